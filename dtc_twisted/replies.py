@@ -1,0 +1,89 @@
+# ruff: noqa: E501
+"""When a request is answered: one line a request, as PROTOCOL's table has them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dtc_twisted import messages as dtc
+from dtc_twisted.messages import Message
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How a request is answered.
+
+    answers: the types that answer it.
+    reject: the type that refuses it, if there is one.
+    is_last: whether an answer completes the reply.
+    has_data: whether an answer is more than the statement that there is nothing, or nothing more.
+    """
+
+    answers: tuple[type[Message], ...]
+    reject: type[Message] | None
+    is_last: Callable[[Any], bool]
+    has_data: Callable[[Any], bool]
+
+
+def _is(name: str) -> Callable[[Any], bool]:
+    return lambda answer: getattr(answer, name) == 1
+
+
+def _is_not(name: str) -> Callable[[Any], bool]:
+    return lambda answer: getattr(answer, name) != 1
+
+
+def _has(name: str) -> Callable[[Any], bool]:
+    return lambda answer: bool(getattr(answer, name))
+
+
+def _is_last_of(total: str) -> Callable[[Any], bool]:
+    return lambda answer: (answer.MessageNumber or 0) >= (getattr(answer, total) or 0)
+
+
+def _is_last_record(answer: Any) -> bool:
+    flags = (getattr(answer, name, 0) for name in ("NoRecordsToReturn", "IsFinalRecord"))
+    return 1 in flags or isinstance(answer, dtc.HistoricalPriceDataResponseTrailer)
+
+
+def _is_record(answer: Any) -> bool:
+    """Headers and trailers are none; the final record may be an empty one."""
+    return bool(getattr(answer, "StartDateTime", 0) or getattr(answer, "DateTime", 0))
+
+
+_TOTAL = "TotalNumberMessages"
+_DEFINITIONS = Reply(
+    (dtc.SecurityDefinitionResponse,), dtc.SecurityDefinitionReject, _is("IsFinalMessage"), _has("Symbol")
+)
+_PRICE_RECORDS = (
+    dtc.HistoricalPriceDataResponseHeader,
+    dtc.HistoricalPriceDataRecordResponse,
+    dtc.HistoricalPriceDataTickRecordResponse,
+    dtc.HistoricalPriceDataRecordResponse_Int,
+    dtc.HistoricalPriceDataTickRecordResponse_Int,
+    dtc.HistoricalPriceDataResponseTrailer,
+)
+_DEPTH_RECORDS = (dtc.HistoricalMarketDepthDataResponseHeader, dtc.HistoricalMarketDepthDataRecordResponse)
+
+# fmt: off
+REPLIES: dict[type[Message], Reply] = {
+    dtc.TradeAccountsRequest: Reply((dtc.TradeAccountResponse,), None, _is_last_of(_TOTAL), _has("TradeAccount")),
+    dtc.ExchangeListRequest: Reply((dtc.ExchangeListResponse,), None, _is("IsFinalMessage"), _has("Exchange")),
+    dtc.SymbolsForExchangeRequest: _DEFINITIONS,
+    dtc.UnderlyingSymbolsForExchangeRequest: _DEFINITIONS,
+    dtc.SymbolsForUnderlyingRequest: _DEFINITIONS,
+    dtc.SecurityDefinitionForSymbolRequest: _DEFINITIONS,
+    dtc.SymbolSearchRequest: _DEFINITIONS,
+    dtc.AccountBalanceRequest: Reply((dtc.AccountBalanceUpdate,), dtc.AccountBalanceReject, _is_last_of(_TOTAL), _is_not("NoAccountBalances")),
+    dtc.HistoricalAccountBalancesRequest: Reply((dtc.HistoricalAccountBalanceResponse,), dtc.HistoricalAccountBalancesReject, _is("IsFinalResponse"), _is_not("NoAccountBalances")),
+    dtc.OpenOrdersRequest: Reply((dtc.OrderUpdate,), dtc.OpenOrdersReject, _is_last_of("TotalNumMessages"), _is_not("NoOrders")),
+    dtc.HistoricalOrderFillsRequest: Reply((dtc.HistoricalOrderFillResponse,), dtc.HistoricalOrderFillsReject, _is_last_of(_TOTAL), _is_not("NoOrderFills")),
+    dtc.CurrentPositionsRequest: Reply((dtc.PositionUpdate,), dtc.CurrentPositionsReject, _is_last_of(_TOTAL), _is_not("NoPositions")),
+    dtc.HistoricalTradesRequest: Reply((dtc.HistoricalTradesResponse,), dtc.HistoricalTradesReject, _is("IsFinalMessage"), _has("Symbol")),
+    dtc.HistoricalPriceDataRequest: Reply(_PRICE_RECORDS, dtc.HistoricalPriceDataReject, _is_last_record, _is_record),
+    dtc.HistoricalMarketDepthDataRequest: Reply(_DEPTH_RECORDS, dtc.HistoricalMarketDepthDataReject, _is_last_record, _is_record),
+    dtc.JournalEntriesRequest: Reply((dtc.JournalEntryResponse,), dtc.JournalEntriesReject, _is("IsFinalResponse"), _has("JournalEntry")),
+}
+# fmt: on
+ANSWERS = {answer for reply in REPLIES.values() for answer in (*reply.answers, reply.reject) if answer is not None}
+"""All types that answer a request."""

@@ -1,0 +1,299 @@
+"""One logged-on conversation with a DTC server: logon, heartbeats, requests and their replies. No sockets, no reactor.
+
+A Session lives as long as its connection and is never used again; RequestIDs and SymbolIDs are its own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntFlag
+from typing import Any, NoReturn, Protocol
+
+import msgspec
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
+
+from dtc_twisted import messages as dtc
+from dtc_twisted.errors import LogonRefused, NotLoggedOn, RequestRejected, RequestTimedOut, SessionLost
+from dtc_twisted.logs import logger, wire
+from dtc_twisted.messages import LogonStatusEnum, Message, TradeModeEnum
+from dtc_twisted.replies import ANSWERS, REPLIES, Reply
+
+_log = logger(__name__)
+
+
+class Feature(IntFlag):
+    """LOGON_REQUEST.Integer_1: which message types the client prefers."""
+
+    NONE = 0
+    RELAY_MODE = 0x2
+    UNBUNDLED_TRADES = 0x4
+    DEPTH_UPDATES_FLOAT_WITH_MILLISECONDS = 0x80
+    DEPTH_SNAPSHOTS_FLOAT = 0x800
+    TRADES_WITH_UNBUNDLED_INDICATOR_2 = 0x80000
+    BID_ASK_FLOAT_WITH_MICROSECONDS = 0x100000
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What we log on with.
+
+    heartbeat_interval: seconds between heartbeats, either way.
+    features: none by default: each asks for types with 4-byte prices or whole-number volumes, and we pass on exactly
+        what the server has.
+    """
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    trade_mode: TradeModeEnum = TradeModeEnum.TRADE_MODE_SIMULATED
+    heartbeat_interval: int = 20
+    features: Feature = Feature.NONE
+    client_name: str = "dtc_twisted"
+
+
+class SessionListener(Protocol):
+    """What follows the sessions of an Upstream, one after the other."""
+
+    def attach(self, session: "Session") -> None:
+        """A session is logged on."""
+
+    def detach(self, reason: str) -> None:
+        """It is over."""
+
+    def receive(self, message: Message) -> None:
+        """The server sent this by itself: market data, updates without a request."""
+
+
+@dataclass
+class _Pending:
+    """A request that is waiting for (the rest of) its answer."""
+
+    reply: Reply
+    result: Deferred[list[Message]]
+    timeout: float
+    timer: IDelayedCall
+    answers: list[Message] = field(default_factory=list)
+
+
+class Session:
+    """The conversation over one connection.
+
+    send: takes a message to the wire.
+    close: closes the connection, for the reason given; the caller then calls `lose`.
+    on_message: takes what the server sends by itself.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Message], None],
+        close: Callable[[str], None],
+        clock: IReactorTime,
+        on_message: Callable[[Message], None],
+        credentials: Credentials,
+        logon_timeout: float = 10.0,
+    ) -> None:
+        self.logon: dtc.LogonResponse | None = None
+        """The server's answer to the logon: its name and what it supports. None before."""
+        self.last_received = clock.seconds()
+        """When anything was last received, seconds since 1970."""
+        self._send = send
+        self._close = close
+        self._clock = clock
+        self._on_message = on_message
+        self._credentials = credentials
+        self._logon_timeout = logon_timeout
+        self._logging_on: Deferred[dtc.LogonResponse] | None = None
+        self._heartbeat = LoopingCall(self._send_heartbeat)
+        self._heartbeat.clock = clock
+        self._watch: IDelayedCall | None = None
+        self._over = False
+        self._pending: dict[int, _Pending] = {}
+        self._request_id = 0
+        self._symbol_ids: dict[str, int] = {}
+        self._symbol_id_set: set[int] = set()
+        self._handlers: dict[type[Message], Callable[[Any], None]] = {
+            dtc.LogonResponse: self._receive_logon_response,
+            dtc.Heartbeat: self._receive_heartbeat,
+            dtc.Logoff: self._receive_logoff,
+            dtc.GeneralLogMessage: self._receive_text,
+            dtc.AlertMessage: self._receive_text,
+            dtc.UserMessage: self._receive_text,
+        }
+        self._handlers |= dict.fromkeys(ANSWERS, self._receive_answer)
+
+    # -- from Upstream
+
+    def start(self) -> Deferred[dtc.LogonResponse]:
+        """Sends the logon. The result fails with LogonRefused, RequestTimedOut or SessionLost."""
+        result: Deferred[dtc.LogonResponse] = Deferred()
+        result.addTimeout(self._logon_timeout, self._clock, _logon_timed_out)
+        self._logging_on = result
+        me = self._credentials
+        self.send(
+            dtc.LogonRequest(
+                Username=me.username,
+                Password=me.password,
+                HeartbeatIntervalInSeconds=me.heartbeat_interval,
+                TradeMode=me.trade_mode,
+                Integer_1=int(me.features),
+                ClientName=me.client_name,
+            )
+        )
+        return result
+
+    def receive(self, message: Message) -> None:
+        """Takes one message from the server."""
+        if wire.on:
+            wire.received(message)
+        self._handlers.get(type(message), self._on_message)(message)
+
+    def touch(self) -> None:
+        """Something arrived: the connection is alive."""
+        self.last_received = self._clock.seconds()
+
+    def is_symbol_id(self, value: object) -> bool:
+        """Whether `value` is a SymbolID that this session gave out."""
+        return value in self._symbol_id_set
+
+    def log_off(self, reason: str) -> None:
+        """Says goodbye; the caller closes the connection then."""
+        self.send(dtc.Logoff(Reason=reason))
+
+    def lose(self, reason: str) -> None:
+        """The connection is gone: everything that waits fails with SessionLost(reason)."""
+        self._over = True
+        if self._heartbeat.running:
+            self._heartbeat.stop()
+        if self._watch is not None and self._watch.active():
+            self._watch.cancel()
+        if self._logging_on is not None:
+            logging_on, self._logging_on = self._logging_on, None
+            logging_on.errback(SessionLost(reason))
+        for request_id in list(self._pending):
+            self._forget(request_id).result.errback(SessionLost(reason))
+
+    # -- from Hub, Orders and REST
+
+    def send(self, message: Message) -> None:
+        """Sends a message that has no reply."""
+        if wire.on:
+            wire.sending(message)
+        self._send(message)
+
+    def request(self, message: Message, timeout: float) -> Deferred[list[Message]]:
+        """Sends a request (RequestID is set here) and collects its reply; an empty list when the server has nothing.
+
+        timeout: seconds without any (further) answer.
+
+        The result fails with NotLoggedOn, RequestRejected, RequestTimedOut or SessionLost. Cancel it to forget it.
+        """
+        if self.logon is None or self._over:
+            return fail(NotLoggedOn("Not logged on to the DTC server."))
+        self._request_id += 1
+        request_id = self._request_id
+        result: Deferred[list[Message]] = Deferred(lambda _result: self._cancel(request_id))
+        timer = self._clock.callLater(timeout, self._time_out, request_id)
+        # Before it is sent: the reply can be faster than the next line.
+        self._pending[request_id] = _Pending(REPLIES[type(message)], result, timeout, timer)
+        self.send(msgspec.structs.replace(message, RequestID=request_id))
+        return result
+
+    def symbol_id(self, symbol: str) -> int:
+        """The SymbolID of a symbol, the same one during the whole session."""
+        number = self._symbol_ids.setdefault(symbol, len(self._symbol_ids) + 1)
+        self._symbol_id_set.add(number)
+        return number
+
+    # -- what the server says
+
+    def _receive_logon_response(self, response: dtc.LogonResponse) -> None:
+        logging_on, self._logging_on = self._logging_on, None
+        if logging_on is None:
+            return
+        text = response.ResultText or "no reason given"
+        match response.Result:
+            case LogonStatusEnum.LOGON_SUCCESS:
+                self.logon = response
+                self._heartbeat.start(self._credentials.heartbeat_interval, now=False)
+                self._watch_for_silence()
+                logging_on.callback(response)
+            case LogonStatusEnum.LOGON_RECONNECT_NEW_ADDRESS:
+                address = response.ReconnectAddress or ""
+                logging_on.errback(LogonRefused(text, may_retry=True, reconnect_address=address))
+            case LogonStatusEnum.LOGON_ERROR_NO_RECONNECT:
+                logging_on.errback(LogonRefused(text, may_retry=False))
+            case _:
+                logging_on.errback(LogonRefused(text, may_retry=True))
+
+    def _receive_heartbeat(self, heartbeat: dtc.Heartbeat) -> None:
+        if heartbeat.NumDroppedMessages:
+            _log.warn(
+                "The server dropped {count} market data messages because they were read too slowly.",
+                count=heartbeat.NumDroppedMessages,
+            )
+
+    def _receive_logoff(self, logoff: dtc.Logoff) -> None:
+        self._on_message(logoff)
+        self._close(f"the server logged off: {logoff.Reason or 'no reason given'}")
+
+    def _receive_text(self, message: dtc.GeneralLogMessage | dtc.AlertMessage | dtc.UserMessage) -> None:
+        text = message.UserMessage if isinstance(message, dtc.UserMessage) else message.MessageText
+        level = _log.warn if isinstance(message, dtc.AlertMessage) else _log.info
+        level("The server says: {text}", text=text)
+        self._on_message(message)
+
+    def _receive_answer(self, message: Message) -> None:
+        request_id = self._request_id_of(message)
+        pending = None if request_id is None else self._pending.get(request_id)
+        if pending is None or request_id is None or type(message) not in (*pending.reply.answers, pending.reply.reject):
+            self._on_message(message)
+        elif type(message) is pending.reply.reject:
+            text = getattr(message, "RejectText", "") or "The server gave no reason."
+            self._forget(request_id).result.errback(RequestRejected(text))
+        else:
+            if pending.reply.has_data(message):
+                pending.answers.append(message)
+            if pending.reply.is_last(message):
+                self._forget(request_id).result.callback(pending.answers)
+            else:
+                pending.timer.reset(pending.timeout)
+
+    def _request_id_of(self, message: Message) -> int | None:
+        """Which pending request a message may answer; None for what the server sent by itself."""
+        if getattr(message, "Unsolicited", 0) == 1:
+            return None
+        if not hasattr(message, "RequestID"):  # JOURNAL_ENTRY_RESPONSE: the oldest request of its kind
+            waiting = (number for number, each in self._pending.items() if type(message) in each.reply.answers)
+            return next(waiting, None)
+        return message.RequestID or None
+
+    # -- timers
+
+    def _send_heartbeat(self) -> None:
+        self.send(dtc.Heartbeat(NumDroppedMessages=0, CurrentDateTime=int(self._clock.seconds())))
+
+    def _watch_for_silence(self) -> None:
+        """Closes the connection once nothing at all came for two heartbeat intervals."""
+        allowed = 2 * self._credentials.heartbeat_interval
+        silent = self._clock.seconds() - self.last_received
+        if silent >= allowed:
+            self._close(f"nothing was received for {silent:.0f} s")
+        else:
+            self._watch = self._clock.callLater(allowed - silent, self._watch_for_silence)
+
+    def _time_out(self, request_id: int) -> None:
+        pending = self._forget(request_id)
+        pending.result.errback(RequestTimedOut(f"The server did not answer within {pending.timeout:g} s."))
+
+    def _cancel(self, request_id: int) -> None:
+        self._forget(request_id)
+
+    def _forget(self, request_id: int) -> _Pending:
+        pending = self._pending.pop(request_id)
+        if pending.timer.active():
+            pending.timer.cancel()
+        return pending
+
+
+def _logon_timed_out(_result: object, timeout: float) -> NoReturn:
+    raise RequestTimedOut(f"The server did not answer the logon within {timeout:g} s.")

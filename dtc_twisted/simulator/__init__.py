@@ -1,0 +1,12 @@
+"""A Sierra Chart that needs no Sierra Chart: the server behind `twistd dtc --demo`, `twistd dtc-sim` and the tests.
+
+It answers on two WebSocket ports as Sierra Chart's DTC server does: market data that walks at random, symbols,
+accounts and, on the second port, historical prices. A test scripts what the server does next.
+"""
+
+from dtc_twisted.simulator.connection import Connection
+from dtc_twisted.simulator.instruments import INSTRUMENTS, RESTRICTED, RESTRICTED_TEXT, Instrument
+from dtc_twisted.simulator.market import Market
+from dtc_twisted.simulator.server import Held, Simulator
+
+__all__ = ["INSTRUMENTS", "RESTRICTED", "RESTRICTED_TEXT", "Connection", "Held", "Instrument", "Market", "Simulator"]

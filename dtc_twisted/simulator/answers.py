@@ -1,0 +1,137 @@
+"""What the simulated server answers to requests that want a list: symbols, accounts, orders, fills, positions."""
+
+from collections.abc import Sequence
+from functools import singledispatchmethod
+
+from dtc_twisted import messages as dtc
+from dtc_twisted.messages import Message
+from dtc_twisted.simulator.instruments import EXCHANGES, Instrument, listed
+from dtc_twisted.simulator.wire import number, text
+
+REJECTS: dict[type[Message], type[Message]] = {
+    dtc.MarketDataRequest: dtc.MarketDataReject,
+    dtc.MarketDepthRequest: dtc.MarketDepthReject,
+    dtc.MarketOrdersRequest: dtc.MarketOrdersReject,
+    dtc.OpenOrdersRequest: dtc.OpenOrdersReject,
+    dtc.HistoricalOrderFillsRequest: dtc.HistoricalOrderFillsReject,
+    dtc.CurrentPositionsRequest: dtc.CurrentPositionsReject,
+    dtc.SymbolsForExchangeRequest: dtc.SecurityDefinitionReject,
+    dtc.UnderlyingSymbolsForExchangeRequest: dtc.SecurityDefinitionReject,
+    dtc.SymbolsForUnderlyingRequest: dtc.SecurityDefinitionReject,
+    dtc.SecurityDefinitionForSymbolRequest: dtc.SecurityDefinitionReject,
+    dtc.SymbolSearchRequest: dtc.SecurityDefinitionReject,
+    dtc.AccountBalanceRequest: dtc.AccountBalanceReject,
+    dtc.HistoricalAccountBalancesRequest: dtc.HistoricalAccountBalancesReject,
+    dtc.AccountBalanceAdjustment: dtc.AccountBalanceAdjustmentReject,
+    dtc.JournalEntriesRequest: dtc.JournalEntriesReject,
+    dtc.HistoricalPriceDataRequest: dtc.HistoricalPriceDataReject,
+    dtc.HistoricalMarketDepthDataRequest: dtc.HistoricalMarketDepthDataReject,
+    dtc.HistoricalTradesRequest: dtc.HistoricalTradesReject,
+}
+"""Request -> what refuses it. A request that is not here cannot be refused."""
+
+
+def reject(request: Message, why: str) -> Message | None:
+    """What refuses `request`; None when the protocol has nothing for that."""
+    kind = REJECTS.get(type(request))
+    if kind is None:
+        return None
+    names = kind.__struct_fields__
+    echoed = {name: number(getattr(request, name)) for name in ("RequestID", "SymbolID") if name in names}
+    if "RejectReasonCode" in names:
+        echoed["RejectReasonCode"] = dtc.HistoricalPriceDataRejectReasonCodeEnum.HPDR_GENERAL_REJECT_ERROR
+    return kind(**echoed, RejectText=why[: dtc.TEXT_DESCRIPTION_LENGTH - 1])
+
+
+class RefusedError(Exception):
+    """The request is answered by its reject, with this text."""
+
+
+class Symbols:
+    """Answers from the security definitions: requests 500 to 508."""
+
+    @singledispatchmethod
+    def answer(self, request: Message) -> Sequence[Message] | None:
+        """The messages of the answer; None: not a request for this object. Raises RefusedError."""
+        return None
+
+    @answer.register
+    def _(self, request: dtc.ExchangeListRequest) -> Sequence[Message]:
+        last = len(EXCHANGES) - 1
+        return [
+            dtc.ExchangeListResponse(
+                RequestID=number(request.RequestID),
+                Exchange=exchange,
+                IsFinalMessage=int(i == last),
+                Description=description,
+            )
+            for i, (exchange, description) in enumerate(EXCHANGES.items())
+        ]
+
+    @answer.register
+    def _(self, request: dtc.SymbolsForExchangeRequest) -> Sequence[Message]:
+        found = [each for each in listed() if _matches(each, request)]
+        if text(request.Symbol):
+            found = [each for each in found if each.symbol == text(request.Symbol)]
+        return _definitions(found, number(request.RequestID))
+
+    @answer.register
+    def _(self, request: dtc.UnderlyingSymbolsForExchangeRequest) -> Sequence[Message]:
+        underlying = {each.underlying: each for each in listed() if _matches(each, request)}
+        last = len(underlying) - 1
+        return [
+            dtc.SecurityDefinitionResponse(
+                RequestID=number(request.RequestID),
+                Symbol=symbol,
+                SecurityType=instrument.security_type,
+                UnderlyingSymbol=symbol,
+                IsFinalMessage=int(i == last),
+            )
+            for i, (symbol, instrument) in enumerate(underlying.items())
+        ] or _definitions([], number(request.RequestID))
+
+    @answer.register
+    def _(self, request: dtc.SymbolsForUnderlyingRequest) -> Sequence[Message]:
+        found = [each for each in listed() if _matches(each, request)]
+        found = [each for each in found if each.underlying == text(request.UnderlyingSymbol)]
+        return _definitions(found, number(request.RequestID))
+
+    @answer.register
+    def _(self, request: dtc.SecurityDefinitionForSymbolRequest) -> Sequence[Message]:
+        symbol = text(request.Symbol)
+        if not symbol:
+            raise RefusedError("Symbol is not set.")
+        found = [each for each in listed() if each.symbol == symbol]
+        if not found:
+            raise RefusedError(f"{symbol[:40]} is not a known symbol.")
+        return _definitions(found, number(request.RequestID))
+
+    @answer.register
+    def _(self, request: dtc.SymbolSearchRequest) -> Sequence[Message]:
+        wanted = text(request.SearchText).casefold()
+        if not wanted:
+            raise RefusedError("SearchText is not set.")
+        by_description = request.SearchType == dtc.SearchTypeEnum.SEARCH_TYPE_BY_DESCRIPTION
+        found = [each for each in listed() if _matches(each, request)]
+        found = [each for each in found if wanted in (each.description if by_description else each.symbol).casefold()]
+        return _definitions(found, number(request.RequestID))
+
+
+_Listing = (
+    dtc.SymbolsForExchangeRequest
+    | dtc.UnderlyingSymbolsForExchangeRequest
+    | dtc.SymbolsForUnderlyingRequest
+    | dtc.SymbolSearchRequest
+)
+
+
+def _matches(instrument: Instrument, request: _Listing) -> bool:
+    """Whether the instrument is of the Exchange and the SecurityType that the request names, if it names them."""
+    exchange, kind = text(request.Exchange), number(request.SecurityType)
+    return exchange in ("", instrument.exchange) and kind in (0, instrument.security_type)
+
+
+def _definitions(found: Sequence[Instrument], request_id: int) -> list[Message]:
+    if not found:
+        return [dtc.SecurityDefinitionResponse(RequestID=request_id, Symbol="", IsFinalMessage=1)]
+    return [each.definition(request_id, final=each is found[-1]) for each in found]

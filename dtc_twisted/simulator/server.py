@@ -1,0 +1,375 @@
+"""A Sierra Chart that needs no Sierra Chart: its two ports, and the strings that a test pulls."""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketServerFactory
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+
+from dtc_twisted import messages as dtc
+from dtc_twisted.messages import Message
+from dtc_twisted.simulator import feed, wire
+from dtc_twisted.simulator.accounts import Accounts
+from dtc_twisted.simulator.answers import RefusedError, Symbols, reject
+from dtc_twisted.simulator.connection import Connection, MainConnection
+from dtc_twisted.simulator.history import HistoryConnection
+from dtc_twisted.simulator.instruments import refusal
+from dtc_twisted.simulator.market import Event, Market, Ticker
+from dtc_twisted.simulator.wire import number, text
+
+SERVER_NAME = "SC DTC Server"
+
+WELCOME = "Connected to SC DTC Protocol server. Service=simulator|SymbolSettings=simulator"
+
+AUTO_DEFINITION_ID = 110000000
+"""RequestID of the security definitions that the server sends by itself."""
+
+ACCOUNT_INTERVAL = 5.0
+"""Seconds between two unsolicited updates of positions and balances while the market runs."""
+
+_SUBSCRIBE, _UNSUBSCRIBE = dtc.RequestActionEnum.SUBSCRIBE, dtc.RequestActionEnum.UNSUBSCRIBE
+
+
+class Held:
+    """A request whose answer waits."""
+
+    def __init__(self) -> None:
+        self.released = False
+        self._answers: list[Callable[[], None]] = []
+
+    def release(self) -> None:
+        """Answers now; or as soon as the request arrives."""
+        self.released = True
+        answers, self._answers = self._answers, []
+        for answer in answers:
+            answer()
+
+    def hold(self, answer: Callable[[], None]) -> None:
+        if self.released:
+            answer()
+        else:
+            self._answers.append(answer)
+
+
+class Simulator(Service):
+    """Both ports of the simulated server.
+
+    reactor: the clock; nothing else is asked of it.
+    rate: market updates per second over all symbols.
+    seed: the same seed gives the same market.
+    username, password: what a client must log on with; blank: anything.
+    """
+
+    def __init__(
+        self, reactor: IReactorTime, *, rate: float = 20.0, seed: int = 1, username: str = "", password: str = ""
+    ) -> None:
+        self.clock = reactor
+        self.market = Market(reactor, rate=rate, seed=seed, on_events=self._on_events)
+        self.accounts = Accounts(reactor, self.market)
+        self.received: deque[Message] = deque(maxlen=1000)
+        """What clients sent to the main port, in order."""
+        self.history_received: deque[Message] = deque(maxlen=1000)
+        """What clients sent to the historical port, in order."""
+        self.connections: list[Connection] = []
+        """Open connections of the main port, oldest first."""
+        self.history_connections: list[Connection] = []
+        """Open connections of the historical port, oldest first."""
+        self.symbol_id_first = False
+        """F of types 112 and 117 begins with SymbolID, as a server of 2020 sent it."""
+        self.compact_updates = False
+        """Trades and quotes go out as types 112 and 117 to clients that ask for nothing else."""
+        self.auto_send_security_definition = False
+        """A security definition comes before each market data snapshot, unasked."""
+        self.empty_final_record = False
+        """Historical data ends with an empty record, date-time 0, instead of a mark on the last one."""
+        self.logon_fields: dict[str, Any] = {}
+        """Fields of LOGON_RESPONSE on the main port that differ from the usual."""
+        self.silent = False
+        self.frame_size: int | None = None
+        self._terminator = b"\0"
+        self._credentials = (username, password)
+        self._symbols = Symbols()
+        self._refusals: deque[dtc.LogonResponse] = deque()
+        self._refusal: dtc.LogonResponse | None = None  # of each logon, until further notice
+        self._next: defaultdict[type[Message], deque[Callable[[Connection, Message], None]]] = defaultdict(deque)
+        self._accounts_due = 0.0
+        self.factory = self._make_factory(MainConnection)
+        self.history_factory = self._make_factory(HistoryConnection)
+
+    def _make_factory(self, connection: type[Connection]) -> WebSocketServerFactory:
+        factory = WebSocketServerFactory(server=SERVER_NAME, reactor=self.clock)
+        # Autobahn's timers round down to whole seconds: anything below 3 s may be over at once.
+        factory.setProtocolOptions(openHandshakeTimeout=5, closeHandshakeTimeout=3)
+        factory.protocol = partial(connection, self)
+        return factory
+
+    # -- from the application
+
+    def startService(self) -> None:  # noqa: N802
+        super().startService()
+        self.start_market()
+
+    def stopService(self) -> Deferred[Any]:  # noqa: N802
+        """LOGOFF and close for all. Fires when all connections are gone."""
+        super().stopService()
+        self.stop_market()
+        connections = [*self.connections, *self.history_connections]
+        for connection in connections:
+            connection.log_off("The server is shutting down.")
+        return DeferredList([connection.closed for connection in connections])
+
+    # -- from whoever plays the server
+
+    def start_market(self) -> None:
+        self._accounts_due = self.clock.seconds() + ACCOUNT_INTERVAL
+        self.market.start()
+
+    def stop_market(self) -> None:
+        self.market.stop()
+
+    def trade(self, symbol: str, price: float, volume: int, at_bid_or_ask: int) -> None:
+        """A trade at this price of the server's format. Raises KeyError when the symbol is not known."""
+        self._on_events([self.market.trade(symbol, price, volume, dtc.AtBidOrAskEnum(at_bid_or_ask))])
+
+    def quote(self, symbol: str, bid: float, bid_quantity: int, ask: float, ask_quantity: int) -> None:
+        """Moves the book to these best prices of the server's format.
+
+        Raises KeyError when the symbol is not known, ValueError when bid and ask cross.
+        """
+        self._on_events([self.market.quote(symbol, bid, bid_quantity, ask, ask_quantity)])
+
+    def send(self, message: Message) -> None:
+        """To each connection that is logged on."""
+        for connection in self._logged_on():
+            connection.send(message)
+
+    def send_raw(self, data: bytes) -> None:
+        """These bytes, in one text frame, to each connection that is logged on."""
+        for connection in self._logged_on():
+            connection.send_raw(data)
+
+    def reject_next(self, request: type[Message], why: str) -> None:
+        """The next such request is refused with this text; not answered when there is no reject for it."""
+
+        def refuse(connection: Connection, message: Message) -> None:
+            refused = reject(message, why)
+            if refused is not None:
+                connection.send(refused)
+
+        self._next[request].append(refuse)
+
+    def ignore_next(self, request: type[Message]) -> None:
+        """The next such request is not answered."""
+        self._next[request].append(lambda connection, message: None)
+
+    def hold_next(self, request: type[Message]) -> Held:
+        """The next such request is answered when `release` is called on what this returns."""
+        held = Held()
+        self._next[request].append(lambda connection, message: held.hold(lambda: self._answer(connection, message)))
+        return held
+
+    def refuse_logon(self, result: int, why: str, reconnect_address: str = "", times: int | None = None) -> None:
+        """The next `times` logons are refused so; None: all, until `accept_logon`."""
+        response = dtc.LogonResponse(
+            ProtocolVersion=dtc.CURRENT_VERSION,
+            Result=dtc.LogonStatusEnum(result),
+            ResultText=why,
+            ReconnectAddress=reconnect_address,
+            ServerName=SERVER_NAME,
+        )
+        if times is None:
+            self._refusal = response
+        else:
+            self._refusals.extend([response] * times)
+
+    def accept_logon(self) -> None:
+        self._refusals.clear()
+        self._refusal = None
+
+    def go_silent(self) -> None:
+        """Connections stay open, and nothing at all is sent: no answers, no heartbeats, no pongs."""
+        self.silent = True
+
+    def speak(self) -> None:
+        """Ends `go_silent`. What was not sent meanwhile is lost."""
+        self.silent = False
+
+    def drop(self) -> None:
+        """Cuts all connections, of both ports, without a word."""
+        for connection in [*self.connections, *self.history_connections]:
+            connection.drop()
+
+    def log_off(self, reason: str, do_not_reconnect: bool = False) -> None:
+        """LOGOFF to each connection of the main port, then close."""
+        for connection in list(self.connections):
+            connection.log_off(reason, do_not_reconnect)
+
+    def split(self, size: int | None) -> None:
+        """From now on payloads go out in text frames of at most `size` bytes; None: one frame each."""
+        self.frame_size = size
+
+    def terminate(self, nul: bool) -> None:
+        """Whether messages end with NUL from now on."""
+        self._terminator = b"\0" if nul else b""
+
+    def feed_status(self, available: bool) -> None:
+        status = dtc.MarketDataFeedStatusEnum
+        self.send(
+            dtc.MarketDataFeedStatus(
+                Status=status.MARKET_DATA_FEED_AVAILABLE if available else status.MARKET_DATA_FEED_UNAVAILABLE
+            )
+        )
+
+    # -- from connections
+
+    def opened(self, connection: Connection) -> None:
+        (self.connections if isinstance(connection, MainConnection) else self.history_connections).append(connection)
+
+    def gone(self, connection: Connection) -> None:
+        for connections in (self.connections, self.history_connections):
+            if connection in connections:
+                connections.remove(connection)
+
+    def payload(self, messages: Iterable[Message]) -> bytes:
+        """The messages as they are sent, one after the other."""
+        first, end = self.symbol_id_first, self._terminator
+        return b"".join([wire.encode(message, symbol_id_first=first) + end for message in messages])
+
+    def treat(self, connection: Connection, message: Message) -> None:
+        """Answers what a client sent, or does with it what a test asked for."""
+        if not connection.logged_on and not isinstance(message, dtc.LogonRequest):
+            return
+        treatments = self._next[type(message)]
+        if treatments:
+            treatments.popleft()(connection, message)
+        else:
+            self._answer(connection, message)
+
+    # -- answers
+
+    def _answer(self, connection: Connection, message: Message) -> None:
+        match message:
+            case dtc.LogonRequest():
+                self._log_on(connection, message)
+            case dtc.Logoff():
+                connection.close()
+            case dtc.HistoricalPriceDataRequest() if isinstance(connection, HistoryConnection):
+                connection.serve(message)
+            case dtc.MarketDataRequest() | dtc.MarketDepthRequest() if isinstance(connection, MainConnection):
+                self._answer_subscription(connection, message)
+            case _ if isinstance(connection, MainConnection):
+                self._answer_list(connection, message)
+
+    def _log_on(self, connection: Connection, request: dtc.LogonRequest) -> None:
+        connection.send(dtc.GeneralLogMessage(MessageText=f"{SERVER_NAME}: logon of {text(request.ClientName)!r}."[:127]))
+        refused = self._refusals.popleft() if self._refusals else self._refusal
+        if refused is None and any(self._credentials):
+            given = (text(request.Username), text(request.Password))
+            if given != self._credentials:
+                refused = dtc.LogonResponse(
+                    ProtocolVersion=dtc.CURRENT_VERSION,
+                    Result=dtc.LogonStatusEnum.LOGON_ERROR,
+                    ResultText="Username or Password is not correct.",
+                    ServerName=SERVER_NAME,
+                )
+        if refused is not None:
+            connection.send(refused)
+            return
+        connection.send(self._welcome(connection))
+        connection.accepted(request)
+
+    def _welcome(self, connection: Connection) -> dtc.LogonResponse:
+        main = isinstance(connection, MainConnection)
+        fields: dict[str, Any] = {
+            "ProtocolVersion": dtc.CURRENT_VERSION,
+            "Result": dtc.LogonStatusEnum.LOGON_SUCCESS,
+            "ResultText": WELCOME,
+            "ReconnectAddress": "",
+            "Integer_1": 0,
+            "ServerName": SERVER_NAME,
+            "MarketDepthUpdatesBestBidAndAsk": 0,
+            "TradingIsSupported": 0,
+            "OCOOrdersSupported": 0,
+            "OrderCancelReplaceSupported": 0,
+            "SymbolExchangeDelimiter": "",
+            "SecurityDefinitionsSupported": int(main),
+            "HistoricalPriceDataSupported": int(not main),
+            "ResubscribeWhenMarketDataFeedAvailable": 0,
+            "MarketDepthIsSupported": int(main),
+            "OneHistoricalPriceDataRequestPerConnection": int(not main),
+            "BracketOrdersSupported": 0,
+            "UsesMultiplePositionsPerSymbolAndTradeAccount": 0,
+            "MarketDataSupported": int(main),
+        }
+        return dtc.LogonResponse(**fields | (self.logon_fields if main else {}))
+
+    def _answer_subscription(
+        self, connection: MainConnection, request: dtc.MarketDataRequest | dtc.MarketDepthRequest
+    ) -> None:
+        symbol, symbol_id = text(request.Symbol), number(request.SymbolID)
+        subscriptions = connection.data_ids if isinstance(request, dtc.MarketDataRequest) else connection.depth_ids
+        if request.RequestAction == _UNSUBSCRIBE:
+            for known in [each for each, number_ in subscriptions.items() if number_ == symbol_id]:
+                del subscriptions[known]
+            return
+        why = refusal(symbol)
+        if why:
+            refused = reject(request, why)
+            if refused is not None:
+                connection.send(refused)
+            return
+        ticker, now = self.market.tickers[symbol], self.clock.seconds()
+        if isinstance(request, dtc.MarketDepthRequest):
+            levels = number(request.NumLevels)
+            connection.send_together(feed.depth_snapshot(ticker, symbol_id, levels, connection.wants, now))
+        else:
+            if self.auto_send_security_definition:
+                connection.send(ticker.instrument.definition(AUTO_DEFINITION_ID))
+            connection.send(feed.data_snapshot(ticker, symbol_id, now))
+        if request.RequestAction == _SUBSCRIBE:
+            subscriptions[symbol] = symbol_id
+
+    def _answer_list(self, connection: Connection, request: Message) -> None:
+        try:
+            answer = self._symbols.answer(request)
+            if answer is None:
+                answer = self.accounts.answer(request)
+        except RefusedError as error:
+            refused = reject(request, str(error))
+            answer = [] if refused is None else [refused]
+        connection.send(*answer)
+
+    # -- from the market
+
+    def _on_events(self, changes: list[tuple[Ticker, list[Event]]]) -> None:
+        now = self.clock.seconds()
+        encoded: dict[tuple[int, int | None, int | None, int], tuple[bytes, int]] = {}
+        extra = feed.Wants.COMPACT_UPDATES.value if self.compact_updates else 0
+        for connection in self._logged_on():
+            payloads, count = [], 0
+            wants = connection.wants | extra
+            for index, (ticker, events) in enumerate(changes):
+                symbol = ticker.instrument.symbol
+                data_id, depth_id = connection.data_ids.get(symbol), connection.depth_ids.get(symbol)
+                if data_id is None and depth_id is None:
+                    continue
+                key = (index, data_id, depth_id, wants)
+                ready = encoded.get(key)
+                if ready is None:
+                    messages = list(feed.updates(events, data_id, depth_id, wants, now))
+                    ready = encoded[key] = (self.payload(messages), len(messages))
+                payloads.append(ready[0])
+                count += ready[1]
+            if count:
+                connection.send_market_data(b"".join(payloads), count)
+        if self.market.running and now >= self._accounts_due:
+            self._accounts_due = now + ACCOUNT_INTERVAL
+            for message in self.accounts.changes():
+                self.send(message)
+
+    def _logged_on(self) -> list[MainConnection]:
+        return [each for each in self.connections if isinstance(each, MainConnection) and each.logged_on]

@@ -1,0 +1,230 @@
+"""Market data over WebSocket: what subscribers say, what they are told, and what a slow one is owed.
+
+    -> {"action": "subscribe", "symbol": "ESM20_FUT_CME"}
+    <- {"action": "subscribe", "symbol": "ESM20_FUT_CME", "success": true}
+    <- {"Symbol": "ESM20_FUT_CME", "Type": 104, ...}        the last known snapshot, then each update: DTC's fields by
+                                                            name, and Symbol
+    <- {"action": "subscribe", "symbol": "X", "success": false, "error": "the server's RejectText"}
+    -> {"action": "unsubscribe", "symbol": "ESM20_FUT_CME"}
+    <- {"action": "unsubscribe", "symbol": "ESM20_FUT_CME", "success": true}
+    -> {"action": "ping"}
+    <- {"action": "pong"}
+    -> anything else
+    <- the same, with {"success": false, "error": "what is wrong"}; what is no JSON object comes back as "request"
+
+By itself the gateway says:
+
+    <- {"event": "stale", "symbol": "ESM20_FUT_CME", "reason": "..."}     updates have stopped; the subscription stays
+    <- {"event": "live", "symbol": "ESM20_FUT_CME"}                       they are back; a snapshot follows
+    <- {"event": "ended", "symbol": "ESM20_FUT_CME", "error": "..."}      the server refuses the symbol from now on
+    <- {"event": "skipped", "messages": 12}                               you read too slowly: see Outbox
+
+Close codes of ours: 4001 the gateway is stopping, 4002 too much is waiting for a subscriber that does not read.
+"""
+
+import json
+from typing import Any
+
+import msgspec
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+from dtc_twisted.hub import Hub
+from dtc_twisted.logs import logger
+
+_log = logger(__name__)
+
+MAX_REQUEST = 64 * 1024
+"""Bytes of a subscriber's message; a longer one closes its connection (1009)."""
+MAX_OWED = 10_000
+"""Messages that may wait for a subscriber that does not read."""
+CLOSE_STOPPING = 4001
+CLOSE_TOO_SLOW = 4002
+_EXAMPLE = 'an object such as {"action": "subscribe", "symbol": "ESM20_FUT_CME"}'
+_ECHO = 1000  # characters of a request that is not JSON
+
+
+@implementer(IPushProducer)
+class Outbox:
+    """What one subscriber is owed while it reads slowly.
+
+    While its socket takes no more, only the latest message of each symbol and type is kept, and what answers the
+    subscriber is kept whole. When the socket takes more again, the subscriber is told how many messages it missed, and
+    gets what is owed in the order of arrival. Nobody else waits for it.
+    """
+
+    def __init__(self, subscriber: "Subscriber") -> None:
+        self._subscriber = subscriber
+        self._paused = False
+        self._owed: dict[object, bytes] = {}
+        self._skipped = 0
+
+    def put(self, payload: bytes, key: object = None) -> None:
+        """Sends, or keeps for later. A payload with a key replaces the one with the same key that still waits."""
+        if not self._paused:
+            self._subscriber.transmit(payload)
+            return
+        if key is not None and self._owed.pop(key, None) is not None:
+            self._skipped += 1
+        self._owed[key or object()] = payload
+        if len(self._owed) > MAX_OWED:
+            self._subscriber.give_up()
+            self._owed.clear()
+
+    def drop(self, symbol: str) -> None:
+        """Nothing more of this symbol is wanted."""
+        for key in [key for key in self._owed if isinstance(key, tuple) and key[0] == symbol]:
+            del self._owed[key]
+
+    # -- from the transport
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        if self._skipped:
+            self._subscriber.transmit(_text({"event": "skipped", "messages": self._skipped}))
+            self._skipped = 0
+        while self._owed and not self._paused:
+            self._subscriber.transmit(self._owed.pop(next(iter(self._owed))))
+
+    def stopProducing(self) -> None:
+        self._paused = True
+        self._owed.clear()
+
+
+class Subscriber(WebSocketServerProtocol):
+    """One subscriber's connection; a Consumer of the hub."""
+
+    factory: "SubscriberFactory"
+    transport: Any
+
+    # -- from the socket
+
+    def onOpen(self) -> None:
+        self.transport.setTcpNoDelay(True)
+        self.transport.setTcpKeepAlive(True)
+        self.outbox = Outbox(self)
+        # The HTTP channel that this connection was is still registered.
+        self.transport.unregisterProducer()
+        self.transport.registerProducer(self.outbox, True)
+        self.factory.subscribers.add(self)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        try:
+            request = msgspec.json.decode(payload)
+            if isinstance(request, dict):
+                self._act(request)
+            else:
+                self._answer({"request": request}, error=f"Not an object: expected {_EXAMPLE}.")
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            text = payload[:_ECHO].decode("utf-8", errors="replace")
+            self._answer({"request": text}, error=f"Not JSON: expected {_EXAMPLE}.")
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        self.factory.subscribers.discard(self)
+        self.factory.hub.leave(self)
+
+    def _act(self, request: dict[str, Any]) -> None:
+        match request:
+            case {"action": "ping"}:
+                self.outbox.put(_text(request | {"action": "pong"}))
+            case {"action": "subscribe" | "unsubscribe", "symbol": str(symbol)} if 0 < len(symbol) < 64:
+                unknown = sorted(request.keys() - {"action", "symbol"})
+                if unknown:
+                    self._answer(request, error=f"Unknown field {unknown[0]}: expected action and symbol.")
+                elif request["action"] == "subscribe":
+                    self.factory.hub.subscribe(symbol, self)
+                else:
+                    self._unsubscribe(symbol)
+            case {"action": "subscribe" | "unsubscribe"}:
+                self._answer(request, error="symbol: expected a text of 1 to 63 characters.")
+            case _:
+                self._answer(request, error="action: expected subscribe, unsubscribe or ping.")
+
+    def _unsubscribe(self, symbol: str) -> None:
+        answer = {"action": "unsubscribe", "symbol": symbol}
+        if self.factory.hub.unsubscribe(symbol, self):
+            self.outbox.drop(symbol)
+            self._answer(answer)
+        else:
+            self._answer(answer, error=f"Not subscribed to {symbol}.")
+
+    def _answer(self, request: dict[str, Any], error: str | None = None) -> None:
+        result = {"success": True} if error is None else {"success": False, "error": error}
+        self.outbox.put(_text(request | result))
+
+    # -- from Hub (Consumer)
+
+    def subscribed(self, symbol: str) -> None:
+        self._answer({"action": "subscribe", "symbol": symbol})
+
+    def refused(self, symbol: str, text: str) -> None:
+        self._answer({"action": "subscribe", "symbol": symbol}, error=text)
+
+    def market(self, symbol: str, kind: int, payload: bytes) -> None:
+        self.outbox.put(payload, (symbol, kind))
+
+    def stale(self, symbol: str, reason: str) -> None:
+        self.outbox.put(_text({"event": "stale", "symbol": symbol, "reason": reason}))
+
+    def live(self, symbol: str) -> None:
+        self.outbox.put(_text({"event": "live", "symbol": symbol}))
+
+    def ended(self, symbol: str, text: str) -> None:
+        self.outbox.put(_text({"event": "ended", "symbol": symbol, "error": text}))
+
+    # -- from Outbox
+
+    def transmit(self, payload: bytes) -> None:
+        if self.state == self.STATE_OPEN:
+            self.sendPreparedMessage(self.factory.prepared(payload))
+
+    def give_up(self) -> None:
+        _log.warn("Closing {peer}: it does not read what it asked for.", peer=self.peer)
+        self.factory.hub.leave(self)
+        self.shut(CLOSE_TOO_SLOW, "too slow")
+
+    # -- from SubscriberFactory
+
+    def shut(self, code: int, reason: str) -> None:
+        """Closes; a peer that does not read is dropped by Autobahn when its close handshake times out."""
+        self.transport.unregisterProducer()
+        self.sendClose(code, reason)
+
+
+class SubscriberFactory(WebSocketServerFactory):
+    """All subscribers.
+
+    reactor: for Autobahn's timers.
+    """
+
+    def __init__(self, hub: Hub, reactor: Any) -> None:
+        super().__init__(reactor=reactor)
+        self.protocol = Subscriber
+        self.noisy = False
+        self.setProtocolOptions(
+            maxMessagePayloadSize=MAX_REQUEST, maxFramePayloadSize=MAX_REQUEST, closeHandshakeTimeout=3.0
+        )
+        self.hub = hub
+        self.subscribers: set[Subscriber] = set()
+        self._last: bytes = b""
+        self._last_prepared: Any = None
+
+    def prepared(self, payload: bytes) -> Any:
+        """The payload as a ready frame, made once for all who are sent the same."""
+        if payload is not self._last:
+            self._last, self._last_prepared = payload, self.prepareMessage(payload)
+        return self._last_prepared
+
+    def shut(self) -> None:
+        """Closes all."""
+        for subscriber in list(self.subscribers):
+            subscriber.shut(CLOSE_STOPPING, "the gateway is stopping")
+
+
+def _text(value: dict[str, Any]) -> bytes:
+    # Python's own encoder, for the spacing of the documented samples.
+    return json.dumps(value).encode()

@@ -1,0 +1,336 @@
+"""The connection to the DTC server: an Autobahn client that logs on, and comes back for as long as it may."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from twisted.application.internet import backoffPolicy
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.python.failure import Failure
+
+from dtc_twisted.codec import Codec
+from dtc_twisted.errors import LogonRefused, NotLoggedOn
+from dtc_twisted.logs import logger
+from dtc_twisted.messages import Logoff, LogonResponse, Message
+from dtc_twisted.session import Credentials, Session, SessionListener
+
+_log = logger(__name__)
+
+CLOSE_TIMEOUT = 3.0
+"""Seconds that the server is given for its half of the closing handshake."""
+
+
+class State(StrEnum):
+    CONNECTING = "connecting"
+    LOGGING_ON = "logging_on"
+    READY = "ready"
+    WAITING = "waiting"  # for the next try
+    REFUSED = "refused"  # told not to come back
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class Status:
+    """How things stand with the server.
+
+    url: where we are, or are trying to be, connected to.
+    reason: why there is no session, when there is none.
+    logged_on_since, retry_at: seconds since 1970, UTC.
+    reconnects: how many sessions there were, beyond the first.
+    """
+
+    state: State
+    url: str
+    reason: str = ""
+    server_name: str = ""
+    logged_on_since: float | None = None
+    retry_at: float | None = None
+    reconnects: int = 0
+
+
+class DTCClientProtocol(WebSocketClientProtocol):
+    """Forwards the socket's events to the Upstream."""
+
+    transport: Any
+
+    def __init__(self, upstream: "Upstream") -> None:
+        super().__init__()
+        self._upstream = upstream
+
+    def onOpen(self) -> None:
+        self.transport.setTcpNoDelay(True)
+        self._upstream.opened(self)
+
+    def onMessageFrameData(self, payload: bytes) -> None:
+        # What arrives is a stream of bytes to us: nothing is gained by waiting for the end of a frame or message,
+        # and a huge one is never held in memory.
+        self._upstream.received(self, payload)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """Its data went to onMessageFrameData."""
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        self._upstream.closed(self, reason or "the connection was closed")
+
+
+class Upstream(Service):
+    """Keeps a session with the DTC server, from startService to stopService.
+
+    reactor: IReactorTime, IReactorTCP and IReactorPluggableNameResolver.
+    url: ws://host:port/ or wss://host:port/.
+    listeners: follow each session; add to them before the service starts.
+    retry_policy: number of failures in a row -> seconds to wait.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        url: str,
+        credentials: Credentials,
+        retry_policy: Callable[[int], float] | None = None,
+    ) -> None:
+        self.url = url
+        self.listeners: list[SessionListener] = []
+        self.session: Session | None = None
+        """The session, while logged on."""
+        self.status = Status(State.STOPPED, url)
+        self._reactor = reactor
+        self._credentials = credentials
+        self._retry_policy = retry_policy or backoffPolicy(initialDelay=0.5, maxDelay=30.0, factor=1.6)
+        self._connection: _Connection | None = None
+        self._connecting: Deferred[Any] | None = None
+        self._retry: IDelayedCall | None = None
+        self._failures = 0
+        self._sessions = 0
+        self._last_received: float | None = None
+        self._garbage = 0
+        self._redirect: str | None = None
+        self._stopped: Deferred[None] | None = None
+
+    # -- from those who ask
+
+    def logged_on(self) -> Session:
+        """The session. Raises NotLoggedOn, which says why there is none."""
+        if self.session is None:
+            raise NotLoggedOn(f"Not logged on to the DTC server: {self.status.reason or self.status.state}.")
+        return self.session
+
+    @property
+    def garbage(self) -> int:
+        """How many times the server sent what is not a DTC message."""
+        return self._garbage + (0 if self._connection is None else self._connection.codec.errors)
+
+    def seconds_to_retry(self) -> float:
+        """Seconds until the next try; 0 while one is under way."""
+        return 0.0 if self.status.retry_at is None else max(0.0, self.status.retry_at - self._reactor.seconds())
+
+    @property
+    def last_message_age(self) -> float | None:
+        """Seconds since anything arrived from the server; None when nothing ever did."""
+        if self._connection is not None:
+            self._last_received = self._connection.session.last_received
+        return None if self._last_received is None else max(0.0, self._reactor.seconds() - self._last_received)
+
+    # -- from the service tree
+
+    def startService(self) -> None:
+        super().startService()
+        self._connect()
+
+    def stopService(self) -> Deferred[None] | None:
+        super().stopService()
+        if self._retry is not None and self._retry.active():
+            self._retry.cancel()
+        if self._connecting is not None:
+            self._connecting.cancel()
+        connection = self._connection
+        if connection is None:
+            self._set(State.STOPPED)
+            return None
+        self._stopped = Deferred()
+        if connection.session.logon is not None:
+            connection.session.log_off("The gateway is stopping.")
+        connection.close("the gateway is stopping")
+        return self._stopped
+
+    # -- from the protocol
+
+    def opened(self, protocol: DTCClientProtocol) -> None:
+        """The WebSocket is open: log on."""
+        connection = _Connection(protocol, self._reactor, self._offer, self._credentials)
+        self._connection = connection
+        self._set(State.LOGGING_ON)
+        connection.session.start().addCallbacks(
+            self._logged_on, self._logon_failed, callbackArgs=(connection,), errbackArgs=(connection,)
+        )
+
+    def received(self, protocol: DTCClientProtocol, data: bytes) -> None:
+        """Bytes arrived."""
+        if self._connection is not None and self._connection.protocol is protocol:
+            self._connection.receive(data)
+
+    def closed(self, protocol: DTCClientProtocol, reason: str) -> None:
+        """The connection is gone, or never became one."""
+        connection = self._connection
+        if connection is not None and connection.protocol is protocol:
+            self._last_received = connection.session.last_received
+            self._garbage += connection.codec.errors
+            self._connection = None
+            reason = connection.why_closed or reason
+            if self.session is not None:
+                self.session = None
+                for listener in self.listeners:
+                    listener.detach(reason)
+            connection.session.lose(reason)
+        if not self.running:
+            self._set(State.STOPPED)
+            if self._stopped is not None:
+                self._stopped.callback(None)
+        elif connection is not None and not connection.may_return:
+            self._set(State.REFUSED, reason=reason)
+            _log.error("The server told us not to connect again ({reason}): staying away.", reason=reason)
+        else:
+            self._try_again(reason)
+
+    # -- the way to a session
+
+    def _connect(self) -> None:
+        url, self._redirect = self._redirect or self.url, None
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or 0
+        self._set(State.CONNECTING, url=url)
+        factory = WebSocketClientFactory(url, reactor=self._reactor)
+        factory.protocol = lambda: DTCClientProtocol(self)  # type: ignore[assignment]
+        # Text is 8-bit here, and need not be UTF-8; the codec sees to it.
+        factory.setProtocolOptions(utf8validateIncoming=False, closeHandshakeTimeout=CLOSE_TIMEOUT)
+        factory.noisy = False
+        endpoint: Any = HostnameEndpoint(self._reactor, host, port)
+        if parts.scheme == "wss":
+            endpoint = wrapClientTLS(optionsForClientTLS(host), endpoint)
+        _log.info("Connecting to {url}", url=url)
+        self._connecting = endpoint.connect(factory)
+        self._connecting.addCallbacks(self._connected, self._not_connected)
+
+    def _connected(self, _protocol: DTCClientProtocol) -> None:
+        self._connecting = None
+
+    def _not_connected(self, failure: Failure) -> None:
+        self._connecting = None
+        if self.running:
+            self._try_again(f"cannot connect: {failure.getErrorMessage().rstrip('.')}")
+
+    def _logged_on(self, response: LogonResponse, connection: "_Connection") -> None:
+        self._failures = 0
+        self._sessions += 1
+        self.session = connection.session
+        self.status = replace(
+            self.status,
+            state=State.READY,
+            reason="",
+            server_name=response.ServerName or "",
+            logged_on_since=self._reactor.seconds(),
+            reconnects=self._sessions - 1,
+        )
+        _log.info(
+            "Logged on to {server} at {url}: {text}",
+            server=response.ServerName or "the server",
+            url=self.status.url,
+            text=response.ResultText or "",
+        )
+        for listener in self.listeners:
+            listener.attach(connection.session)
+
+    def _logon_failed(self, failure: Failure, connection: "_Connection") -> None:
+        reason = f"logon failed: {failure.getErrorMessage()}"
+        error = failure.value
+        if isinstance(error, LogonRefused):
+            connection.may_return = error.may_retry
+            self._redirect = self._redirected(error.reconnect_address)
+            if self._redirect is not None:
+                reason = f"the server sends us to {error.reconnect_address}"
+        connection.close(reason)
+
+    def _redirected(self, address: str) -> str | None:
+        """The URL for LOGON_RESPONSE.ReconnectAddress: host, host:port or a whole URL. None when it makes no sense."""
+        if not address:
+            return None
+        old = urlsplit(self.status.url)
+        try:
+            new = urlsplit(address if "://" in address else f"{old.scheme}://{address}")
+            port = new.port or old.port
+        except ValueError:
+            return None
+        return f"{old.scheme}://{new.hostname}:{port}/" if new.hostname else None
+
+    def _try_again(self, reason: str) -> None:
+        # The first redirection is followed at once; a server that keeps sending us on is a failure like any other.
+        delay = 0.0 if self._redirect is not None and self._failures == 0 else self._retry_policy(self._failures)
+        self._failures += 1
+        self._set(State.WAITING, reason=reason, retry_at=self._reactor.seconds() + delay)
+        _log.warn(
+            "No session with {url}: {reason}. Trying again in {delay:.1f} s.",
+            url=self.status.url,
+            reason=reason,
+            delay=delay,
+        )
+        self._retry = self._reactor.callLater(delay, self._connect)
+
+    def _offer(self, message: Message) -> None:
+        if isinstance(message, Logoff):
+            return
+        for listener in self.listeners:
+            listener.receive(message)
+
+    def _set(self, state: State, *, url: str | None = None, reason: str = "", retry_at: float | None = None) -> None:
+        self.status = replace(
+            self.status,
+            state=state,
+            url=url or self.status.url,
+            reason=reason,
+            retry_at=retry_at,
+            logged_on_since=None,
+        )
+
+
+class _Connection:
+    """One socket with its codec and session."""
+
+    def __init__(
+        self,
+        protocol: DTCClientProtocol,
+        clock: Any,
+        on_message: Callable[[Message], None],
+        credentials: Credentials,
+    ) -> None:
+        self.protocol = protocol
+        self.may_return = True
+        self.why_closed = ""
+        """Our own reason for closing, which says more than the socket's."""
+        self.session = Session(self._send, self.close, clock, on_message, credentials)
+        self.codec = Codec(is_symbol_id=self.session.is_symbol_id)
+
+    def receive(self, data: bytes) -> None:
+        self.session.touch()
+        for message in self.codec.feed(data):
+            if isinstance(message, Logoff) and message.DoNotReconnect == 1:
+                self.may_return = False
+            try:
+                self.session.receive(message)
+            except Exception:
+                # Whatever one message does to us, it must not cost the feed of everybody.
+                _log.failure("Failed to process {name}", name=type(message).__name__)
+
+    def close(self, reason: str) -> None:
+        """Closes politely; Autobahn drops the connection when the server does not close its side in time."""
+        self.why_closed = self.why_closed or reason
+        self.protocol.sendClose()
+
+    def _send(self, message: Message) -> None:
+        self.protocol.sendMessage(self.codec.encode(message))
