@@ -20,6 +20,8 @@ MESSAGE_TYPE = "MessageType"
 SENDERS = ("client", "server", "both")
 MARKS = ("compact", "legacy", "nonstandard")
 PACKS = (1, 2, 4, 8)
+REFUSED = ("inline", "_Alignas", "_Noreturn", "__attribute__", "_Pragma")
+"""Words that the parser may leave out of the tree, where nobody would miss them; and a second way to say #pragma."""
 
 
 def read(path: Path) -> Protocol:
@@ -47,7 +49,7 @@ def parse(text: str, file: str) -> Protocol:
 
 
 class _Lexer(c_lexer.CLexer):  # type: ignore[misc]
-    """A lexer that remembers the line it has come to."""
+    """A lexer that remembers the line it has come to, and refuses the words in REFUSED."""
 
     line = 1
 
@@ -55,6 +57,8 @@ class _Lexer(c_lexer.CLexer):  # type: ignore[misc]
         token = super().token()
         if token is not None:
             self.line = token.lineno
+            if token.value in REFUSED:
+                raise HeaderError(self.filename, token.lineno, f"not expected here: {token.value}")
         return token
 
 
@@ -105,6 +109,8 @@ class _Reader:
         for enum in (types, *self._enums.values()):
             if not enum.underlying:
                 self._fail(enum.line, f"enum {enum.name} has no typedef that tells its type")
+        if types.underlying != "uint16_t":
+            self._fail(types.line, f"enum {MESSAGE_TYPE} is not uint16_t, as the field Type is")
         for message in self._messages.values():
             if not message.name:
                 self._fail(message.line, f"struct {message.struct} has no {message.struct}_default")
@@ -156,7 +162,11 @@ class _Reader:
 
     def _typedef(self, node: Any) -> None:
         match node:
-            case c_ast.Typedef(quals=[], type=c_ast.TypeDecl(quals=[], type=c_ast.IdentifierType(names=names))):
+            case c_ast.Typedef(
+                quals=[],
+                storage=["typedef"],
+                type=c_ast.TypeDecl(quals=[], type=c_ast.IdentifierType(names=names)),
+            ):
                 spelling = " ".join(names)
             case _:
                 self._fail(node, f"a typedef can only name a number's type: {node.name}")
