@@ -79,7 +79,7 @@ class Session:
     """The conversation over one connection.
 
     send: takes a message to the wire.
-    close: closes the connection, for the reason given; the caller then calls `lose`.
+    close: ends the connection, for the reason given, and calls `lose`.
     on_message: takes what the server sends by itself.
     """
 

@@ -111,7 +111,9 @@ class Upstream(Service):
         self._sessions = 0
         self._last_received: float | None = None
         self._garbage = 0
-        self._redirect: str | None = None
+        self._redirect: str | None = None  # where the server sends us
+        self._redirected = False  # whether the present try is one of those
+        self._protocol: DTCClientProtocol | None = None  # of the connection, or on its way to become one
         self._stopped: Deferred[None] | None = None
 
     # -- from those who ask
@@ -150,21 +152,25 @@ class Upstream(Service):
             self._retry.cancel()
         if self._connecting is not None:
             self._connecting.cancel()
-        connection = self._connection
-        if connection is None:
-            self._set(State.STOPPED)
+        self._set(State.STOPPED)
+        if self._protocol is None:
             return None
         self._stopped = Deferred()
-        if connection.session.logon is not None:
-            connection.session.log_off("The gateway is stopping.")
-        connection.close("the gateway is stopping")
+        if self._connection is None:
+            self._protocol.transport.abortConnection()
+        else:
+            if self.session is not None:
+                self.session.log_off("The gateway is stopping.")
+            self._end(self._connection, "the gateway is stopping")
         return self._stopped
 
     # -- from the protocol
 
     def opened(self, protocol: DTCClientProtocol) -> None:
         """The WebSocket is open: log on."""
-        connection = _Connection(protocol, self._reactor, self._offer, self._credentials)
+        if not self.running:
+            return
+        connection = _Connection(protocol, self._reactor, self._credentials, self._end, self._offer)
         self._connection = connection
         self._set(State.LOGGING_ON)
         connection.session.start().addCallbacks(
@@ -177,31 +183,21 @@ class Upstream(Service):
             self._connection.receive(data)
 
     def closed(self, protocol: DTCClientProtocol, reason: str) -> None:
-        """The connection is gone, or never became one."""
-        connection = self._connection
-        if connection is not None and connection.protocol is protocol:
-            self._last_received = connection.session.last_received
-            self._garbage += connection.codec.errors
-            self._connection = None
-            reason = connection.why_closed or reason
-            if self.session is not None:
-                self.session = None
-                for listener in self.listeners:
-                    listener.detach(reason)
-            connection.session.lose(reason)
-        if not self.running:
-            self._set(State.STOPPED)
-            if self._stopped is not None:
-                self._stopped.callback(None)
-        elif connection is not None and not connection.may_return:
-            self._set(State.REFUSED, reason=reason)
-            _log.error("The server told us not to connect again ({reason}): staying away.", reason=reason)
-        else:
-            self._try_again(reason)
+        """The socket is gone."""
+        if protocol is not self._protocol:
+            return  # the end of one that we left
+        if self._connection is not None:
+            self._end(self._connection, reason)
+        elif self.running:
+            self._try_again(f"no WebSocket there: {reason}")
+        self._protocol = None
+        if self._stopped is not None:
+            self._stopped.callback(None)
 
     # -- the way to a session
 
     def _connect(self) -> None:
+        self._redirected = self._redirect is not None
         url, self._redirect = self._redirect or self.url, None
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or 0
@@ -218,8 +214,9 @@ class Upstream(Service):
         self._connecting = endpoint.connect(factory)
         self._connecting.addCallbacks(self._connected, self._not_connected)
 
-    def _connected(self, _protocol: DTCClientProtocol) -> None:
+    def _connected(self, protocol: DTCClientProtocol) -> None:
         self._connecting = None
+        self._protocol = protocol
 
     def _not_connected(self, failure: Failure) -> None:
         self._connecting = None
@@ -252,12 +249,12 @@ class Upstream(Service):
         error = failure.value
         if isinstance(error, LogonRefused):
             connection.may_return = error.may_retry
-            self._redirect = self._redirected(error.reconnect_address)
+            self._redirect = self._redirection(error.reconnect_address)
             if self._redirect is not None:
                 reason = f"the server sends us to {error.reconnect_address}"
-        connection.close(reason)
+        self._end(connection, reason)
 
-    def _redirected(self, address: str) -> str | None:
+    def _redirection(self, address: str) -> str | None:
         """The URL for LOGON_RESPONSE.ReconnectAddress: host, host:port or a whole URL. None when it makes no sense."""
         if not address:
             return None
@@ -269,15 +266,38 @@ class Upstream(Service):
             return None
         return f"{old.scheme}://{new.hostname}:{port}/" if new.hostname else None
 
+    def _end(self, connection: "_Connection", reason: str) -> None:
+        """It is over with this connection, at once: its socket closes behind our back, as politely as it can."""
+        if connection is not self._connection:
+            return
+        self._connection = None
+        self._last_received = connection.session.last_received
+        self._garbage += connection.codec.errors
+        connection.protocol.sendClose()
+        if self.session is not None:
+            self.session = None
+            for listener in self.listeners:
+                listener.detach(reason)
+        connection.session.lose(reason)
+        if not self.running:
+            return
+        self._protocol = None
+        if connection.may_return:
+            self._try_again(reason)
+        else:
+            self._set(State.REFUSED, reason=reason)
+            _log.error("The server told us not to connect again ({reason}): staying away.", reason=reason)
+
     def _try_again(self, reason: str) -> None:
-        # The first redirection is followed at once; a server that keeps sending us on is a failure like any other.
-        delay = 0.0 if self._redirect is not None and self._failures == 0 else self._retry_policy(self._failures)
+        # A redirection is followed at once; one that leads to the next is a failure like any other.
+        at_once = self._redirect is not None and not self._redirected
+        delay = 0.0 if at_once else self._retry_policy(self._failures)
         self._failures += 1
         self._set(State.WAITING, reason=reason, retry_at=self._reactor.seconds() + delay)
         _log.warn(
             "No session with {url}: {reason}. Trying again in {delay:.1f} s.",
             url=self.status.url,
-            reason=reason,
+            reason=reason.rstrip("."),
             delay=delay,
         )
         self._retry = self._reactor.callLater(delay, self._connect)
@@ -306,14 +326,13 @@ class _Connection:
         self,
         protocol: DTCClientProtocol,
         clock: Any,
-        on_message: Callable[[Message], None],
         credentials: Credentials,
+        end: Callable[["_Connection", str], None],
+        on_message: Callable[[Message], None],
     ) -> None:
         self.protocol = protocol
         self.may_return = True
-        self.why_closed = ""
-        """Our own reason for closing, which says more than the socket's."""
-        self.session = Session(self._send, self.close, clock, on_message, credentials)
+        self.session = Session(self._send, lambda reason: end(self, reason), clock, on_message, credentials)
         self.codec = Codec(is_symbol_id=self.session.is_symbol_id)
 
     def receive(self, data: bytes) -> None:
@@ -327,10 +346,6 @@ class _Connection:
                 # Whatever one message does to us, it must not cost the feed of everybody.
                 _log.failure("Failed to process {name}", name=type(message).__name__)
 
-    def close(self, reason: str) -> None:
-        """Closes politely; Autobahn drops the connection when the server does not close its side in time."""
-        self.why_closed = self.why_closed or reason
-        self.protocol.sendClose()
-
     def _send(self, message: Message) -> None:
-        self.protocol.sendMessage(self.codec.encode(message))
+        if self.protocol.state == self.protocol.STATE_OPEN:
+            self.protocol.sendMessage(self.codec.encode(message))

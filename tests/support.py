@@ -1,0 +1,222 @@
+"""The whole plugin in memory: gateway, simulator and callers on one fake reactor, with a clock that tests turn."""
+
+import json
+from typing import Any
+
+import txaio
+from twisted.internet.address import IPv4Address
+from twisted.internet.protocol import Protocol
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.test.iosim import ConnectionCompleter, FakeTransport, IOPump, connect, makeFakeServer
+from twisted.trial.unittest import SynchronousTestCase
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.uri import parse_uri
+
+from dtc_twisted.messages import Message
+from dtc_twisted.simulator import Simulator
+from dtc_twisted.tap import Options, makeService
+
+MARKETDATA = "ws://127.0.0.1:8080/api/v1/marketdata"
+
+
+class Caller(Protocol):
+    """The client's end of an HTTP connection: keeps what arrives."""
+
+    transport: FakeTransport
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.lost = False
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.lost = True
+
+
+class Answer:
+    """An HTTP response."""
+
+    def __init__(self, data: bytes) -> None:
+        head, _, self.body = data.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        self.status = int(first.split()[1])
+        self.headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class WebSocketCaller(Protocol):
+    """A subscriber, on the `websockets` library's protocol (not ours, not Autobahn's)."""
+
+    transport: FakeTransport
+
+    def __init__(self, url: str) -> None:
+        self._ws = ClientProtocol(parse_uri(url), max_size=None)
+        self.messages: list[Any] = []
+        """What arrived, decoded from JSON, oldest first."""
+        self.texts: list[str] = []
+        self.close_code: int | None = None
+        self.lost = False
+
+    def connectionMade(self) -> None:
+        self._ws.send_request(self._ws.connect())
+        self._write()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._ws.receive_data(data)
+        for event in self._ws.events_received():
+            if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
+                text = bytes(event.data).decode()
+                self.texts.append(text)
+                self.messages.append(json.loads(text))
+            elif isinstance(event, Frame) and event.opcode is Opcode.CLOSE:
+                self.close_code = self._ws.close_code
+        self._write()
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.lost = True
+
+    def send(self, message: Any) -> None:
+        self.send_text(json.dumps(message))
+
+    def send_text(self, text: str) -> None:
+        self._ws.send_text(text.encode())
+        self._write()
+
+    def send_binary(self, data: bytes) -> None:
+        self._ws.send_binary(data)
+        self._write()
+
+    def leave(self) -> None:
+        self._ws.send_close(1000)
+        self._write()
+
+    def take(self) -> list[Any]:
+        """What arrived since the last time."""
+        messages, self.messages = self.messages, []
+        return messages
+
+    def _write(self) -> None:
+        for data in self._ws.data_to_send():
+            if data:
+                self.transport.write(data)
+
+
+class House(SynchronousTestCase):
+    """A test case with a gateway, a simulator at 127.0.0.1:11099, and callers."""
+
+    options: tuple[str, ...] = ("--host", "127.0.0.1")
+    start_market = False
+    """Whether the simulated market runs; tests mostly script it."""
+
+    def setUp(self) -> None:
+        self.clock = MemoryReactorClock()
+        self.clock.advance(1_700_000_000)
+        self.patch(txaio.config, "loop", self.clock)  # type: ignore[attr-defined]
+        self.log: list[LogEvent] = []
+        observer: Any = self.log.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self._pumps: list[IOPump] = []
+        self.simulator = Simulator(self.clock)
+        self.clock.listenTCP(11099, self.simulator.factory)
+        if self.start_market:
+            self.simulator.startService()
+        self.service = self.make_gateway(*self.options)
+        self.service.startService()
+        self.flush()
+
+    def tearDown(self) -> None:
+        """Stops everything, and finds nothing left behind."""
+        self.simulator.speak()
+        self.simulator.stop_market()
+        stopped = self.service.stopService()
+        self.advance(4)
+        if stopped is not None:
+            self.assertTrue(stopped.called, "the gateway did not stop")
+        for connection in list(self.simulator.connections):
+            connection.dropConnection(abort=True)
+        self.advance(4)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertNotIn("Traceback", self.log_text())
+
+    def make_gateway(self, *arguments: str) -> Any:
+        options = Options()
+        options.parseOptions(list(arguments))
+        return makeService(options, reactor=self.clock)
+
+    # -- time and traffic
+
+    def flush(self) -> None:
+        """Moves bytes and connections until nothing moves any more."""
+        completer = ConnectionCompleter(self.clock)
+        moved = True
+        while moved:
+            moved = False
+            while (pump := completer.succeedOnce(greet=False)) is not None:
+                self._pumps.append(pump)
+                moved = True
+            for pump in list(self._pumps):
+                moved = pump.flush() or moved
+
+    def advance(self, seconds: float, step: float = 0.5) -> None:
+        """Lets time pass."""
+        while seconds > 0:
+            self.clock.advance(min(step, seconds))
+            self.flush()
+            seconds -= step
+
+    # -- callers
+
+    def call(self, protocol: Any, port: int = 8080) -> Any:
+        """Connects a caller to a listening port."""
+        factory = next(factory for number, factory, *_ in self.clock.tcpServers if number == port)
+        server = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40000))
+        transport = FakeTransport(protocol, isServer=False)
+        self._pumps.append(connect(server, makeFakeServer(server), protocol, transport, clock=self.clock))
+        self.flush()
+        return protocol
+
+    def begin(self, path: str, method: str = "GET", headers: str = "") -> Caller:
+        """Sends a request, and does not wait."""
+        caller: Caller = self.call(Caller())
+        lines = f"{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
+        caller.transport.write(lines.encode())
+        self.flush()
+        return caller
+
+    def fetch(self, path: str, method: str = "GET", headers: str = "") -> Answer:
+        """The answer to a request."""
+        caller = self.begin(path, method, headers)
+        self.assertTrue(caller.lost, f"{path} was not answered")
+        return Answer(caller.received)
+
+    def subscriber(self, *symbols: str) -> WebSocketCaller:
+        """A WebSocket client, subscribed to these."""
+        caller: WebSocketCaller = self.call(WebSocketCaller(MARKETDATA))
+        for symbol in symbols:
+            self.say(caller, {"action": "subscribe", "symbol": symbol})
+        return caller
+
+    def say(self, caller: WebSocketCaller, message: Any) -> None:
+        """Sends as JSON, and lets it arrive."""
+        caller.send(message)
+        self.flush()
+
+    # -- what is seen
+
+    def status(self) -> Any:
+        return self.fetch("/status").json
+
+    def log_text(self) -> str:
+        return "\n".join(formatEvent(event) for event in self.log)
+
+    def sent(self, kind: type[Message]) -> list[Any]:
+        """What the simulator received of this type."""
+        return [message for message in self.simulator.received if isinstance(message, kind)]
