@@ -1,16 +1,18 @@
 """What both services are made of: options that fail in one line, and ports to listen on."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.python import usage
 
-from dtc_twisted.logs import wire
+from dtc_twisted.logs import logger, wire
+
+_log = logger(__name__)
 
 LOOPBACK = "127.0.0.1"
 
@@ -22,23 +24,23 @@ class CannotStart(SystemExit, Exception):
     """
 
 
-def port_number(text: str) -> int:
-    number = int(text)
-    if not 0 < number < 65536:
-        raise ValueError("expected a port number from 1 to 65535")
-    return number
+def number(
+    name: str, letter: str | None, default: float, text: str, low: float, high: float
+) -> list[str | float | Callable[[str], float] | None]:
+    """An option that takes a number from `low` to `high`: a whole one where `default` is one."""
+    kind = type(default)
+    expected = f"{'a whole number' if kind is int else 'a number'} from {low:g} to {high:g}"
 
+    def coerce(given: str) -> float:
+        try:
+            value = kind(given)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise ValueError(f"--{name}: expected {expected}, not {given!r}")
+        return value
 
-def port_number_or_0(text: str) -> int:
-    """0 takes any port that is free."""
-    return 0 if text == "0" else port_number(text)
-
-
-def seconds(text: str) -> float:
-    number = float(text)
-    if not 0 < number < 3600:
-        raise ValueError("expected a number of seconds greater than 0")
-    return number
+    return [name, letter, default, text, coerce]
 
 
 class OneLineOptions(usage.Options):
@@ -50,7 +52,7 @@ class OneLineOptions(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            text = " ".join(str(error).split())
+            text = " ".join(str(error).removeprefix("Parameter type enforcement failed: ").split())
             raise CannotStart(f"twistd {self.name}: {text} (see: twistd {self.name} --help)") from None
 
     def parseArgs(self, *args: str) -> None:
@@ -65,31 +67,41 @@ class OneLineOptions(usage.Options):
 
 
 class Listener(Service):
-    """A listening port; `option` is what the user sets it with."""
+    """A listening port.
 
-    def __init__(self, reactor: Any, port: int, factory: IProtocolFactory, interface: str, option: str) -> None:
+    interface: the address to listen on.
+    port: 0 takes one that is free.
+    says: what the log says once it listens; may hold {host} and {port}.
+    option: what the user sets the port with.
+    """
+
+    def __init__(
+        self, reactor: Any, interface: str, port: int, factory: IProtocolFactory, *, says: str, option: str
+    ) -> None:
         self._reactor = reactor
+        self._interface = interface
         self._port = port
         self._factory = factory
-        self._interface = interface
+        self._says = says
         self._option = option
-        self.listening: IListeningPort | None = None
+        self._listening: Any = None
 
     @property
     def port(self) -> int:
-        """The port's number; the one that was found free when 0 was asked for."""
-        return self._port if self.listening is None else self.listening.getHost().port  # type: ignore[attr-defined]
+        """The port's number, while it listens."""
+        return int(self._listening.getHost().port)
 
     def startService(self) -> None:
         try:
-            self.listening = self._reactor.listenTCP(self._port, self._factory, interface=self._interface)
+            self._listening = self._reactor.listenTCP(self._port, self._factory, interface=self._interface)
         except CannotListenError as error:
             why = getattr(error.socketError, "strerror", None) or error.socketError
             raise CannotStart(
                 f"Cannot listen on {self._interface}:{self._port}: {why}. Choose another with {self._option}."
             ) from None
         super().startService()
+        _log.info(self._says, host=self._interface, port=self.port)
 
     def stopService(self) -> Deferred[Any] | None:
         super().stopService()
-        return maybeDeferred(self.listening.stopListening) if self.listening is not None else None
+        return None if self._listening is None else maybeDeferred(self._listening.stopListening)

@@ -13,7 +13,7 @@ from dtc_twisted.hub import Hub
 from dtc_twisted.logs import logger
 from dtc_twisted.messages import Message, TradeModeEnum
 from dtc_twisted.rest import Gateway, QuietSite, Rest
-from dtc_twisted.service import LOOPBACK, Listener, OneLineOptions, port_number, port_number_or_0, seconds
+from dtc_twisted.service import LOOPBACK, Listener, OneLineOptions, number
 from dtc_twisted.session import Credentials, Session
 from dtc_twisted.simulator import Simulator
 from dtc_twisted.stream import SubscriberFactory
@@ -33,14 +33,14 @@ class Options(OneLineOptions):
     )
     optParameters = [
         ["host", "n", None, "DTC server: host name or address."],
-        ["port", "p", 11099, "DTC server: port.", port_number],
-        ["historyport", "q", 11098, "DTC server: port of historical prices.", port_number],
-        ["restport", "r", 8080, "Port to serve REST and WebSocket on; 0 takes a free one.", port_number_or_0],
+        number("port", "p", 11099, "DTC server: port.", 1, 65535),
+        number("historyport", "q", 11098, "DTC server: port of historical prices.", 1, 65535),
+        number("restport", "r", 8080, "Port to serve REST and WebSocket on; 0 takes a free one.", 0, 65535),
         ["interface", None, LOOPBACK, "Address to serve on."],
         ["username", "u", "", "User name, if the server wants one."],
         ["password", "x", "", "Password; better in DTC_PASSWORD in the environment, or in a file."],
         ["password-file", None, None, "File whose first line is the password."],
-        ["timeout", None, 5.0, "Seconds to wait for an answer of the server.", seconds],
+        number("timeout", None, 5.0, "Seconds to wait for an answer of the server.", 0.1, 3600),
     ]
     optFlags = [
         ["live", "l", "Live trading mode."],
@@ -88,13 +88,12 @@ class Options(OneLineOptions):
 class Web(Listener):
     """REST and WebSocket on one port."""
 
-    def __init__(self, reactor: Any, port: int, interface: str, rest: Rest, subscribers: SubscriberFactory) -> None:
-        super().__init__(reactor, port, QuietSite(rest.resource, reactor=reactor), interface, "--restport")
+    def __init__(self, reactor: Any, interface: str, port: int, rest: Rest, subscribers: SubscriberFactory) -> None:
+        site = QuietSite(rest.resource, reactor=reactor)
+        super().__init__(
+            reactor, interface, port, site, says="Serving http://{host}:{port}/api/v1", option="--restport"
+        )
         self._subscribers = subscribers
-
-    def startService(self) -> None:
-        super().startService()
-        _log.info("Serving http://{host}:{port}/api/v1", host=self._interface, port=self.port)
 
     def stopService(self) -> Deferred[Any] | None:
         self._subscribers.shut()
@@ -108,7 +107,14 @@ class Demo(MultiService):
         super().__init__()
         self.simulator = Simulator(reactor)
         self._upstream = upstream
-        self._listener = Listener(reactor, 0, self.simulator.factory, LOOPBACK, "another machine")
+        self._listener = Listener(
+            reactor,
+            LOOPBACK,
+            0,
+            self.simulator.factory,
+            says="A simulated DTC server is at ws://{host}:{port}/",
+            option="--host",
+        )
         self._listener.setServiceParent(self)
         self.simulator.setServiceParent(self)
 
@@ -192,6 +198,6 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     services = MultiService()
     if options["demo"]:
         Demo(reactor, upstream).setServiceParent(services)
-    Web(reactor, options["restport"], options["interface"], rest, subscribers).setServiceParent(services)
+    Web(reactor, options["interface"], options["restport"], rest, subscribers).setServiceParent(services)
     upstream.setServiceParent(services)
     return services

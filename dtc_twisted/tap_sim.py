@@ -4,15 +4,8 @@ from typing import Any
 
 from twisted.application.service import IService, MultiService
 
-from dtc_twisted.service import LOOPBACK, Listener, OneLineOptions, port_number_or_0
+from dtc_twisted.service import LOOPBACK, Listener, OneLineOptions, number
 from dtc_twisted.simulator import Simulator
-
-
-def _rate(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= 1_000_000:
-        raise ValueError("expected a number of updates per second from 0 to 1000000")
-    return number
 
 
 class Options(OneLineOptions):
@@ -22,10 +15,10 @@ class Options(OneLineOptions):
     synopsis = "twistd [twistd options] dtc-sim [options]"
     longdesc = "A simulated DTC server that behaves as Sierra Chart does. It listens on this machine only."
     optParameters = [
-        ["port", "p", 11099, "Port to listen on.", port_number_or_0],
-        ["historyport", "q", 11098, "Port of historical prices.", port_number_or_0],
-        ["rate", None, 20.0, "Market data updates per second, all symbols together.", _rate],
-        ["seed", None, 1, "The same number gives the same market.", int],
+        number("port", "p", 11099, "Port to listen on.", 0, 65535),
+        number("historyport", "q", 11098, "Port of historical prices.", 0, 65535),
+        number("rate", None, 20.0, "Market data updates per second, all symbols together.", 0.1, 1_000_000),
+        number("seed", None, 1, "The same number gives the same market.", 0, 2**63),
     ]
 
 
@@ -35,9 +28,11 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         from twisted.internet import reactor
     simulator = Simulator(reactor, rate=options["rate"], seed=options["seed"])
     services = MultiService()
-    Listener(reactor, options["port"], simulator.factory, LOOPBACK, "--port").setServiceParent(services)
-    Listener(reactor, options["historyport"], simulator.history_factory, LOOPBACK, "--historyport").setServiceParent(
-        services
-    )
+    for option, factory, says in (
+        ("port", simulator.factory, "A simulated DTC server is at ws://{host}:{port}/"),
+        ("historyport", simulator.history_factory, "Its historical prices are at ws://{host}:{port}/"),
+    ):
+        listener = Listener(reactor, LOOPBACK, options[option], factory, says=says, option=f"--{option}")
+        listener.setServiceParent(services)
     simulator.setServiceParent(services)
     return services
