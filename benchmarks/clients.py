@@ -1,0 +1,94 @@
+"""Load: HTTP callers and WebSocket subscribers on bare sockets, which cost next to nothing themselves."""
+
+import base64
+import json
+import os
+import selectors
+import socket
+import time
+
+
+def connect(port: int) -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", port), timeout=10)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return client
+
+
+def get(client: socket.socket, path: str) -> bytes:
+    """One request on a connection that stays open; the answer's body. The answer must have a Content-Length."""
+    client.sendall(f"GET /api/v1{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += _more(client)
+    head, _, body = data.partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise RuntimeError(head.decode())
+    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    while len(body) < length:
+        body += _more(client)
+    return body
+
+
+def _more(client: socket.socket) -> bytes:
+    data = client.recv(65536)
+    if not data:
+        raise ConnectionError("closed")
+    return data
+
+
+class Subscriber:
+    """A WebSocket client that counts frames.
+
+    stamps: when set, the time of arrival less the simulator's time of each message that has one is appended.
+    """
+
+    def __init__(self, port: int, symbol: str) -> None:
+        self.socket = connect(port)
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.socket.sendall(
+            b"GET /api/v1/marketdata HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            + f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += _more(self.socket)
+        self._rest = data.partition(b"\r\n\r\n")[2]
+        self.frames = 0
+        text = json.dumps({"action": "subscribe", "symbol": symbol}).encode()
+        self.socket.sendall(bytes((0x81, 0x80 | len(text))) + bytes(4) + text)  # masked with zeros
+        self.socket.setblocking(False)
+
+    def read(self) -> int:
+        """Takes what is there; the number of frames that it completed."""
+        try:
+            data = self._rest + _more(self.socket)
+        except BlockingIOError:
+            return 0
+        position = count = 0
+        end = len(data)
+        while end - position >= 2:
+            length, head = data[position + 1], 2
+            if length == 126:
+                if end - position < 4:
+                    break
+                length, head = int.from_bytes(data[position + 2 : position + 4], "big"), 4
+            if end - position < head + length:
+                break
+            position += head + length
+            count += 1
+        self._rest = data[position:]
+        self.frames += count
+        return count
+
+
+def receive(subscribers: list[Subscriber], seconds: float) -> int:
+    """Frames that all of them received in so many seconds."""
+    with selectors.DefaultSelector() as selector:
+        for subscriber in subscribers:
+            selector.register(subscriber.socket, selectors.EVENT_READ, subscriber)
+        count = 0
+        end = time.perf_counter() + seconds
+        while (left := end - time.perf_counter()) > 0:
+            for key, _ in selector.select(left):
+                count += key.data.read()
+        return count
