@@ -7,6 +7,7 @@ accounts and, on the second port, historical prices. A test scripts what the ser
 from dtc_twisted.simulator.connection import Connection
 from dtc_twisted.simulator.instruments import INSTRUMENTS, RESTRICTED, RESTRICTED_TEXT, Instrument
 from dtc_twisted.simulator.market import Market
-from dtc_twisted.simulator.server import Held, Simulator
+from dtc_twisted.simulator.script import Held
+from dtc_twisted.simulator.server import Simulator
 
 __all__ = ["INSTRUMENTS", "RESTRICTED", "RESTRICTED_TEXT", "Connection", "Held", "Instrument", "Market", "Simulator"]

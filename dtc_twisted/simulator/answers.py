@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import singledispatchmethod
+from typing import Any
 
 from dtc_twisted import messages as dtc
 from dtc_twisted.messages import Message
@@ -37,7 +38,9 @@ def reject(request: Message, why: str) -> Message | None:
     if kind is None:
         return None
     names = kind.__struct_fields__
-    echoed = {name: number(getattr(request, name)) for name in ("RequestID", "SymbolID") if name in names}
+    echoed: dict[str, Any] = {
+        name: number(getattr(request, name)) for name in ("RequestID", "SymbolID") if name in names
+    }
     if "RejectReasonCode" in names:
         echoed["RejectReasonCode"] = dtc.HistoricalPriceDataRejectReasonCodeEnum.HPDR_GENERAL_REJECT_ERROR
     return kind(**echoed, RejectText=why[: dtc.TEXT_DESCRIPTION_LENGTH - 1])

@@ -25,7 +25,7 @@ NORMAL_CLOSURE = 1000
 _log = Logger()
 
 
-class Connection(WebSocketServerProtocol):  # type: ignore[misc]
+class Connection(WebSocketServerProtocol):
     """What both ports have in common: framing, logon, closing."""
 
     def __init__(self, simulator: "Simulator") -> None:
@@ -42,7 +42,7 @@ class Connection(WebSocketServerProtocol):  # type: ignore[misc]
 
     def onConnect(self, request: Any) -> None:  # noqa: N802
         if request.path != "/":
-            raise ConnectionDeny(ConnectionDeny.NOT_FOUND)
+            raise ConnectionDeny(ConnectionDeny.NOT_FOUND)  # type: ignore[no-untyped-call]
 
     def onOpen(self) -> None:  # noqa: N802
         set_no_delay = getattr(self.transport, "setTcpNoDelay", None)  # not every transport is TCP
@@ -105,7 +105,7 @@ class Connection(WebSocketServerProtocol):  # type: ignore[misc]
     def send_raw(self, data: bytes) -> None:
         """These bytes in one text frame, whatever they are."""
         if data and self.open and not self.simulator.silent:
-            self.sendMessage(data)
+            self.sendMessage(data)  # type: ignore[no-untyped-call]
 
     def log_off(self, reason: str, do_not_reconnect: bool = False) -> None:
         """LOGOFF, then close."""
@@ -126,7 +126,10 @@ class Connection(WebSocketServerProtocol):  # type: ignore[misc]
     def drop(self) -> None:
         """Cuts the connection without a word."""
         self.logged_on = False
-        self.dropConnection(abort=True)
+        # Not Autobahn's dropConnection: that does nothing once it has begun to close.
+        transport: Any = self.transport
+        if transport is not None:
+            transport.abortConnection()
 
 
 class MainConnection(Connection):

@@ -19,8 +19,8 @@ DAY = 86400
 """Seconds."""
 
 RESTRICTED = "NQM20_FUT_CME"
-"""A symbol that is known, but whose data the exchange does not allow to be served: each request for market data, depth
-or history of it is refused with RESTRICTED_TEXT, as Sierra Chart refuses CME Group, EUREX, NASDAQ, CBOE and US equities."""
+"""A symbol that is known, but whose data the exchange does not allow to be served. Each request for market data, depth
+or history of it is refused with RESTRICTED_TEXT, as Sierra Chart does for CME Group, EUREX, NASDAQ, CBOE and more."""
 
 RESTRICTED_TEXT = "Data for this symbol cannot be served: not permitted by the exchange (CME Group)."
 

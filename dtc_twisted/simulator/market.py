@@ -76,7 +76,7 @@ Event = Trade | Quote | Level | SessionHigh | SessionLow | SessionTotals | OpenI
 
 @dataclass
 class Ticker:
-    """The present state of one instrument. Prices are in ticks, quantities of a side run from the best price outward."""
+    """The present state of one instrument. Prices are in ticks; quantities of a side begin at its best price."""
 
     instrument: Instrument
     bid: int

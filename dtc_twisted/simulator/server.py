@@ -1,7 +1,7 @@
 """A Sierra Chart that needs no Sierra Chart: its two ports, and the strings that a test pulls."""
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -19,11 +19,13 @@ from dtc_twisted.simulator.connection import Connection, MainConnection
 from dtc_twisted.simulator.history import HistoryConnection
 from dtc_twisted.simulator.instruments import refusal
 from dtc_twisted.simulator.market import Event, Market, Ticker
+from dtc_twisted.simulator.script import SERVER_NAME, Script
 from dtc_twisted.simulator.wire import number, text
 
-SERVER_NAME = "SC DTC Server"
-
 WELCOME = "Connected to SC DTC Protocol server. Service=simulator|SymbolSettings=simulator"
+
+TEXT_LENGTH = 128
+"""Bytes of GENERAL_LOG_MESSAGE.MessageText, with the NUL that ends it in the binary protocol."""
 
 AUTO_DEFINITION_ID = 110000000
 """RequestID of the security definitions that the server sends by itself."""
@@ -34,28 +36,7 @@ ACCOUNT_INTERVAL = 5.0
 _SUBSCRIBE, _UNSUBSCRIBE = dtc.RequestActionEnum.SUBSCRIBE, dtc.RequestActionEnum.UNSUBSCRIBE
 
 
-class Held:
-    """A request whose answer waits."""
-
-    def __init__(self) -> None:
-        self.released = False
-        self._answers: list[Callable[[], None]] = []
-
-    def release(self) -> None:
-        """Answers now; or as soon as the request arrives."""
-        self.released = True
-        answers, self._answers = self._answers, []
-        for answer in answers:
-            answer()
-
-    def hold(self, answer: Callable[[], None]) -> None:
-        if self.released:
-            answer()
-        else:
-            self._answers.append(answer)
-
-
-class Simulator(Service):
+class Simulator(Script, Service):
     """Both ports of the simulated server.
 
     reactor: the clock; nothing else is asked of it.
@@ -67,6 +48,7 @@ class Simulator(Service):
     def __init__(
         self, reactor: IReactorTime, *, rate: float = 20.0, seed: int = 1, username: str = "", password: str = ""
     ) -> None:
+        super().__init__(username, password)
         self.clock = reactor
         self.market = Market(reactor, rate=rate, seed=seed, on_events=self._on_events)
         self.accounts = Accounts(reactor, self.market)
@@ -88,34 +70,29 @@ class Simulator(Service):
         """Historical data ends with an empty record, date-time 0, instead of a mark on the last one."""
         self.logon_fields: dict[str, Any] = {}
         """Fields of LOGON_RESPONSE on the main port that differ from the usual."""
-        self.silent = False
         self.frame_size: int | None = None
         self._terminator = b"\0"
-        self._credentials = (username, password)
         self._symbols = Symbols()
-        self._refusals: deque[dtc.LogonResponse] = deque()
-        self._refusal: dtc.LogonResponse | None = None  # of each logon, until further notice
-        self._next: defaultdict[type[Message], deque[Callable[[Connection, Message], None]]] = defaultdict(deque)
         self._accounts_due = 0.0
         self.factory = self._make_factory(MainConnection)
         self.history_factory = self._make_factory(HistoryConnection)
 
     def _make_factory(self, connection: type[Connection]) -> WebSocketServerFactory:
-        factory = WebSocketServerFactory(server=SERVER_NAME, reactor=self.clock)
+        factory = WebSocketServerFactory(server=SERVER_NAME, reactor=self.clock)  # type: ignore[no-untyped-call]
         # Autobahn's timers round down to whole seconds: anything below 3 s may be over at once.
-        factory.setProtocolOptions(openHandshakeTimeout=5, closeHandshakeTimeout=3)
-        factory.protocol = partial(connection, self)
+        factory.setProtocolOptions(openHandshakeTimeout=5, closeHandshakeTimeout=3)  # type: ignore[no-untyped-call]
+        factory.protocol = partial(connection, self)  # type: ignore[assignment]
         return factory
 
     # -- from the application
 
     def startService(self) -> None:  # noqa: N802
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self.start_market()
 
     def stopService(self) -> Deferred[Any]:  # noqa: N802
         """LOGOFF and close for all. Fires when all connections are gone."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         self.stop_market()
         connections = [*self.connections, *self.history_connections]
         for connection in connections:
@@ -151,44 +128,6 @@ class Simulator(Service):
         """These bytes, in one text frame, to each connection that is logged on."""
         for connection in self._logged_on():
             connection.send_raw(data)
-
-    def reject_next(self, request: type[Message], why: str) -> None:
-        """The next such request is refused with this text; not answered when there is no reject for it."""
-
-        def refuse(connection: Connection, message: Message) -> None:
-            refused = reject(message, why)
-            if refused is not None:
-                connection.send(refused)
-
-        self._next[request].append(refuse)
-
-    def ignore_next(self, request: type[Message]) -> None:
-        """The next such request is not answered."""
-        self._next[request].append(lambda connection, message: None)
-
-    def hold_next(self, request: type[Message]) -> Held:
-        """The next such request is answered when `release` is called on what this returns."""
-        held = Held()
-        self._next[request].append(lambda connection, message: held.hold(lambda: self._answer(connection, message)))
-        return held
-
-    def refuse_logon(self, result: int, why: str, reconnect_address: str = "", times: int | None = None) -> None:
-        """The next `times` logons are refused so; None: all, until `accept_logon`."""
-        response = dtc.LogonResponse(
-            ProtocolVersion=dtc.CURRENT_VERSION,
-            Result=dtc.LogonStatusEnum(result),
-            ResultText=why,
-            ReconnectAddress=reconnect_address,
-            ServerName=SERVER_NAME,
-        )
-        if times is None:
-            self._refusal = response
-        else:
-            self._refusals.extend([response] * times)
-
-    def accept_logon(self) -> None:
-        self._refusals.clear()
-        self._refusal = None
 
     def go_silent(self) -> None:
         """Connections stay open, and nothing at all is sent: no answers, no heartbeats, no pongs."""
@@ -239,19 +178,9 @@ class Simulator(Service):
         first, end = self.symbol_id_first, self._terminator
         return b"".join([wire.encode(message, symbol_id_first=first) + end for message in messages])
 
-    def treat(self, connection: Connection, message: Message) -> None:
-        """Answers what a client sent, or does with it what a test asked for."""
-        if not connection.logged_on and not isinstance(message, dtc.LogonRequest):
-            return
-        treatments = self._next[type(message)]
-        if treatments:
-            treatments.popleft()(connection, message)
-        else:
-            self._answer(connection, message)
-
     # -- answers
 
-    def _answer(self, connection: Connection, message: Message) -> None:
+    def answer(self, connection: Connection, message: Message) -> None:
         match message:
             case dtc.LogonRequest():
                 self._log_on(connection, message)
@@ -259,23 +188,19 @@ class Simulator(Service):
                 connection.close()
             case dtc.HistoricalPriceDataRequest() if isinstance(connection, HistoryConnection):
                 connection.serve(message)
+            case dtc.HistoricalPriceDataRequest() | dtc.HistoricalMarketDepthDataRequest():
+                refused = reject(message, "There is no historical data on this port.")
+                if refused is not None:
+                    connection.send(refused)
             case dtc.MarketDataRequest() | dtc.MarketDepthRequest() if isinstance(connection, MainConnection):
                 self._answer_subscription(connection, message)
             case _ if isinstance(connection, MainConnection):
                 self._answer_list(connection, message)
 
     def _log_on(self, connection: Connection, request: dtc.LogonRequest) -> None:
-        connection.send(dtc.GeneralLogMessage(MessageText=f"{SERVER_NAME}: logon of {text(request.ClientName)!r}."[:127]))
-        refused = self._refusals.popleft() if self._refusals else self._refusal
-        if refused is None and any(self._credentials):
-            given = (text(request.Username), text(request.Password))
-            if given != self._credentials:
-                refused = dtc.LogonResponse(
-                    ProtocolVersion=dtc.CURRENT_VERSION,
-                    Result=dtc.LogonStatusEnum.LOGON_ERROR,
-                    ResultText="Username or Password is not correct.",
-                    ServerName=SERVER_NAME,
-                )
+        greeting = f"{SERVER_NAME}: logon of {text(request.ClientName)}."
+        connection.send(dtc.GeneralLogMessage(MessageText=greeting[: TEXT_LENGTH - 1]))
+        refused = self.refusal_of_logon(request)
         if refused is not None:
             connection.send(refused)
             return
@@ -348,7 +273,7 @@ class Simulator(Service):
     def _on_events(self, changes: list[tuple[Ticker, list[Event]]]) -> None:
         now = self.clock.seconds()
         encoded: dict[tuple[int, int | None, int | None, int], tuple[bytes, int]] = {}
-        extra = feed.Wants.COMPACT_UPDATES.value if self.compact_updates else 0
+        extra = feed.Wants.COMPACT_UPDATES if self.compact_updates else 0
         for connection in self._logged_on():
             payloads, count = [], 0
             wants = connection.wants | extra

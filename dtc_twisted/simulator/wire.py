@@ -89,6 +89,11 @@ def number(value: int | UnsetType) -> int:
     return 0 if isinstance(value, UnsetType) else value
 
 
+def value_of(value: float | UnsetType) -> float:
+    """A price, a quantity or an amount: 0 when it was not sent."""
+    return 0.0 if isinstance(value, UnsetType) else float(value)
+
+
 def _of_union(message: Message, union: tuple[str, ...], missing: object) -> object:
     """The one slot of a union's fields: the value of whichever is set."""
     return next((value for name in union if (value := getattr(message, name)) is not UNSET), missing)

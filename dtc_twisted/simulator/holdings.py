@@ -1,0 +1,157 @@
+"""What the simulated trade accounts hold: one is busy, one is quiet."""
+
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from dtc_twisted import messages as dtc
+from dtc_twisted.messages import BuySellEnum, OpenCloseTradeEnum, OrderStatusEnum, OrderTypeEnum
+from dtc_twisted.simulator.instruments import DAY
+from dtc_twisted.simulator.wire import value_of
+
+BUSY, QUIET = "Sim1", "Sim2"
+"""TradeAccounts. The quiet one has cash and nothing else: no position, order, fill or history."""
+
+CURRENCY = "USD"
+
+HISTORY_DAYS = 30
+
+_BUY, _SELL = BuySellEnum.BUY, BuySellEnum.SELL
+_ES, _CL = "ESM20_FUT_CME", "CLM20_FUT_NYMEX"
+
+
+@dataclass
+class Account:
+    """What there is to ask about one TradeAccount. RequestIDs and counts are filled in by who answers."""
+
+    name: str
+    cash: float | None = None
+    """None: the account has no balance to tell."""
+    positions: list[dtc.PositionUpdate] = field(default_factory=list)
+    orders: list[dtc.OrderUpdate] = field(default_factory=list)
+    fills: list[dtc.HistoricalOrderFillResponse] = field(default_factory=list)
+    trades: list[dtc.HistoricalTradesResponse] = field(default_factory=list)
+    balances: list[dtc.HistoricalAccountBalanceResponse] = field(default_factory=list)
+
+
+def busy_account(midnight: int) -> Account:
+    """midnight: of today, seconds since 1970. All else is dated before it."""
+    return Account(
+        BUSY,
+        cash=104_250.0,
+        positions=[_position(midnight, _ES, 2, 282125, 26_400.0), _position(midnight, _CL, -1, 1735, 8_200.0)],
+        orders=_orders(midnight),
+        fills=_fills(midnight),
+        trades=_trades(midnight),
+        balances=[
+            dtc.HistoricalAccountBalanceResponse(
+                DateTime=midnight - days * DAY,
+                # Up a little over the month, never in a straight line.
+                CashBalance=104_250.0 - 125 * days + 50 * (days * 7 % 11) * (days > 0),
+                AccountCurrency=CURRENCY,
+                TradeAccount=BUSY,
+                NoAccountBalances=0,
+                TransactionId=f"balance-{midnight - days * DAY}",
+            )
+            for days in range(HISTORY_DAYS - 1, -1, -1)
+        ],
+    )
+
+
+def _position(midnight: int, symbol: str, quantity: int, price: float, margin: float) -> dtc.PositionUpdate:
+    return dtc.PositionUpdate(
+        Symbol=symbol,
+        Quantity=quantity,
+        AveragePrice=price,
+        PositionIdentifier=f"{BUSY}.{symbol}",
+        TradeAccount=BUSY,
+        NoPositions=0,
+        Unsolicited=0,
+        MarginRequirement=margin,
+        EntryDateTime=midnight - DAY // 2,
+    )
+
+
+def _orders(midnight: int) -> list[dtc.OrderUpdate]:
+    """Resting orders: they have prices and quantities, and nothing about a fill."""
+    rows = (
+        (1001, _ES, OrderTypeEnum.ORDER_TYPE_LIMIT, _BUY, 281500, None, 2),
+        (1002, _ES, OrderTypeEnum.ORDER_TYPE_STOP, _SELL, 280000, None, 2),
+        (1003, _CL, OrderTypeEnum.ORDER_TYPE_STOP_LIMIT, _BUY, 1790, 1795, 1),
+    )
+    orders = []
+    for server_id, symbol, kind, side, price, limit, quantity in rows:
+        order = dtc.OrderUpdate(
+            Symbol=symbol,
+            ServerOrderID=str(server_id),
+            ClientOrderID=f"sim-{server_id}",
+            OrderStatus=OrderStatusEnum.ORDER_STATUS_OPEN,
+            OrderType=kind,
+            BuySell=side,
+            Price1=price,
+            TimeInForce=dtc.TimeInForceEnum.TIF_GOOD_TILL_CANCELED,
+            OrderQuantity=quantity,
+            FilledQuantity=0,
+            RemainingQuantity=quantity,
+            TradeAccount=BUSY,
+            NoOrders=0,
+            OrderReceivedDateTime=midnight - DAY // 4,
+            LatestTransactionDateTime=midnight - DAY // 4 + 0.25,
+        )
+        orders.append(order if limit is None else replace(order, Price2=limit))
+    return orders
+
+
+def _fills(midnight: int) -> list[dtc.HistoricalOrderFillResponse]:
+    """In and out of a position in turns, oldest first."""
+    fills = []
+    for i, days in enumerate(range(24, 0, -2)):
+        entry, symbol = i % 2 == 0, _ES if i % 4 < 2 else _CL
+        base, tick = (281000, 25) if symbol == _ES else (1700, 1)
+        fills.append(
+            dtc.HistoricalOrderFillResponse(
+                Symbol=symbol,
+                ServerOrderID=str(900 + i),
+                BuySell=_BUY if entry else _SELL,
+                Price=base + tick * (i * 7 % 13),
+                DateTime=midnight - days * DAY + DAY * 5 // 8,
+                Quantity=1 + i // 2 % 3,
+                UniqueExecutionID=f"fill-{900 + i}",
+                TradeAccount=BUSY,
+                OpenClose=OpenCloseTradeEnum.TRADE_OPEN if entry else OpenCloseTradeEnum.TRADE_CLOSE,
+                NoOrderFills=0,
+                PositionQuantity=1 + i // 2 % 3 if entry else 0,
+            )
+        )
+    return fills
+
+
+def _trades(midnight: int) -> list[dtc.HistoricalTradesResponse]:
+    """What the fills come to, each entry with its exit."""
+    fills = _fills(midnight)
+    trades = []
+    for entry, exit_ in zip(fills[::2], fills[1::2], strict=True):
+        tick, tick_value = (25, 12.5) if entry.Symbol == _ES else (1, 10.0)
+        quantity = int(value_of(entry.Quantity))
+        profit = (value_of(exit_.Price) - value_of(entry.Price)) / tick * tick_value * quantity
+        trades.append(
+            dtc.HistoricalTradesResponse(
+                Symbol=entry.Symbol,
+                TradeAccount=BUSY,
+                EntryDateTime=entry.DateTime,
+                ExitDateTime=exit_.DateTime,
+                EntryPrice=entry.Price,
+                ExitPrice=exit_.Price,
+                TradeType=_BUY,
+                EntryQuantity=quantity,
+                ExitQuantity=quantity,
+                MaxOpenQuantity=quantity,
+                ClosedProfitLoss=profit,
+                MaximumOpenPositionLoss=min(profit, 0.0) - tick_value,
+                MaximumOpenPositionProfit=max(profit, 0.0) + tick_value,
+                Commission=2.1 * quantity,
+                OpenFillExecutionID=entry.UniqueExecutionID,
+                CloseFillExecutionID=exit_.UniqueExecutionID,
+            )
+        )
+    return trades

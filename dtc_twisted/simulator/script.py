@@ -1,0 +1,117 @@
+"""What a test has the simulated server do next: refuse, ignore, hold back."""
+
+from collections import defaultdict, deque
+from collections.abc import Callable
+
+from dtc_twisted import messages as dtc
+from dtc_twisted.messages import Message
+from dtc_twisted.simulator.answers import reject
+from dtc_twisted.simulator.connection import Connection
+from dtc_twisted.simulator.wire import text
+
+SERVER_NAME = "SC DTC Server"
+
+
+class Held:
+    """A request whose answer waits."""
+
+    def __init__(self) -> None:
+        self.released = False
+        self._answers: list[Callable[[], None]] = []
+
+    def release(self) -> None:
+        """Answers now; or as soon as the request arrives."""
+        self.released = True
+        answers, self._answers = self._answers, []
+        for answer in answers:
+            answer()
+
+    def hold(self, answer: Callable[[], None]) -> None:
+        if self.released:
+            answer()
+        else:
+            self._answers.append(answer)
+
+
+class Script:
+    """Which logons and requests are treated otherwise than usual.
+
+    username, password: what a client must log on with; blank: anything.
+    """
+
+    def __init__(self, username: str, password: str) -> None:
+        self.silent = False
+        self._credentials = (username, password)
+        self._refusals: deque[dtc.LogonResponse] = deque()
+        self._refusal: dtc.LogonResponse | None = None  # of each logon, until further notice
+        self._next: defaultdict[type[Message], deque[Callable[[Connection, Message], None]]] = defaultdict(deque)
+
+    def answer(self, connection: Connection, message: Message) -> None:
+        """Answers as usual."""
+        raise NotImplementedError
+
+    def reject_next(self, request: type[Message], why: str) -> None:
+        """The next such request is refused with this text; not answered when there is no reject for it."""
+
+        def refuse(connection: Connection, message: Message) -> None:
+            refused = reject(message, why)
+            if refused is not None:
+                connection.send(refused)
+
+        self._next[request].append(refuse)
+
+    def ignore_next(self, request: type[Message]) -> None:
+        """The next such request is not answered."""
+        self._next[request].append(lambda connection, message: None)
+
+    def hold_next(self, request: type[Message]) -> Held:
+        """The next such request is answered when `release` is called on what this returns."""
+        held = Held()
+
+        def answer_later(connection: Connection, message: Message) -> None:
+            held.hold(lambda: self.answer(connection, message) if connection.open else None)
+
+        self._next[request].append(answer_later)
+        return held
+
+    def refuse_logon(self, result: int, why: str, reconnect_address: str = "", times: int | None = None) -> None:
+        """The next `times` logons are refused so; None: all, until `accept_logon`."""
+        response = _refused(result, why, reconnect_address)
+        if times is None:
+            self._refusal = response
+        else:
+            self._refusals.extend([response] * times)
+
+    def accept_logon(self) -> None:
+        self._refusals.clear()
+        self._refusal = None
+
+    def treat(self, connection: Connection, message: Message) -> None:
+        """Answers what a client sent, or does with it what a test asked for."""
+        if self.silent or not (connection.logged_on or isinstance(message, dtc.LogonRequest)):
+            return
+        treatments = self._next[type(message)]
+        if treatments:
+            treatments.popleft()(connection, message)
+        else:
+            self.answer(connection, message)
+
+    def refusal_of_logon(self, request: dtc.LogonRequest) -> dtc.LogonResponse | None:
+        """The answer to a logon that fails; None when it succeeds."""
+        if self._refusals:
+            return self._refusals.popleft()
+        if self._refusal is not None:
+            return self._refusal
+        if not any(self._credentials) or self._credentials == (text(request.Username), text(request.Password)):
+            return None
+        return _refused(dtc.LogonStatusEnum.LOGON_ERROR, "Username or Password is not correct.")
+
+
+def _refused(result: int, why: str, reconnect_address: str = "") -> dtc.LogonResponse:
+    return dtc.LogonResponse(
+        ProtocolVersion=dtc.CURRENT_VERSION,
+        Result=dtc.LogonStatusEnum(result),
+        ResultText=why,
+        ReconnectAddress=reconnect_address,
+        ServerName=SERVER_NAME,
+    )
