@@ -16,6 +16,7 @@ from dtc_twisted.simulator.wire import number, text, value_of
 
 NO_ORDER_ENTRY = "This server does not simulate order entry."
 
+
 class Accounts:
     """Answers requests 300 to 400, 601, 603, 703, 704 and 10100.
 

@@ -40,17 +40,17 @@ class Connection(WebSocketServerProtocol):
 
     # -- from Autobahn
 
-    def onConnect(self, request: Any) -> None:  # noqa: N802
+    def onConnect(self, request: Any) -> None:
         if request.path != "/":
-            raise ConnectionDeny(ConnectionDeny.NOT_FOUND)  # type: ignore[no-untyped-call]
+            raise ConnectionDeny(ConnectionDeny.NOT_FOUND)
 
-    def onOpen(self) -> None:  # noqa: N802
+    def onOpen(self) -> None:
         set_no_delay = getattr(self.transport, "setTcpNoDelay", None)  # not every transport is TCP
         if set_no_delay is not None:
             set_no_delay(True)
         self.simulator.opened(self)
 
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
         # Sierra Chart reads no further than the last NUL: a client that forgets it waits for an answer in vain.
         complete, nul, self._rest = (self._rest + payload).rpartition(b"\0")
         for message in self._codec.feed(complete + nul):
@@ -59,11 +59,11 @@ class Connection(WebSocketServerProtocol):
             except Exception:
                 _log.failure("The simulator failed on {message!r}", message=message)
 
-    def onPing(self, payload: bytes) -> None:  # noqa: N802
+    def onPing(self, payload: bytes) -> None:
         if not self.simulator.silent:
             super().onPing(payload)
 
-    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: N802, N803
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         self.logged_on = False
         if self._abort is not None and self._abort.active():
             self._abort.cancel()
@@ -105,7 +105,7 @@ class Connection(WebSocketServerProtocol):
     def send_raw(self, data: bytes) -> None:
         """These bytes in one text frame, whatever they are."""
         if data and self.open and not self.simulator.silent:
-            self.sendMessage(data)  # type: ignore[no-untyped-call]
+            self.sendMessage(data)
 
     def log_off(self, reason: str, do_not_reconnect: bool = False) -> None:
         """LOGOFF, then close."""
@@ -149,15 +149,15 @@ class MainConnection(Connection):
         self._heartbeat = LoopingCall(self._beat)
         self._heartbeat.clock = simulator.clock
 
-    def onOpen(self) -> None:  # noqa: N802
+    def onOpen(self) -> None:
         self.registerProducer(self, True)
         super().onOpen()
 
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
         self._heard = self.simulator.clock.seconds()
         super().onMessage(payload, isBinary)
 
-    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: N802, N803
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if self._heartbeat.running:
             self._heartbeat.stop()
         super().onClose(wasClean, code, reason)
@@ -193,11 +193,11 @@ class MainConnection(Connection):
 
     # -- from the transport, as its producer
 
-    def pauseProducing(self) -> None:  # noqa: N802
+    def pauseProducing(self) -> None:
         self._paused = True
 
-    def resumeProducing(self) -> None:  # noqa: N802
+    def resumeProducing(self) -> None:
         self._paused = False
 
-    def stopProducing(self) -> None:  # noqa: N802
+    def stopProducing(self) -> None:
         self._paused = True

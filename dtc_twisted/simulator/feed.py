@@ -130,9 +130,7 @@ def trade_update(trade: Trade, symbol_id: int, wants: int, now: float) -> Messag
         return MarketDataUpdateTradeCompact(
             Price=price, Volume=volume, DateTime=int(now), SymbolID=symbol_id, AtBidOrAsk=at
         )
-    return MarketDataUpdateTrade(
-        SymbolID=symbol_id, AtBidOrAsk=at, Price=price, Volume=volume, DateTime=round(now, 3)
-    )
+    return MarketDataUpdateTrade(SymbolID=symbol_id, AtBidOrAsk=at, Price=price, Volume=volume, DateTime=round(now, 3))
 
 
 def quote_update(quote: Quote, symbol_id: int, wants: int, now: float) -> Message:

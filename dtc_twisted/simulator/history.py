@@ -178,7 +178,7 @@ class HistoryConnection(Connection):
 
     # -- from the transport, as its producer: called when it has room
 
-    def resumeProducing(self) -> None:  # noqa: N802
+    def resumeProducing(self) -> None:
         chunk = [] if self.simulator.silent else list(islice(self._records, CHUNK))
         if chunk:
             self.send_together(chunk)
@@ -187,5 +187,5 @@ class HistoryConnection(Connection):
         if not self.simulator.silent:
             self.close()
 
-    def stopProducing(self) -> None:  # noqa: N802
+    def stopProducing(self) -> None:
         self._records = iter(())

@@ -78,21 +78,22 @@ class Simulator(Script, Service):
         self.history_factory = self._make_factory(HistoryConnection)
 
     def _make_factory(self, connection: type[Connection]) -> WebSocketServerFactory:
-        factory = WebSocketServerFactory(server=SERVER_NAME, reactor=self.clock)  # type: ignore[no-untyped-call]
+        factory = WebSocketServerFactory(server=SERVER_NAME, reactor=self.clock)
         # Autobahn's timers round down to whole seconds: anything below 3 s may be over at once.
-        factory.setProtocolOptions(openHandshakeTimeout=5, closeHandshakeTimeout=3)  # type: ignore[no-untyped-call]
+        factory.setProtocolOptions(openHandshakeTimeout=5, closeHandshakeTimeout=3)
+        factory.noisy = False
         factory.protocol = partial(connection, self)  # type: ignore[assignment]
         return factory
 
     # -- from the application
 
-    def startService(self) -> None:  # noqa: N802
-        super().startService()  # type: ignore[no-untyped-call]
+    def startService(self) -> None:
+        super().startService()
         self.start_market()
 
-    def stopService(self) -> Deferred[Any]:  # noqa: N802
+    def stopService(self) -> Deferred[Any]:
         """LOGOFF and close for all. Fires when all connections are gone."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         self.stop_market()
         connections = [*self.connections, *self.history_connections]
         for connection in connections:
