@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from dtc_twisted.logs import logger
 from dtc_twisted.messages import (
@@ -31,9 +31,15 @@ MAX_MESSAGE = 1 << 20
 """Bytes. The longest DTC message is a few thousand; anything beyond this is not a message."""
 
 UNSET_NUMBERS = frozenset(
-    # The binary protocol's "unset", and how "%g", "%.9g" and a shortest 4-byte float print it.
-    {DBL_MAX, FLT_MAX, INT_MAX, UINT_MAX, 1.79769e308, 3.40282e38, 3.40282347e38, 3.4028235e38}
+    # The binary protocol's "unset", and what is left of it when a server prints 6 to 17 digits.
+    {INT_MAX, UINT_MAX} | {float(f"{number:.{digits}g}") for number in (DBL_MAX, FLT_MAX) for digits in range(6, 18)}
 )
+
+LOGGED_ERRORS = 100
+"""Pieces of garbage that a connection may log; after so many, only one in as many is logged."""
+
+_BEGIN = b'{"Type"'
+"""Where these bytes stand, a message begins: within a text their quotes would be escaped."""
 
 _log = logger(__name__)
 
@@ -46,7 +52,7 @@ class _Envelope(Struct):
     """What is needed to choose how to read the rest."""
 
     Type: int
-    F: Raw = Raw()
+    F: Raw | UnsetType = UNSET
 
 
 class Codec:
@@ -69,6 +75,7 @@ class Codec:
         self._compact = compact
         self._is_symbol_id = is_symbol_id
         self._max_message = max_message
+        self._too_long = f"longer than {max_message} bytes"
         self._rest = b""
         self._skipping = False  # in the middle of a message that is too long
         self._unknown_types: set[int] = set()
@@ -89,47 +96,38 @@ class Codec:
         if self._skipping:
             data = self._resume(data)
         if self._rest:
-            data = self._recover(data)
+            # A message that begins now means that the one before it lost its end: let it be a piece of its own.
+            data = self._rest + (b"\0" if data.startswith(_BEGIN) else b"") + data
+            self._rest = b""
         *pieces, tail = data.split(b"\0")
         messages = [message for piece in pieces for message in self._decode_piece(piece)]
         if tail.strip():
             complete, self._rest = _objects(tail)
             messages += [message for piece in complete for message in self._decode_piece(piece)]
             if len(self._rest) > self._max_message:
-                self._garbage(f"a message longer than {self._max_message} bytes", self._rest)
+                self._garbage(self._too_long, self._rest)
                 self._rest, self._skipping = b"", True
         return messages
 
     def _resume(self, data: bytes) -> bytes:
         """What follows the too long message: after its NUL, or where a message plainly begins."""
-        if not data.startswith(b'{"Type"'):
+        if not data.startswith(_BEGIN):
             _, nul, data = data.partition(b"\0")
             if not nul:
                 return b""
         self._skipping = False
         return data
 
-    def _recover(self, data: bytes) -> bytes:
-        """`data` behind what was kept; without that when it is the stump of a message whose end was lost."""
-        rest, self._rest = self._rest, b""
-        if data.startswith(b'{"Type"') and _is_object(data.partition(b"\0")[0]):
-            self._garbage("a message without an end", rest)
-            return data
-        return rest + data
-
     def _decode_piece(self, piece: bytes) -> list[Message]:
         """The messages in what stands between two NULs: one, or several where a server forgot the NUL."""
         if not piece or piece.isspace():
             return []
-        if len(piece) > self._max_message:
-            self._garbage(f"a message longer than {self._max_message} bytes", piece)
-            return []
         try:
             message = self._decode(piece)
         except GarbageError as error:
-            complete, rest = _objects(piece)
-            if complete and (len(complete) > 1 or rest.strip()):
-                return [message for part in [*complete, rest] for message in self._decode_piece(part)]
+            parts = _parts(piece)
+            if len(parts) > 1:
+                return [message for part in parts for message in self._decode_piece(part)]
             self._garbage(str(error), piece)
             return []
         return [] if message is None else [message]
@@ -139,6 +137,8 @@ class Codec:
 
         Raises GarbageError.
         """
+        if len(piece) > self._max_message:
+            raise GarbageError(self._too_long)
         if not piece.isascii():
             piece = as_utf8(piece)
         try:
@@ -147,7 +147,7 @@ class Codec:
             if known is None:
                 self._note_unknown(envelope.Type, piece)
                 return None
-            if len(bytes(envelope.F)):
+            if not isinstance(envelope.F, UnsetType):
                 return self._decode_compact(known, envelope.F)
             try:
                 message = _decoder(known).decode(piece)
@@ -198,6 +198,8 @@ class Codec:
 
     def _garbage(self, why: str, piece: bytes) -> None:
         self.errors += 1
+        if self.errors > LOGGED_ERRORS and self.errors % LOGGED_ERRORS:
+            return
         _log.error(
             "Ignored what is not a DTC message ({why}), {length} bytes: {start}",
             why=why,
@@ -224,6 +226,7 @@ def _latin_1(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("dtc-latin-1", _latin_1)
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}"]', re.DOTALL)
+_BEFORE_BEGIN = re.compile(rb"(?=%s)" % re.escape(_BEGIN))
 _SYMBOL_ID_LATER = {MarketDataUpdateTradeCompact, MarketDataUpdateBidAskCompact}
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
 _list_decoder = msgspec.json.Decoder(list[Any])
@@ -250,12 +253,10 @@ def _wire_value(message: Message, name: str) -> object:
     return message.DEFAULTS.get(name) if value is None else value
 
 
-def _is_object(data: bytes) -> bool:
-    try:
-        _envelope_decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return False
-    return True
+def _parts(piece: bytes) -> list[bytes]:
+    """What may be messages within a piece that is none as a whole."""
+    complete, rest = _objects(piece)
+    return [part for each in [*complete, rest] for part in _BEFORE_BEGIN.split(each) if part.strip()]
 
 
 def _objects(data: bytes) -> tuple[list[bytes], bytes]:
@@ -265,11 +266,11 @@ def _objects(data: bytes) -> tuple[list[bytes], bytes]:
     for token in _TOKEN.finditer(data):
         if token[0] == b"{":
             depth += 1
-        elif token[0] == b"}":
+        elif token[0] == b"}" and depth:
             depth -= 1
-            if depth <= 0:
+            if not depth:
                 complete.append(data[begin : token.end()])
-                begin, depth = token.end(), 0
+                begin = token.end()
         elif token[0] == b'"':  # a string that is not over: nor is the object
             break
     return complete, data[begin:]

@@ -21,7 +21,11 @@ from dtc_twisted.messages import Message, MessageType
 _threshold = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
 _observer = FilteringLogObserver(globalLogPublisher, [_threshold])
 _SECRET = "********"
-_DATA_TYPES = {*range(MessageType.MARKET_DATA_SNAPSHOT, MessageType.MARKET_ORDERS_SNAPSHOT_MESSAGE_BOUNDARY + 1)} | {
+_DATA_TYPES = {*range(MessageType.MARKET_DATA_SNAPSHOT, MessageType.MARKET_ORDERS_SNAPSHOT_MESSAGE_BOUNDARY + 1)} - {
+    MessageType.MARKET_DEPTH_REJECT,
+    MessageType.MARKET_ORDERS_REQUEST,
+    MessageType.MARKET_ORDERS_REJECT,
+} | {
     MessageType.HISTORICAL_PRICE_DATA_RECORD_RESPONSE,
     MessageType.HISTORICAL_PRICE_DATA_TICK_RECORD_RESPONSE,
     MessageType.HISTORICAL_PRICE_DATA_RECORD_RESPONSE_INT,
@@ -43,11 +47,11 @@ class Wire:
         self._data = False
 
     def configure(self, environment: Mapping[str, str]) -> None:
-        """Reads LOG_LEVEL (a level's name, INFO when missing) and LOG_DATA (market data is logged when it is 1).
+        """Reads LOG_LEVEL (a level's name; INFO when empty or missing) and LOG_DATA (1: market data is logged as well).
 
         Raises ValueError when LOG_LEVEL names no level.
         """
-        name = environment.get("LOG_LEVEL", "INFO").lower()
+        name = (environment.get("LOG_LEVEL") or "INFO").lower()
         try:
             level = LogLevel.levelWithName({"warning": "warn"}.get(name, name))
         except InvalidLogLevelError:

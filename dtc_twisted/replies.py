@@ -25,8 +25,8 @@ class Reply:
     has_data: Callable[[Any], bool]
 
 
-def _is(name: str) -> Callable[[Any], bool]:
-    return lambda answer: getattr(answer, name) == 1
+def _is(*names: str) -> Callable[[Any], bool]:
+    return lambda answer: any(getattr(answer, name) == 1 for name in names)
 
 
 def _is_not(name: str) -> Callable[[Any], bool]:
@@ -37,8 +37,9 @@ def _has(name: str) -> Callable[[Any], bool]:
     return lambda answer: bool(getattr(answer, name))
 
 
-def _is_last_of(total: str) -> Callable[[Any], bool]:
-    return lambda answer: (answer.MessageNumber or 0) >= (getattr(answer, total) or 0)
+def _is_last_of(total: str, empty: str = "") -> Callable[[Any], bool]:
+    """MessageNumber has reached `total`, or the flag `empty` says that there is nothing to count."""
+    return lambda answer: (answer.MessageNumber or 0) >= (getattr(answer, total) or 0) or getattr(answer, empty, 0) == 1
 
 
 def _is_last_record(answer: Any) -> bool:
@@ -74,11 +75,11 @@ REPLIES: dict[type[Message], Reply] = {
     dtc.SymbolsForUnderlyingRequest: _DEFINITIONS,
     dtc.SecurityDefinitionForSymbolRequest: _DEFINITIONS,
     dtc.SymbolSearchRequest: _DEFINITIONS,
-    dtc.AccountBalanceRequest: Reply((dtc.AccountBalanceUpdate,), dtc.AccountBalanceReject, _is_last_of(_TOTAL), _is_not("NoAccountBalances")),
-    dtc.HistoricalAccountBalancesRequest: Reply((dtc.HistoricalAccountBalanceResponse,), dtc.HistoricalAccountBalancesReject, _is("IsFinalResponse"), _is_not("NoAccountBalances")),
-    dtc.OpenOrdersRequest: Reply((dtc.OrderUpdate,), dtc.OpenOrdersReject, _is_last_of("TotalNumMessages"), _is_not("NoOrders")),
-    dtc.HistoricalOrderFillsRequest: Reply((dtc.HistoricalOrderFillResponse,), dtc.HistoricalOrderFillsReject, _is_last_of(_TOTAL), _is_not("NoOrderFills")),
-    dtc.CurrentPositionsRequest: Reply((dtc.PositionUpdate,), dtc.CurrentPositionsReject, _is_last_of(_TOTAL), _is_not("NoPositions")),
+    dtc.AccountBalanceRequest: Reply((dtc.AccountBalanceUpdate,), dtc.AccountBalanceReject, _is_last_of(_TOTAL, "NoAccountBalances"), _is_not("NoAccountBalances")),
+    dtc.HistoricalAccountBalancesRequest: Reply((dtc.HistoricalAccountBalanceResponse,), dtc.HistoricalAccountBalancesReject, _is("IsFinalResponse", "NoAccountBalances"), _is_not("NoAccountBalances")),
+    dtc.OpenOrdersRequest: Reply((dtc.OrderUpdate,), dtc.OpenOrdersReject, _is_last_of("TotalNumMessages", "NoOrders"), _is_not("NoOrders")),
+    dtc.HistoricalOrderFillsRequest: Reply((dtc.HistoricalOrderFillResponse,), dtc.HistoricalOrderFillsReject, _is_last_of(_TOTAL, "NoOrderFills"), _is_not("NoOrderFills")),
+    dtc.CurrentPositionsRequest: Reply((dtc.PositionUpdate,), dtc.CurrentPositionsReject, _is_last_of(_TOTAL, "NoPositions"), _is_not("NoPositions")),
     dtc.HistoricalTradesRequest: Reply((dtc.HistoricalTradesResponse,), dtc.HistoricalTradesReject, _is("IsFinalMessage"), _has("Symbol")),
     dtc.HistoricalPriceDataRequest: Reply(_PRICE_RECORDS, dtc.HistoricalPriceDataReject, _is_last_record, _is_record),
     dtc.HistoricalMarketDepthDataRequest: Reply(_DEPTH_RECORDS, dtc.HistoricalMarketDepthDataReject, _is_last_record, _is_record),

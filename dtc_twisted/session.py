@@ -12,6 +12,7 @@ import msgspec
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 
 from dtc_twisted import messages as dtc
 from dtc_twisted.errors import LogonRefused, NotLoggedOn, RequestRejected, RequestTimedOut, SessionLost
@@ -38,7 +39,7 @@ class Feature(IntFlag):
 class Credentials:
     """What we log on with.
 
-    heartbeat_interval: seconds between heartbeats, either way.
+    heartbeat_interval: seconds between heartbeats, either way; 0 for none, and for no watch over the server's silence.
     features: none by default: each asks for types with 4-byte prices or whole-number volumes, and we pass on exactly
         what the server has.
     """
@@ -110,7 +111,6 @@ class Session:
         self._pending: dict[int, _Pending] = {}
         self._request_id = 0
         self._symbol_ids: dict[str, int] = {}
-        self._symbol_id_set: set[int] = set()
         self._handlers: dict[type[Message], Callable[[Any], None]] = {
             dtc.LogonResponse: self._receive_logon_response,
             dtc.Heartbeat: self._receive_heartbeat,
@@ -124,21 +124,25 @@ class Session:
     # -- from Upstream
 
     def start(self) -> Deferred[dtc.LogonResponse]:
-        """Sends the logon. The result fails with LogonRefused, RequestTimedOut or SessionLost."""
-        result: Deferred[dtc.LogonResponse] = Deferred()
+        """Sends the logon. The result fails with LogonRefused, RequestTimedOut or SessionLost, or as `send` does."""
+        result: Deferred[dtc.LogonResponse] = Deferred(self._cancel_logon)
         result.addTimeout(self._logon_timeout, self._clock, _logon_timed_out)
         self._logging_on = result
         me = self._credentials
-        self.send(
-            dtc.LogonRequest(
-                Username=me.username,
-                Password=me.password,
-                HeartbeatIntervalInSeconds=me.heartbeat_interval,
-                TradeMode=me.trade_mode,
-                Integer_1=int(me.features),
-                ClientName=me.client_name,
-            )
+        logon = dtc.LogonRequest(
+            Username=me.username,
+            Password=me.password,
+            HeartbeatIntervalInSeconds=me.heartbeat_interval,
+            TradeMode=me.trade_mode,
+            Integer_1=int(me.features),
+            ClientName=me.client_name,
         )
+        try:
+            self.send(logon)
+        except Exception:
+            if self._logging_on is not None:
+                self._logging_on = None
+                result.errback()
         return result
 
     def receive(self, message: Message) -> None:
@@ -153,7 +157,7 @@ class Session:
 
     def is_symbol_id(self, value: object) -> bool:
         """Whether `value` is a SymbolID that this session gave out."""
-        return value in self._symbol_id_set
+        return type(value) is int and 0 < value <= len(self._symbol_ids)
 
     def log_off(self, reason: str) -> None:
         """Says goodbye; the caller closes the connection then."""
@@ -169,8 +173,8 @@ class Session:
         if self._logging_on is not None:
             logging_on, self._logging_on = self._logging_on, None
             logging_on.errback(SessionLost(reason))
-        for request_id in list(self._pending):
-            self._forget(request_id).result.errback(SessionLost(reason))
+        while self._pending:  # one failure may make its caller cancel others
+            self._forget(next(iter(self._pending))).result.errback(SessionLost(reason))
 
     # -- from Hub, Orders and REST
 
@@ -185,24 +189,28 @@ class Session:
 
         timeout: seconds without any (further) answer.
 
-        The result fails with NotLoggedOn, RequestRejected, RequestTimedOut or SessionLost. Cancel it to forget it.
+        The result fails with NotLoggedOn, RequestRejected, RequestTimedOut or SessionLost, or as `send` does. Cancel it
+        to forget it.
         """
         if self.logon is None or self._over:
             return fail(NotLoggedOn("Not logged on to the DTC server."))
+        reply = REPLIES[type(message)]
         self._request_id += 1
         request_id = self._request_id
         result: Deferred[list[Message]] = Deferred(lambda _result: self._cancel(request_id))
         timer = self._clock.callLater(timeout, self._time_out, request_id)
         # Before it is sent: the reply can be faster than the next line.
-        self._pending[request_id] = _Pending(REPLIES[type(message)], result, timeout, timer)
-        self.send(msgspec.structs.replace(message, RequestID=request_id))
+        self._pending[request_id] = _Pending(reply, result, timeout, timer)
+        try:
+            self.send(msgspec.structs.replace(message, RequestID=request_id))
+        except Exception:
+            if request_id in self._pending:
+                self._forget(request_id).result.errback()
         return result
 
     def symbol_id(self, symbol: str) -> int:
         """The SymbolID of a symbol, the same one during the whole session."""
-        number = self._symbol_ids.setdefault(symbol, len(self._symbol_ids) + 1)
-        self._symbol_id_set.add(number)
-        return number
+        return self._symbol_ids.setdefault(symbol, len(self._symbol_ids) + 1)
 
     # -- what the server says
 
@@ -214,8 +222,9 @@ class Session:
         match response.Result:
             case LogonStatusEnum.LOGON_SUCCESS:
                 self.logon = response
-                self._heartbeat.start(self._credentials.heartbeat_interval, now=False)
-                self._watch_for_silence()
+                if self._credentials.heartbeat_interval:
+                    self._heartbeat.start(self._credentials.heartbeat_interval, now=False).addErrback(_no_heartbeat)
+                    self._watch_for_silence()
                 logging_on.callback(response)
             case LogonStatusEnum.LOGON_RECONNECT_NEW_ADDRESS:
                 address = response.ReconnectAddress or ""
@@ -233,8 +242,8 @@ class Session:
             )
 
     def _receive_logoff(self, logoff: dtc.Logoff) -> None:
-        self._on_message(logoff)
         self._close(f"the server logged off: {logoff.Reason or 'no reason given'}")
+        self._on_message(logoff)
 
     def _receive_text(self, message: dtc.GeneralLogMessage | dtc.AlertMessage | dtc.UserMessage) -> None:
         text = message.UserMessage if isinstance(message, dtc.UserMessage) else message.MessageText
@@ -285,6 +294,9 @@ class Session:
         pending = self._forget(request_id)
         pending.result.errback(RequestTimedOut(f"The server did not answer within {pending.timeout:g} s."))
 
+    def _cancel_logon(self, _result: object) -> None:
+        self._logging_on = None  # an answer that comes now is too late
+
     def _cancel(self, request_id: int) -> None:
         self._forget(request_id)
 
@@ -293,6 +305,10 @@ class Session:
         if pending.timer.active():
             pending.timer.cancel()
         return pending
+
+
+def _no_heartbeat(failure: Failure) -> None:
+    _log.failure("Cannot send heartbeats any more", failure)
 
 
 def _logon_timed_out(_result: object, timeout: float) -> NoReturn:

@@ -8,9 +8,9 @@ from autobahn.websocket.types import ConnectionDeny
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 
 from dtc_twisted.codec import Codec
+from dtc_twisted.logs import logger
 from dtc_twisted.messages import Heartbeat, Logoff, LogonRequest, Message
 from dtc_twisted.simulator import wire
 
@@ -22,7 +22,7 @@ CLOSE_TIMEOUT = 3.0
 
 NORMAL_CLOSURE = 1000
 
-_log = Logger()
+_log = logger(__name__)
 
 
 class Connection(WebSocketServerProtocol):
