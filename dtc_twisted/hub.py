@@ -5,6 +5,7 @@ new session is asked again for all of it.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -13,14 +14,23 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from dtc_twisted import messages as dtc
 from dtc_twisted.logs import logger
-from dtc_twisted.messages import MarketDataFeedStatusEnum, MarketDataSnapshot, Message, RequestActionEnum
+from dtc_twisted.messages import (
+    MarketDataFeedStatusEnum,
+    MarketDataSnapshot,
+    Message,
+    RequestActionEnum,
+    TradeConditionEnum,
+)
 from dtc_twisted.session import Session
 
 _log = logger(__name__)
 
 
 class Consumer(Protocol):
-    """Somebody who subscribes. The hub calls these in the order in which things happen."""
+    """Somebody who subscribes. The hub calls these in the order in which things happen.
+
+    They may call the hub; what they raise is logged, and is nobody else's trouble.
+    """
 
     def subscribed(self, symbol: str) -> None:
         """The answer to `subscribe`: updates follow, beginning with a snapshot when there is one."""
@@ -41,6 +51,14 @@ class Consumer(Protocol):
         """The server refused a symbol that it served before: the subscription is over."""
 
 
+@dataclass
+class _Wait:
+    """A consumer's wait for the server's answer."""
+
+    timer: IDelayedCall
+    asked: int = 1  # times; each is answered
+
+
 class _Feed:
     """One symbol: its consumers, and what is known of it."""
 
@@ -50,7 +68,7 @@ class _Feed:
         self.answered = False  # by the session that is on
         self.stale = ""  # why updates have stopped; empty while they flow or nobody was told yet
         self.consumers: dict[Consumer, None] = {}
-        self.waiting: dict[Consumer, IDelayedCall] = {}
+        self.waiting: dict[Consumer, _Wait] = {}
         self.snapshot: dict[str, Any] = {}
         self._begin = b'{"Symbol":' + msgspec.json.encode(symbol) + b","
 
@@ -87,53 +105,48 @@ class Hub:
         stays, and is fulfilled as soon as the server answers.
         """
         feed = self._feeds.get(symbol)
+        new = feed is None
         if feed is None:
             feed = self._feeds[symbol] = _Feed(symbol)
-            self._request(feed)
         if feed.answered or feed.snapshot or consumer in feed.consumers:
             self._admit(feed, consumer)
-        elif consumer not in feed.waiting:
-            feed.waiting[consumer] = self._clock.callLater(self._timeout, self._stop_waiting, feed, consumer)
+        elif consumer in feed.waiting:
+            feed.waiting[consumer].asked += 1
+        else:
+            timer = self._clock.callLater(self._timeout, self._stop_waiting, feed, consumer)
+            feed.waiting[consumer] = _Wait(timer)
+        if new:  # last: the answer can be faster than the next line
+            self._request(feed)
 
     def unsubscribe(self, symbol: str, consumer: Consumer) -> bool:
         """Removes a consumer; False when it was not subscribed. The last one out ends the upstream subscription."""
         feed = self._feeds.get(symbol)
         if feed is None:
             return False
-        if consumer in feed.waiting:
-            feed.waiting.pop(consumer).cancel()
-            consumer.refused(symbol, "Unsubscribed before the server answered.")
-        elif consumer in feed.consumers:
-            del feed.consumers[consumer]
-        else:
+        waited = feed.waiting.get(consumer)
+        if not self._remove(feed, consumer):
             return False
-        if not feed.consumers and not feed.waiting:
-            self._forget(feed)
-            if self._session is not None:
-                self._session.send(
-                    dtc.MarketDataRequest(
-                        RequestAction=RequestActionEnum.UNSUBSCRIBE, SymbolID=feed.symbol_id, Symbol=symbol
-                    )
-                )
+        for _ in range(waited.asked if waited is not None else 0):
+            _tell(consumer.refused, symbol, "Unsubscribed before the server answered.")
         return True
 
     def leave(self, consumer: Consumer) -> None:
-        """Removes a consumer from everything."""
-        for symbol in list(self._feeds):
-            self.unsubscribe(symbol, consumer)
+        """Removes a consumer from everything, without a word to it."""
+        for feed in list(self._feeds.values()):
+            self._remove(feed, consumer)
 
     # -- from Upstream (SessionListener)
 
     def attach(self, session: Session) -> None:
         self._session = session
-        for feed in self._feeds.values():
+        for feed in list(self._feeds.values()):
             self._request(feed)
 
     def detach(self, reason: str) -> None:
         self._session = None
         self._why_not = reason
         self._by_id.clear()
-        for feed in self._feeds.values():
+        for feed in list(self._feeds.values()):
             feed.answered = False
             self._go_stale(feed, reason)
 
@@ -160,30 +173,33 @@ class Hub:
     def _receive_reject(self, feed: _Feed, message: dtc.MarketDataReject) -> None:
         text = message.RejectText or "The server gave no reason."
         self._forget(feed)
-        for consumer, timer in feed.waiting.items():
-            timer.cancel()
-            consumer.refused(feed.symbol, text)
+        for consumer, wait in feed.waiting.items():
+            wait.timer.cancel()
+            for _ in range(wait.asked):
+                _tell(consumer.refused, feed.symbol, text)
         for consumer in feed.consumers:
-            consumer.ended(feed.symbol, text)
+            _tell(consumer.ended, feed.symbol, text)
 
     def _receive_symbol_status(self, feed: _Feed, message: dtc.MarketDataFeedSymbolStatus) -> None:
-        self._deliver(feed, message)
         if message.Status == MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE:
+            self._deliver(feed, message, live=False)
             self._go_stale(feed, "the server has no data feed for this symbol at present")
+        else:
+            self._deliver(feed, message)
 
     def _receive_feed_status(self, message: dtc.MarketDataFeedStatus) -> None:
         if message.Status == MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE:
             _log.warn("The server's market data feed is unavailable.")
-            for feed in self._feeds.values():
+            for feed in list(self._feeds.values()):
                 self._go_stale(feed, "the server's market data feed is unavailable")
         elif message.Status == MarketDataFeedStatusEnum.MARKET_DATA_FEED_AVAILABLE:
             _log.info("The server's market data feed is available.")
             logon = None if self._session is None else self._session.logon
             resubscribe = logon is not None and logon.ResubscribeWhenMarketDataFeedAvailable == 1
-            for feed in self._feeds.values():
+            for feed in list(self._feeds.values()):
                 if resubscribe:
                     self._request(feed)
-                else:
+                elif feed.answered:
                     self._go_live(feed)
 
     # -- what happens to a feed
@@ -200,16 +216,11 @@ class Hub:
                 )
             )
 
-    def _deliver(self, feed: _Feed, message: Message) -> None:
-        if feed.stale:
+    def _deliver(self, feed: _Feed, message: Message, live: bool = True) -> None:
+        if feed.stale and live:
             self._go_live(feed)
         if not feed.answered:
-            feed.answered = True
-            for consumer, timer in feed.waiting.items():
-                timer.cancel()
-                feed.consumers[consumer] = None
-                consumer.subscribed(feed.symbol)
-            feed.waiting.clear()
+            self._answer(feed)
         payload = feed.payload(message)
         for consumer in list(feed.consumers):
             try:
@@ -217,38 +228,76 @@ class Hub:
             except Exception:  # one consumer's trouble is not the others'
                 _log.failure("Failed to deliver {symbol}", symbol=feed.symbol)
 
-    def _admit(self, feed: _Feed, consumer: Consumer) -> None:
+    def _answer(self, feed: _Feed) -> None:
+        """The server serves it: an answer for those who wait. What the server said follows."""
+        feed.answered = True
+        waiting, feed.waiting = feed.waiting, {}
+        feed.consumers |= dict.fromkeys(waiting)
+        for consumer, wait in waiting.items():
+            wait.timer.cancel()
+            for _ in range(wait.asked):
+                _tell(consumer.subscribed, feed.symbol)
+
+    def _admit(self, feed: _Feed, consumer: Consumer, asked: int = 1) -> None:
         """Makes a consumer of a feed that is known: the answer, what is known, and whether it is still true."""
         feed.consumers[consumer] = None
-        consumer.subscribed(feed.symbol)
-        if feed.snapshot:
+        for _ in range(asked):
+            _tell(consumer.subscribed, feed.symbol)
+        if feed.snapshot and consumer in feed.consumers:
             snapshot = MarketDataSnapshot(SymbolID=feed.symbol_id, **feed.snapshot)
-            consumer.market(feed.symbol, snapshot.Type, feed.payload(snapshot))
-        if feed.stale:
-            consumer.stale(feed.symbol, feed.stale)
+            _tell(consumer.market, feed.symbol, snapshot.Type, feed.payload(snapshot))
+        if feed.stale and consumer in feed.consumers:
+            _tell(consumer.stale, feed.symbol, feed.stale)
 
     def _stop_waiting(self, feed: _Feed, consumer: Consumer) -> None:
-        del feed.waiting[consumer]
-        if not feed.stale:
-            silent = f"the server did not answer within {self._timeout:g} s"
-            feed.stale = self._why_not if self._session is None else silent
-        self._admit(feed, consumer)
+        others = [] if feed.stale else list(feed.consumers)
+        silent = f"the server did not answer within {self._timeout:g} s"
+        feed.stale = feed.stale or (self._why_not if self._session is None else silent)
+        self._admit(feed, consumer, feed.waiting.pop(consumer).asked)
+        for other in others:
+            _tell(other.stale, feed.symbol, feed.stale)
 
     def _go_stale(self, feed: _Feed, reason: str) -> None:
         if feed.consumers and not feed.stale:
             feed.stale = reason
-            for consumer in feed.consumers:
-                consumer.stale(feed.symbol, reason)
+            for consumer in list(feed.consumers):
+                _tell(consumer.stale, feed.symbol, reason)
 
     def _go_live(self, feed: _Feed) -> None:
         if feed.stale:
             feed.stale = ""
-            for consumer in feed.consumers:
-                consumer.live(feed.symbol)
+            for consumer in list(feed.consumers):
+                _tell(consumer.live, feed.symbol)
+
+    def _remove(self, feed: _Feed, consumer: Consumer) -> bool:
+        """Takes a consumer out of a feed, and ends the feed with its last one. False when it was not in."""
+        if consumer in feed.waiting:
+            feed.waiting.pop(consumer).timer.cancel()
+        elif consumer in feed.consumers:
+            del feed.consumers[consumer]
+        else:
+            return False
+        if not feed.consumers and not feed.waiting:
+            self._forget(feed)
+            if self._session is not None:
+                self._session.send(
+                    dtc.MarketDataRequest(
+                        RequestAction=RequestActionEnum.UNSUBSCRIBE, SymbolID=feed.symbol_id, Symbol=feed.symbol
+                    )
+                )
+        return True
 
     def _forget(self, feed: _Feed) -> None:
         del self._feeds[feed.symbol]
         self._by_id.pop(feed.symbol_id, None)
+
+
+def _tell(what: Callable[..., None], *args: Any) -> None:
+    """Calls a consumer."""
+    try:
+        what(*args)
+    except Exception:  # one consumer's trouble is not the others'
+        _log.failure("Failed to tell a consumer of {symbol}", symbol=args[0])
 
 
 _Fields = tuple[tuple[str, str], ...]
@@ -300,6 +349,8 @@ _MICROSECONDS = {dtc.MarketDataUpdateTradeWithUnbundledIndicator2, dtc.MarketDat
 
 
 def _merge(snapshot: dict[str, Any], update: Message) -> None:
+    if getattr(update, "TradeCondition", 0) == TradeConditionEnum.TRADE_CONDITION_NON_LAST_UPDATE_EQUITY_TRADE:
+        return  # a trade, but by its market's rules not the last price
     for name, target in _MERGES[type(update)]:
         value = getattr(update, name)
         if value is not UNSET:

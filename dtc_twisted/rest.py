@@ -8,12 +8,14 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from typing import Any, get_args, get_type_hints
 
 import msgspec
 from autobahn.twisted.resource import WebSocketResource
 from klein import Klein
+from klein.resource import KleinResource
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
@@ -33,7 +35,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,20}")
 
 
 class BadParameter(ValueError):
-    """A query parameter is missing, unknown or of the wrong kind. The text names it and says what was expected."""
+    """A parameter is missing, unknown or of the wrong kind. The text names it and says what was expected."""
 
 
 class UpgradeRequired(Exception):
@@ -95,6 +97,7 @@ class Rest:
         self._gateway = gateway
         self._marketdata = marketdata
         self._klein = Klein()
+        self._klein.url_map.merge_slashes = False  # it would redirect
         for path, get in GETS.items():
             self._route(path, self._asker(get))
         self._route("/status", self._status)
@@ -103,7 +106,7 @@ class Rest:
 
     @property
     def resource(self) -> IResource:
-        return self._klein.resource()
+        return _Tree(self._klein, self._answer_error)
 
     def _route(self, path: str, handler: Callable[[IRequest], Any]) -> None:
         self._klein.route(PREFIX + path, methods=["GET"], endpoint=path)(handler)
@@ -112,13 +115,13 @@ class Rest:
 
     def _asker(self, get: Get) -> Callable[[Any], Deferred[bytes]]:
         def ask(request: Any) -> Deferred[bytes]:
-            question = _question(get, request.args)
+            question = _question(get, _args(request))
             return self._gateway.ask(question).addCallback(lambda reply: _json(request, reply))
 
         return ask
 
     def _status(self, request: Any) -> bytes:
-        _no_others(request.args, ())
+        _no_others(_args(request), ())
         return _json(request, self._gateway.status())
 
     def _upgrade(self, request: Any) -> Any:
@@ -158,6 +161,22 @@ class Rest:
         return _json(request, {"success": False, "error": {"type": name, "message": text, "status": status}})
 
 
+class _Tree(KleinResource):
+    """Klein's resource, without its HTML and tracebacks for what it cannot read."""
+
+    def __init__(self, klein: Klein, answer_error: Callable[[Any, Failure], bytes]) -> None:
+        super().__init__(klein)
+        self._answer_error = answer_error
+
+    def render(self, request: Any) -> Any:
+        request.postpath = [part.decode("utf-8", "replace").encode() for part in request.postpath]
+        try:
+            request.getRequestHostname().decode("ascii").encode("idna")
+        except UnicodeError:
+            return self._answer_error(request, Failure(BadParameter("Host: expected the name of a host.")))
+        return super().render(request)
+
+
 class QuietSite(Site):
     """A Site whose log of accesses is for LOG_LEVEL=DEBUG."""
 
@@ -167,11 +186,21 @@ class QuietSite(Site):
         _log.debug("{method} {uri} {code}", method=request.method, uri=request.uri, code=request.code)
 
 
+def _args(request: Any) -> dict[bytes, list[bytes]]:
+    """The query. Raises BadParameter for what Twisted would leave out."""
+    query = request.uri.partition(b"?")[2]
+    for part in re.split(b"[&;]", query):
+        if part and b"=" not in part:
+            raise BadParameter(f"{part[:100].decode('utf-8', 'replace')}: expected a name, = and a value.")
+    args: dict[bytes, list[bytes]] = request.args
+    return args
+
+
 def _question(get: Get, args: dict[bytes, list[bytes]]) -> Message:
     """The DTC request that a query asks for. Raises BadParameter."""
     names = (*get.required, *get.one_of, *get.optional)
     _no_others(args, names)
-    types = get_type_hints(get.request, include_extras=True)
+    types = _types(get.request)
     fields = {name: _value(name, types[name], args[name.encode()]) for name in names if name.encode() in args}
     for name in get.required:
         if not fields.get(name):
@@ -179,6 +208,11 @@ def _question(get: Get, args: dict[bytes, list[bytes]]) -> Message:
     if get.one_of and not any(fields.get(name) for name in get.one_of):
         raise BadParameter(f"{' or '.join(get.one_of)}: missing; expected one of them, and not 0.")
     return get.request(**fields)
+
+
+@cache
+def _types(request: type[Message]) -> dict[str, Any]:
+    return get_type_hints(request, include_extras=True)
 
 
 def _no_others(args: Iterable[bytes], names: tuple[str, ...]) -> None:
@@ -194,7 +228,7 @@ def _value(name: str, hint: Any, values: list[bytes]) -> str | int:
         raise BadParameter(f"{name}: given {len(values)} times; expected once.")
     kind, limits = _kind(hint)
     text = values[0].decode("utf-8", "surrogateescape")
-    if kind is str and len(text) < limits["length"] and text.isprintable():
+    if kind is str and 0 < len(text) < limits["length"] and text.isprintable():
         return text
     if kind is int and _INTEGER.fullmatch(text) and limits["min"] <= int(text) <= limits["max"]:
         return int(text)

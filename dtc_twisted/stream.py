@@ -15,7 +15,7 @@
 By itself the gateway says:
 
     <- {"event": "stale", "symbol": "ESM20_FUT_CME", "reason": "..."}     updates have stopped; the subscription stays
-    <- {"event": "live", "symbol": "ESM20_FUT_CME"}                       they are back; a snapshot follows
+    <- {"event": "live", "symbol": "ESM20_FUT_CME"}                       they are back; the server may send a snapshot
     <- {"event": "ended", "symbol": "ESM20_FUT_CME", "error": "..."}      the server refuses the symbol from now on
     <- {"event": "skipped", "messages": 12}                               you read too slowly: see Outbox
 
@@ -23,6 +23,7 @@ Close codes of ours: 4001 the gateway is stopping, 4002 too much is waiting for 
 """
 
 import json
+from collections import OrderedDict
 from typing import Any
 
 import msgspec
@@ -39,6 +40,8 @@ MAX_REQUEST = 64 * 1024
 """Bytes of a subscriber's message; a longer one closes its connection (1009)."""
 MAX_OWED = 10_000
 """Messages that may wait for a subscriber that does not read."""
+MAX_OWED_BYTES = 16 * 1024 * 1024
+"""Bytes that may wait for it: what it asks is echoed, and may be long."""
 CLOSE_STOPPING = 4001
 CLOSE_TOO_SLOW = 4002
 _EXAMPLE = 'an object such as {"action": "subscribe", "symbol": "ESM20_FUT_CME"}'
@@ -57,7 +60,8 @@ class Outbox:
     def __init__(self, subscriber: "Subscriber") -> None:
         self._subscriber = subscriber
         self._paused = False
-        self._owed: dict[object, bytes] = {}
+        self._owed: OrderedDict[object, bytes] = OrderedDict()  # a dict is slow to pop from the front
+        self._bytes = 0
         self._skipped = 0
 
     def put(self, payload: bytes, key: object = None) -> None:
@@ -65,17 +69,23 @@ class Outbox:
         if not self._paused:
             self._subscriber.transmit(payload)
             return
-        if key is not None and self._owed.pop(key, None) is not None:
+        if key is not None and key in self._owed:
+            self._bytes -= len(self._owed.pop(key))
             self._skipped += 1
         self._owed[key or object()] = payload
-        if len(self._owed) > MAX_OWED:
+        self._bytes += len(payload)
+        if len(self._owed) > MAX_OWED or self._bytes > MAX_OWED_BYTES:
+            self._clear()
             self._subscriber.give_up()
-            self._owed.clear()
 
     def drop(self, symbol: str) -> None:
         """Nothing more of this symbol is wanted."""
         for key in [key for key in self._owed if isinstance(key, tuple) and key[0] == symbol]:
-            del self._owed[key]
+            self._bytes -= len(self._owed.pop(key))
+
+    def _clear(self) -> None:
+        self._owed.clear()
+        self._bytes = 0
 
     # -- from the transport
 
@@ -88,11 +98,13 @@ class Outbox:
             self._subscriber.transmit(_text({"event": "skipped", "messages": self._skipped}))
             self._skipped = 0
         while self._owed and not self._paused:
-            self._subscriber.transmit(self._owed.pop(next(iter(self._owed))))
+            _, payload = self._owed.popitem(last=False)
+            self._bytes -= len(payload)
+            self._subscriber.transmit(payload)
 
     def stopProducing(self) -> None:
         self._paused = True
-        self._owed.clear()
+        self._clear()
 
 
 class Subscriber(WebSocketServerProtocol):
@@ -113,15 +125,21 @@ class Subscriber(WebSocketServerProtocol):
         self.factory.subscribers.add(self)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        if self.state != self.STATE_OPEN:  # it is being closed, and has left
+            return
         try:
             request = msgspec.json.decode(payload)
             if isinstance(request, dict):
                 self._act(request)
             else:
                 self._answer({"request": request}, error=f"Not an object: expected {_EXAMPLE}.")
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            text = payload[:_ECHO].decode("utf-8", errors="replace")
-            self._answer({"request": text}, error=f"Not JSON: expected {_EXAMPLE}.")
+        except (msgspec.MsgspecError, UnicodeError):
+            self._answer(_as_text(payload), error=f"Not JSON: expected {_EXAMPLE}.")
+        except RecursionError:
+            self._answer(_as_text(payload), error=f"Nested too deeply: expected {_EXAMPLE}.")
+        except Exception:  # it would close the connection
+            _log.failure("Failed to act on a request of {peer}", peer=self.peer)
+            self._answer(_as_text(payload), error="The gateway failed; its log says why.")
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         self.factory.subscribers.discard(self)
@@ -206,7 +224,12 @@ class SubscriberFactory(WebSocketServerFactory):
         self.protocol = Subscriber
         self.noisy = False
         self.setProtocolOptions(
-            maxMessagePayloadSize=MAX_REQUEST, maxFramePayloadSize=MAX_REQUEST, closeHandshakeTimeout=3.0
+            maxMessagePayloadSize=MAX_REQUEST,
+            maxFramePayloadSize=MAX_REQUEST,
+            closeHandshakeTimeout=3.0,
+            # Who breaks the rules is told so by a close code; text that is not UTF-8 is answered as any other mistake.
+            failByDrop=False,
+            utf8validateIncoming=False,
         )
         self.hub = hub
         self.subscribers: set[Subscriber] = set()
@@ -228,3 +251,8 @@ class SubscriberFactory(WebSocketServerFactory):
 def _text(value: dict[str, Any]) -> bytes:
     # Python's own encoder, for the spacing of the documented samples.
     return json.dumps(value).encode()
+
+
+def _as_text(payload: bytes) -> dict[str, Any]:
+    """The echo of what cannot be echoed as JSON."""
+    return {"request": payload[:_ECHO].decode("utf-8", errors="replace")}

@@ -76,7 +76,7 @@ class WebSocketCaller(Protocol):
                 self.texts.append(text)
                 self.messages.append(json.loads(text))
             elif isinstance(event, Frame) and event.opcode is Opcode.CLOSE:
-                self.close_code = self._ws.close_code
+                self.close_code = int.from_bytes(bytes(event.data)[:2], "big")
         self._write()
 
     def connectionLost(self, reason: Any = None) -> None:

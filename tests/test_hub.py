@@ -1,0 +1,855 @@
+"""Who is told what, in which order, and what a late joiner is told of the past."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import UNSET
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from dtc_twisted import hub as hub_module
+from dtc_twisted import messages as dtc
+from dtc_twisted.hub import Hub
+from dtc_twisted.messages import MarketDataFeedStatusEnum, Message, RequestActionEnum, TradingStatusEnum
+
+ES = "ESM20_FUT_CME"
+CL = "CLM20_FUT_NYMEX"
+TIMEOUT = 5.0
+AVAILABLE = MarketDataFeedStatusEnum.MARKET_DATA_FEED_AVAILABLE
+UNAVAILABLE = MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE
+
+
+class FakeSession:
+    """Records what is sent. SymbolIDs begin with `first`, so that sessions can be told apart."""
+
+    def __init__(self, first: int = 1, resubscribe: int = 0) -> None:
+        self.logon = dtc.LogonResponse(ResubscribeWhenMarketDataFeedAvailable=resubscribe)
+        self.sent: list[tuple[str, int, str]] = []
+        self.on_send: Callable[[dtc.MarketDataRequest], None] = lambda request: None
+        self._first = first
+        self._ids: dict[str, int] = {}
+
+    def symbol_id(self, symbol: str) -> int:
+        return self._ids.setdefault(symbol, self._first + len(self._ids))
+
+    def send(self, message: dtc.MarketDataRequest) -> None:
+        assert isinstance(message, dtc.MarketDataRequest)
+        assert isinstance(message.RequestAction, RequestActionEnum)
+        assert isinstance(message.SymbolID, int) and isinstance(message.Symbol, str)
+        self.sent.append((message.RequestAction.name, message.SymbolID, message.Symbol))
+        self.on_send(message)
+
+    def take(self) -> list[tuple[str, int, str]]:
+        sent, self.sent = self.sent, []
+        return sent
+
+
+class FakeConsumer:
+    """Records what it is told; `on` holds what it does then, by the name of the call."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Any, ...]] = []
+        self.payloads: list[bytes] = []
+        self.on: dict[str, Callable[[], object]] = {}
+
+    def take(self) -> list[tuple[Any, ...]]:
+        events, self.events = self.events, []
+        return events
+
+    def names(self) -> list[str]:
+        """The calls since the last time; of a market message its type."""
+        return [str(event[2]["Type"]) if event[0] == "market" else event[0] for event in self.take()]
+
+    def _record(self, name: str, *details: Any) -> None:
+        self.events.append((name, *details))
+        self.on.get(name, lambda: None)()
+
+    def subscribed(self, symbol: str) -> None:
+        self._record("subscribed", symbol)
+
+    def refused(self, symbol: str, text: str) -> None:
+        self._record("refused", symbol, text)
+
+    def market(self, symbol: str, kind: int, payload: bytes) -> None:
+        message = json.loads(payload)
+        assert message["Type"] == kind and message["Symbol"] == symbol, message
+        self.payloads.append(payload)
+        self._record("market", symbol, message)
+
+    def stale(self, symbol: str, reason: str) -> None:
+        self._record("stale", symbol, reason)
+
+    def live(self, symbol: str) -> None:
+        self._record("live", symbol)
+
+    def ended(self, symbol: str, text: str) -> None:
+        self._record("ended", symbol, text)
+
+
+class HubCase(SynchronousTestCase):
+    """A hub with a session, unless `attached` is False."""
+
+    attached = True
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.hub = Hub(self.clock, TIMEOUT)
+        self.session = FakeSession()
+        if self.attached:
+            self.hub.attach(self.session)  # type: ignore[arg-type]
+
+    def tearDown(self) -> None:
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def consumer(self, *symbols: str) -> FakeConsumer:
+        consumer = FakeConsumer()
+        for symbol in symbols:
+            self.hub.subscribe(symbol, consumer)
+        return consumer
+
+    def reattach(self, first: int = 101, resubscribe: int = 0) -> None:
+        self.session = FakeSession(first, resubscribe)
+        self.hub.attach(self.session)  # type: ignore[arg-type]
+
+    def snapshot(self, symbol: str = ES, price: float = 282800) -> None:
+        self.hub.receive(dtc.MarketDataSnapshot(SymbolID=self.session.symbol_id(symbol), LastTradePrice=price))
+
+    def trade(self, symbol: str = ES, price: float = 282825) -> None:
+        self.hub.receive(dtc.MarketDataUpdateTrade(SymbolID=self.session.symbol_id(symbol), Price=price, Volume=1))
+
+    def reject(self, symbol: str = ES, text: str = "No.") -> None:
+        self.hub.receive(dtc.MarketDataReject(SymbolID=self.session.symbol_id(symbol), RejectText=text))
+
+
+class SubscriptionTests(HubCase):
+    def test_one_upstream_subscription(self) -> None:
+        consumers = [self.consumer(ES) for _ in range(5)]
+        self.snapshot()
+        consumers += [self.consumer(ES) for _ in range(5)]
+        self.assertEqual(self.session.take(), [("SUBSCRIBE", 1, ES)])
+        for consumer in consumers[:-1]:
+            self.assertTrue(self.hub.unsubscribe(ES, consumer))
+        self.assertEqual(self.session.take(), [])
+        self.assertEqual(self.hub.symbols, [ES])
+        self.assertTrue(self.hub.unsubscribe(ES, consumers[-1]))
+        self.assertEqual(self.session.take(), [("UNSUBSCRIBE", 1, ES)])
+        self.assertEqual(self.hub.symbols, [])
+
+    def test_answer_then_snapshot_then_updates(self) -> None:
+        consumer = self.consumer(ES)
+        self.assertEqual(consumer.take(), [])
+        self.snapshot()
+        self.trade()
+        self.assertEqual(consumer.names(), ["subscribed", "104", "107"])
+
+    def test_everybody_gets_the_same_bytes(self) -> None:
+        first, second = self.consumer(ES), self.consumer(ES)
+        self.snapshot()
+        self.trade()
+        for one, other in zip(first.payloads, second.payloads, strict=True):
+            self.assertIs(one, other)
+        self.assertEqual(
+            first.payloads[1], b'{"Symbol":"ESM20_FUT_CME","Type":107,"SymbolID":1,"Price":282825,"Volume":1}'
+        )
+
+    def test_several_symbols(self) -> None:
+        both, one = self.consumer(ES, CL), self.consumer(CL)
+        self.snapshot(CL, 1718)
+        self.snapshot(ES)
+        self.trade(CL, 1719)
+        self.assertEqual(
+            [event[:2] for event in both.take()],
+            [("subscribed", CL), ("market", CL), ("subscribed", ES), ("market", ES), ("market", CL)],
+        )
+        self.assertEqual([event[1] for event in one.take()], [CL] * 3)
+
+    def test_late_joiner(self) -> None:
+        first = self.consumer(ES)
+        self.snapshot()
+        self.trade(price=282850)
+        first.take()
+        late = self.consumer(ES)
+        answer, (_, _, snapshot) = late.take()
+        self.assertEqual(answer, ("subscribed", ES))
+        self.assertEqual(
+            snapshot, {"Symbol": ES, "Type": 104, "SymbolID": 1, "LastTradePrice": 282850, "LastTradeVolume": 1}
+        )
+        self.assertEqual(first.take(), [])
+        self.trade()
+        self.assertEqual((first.names(), late.names()), (["107"], ["107"]))
+
+    def test_subscribe_twice_before_the_answer(self) -> None:
+        """Each request is answered; updates come once."""
+        consumer = self.consumer(ES, ES)
+        self.snapshot()
+        self.trade()
+        self.assertEqual(consumer.names(), ["subscribed", "subscribed", "104", "107"])
+        self.assertTrue(self.hub.unsubscribe(ES, consumer))
+        self.assertFalse(self.hub.unsubscribe(ES, consumer))
+
+    def test_subscribe_twice_after_the_answer(self) -> None:
+        consumer = self.consumer(ES)
+        self.snapshot()
+        consumer.take()
+        self.hub.subscribe(ES, consumer)
+        self.assertEqual(consumer.names(), ["subscribed", "104"])
+        self.trade()
+        self.assertEqual(consumer.names(), ["107"])
+        self.assertEqual(len(self.session.take()), 1)
+
+    def test_twice_and_refused(self) -> None:
+        consumer = self.consumer(ES, ES)
+        self.reject(text="No such symbol.")
+        self.assertEqual(consumer.take(), [("refused", ES, "No such symbol.")] * 2)
+
+    def test_twice_and_too_late(self) -> None:
+        consumer = self.consumer(ES, ES)
+        self.clock.advance(TIMEOUT)
+        self.assertEqual(consumer.names(), ["subscribed", "subscribed", "stale"])
+
+    def test_unsubscribe_what_is_not_subscribed(self) -> None:
+        self.assertFalse(self.hub.unsubscribe(ES, FakeConsumer()))
+        member = self.consumer(ES)
+        self.snapshot()
+        self.assertFalse(self.hub.unsubscribe(ES, FakeConsumer()))
+        self.trade()
+        self.assertEqual(member.names()[-1], "107")
+
+    def test_unsubscribe_before_the_answer(self) -> None:
+        """The request to subscribe is answered before the one to unsubscribe."""
+        consumer, other = self.consumer(ES), self.consumer(ES)
+        self.assertTrue(self.hub.unsubscribe(ES, consumer))
+        self.assertEqual(consumer.take(), [("refused", ES, "Unsubscribed before the server answered.")])
+        self.snapshot()
+        self.assertEqual(consumer.take(), [])
+        self.assertEqual(other.names(), ["subscribed", "104"])
+
+    def test_late_messages_of_an_unsubscribed_symbol(self) -> None:
+        consumer = self.consumer(ES, CL)
+        self.snapshot()
+        self.hub.unsubscribe(ES, consumer)
+        consumer.take()
+        self.trade()
+        self.reject()
+        self.snapshot(CL)
+        self.assertEqual({event[1] for event in consumer.take()}, {CL})
+
+    def test_unknown_ids_and_no_id(self) -> None:
+        consumer = self.consumer(ES)
+        self.snapshot()
+        consumer.take()
+        self.hub.receive(dtc.MarketDataUpdateTrade(SymbolID=77, Price=1))
+        self.hub.receive(dtc.MarketDataUpdateTrade(Price=1))
+        self.hub.receive(dtc.Heartbeat())
+        self.assertEqual(consumer.take(), [])
+
+    def test_depth_does_not_leak_in(self) -> None:
+        consumer = self.consumer(ES)
+        self.snapshot()
+        consumer.take()
+        depth = [kind for kind in dtc.MESSAGES.values() if "Depth" in kind.__name__ and kind.__name__[:6] == "Market"]
+        self.assertGreater(len(depth), 7)
+        for kind in depth:
+            self.hub.receive(kind(SymbolID=1))
+        self.assertEqual(consumer.take(), [])
+
+    def test_leave(self) -> None:
+        leaver, other = self.consumer(ES, CL), self.consumer(ES)
+        self.snapshot(ES)
+        leaver.take()
+        self.hub.leave(leaver)
+        self.assertEqual(self.session.take()[2:], [("UNSUBSCRIBE", 2, CL)])
+        self.snapshot(CL)
+        self.trade(ES)
+        self.assertEqual(leaver.take(), [])  # nor a refusal of what it waited for: it has left
+        self.assertEqual(other.names(), ["subscribed", "104", "107"])
+        self.hub.leave(leaver)
+
+    def test_an_answer_faster_than_the_next_line(self) -> None:
+        self.session.on_send = lambda request: self.snapshot()
+        self.assertEqual(self.consumer(ES).names(), ["subscribed", "104"])
+        self.session.on_send = lambda request: self.reject(CL)
+        self.assertEqual(self.consumer(CL).names(), ["refused"])
+        self.assertEqual(self.hub.symbols, [ES])
+
+
+class RefusalTests(HubCase):
+    def test_first(self) -> None:
+        consumers = [self.consumer(ES), self.consumer(ES)]
+        self.reject(text="Not permitted by the exchange.")
+        for consumer in consumers:
+            self.assertEqual(consumer.take(), [("refused", ES, "Not permitted by the exchange.")])
+            self.assertFalse(self.hub.unsubscribe(ES, consumer))
+        self.assertEqual(self.session.take(), [("SUBSCRIBE", 1, ES)])
+        self.assertEqual(self.hub.symbols, [])
+
+    def test_without_a_reason(self) -> None:
+        consumer = self.consumer(ES)
+        self.hub.receive(dtc.MarketDataReject(SymbolID=1))
+        self.assertEqual(consumer.take(), [("refused", ES, "The server gave no reason.")])
+
+    def test_while_live(self) -> None:
+        consumer = self.consumer(ES)
+        self.snapshot()
+        consumer.take()
+        self.reject(text="Expired.")
+        self.trade()
+        self.assertEqual(consumer.take(), [("ended", ES, "Expired.")])
+
+    def test_ask_again(self) -> None:
+        """A refusal is not remembered."""
+        consumer = self.consumer(ES)
+        self.reject()
+        self.hub.subscribe(ES, consumer)
+        self.snapshot()
+        self.assertEqual(consumer.names(), ["refused", "subscribed", "104"])
+
+    def test_others_are_untouched(self) -> None:
+        consumer = self.consumer(ES, CL)
+        self.snapshot(CL)
+        self.reject(ES)
+        self.trade(CL)
+        self.assertEqual(consumer.names(), ["subscribed", "104", "refused", "107"])
+
+
+class TimeoutTests(HubCase):
+    def test_server_says_nothing(self) -> None:
+        consumer = self.consumer(ES)
+        self.clock.advance(TIMEOUT - 0.1)
+        self.assertEqual(consumer.take(), [])
+        self.clock.advance(0.1)
+        self.assertEqual(consumer.take(), [("subscribed", ES), ("stale", ES, "the server did not answer within 5 s")])
+        self.snapshot()
+        self.assertEqual(consumer.names(), ["live", "104"])
+
+    def test_refused_after_all(self) -> None:
+        consumer = self.consumer(ES)
+        self.clock.advance(TIMEOUT)
+        self.reject()
+        self.assertEqual(consumer.names(), ["subscribed", "stale", "ended"])
+
+    def test_second_consumer_of_a_silent_symbol(self) -> None:
+        first = self.consumer(ES)
+        self.clock.advance(TIMEOUT - 1)
+        second = self.consumer(ES)
+        self.clock.advance(1)
+        self.assertEqual((first.names(), second.names()), (["subscribed", "stale"], []))
+        self.clock.advance(TIMEOUT - 1)
+        self.assertEqual((first.names(), second.names()), ([], ["subscribed", "stale"]))
+        self.assertEqual(len(self.session.take()), 1)
+
+    def test_those_inside_are_told(self) -> None:
+        """No snapshot so far, only a status; then the server is asked again, and says nothing."""
+        self.reattach(resubscribe=1)
+        first = self.consumer(ES)
+        self.hub.receive(dtc.MarketDataFeedSymbolStatus(SymbolID=101, Status=AVAILABLE))
+        self.assertEqual(first.names(), ["subscribed", "116"])
+        self.hub.receive(dtc.MarketDataFeedStatus(Status=AVAILABLE))
+        second = self.consumer(ES)
+        self.clock.advance(TIMEOUT)
+        self.assertEqual((first.names(), second.names()), (["stale"], ["subscribed", "stale"]))
+
+
+class NoSessionTests(HubCase):
+    attached = False
+
+    def test_the_wish_is_kept(self) -> None:
+        consumer = self.consumer(ES)
+        self.clock.advance(TIMEOUT)
+        self.assertEqual(consumer.take(), [("subscribed", ES), ("stale", ES, "not logged on to the DTC server yet")])
+        self.hub.attach(self.session)  # type: ignore[arg-type]
+        self.assertEqual(self.session.take(), [("SUBSCRIBE", 1, ES)])
+        self.snapshot()
+        self.assertEqual(consumer.names(), ["live", "104"])
+
+    def test_session_in_time(self) -> None:
+        consumer = self.consumer(ES)
+        self.clock.advance(TIMEOUT - 1)
+        self.hub.attach(self.session)  # type: ignore[arg-type]
+        self.snapshot()
+        self.assertEqual(consumer.names(), ["subscribed", "104"])
+
+    def test_unsubscribe_again(self) -> None:
+        consumer = self.consumer(ES)
+        self.hub.unsubscribe(ES, consumer)
+        self.hub.attach(self.session)  # type: ignore[arg-type]
+        self.assertEqual(self.session.take(), [])
+
+
+class ReconnectTests(HubCase):
+    def test_stale_then_live_with_new_ids(self) -> None:
+        self.consumer(CL)
+        consumers = [self.consumer(ES), self.consumer(ES, CL)]
+        self.snapshot(ES)
+        self.snapshot(CL)
+        for consumer in consumers:
+            consumer.take()
+        self.hub.detach("the connection was closed")
+        self.assertEqual(consumers[0].take(), [("stale", ES, "the connection was closed")])
+        self.assertEqual(len(consumers[1].take()), 2)
+        self.hub.receive(dtc.MarketDataUpdateTrade(SymbolID=1, Price=1))  # a late one
+        self.assertEqual(consumers[0].take(), [])
+        self.reattach(first=101)
+        self.assertEqual(self.session.take(), [("SUBSCRIBE", 101, CL), ("SUBSCRIBE", 102, ES)])
+        self.assertEqual(consumers[0].take(), [])  # attached is not yet served
+        self.hub.receive(dtc.MarketDataUpdateTrade(SymbolID=2, Price=1))  # an id of the old session
+        self.assertEqual(consumers[0].take(), [])
+        self.snapshot(ES, 280000)
+        live, (_, _, snapshot) = consumers[0].take()
+        self.assertEqual(live, ("live", ES))
+        self.assertEqual((snapshot["SymbolID"], snapshot["LastTradePrice"]), (102, 280000))
+        self.assertEqual(consumers[1].names(), ["live", "104"])
+
+    def test_told_once(self) -> None:
+        consumer = self.consumer(ES)
+        self.snapshot()
+        for first in (101, 201, 301):
+            self.hub.detach("lost")
+            self.reattach(first)
+        self.assertEqual(consumer.names(), ["subscribed", "104", "stale"])
+        self.snapshot()
+        self.assertEqual(consumer.names(), ["live", "104"])
+
+    def test_joining_meanwhile(self) -> None:
+        self.consumer(ES)
+        self.snapshot()
+        self.hub.detach("lost")
+        late = self.consumer(ES)
+        self.assertEqual(late.names(), ["subscribed", "104", "stale"])
+        new = self.consumer(CL)
+        self.reattach()
+        self.snapshot(CL)
+        self.assertEqual(new.names(), ["subscribed", "104"])
+        self.assertEqual(late.names(), [])
+
+    def test_leaving_meanwhile(self) -> None:
+        consumer = self.consumer(ES, CL)
+        self.snapshot(ES)
+        self.snapshot(CL)
+        self.hub.detach("lost")
+        self.hub.unsubscribe(ES, consumer)
+        self.reattach()
+        self.assertEqual(self.session.take(), [("SUBSCRIBE", 101, CL)])
+
+    def test_refused_after_a_reconnect(self) -> None:
+        consumer = self.consumer(ES)
+        self.snapshot()
+        self.hub.detach("lost")
+        self.reattach()
+        self.reject()
+        self.assertEqual(consumer.names(), ["subscribed", "104", "stale", "ended"])
+        self.assertEqual(self.hub.symbols, [])
+
+    def test_lost_while_waiting(self) -> None:
+        consumer = self.consumer(ES)
+        self.hub.detach("the server logged off")
+        self.clock.advance(TIMEOUT)
+        self.assertEqual(consumer.take(), [("subscribed", ES), ("stale", ES, "the server logged off")])
+
+
+class FeedStatusTests(HubCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.both = self.consumer(ES, CL)
+        self.snapshot(ES)
+        self.snapshot(CL)
+        self.both.take()
+        self.session.take()
+
+    def test_all_symbols(self) -> None:
+        self.hub.receive(dtc.MarketDataFeedStatus(Status=UNAVAILABLE))
+        self.hub.receive(dtc.MarketDataFeedStatus(Status=UNAVAILABLE))
+        reason = "the server's market data feed is unavailable"
+        self.assertEqual(self.both.take(), [("stale", ES, reason), ("stale", CL, reason)])
+        self.hub.receive(dtc.MarketDataFeedStatus(Status=AVAILABLE))
+        self.assertEqual(self.both.take(), [("live", ES), ("live", CL)])
+        self.assertEqual(self.session.take(), [])  # the server does not want it
+
+    def test_resubscribe_when_the_server_wants_it(self) -> None:
+        self.hub.detach("lost")
+        self.reattach(resubscribe=1)
+        self.snapshot(ES)
+        self.snapshot(CL)
+        self.hub.receive(dtc.MarketDataFeedStatus(Status=UNAVAILABLE))
+        self.both.take()
+        self.session.take()
+        self.hub.receive(dtc.MarketDataFeedStatus(Status=AVAILABLE))
+        self.assertEqual(self.session.take(), [("SUBSCRIBE", 101, ES), ("SUBSCRIBE", 102, CL)])
+        self.assertEqual(self.both.take(), [])
+        self.snapshot(ES)
+        self.assertEqual(self.both.names(), ["live", "104"])
+
+    def test_available_again_is_no_answer(self) -> None:
+        """A symbol that the server never answered for is not live because another one is."""
+        silent = self.consumer("SILENT")
+        self.clock.advance(TIMEOUT)
+        self.assertEqual(silent.names(), ["subscribed", "stale"])
+        self.hub.receive(dtc.MarketDataFeedStatus(Status=AVAILABLE))
+        self.assertEqual(silent.names(), [])
+
+    def test_an_update_is_proof(self) -> None:
+        self.hub.receive(dtc.MarketDataFeedStatus(Status=UNAVAILABLE))
+        self.both.take()
+        self.trade(ES)
+        self.assertEqual(self.both.names(), ["live", "107"])
+
+    def test_one_symbol(self) -> None:
+        for status, expected in ((UNAVAILABLE, ["116", "stale"]), (UNAVAILABLE, ["116"]), (AVAILABLE, ["live", "116"])):
+            self.hub.receive(dtc.MarketDataFeedSymbolStatus(SymbolID=1, Status=status))
+            self.assertEqual(self.both.names(), expected)
+
+    def test_one_symbol_from_the_start(self) -> None:
+        consumer = self.consumer("NEW")
+        self.hub.receive(dtc.MarketDataFeedSymbolStatus(SymbolID=3, Status=UNAVAILABLE))
+        self.assertEqual(consumer.names(), ["subscribed", "116", "stale"])
+        self.assertEqual(self.consumer("NEW").names(), ["subscribed", "stale"])
+
+    def test_unknown_status(self) -> None:
+        self.hub.receive(dtc.MarketDataFeedStatus(Status=MarketDataFeedStatusEnum(77)))
+        self.hub.receive(dtc.MarketDataFeedStatus())
+        self.assertEqual(self.both.take(), [])
+
+
+CALLS = ("subscribed", "market", "stale", "live", "ended", "refused")
+
+
+class BadConsumerTests(HubCase):
+    """The others do not notice: neither that one raises nor that it goes or comes in the middle of it."""
+
+    def play(self, first: FakeConsumer, second: FakeConsumer) -> list[str]:
+        """Whatever can happen; what the second consumer is told of it."""
+        for consumer in (first, second):
+            self.hub.subscribe(ES, consumer)
+        self.snapshot()
+        self.hub.receive(dtc.MarketDataFeedStatus(Status=UNAVAILABLE))
+        self.trade()
+        self.hub.detach("lost")
+        self.reattach()
+        self.snapshot()
+        self.reject()
+        for consumer in (first, second):
+            self.hub.subscribe(ES, consumer)
+        self.reject()
+        return second.names()
+
+    expected = ["subscribed", "104", "stale", "live", "107", "stale", "live", "104", "ended", "refused"]
+
+    def test_who_raises(self) -> None:
+        for call in CALLS:
+            bad = FakeConsumer()
+            bad.on[call] = lambda: 1 / 0
+            self.assertEqual(self.play(bad, FakeConsumer()), self.expected, call)
+            self.assertEqual(bad.names(), self.expected, call)
+            self.assertTrue(self.flushLoggedErrors(ZeroDivisionError), call)
+
+    def test_who_leaves(self) -> None:
+        for call in CALLS:
+            bad = FakeConsumer()
+            bad.on[call] = lambda bad=bad: self.hub.leave(bad)  # type: ignore[misc]
+            self.assertEqual(self.play(bad, FakeConsumer()), self.expected, call)
+            last = self.expected.index("104" if call == "market" else call)
+            again = [] if call == "refused" else ["refused"]
+            self.assertEqual(bad.names(), self.expected[: last + 1] + again, call)
+            self.assertEqual(self.hub.symbols, [])
+
+    def test_who_unsubscribes_and_comes_back(self) -> None:
+        for call in ("market", "stale", "live"):
+            bad = FakeConsumer()
+
+            def come_back(bad: FakeConsumer = bad, call: str = call) -> None:
+                del bad.on[call]
+                self.hub.unsubscribe(ES, bad)
+                self.hub.subscribe(ES, bad)
+
+            bad.on[call] = come_back
+            self.assertEqual(self.play(bad, FakeConsumer()), self.expected, call)
+
+    def test_alone_and_gone_at_once(self) -> None:
+        """Told nothing more, in particular no snapshot; and the server is told as well."""
+        consumer = FakeConsumer()
+        consumer.on["subscribed"] = lambda: self.hub.leave(consumer)
+        self.hub.subscribe(ES, consumer)
+        self.snapshot()
+        self.assertEqual(consumer.names(), ["subscribed"])
+        self.assertEqual(self.session.take(), [("SUBSCRIBE", 1, ES), ("UNSUBSCRIBE", 1, ES)])
+        other = self.consumer(ES)
+        self.snapshot()
+        self.hub.subscribe(ES, consumer)
+        self.assertEqual(consumer.names(), ["subscribed"])
+        self.assertEqual(other.names(), ["subscribed", "104"])
+
+    def test_alone_and_gone_when_it_is_stale(self) -> None:
+        consumer = self.consumer(ES, CL)
+        self.snapshot(ES)
+        self.snapshot(CL)
+        consumer.take()
+        consumer.on["stale"] = lambda: self.hub.leave(consumer)
+        self.hub.detach("lost")
+        self.assertEqual((len(consumer.take()), self.hub.symbols), (1, []))
+
+    def test_gone_before_it_is_told_the_rest(self) -> None:
+        self.consumer(ES)
+        self.snapshot()
+        self.hub.detach("lost")
+        for call, expected in (("subscribed", ["subscribed"]), ("market", ["subscribed", "104"])):
+            consumer = FakeConsumer()
+            consumer.on[call] = lambda consumer=consumer: self.hub.leave(consumer)  # type: ignore[misc]
+            self.hub.subscribe(ES, consumer)
+            self.assertEqual(consumer.names(), expected)
+
+    def test_refused_and_asks_again(self) -> None:
+        consumer = FakeConsumer()
+        consumer.on["refused"] = lambda: self.hub.subscribe(ES, consumer)
+        self.hub.subscribe(ES, consumer)
+        self.reject()
+        self.snapshot()
+        self.assertEqual(consumer.names(), ["refused", "subscribed", "104"])
+
+
+_T, _US = 1587761999.25, 1587761999250000
+_DAY = 1587772800
+_TRADE: dict[str, object] = {"LastTradePrice": 282850, "LastTradeVolume": 3}
+_SIDES = {"BidPrice": 1, "BidQuantity": 2, "AskPrice": 3, "AskQuantity": 4}
+_QUOTE: dict[str, object] = {**_SIDES}
+
+UPDATES: list[tuple[Message, dict[str, object]]] = [
+    (dtc.MarketDataUpdateTrade(1, Price=282850, Volume=3, DateTime=_T), {**_TRADE, "LastTradeDateTime": _T}),
+    (dtc.MarketDataUpdateTradeCompact(282850, 3, 1587761999, 1), {**_TRADE, "LastTradeDateTime": 1587761999}),
+    (dtc.MarketDataUpdateTrade_Int(1, Price=282850, Volume=3, DateTime=_T), {**_TRADE, "LastTradeDateTime": _T}),
+    (
+        dtc.MarketDataUpdateTradeWithUnbundledIndicator(1, Price=282850, Volume=3, DateTime=_T),
+        {**_TRADE, "LastTradeDateTime": _T},
+    ),
+    (
+        dtc.MarketDataUpdateTradeWithUnbundledIndicator2(1, Price=282850, Volume=3, DateTime=_US),
+        {**_TRADE, "LastTradeDateTime": _T},
+    ),
+    (dtc.MarketDataUpdateTradeNoTimestamp(1, Price=282850, Volume=3), _TRADE),
+    (
+        dtc.MarketDataUpdateLastTradeSnapshot(1, LastTradePrice=282850, LastTradeVolume=3, LastTradeDateTime=_T),
+        {**_TRADE, "LastTradeDateTime": _T},
+    ),
+    (dtc.MarketDataUpdateBidAsk(1, **_SIDES, DateTime=1587761999), {**_QUOTE, "BidAskDateTime": 1587761999}),
+    (
+        dtc.MarketDataUpdateBidAskCompact(**_SIDES, DateTime=1587761999, SymbolID=1),
+        {**_QUOTE, "BidAskDateTime": 1587761999},
+    ),
+    (dtc.MarketDataUpdateBidAsk_Int(1, **_SIDES, DateTime=1587761999), {**_QUOTE, "BidAskDateTime": 1587761999}),
+    (
+        dtc.MarketDataUpdateBidAskFloatWithMicroseconds(1, **_SIDES, DateTime=_US),
+        {**_QUOTE, "BidAskDateTime": _T},
+    ),
+    (dtc.MarketDataUpdateBidAskNoTimeStamp(1, **_SIDES), _QUOTE),
+    (dtc.MarketDataUpdateSessionOpen(1, 7, _DAY), {"SessionOpenPrice": 7, "TradingSessionDate": _DAY}),
+    (dtc.MarketDataUpdateSessionOpen_Int(1, 7, _DAY), {"SessionOpenPrice": 7, "TradingSessionDate": _DAY}),
+    (dtc.MarketDataUpdateSessionHigh(1, 7, _DAY), {"SessionHighPrice": 7, "TradingSessionDate": _DAY}),
+    (dtc.MarketDataUpdateSessionHigh_Int(1, 7, _DAY), {"SessionHighPrice": 7, "TradingSessionDate": _DAY}),
+    (dtc.MarketDataUpdateSessionLow(1, 7, _DAY), {"SessionLowPrice": 7, "TradingSessionDate": _DAY}),
+    (dtc.MarketDataUpdateSessionLow_Int(1, 7, _DAY), {"SessionLowPrice": 7, "TradingSessionDate": _DAY}),
+    (dtc.MarketDataUpdateSessionVolume(1, 9, _DAY, 1), {"SessionVolume": 9, "TradingSessionDate": _DAY}),
+    (dtc.MarketDataUpdateSessionNumTrades(1, 9, _DAY), {"SessionNumTrades": 9, "TradingSessionDate": _DAY}),
+    (dtc.MarketDataUpdateOpenInterest(1, 9, _DAY), {"OpenInterest": 9, "TradingSessionDate": _DAY}),
+    (
+        dtc.MarketDataUpdateSessionSettlement(1, 7, _DAY),
+        {"SessionSettlementPrice": 7, "SessionSettlementDateTime": _DAY},
+    ),
+    (
+        dtc.MarketDataUpdateSessionSettlement_Int(1, 7, _DAY),
+        {"SessionSettlementPrice": 7, "SessionSettlementDateTime": _DAY},
+    ),
+    (dtc.MarketDataUpdateTradingSessionDate(1, _DAY), {"TradingSessionDate": _DAY}),
+    (dtc.TradingSymbolStatus(1, TradingStatusEnum.TRADING_STATUS_OPEN), {"TradingStatus": 2}),
+]
+"""An update, and the fields of the snapshot that it sets."""
+
+BEFORE: dict[str, Any] = {name: 5 for name in dtc.MarketDataSnapshot.__struct_fields__ if name != "SymbolID"}
+
+
+class MergeTests(HubCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.member = self.consumer(ES)
+
+    def tearDown(self) -> None:
+        self.hub.leave(self.member)
+        super().tearDown()
+
+    def known(self) -> dict[str, Any]:
+        """What a late joiner is told."""
+        late = self.consumer(ES)
+        (_, (_, _, snapshot)) = late.take()
+        self.hub.leave(late)
+        self.assertEqual([snapshot.pop(name) for name in ("Type", "Symbol", "SymbolID")], [104, ES, 1])
+        return dict(snapshot)
+
+    def test_table_is_complete(self) -> None:
+        """Each update of market data that the protocol has is here, and in the hub."""
+        in_protocol = {
+            kind
+            for kind in dtc.MESSAGES.values()
+            if kind.__name__.startswith("MarketDataUpdate") or kind is dtc.TradingSymbolStatus
+        }
+        self.assertEqual({type(update) for update, _ in UPDATES}, in_protocol)
+        self.assertEqual(set(hub_module._MERGES), in_protocol)
+
+    def test_each_update(self) -> None:
+        for update, expected in UPDATES:
+            self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
+            self.hub.receive(update)
+            self.assertEqual(self.known(), BEFORE | expected, update)
+
+    def test_each_update_without_a_snapshot(self) -> None:
+        for update, expected in UPDATES:
+            self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, TradingStatus=TradingStatusEnum(5)))
+            self.hub.receive(update)
+            self.assertEqual(self.known(), {"TradingStatus": 5} | expected, update)
+
+    def test_unset_fields_change_nothing(self) -> None:
+        self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
+        for update, _ in UPDATES:
+            self.hub.receive(type(update)(SymbolID=1))
+        self.assertEqual(self.known(), BEFORE)
+
+    def test_a_zero_is_kept(self) -> None:
+        self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
+        self.hub.receive(dtc.MarketDataUpdateTrade(SymbolID=1, Price=0, Volume=0, DateTime=0))
+        zeros = {"LastTradePrice": 0, "LastTradeVolume": 0, "LastTradeDateTime": 0}
+        self.assertEqual(self.known(), BEFORE | zeros)
+
+    def test_one_side_of_the_book_is_empty(self) -> None:
+        for kind in (update for update in hub_module._MERGES if "BidAsk" in update.__name__):
+            self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
+            self.hub.receive(kind(SymbolID=1, BidQuantity=0, AskPrice=3, AskQuantity=4))
+            expected = BEFORE | {"BidQuantity": 0, "AskPrice": 3, "AskQuantity": 4}
+            del expected["BidPrice"]
+            self.assertEqual(self.known(), expected, kind)
+            self.hub.receive(kind(SymbolID=1, BidPrice=1, BidQuantity=2, AskQuantity=0))
+            expected = BEFORE | {"BidPrice": 1, "BidQuantity": 2, "AskQuantity": 0}
+            del expected["AskPrice"]
+            self.assertEqual(self.known(), expected, kind)
+
+    def test_one_side_was_not_sent(self) -> None:
+        self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
+        self.hub.receive(dtc.MarketDataUpdateBidAsk(SymbolID=1, AskPrice=3, AskQuantity=4))
+        self.assertEqual(self.known(), BEFORE | {"AskPrice": 3, "AskQuantity": 4})
+
+    def test_a_trade_that_is_not_the_last_price(self) -> None:
+        """By the rules of its market (TradeCondition 1), as against an odd lot (2)."""
+        for kind in (dtc.MarketDataUpdateTradeNoTimestamp, dtc.MarketDataUpdateTradeWithUnbundledIndicator2):
+            for condition, changes in ((1, {}), (2, {"LastTradePrice": 7, "LastTradeVolume": 8})):
+                self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
+                self.hub.receive(kind(SymbolID=1, Price=7, Volume=8, TradeCondition=dtc.TradeConditionEnum(condition)))
+                self.assertEqual(self.known(), BEFORE | changes)
+
+    def test_a_new_snapshot_replaces(self) -> None:
+        self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
+        self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, SessionOpenPrice=8))
+        self.assertEqual(self.known(), {"SessionOpenPrice": 8})
+
+    def test_a_snapshot_with_whole_numbers(self) -> None:
+        self.hub.receive(dtc.MarketDataSnapshot_Int(SymbolID=1, LastTradePrice=8, TradingStatus=TradingStatusEnum(2)))
+        self.assertEqual(self.known(), {"LastTradePrice": 8, "TradingStatus": 2})
+
+    def test_statuses_are_no_values(self) -> None:
+        self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
+        self.hub.receive(dtc.MarketDataFeedSymbolStatus(SymbolID=1, Status=AVAILABLE))
+        self.assertEqual(self.known(), BEFORE)
+
+
+def _field_values(update: Message) -> st.SearchStrategy[Message]:
+    """The same update with other values: each field unset or a small number."""
+    names = [name for name in update.__struct_fields__ if name not in ("SymbolID", "TradeCondition")]
+    value = st.one_of(st.just(UNSET), st.integers(0, 9))
+    return st.fixed_dictionaries(dict.fromkeys(names, value)).map(lambda fields: type(update)(SymbolID=1, **fields))
+
+
+_NAMES = {  # field of an update -> field of the snapshot, said once more and by another rule than the hub's
+    "Price": {"Trade": "LastTradePrice", "SessionSettlement": "SessionSettlementPrice"},
+    "Volume": {"Trade": "LastTradeVolume", "SessionVolume": "SessionVolume"},
+    "DateTime": {
+        "Trade": "LastTradeDateTime",
+        "BidAsk": "BidAskDateTime",
+        "SessionSettlement": "SessionSettlementDateTime",
+    },
+    "NumTrades": {"SessionNumTrades": "SessionNumTrades"},
+    "Date": {"TradingSessionDate": "TradingSessionDate"},
+    "Status": {"": "TradingStatus"},
+}
+
+
+def model(messages: list[Message]) -> dict[str, object]:
+    """The snapshot after these, worked out backwards: for each field the last message that says something of it."""
+    result: dict[str, object] = {}
+    for target in BEFORE:
+        for message in reversed(messages):
+            value = _said(message, target)
+            if value is not None:
+                if value is not UNSET:
+                    result[target] = value
+                break
+    return result
+
+
+def _said(message: Message, target: str) -> object:
+    """A value; UNSET: there is none now; None: the message says nothing."""
+    name = type(message).__name__
+    if name.startswith("MarketDataSnapshot"):
+        return getattr(message, target, UNSET)
+    kind = name.removeprefix("MarketDataUpdate").removesuffix("_Int")
+    about = next((each for each in ("Trade", "BidAsk") if kind.startswith(each)), kind)
+    if kind == "TradingSessionDate":
+        about = kind
+    for field in message.__struct_fields__:
+        rule = _NAMES.get(field, {}).get("" if name == "TradingSymbolStatus" else about)
+        if field == "Price" and kind in ("SessionOpen", "SessionHigh", "SessionLow"):
+            rule = kind + "Price"
+        if (rule or field) != target:
+            continue
+        value = getattr(message, field)
+        if value is UNSET:
+            side_sent = target in ("BidPrice", "AskPrice") and getattr(message, target[:3] + "Quantity") is not UNSET
+            return UNSET if side_sent else None
+        in_microseconds = message.Type in (144, 146)
+        return value / 1e6 if field == "DateTime" and in_microseconds else value
+    return None
+
+
+class ModelTests(SynchronousTestCase):
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.lists(
+            st.one_of(
+                [
+                    _field_values(update)
+                    for update in (
+                        *(update for update, _ in UPDATES),
+                        dtc.MarketDataSnapshot(),
+                        dtc.MarketDataSnapshot_Int(),
+                    )
+                ]
+            ),
+            max_size=30,
+        )
+    )
+    def test_late_joiner_against_a_model(self, messages: list[Message]) -> None:
+        clock = Clock()
+        hub = Hub(clock, TIMEOUT)
+        hub.attach(FakeSession())  # type: ignore[arg-type]
+        early, late = FakeConsumer(), FakeConsumer()
+        hub.subscribe(ES, early)
+        for message in messages:
+            hub.receive(message)
+        self.assertEqual(len(early.payloads), len(messages))
+        hub.subscribe(ES, late)
+        known = [event[2] for event in late.take() if event[0] == "market"]
+        expected = model(messages)
+        if expected:
+            self.assertEqual(known, [{"Symbol": ES, "Type": 104, "SymbolID": 1} | expected])
+        else:
+            self.assertEqual(known, [])
+        for consumer in (early, late):
+            hub.leave(consumer)
+        self.assertEqual(clock.getDelayedCalls(), [])

@@ -1,0 +1,525 @@
+"""REST: what is answered, and how it fails."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from dtc_twisted import messages as dtc
+from dtc_twisted.errors import RequestRejected
+from dtc_twisted.messages import Message
+from dtc_twisted.rest import GETS, Gateway, QuietSite, Rest
+from tests.support import Answer, Caller, House
+
+ES = "ESM20_FUT_CME"
+ACCOUNT = "TradeAccount=Sim1"
+
+SAMPLE = """[
+    {
+        "Currency": "USD",
+        "CurrencyValuePerIncrement": 12.5,
+        "Description": "E-MINI S&P 500 FUTURES ES Jun 2020",
+        "DisplayPriceMultiplier": 0.009999999776482582,
+        "ExchangeSymbol": "ESM20",
+        "IsFinalMessage": 1,
+        "MinPriceIncrement": 0.25,
+        "OpenInterest": 3332460,
+        "PriceDisplayFormat": 2,
+        "RequestID": 1,
+        "SecurityExpirationDate": 1592524800,
+        "SecurityType": 1,
+        "Symbol": "ESM20_FUT_CME",
+        "Type": 507,
+        "UnderlyingSymbol": "ES"
+    }
+]
+"""
+"""The documented answer to /securitydefinition."""
+
+
+class Path:
+    """A path, a good query, and what the server says to it.
+
+    answer: number of the message, of how many -> its fields, besides RequestID.
+    empty: fields of the message that says that there is nothing.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        query: str,
+        reply: type[Message],
+        answer: Callable[[int, int], dict[str, Any]],
+        empty: dict[str, Any],
+        *,
+        can_be_rejected: bool = True,
+    ) -> None:
+        self.path = path
+        self.url = f"{path}?{query}" if query else path
+        self.request = GETS[path].request
+        self.reply = reply
+        self.answer = answer
+        self.empty = empty
+        self.can_be_rejected = can_be_rejected
+
+
+def _numbered(i: int, n: int) -> dict[str, Any]:
+    return {"TradeAccount": f"Sim{i}", "MessageNumber": i, "TotalNumberMessages": n}
+
+
+_ONE_OF_ONE = {"MessageNumber": 1, "TotalNumberMessages": 1}
+PATHS = [
+    Path("/accountbalance", "", dtc.AccountBalanceUpdate, _numbered, {**_ONE_OF_ONE, "NoAccountBalances": 1}),
+    Path("/currentpositions", ACCOUNT, dtc.PositionUpdate, _numbered, {**_ONE_OF_ONE, "NoPositions": 1}),
+    Path(
+        "/exchangelist",
+        "",
+        dtc.ExchangeListResponse,
+        lambda i, n: {"Exchange": f"X{i}", "IsFinalMessage": int(i == n)},
+        {"Exchange": "", "IsFinalMessage": 1},
+        can_be_rejected=False,
+    ),
+    Path(
+        "/historicalaccountbalances",
+        ACCOUNT,
+        dtc.HistoricalAccountBalanceResponse,
+        lambda i, n: {"CashBalance": i, "IsFinalResponse": int(i == n)},
+        {"IsFinalResponse": 1, "NoAccountBalances": 1},
+    ),
+    Path(
+        "/historicalorderfills",
+        f"{ACCOUNT}&NumberOfDays=30",
+        dtc.HistoricalOrderFillResponse,
+        _numbered,
+        {**_ONE_OF_ONE, "NoOrderFills": 1},
+    ),
+    Path(
+        "/securitydefinition",
+        f"Symbol={ES}",
+        dtc.SecurityDefinitionResponse,
+        lambda i, n: {"Symbol": f"{ES}{i}", "IsFinalMessage": int(i == n)},
+        {"Symbol": "", "IsFinalMessage": 1},
+    ),
+    Path(
+        "/tradeaccounts",
+        "",
+        dtc.TradeAccountResponse,
+        _numbered,
+        {"TradeAccount": "", "MessageNumber": 0, "TotalNumberMessages": 0},
+        can_be_rejected=False,
+    ),
+]
+
+
+class RestCase(House):
+    def error(self, answer: Answer, status: int) -> tuple[str, str]:
+        """Type and message of an error, whose form is checked."""
+        self.assertEqual(answer.status, status, answer.body)
+        self.assertEqual(answer.headers["content-type"], "application/json; charset=utf-8")
+        self.assertEqual(answer.headers["content-length"], str(len(answer.body)))
+        self.assertEqual(answer.json.keys(), {"success", "error"})
+        self.assertIs(answer.json["success"], False)
+        error = answer.json["error"]
+        self.assertEqual(error.keys(), {"type", "message", "status"})
+        self.assertEqual(error["status"], status)
+        return error["type"], error["message"]
+
+    def played(self, path: Path, *messages: dict[str, Any]) -> Answer:
+        """The answer to a request whose reply is these messages."""
+        self.simulator.ignore_next(path.request)
+        caller = self.begin(path.url)
+        request_id = self.sent(path.request)[-1].RequestID
+        for fields in messages:
+            self.assertEqual(caller.received, b"", "answered too early")
+            self.simulator.send(path.reply(RequestID=request_id, **fields))
+            self.flush()
+        return Answer(caller.received)
+
+    def pending(self) -> dict[int, Any]:
+        upstream: Any = next(each for each in self.service if hasattr(each, "listeners"))
+        pending: dict[int, Any] = upstream.session._pending
+        return pending
+
+
+class AnswerTests(RestCase):
+    def test_table_is_complete(self) -> None:
+        self.assertEqual([path.path for path in PATHS], list(GETS))
+
+    def test_from_the_server(self) -> None:
+        for path in PATHS:
+            answer = self.fetch(path.url)
+            self.assertEqual(answer.status, 200, path.path)
+            self.assertEqual(answer.headers["content-type"], "application/json; charset=utf-8")
+            self.assertEqual({each["Type"] for each in answer.json}, {path.reply.Type})
+            self.assertEqual(answer.body, json.dumps(answer.json, indent=4, sort_keys=True).encode() + b"\n")
+
+    def test_one(self) -> None:
+        for path in PATHS:
+            fields = path.answer(1, 1)
+            (message,) = self.played(path, fields).json
+            del message["RequestID"]
+            self.assertEqual(message, {"Type": path.reply.Type} | fields)
+
+    def test_several(self) -> None:
+        for path in PATHS:
+            fields = [path.answer(i, 3) for i in (1, 2, 3)]
+            messages = self.played(path, *fields).json
+            for message, expected in zip(messages, fields, strict=True):
+                self.assertEqual(message, message | expected)
+
+    def test_empty(self) -> None:
+        for path in PATHS:
+            answer = self.played(path, path.empty)
+            self.assertEqual((answer.status, answer.json), (200, []), path.path)
+
+    def test_rejected(self) -> None:
+        for path in PATHS:
+            if path.can_be_rejected:
+                self.simulator.reject_next(path.request, "You may not know.")
+                self.assertEqual(self.error(self.fetch(path.url), 422), ("RequestRejected", "You may not know."))
+
+    def test_timed_out(self) -> None:
+        for path in PATHS:
+            self.simulator.ignore_next(path.request)
+            caller = self.begin(path.url)
+            self.advance(4.5)
+            self.assertEqual(caller.received, b"")
+            self.advance(1)
+            kind, message = self.error(Answer(caller.received), 504)
+            self.assertEqual((kind, message), ("RequestTimedOut", "The server did not answer within 5 s."))
+
+    def test_session_lost(self) -> None:
+        for path in PATHS:
+            self.simulator.ignore_next(path.request)
+            caller = self.begin(path.url)
+            self.simulator.drop()
+            self.flush()
+            answer = Answer(caller.received)
+            self.assertEqual(self.error(answer, 503)[0], "SessionLost")
+            self.assertEqual(answer.headers["retry-after"], "1")
+            self.advance(3)
+
+    def test_not_logged_on(self) -> None:
+        self.simulator.refuse_logon(2, "Not now.")
+        self.simulator.drop()
+        self.advance(40)
+        while self.status()["state"] != "waiting":
+            self.advance(0.5)
+        for path in PATHS:
+            answer = self.fetch(path.url)
+            kind, message = self.error(answer, 503)
+            self.assertEqual(kind, "NotLoggedOn")
+            self.assertIn("Not now.", message)
+            self.assertTrue(1 <= int(answer.headers["retry-after"]) <= 31, answer.headers)
+
+    def test_bad_queries_are_bad_without_a_session(self) -> None:
+        self.simulator.drop()
+        self.flush()
+        self.assertEqual(self.fetch("/securitydefinition").status, 400)
+        self.assertEqual(self.fetch("/status").status, 200)
+
+    def test_documented_sample(self) -> None:
+        path = next(path for path in PATHS if path.path == "/securitydefinition")
+        fields = json.loads(SAMPLE)[0]
+        for name in ("Type", "RequestID"):
+            del fields[name]
+        answer = self.played(path, fields)
+        self.assertEqual(answer.body.decode(), SAMPLE)
+
+    def test_documented_sample_from_the_simulator(self) -> None:
+        """It may say more, not less or otherwise."""
+        (message,) = self.fetch(f"/securitydefinition?Symbol={ES}").json
+        self.assertEqual(message, message | json.loads(SAMPLE)[0])
+
+    def test_text_is_utf8(self) -> None:
+        path = next(path for path in PATHS if path.path == "/securitydefinition")
+        answer = self.played(path, {"Symbol": "Ö", "Description": "Rapsöl, €/t", "IsFinalMessage": 1})
+        self.assertIn('"Description": "Rapsöl, €/t"'.encode(), answer.body)
+
+    def test_head(self) -> None:
+        answer, full = self.fetch("/tradeaccounts", "HEAD"), self.fetch("/tradeaccounts")
+        self.assertEqual((answer.status, answer.body), (200, b""))
+        self.assertEqual(answer.headers["content-length"], str(len(full.body)))
+        self.assertEqual(self.fetch("/securitydefinition", "HEAD").status, 400)
+
+    def test_status(self) -> None:
+        status = self.status()
+        self.assertEqual(list(status), sorted(status))
+        self.assertEqual(status["state"], "ready")
+
+
+class ParameterTests(RestCase):
+    def test_reach_the_server(self) -> None:
+        self.fetch("/historicalorderfills?TradeAccount=Sim1&StartDateTime=1587772800&ServerOrderID=a%20b%2Fc")
+        (request,) = self.sent(dtc.HistoricalOrderFillsRequest)
+        self.assertEqual(
+            (request.TradeAccount, request.StartDateTime, request.ServerOrderID), ("Sim1", 1587772800, "a b/c")
+        )
+        self.fetch("/securitydefinition?Symbol=%C3%96L%2BX&Exchange=CME")
+        (request,) = self.sent(dtc.SecurityDefinitionForSymbolRequest)
+        self.assertEqual((request.Symbol, request.Exchange), ("ÖL+X", "CME"))
+        self.fetch("/historicalaccountbalances?TradeAccount=Sim1&StartDateTime=0")
+        self.assertEqual(self.sent(dtc.HistoricalAccountBalancesRequest)[0].StartDateTime, 0)
+
+    def test_limits(self) -> None:
+        for query in (f"Symbol={'x' * 63}", "Symbol=x&Exchange=" + "y" * 15):
+            self.assertEqual(self.fetch(f"/securitydefinition?{query}").status, 422)  # the server does not know it
+        self.assertEqual(self.fetch("/tradeaccounts?").status, 200)
+        days = "/historicalorderfills?TradeAccount=Sim1&NumberOfDays="
+        self.assertEqual(self.fetch(days + "2147483646").status, 200)
+        self.assertEqual(self.fetch(days + "0&StartDateTime=1").status, 200)
+
+    def test_errors(self) -> None:
+        fills, definition = "/historicalorderfills?", "/securitydefinition?"
+        account_expected = "a text in UTF-8 of 1 to 31 characters"
+        symbol_expected = "a text in UTF-8 of 1 to 63 characters"
+        days_expected = "a whole number from -2147483648 to 2147483647"
+        both = "NumberOfDays or StartDateTime: missing; expected one of them, and not 0."
+        for url, expected in (
+            ("/securitydefinition", f"Symbol: missing; expected {symbol_expected}."),
+            ("/historicalaccountbalances", f"TradeAccount: missing; expected {account_expected}."),
+            ("/historicalorderfills?NumberOfDays=1", f"TradeAccount: missing; expected {account_expected}."),
+            (fills + ACCOUNT, both),
+            (f"{fills}{ACCOUNT}&NumberOfDays=0", both),
+            (f"{fills}{ACCOUNT}&NumberOfDays=0&StartDateTime=0", both),
+            (definition + "symbol=x", "symbol: not a parameter of this; expected Symbol, Exchange."),
+            (definition + f"Symbol={ES}&RequestID=7", "RequestID: not a parameter of this; expected Symbol, Exchange."),
+            ("/tradeaccounts?x=", "x: not a parameter of this; expected no parameters."),
+            ("/accountbalance?TradeAccount", "TradeAccount: expected a name, = and a value."),
+            (definition + "Symbol=a;b", "b: expected a name, = and a value."),
+            ("/tradeaccounts?%FF=1", "\ufffd: not a parameter of this; expected no parameters."),
+            ("/status?x=1", "x: not a parameter of this; expected no parameters."),
+            (definition + "Symbol=a&Symbol=a", "Symbol: given 2 times; expected once."),
+            (definition + "Symbol=", f"Symbol: '' was given; expected {symbol_expected}."),
+            ("/accountbalance?TradeAccount=", f"TradeAccount: '' was given; expected {account_expected}."),
+            (f"{fills}{ACCOUNT}&NumberOfDays=", f"NumberOfDays: '' was given; expected {days_expected}."),
+            (definition + "Symbol=" + "x" * 64, f"Symbol: '{'x' * 64}' was given; expected {symbol_expected}."),
+            (
+                definition + "Symbol=" + "x" * 5000,
+                f"Symbol: '{'x' * 100}' was given; expected {symbol_expected}.",
+            ),
+            (definition + "Symbol=%FF%FE", f"Symbol: '\\\\xff\\\\xfe' was given; expected {symbol_expected}."),
+            (definition + "Symbol=a%00b", f"Symbol: 'a\\x00b' was given; expected {symbol_expected}."),
+            (definition + "Symbol=a%0D%0Ab", f"Symbol: 'a\\r\\nb' was given; expected {symbol_expected}."),
+            (definition + "Symbol=a%E2%80%A8b", f"Symbol: 'a\\u2028b' was given; expected {symbol_expected}."),
+            (f"{fills}{ACCOUNT}&NumberOfDays=ten", f"NumberOfDays: 'ten' was given; expected {days_expected}."),
+            (f"{fills}{ACCOUNT}&NumberOfDays=1.5", f"NumberOfDays: '1.5' was given; expected {days_expected}."),
+            (f"{fills}{ACCOUNT}&NumberOfDays=1e3", f"NumberOfDays: '1e3' was given; expected {days_expected}."),
+            (f"{fills}{ACCOUNT}&NumberOfDays=%201", f"NumberOfDays: ' 1' was given; expected {days_expected}."),
+            (f"{fills}{ACCOUNT}&NumberOfDays=1_0", f"NumberOfDays: '1_0' was given; expected {days_expected}."),
+            (f"{fills}{ACCOUNT}&NumberOfDays=%D9%A3", f"NumberOfDays: '٣' was given; expected {days_expected}."),
+            (
+                f"{fills}{ACCOUNT}&NumberOfDays=2147483648",
+                f"NumberOfDays: '2147483648' was given; expected {days_expected}.",
+            ),
+            (
+                f"{fills}{ACCOUNT}&NumberOfDays={'9' * 5000}",
+                f"NumberOfDays: '{'9' * 100}' was given; expected {days_expected}.",
+            ),
+            (
+                f"{fills}{ACCOUNT}&StartDateTime=9223372036854775808",
+                "StartDateTime: '9223372036854775808' was given; "
+                "expected a whole number from -9223372036854775808 to 9223372036854775807.",
+            ),
+        ):
+            self.assertEqual(self.error(self.fetch(url), 400), ("BadParameter", expected), url)
+        self.assertEqual([each for each in self.simulator.received if hasattr(each, "RequestID")], [])
+
+
+class WrongAddressTests(RestCase):
+    def test_not_found(self) -> None:
+        for path in ("", "/", "/nothing", "/Status", "/status/", "//status", "/status/x", "/marketdata/x", "/%00"):
+            kind, message = self.error(self.fetch(path), 404)
+            self.assertEqual((kind, message), ("NotFound", f"Nothing is at /api/v1{path}."))
+        self.assertEqual(self.error(self.fetch("/nothing", "POST"), 404)[0], "NotFound")
+
+    def test_path_is_not_utf8(self) -> None:
+        self.assertEqual(self.error(self.fetch("/%ff%fe"), 404)[0], "NotFound")
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_host_is_none(self) -> None:
+        for host in (b"a..b", b"x" * 64, b"\xff"):
+            caller = self.call(Caller())
+            caller.transport.write(b"GET /api/v1/status HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n")
+            self.flush()
+            expected = ("BadParameter", "Host: expected the name of a host.")
+            self.assertEqual(self.error(Answer(caller.received), 400), expected)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_any_host_will_do(self) -> None:
+        for host in (b"localhost:8080", b"[::1]:8080", b"192.168.1.2", b"trader.example", b"xn--bcher-kva.example"):
+            caller = self.call(Caller())
+            caller.transport.write(b"GET /api/v1/status HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n")
+            self.flush()
+            self.assertEqual(Answer(caller.received).status, 200, host)
+
+    def test_method_not_allowed(self) -> None:
+        for path in (*GETS, "/status", "/marketdata"):
+            for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"):
+                answer = self.fetch(path, method)
+                expected = ("MethodNotAllowed", f"{method} is not possible here.")
+                self.assertEqual(self.error(answer, 405), expected)
+                self.assertEqual(answer.headers["allow"], "GET, HEAD")
+
+    def test_upgrade_required(self) -> None:
+        for headers in ("", "Upgrade: h2c\r\nConnection: Upgrade\r\n"):
+            answer = self.fetch("/marketdata", headers=headers)
+            kind, message = self.error(answer, 426)
+            self.assertEqual((kind, answer.headers["upgrade"]), ("UpgradeRequired", "websocket"))
+            self.assertIn("ws://", message)
+        answer = self.fetch("/marketdata", "HEAD")
+        self.assertEqual((answer.status, answer.body), (426, b""))
+
+
+class ManyTests(RestCase):
+    def test_each_gets_its_own(self) -> None:
+        """Replies come in another order than requests."""
+        symbols = ["ESM20_FUT_CME", "CLM20_FUT_NYMEX", "EURUSD", "BTCUSD"] * 10
+        held = [self.simulator.hold_next(dtc.SecurityDefinitionForSymbolRequest) for _ in symbols]
+        callers = [self.begin(f"/securitydefinition?Symbol={symbol}") for symbol in symbols]
+        for each in reversed(held):
+            each.release()
+        self.flush()
+        for symbol, caller in zip(symbols, callers, strict=True):
+            (message,) = Answer(caller.received).json
+            self.assertEqual(message["Symbol"], symbol)
+
+    def test_one_connection(self) -> None:
+        """Kept alive, one after the other; errors do not end it."""
+        caller = self.call(Caller())
+        for path, status in (("/tradeaccounts", 200), ("/nothing", 404), ("/securitydefinition", 400)) * 20:
+            caller.received = b""
+            caller.transport.write(_request(path))
+            self.flush()
+            ((got, _),) = _answers(caller.received)
+            self.assertEqual(got, status)
+        self.assertFalse(caller.lost)
+        self.hang_up(caller)
+
+    def test_pipelined(self) -> None:
+        symbols = ["ESM20_FUT_CME", "EURUSD", "NONE", "BTCUSD"] * 10
+        caller = self.call(Caller())
+        caller.transport.write(b"".join(_request(f"/securitydefinition?Symbol={symbol}") for symbol in symbols))
+        self.flush()
+        answers = _answers(caller.received)
+        for symbol, (status, body) in zip(symbols, answers, strict=True):
+            self.assertEqual((status, symbol in body), (422 if symbol == "NONE" else 200, True))
+        self.hang_up(caller)
+
+    def test_pipelined_on_several_connections(self) -> None:
+        callers = [self.call(Caller()) for _ in range(10)]
+        for caller in callers:
+            caller.transport.write(b"".join(_request(path.url) for path in PATHS))
+        self.flush()
+        for caller in callers:
+            answers = _answers(caller.received)
+            types = [json.loads(body)[0]["Type"] for _, body in answers]
+            self.assertEqual(types, [path.reply.Type for path in PATHS])
+            self.hang_up(caller)
+
+    def test_an_idle_connection_is_closed(self) -> None:
+        caller = self.call(Caller())
+        caller.transport.write(_request("/status"))
+        self.advance(120, step=5)
+        self.assertTrue(caller.lost)
+
+    def hang_up(self, caller: Caller) -> None:
+        caller.transport.loseConnection()
+        self.flush()
+
+
+class LeavingTests(RestCase):
+    def test_the_request_is_forgotten(self) -> None:
+        self.simulator.ignore_next(dtc.TradeAccountsRequest)
+        caller, other = self.begin("/tradeaccounts"), self.begin("/exchangelist")
+        self.assertEqual(len(self.pending()), 1)
+        caller.transport.abortConnection()
+        self.flush()
+        self.assertEqual(self.pending(), {})
+        self.assertEqual(Answer(other.received).status, 200)
+        self.simulator.send(dtc.TradeAccountResponse(1, 1, "Sim1", self.sent(dtc.TradeAccountsRequest)[0].RequestID))
+        self.flush()
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual(self.status()["state"], "ready")
+
+    def test_in_the_middle_of_a_reply(self) -> None:
+        self.simulator.ignore_next(dtc.TradeAccountsRequest)
+        caller = self.begin("/tradeaccounts")
+        request_id = self.sent(dtc.TradeAccountsRequest)[0].RequestID
+        self.simulator.send(dtc.TradeAccountResponse(2, 1, "Sim1", request_id))
+        self.flush()
+        caller.transport.abortConnection()
+        self.flush()
+        self.simulator.send(dtc.TradeAccountResponse(2, 2, "Sim2", request_id))
+        self.flush()
+        self.assertEqual((self.pending(), self.flushLoggedErrors()), ({}, []))
+
+    def test_with_requests_in_the_pipeline(self) -> None:
+        self.simulator.ignore_next(dtc.TradeAccountsRequest)
+        caller = self.call(Caller())
+        caller.transport.write(_request("/tradeaccounts") * 5)
+        self.flush()
+        caller.transport.abortConnection()
+        self.flush()
+        self.assertEqual((self.pending(), self.flushLoggedErrors()), ({}, []))
+
+
+class FailureTests(RestCase):
+    def ask(self, ask: Callable[[Message], Deferred[list[Message]]], status: Callable[[], Any] = dict) -> Answer:
+        """The answer of a gateway of its own, whose inside is this."""
+        rest = Rest(Gateway(ask=ask, retry_after=lambda: 0.0, status=status), marketdata=None)  # type: ignore[arg-type]
+        self.clock.listenTCP(9000, QuietSite(rest.resource, reactor=self.clock))
+        caller = self.call(Caller(), port=9000)
+        caller.transport.write(_request("/tradeaccounts", "Connection: close\r\n"))
+        self.flush()
+        self.clock.tcpServers.pop()
+        return Answer(caller.received)
+
+    def test_raises(self) -> None:
+        def ask(message: Message) -> Deferred[list[Message]]:
+            raise ZeroDivisionError("the secret inside")
+
+        self.expect_500(self.ask(ask))
+
+    def test_fails(self) -> None:
+        def ask(message: Message) -> Deferred[list[Message]]:
+            result: Deferred[list[Message]] = Deferred()
+            result.errback(ZeroDivisionError("the secret inside"))
+            return result
+
+        self.expect_500(self.ask(ask))
+
+    def test_cannot_be_encoded(self) -> None:
+        answer = self.ask(lambda message: succeed([object()]))  # type: ignore[list-item]
+        self.assertEqual(self.error(answer, 500)[0], "InternalError")
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
+    def expect_500(self, answer: Answer) -> None:
+        expected = ("InternalError", "The gateway failed to answer; its log says why.")
+        self.assertEqual(self.error(answer, 500), expected)
+        for inside in (b"secret", b"ZeroDivision", b"Traceback", b".py"):
+            self.assertNotIn(inside, answer.body)
+        (failure,) = self.flushLoggedErrors(ZeroDivisionError)
+        self.assertIn("the secret inside", failure.getTraceback())
+
+    def test_refusal_with_odd_text(self) -> None:
+        def ask(message: Message) -> Deferred[list[Message]]:
+            raise RequestRejected('"\\\x01 ü \u2028')
+
+        self.assertEqual(self.error(self.ask(ask), 422), ("RequestRejected", '"\\\x01 ü \u2028'))
+
+
+def _request(path: str, headers: str = "") -> bytes:
+    return f"GET /api/v1{path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode()
+
+
+def _answers(data: bytes) -> list[tuple[int, str]]:
+    """Status and body of each response in what a kept-alive connection received."""
+    answers = []
+    while data:
+        head = Answer(data)
+        length = int(head.headers["content-length"])
+        body, data = head.body[:length], head.body[length:]
+        answers.append((head.status, body.decode()))
+    return answers
