@@ -1,5 +1,6 @@
 """The connection to the DTC server: an Autobahn client that logs on, and comes back for as long as it may."""
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -103,7 +104,7 @@ class Upstream(Service):
         self.status = Status(State.STOPPED, url)
         self._reactor = reactor
         self._credentials = credentials
-        self._retry_policy = retry_policy or backoffPolicy(initialDelay=0.5, maxDelay=30.0, factor=1.6)
+        self._retry_policy = retry_policy or backoffPolicy(0.5, 30.0, 1.6, jitter=random.random)
         self._connection: _Connection | None = None
         self._connecting: Deferred[Any] | None = None
         self._retry: IDelayedCall | None = None
@@ -308,12 +309,15 @@ class Upstream(Service):
         for listener in self.listeners:
             listener.receive(message)
 
-    def _set(self, state: State, *, url: str | None = None, reason: str = "", retry_at: float | None = None) -> None:
+    def _set(
+        self, state: State, *, url: str | None = None, reason: str | None = None, retry_at: float | None = None
+    ) -> None:
+        """Without a session; the reason stays the last one until there is one again."""
         self.status = replace(
             self.status,
             state=state,
             url=url or self.status.url,
-            reason=reason,
+            reason=self.status.reason if reason is None else reason,
             retry_at=retry_at,
             logged_on_since=None,
         )

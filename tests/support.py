@@ -1,6 +1,7 @@
 """The whole plugin in memory: gateway, simulator and callers on one fake reactor, with a clock that tests turn."""
 
 import json
+import random
 from typing import Any
 
 import txaio
@@ -116,6 +117,7 @@ class House(SynchronousTestCase):
     """Whether the simulated market runs; tests mostly script it."""
 
     def setUp(self) -> None:
+        random.seed(1)  # of the pauses between tries
         self.clock = MemoryReactorClock()
         self.clock.advance(1_700_000_000)
         self.patch(txaio.config, "loop", self.clock)  # type: ignore[attr-defined]
