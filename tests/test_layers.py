@@ -20,14 +20,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "codec": {"messages", "errors", "logs"},
     "replies": {"messages"},
     "session": {"messages", "errors", "logs", "replies"},
-    "upstream": {"messages", "errors", "logs", "codec", "session"},
-    "history": {"messages", "errors", "logs", "codec", "session"},
-    "hub": {"messages", "errors", "logs", "session"},
+    "client": {"messages", "errors", "logs", "codec", "session"},
+    "upstream": {"messages", "errors", "logs", "codec", "session", "client"},
+    "history": {"messages", "errors", "logs", "codec", "session", "client"},
+    "depth": {"messages"},
+    "hub": {"messages", "errors", "logs", "session", "depth"},
     "orders": {"messages", "errors", "logs", "session", "journal"},
     "journal": {"messages", "errors", "logs"},
     # to those who ask
-    "rest": {"messages", "errors", "logs", "hub", "orders", "history"},
-    "stream": {"messages", "errors", "logs", "hub", "orders"},
+    "display": {"messages"},
+    "query": {"messages"},
+    "rows": {"messages", "errors", "logs", "display"},
+    "rest": {"messages", "errors", "logs", "hub", "orders", "history", "query", "rows", "display"},
+    "stream": {"messages", "errors", "logs", "hub", "orders", "display"},
     # a Sierra Chart of our own
     "simulator": {"messages", "codec", "logs"},
     # what wires it all
@@ -37,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "logs",
         "session",
+        "client",
         "upstream",
         "history",
         "hub",
@@ -53,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 WIRE = {"tap", "tap_sim"}
 """These alone name the reactor; nobody imports them."""
 
-CLIENT = {"upstream", "history"}
+CLIENT = {"client", "upstream", "history"}
 """These alone speak WebSocket to the server."""
 
 SERVE = {"rest", "stream", "simulator", "tap"}
