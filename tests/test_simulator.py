@@ -19,9 +19,11 @@ from websockets.uri import parse_uri
 from dtc_twisted import messages as dtc
 from dtc_twisted.messages import DBL_MAX, INT_MAX, UINT_MAX
 from dtc_twisted.simulator import INSTRUMENTS, RESTRICTED, Market, Simulator
+from dtc_twisted.simulator.book import ASK, BID, Level
 from dtc_twisted.simulator.instruments import DAY, EPOCH
-from dtc_twisted.simulator.market import ASK, BID, FLOOR, LEVELS, Level, Quote, Trade
+from dtc_twisted.simulator.market import FLOOR
 from dtc_twisted.simulator.script import SERVER_NAME
+from dtc_twisted.simulator.ticker import LEVELS, Quote, Trade
 from dtc_twisted.simulator.wire import widened
 
 ES, CL, EURUSD, BTC = (instrument.symbol for instrument in INSTRUMENTS)
@@ -533,73 +535,6 @@ class MarketDataTests(Case):
         self.assertEqual((definition["Type"], definition["RequestID"], snapshot["Type"]), (507, 110000000, 104))
 
 
-class DepthTests(Case):
-    def test_snapshot_batch(self) -> None:
-        client = self.log_on()
-        batch = self.ask(client, Type=102, RequestAction=1, SymbolID=3, Symbol=ES)
-        self.assertEqual({message["Type"] for message in batch}, {122})
-        self.assertEqual(len(client.frames), 1)
-        self.assertEqual([message["F"][5:7] for message in batch], [[1, 0], *[[0, 0]] * 18, [0, 1]])
-        self.assertEqual([message["F"][1] for message in batch], [1] * 10 + [2] * 10)
-        self.assertEqual(batch[9]["F"][2], 282800 - 9 * 25)
-
-    def test_float_snapshot_batch(self) -> None:
-        client = self.log_on(Integer_1=0x800)
-        batch = self.ask(client, Type=102, RequestAction=3, SymbolID=3, Symbol=EURUSD, NumLevels=2)
-        self.assertEqual({message["Type"] for message in batch}, {145})
-        self.assertEqual([message["FinalUpdateInBatch"] for message in batch], [3, 2, 2, 1])
-        self.assertEqual(batch[0]["Price"], widened(1.08255))
-
-    def test_updates_make_the_book(self) -> None:
-        """The snapshot and the updates after it, put together by a client, are the server's book."""
-        for flag, kind in ((0, 106), (0x80, 140)):
-            client = self.log_on(Integer_1=flag)
-            batch = self.ask(client, Type=102, RequestAction=1, SymbolID=3, Symbol=ES)
-            book = {(message["F"][1], message["F"][2]): message["F"][3] for message in batch}
-            client.take()
-            self.simulator.start_market()
-            self.advance(30, step=0.05)
-            self.simulator.stop_market()
-            self.simulator.quote(ES, 290000, 5, 290050, 6)
-            final = 0
-            for message in self.told(client):
-                if message["Type"] not in (106, 140):
-                    continue
-                self.assertEqual(message["Type"], kind)
-                if kind == 106:
-                    _, side, price, quantity, action, _, _, final, _ = message["F"]
-                else:
-                    names = ("Side", "Price", "Quantity", "UpdateType", "FinalUpdateInBatch")
-                    side, price, quantity, action, final = (message[name] for name in names)
-                if action == 2:
-                    del book[side, price]
-                else:
-                    book[side, price] = quantity
-                if final == 1:
-                    bids, asks = ([p for s, p in book if s == each] for each in (1, 2))
-                    self.assertLess(max(bids), min(asks))
-            self.assertEqual(final, 1)
-            ticker = self.simulator.market.tickers[ES]
-            self.assertEqual(book, {(level.side, level.price): level.quantity for level in ticker.levels()})
-
-    def test_the_last_update_of_a_batch_is_marked(self) -> None:
-        for flag in (0, 0x80):
-            client = self.log_on(Integer_1=flag)
-            self.subscribe(client, kind=102)
-            self.simulator.quote(ES, 290000 + flag * 25, 5, 290050 + flag * 25, 6)
-            told = self.told(client)
-            finals = [message["FinalUpdateInBatch"] if flag else message["F"][7] for message in told]
-            self.assertEqual(finals, [2] * 39 + [1])
-
-    def test_an_empty_book(self) -> None:
-        ticker = self.simulator.market.tickers[ES]
-        ticker.bids, ticker.asks = [], []
-        (only,) = self.ask(self.log_on(), Type=102, RequestAction=3, SymbolID=3, Symbol=ES)
-        self.assertEqual(only["F"][5:7], [1, 1])
-        (only,) = self.ask(self.log_on(Integer_1=0x800), Type=102, RequestAction=3, SymbolID=3, Symbol=ES)
-        self.assertEqual(only, {"Type": 145, "SymbolID": 3, "FinalUpdateInBatch": 1})
-
-
 class MarketTests(Case):
     def test_rate(self) -> None:
         for rate, step, updates in ((20.0, 0.05, 200), (1000.0, 0.01, 10000)):
@@ -697,62 +632,6 @@ class MarketTests(Case):
                     self.assertEqual(each, price(ticker.instrument.ticks(each)))
 
 
-class SymbolTests(Case):
-    def test_security_definition(self) -> None:
-        (answer,) = self.ask(self.log_on(), Type=506, RequestID=4, Symbol=ES)
-        expected = {
-            "Type": 507,
-            "RequestID": 4,
-            "Symbol": ES,
-            "SecurityType": 1,
-            "Description": "E-MINI S&P 500 FUTURES ES Jun 2020",
-            "MinPriceIncrement": 0.25,
-            "PriceDisplayFormat": 2,
-            "CurrencyValuePerIncrement": 12.5,
-            "IsFinalMessage": 1,
-            "UnderlyingSymbol": "ES",
-            "SecurityExpirationDate": 1592524800,
-            "DisplayPriceMultiplier": 0.009999999776482582,
-            "ExchangeSymbol": "ESM20",
-            "Currency": "USD",
-            "OpenInterest": 3332460,
-        }
-        self.assertEqual(answer, answer | expected)
-
-    def test_refused(self) -> None:
-        client = self.log_on()
-        for fields in ({"Type": 506}, {"Type": 506, "Symbol": "XX"}, {"Type": 508}, {"Type": 508, "SearchText": ""}):
-            (refused,) = self.ask(client, RequestID=4, **fields)
-            self.assertEqual((refused["Type"], refused["RequestID"]), (509, 4))
-            self.assertTrue(refused["RejectText"])
-
-    def test_lists(self) -> None:
-        client = self.log_on()
-        for fields, symbols in (
-            ({"Type": 502, "Exchange": "CME"}, [ES, RESTRICTED]),
-            ({"Type": 502, "Exchange": "CME", "SecurityType": 3}, [""]),
-            ({"Type": 502, "Exchange": "EUREX"}, [""]),
-            ({"Type": 502, "SecurityType": 3}, [EURUSD, BTC]),
-            ({"Type": 503, "Exchange": "CME"}, ["ES", "NQ"]),
-            ({"Type": 503, "Exchange": "EUREX"}, [""]),
-            ({"Type": 504, "UnderlyingSymbol": "CL"}, [CL]),
-            ({"Type": 504, "UnderlyingSymbol": "XX"}, [""]),
-            ({"Type": 508, "SearchText": "usd"}, [EURUSD, BTC]),
-            ({"Type": 508, "SearchText": "crude", "SearchType": 2}, [CL]),
-            ({"Type": 508, "SearchText": "crude", "SearchType": 1}, [""]),
-        ):
-            answer = self.ask(client, RequestID=4, **fields)
-            self.assertEqual([message["Symbol"] for message in answer], symbols, fields)
-            finals = [message["IsFinalMessage"] for message in answer]
-            self.assertEqual(finals, [0] * (len(symbols) - 1) + [1])
-            self.assertEqual({message["RequestID"] for message in answer}, {4})
-
-    def test_exchanges(self) -> None:
-        answer = self.ask(self.log_on(), Type=500, RequestID=4)
-        self.assertIn("EUREX", [message["Exchange"] for message in answer])
-        self.assertEqual([message["IsFinalMessage"] for message in answer], [0] * (len(answer) - 1) + [1])
-
-
 class AccountTests(Case):
     def numbers(self, answer: list[dict[str, Any]], total: str = "TotalNumberMessages") -> None:
         self.assertEqual([message["MessageNumber"] for message in answer], list(range(1, len(answer) + 1)))
@@ -799,9 +678,13 @@ class AccountTests(Case):
         self.assertEqual({message["OrderUpdateReason"] for message in answer}, {1})
         for name in ("AverageFillPrice", "LastFillPrice", "LastFillDateTime", "LastFillQuantity"):
             self.assertEqual({message[name] for message in answer}, {None}, name)
-        self.assertEqual([message["Price2"] for message in answer], [DBL_MAX, DBL_MAX, 1795])
+        self.assertEqual([message["Price2"] for message in answer], [DBL_MAX, DBL_MAX, 1795, DBL_MAX, DBL_MAX])
         (one,) = self.ask(client, Type=300, RequestID=4, RequestAllOrders=0, ServerOrderID="1002")
         self.assertEqual((one["ServerOrderID"], one["TotalNumMessages"]), ("1002", 1))
+        (none,) = self.ask(client, Type=300, RequestID=4, RequestAllOrders=0, ServerOrderID="1", TradeAccount="Sim1")
+        self.assertEqual((none["NoOrders"], none["TotalNumMessages"], none["MessageNumber"]), (1, 1, 1))
+        of_one = self.ask(client, Type=300, RequestID=4, TradeAccount="Sim1")
+        self.assertEqual(of_one, answer)
 
     def test_fills(self) -> None:
         client = self.log_on()
@@ -816,19 +699,51 @@ class AccountTests(Case):
     def test_trades(self) -> None:
         client = self.log_on()
         answer = self.ask(client, Type=10100, RequestID=4, TradeAccount="Sim1")
-        self.assertEqual([message["IsFinalMessage"] for message in answer], [0] * 5 + [1])
-        self.assertTrue(all(message["EntryDateTime"] < message["ExitDateTime"] for message in answer))
+        self.assertEqual([message["IsFinalMessage"] for message in answer], [0] * 55 + [1])
+        self.assertEqual({message["RequestID"] for message in answer}, {4})
+        entries = [message["EntryDateTime"] for message in answer]
+        self.assertEqual(entries, sorted(entries))
+        self.assertEqual({message["TradeType"] for message in answer}, {1, 2})
+        for trade in answer:
+            self.assertLess(trade["EntryDateTime"], trade["ExitDateTime"])
+            gained = (trade["ExitPrice"] - trade["EntryPrice"]) * (1 if trade["TradeType"] == 1 else -1)
+            profit = trade["ClosedProfitLoss"]
+            self.assertEqual((gained > 0, gained < 0), (profit > 0, profit < 0))
+            self.assertLessEqual(trade["MaximumOpenPositionLoss"], trade["ClosedProfitLoss"])
+            self.assertGreaterEqual(trade["MaximumOpenPositionProfit"], trade["ClosedProfitLoss"])
         only = self.ask(client, Type=10100, RequestID=4, TradeAccount="Sim1", Symbol=CL)
         self.assertEqual({message["Symbol"] for message in only}, {CL})
+        self.assertEqual(only[-1]["IsFinalMessage"], 1)
+        since = int(answer[40]["EntryDateTime"])
+        later = self.ask(client, Type=10100, RequestID=4, TradeAccount="Sim1", StartDateTime=since)
+        self.assertEqual(later, answer[40:])
+        both = self.ask(client, Type=10100, RequestID=4, TradeAccount="Sim1", StartDateTime=since, Symbol=EURUSD)
+        self.assertEqual([each | {"IsFinalMessage": 0} for each in both], [e for e in later if e["Symbol"] == EURUSD])
+        (none,) = self.ask(client, Type=10100, RequestID=4, TradeAccount="Sim1", StartDateTime=EPOCH + 10 * DAY)
+        self.assertEqual(none, {"Type": 10102, "RequestID": 4, "IsFinalMessage": 1})
 
     def test_journal(self) -> None:
         client = self.log_on()
-        self.assertEqual([message["IsFinalResponse"] for message in self.ask(client, Type=704, RequestID=4)[1:]], [1])
-        self.ask(client, Type=703, JournalEntry="new", DateTime=EPOCH)
-        (entry,) = self.ask(client, Type=704, RequestID=4, StartDateTime=EPOCH)
-        self.assertEqual((entry["JournalEntry"], entry["IsFinalResponse"]), ("new", 1))
+        answer = self.ask(client, Type=704, RequestID=4)
+        self.assertGreater(len(answer), 50)
+        self.assertEqual([message["IsFinalResponse"] for message in answer], [0] * (len(answer) - 1) + [1])
+        self.assertTrue(all("RequestID" not in message and message["JournalEntry"] for message in answer))
+        times = [message["DateTime"] for message in answer]
+        self.assertEqual(times, sorted(times))
+        self.assertEqual(self.ask(client, Type=704, RequestID=4, StartDateTime=times[30]), answer[30:])
         (none,) = self.ask(client, Type=704, RequestID=4, StartDateTime=EPOCH + 1)
         self.assertEqual((none["JournalEntry"], none["IsFinalResponse"]), ("", 1))
+
+    def test_a_journal_entry_is_added(self) -> None:
+        client = self.log_on()
+        self.assertEqual(self.ask(client, Type=703, JournalEntry="now"), [])
+        self.ask(client, Type=703, JournalEntry="new", DateTime=EPOCH)
+        self.ask(client, Type=703, JournalEntry="x" * 300, DateTime=EPOCH + 1)
+        answer = self.ask(client, Type=704, RequestID=4, StartDateTime=EPOCH)
+        self.assertEqual(
+            [(entry["JournalEntry"], entry["DateTime"], entry["IsFinalResponse"]) for entry in answer],
+            [("new", EPOCH, 0), ("x" * 255, EPOCH + 1, 0), ("now", EPOCH + 3600, 1)],
+        )
 
     def test_the_quiet_account_gives_empty_answers(self) -> None:
         client = self.log_on()
@@ -868,89 +783,3 @@ class AccountTests(Case):
             (refused["Type"], refused["ClientOrderID"], refused["OrderUpdateReason"], refused["OrderStatus"]),
             (301, "c1", 8, 9),
         )
-
-
-class HistoryTests(Case):
-    def bars(self, **fields: Any) -> list[dict[str, Any]]:
-        client = self.log_on(history=True, HeartbeatIntervalInSeconds=10)
-        answer = self.ask(client, **{"Type": 800, "RequestID": 4, "Symbol": ES, "RecordInterval": 60} | fields)
-        self.assertTrue(client.closed_cleanly and client.lost)
-        return answer
-
-    def test_logon(self) -> None:
-        response = self.log_on(history=True).messages[-1]
-        self.assertEqual(response["HistoricalPriceDataSupported"], 1)
-        self.assertEqual(response["OneHistoricalPriceDataRequestPerConnection"], 1)
-
-    def test_header_and_records(self) -> None:
-        header, *records = self.bars(StartDateTime=EPOCH - 3600, EndDateTime=EPOCH)
-        self.assertEqual((header["Type"], header["NoRecordsToReturn"], header["RecordInterval"]), (801, 0, 60))
-        rows = [record["F"] for record in records]
-        self.assertEqual([row[1] for row in rows], [(EPOCH - 3600 + 60 * i) * 1_000_000 for i in range(60)])
-        self.assertEqual([row[-1] for row in rows], [0] * 59 + [1])
-        self.assertEqual({len(row) for row in rows}, {11})
-        for _, _, first, high, low, last, volume, _, bid, ask, _ in rows:
-            self.assertTrue(low <= min(first, last) and max(first, last) <= high)
-            self.assertEqual(volume, bid + ask)
-            self.assertEqual([price % 25 for price in (first, high, low, last)], [0, 0, 0, 0])
-
-    def test_a_bar_does_not_depend_on_the_request(self) -> None:
-        wide = self.bars(StartDateTime=EPOCH - 7200, EndDateTime=EPOCH)[1:]
-        narrow = self.bars(StartDateTime=EPOCH - 3600, EndDateTime=EPOCH)[1:]
-        self.assertEqual(narrow, wide[-60:])
-
-    def test_a_bar_begins_where_the_one_before_ended(self) -> None:
-        rows = [record["F"] for record in self.bars(StartDateTime=EPOCH - 3600, EndDateTime=EPOCH)[1:]]
-        self.assertEqual([row[5] for row in rows[:-1]], [row[2] for row in rows[1:]])
-
-    def test_ticks(self) -> None:
-        rows = [record["F"] for record in self.bars(RecordInterval=0, StartDateTime=EPOCH, EndDateTime=EPOCH + 30)[1:]]
-        self.assertEqual(len(rows), 30)
-        for _, _, zero, ask, bid, price, _, num_trades, _, _, _ in rows:
-            self.assertEqual((zero, num_trades), (0, 1))
-            self.assertIn(price, (bid, ask))
-            self.assertLess(bid, ask)
-
-    def test_days_and_weeks(self) -> None:
-        self.assertEqual(len(self.bars(RecordInterval=DAY, MaxDaysToReturn=10, EndDateTime=1)), 11)
-        weeks = [record["F"][1] // 1_000_000 for record in self.bars(RecordInterval=604800, MaxDaysToReturn=100)[1:]]
-        self.assertEqual({(start // DAY + 4) % 7 for start in weeks}, {0})  # Sundays
-
-    def test_many_records(self) -> None:
-        """More than one frame, in order, the last one marked."""
-        rows = [record["F"] for record in self.bars(MaxDaysToReturn=2)[1:]]
-        self.assertEqual([row[-1] for row in rows], [0] * (len(rows) - 1) + [1])
-        times = [row[1] for row in rows]
-        self.assertEqual((times, len(times)), (sorted(set(times)), 2 * 1440))
-
-    def test_nothing_in_the_range(self) -> None:
-        (header,) = self.bars(StartDateTime=EPOCH, EndDateTime=EPOCH - 1)
-        self.assertEqual(header["NoRecordsToReturn"], 1)
-
-    def test_an_empty_record_at_the_end(self) -> None:
-        self.simulator.empty_final_record = True
-        *_, before, last = self.bars(StartDateTime=EPOCH - 120, EndDateTime=EPOCH)
-        self.assertEqual((before["F"][-1], last["F"]), (0, [4, *[0] * 9, 1]))
-
-    def test_rejects(self) -> None:
-        for fields in (
-            {"Symbol": "XX"},
-            {"Symbol": RESTRICTED},
-            {"Symbol": ""},
-            {"UseZLibCompression": 1},
-            {"RecordInterval": 90000},
-        ):
-            (refused,) = self.bars(**fields)
-            self.assertEqual((refused["Type"], refused["RequestID"], refused["RejectReasonCode"]), (802, 4, 4))
-            self.assertTrue(refused["RejectText"])
-
-    def test_no_heartbeats(self) -> None:
-        client = self.log_on(history=True, HeartbeatIntervalInSeconds=1)
-        client.take()
-        self.advance(10, step=1)
-        self.assertEqual(client.take(), [])
-        self.assertFalse(client.lost)
-
-    def test_the_main_port_has_no_history(self) -> None:
-        (refused,) = self.ask(self.log_on(), Type=800, RequestID=4, Symbol=ES, RecordInterval=60)
-        self.assertEqual((refused["Type"], refused["RequestID"]), (802, 4))

@@ -4,10 +4,24 @@ It answers on two WebSocket ports as Sierra Chart's DTC server does: market data
 accounts and, on the second port, historical prices. A test scripts what the server does next.
 """
 
+from dtc_twisted.simulator.catalogue import NO_HISTORY, REFUSED_HISTORY, REFUSED_TEXT, SLOW_HISTORY
 from dtc_twisted.simulator.connection import Connection
 from dtc_twisted.simulator.instruments import INSTRUMENTS, RESTRICTED, RESTRICTED_TEXT, Instrument
 from dtc_twisted.simulator.market import Market
 from dtc_twisted.simulator.script import Held
 from dtc_twisted.simulator.server import Simulator
 
-__all__ = ["INSTRUMENTS", "RESTRICTED", "RESTRICTED_TEXT", "Connection", "Held", "Instrument", "Market", "Simulator"]
+__all__ = [
+    "INSTRUMENTS",
+    "NO_HISTORY",
+    "REFUSED_HISTORY",
+    "REFUSED_TEXT",
+    "RESTRICTED",
+    "RESTRICTED_TEXT",
+    "SLOW_HISTORY",
+    "Connection",
+    "Held",
+    "Instrument",
+    "Market",
+    "Simulator",
+]

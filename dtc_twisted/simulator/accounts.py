@@ -1,5 +1,6 @@
 """What the simulated server answers about accounts: balances, positions, orders, fills, trades, journal."""
 
+from bisect import insort
 from collections.abc import Sequence
 from functools import singledispatchmethod
 
@@ -9,10 +10,13 @@ from twisted.internet.interfaces import IReactorTime
 from dtc_twisted import messages as dtc
 from dtc_twisted.messages import Message
 from dtc_twisted.simulator.answers import RefusedError
-from dtc_twisted.simulator.holdings import BUSY, CURRENCY, QUIET, Account, busy_account
+from dtc_twisted.simulator.holdings import BUSY, CURRENCY, QUIET, Account, busy_account, journal
 from dtc_twisted.simulator.instruments import DAY, present
 from dtc_twisted.simulator.market import Market
 from dtc_twisted.simulator.wire import number, text, value_of
+
+JOURNAL_LENGTH = 256
+"""Bytes of JOURNAL_ENTRY_RESPONSE.JournalEntry, with the NUL that ends it in the binary protocol."""
 
 NO_ORDER_ENTRY = "This server does not simulate order entry."
 
@@ -28,10 +32,8 @@ class Accounts:
         self._market = market
         midnight = int(present(clock.seconds())) // DAY * DAY
         self.accounts = {BUSY: busy_account(midnight), QUIET: Account(QUIET, cash=50_000.0)}
-        self.journal = [
-            dtc.JournalEntryResponse(JournalEntry=entry, DateTime=midnight - days * DAY)
-            for days, entry in ((3, "Sold the break of the range."), (1, "No trades: waiting for the report."))
-        ]
+        self.journal = journal(midnight)
+        """Oldest first."""
         self._told: dict[str, float] = {}  # symbol -> OpenProfitLoss
 
     def changes(self) -> list[Message]:
@@ -181,7 +183,11 @@ class Accounts:
 
     @answer.register
     def _(self, request: dtc.JournalEntryAdd) -> Sequence[Message]:
-        self.journal.append(dtc.JournalEntryResponse(JournalEntry=request.JournalEntry, DateTime=request.DateTime))
+        added = dtc.JournalEntryResponse(
+            JournalEntry=text(request.JournalEntry)[: JOURNAL_LENGTH - 1],
+            DateTime=number(request.DateTime) or int(present(self._clock.seconds())),
+        )
+        insort(self.journal, added, key=lambda entry: number(entry.DateTime))
         return []
 
     @answer.register

@@ -1,12 +1,13 @@
 """What the simulated server answers to requests that want a list: symbols, accounts, orders, fills, positions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import singledispatchmethod
 from typing import Any
 
 from dtc_twisted import messages as dtc
 from dtc_twisted.messages import Message
-from dtc_twisted.simulator.instruments import EXCHANGES, Instrument, listed
+from dtc_twisted.simulator.catalogue import EXCHANGES, Entry, every, find
+from dtc_twisted.simulator.instruments import Instrument
 from dtc_twisted.simulator.wire import number, text
 
 REJECTS: dict[type[Message], type[Message]] = {
@@ -32,8 +33,8 @@ REJECTS: dict[type[Message], type[Message]] = {
 """Request -> what refuses it. A request that is not here cannot be refused."""
 
 
-def reject(request: Message, why: str) -> Message | None:
-    """What refuses `request`; None when the protocol has nothing for that."""
+def reject(request: Message, why: str, **fields: Any) -> Message | None:
+    """What refuses `request`; None when the protocol has nothing for that. fields: of it, other than usual."""
     kind = REJECTS.get(type(request))
     if kind is None:
         return None
@@ -43,6 +44,7 @@ def reject(request: Message, why: str) -> Message | None:
     }
     if "RejectReasonCode" in names:
         echoed["RejectReasonCode"] = dtc.HistoricalPriceDataRejectReasonCodeEnum.HPDR_GENERAL_REJECT_ERROR
+    echoed |= {name: value for name, value in fields.items() if name in names}
     return kind(**echoed, RejectText=why[: dtc.TEXT_DESCRIPTION_LENGTH - 1])
 
 
@@ -54,12 +56,12 @@ class Symbols:
     """Answers from the security definitions: requests 500 to 508."""
 
     @singledispatchmethod
-    def answer(self, request: Message) -> Sequence[Message] | None:
+    def answer(self, request: Message) -> Iterable[Message] | None:
         """The messages of the answer; None: not a request for this object. Raises RefusedError."""
         return None
 
     @answer.register
-    def _(self, request: dtc.ExchangeListRequest) -> Sequence[Message]:
+    def _(self, request: dtc.ExchangeListRequest) -> Iterable[Message]:
         last = len(EXCHANGES) - 1
         return [
             dtc.ExchangeListResponse(
@@ -72,15 +74,14 @@ class Symbols:
         ]
 
     @answer.register
-    def _(self, request: dtc.SymbolsForExchangeRequest) -> Sequence[Message]:
-        found = [each for each in listed() if _matches(each, request)]
-        if text(request.Symbol):
-            found = [each for each in found if each.symbol == text(request.Symbol)]
+    def _(self, request: dtc.SymbolsForExchangeRequest) -> Iterable[Message]:
+        symbol = text(request.Symbol)
+        found = [each for each in _listed(request) if symbol in ("", each.symbol)]
         return _definitions(found, number(request.RequestID))
 
     @answer.register
-    def _(self, request: dtc.UnderlyingSymbolsForExchangeRequest) -> Sequence[Message]:
-        underlying = {each.underlying: each for each in listed() if _matches(each, request)}
+    def _(self, request: dtc.UnderlyingSymbolsForExchangeRequest) -> Iterable[Message]:
+        underlying = {each.underlying: each for each in _listed(request)}
         last = len(underlying) - 1
         return [
             dtc.SecurityDefinitionResponse(
@@ -94,29 +95,31 @@ class Symbols:
         ] or _definitions([], number(request.RequestID))
 
     @answer.register
-    def _(self, request: dtc.SymbolsForUnderlyingRequest) -> Sequence[Message]:
-        found = [each for each in listed() if _matches(each, request)]
-        found = [each for each in found if each.underlying == text(request.UnderlyingSymbol)]
+    def _(self, request: dtc.SymbolsForUnderlyingRequest) -> Iterable[Message]:
+        underlying = text(request.UnderlyingSymbol)
+        found = [each for each in _listed(request) if each.underlying == underlying]
         return _definitions(found, number(request.RequestID))
 
     @answer.register
-    def _(self, request: dtc.SecurityDefinitionForSymbolRequest) -> Sequence[Message]:
+    def _(self, request: dtc.SecurityDefinitionForSymbolRequest) -> Iterable[Message]:
         symbol = text(request.Symbol)
         if not symbol:
             raise RefusedError("Symbol is not set.")
-        found = [each for each in listed() if each.symbol == symbol]
-        if not found:
+        found = find(symbol)
+        if found is None:
             raise RefusedError(f"{symbol[:40]} is not a known symbol.")
-        return _definitions(found, number(request.RequestID))
+        return _definitions([found], number(request.RequestID))
 
     @answer.register
-    def _(self, request: dtc.SymbolSearchRequest) -> Sequence[Message]:
+    def _(self, request: dtc.SymbolSearchRequest) -> Iterable[Message]:
         wanted = text(request.SearchText).casefold()
         if not wanted:
             raise RefusedError("SearchText is not set.")
-        by_description = request.SearchType == dtc.SearchTypeEnum.SEARCH_TYPE_BY_DESCRIPTION
-        found = [each for each in listed() if _matches(each, request)]
-        found = [each for each in found if wanted in (each.description if by_description else each.symbol).casefold()]
+        found = _listed(request)
+        if request.SearchType == dtc.SearchTypeEnum.SEARCH_TYPE_BY_DESCRIPTION:
+            found = [each for each in found if wanted in each.description.casefold()]
+        else:
+            found = [each for each in found if wanted in each.symbol.casefold()]
         return _definitions(found, number(request.RequestID))
 
 
@@ -128,13 +131,19 @@ _Listing = (
 )
 
 
-def _matches(instrument: Instrument, request: _Listing) -> bool:
-    """Whether the instrument is of the Exchange and the SecurityType that the request names, if it names them."""
+def _listed(request: _Listing) -> Sequence[Instrument | Entry]:
+    """All of the Exchange and the SecurityType that the request names, if it names them."""
     exchange, kind = text(request.Exchange), number(request.SecurityType)
-    return exchange in ("", instrument.exchange) and kind in (0, instrument.security_type)
+    return [
+        each
+        for each in every()
+        if (not exchange or each.exchange == exchange) and (not kind or each.security_type == kind)
+    ]
 
 
-def _definitions(found: Sequence[Instrument], request_id: int) -> list[Message]:
+def _definitions(found: Sequence[Instrument | Entry], request_id: int) -> Iterator[Message]:
     if not found:
-        return [dtc.SecurityDefinitionResponse(RequestID=request_id, Symbol="", IsFinalMessage=1)]
-    return [each.definition(request_id, final=each is found[-1]) for each in found]
+        yield dtc.SecurityDefinitionResponse(RequestID=request_id, Symbol="", IsFinalMessage=1)
+    for each in found:
+        instrument = each.instrument if isinstance(each, Entry) else each
+        yield instrument.definition(request_id, final=each is found[-1])

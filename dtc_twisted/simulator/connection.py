@@ -84,6 +84,9 @@ class Connection(WebSocketServerProtocol):
         """The logon succeeded and was answered."""
         self.logged_on = True
 
+    def refused(self) -> None:
+        """A request of this connection was refused, and answered so."""
+
     def send(self, *messages: Message) -> None:
         """Each message in a frame of its own."""
         for message in messages:
@@ -141,6 +144,8 @@ class MainConnection(Connection):
         """Symbol -> SymbolID: subscribed market data."""
         self.depth_ids: dict[str, int] = {}
         """Symbol -> SymbolID: subscribed depth."""
+        self.depth_levels: dict[str, int] = {}
+        """Symbol -> NumLevels of the subscribed depth; 0: all."""
         self.wants = 0
         self._interval = 0
         self._heard = 0.0

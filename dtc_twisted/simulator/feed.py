@@ -30,10 +30,10 @@ from dtc_twisted.messages import (
     TradingStatusEnum,
     UnbundledTradeIndicatorEnum,
 )
+from dtc_twisted.simulator.book import Level
 from dtc_twisted.simulator.instruments import DAY
-from dtc_twisted.simulator.market import (
+from dtc_twisted.simulator.ticker import (
     Event,
-    Level,
     OpenInterest,
     Quote,
     SessionHigh,
@@ -41,6 +41,7 @@ from dtc_twisted.simulator.market import (
     SessionTotals,
     Ticker,
     Trade,
+    Windowed,
 )
 
 
@@ -70,16 +71,24 @@ _NOT_UNBUNDLED = UnbundledTradeIndicatorEnum.UNBUNDLED_TRADE_NONE
 
 
 def updates(
-    events: Sequence[Event], data_id: int | None, depth_id: int | None, wants: int, now: float
+    events: Sequence[Event], data_id: int | None, depth_id: int | None, num_levels: int, wants: int, now: float
 ) -> Iterator[Message]:
     """The messages for a connection that knows the symbol under these SymbolIDs (None: not subscribed).
 
+    num_levels: of each side, that it sees; 0: all.
     now: seconds since 1970.
     """
     for event in events:
         if type(event) is Level:
-            if depth_id is not None:
+            if depth_id is not None and not num_levels:
                 yield level_update(event, depth_id, wants, now)
+        elif type(event) is Quote:
+            if data_id is not None:
+                yield quote_update(event, data_id, wants, now)
+        elif type(event) is Windowed:
+            if depth_id is not None and event.num_levels == num_levels:
+                for level in event.levels:
+                    yield level_update(level, depth_id, wants, now)
         elif data_id is not None:
             yield from data_updates(event, data_id, wants, now)
 
@@ -88,8 +97,6 @@ def data_updates(event: Event, symbol_id: int, wants: int, now: float) -> Iterat
     match event:
         case Trade():
             yield trade_update(event, symbol_id, wants, now)
-        case Quote():
-            yield quote_update(event, symbol_id, wants, now)
         case SessionHigh(price):
             yield MarketDataUpdateSessionHigh(SymbolID=symbol_id, Price=price, TradingSessionDate=session_date(now))
         case SessionLow(price):
@@ -198,7 +205,7 @@ def data_snapshot(ticker: Ticker, symbol_id: int, now: float) -> MarketDataSnaps
 
 def depth_snapshot(ticker: Ticker, symbol_id: int, num_levels: int, wants: int, now: float) -> list[Message]:
     """A batch. num_levels: of each side; 0: all. An empty book is one message that is first and last."""
-    levels = ticker.levels(num_levels) if num_levels > 0 else ticker.levels()
+    levels = ticker.levels(num_levels or None)
     last = len(levels) - 1
     if wants & Wants.DEPTH_SNAPSHOT_FLOAT:
         if not levels:

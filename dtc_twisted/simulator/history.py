@@ -1,191 +1,162 @@
-"""The historical data port: one request, its records, the end.
+"""The historical data port: one request, its records, the end."""
 
-A price is a pure function of symbol and time: bars of all intervals agree with each other and with any later answer.
-"""
-
-import math
 from collections.abc import Iterator
-from itertools import chain, islice
-from typing import NamedTuple
-from zlib import crc32
+from itertools import islice
 
-from msgspec.structs import replace
-from twisted.internet.interfaces import IPullProducer
+from twisted.internet.interfaces import IDelayedCall, IPullProducer
 from zope.interface import implementer
 
 from dtc_twisted import messages as dtc
-from dtc_twisted.messages import HistoricalPriceDataRecordResponse, HistoricalPriceDataRequest, Message
-from dtc_twisted.simulator import wire
-from dtc_twisted.simulator.answers import reject
+from dtc_twisted.messages import HistoricalMarketDepthDataRequest, HistoricalPriceDataRequest, Message
+from dtc_twisted.simulator import records, wire
+from dtc_twisted.simulator.catalogue import (
+    NO_HISTORY,
+    REFUSED_HISTORY,
+    REFUSED_TEXT,
+    RETRY_SECONDS,
+    SLOW_HISTORY,
+    find,
+    refusal,
+)
 from dtc_twisted.simulator.connection import Connection
-from dtc_twisted.simulator.instruments import DAY, INSTRUMENTS, Instrument, present, refusal
+from dtc_twisted.simulator.instruments import DAY, present
 from dtc_twisted.simulator.wire import number, text
 
-WEEK = 604800
-"""Seconds."""
-
-CHUNK = 200
+CHUNK = 1000
 """Records in one frame."""
 
-_SUNDAY = 3 * DAY  # 1970-01-04: weeks begin on Sunday
+SLOW_PAUSE = 0.1
+"""Seconds before each record of SLOW_HISTORY."""
 
-_WAVES = ((97 * DAY, 0.06), (11 * DAY, 0.02), (5.3 * 3600, 0.004), (420, 0.0006), (37, 0.0002))
-"""What a price is made of: seconds of a period, amplitude relative to the price."""
-
-
-class Range(NamedTuple):
-    """Half open, seconds since 1970."""
-
-    start: int
-    end: int
-
-
-def price_at(instrument: Instrument, seconds: float) -> int:
-    """Ticks."""
-    phase = crc32(instrument.symbol.encode()) / 2**32
-    swing = sum(
-        amplitude * math.sin(2 * math.pi * (seconds / period + phase * i))
-        for i, (period, amplitude) in enumerate(_WAVES, 1)
-    )
-    return instrument.ticks(instrument.last * (1 + swing))
-
-
-def bar(instrument: Instrument, interval: int, start: int) -> HistoricalPriceDataRecordResponse:
-    """The bar of `interval` seconds that begins at `start`, seconds since 1970."""
-    chance = _chance(instrument, interval, start)
-    first, last = price_at(instrument, start), price_at(instrument, start + interval)
-    within = [price_at(instrument, start + interval * part / 4) for part in (1, 2, 3)]
-    volume = 1 + chance % (7 * max(interval, 1))
-    price = instrument.price
-    return HistoricalPriceDataRecordResponse(
-        StartDateTime=start * 1_000_000,
-        OpenPrice=price(first),
-        HighPrice=price(max(first, last, *within) + chance % 3),
-        LowPrice=price(min(first, last, *within) - chance // 3 % 3),
-        LastPrice=price(last),
-        Volume=volume,
-        NumTrades=1 + volume // 3,
-        BidVolume=volume // 2,
-        AskVolume=volume - volume // 2,
-        IsFinalRecord=0,
-    )
-
-
-def tick(instrument: Instrument, start: int) -> HistoricalPriceDataRecordResponse:
-    """The trade of this second: OpenPrice 0, HighPrice the ask, LowPrice the bid."""
-    chance = _chance(instrument, 0, start)
-    bid = price_at(instrument, start)
-    volume, at_ask = 1 + chance % 9, chance // 9 % 2
-    price = instrument.price
-    return HistoricalPriceDataRecordResponse(
-        StartDateTime=start * 1_000_000 + chance % 1_000_000,
-        OpenPrice=0,
-        HighPrice=price(bid + 1),
-        LowPrice=price(bid),
-        LastPrice=price(bid + at_ask),
-        Volume=volume,
-        NumTrades=1,
-        BidVolume=0 if at_ask else volume,
-        AskVolume=volume if at_ask else 0,
-        IsFinalRecord=0,
-    )
-
-
-def asked_range(request: HistoricalPriceDataRequest, now: float) -> Range:
-    """What the request asks for, within what there is."""
-    interval, days = number(request.RecordInterval), number(request.MaxDaysToReturn)
-    end = number(request.EndDateTime)
-    if end <= 0 or end > now or interval >= DAY:
-        end = int(now)
-    kept = 5 * 365 * DAY if interval >= DAY else 180 * DAY if interval >= 60 else 10 * DAY if interval else DAY
-    start = max(number(request.StartDateTime), int(now) - kept)
-    if days:
-        start = max(start, end - days * DAY)
-    return Range(start, end)
-
-
-def records(instrument: Instrument, interval: int, asked: Range) -> Iterator[HistoricalPriceDataRecordResponse]:
-    """Oldest first: what begins within the range."""
-    if interval == 0:
-        return (tick(instrument, second) for second in range(asked.start, asked.end))
-    offset = _SUNDAY if interval == WEEK else 0
-    first = -((offset - asked.start) // interval) * interval + offset
-    return (bar(instrument, interval, start) for start in range(first, asked.end, interval))
-
-
-def _chance(instrument: Instrument, interval: int, start: int) -> int:
-    return crc32(f"{instrument.symbol} {interval} {start}".encode())
+Request = HistoricalPriceDataRequest | HistoricalMarketDepthDataRequest
 
 
 @implementer(IPullProducer)
 class HistoryConnection(Connection):
     """A client of the historical port."""
 
-    _records: Iterator[Message]
+    _records: Iterator[str] = iter(())
     _served = False
+    _until_drop: int | None = None
+    """Records that may still be sent before the connection is cut; None: all."""
+    _pause = 0.0
+    _next: IDelayedCall | None = None
+    _stopped = False
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        self._stop()
+        super().onClose(wasClean, code, reason)
 
     def receive(self, message: Message) -> None:
         self.simulator.history_received.append(message)
         self.simulator.treat(self, wire.as_parsed(message))
 
-    def serve(self, request: HistoricalPriceDataRequest) -> None:
+    def refused(self) -> None:
+        self.close()
+
+    def serve(self, request: Request) -> None:
         """The answer to the one request that this connection may make, then the end."""
         if self._served or not self.open:
             return
         self._served = True
-        symbol, interval = text(request.Symbol), number(request.RecordInterval)
-        why = refusal(symbol)
-        if not why and number(request.UseZLibCompression):
-            why = "Compression is not possible over a WebSocket."
-        if not why and interval != WEEK and not 0 <= interval <= DAY:
-            why = "RecordInterval is not a supported one."
+        symbol = text(request.Symbol)
+        why = _refusal(request)
         if why:
-            refused = reject(request, why)
-            if refused is not None:
-                self.send(refused)
+            self.simulator.refuse(self, request, why)
+            return
+        if symbol == REFUSED_HISTORY:
+            retry = dtc.HistoricalPriceDataRejectReasonCodeEnum.HPDR_UNABLE_TO_SERVE_DATA_RETRY_IN_SPECIFIED_SECONDS
+            fields = {"RejectReasonCode": retry, "RetryTimeInSeconds": RETRY_SECONDS}
+            self.simulator.refuse(self, request, REFUSED_TEXT, **fields)
+            return
+        starts = self._starts(request)
+        self.send(_header(request, len(starts) == 0))
+        if not starts:
             self.close()
             return
-        instrument = next(each for each in INSTRUMENTS if each.symbol == symbol)
-        found = records(instrument, interval, asked_range(request, present(self.simulator.clock.seconds())))
-        first = next(found, None)
-        self.send(
-            dtc.HistoricalPriceDataResponseHeader(
-                RequestID=number(request.RequestID),
-                RecordInterval=request.RecordInterval,
-                UseZLibCompression=0,
-                NoRecordsToReturn=int(first is None),
-                IntToFloatPriceDivisor=1,
-            )
-        )
-        if first is None:
-            self.close()
-            return
-        self._records = self._marked(chain([first], found), number(request.RequestID))
+        self._records = self._found(request, starts)
+        self._pause = SLOW_PAUSE if symbol == SLOW_HISTORY else 0.0
+        self._until_drop = self.simulator.next_cut()
         self.registerProducer(self, False)
 
-    def _marked(
-        self, found: Iterator[HistoricalPriceDataRecordResponse], request_id: int
-    ) -> Iterator[HistoricalPriceDataRecordResponse]:
-        """The records, the end among them marked as such."""
-        held = next(found)
-        for record in found:
-            yield replace(held, RequestID=request_id)
-            held = record
-        if self.simulator.empty_final_record:
-            yield replace(held, RequestID=request_id)
-            held = HistoricalPriceDataRecordResponse()
-        yield replace(held, RequestID=request_id, IsFinalRecord=1)
+    def _starts(self, request: Request) -> range:
+        if text(request.Symbol) == NO_HISTORY:
+            return range(0)
+        now = present(self.simulator.clock.seconds())
+        if isinstance(request, HistoricalPriceDataRequest):
+            return records.starts(request, now)
+        return records.depth_starts(request, now)
+
+    def _found(self, request: Request, starts: range) -> Iterator[str]:
+        instrument = find(text(request.Symbol))
+        assert instrument is not None  # else it was refused
+        request_id, empty_final = number(request.RequestID), self.simulator.empty_final_record
+        if isinstance(request, HistoricalPriceDataRequest):
+            interval = number(request.RecordInterval)
+            return records.price_records(instrument, interval, starts, request_id, empty_final=empty_final)
+        return records.depth_records(instrument, starts, request_id, empty_final=empty_final)
 
     # -- from the transport, as its producer: called when it has room
 
     def resumeProducing(self) -> None:
-        chunk = [] if self.simulator.silent else list(islice(self._records, CHUNK))
-        if chunk:
-            self.send_together(chunk)
+        if self._stopped:
+            return
+        if self._pause:
+            if self._next is None:
+                self._next = self.simulator.clock.callLater(self._pause, self._produce, 1)
+        else:
+            self._produce(CHUNK)
+
+    def stopProducing(self) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        self._stopped = True
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _produce(self, count: int) -> None:
+        """Sends so many records, or what is left of them; ends the connection when nothing is."""
+        self._next = None
+        if self._until_drop == 0:  # a turn after the last record: that one has left
+            self.drop()
+            return
+        if self._until_drop is not None:
+            count = min(count, self._until_drop)
+        found = [] if self.simulator.silent else list(islice(self._records, count))
+        if found:
+            if self._until_drop is not None:
+                self._until_drop -= len(found)
+            end = self.simulator.terminator.decode()
+            self.send_payload((end.join(found) + end).encode())
             return
         self.unregisterProducer()
         if not self.simulator.silent:
             self.close()
 
-    def stopProducing(self) -> None:
-        self._records = iter(())
+
+def _refusal(request: Request) -> str:
+    """Why this is not answered with data; empty when it is."""
+    why = refusal(text(request.Symbol))
+    if not why and number(request.UseZLibCompression):
+        why = "Compression is not possible over a WebSocket."
+    if not why and isinstance(request, HistoricalPriceDataRequest):
+        interval = number(request.RecordInterval)
+        if interval != records.WEEK and not 0 <= interval <= DAY:
+            why = "RecordInterval is not a supported one."
+    return why
+
+
+def _header(request: Request, is_empty: bool) -> Message:
+    if isinstance(request, HistoricalPriceDataRequest):
+        return dtc.HistoricalPriceDataResponseHeader(
+            RequestID=number(request.RequestID),
+            RecordInterval=request.RecordInterval,
+            UseZLibCompression=0,
+            NoRecordsToReturn=int(is_empty),
+            IntToFloatPriceDivisor=1,
+        )
+    return dtc.HistoricalMarketDepthDataResponseHeader(
+        RequestID=number(request.RequestID), UseZLibCompression=0, NoRecordsToReturn=int(is_empty)
+    )

@@ -17,7 +17,27 @@ CURRENCY = "USD"
 HISTORY_DAYS = 30
 
 _BUY, _SELL = BuySellEnum.BUY, BuySellEnum.SELL
-_ES, _CL = "ESM20_FUT_CME", "CLM20_FUT_NYMEX"
+_ES, _CL, _EURUSD = "ESM20_FUT_CME", "CLM20_FUT_NYMEX", "EURUSD"
+
+EARLIER_TRADES = 50
+"""Round trips from before the fills that are still known."""
+
+_TRADED = ((_ES, 25, 12.5, 281000), (_CL, 1, 10.0, 1700), (_EURUSD, 0.00005, 5.0, 1.08))
+"""Symbol, tick, what a tick is worth in the account's currency, price."""
+
+_NOTES = (
+    "Sold the break of the range.",
+    "No trades: waiting for the report.",
+    "Stopped out twice before lunch. Smaller from here on.",
+    "Held the winner to the close for once.",
+    "Inventories: flat until the number, long after it.",
+    "Carried it overnight, with a tight stop.",
+    'Rule of the week: "no entry without an exit".',
+    "Moved the stop, and should not have.\nWritten down so that it is not forgotten.",
+)
+"""What a trader's journal says."""
+
+JOURNAL_DAYS = 90
 
 
 @dataclass
@@ -78,6 +98,8 @@ def _orders(midnight: int) -> list[dtc.OrderUpdate]:
         (1001, _ES, OrderTypeEnum.ORDER_TYPE_LIMIT, _BUY, 281500, None, 2),
         (1002, _ES, OrderTypeEnum.ORDER_TYPE_STOP, _SELL, 280000, None, 2),
         (1003, _CL, OrderTypeEnum.ORDER_TYPE_STOP_LIMIT, _BUY, 1790, 1795, 1),
+        (1004, _EURUSD, OrderTypeEnum.ORDER_TYPE_LIMIT, _SELL, 1.0925, None, 125000),
+        (1005, _ES, OrderTypeEnum.ORDER_TYPE_MARKET_IF_TOUCHED, _SELL, 286000, None, 1),
     )
     orders = []
     for server_id, symbol, kind, side, price, limit, quantity in rows:
@@ -127,8 +149,38 @@ def _fills(midnight: int) -> list[dtc.HistoricalOrderFillResponse]:
 
 
 def _trades(midnight: int) -> list[dtc.HistoricalTradesResponse]:
-    """What the fills come to, each entry with its exit."""
-    fills = _fills(midnight)
+    """Some half a year of round trips, both ways, in three symbols; at last what the fills come to."""
+    trades = []
+    for i in range(EARLIER_TRADES):
+        symbol, tick, tick_value, base = _TRADED[i % 3]
+        entered = midnight - (25 + 3 * (EARLIER_TRADES - i)) * DAY + DAY // 2 + 977 * (i % 11)
+        quantity, is_buy, ticks = 1 + i % 3, i % 5 < 3, i * 11 % 23 - 10
+        price = base + tick * (i * 7 % 31)
+        trades.append(
+            dtc.HistoricalTradesResponse(
+                Symbol=symbol,
+                TradeAccount=BUSY,
+                EntryDateTime=entered + 0.25,
+                ExitDateTime=entered + 600 + 2400 * (i % 9) + 0.75,
+                EntryPrice=round(price, 5),
+                ExitPrice=round(price + tick * (ticks if is_buy else -ticks), 5),
+                TradeType=_BUY if is_buy else _SELL,
+                EntryQuantity=quantity,
+                ExitQuantity=quantity,
+                MaxOpenQuantity=quantity,
+                ClosedProfitLoss=ticks * tick_value * quantity,
+                MaximumOpenPositionLoss=(min(ticks, 0) - 2) * tick_value * quantity,
+                MaximumOpenPositionProfit=(max(ticks, 0) + 3) * tick_value * quantity,
+                Commission=2.1 * quantity,
+                OpenFillExecutionID=f"fill-{300 + 2 * i}",
+                CloseFillExecutionID=f"fill-{301 + 2 * i}",
+            )
+        )
+    return trades + _trades_of_fills(_fills(midnight))
+
+
+def _trades_of_fills(fills: list[dtc.HistoricalOrderFillResponse]) -> list[dtc.HistoricalTradesResponse]:
+    """Each entry with its exit."""
     trades = []
     for entry, exit_ in zip(fills[::2], fills[1::2], strict=True):
         tick, tick_value = (25, 12.5) if entry.Symbol == _ES else (1, 10.0)
@@ -155,3 +207,14 @@ def _trades(midnight: int) -> list[dtc.HistoricalTradesResponse]:
             )
         )
     return trades
+
+
+def journal(midnight: int) -> list[dtc.JournalEntryResponse]:
+    """Oldest first: an entry on most days."""
+    return [
+        dtc.JournalEntryResponse(
+            JournalEntry=_NOTES[days % len(_NOTES)], DateTime=midnight - days * DAY + DAY * 7 // 8 + 61 * (days % 13)
+        )
+        for days in range(JOURNAL_DAYS, 0, -1)
+        if days % 7 > 1
+    ]

@@ -1,4 +1,4 @@
-"""What the simulated server trades: instruments, their security definitions, exchanges."""
+"""What an instrument is, and the hand-made ones, which always have a market."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ or history of it is refused with RESTRICTED_TEXT, as Sierra Chart does for CME G
 RESTRICTED_TEXT = "Data for this symbol cannot be served: not permitted by the exchange (CME Group)."
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Instrument:
     """One symbol. Prices are in the server's format: a display price divided by `multiplier`."""
 
@@ -57,6 +57,8 @@ class Instrument:
     expires: int = 0
     """Seconds since 1970; 0: never."""
     currency: str = "USD"
+    history_in_seconds: bool = False
+    """StartDateTime of its historical records is in seconds since 1970, not microseconds: servers differ."""
 
     def ticks(self, price: float) -> int:
         return round(price / self.tick)
@@ -85,7 +87,8 @@ class Instrument:
         )
 
 
-def _date(year: int, month: int, day: int) -> int:
+def utc_date(year: int, month: int, day: int) -> int:
+    """Seconds since 1970."""
     return int(datetime(year, month, day, tzinfo=UTC).timestamp())
 
 
@@ -111,7 +114,7 @@ INSTRUMENTS = (
         num_trades=488808,
         open_interest=3332460,
         lot=40,
-        expires=_date(2020, 6, 19),
+        expires=utc_date(2020, 6, 19),
     ),
     Instrument(
         symbol="CLM20_FUT_NYMEX",
@@ -134,7 +137,8 @@ INSTRUMENTS = (
         num_trades=366006,
         open_interest=360880,
         lot=15,
-        expires=_date(2020, 5, 19),
+        expires=utc_date(2020, 5, 19),
+        history_in_seconds=True,
     ),
     Instrument(
         symbol="EURUSD",
@@ -190,33 +194,8 @@ RESTRICTED_INSTRUMENT = Instrument(
     open=864000,
     high=880500,
     low=856025,
-    expires=_date(2020, 6, 19),
+    expires=utc_date(2020, 6, 19),
 )
-
-EXCHANGES = {
-    "CME": "Chicago Mercantile Exchange",
-    "NYMEX": "New York Mercantile Exchange",
-    "FOREX": "Foreign exchange",
-    "CRYPTO": "Crypto currencies",
-    "EUREX": "Eurex Deutschland",  # without symbols
-}
-"""Exchange -> its description."""
-
-
-def listed() -> tuple[Instrument, ...]:
-    """All that has a security definition."""
-    return (*INSTRUMENTS, RESTRICTED_INSTRUMENT)
-
-
-def refusal(symbol: str) -> str:
-    """Why there is no data for this symbol; empty when there is."""
-    if not symbol:
-        return "Symbol is not set."
-    if symbol == RESTRICTED:
-        return RESTRICTED_TEXT
-    if all(instrument.symbol != symbol for instrument in INSTRUMENTS):
-        return f"{symbol[:40]} is not a known symbol."
-    return ""
 
 
 def present(seconds: float) -> float:

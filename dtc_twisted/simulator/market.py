@@ -1,22 +1,30 @@
 """A market that walks at random in whole ticks: the same seed gives the same sequence.
 
-Each book is two runs of adjacent ticks, LEVELS on each side, the best ask at least one tick above the best bid.
+Each book is two runs of adjacent ticks, LEVELS on each side, the best ask at least one tick above the best bid; until
+somebody shakes it.
 """
 
 import random
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from dtc_twisted.messages import AtBidOrAskEnum
+from dtc_twisted.simulator.book import ASK, BID, Book, together
+from dtc_twisted.simulator.catalogue import find
 from dtc_twisted.simulator.instruments import INSTRUMENTS, Instrument
-
-LEVELS = 10
-"""Prices on each side of a book."""
+from dtc_twisted.simulator.ticker import (
+    LEVELS,
+    Event,
+    OpenInterest,
+    SessionHigh,
+    SessionLow,
+    SessionTotals,
+    Ticker,
+    Trade,
+)
 
 WIDEST = 3
 """Ticks between best bid and best ask before the walk narrows the spread."""
@@ -26,91 +34,6 @@ FLOOR = 3 * LEVELS
 
 SHORTEST_INTERVAL = 0.01
 """Seconds between two calls of the market: a higher rate makes several updates at once."""
-
-BID, ASK = AtBidOrAskEnum.AT_BID, AtBidOrAskEnum.AT_ASK
-
-
-class Trade(NamedTuple):
-    price: float
-    volume: int
-    at: AtBidOrAskEnum
-
-
-class Quote(NamedTuple):
-    bid: float
-    bid_quantity: float
-    ask: float
-    ask_quantity: float
-
-
-class Level(NamedTuple):
-    """One price of the book. Quantity 0: the level is gone."""
-
-    side: AtBidOrAskEnum
-    price: float
-    quantity: int
-    num_orders: int
-    level: int  # 1 is the best
-    final: bool  # the last of those that belong together
-
-
-class SessionHigh(NamedTuple):
-    price: float
-
-
-class SessionLow(NamedTuple):
-    price: float
-
-
-class SessionTotals(NamedTuple):
-    volume: int
-    num_trades: int
-
-
-class OpenInterest(NamedTuple):
-    contracts: int
-
-
-Event = Trade | Quote | Level | SessionHigh | SessionLow | SessionTotals | OpenInterest
-
-
-@dataclass
-class Ticker:
-    """The present state of one instrument. Prices are in ticks; quantities of a side begin at its best price."""
-
-    instrument: Instrument
-    bid: int
-    ask: int
-    last: int
-    high: int
-    low: int
-    last_volume: int
-    volume: int
-    num_trades: int
-    open_interest: int | None
-    bids: list[int] = field(default_factory=list)
-    asks: list[int] = field(default_factory=list)
-    traded_at: float = 0.0
-    """Seconds since 1970."""
-    quoted_at: float = 0.0
-    """Seconds since 1970."""
-
-    @property
-    def quote(self) -> Quote:
-        price = self.instrument.price
-        return Quote(price(self.bid), self.bids[0], price(self.ask), self.asks[0])
-
-    def level(self, side: AtBidOrAskEnum, index: int, *, final: bool = True) -> Level:
-        """The price `index` ticks away from the best one."""
-        ticks, quantities = (self.bid - index, self.bids) if side == BID else (self.ask + index, self.asks)
-        quantity = quantities[index]
-        return Level(side, self.instrument.price(ticks), quantity, 1 + quantity // 7 % 9, index + 1, final)
-
-    def levels(self, count: int = LEVELS) -> list[Level]:
-        """The best `count` prices of each side, bids first."""
-        levels = [self.level(BID, i, final=False) for i in range(min(count, len(self.bids)))]
-        levels += [self.level(ASK, i, final=False) for i in range(min(count, len(self.asks)))]
-        return levels
 
 
 class Market:
@@ -135,15 +58,35 @@ class Market:
         self._rate = rate
         self._random = random.Random(seed)
         self._due = 0.0  # updates, the fraction carried on
-        self.tickers = {instrument.symbol: self._ticker(instrument) for instrument in instruments}
-        self._all = list(self.tickers.values())
+        self.tickers = {instrument.symbol: self._ticker(instrument, self._random) for instrument in instruments}
+        """Those that were there from the start, and those that somebody asked for."""
+        self._always = frozenset(self.tickers)
+        self._all = list(self.tickers.values())  # that walk
         self._loop = LoopingCall.withCount(self._run)
         self._loop.clock = clock
         self._running: Deferred[LoopingCall] | None = None
 
-    @property
-    def instruments(self) -> tuple[Instrument, ...]:
-        return tuple(ticker.instrument for ticker in self._all)
+    def ticker(self, symbol: str) -> Ticker:
+        """The ticker of any symbol that there is. Raises KeyError."""
+        found = self.tickers.get(symbol)
+        if found is None:
+            instrument = find(symbol)
+            if instrument is None:
+                raise KeyError(symbol)
+            # Not by the market's own chance: who asks for what does not change the walk of the others.
+            found = self.tickers[symbol] = self._ticker(instrument, random.Random(symbol))
+        return found
+
+    def walk(self, symbol: str, wanted: bool) -> None:
+        """Whether the symbol takes part in the walk. Those that were there from the start always do."""
+        if symbol in self._always:
+            return
+        ticker = self.ticker(symbol)
+        walks = any(each is ticker for each in self._all)
+        if wanted and not walks:
+            self._all.append(ticker)
+        elif walks and not wanted:
+            self._all = [each for each in self._all if each is not ticker]
 
     @property
     def running(self) -> bool:
@@ -171,17 +114,23 @@ class Market:
         ticker = self._random.choice(self._all)
         now = self._clock.seconds()
         chance = self._random.random()
+        if ticker.book is not None:
+            return ticker, list(self._traded(ticker, ticker.last, 1, self._random.choice((BID, ASK)), now))
         if chance < 0.45:
-            return ticker, list(self._trade(ticker, now))
-        if chance < 0.8:
-            return ticker, list(self._resize(ticker, now))
-        return ticker, list(self._move(ticker, now))
+            events = list(self._trade(ticker, now))
+        elif chance < 0.8:
+            events = list(self._resize(ticker, now))
+        else:
+            events = list(self._move(ticker, now))
+        if ticker.windows:
+            events += ticker.windowed(events)
+        return ticker, events
 
     # -- a scripted market
 
     def trade(self, symbol: str, price: float, volume: int, at: AtBidOrAskEnum) -> tuple[Ticker, list[Event]]:
         """A trade as the caller says; the book stays as it is. Raises KeyError when the symbol is not known."""
-        ticker = self.tickers[symbol]
+        ticker = self.ticker(symbol)
         return ticker, list(self._traded(ticker, ticker.instrument.ticks(price), volume, at, self._clock.seconds()))
 
     def quote(
@@ -191,21 +140,37 @@ class Market:
 
         Raises KeyError when the symbol is not known, ValueError when the book would cross.
         """
-        ticker = self.tickers[symbol]
+        ticker = self.ticker(symbol)
         to_bid, to_ask = ticker.instrument.ticks(bid), ticker.instrument.ticks(ask)
         if to_bid >= to_ask:
             raise ValueError(f"a bid of {bid} crosses an ask of {ask}")
         before = {(level.side, level.price): level for level in ticker.levels()}
-        ticker.bid, ticker.ask, ticker.quoted_at = to_bid, to_ask, self._clock.seconds()
+        ticker.bid, ticker.ask, ticker.quoted_at, ticker.book = to_bid, to_ask, self._clock.seconds(), None
         ticker.bids[0], ticker.asks[0] = bid_quantity, ask_quantity
         after = {(level.side, level.price): level for level in ticker.levels()}
         changes = [gone._replace(quantity=0, num_orders=0) for key, gone in before.items() if key not in after]
         changes += [level for key, level in after.items() if before.get(key) != level]
-        return ticker, [ticker.quote, *_together(changes)]
+        events: list[Event] = [ticker.quote, *together(changes)]
+        return ticker, [*events, *ticker.windowed(events)]
+
+    def shake(self, symbol: str, changes: int, seed: int) -> Iterator[tuple[Ticker, list[Event]]]:
+        """So many changes of the book at random, a batch at a time. Quotes and trades stay as they are.
+
+        Raises KeyError when the symbol is not known.
+        """
+        ticker = self.ticker(symbol)
+        if ticker.book is None:
+            ticker.book = Book(ticker.instrument, ticker.levels(), ticker.last)
+        for batch in ticker.book.shake(changes, random.Random(seed)):
+            ticker.quoted_at = self._clock.seconds()
+            events: list[Event] = [*batch]
+            if ticker.windows:
+                events += ticker.windowed(events)
+            yield ticker, events
 
     # -- the walk
 
-    def _ticker(self, instrument: Instrument) -> Ticker:
+    def _ticker(self, instrument: Instrument, chance: random.Random) -> Ticker:
         last = instrument.ticks(instrument.last)
         ticker = Ticker(
             instrument=instrument,
@@ -221,12 +186,12 @@ class Market:
             traded_at=self._clock.seconds(),
             quoted_at=self._clock.seconds(),
         )
-        ticker.bids = [self._quantity(ticker) for _ in range(LEVELS)]
-        ticker.asks = [self._quantity(ticker) for _ in range(LEVELS)]
+        ticker.bids = [_quantity(instrument, chance) for _ in range(LEVELS)]
+        ticker.asks = [_quantity(instrument, chance) for _ in range(LEVELS)]
         return ticker
 
     def _quantity(self, ticker: Ticker) -> int:
-        return self._random.randint(1, 2 * ticker.instrument.lot)
+        return _quantity(ticker.instrument, self._random)
 
     def _trade(self, ticker: Ticker, now: float) -> Iterator[Event]:
         """Someone takes from the best price; when nothing is left there, the book moves."""
@@ -296,7 +261,7 @@ class Market:
         else:
             ticker.ask += 1
         yield ticker.quote
-        yield from _together([gone, ticker.level(side, LEVELS - 1)])
+        yield from together([gone, ticker.level(side, LEVELS - 1)])
 
     def _improve(self, ticker: Ticker, side: AtBidOrAskEnum) -> Iterator[Event]:
         """A level within the spread; the one at the far end is gone."""
@@ -309,9 +274,8 @@ class Market:
         else:
             ticker.ask -= 1
         yield ticker.quote
-        yield from _together([gone, ticker.level(side, 0)])
+        yield from together([gone, ticker.level(side, 0)])
 
 
-def _together(levels: list[Level]) -> list[Level]:
-    """The levels, the last of them marked as such."""
-    return [level._replace(final=i == len(levels) - 1) for i, level in enumerate(levels)]
+def _quantity(instrument: Instrument, chance: random.Random) -> int:
+    return chance.randint(1, 2 * instrument.lot)

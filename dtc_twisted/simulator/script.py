@@ -2,6 +2,7 @@
 
 from collections import defaultdict, deque
 from collections.abc import Callable
+from typing import Any
 
 from dtc_twisted import messages as dtc
 from dtc_twisted.messages import Message
@@ -42,6 +43,7 @@ class Script:
     def __init__(self, username: str, password: str) -> None:
         self.silent = False
         self._credentials = (username, password)
+        self._cuts: deque[int] = deque()
         self._refusals: deque[dtc.LogonResponse] = deque()
         self._refusal: dtc.LogonResponse | None = None  # of each logon, until further notice
         self._next: defaultdict[type[Message], deque[Callable[[Connection, Message], None]]] = defaultdict(deque)
@@ -50,15 +52,19 @@ class Script:
         """Answers as usual."""
         raise NotImplementedError
 
-    def reject_next(self, request: type[Message], why: str) -> None:
-        """The next such request is refused with this text; not answered when there is no reject for it."""
+    def refuse(self, connection: Connection, message: Message, why: str, **fields: Any) -> None:
+        """Sends the reject of this request, if there is one. The historical port closes then."""
+        refused = reject(message, why, **fields)
+        if refused is not None:
+            connection.send(refused)
+            connection.refused()
 
-        def refuse(connection: Connection, message: Message) -> None:
-            refused = reject(message, why)
-            if refused is not None:
-                connection.send(refused)
+    def reject_next(self, request: type[Message], why: str, **fields: Any) -> None:
+        """The next such request is refused with this text; not answered when there is no reject for it.
 
-        self._next[request].append(refuse)
+        fields: others of the reject, such as RejectReasonCode and RetryTimeInSeconds.
+        """
+        self._next[request].append(lambda connection, message: self.refuse(connection, message, why, **fields))
 
     def ignore_next(self, request: type[Message]) -> None:
         """The next such request is not answered."""
@@ -73,6 +79,14 @@ class Script:
 
         self._next[request].append(answer_later)
         return held
+
+    def drop_history_after(self, records: int) -> None:
+        """The next answer of the historical port that has records is cut off after so many: the connection is lost."""
+        self._cuts.append(records)
+
+    def next_cut(self) -> int | None:
+        """After how many records the answer that begins now is cut off; None: not at all."""
+        return self._cuts.popleft() if self._cuts else None
 
     def refuse_logon(self, result: int, why: str, reconnect_address: str = "", times: int | None = None) -> None:
         """The next `times` logons are refused so; None: all, until `accept_logon`."""

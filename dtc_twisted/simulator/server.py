@@ -1,8 +1,9 @@
 """A Sierra Chart that needs no Sierra Chart: its two ports, and the strings that a test pulls."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory
@@ -12,28 +13,27 @@ from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted import messages as dtc
 from dtc_twisted.messages import Message
-from dtc_twisted.simulator import feed, wire
+from dtc_twisted.simulator import wire
 from dtc_twisted.simulator.accounts import Accounts
-from dtc_twisted.simulator.answers import RefusedError, Symbols, reject
+from dtc_twisted.simulator.answers import RefusedError, Symbols
 from dtc_twisted.simulator.connection import Connection, MainConnection
 from dtc_twisted.simulator.history import HistoryConnection
-from dtc_twisted.simulator.instruments import refusal
-from dtc_twisted.simulator.market import Event, Market, Ticker
+from dtc_twisted.simulator.live import Live, Request
+from dtc_twisted.simulator.market import Market
 from dtc_twisted.simulator.script import SERVER_NAME, Script
-from dtc_twisted.simulator.wire import number, text
+from dtc_twisted.simulator.ticker import Event, Ticker
+from dtc_twisted.simulator.wire import text
 
 WELCOME = "Connected to SC DTC Protocol server. Service=simulator|SymbolSettings=simulator"
 
 TEXT_LENGTH = 128
 """Bytes of GENERAL_LOG_MESSAGE.MessageText, with the NUL that ends it in the binary protocol."""
 
-AUTO_DEFINITION_ID = 110000000
-"""RequestID of the security definitions that the server sends by itself."""
+PART = 500
+"""Messages of a long list that are sent at one turn of the reactor."""
 
 ACCOUNT_INTERVAL = 5.0
 """Seconds between two unsolicited updates of positions and balances while the market runs."""
-
-_SUBSCRIBE, _UNSUBSCRIBE = dtc.RequestActionEnum.SUBSCRIBE, dtc.RequestActionEnum.UNSUBSCRIBE
 
 
 class Simulator(Script, Service):
@@ -71,8 +71,9 @@ class Simulator(Script, Service):
         self.logon_fields: dict[str, Any] = {}
         """Fields of LOGON_RESPONSE on the main port that differ from the usual."""
         self.frame_size: int | None = None
-        self._terminator = b"\0"
+        self.terminator = b"\0"
         self._symbols = Symbols()
+        self._live = Live(self)
         self._accounts_due = 0.0
         self.factory = self._make_factory(MainConnection)
         self.history_factory = self._make_factory(HistoryConnection)
@@ -120,14 +121,33 @@ class Simulator(Script, Service):
         """
         self._on_events([self.market.quote(symbol, bid, bid_quantity, ask, ask_quantity)])
 
+    def book(
+        self, symbol: str, num_levels: int = 0, as_floats: bool = False
+    ) -> dict[str, list[tuple[float, int, int]]]:
+        """{"bids": [(price, quantity, num_orders), ...], "asks": [...]}, each side from its best price.
+
+        num_levels: of each side; 0: all.
+        as_floats: prices as types 140 and 145 have them, 4-byte floats widened to 8; else as types 106 and 122 do.
+        Raises KeyError when the symbol is not known.
+        """
+        return self._live.book(symbol, num_levels, as_floats)
+
+    def shake(self, symbol: str, changes: int, seed: int) -> None:
+        """Makes so many random changes of the book's levels, and sends them to all subscribers, however slow.
+
+        Quotes and trades stay as they are; from now on the book does not walk, until the next `quote`.
+        Raises KeyError when the symbol is not known.
+        """
+        self._live.shake(symbol, changes, seed)
+
     def send(self, message: Message) -> None:
         """To each connection that is logged on."""
-        for connection in self._logged_on():
+        for connection in self.logged_on():
             connection.send(message)
 
     def send_raw(self, data: bytes) -> None:
         """These bytes, in one text frame, to each connection that is logged on."""
-        for connection in self._logged_on():
+        for connection in self.logged_on():
             connection.send_raw(data)
 
     def go_silent(self) -> None:
@@ -154,7 +174,7 @@ class Simulator(Script, Service):
 
     def terminate(self, nul: bool) -> None:
         """Whether messages end with NUL from now on."""
-        self._terminator = b"\0" if nul else b""
+        self.terminator = b"\0" if nul else b""
 
     def feed_status(self, available: bool) -> None:
         status = dtc.MarketDataFeedStatusEnum
@@ -173,10 +193,18 @@ class Simulator(Script, Service):
         for connections in (self.connections, self.history_connections):
             if connection in connections:
                 connections.remove(connection)
+        if isinstance(connection, MainConnection):
+            self._live.forget(connection)
+
+    def main_connections(self) -> list[MainConnection]:
+        return [each for each in self.connections if isinstance(each, MainConnection)]
+
+    def logged_on(self) -> list[MainConnection]:
+        return [each for each in self.main_connections() if each.logged_on]
 
     def payload(self, messages: Iterable[Message]) -> bytes:
         """The messages as they are sent, one after the other."""
-        first, end = self.symbol_id_first, self._terminator
+        first, end = self.symbol_id_first, self.terminator
         return b"".join([wire.encode(message, symbol_id_first=first) + end for message in messages])
 
     # -- answers
@@ -187,14 +215,14 @@ class Simulator(Script, Service):
                 self._log_on(connection, message)
             case dtc.Logoff():
                 connection.close()
-            case dtc.HistoricalPriceDataRequest() if isinstance(connection, HistoryConnection):
+            case dtc.HistoricalPriceDataRequest() | dtc.HistoricalMarketDepthDataRequest() if isinstance(
+                connection, HistoryConnection
+            ):
                 connection.serve(message)
             case dtc.HistoricalPriceDataRequest() | dtc.HistoricalMarketDepthDataRequest():
-                refused = reject(message, "There is no historical data on this port.")
-                if refused is not None:
-                    connection.send(refused)
+                self.refuse(connection, message, "There is no historical data on this port.")
             case dtc.MarketDataRequest() | dtc.MarketDepthRequest() if isinstance(connection, MainConnection):
-                self._answer_subscription(connection, message)
+                self._answer_live(connection, message)
             case _ if isinstance(connection, MainConnection):
                 self._answer_list(connection, message)
 
@@ -233,31 +261,11 @@ class Simulator(Script, Service):
         }
         return dtc.LogonResponse(**fields | (self.logon_fields if main else {}))
 
-    def _answer_subscription(
-        self, connection: MainConnection, request: dtc.MarketDataRequest | dtc.MarketDepthRequest
-    ) -> None:
-        symbol, symbol_id = text(request.Symbol), number(request.SymbolID)
-        subscriptions = connection.data_ids if isinstance(request, dtc.MarketDataRequest) else connection.depth_ids
-        if request.RequestAction == _UNSUBSCRIBE:
-            for known in [each for each, number_ in subscriptions.items() if number_ == symbol_id]:
-                del subscriptions[known]
-            return
-        why = refusal(symbol)
-        if why:
-            refused = reject(request, why)
-            if refused is not None:
-                connection.send(refused)
-            return
-        ticker, now = self.market.tickers[symbol], self.clock.seconds()
-        if isinstance(request, dtc.MarketDepthRequest):
-            levels = number(request.NumLevels)
-            connection.send_together(feed.depth_snapshot(ticker, symbol_id, levels, connection.wants, now))
-        else:
-            if self.auto_send_security_definition:
-                connection.send(ticker.instrument.definition(AUTO_DEFINITION_ID))
-            connection.send(feed.data_snapshot(ticker, symbol_id, now))
-        if request.RequestAction == _SUBSCRIBE:
-            subscriptions[symbol] = symbol_id
+    def _answer_live(self, connection: MainConnection, request: Request) -> None:
+        try:
+            self._live.answer(connection, request)
+        except RefusedError as error:
+            self.refuse(connection, request, str(error))
 
     def _answer_list(self, connection: Connection, request: Message) -> None:
         try:
@@ -265,37 +273,27 @@ class Simulator(Script, Service):
             if answer is None:
                 answer = self.accounts.answer(request)
         except RefusedError as error:
-            refused = reject(request, str(error))
-            answer = [] if refused is None else [refused]
-        connection.send(*answer)
+            self.refuse(connection, request, str(error))
+        else:
+            self._send_list(connection, iter(answer))
+
+    def _send_list(self, connection: Connection, answer: Iterator[Message]) -> None:
+        """All of it; when it is long a part at each turn of the reactor, each part in one frame."""
+        if not connection.open:
+            return
+        part = list(islice(answer, PART))
+        if len(part) < PART:
+            connection.send(*part)
+        else:
+            connection.send_together(part)
+            self.clock.callLater(0, self._send_list, connection, answer)
 
     # -- from the market
 
     def _on_events(self, changes: list[tuple[Ticker, list[Event]]]) -> None:
+        self._live.tell(changes)
         now = self.clock.seconds()
-        encoded: dict[tuple[int, int | None, int | None, int], tuple[bytes, int]] = {}
-        extra = feed.Wants.COMPACT_UPDATES if self.compact_updates else 0
-        for connection in self._logged_on():
-            payloads, count = [], 0
-            wants = connection.wants | extra
-            for index, (ticker, events) in enumerate(changes):
-                symbol = ticker.instrument.symbol
-                data_id, depth_id = connection.data_ids.get(symbol), connection.depth_ids.get(symbol)
-                if data_id is None and depth_id is None:
-                    continue
-                key = (index, data_id, depth_id, wants)
-                ready = encoded.get(key)
-                if ready is None:
-                    messages = list(feed.updates(events, data_id, depth_id, wants, now))
-                    ready = encoded[key] = (self.payload(messages), len(messages))
-                payloads.append(ready[0])
-                count += ready[1]
-            if count:
-                connection.send_market_data(b"".join(payloads), count)
         if self.market.running and now >= self._accounts_due:
             self._accounts_due = now + ACCOUNT_INTERVAL
             for message in self.accounts.changes():
                 self.send(message)
-
-    def _logged_on(self) -> list[MainConnection]:
-        return [each for each in self.connections if isinstance(each, MainConnection) and each.logged_on]
