@@ -1,0 +1,230 @@
+"""What a URL may ask for."""
+
+import contextlib
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from dtc_twisted import messages as dtc
+from dtc_twisted.query import BadParameter, Get, Shape, _Enum, question, shape
+
+INT64 = 2**63
+SYMBOLS = Get(dtc.SymbolSearchRequest, optional=("SearchText", "SecurityType", "SearchType"))
+EXCHANGE = Get(dtc.SymbolsForExchangeRequest, optional=("RequestAction",))
+PRICES = Get(dtc.HistoricalPriceDataRequest, required=("RecordInterval",), optional=("StartDateTime", "EndDateTime"))
+DEPTH = Get(dtc.HistoricalMarketDepthDataRequest, optional=("StartDateTime", "EndDateTime"))
+TYPES = (
+    "one of UNSET, FUTURES, STOCK, FOREX, INDEX, FUTURES_STRATEGY, FUTURES_OPTION, STOCK_OPTION, INDEX_OPTION, BOND, "
+    "MUTUAL_FUND, or its number"
+)
+DATE_TIME = (
+    "whole seconds since 1970 or a date-time in ISO 8601 to the second, "
+    "in UTC when it names no zone (2026-01-31, 2026-01-31T13:30:00Z)"
+)
+INTERVAL = "seconds from 0 (ticks) to 86400 or 604800 (a week), or tick, 1s, 5m, 2h, 1d, 1w or the like"
+
+
+def args(**values: str) -> dict[bytes, list[bytes]]:
+    return {name.encode(): [value.encode("utf-8", "surrogateescape")] for name, value in values.items()}
+
+
+class QueryCase(SynchronousTestCase):
+    def value(self, get: Get, name: str, text: str) -> Any:
+        given = args(**{name: text})
+        if get is PRICES and name != "RecordInterval":
+            given |= args(RecordInterval="0")
+        return getattr(question(get, given), name)
+
+    def refuse(self, get: Get, name: str, text: str, expected: str) -> None:
+        with self.assertRaises(BadParameter) as caught:
+            self.value(get, name, text)
+        self.assertEqual(str(caught.exception), f"{name}: {text!r} was given; expected {expected}.")
+
+
+class ShapeTests(SynchronousTestCase):
+    def test_defaults(self) -> None:
+        given = args(Symbol="x")
+        self.assertEqual(shape(given), (Shape(), given))
+        self.assertEqual(Shape(), Shape(format=None, display_prices=False, iso_times=False))
+
+    def test_values(self) -> None:
+        for name in ("json", "ndjson", "csv"):
+            self.assertEqual(shape(args(format=name)), (Shape(format=name), {}))
+        self.assertEqual(shape(args(prices="server", times="dtc"))[0], Shape())
+        self.assertEqual(shape(args(prices="display", times="iso"))[0], Shape(None, True, True))
+
+    def test_takes_out_its_own(self) -> None:
+        given = args(format="csv", Symbol="x", prices="display", times="iso")
+        self.assertEqual(shape(given)[1], args(Symbol="x"))
+        self.assertEqual(len(given), 4)  # the caller's stay
+
+    def test_errors(self) -> None:
+        for asked, text in (
+            (args(format="xml"), "format: 'xml' was given; expected json, ndjson or csv."),
+            (args(format="CSV"), "format: 'CSV' was given; expected json, ndjson or csv."),
+            (args(format=""), "format: '' was given; expected json, ndjson or csv."),
+            (args(prices="raw"), "prices: 'raw' was given; expected server or display."),
+            (args(times="unix"), "times: 'unix' was given; expected dtc or iso."),
+            (args(times="\udcff"), "times: '\\\\xff' was given; expected dtc or iso."),
+            ({b"times": [b"iso", b"iso"]}, "times: given 2 times; expected once."),
+        ):
+            with self.assertRaises(BadParameter) as caught:
+                shape(asked)
+            self.assertEqual(str(caught.exception), text)
+
+
+class EnumTests(QueryCase):
+    def test_values(self) -> None:
+        for name, text, value in (
+            ("SecurityType", "1", 1),
+            ("SecurityType", "FUTURES", 1),
+            ("SecurityType", "SECURITY_TYPE_FUTURES", 1),
+            ("SecurityType", "futures_Option", 7),
+            ("SecurityType", "0", 0),
+            ("SearchType", "BY_SYMBOL", 1),
+            ("SearchType", "2", 2),
+            ("SearchType", "search_type_by_description", 2),
+        ):
+            found = self.value(SYMBOLS, name, text)
+            self.assertEqual(found, value)
+            self.assertIsInstance(found, dtc.DTCEnum)
+        self.assertEqual(self.value(EXCHANGE, "RequestAction", "subscribe"), 1)  # its names have nothing in common
+
+    def test_errors(self) -> None:
+        for text in ("", "FUTURE", "SECURITY_TYPE_", "TYPE_FUTURES", "11", "-1", "01", "1.0", " 1", "FUTURES "):
+            self.refuse(SYMBOLS, "SecurityType", text, TYPES)
+        self.refuse(SYMBOLS, "SearchType", "x", "one of UNSET, BY_SYMBOL, BY_DESCRIPTION, or its number")
+
+    def test_every_name_is_one_member(self) -> None:
+        """No short name stands for two."""
+        for enum in dtc.DTCEnum.__subclasses__():
+            kind = _Enum(enum)
+            shorts = kind.expected.removeprefix("one of ").removesuffix(", or its number").split(", ")
+            self.assertEqual([kind.read(each) for each in shorts], [*enum])
+            self.assertEqual([kind.read(each.name) for each in enum], [*enum])
+
+
+class IntervalTests(QueryCase):
+    def test_values(self) -> None:
+        for text, seconds in (
+            *(("0", 0), ("7", 7), ("86400", 86400), ("604800", 604800)),
+            *(("tick", 0), ("TICK", 0), ("INTERVAL_TICK", 0), ("1_minute", 60), ("INTERVAL_1_WEEK", 604800)),
+            *(("1s", 1), ("30s", 30), ("86400s", 86400), ("1m", 60), ("5m", 300), ("90m", 5400), ("1440m", 86400)),
+            *(("1h", 3600), ("2h", 7200), ("24h", 86400), ("1d", 86400), ("1w", 604800)),
+        ):
+            self.assertEqual(self.value(PRICES, "RecordInterval", text), seconds)
+
+    def test_goes_out_as_a_number(self) -> None:
+        for text in ("7", "1d"):
+            asked = question(PRICES, args(RecordInterval=text))
+            self.assertIn("RecordInterval", msgspec.to_builtins(asked))
+            self.assertIs(type(msgspec.to_builtins(asked)["RecordInterval"]), int)
+
+    def test_errors(self) -> None:
+        for text in (
+            "",
+            "-1",
+            "86401",
+            "604801",
+            "1.5",
+            "0s",
+            "86401s",
+            "25h",
+            "168h",
+            "2d",
+            "7d",
+            "2w",
+            "1M",
+            "1y",
+            "s",
+        ):
+            self.refuse(PRICES, "RecordInterval", text, INTERVAL)
+
+    def test_missing(self) -> None:
+        with self.assertRaises(BadParameter) as caught:
+            question(PRICES, {})
+        self.assertEqual(str(caught.exception), f"RecordInterval: missing; expected {INTERVAL}.")
+
+
+class DateTimeTests(QueryCase):
+    def test_seconds(self) -> None:
+        for text, value in (
+            ("0", 0),
+            ("-1", -1),
+            ("1769866200", 1769866200),
+            (str(INT64 - 1), INT64 - 1),
+            (str(-INT64), -INT64),
+            ("1970-01-01", 0),
+            ("2026-01-31", 1769817600),
+            ("2026-01-31T13:30", 1769866200),
+            ("2026-01-31T13:30:00", 1769866200),
+            ("2026-01-31 13:30:00", 1769866200),
+            ("2026-01-31T13:30:00Z", 1769866200),
+            ("2026-01-31T14:30:00+01:00", 1769866200),
+            ("2026-01-31T14:30:00+0100", 1769866200),
+            ("2026-01-31T14:30:00 01:00", 1769866200),  # what becomes of a + in a URL
+            ("2026-01-31T08:00:00-05:30", 1769866200),
+        ):
+            self.assertEqual(self.value(PRICES, "StartDateTime", text), value, text)
+
+    def test_microseconds(self) -> None:
+        for text, value in (
+            ("0", 0),
+            ("1769866200", 1769866200_000000),
+            ("2026-01-31T13:30:00Z", 1769866200_000000),
+            ("2026-01-31T13:30:00.25Z", 1769866200_250000),
+            ("2026-01-31T13:30:00.000001", 1769866200_000001),
+            ("1969-12-31T23:59:59.999999", -1),
+            (str(INT64 // 10**6), INT64 // 10**6 * 10**6),
+            (str(-(INT64 // 10**6)), -(INT64 // 10**6) * 10**6),
+        ):
+            self.assertEqual(self.value(DEPTH, "EndDateTime", text), value, text)
+
+    def test_errors(self) -> None:
+        for text in (
+            *("", "today", "2026-1-31", "2026-02-30", "2026-13-01", "31.01.2026", "20260131T133000"),
+            *("2026-W05-6", "2026-01-31T", "2026-01-31T13", "2026-01-31T25:00", "2026-01-31T13:30:00.5Z"),
+            *("2026-01-31T13:30:00,5", "2026-01-31Z", "2026-01-31T13:30z", "2026-01-31T13:30+25:00", "1e9", "1.5"),
+            *("2026-01-31T13:30:00UTC", " 2026-01-31", "0000-01-01", "\u0662026-01-31"),
+        ):
+            self.refuse(PRICES, "StartDateTime", text, DATE_TIME)
+        more = DATE_TIME.replace("second,", "second or microseconds,")
+        for text in ("2026-01-31T13:30:00.1234567", "2026-01-31T13:30.5", "1.5"):
+            self.refuse(DEPTH, "StartDateTime", text, more)
+
+    def test_numbers_that_do_not_fit(self) -> None:
+        self.refuse(PRICES, "StartDateTime", str(INT64), f"a whole number from {-INT64} to {INT64 - 1}")
+        # Microseconds, by mistake.
+        self.refuse(DEPTH, "StartDateTime", "1769866200000000", "a whole number from -9223372036854 to 9223372036854")
+
+    @given(st.datetimes(), st.integers(-14 * 60, 14 * 60))
+    def test_every_moment(self, moment: datetime, minutes: int) -> None:
+        aware = moment.replace(tzinfo=timezone(timedelta(minutes=minutes)))
+        since = aware - datetime(1970, 1, 1, tzinfo=UTC)
+        self.assertEqual(self.value(DEPTH, "StartDateTime", aware.isoformat()), since // timedelta(microseconds=1))
+        whole = aware.replace(microsecond=0)
+        since = whole - datetime(1970, 1, 1, tzinfo=UTC)
+        self.assertEqual(self.value(PRICES, "StartDateTime", whole.isoformat()), since // timedelta(seconds=1))
+
+
+class OtherTests(QueryCase):
+    def test_every_request_has_kinds(self) -> None:
+        """Every text, whole number, date-time and enum that a client sends can come from a query."""
+        for kind in dtc.MESSAGES.values():
+            names = tuple(name for name in kind.__struct_fields__ if kind.__annotations__[name] is not dtc.double)
+            names = tuple(name for name in names if kind.__annotations__[name] is not dtc.float_t)
+            if (kind.__doc__ or "").find("client to server") < 0 or "CurrentDateTime" in names:
+                continue
+            made = question(Get(kind, optional=names), args(**dict.fromkeys(names, "1")))
+            for name in names:
+                self.assertIn(getattr(made, name), (1, "1", 1_000_000))
+
+    @given(st.text(max_size=40))
+    def test_anything_is_read_or_refused(self, text: str) -> None:
+        for get, name in ((PRICES, "StartDateTime"), (PRICES, "RecordInterval"), (DEPTH, "StartDateTime")):
+            with contextlib.suppress(BadParameter):
+                self.assertIsInstance(self.value(get, name, text), int)
