@@ -1,29 +1,43 @@
-"""Who wants which symbol, what is known of it, and who is told.
+"""Who wants which symbol, and who is told: one Hub a channel, market data or depth.
 
 One upstream subscription per symbol, whatever the number of consumers. What consumers want outlives connections: each
 new session is asked again for all of it.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import msgspec
-from msgspec import UNSET
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from dtc_twisted import depth, market
 from dtc_twisted import messages as dtc
+from dtc_twisted.errors import NotLoggedOn, RequestRejected, RequestTimedOut
 from dtc_twisted.logs import logger
-from dtc_twisted.messages import (
-    MarketDataFeedStatusEnum,
-    MarketDataSnapshot,
-    Message,
-    RequestActionEnum,
-    TradeConditionEnum,
-)
+from dtc_twisted.messages import MarketDataFeedStatusEnum, Message, RequestActionEnum
 from dtc_twisted.session import Session
 
 _log = logger(__name__)
+
+
+@dataclass(slots=True)
+class Update:
+    """News of one symbol.
+
+    kind: the message's Type; of depth "book" or "changes".
+    payload: a JSON object (see market.py and depth.py).
+    seqs: the topics that it belongs to ("marketdata", and "trades" or "quotes"; "marketdepth"), and its number in each,
+        for this symbol and view, from 1; of a snapshot for a late joiner, the number of the last update that is in it.
+    variants: for consumers to keep what they make of it for others like them.
+    """
+
+    symbol: str
+    kind: int | str
+    payload: bytes
+    seqs: dict[str, int]
+    variants: dict[object, bytes] = field(default_factory=dict)
 
 
 class Consumer(Protocol):
@@ -38,8 +52,8 @@ class Consumer(Protocol):
     def refused(self, symbol: str, text: str) -> None:
         """The answer to `subscribe`: the server does not serve this symbol. `text` is the server's."""
 
-    def market(self, symbol: str, kind: int, payload: bytes) -> None:
-        """A message of type `kind`, as a JSON object with Symbol; the same `payload` for each consumer."""
+    def market(self, update: Update) -> None:
+        """There is news; the same object for each consumer with the same view."""
 
     def stale(self, symbol: str, reason: str) -> None:
         """Updates have stopped; what was seen may be out of date."""
@@ -51,39 +65,110 @@ class Consumer(Protocol):
         """The server refused a symbol that it served before: the subscription is over."""
 
 
+class Known(Protocol):
+    """What is known of one symbol. A view is a consumer's choice among ways to see it; 0 is all there is."""
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything."""
+
+    def begin(self) -> None:
+        """The server is asked anew."""
+
+    def receive(self, message: Any) -> bool:
+        """Takes one message; True when there is something to tell."""
+
+    def tell(self, view: int) -> tuple[int | str, bytes] | None:
+        """What that is to a view: kind and payload; None: nothing."""
+
+    def whole(self, view: int, symbol_id: int) -> tuple[int | str, bytes] | None:
+        """All that is known: kind and payload; None when it is nothing."""
+
+    def topics(self, kind: Any) -> tuple[str, ...]:
+        """The topics that such an update belongs to."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A kind of data that the server sends for a symbol.
+
+    types: what it sends.
+    known: makes the place, for a symbol, where it is kept.
+    once: the action that asks for it just once.
+    """
+
+    request: type[Any]
+    reject: type[Any]
+    types: frozenset[type[Message]]
+    known: Callable[[str], Known]
+    once: RequestActionEnum
+
+
+MARKET_DATA = Channel(
+    dtc.MarketDataRequest, dtc.MarketDataReject, market.TYPES, market.MarketData, RequestActionEnum.SNAPSHOT
+)
+MARKET_DEPTH = Channel(
+    dtc.MarketDepthRequest, dtc.MarketDepthReject, depth.TYPES, depth.Depth, RequestActionEnum.SUBSCRIBE
+)
+
+
 @dataclass
 class _Wait:
     """A consumer's wait for the server's answer."""
 
     timer: IDelayedCall
+    view: int
     asked: int = 1  # times; each is answered
 
 
 class _Feed:
     """One symbol: its consumers, and what is known of it."""
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self, symbol: str, data: Known) -> None:
         self.symbol = symbol
         self.symbol_id = 0
+        self.action = RequestActionEnum.SUBSCRIBE  # what the server is asked for
         self.answered = False  # by the session that is on
         self.stale = ""  # why updates have stopped; empty while they flow or nobody was told yet
-        self.consumers: dict[Consumer, None] = {}
+        self.consumers: dict[Consumer, int] = {}  # and their views
         self.waiting: dict[Consumer, _Wait] = {}
-        self.snapshot: dict[str, Any] = {}
-        self._begin = b'{"Symbol":' + msgspec.json.encode(symbol) + b","
+        self.data = data
+        self._seqs: defaultdict[tuple[str, int], int] = defaultdict(int)  # of each topic and view
 
-    def payload(self, message: Message) -> bytes:
-        return self._begin + msgspec.json.encode(message)[1:]
+    def whole(self, view: int) -> Update | None:
+        """All that is known, for one who comes late."""
+        whole = self.data.whole(view, self.symbol_id)
+        if whole is None:
+            return None
+        kind, payload = whole
+        return Update(self.symbol, kind, payload, {each: self._seqs[each, view] for each in self.data.topics(kind)})
+
+    def news(self, view: int) -> Update | None:
+        """What the last message, or the batch that it ended, is to a view."""
+        told = self.data.tell(view)
+        if told is None:
+            return None
+        kind, payload = told
+        seqs = {}
+        for topic in self.data.topics(kind):
+            seqs[topic] = self._seqs[topic, view] = self._seqs[topic, view] + 1
+        return Update(self.symbol, kind, payload, seqs)
 
 
 class Hub:
-    """Market data for many.
+    """One channel's data for many.
 
     clock: for the time that the server is given to answer.
     timeout: those seconds.
     """
 
-    def __init__(self, clock: IReactorTime, timeout: float) -> None:
+    def __init__(self, clock: IReactorTime, timeout: float, channel: Channel = MARKET_DATA) -> None:
+        self._channel = channel
+        self._handlers: dict[type[Message], Callable[[_Feed, Any], None]] = {
+            **dict.fromkeys(channel.types, self._receive_update),
+            channel.reject: self._receive_reject,
+            dtc.MarketDataFeedSymbolStatus: self._receive_symbol_status,
+        }
         self._clock = clock
         self._timeout = timeout
         self._feeds: dict[str, _Feed] = {}
@@ -98,8 +183,36 @@ class Hub:
         """The symbols that somebody wants."""
         return list(self._feeds)
 
-    def subscribe(self, symbol: str, consumer: Consumer) -> None:
-        """Adds a consumer. The answer is `subscribed` or `refused`, at once or when the server has spoken.
+    def snapshot(self, symbol: str, view: int = 0) -> Update | None:
+        """All that is known of a symbol; None when that is nothing, or not of now."""
+        feed = self._feeds.get(symbol)
+        return None if feed is None or not feed.answered or feed.stale else feed.whole(view)
+
+    def ask(self, symbol: str, view: int = 0) -> Deferred[Update]:
+        """All that is known of a symbol, once: what is here if it is of now, else what the server answers.
+
+        Fails with RequestRejected, RequestTimedOut or NotLoggedOn. Cancel it to forget it.
+        """
+        once = _Once(self)
+        update = self.snapshot(symbol, view)
+        if update is not None:
+            once.market(update)
+        elif self._session is None:
+            once.result.errback(NotLoggedOn(f"Not logged on to the DTC server: {self._why_not}."))
+        else:
+            self.subscribe(symbol, once, view, self._channel.once)
+        return once.result
+
+    def subscribe(
+        self,
+        symbol: str,
+        consumer: Consumer,
+        view: int = 0,
+        action: RequestActionEnum = RequestActionEnum.SUBSCRIBE,
+    ) -> None:
+        """Adds a consumer, or gives it another view.
+
+        The answer is `subscribed` or `refused`, at once or when the server has spoken.
 
         When the server says nothing in time, or there is no session, the consumer is `subscribed` and `stale`: the wish
         stays, and is fulfilled as soon as the server answers.
@@ -107,16 +220,18 @@ class Hub:
         feed = self._feeds.get(symbol)
         new = feed is None
         if feed is None:
-            feed = self._feeds[symbol] = _Feed(symbol)
-        if feed.answered or feed.snapshot or consumer in feed.consumers:
-            self._admit(feed, consumer)
+            feed = self._feeds[symbol] = _Feed(symbol, self._channel.known(symbol))
+        if feed.answered or feed.data.known or consumer in feed.consumers:
+            self._admit(feed, consumer, view)
         elif consumer in feed.waiting:
             feed.waiting[consumer].asked += 1
+            feed.waiting[consumer].view = view
         else:
             timer = self._clock.callLater(self._timeout, self._stop_waiting, feed, consumer)
-            feed.waiting[consumer] = _Wait(timer)
-        if new:  # last: the answer can be faster than the next line
-            self._request(feed)
+            feed.waiting[consumer] = _Wait(timer, view)
+        if new or (action is RequestActionEnum.SUBSCRIBE and feed.action is not action):
+            feed.action = action
+            self._request(feed)  # last: the answer can be faster than the next line
 
     def unsubscribe(self, symbol: str, consumer: Consumer) -> bool:
         """Removes a consumer; False when it was not subscribed. The last one out ends the upstream subscription."""
@@ -151,26 +266,23 @@ class Hub:
             self._go_stale(feed, reason)
 
     def receive(self, message: Message) -> None:
-        handler = _HANDLERS.get(type(message))
-        if handler is None:
-            return
-        feed = self._by_id.get(getattr(message, "SymbolID", 0))
-        if feed is not None:
-            handler(self, feed, message)
-        elif isinstance(message, dtc.MarketDataFeedStatus):  # about all symbols
+        handler = self._handlers.get(type(message))
+        if handler is not None:
+            feed = self._by_id.get(message.SymbolID)  # type: ignore[attr-defined]
+            if feed is not None:  # else a late one, of a subscription that is over
+                handler(feed, message)
+        elif isinstance(message, dtc.MarketDataFeedStatus):
             self._receive_feed_status(message)
-        # else a late one, of a subscription that is over
+        elif isinstance(message, dtc.Heartbeat) and message.NumDroppedMessages and self._channel is MARKET_DEPTH:
+            for feed in list(self._feeds.values()):  # which of its changes are missing nobody knows
+                self._go_stale(feed, "the server dropped updates")
+                self._request(feed)
 
-    def _receive_update(self, feed: _Feed, message: Any) -> None:
-        _merge(feed.snapshot, message)
-        self._deliver(feed, message)
+    def _receive_update(self, feed: _Feed, message: Message) -> None:
+        if feed.data.receive(message):
+            self._deliver(feed, message)
 
-    def _receive_snapshot(self, feed: _Feed, message: Any) -> None:
-        names = (name for name in message.__struct_fields__ if name != "SymbolID")
-        feed.snapshot = {name: value for name in names if (value := getattr(message, name)) is not UNSET}
-        self._deliver(feed, message)
-
-    def _receive_reject(self, feed: _Feed, message: dtc.MarketDataReject) -> None:
+    def _receive_reject(self, feed: _Feed, message: Any) -> None:
         text = message.RejectText or "The server gave no reason."
         self._forget(feed)
         for consumer, wait in feed.waiting.items():
@@ -181,11 +293,13 @@ class Hub:
             _tell(consumer.ended, feed.symbol, text)
 
     def _receive_symbol_status(self, feed: _Feed, message: dtc.MarketDataFeedSymbolStatus) -> None:
-        if message.Status == MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE:
-            self._deliver(feed, message, live=False)
+        available = message.Status != MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE
+        if self._channel is MARKET_DATA and feed.data.receive(message):
+            self._deliver(feed, message, live=available)
+        elif available and feed.answered:
+            self._go_live(feed)
+        if not available:
             self._go_stale(feed, "the server has no data feed for this symbol at present")
-        else:
-            self._deliver(feed, message)
 
     def _receive_feed_status(self, message: dtc.MarketDataFeedStatus) -> None:
         if message.Status == MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE:
@@ -208,44 +322,47 @@ class Hub:
         """Asks the server for it, when there is one. It answers with a snapshot or a reject."""
         feed.answered = False
         if self._session is not None:
+            feed.data.begin()
             feed.symbol_id = self._session.symbol_id(feed.symbol)
             self._by_id[feed.symbol_id] = feed
-            self._session.send(
-                dtc.MarketDataRequest(
-                    RequestAction=RequestActionEnum.SUBSCRIBE, SymbolID=feed.symbol_id, Symbol=feed.symbol
-                )
-            )
+            self._send(feed.action, feed)
+
+    def _send(self, action: RequestActionEnum, feed: _Feed) -> None:
+        if self._session is not None:
+            self._session.send(self._channel.request(RequestAction=action, SymbolID=feed.symbol_id, Symbol=feed.symbol))
 
     def _deliver(self, feed: _Feed, message: Message, live: bool = True) -> None:
         if feed.stale and live:
             self._go_live(feed)
         if not feed.answered:
             self._answer(feed)
-        payload = feed.payload(message)
-        for consumer in list(feed.consumers):
-            try:
-                consumer.market(feed.symbol, message.Type, payload)
-            except Exception:  # one consumer's trouble is not the others'
-                _log.failure("Failed to deliver {symbol}", symbol=feed.symbol)
+        updates: dict[int, Update | None] = {}
+        for consumer, view in list(feed.consumers.items()):
+            update = updates[view] if view in updates else updates.setdefault(view, feed.news(view))
+            if update is not None:
+                try:
+                    consumer.market(update)
+                except Exception:  # one consumer's trouble is not the others'
+                    _log.failure("Failed to deliver {symbol}", symbol=feed.symbol)
 
     def _answer(self, feed: _Feed) -> None:
         """The server serves it: an answer for those who wait. What the server said follows."""
         feed.answered = True
         waiting, feed.waiting = feed.waiting, {}
-        feed.consumers |= dict.fromkeys(waiting)
+        feed.consumers |= {consumer: wait.view for consumer, wait in waiting.items()}
         for consumer, wait in waiting.items():
             wait.timer.cancel()
             for _ in range(wait.asked):
                 _tell(consumer.subscribed, feed.symbol)
 
-    def _admit(self, feed: _Feed, consumer: Consumer, asked: int = 1) -> None:
+    def _admit(self, feed: _Feed, consumer: Consumer, view: int, asked: int = 1) -> None:
         """Makes a consumer of a feed that is known: the answer, what is known, and whether it is still true."""
-        feed.consumers[consumer] = None
+        feed.consumers[consumer] = view
         for _ in range(asked):
             _tell(consumer.subscribed, feed.symbol)
-        if feed.snapshot and consumer in feed.consumers:
-            snapshot = MarketDataSnapshot(SymbolID=feed.symbol_id, **feed.snapshot)
-            _tell(consumer.market, feed.symbol, snapshot.Type, feed.payload(snapshot))
+        whole = feed.whole(view) if consumer in feed.consumers else None
+        if whole is not None:
+            _tell(consumer.market, whole)
         if feed.stale and consumer in feed.consumers:
             _tell(consumer.stale, feed.symbol, feed.stale)
 
@@ -253,7 +370,8 @@ class Hub:
         others = [] if feed.stale else list(feed.consumers)
         silent = f"the server did not answer within {self._timeout:g} s"
         feed.stale = feed.stale or (self._why_not if self._session is None else silent)
-        self._admit(feed, consumer, feed.waiting.pop(consumer).asked)
+        wait = feed.waiting.pop(consumer)
+        self._admit(feed, consumer, wait.view, wait.asked)
         for other in others:
             _tell(other.stale, feed.symbol, feed.stale)
 
@@ -279,12 +397,8 @@ class Hub:
             return False
         if not feed.consumers and not feed.waiting:
             self._forget(feed)
-            if self._session is not None:
-                self._session.send(
-                    dtc.MarketDataRequest(
-                        RequestAction=RequestActionEnum.UNSUBSCRIBE, SymbolID=feed.symbol_id, Symbol=feed.symbol
-                    )
-                )
+            if feed.action is RequestActionEnum.SUBSCRIBE:
+                self._send(RequestActionEnum.UNSUBSCRIBE, feed)
         return True
 
     def _forget(self, feed: _Feed) -> None:
@@ -292,80 +406,43 @@ class Hub:
         self._by_id.pop(feed.symbol_id, None)
 
 
+class _Once:
+    """A Consumer that wants to know one thing, and goes."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.result: Deferred[Update] = Deferred(lambda _result: hub.leave(self))
+        self._hub = hub
+
+    def subscribed(self, symbol: str) -> None:
+        """What was asked for follows."""
+
+    def refused(self, symbol: str, text: str) -> None:
+        self._end(RequestRejected(text))
+
+    def market(self, update: Update) -> None:
+        self._end(update)
+
+    def stale(self, symbol: str, reason: str) -> None:
+        self._end(RequestTimedOut(f"{reason[:1].upper()}{reason[1:]}."))
+
+    def live(self, symbol: str) -> None:
+        """The answer follows."""
+
+    ended = refused
+
+    def _end(self, result: Update | Exception) -> None:
+        self._hub.leave(self)
+        if self.result.called:
+            return
+        if isinstance(result, Exception):
+            self.result.errback(result)
+        else:
+            self.result.callback(result)
+
+
 def _tell(what: Callable[..., None], *args: Any) -> None:
     """Calls a consumer."""
     try:
         what(*args)
     except Exception:  # one consumer's trouble is not the others'
-        _log.failure("Failed to tell a consumer of {symbol}", symbol=args[0])
-
-
-_Fields = tuple[tuple[str, str], ...]
-_TRADE: _Fields = (("Price", "LastTradePrice"), ("Volume", "LastTradeVolume"), ("DateTime", "LastTradeDateTime"))
-_BID_ASK: _Fields = (
-    ("BidPrice", "BidPrice"),
-    ("BidQuantity", "BidQuantity"),
-    ("AskPrice", "AskPrice"),
-    ("AskQuantity", "AskQuantity"),
-    ("DateTime", "BidAskDateTime"),
-)
-_DATE = ("TradingSessionDate", "TradingSessionDate")
-_OPEN: _Fields = (("Price", "SessionOpenPrice"), _DATE)
-_HIGH: _Fields = (("Price", "SessionHighPrice"), _DATE)
-_LOW: _Fields = (("Price", "SessionLowPrice"), _DATE)
-_SETTLEMENT: _Fields = (("Price", "SessionSettlementPrice"), ("DateTime", "SessionSettlementDateTime"))
-
-_MERGES: dict[type[Message], _Fields] = {
-    dtc.MarketDataUpdateTrade: _TRADE,
-    dtc.MarketDataUpdateTradeCompact: _TRADE,
-    dtc.MarketDataUpdateTrade_Int: _TRADE,
-    dtc.MarketDataUpdateTradeWithUnbundledIndicator: _TRADE,
-    dtc.MarketDataUpdateTradeWithUnbundledIndicator2: _TRADE,
-    dtc.MarketDataUpdateTradeNoTimestamp: _TRADE[:2],
-    dtc.MarketDataUpdateLastTradeSnapshot: tuple((name, name) for _, name in _TRADE),
-    dtc.MarketDataUpdateBidAsk: _BID_ASK,
-    dtc.MarketDataUpdateBidAskCompact: _BID_ASK,
-    dtc.MarketDataUpdateBidAsk_Int: _BID_ASK,
-    dtc.MarketDataUpdateBidAskFloatWithMicroseconds: _BID_ASK,
-    dtc.MarketDataUpdateBidAskNoTimeStamp: _BID_ASK[:4],
-    dtc.MarketDataUpdateSessionOpen: _OPEN,
-    dtc.MarketDataUpdateSessionOpen_Int: _OPEN,
-    dtc.MarketDataUpdateSessionHigh: _HIGH,
-    dtc.MarketDataUpdateSessionHigh_Int: _HIGH,
-    dtc.MarketDataUpdateSessionLow: _LOW,
-    dtc.MarketDataUpdateSessionLow_Int: _LOW,
-    dtc.MarketDataUpdateSessionVolume: (("Volume", "SessionVolume"), _DATE),
-    dtc.MarketDataUpdateSessionNumTrades: (("NumTrades", "SessionNumTrades"), _DATE),
-    dtc.MarketDataUpdateOpenInterest: (("OpenInterest", "OpenInterest"), _DATE),
-    dtc.MarketDataUpdateSessionSettlement: _SETTLEMENT,
-    dtc.MarketDataUpdateSessionSettlement_Int: _SETTLEMENT,
-    dtc.MarketDataUpdateTradingSessionDate: (("Date", "TradingSessionDate"),),
-    dtc.TradingSymbolStatus: (("Status", "TradingStatus"),),
-}
-"""Which field of an update is which field of the snapshot."""
-
-_MICROSECONDS = {dtc.MarketDataUpdateTradeWithUnbundledIndicator2, dtc.MarketDataUpdateBidAskFloatWithMicroseconds}
-"""DateTime is in these; it is in seconds elsewhere, and in the snapshot."""
-
-
-def _merge(snapshot: dict[str, Any], update: Message) -> None:
-    if getattr(update, "TradeCondition", 0) == TradeConditionEnum.TRADE_CONDITION_NON_LAST_UPDATE_EQUITY_TRADE:
-        return  # a trade, but by its market's rules not the last price
-    for name, target in _MERGES[type(update)]:
-        value = getattr(update, name)
-        if value is not UNSET:
-            if name == "DateTime" and type(update) in _MICROSECONDS:
-                value /= 1_000_000
-            snapshot[target] = value
-        elif target in ("BidPrice", "AskPrice") and getattr(update, target[:3] + "Quantity") is not UNSET:
-            snapshot.pop(target, None)  # this side was sent, and has no price now
-
-
-_HANDLERS: dict[type[Message], Callable[[Hub, _Feed, Any], None] | None] = {
-    **dict.fromkeys(_MERGES, Hub._receive_update),
-    dtc.MarketDataSnapshot: Hub._receive_snapshot,
-    dtc.MarketDataSnapshot_Int: Hub._receive_snapshot,
-    dtc.MarketDataReject: Hub._receive_reject,
-    dtc.MarketDataFeedSymbolStatus: Hub._receive_symbol_status,
-    dtc.MarketDataFeedStatus: lambda hub, _feed, message: hub._receive_feed_status(message),
-}
+        _log.failure("Failed to tell a consumer of {symbol}", symbol=getattr(args[0], "symbol", args[0]))

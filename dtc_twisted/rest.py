@@ -1,7 +1,7 @@
-"""HTTP: a GET becomes a DTC request, its reply a JSON array of DTC messages. Query names are DTC field names.
+"""HTTP: a GET becomes a DTC request, its reply rows of DTC messages. Query names are DTC field names.
 
 Errors are `{"success": false, "error": {"type", "message", "status"}}`; which status means what is decided here and
-nowhere else, in `_answer_error`.
+nowhere else, in `_error`.
 """
 
 import math
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-import msgspec
 from autobahn.twisted.resource import WebSocketResource
 from klein import Klein
 from klein.resource import KleinResource
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
@@ -23,9 +24,12 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from dtc_twisted import messages as dtc
 from dtc_twisted.errors import NotLoggedOn, RequestRejected, RequestTimedOut, SessionLost
+from dtc_twisted.history import Request as HistoryRequest
+from dtc_twisted.history import Transfer
 from dtc_twisted.logs import logger
 from dtc_twisted.messages import Message
-from dtc_twisted.query import BadParameter, Get, arguments, no_others, question
+from dtc_twisted.query import BadParameter, Get, arguments, no_others, question, shape
+from dtc_twisted.rows import FORMATS, Answer, accepted, indented
 
 _log = logger(__name__)
 
@@ -43,46 +47,111 @@ GETS = {
     "/historicalaccountbalances": Get(
         dtc.HistoricalAccountBalancesRequest, required=("TradeAccount",), optional=("StartDateTime",)
     ),
+    "/historicalmarketdepth": Get(
+        dtc.HistoricalMarketDepthDataRequest, required=("Symbol",), optional=("StartDateTime", "EndDateTime")
+    ),
     "/historicalorderfills": Get(
         dtc.HistoricalOrderFillsRequest,
         required=("TradeAccount",),
         optional=("ServerOrderID",),
         one_of=("NumberOfDays", "StartDateTime"),
     ),
+    "/historicalpricedata": Get(
+        dtc.HistoricalPriceDataRequest,
+        required=("Symbol", "RecordInterval"),
+        optional=("StartDateTime", "EndDateTime", "MaxDaysToReturn"),
+    ),
+    "/historicaltrades": Get(dtc.HistoricalTradesRequest, optional=("TradeAccount", "Symbol", "StartDateTime")),
+    "/journalentries": Get(dtc.JournalEntriesRequest, optional=("StartDateTime",)),
+    "/openorders": Get(dtc.OpenOrdersRequest, optional=("TradeAccount", "ServerOrderID")),
     "/securitydefinition": Get(dtc.SecurityDefinitionForSymbolRequest, required=("Symbol",), optional=("Exchange",)),
+    "/symbolsearch": Get(
+        dtc.SymbolSearchRequest, required=("SearchText",), optional=("SearchType", "Exchange", "SecurityType")
+    ),
+    "/symbolsforexchange": Get(
+        dtc.SymbolsForExchangeRequest, required=("Exchange",), optional=("SecurityType", "Symbol")
+    ),
+    "/symbolsforunderlying": Get(
+        dtc.SymbolsForUnderlyingRequest, required=("UnderlyingSymbol",), optional=("Exchange", "SecurityType")
+    ),
     "/tradeaccounts": Get(dtc.TradeAccountsRequest),
+    "/underlyingsymbolsforexchange": Get(
+        dtc.UnderlyingSymbolsForExchangeRequest, required=("Exchange",), optional=("SecurityType",)
+    ),
 }
+
+ROWS: dict[type[Message], type[Message]] = {
+    dtc.AccountBalanceRequest: dtc.AccountBalanceUpdate,
+    dtc.CurrentPositionsRequest: dtc.PositionUpdate,
+    dtc.ExchangeListRequest: dtc.ExchangeListResponse,
+    dtc.HistoricalAccountBalancesRequest: dtc.HistoricalAccountBalanceResponse,
+    dtc.HistoricalMarketDepthDataRequest: dtc.HistoricalMarketDepthDataRecordResponse,
+    dtc.HistoricalOrderFillsRequest: dtc.HistoricalOrderFillResponse,
+    dtc.HistoricalPriceDataRequest: dtc.HistoricalPriceDataRecordResponse,
+    dtc.HistoricalTradesRequest: dtc.HistoricalTradesResponse,
+    dtc.JournalEntriesRequest: dtc.JournalEntryResponse,
+    dtc.OpenOrdersRequest: dtc.OrderUpdate,
+    dtc.SecurityDefinitionForSymbolRequest: dtc.SecurityDefinitionResponse,
+    dtc.SymbolSearchRequest: dtc.SecurityDefinitionResponse,
+    dtc.SymbolsForExchangeRequest: dtc.SecurityDefinitionResponse,
+    dtc.SymbolsForUnderlyingRequest: dtc.SecurityDefinitionResponse,
+    dtc.TradeAccountsRequest: dtc.TradeAccountResponse,
+    dtc.UnderlyingSymbolsForExchangeRequest: dtc.SecurityDefinitionResponse,
+}
+"""What each request's rows are, also when there are none."""
+
+LONG = {
+    dtc.SymbolSearchRequest,
+    dtc.SymbolsForExchangeRequest,
+    dtc.SymbolsForUnderlyingRequest,
+    dtc.UnderlyingSymbolsForExchangeRequest,
+}
+"""Their replies have thousands of rows, which are passed on as they come; as historical records are."""
 
 
 @dataclass(frozen=True)
 class Gateway:
     """What REST needs of the rest of the house.
 
-    ask: sends a request and gives its reply; raises or fails with a DTCError.
+    clock: for the turns of the reactor.
+    ask: sends a request and gives its reply, or hands on each answer as it comes; raises or fails with a DTCError.
+    fetch: asks for historical records, and hands them on as they come.
+    snapshot: gives, for a path of SNAPSHOTS, a symbol, a number of levels, and whether prices are for display, what is
+        known.
     retry_after: seconds until the next try to reach the server.
     status: the fields of /status.
     """
 
-    ask: Callable[[Message], Deferred[list[Message]]]
+    clock: IReactorTime
+    ask: Callable[[Message, Callable[[Message], None] | None], Deferred[list[Message]]]
+    fetch: Callable[[HistoryRequest, Callable[[list[Message]], None]], Transfer]
+    snapshot: Callable[[str, str, int, bool], Deferred[Any]]
     retry_after: Callable[[], float]
     status: Callable[[], dict[str, Any]]
+
+
+SNAPSHOTS = {
+    "/marketdata": Get(dtc.MarketDataRequest, required=("Symbol",)),
+    "/marketdepth": Get(dtc.MarketDepthRequest, required=("Symbol",), optional=("NumLevels",)),
+}
+"""Paths of WebSockets that answer a plain GET too: with what is known of a symbol."""
 
 
 class Rest:
     """The resource tree.
 
-    marketdata: the WebSocket endpoint, served at /marketdata on the same port.
+    sockets: the WebSocket endpoints, by their paths, on the same port.
     """
 
-    def __init__(self, gateway: Gateway, marketdata: WebSocketResource) -> None:
+    def __init__(self, gateway: Gateway, sockets: dict[str, WebSocketResource]) -> None:
         self._gateway = gateway
-        self._marketdata = marketdata
         self._klein = Klein()
         self._klein.url_map.merge_slashes = False  # it would redirect
         for path, get in GETS.items():
             self._route(path, self._asker(get))
         self._route("/status", self._status)
-        self._route("/marketdata", self._upgrade)
+        for path, socket in sockets.items():
+            self._route(path, self._upgrader(path, socket))
         self._klein.handle_errors(Exception)(self._answer_error)
 
     @property
@@ -94,10 +163,19 @@ class Rest:
 
     # -- answers
 
-    def _asker(self, get: Get) -> Callable[[Any], Deferred[bytes]]:
-        def ask(request: Any) -> Deferred[bytes]:
-            asked = question(get, arguments(request))
-            return self._gateway.ask(asked).addCallback(lambda reply: _json(request, reply))
+    def _asker(self, get: Get) -> Callable[[Any], Deferred[bytes | None]]:
+        def ask(request: Any) -> Deferred[bytes | None]:
+            wanted, args = shape(arguments(request))
+            asked = _completed(question(get, args))
+            encoding = FORMATS[wanted.format or accepted(request.getHeader("accept") or "")](ROWS[get.request])
+            answer = Answer(request, encoding, self._gateway.clock, lambda failure: self._error(request, failure))
+            if isinstance(asked, HistoryRequest):
+                transfer = self._gateway.fetch(asked, answer.extend)
+                return answer.follow(transfer.result, transfer)
+            if type(asked) in LONG:
+                return answer.follow(self._gateway.ask(asked, answer.append))
+            whole: Deferred[Any] = self._gateway.ask(asked, None).addCallback(answer.whole)
+            return whole
 
         return ask
 
@@ -105,14 +183,33 @@ class Rest:
         no_others(arguments(request), ())
         return _json(request, self._gateway.status())
 
-    def _upgrade(self, request: Any) -> Any:
-        if "websocket" not in (request.getHeader("upgrade") or "").lower():
-            raise UpgradeRequired(f"{PREFIX}/marketdata is a WebSocket: connect with ws://.")
-        return self._marketdata
+    def _upgrader(self, path: str, socket: WebSocketResource) -> Callable[[Any], Any]:
+        def upgrade(request: Any) -> Any:
+            if "websocket" in (request.getHeader("upgrade") or "").lower():
+                return socket
+            if path in SNAPSHOTS and request.args:
+                return self._snapshot(path, request)
+            raise UpgradeRequired(f"{PREFIX}{path} is a WebSocket: connect with ws://.")
+
+        return upgrade
+
+    def _snapshot(self, path: str, request: Any) -> Deferred[bytes]:
+        wanted, args = shape(arguments(request))
+        asked = question(SNAPSHOTS[path], args)
+        levels = getattr(asked, "NumLevels", 0) or 0
+        result = self._gateway.snapshot(path, asked.Symbol, levels, wanted.display_prices)  # type: ignore[attr-defined]
+        return result.addCallback(lambda value: _json(request, value))
 
     # -- errors
 
     def _answer_error(self, request: Any, failure: Failure) -> bytes:
+        body = self._error(request, failure)
+        status = body["error"]["status"]
+        request.setResponseCode(status, HTTPStatus(status).phrase.encode())
+        return _json(request, body)
+
+    def _error(self, request: Any, failure: Failure) -> dict[str, Any]:
+        """What is said of a failure; with the headers that go with its status."""
         error = failure.value
         name, text = type(error).__name__, str(error)
         match error:
@@ -138,8 +235,7 @@ class Rest:
             case _:
                 _log.failure("Failed to answer {path}", failure, path=request.path)
                 status, name, text = 500, "InternalError", "The gateway failed to answer; its log says why."
-        request.setResponseCode(status, HTTPStatus(status).phrase.encode())
-        return _json(request, {"success": False, "error": {"type": name, "message": text, "status": status}})
+        return {"success": False, "error": {"type": name, "message": text, "status": status}}
 
 
 class _Tree(KleinResource):
@@ -167,9 +263,15 @@ class QuietSite(Site):
         _log.debug("{method} {uri} {code}", method=request.method, uri=request.uri, code=request.code)
 
 
+def _completed(asked: Message) -> Message:
+    """The request with the fields that follow from others."""
+    if isinstance(asked, dtc.OpenOrdersRequest) and asked.ServerOrderID:
+        return replace(asked, RequestAllOrders=0)
+    return asked
+
+
 def _json(request: Any, value: object) -> bytes:
-    """`value` as people and programs like to read it: indented, keys sorted, UTF-8."""
-    body = msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=4) + b"\n"
+    body = indented(value) + b"\n"
     request.setHeader("Content-Type", "application/json; charset=utf-8")
     request.setHeader("Content-Length", str(len(body)))
     return body

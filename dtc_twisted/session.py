@@ -71,9 +71,10 @@ class _Pending:
 
     reply: Reply
     result: Deferred[list[Message]]
-    timeout: float
-    timer: IDelayedCall
-    answers: list[Message] = field(default_factory=list)
+    timeout: float | None
+    timer: IDelayedCall | None
+    answers: list[Message]
+    on_answer: Callable[[Message], None]
 
 
 class Session:
@@ -184,10 +185,14 @@ class Session:
             wire.sending(message)
         self._send(message)
 
-    def request(self, message: Message, timeout: float) -> Deferred[list[Message]]:
+    def request(
+        self, message: Message, timeout: float | None, on_answer: Callable[[Message], None] | None = None
+    ) -> Deferred[list[Message]]:
         """Sends a request (RequestID is set here) and collects its reply; an empty list when the server has nothing.
 
-        timeout: seconds without any (further) answer.
+        timeout: seconds without any (further) answer; None: the caller watches the time.
+        on_answer: takes each answer as it comes, instead of the result, which is an empty list then. What only says
+            that there is nothing, or nothing more, is no answer.
 
         The result fails with NotLoggedOn, RequestRejected, RequestTimedOut or SessionLost, or as `send` does. Cancel it
         to forget it.
@@ -198,9 +203,10 @@ class Session:
         self._request_id += 1
         request_id = self._request_id
         result: Deferred[list[Message]] = Deferred(lambda _result: self._cancel(request_id))
-        timer = self._clock.callLater(timeout, self._time_out, request_id)
+        timer = None if timeout is None else self._clock.callLater(timeout, self._time_out, request_id)
+        answers: list[Message] = []
         # Before it is sent: the reply can be faster than the next line.
-        self._pending[request_id] = _Pending(reply, result, timeout, timer)
+        self._pending[request_id] = _Pending(reply, result, timeout, timer, answers, on_answer or answers.append)
         try:
             self.send(msgspec.structs.replace(message, RequestID=request_id))
         except Exception:
@@ -240,6 +246,7 @@ class Session:
                 "The server dropped {count} market data messages because they were read too slowly.",
                 count=heartbeat.NumDroppedMessages,
             )
+            self._on_message(heartbeat)
 
     def _receive_logoff(self, logoff: dtc.Logoff) -> None:
         self._close(f"the server logged off: {logoff.Reason or 'no reason given'}")
@@ -261,10 +268,12 @@ class Session:
             self._forget(request_id).result.errback(RequestRejected(text))
         else:
             if pending.reply.has_data(message):
-                pending.answers.append(message)
+                pending.on_answer(message)
+            if request_id not in self._pending:
+                return  # on_answer has had enough
             if pending.reply.is_last(message):
                 self._forget(request_id).result.callback(pending.answers)
-            else:
+            elif pending.timer is not None and pending.timeout is not None:
                 pending.timer.reset(pending.timeout)
 
     def _request_id_of(self, message: Message) -> int | None:
@@ -302,7 +311,7 @@ class Session:
 
     def _forget(self, request_id: int) -> _Pending:
         pending = self._pending.pop(request_id)
-        if pending.timer.active():
+        if pending.timer is not None and pending.timer.active():
             pending.timer.cancel()
         return pending
 

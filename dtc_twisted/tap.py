@@ -1,22 +1,25 @@
 """`twistd dtc`: its options, and how the house is put together."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 from autobahn.twisted.resource import WebSocketResource
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.python import usage
 
-from dtc_twisted.hub import Hub
+from dtc_twisted.definitions import Definitions
+from dtc_twisted.history import History
+from dtc_twisted.hub import MARKET_DEPTH, Hub, Update
 from dtc_twisted.logs import logger
 from dtc_twisted.messages import Message, TradeModeEnum
 from dtc_twisted.rest import Gateway, QuietSite, Rest
 from dtc_twisted.service import LOOPBACK, Listener, OneLineOptions, number
 from dtc_twisted.session import Credentials, Session
 from dtc_twisted.simulator import Simulator
-from dtc_twisted.stream import SubscriberFactory
+from dtc_twisted.stream import DepthSubscriber, SocketFactory, SubscriberFactory, TopicFactory, displayed
 from dtc_twisted.upstream import Upstream
 
 _log = logger(__name__)
@@ -41,6 +44,7 @@ class Options(OneLineOptions):
         ["password", "x", "", "Password; better in DTC_PASSWORD in the environment, or in a file."],
         ["password-file", None, None, "File whose first line is the password."],
         number("timeout", None, 5.0, "Seconds to wait for an answer of the server.", 0.1, 3600),
+        number("history-connections", None, 4, "Connections to the historical port at once.", 1, 100),
     ]
     optFlags = [
         ["live", "l", "Live trading mode."],
@@ -88,39 +92,41 @@ class Options(OneLineOptions):
 class Web(Listener):
     """REST and WebSocket on one port."""
 
-    def __init__(self, reactor: Any, interface: str, port: int, rest: Rest, subscribers: SubscriberFactory) -> None:
+    def __init__(self, reactor: Any, interface: str, port: int, rest: Rest, sockets: Sequence[SocketFactory]) -> None:
         site = QuietSite(rest.resource, reactor=reactor)
         super().__init__(
             reactor, interface, port, site, says="Serving http://{host}:{port}/api/v1", option="--restport"
         )
-        self._subscribers = subscribers
+        self._sockets = sockets
 
     def stopService(self) -> Deferred[Any] | None:
-        self._subscribers.shut()
+        for factory in self._sockets:
+            factory.shut()
         return super().stopService()
 
 
 class Demo(MultiService):
-    """The simulator, on free ports of this machine, and the Upstream pointed at it."""
+    """The simulator, on free ports of this machine, and Upstream and History pointed at it."""
 
-    def __init__(self, reactor: Any, upstream: Upstream) -> None:
+    def __init__(self, reactor: Any, upstream: Upstream, history: History) -> None:
         super().__init__()
         self.simulator = Simulator(reactor)
         self._upstream = upstream
-        self._listener = Listener(
-            reactor,
-            LOOPBACK,
-            0,
-            self.simulator.factory,
-            says="A simulated DTC server is at ws://{host}:{port}/",
-            option="--host",
-        )
+        self._history = history
+        says = "A simulated DTC server is at ws://{host}:{port}/"
+        self._listener = Listener(reactor, LOOPBACK, 0, self.simulator.factory, says=says, option="--host")
         self._listener.setServiceParent(self)
+        says = "Its historical port is at ws://{host}:{port}/"
+        self._history_listener = Listener(
+            reactor, LOOPBACK, 0, self.simulator.history_factory, says=says, option="--host"
+        )
+        self._history_listener.setServiceParent(self)
         self.simulator.setServiceParent(self)
 
     def startService(self) -> None:
         super().startService()
         self._upstream.url = f"ws://{LOOPBACK}:{self._listener.port}/"
+        self._history.url = f"ws://{LOOPBACK}:{self._history_listener.port}/"
 
 
 class Keeper:
@@ -147,7 +153,7 @@ class Keeper:
     def refused(self, symbol: str, text: str) -> None:
         _log.warn("The server refuses {symbol}: {text}", symbol=symbol, text=text)
 
-    def market(self, symbol: str, kind: int, payload: bytes) -> None: ...
+    def market(self, update: Update) -> None: ...
 
     def stale(self, symbol: str, reason: str) -> None: ...
 
@@ -163,14 +169,23 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     scheme = "wss" if options["tls"] else "ws"
     host = f"[{options['host']}]" if ":" in (options["host"] or "") else options["host"]
     mode = TradeModeEnum.TRADE_MODE_LIVE if options["live"] else TradeModeEnum.TRADE_MODE_SIMULATED
-    upstream = Upstream(
+    credentials = Credentials(username=options["username"], password=options["password"], trade_mode=mode)
+    upstream = Upstream(reactor, f"{scheme}://{host}:{options['port']}/", credentials)
+    history = History(
         reactor,
-        f"{scheme}://{host}:{options['port']}/",
-        Credentials(username=options["username"], password=options["password"], trade_mode=mode),
+        f"{scheme}://{host}:{options['historyport']}/",
+        credentials,
+        options["timeout"],
+        options["history-connections"],
     )
-    hub = Hub(reactor, options["timeout"])
-    upstream.listeners += [hub, Keeper(hub, options["symbols"])]
-    subscribers = SubscriberFactory(hub, reactor)
+    timeout = options["timeout"]
+
+    def ask(question: Message, on_answer: Callable[[Message], None] | None = None) -> Deferred[list[Message]]:
+        return upstream.logged_on().request(question, timeout, on_answer)
+
+    hubs = {"marketdata": Hub(reactor, timeout), "marketdepth": Hub(reactor, timeout, MARKET_DEPTH)}
+    definitions = Definitions(ask)
+    upstream.listeners += [definitions, *hubs.values(), Keeper(hubs["marketdata"], options["symbols"])]
 
     def status() -> dict[str, Any]:
         now = upstream.status
@@ -185,19 +200,37 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             "reconnects": now.reconnects,
             "last_message_age": None if age is None else round(age, 3),
             "garbage": upstream.garbage,
-            "symbols": sorted(hub.symbols),
-            "subscribers": len(subscribers.subscribers),
+            "symbols": sorted({symbol for hub in hubs.values() for symbol in hub.symbols}),
+            "subscribers": sum(len(factory.subscribers) for factory in sockets.values()),
         }
 
+    def snapshot(path: str, symbol: str, levels: int, display: bool) -> Deferred[Any]:
+        result = hubs[path.strip("/")].ask(symbol, levels)
+        if display:
+            return result.addCallback(lambda update: definitions.display(symbol).addCallback(displayed, update))
+        return result.addCallback(lambda update: msgspec.json.decode(update.payload))
+
+    topics = TopicFactory(reactor, hubs, definitions, status)
+    upstream.watchers.append(topics.status_changed)
+    sockets: dict[str, SocketFactory] = {
+        "/marketdata": SubscriberFactory(hubs["marketdata"], reactor),
+        "/marketdepth": SubscriberFactory(hubs["marketdepth"], reactor, DepthSubscriber),
+        "/stream": topics,
+    }
+
     gateway = Gateway(
-        ask=lambda question: upstream.logged_on().request(question, options["timeout"]),
+        clock=reactor,
+        ask=ask,
+        fetch=history.fetch,
+        snapshot=snapshot,
         retry_after=upstream.seconds_to_retry,
         status=status,
     )
-    rest = Rest(gateway, WebSocketResource(subscribers))
+    rest = Rest(gateway, {path: WebSocketResource(factory) for path, factory in sockets.items()})
     services = MultiService()
     if options["demo"]:
-        Demo(reactor, upstream).setServiceParent(services)
-    Web(reactor, options["interface"], options["restport"], rest, subscribers).setServiceParent(services)
+        Demo(reactor, upstream, history).setServiceParent(services)
+    Web(reactor, options["interface"], options["restport"], rest, [*sockets.values()]).setServiceParent(services)
     upstream.setServiceParent(services)
+    history.setServiceParent(services)
     return services

@@ -1,4 +1,4 @@
-"""The connection to the DTC server: an Autobahn client that logs on, and comes back for as long as it may."""
+"""The session with the DTC server: it is logged on, and comes back for as long as it may."""
 
 import random
 from collections.abc import Callable
@@ -7,25 +7,19 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.application.internet import backoffPolicy
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
 
-from dtc_twisted.codec import Codec
+from dtc_twisted.client import Connection, DTCClientProtocol, connect
 from dtc_twisted.errors import LogonRefused, NotLoggedOn
 from dtc_twisted.logs import logger
 from dtc_twisted.messages import Logoff, LogonResponse, Message
 from dtc_twisted.session import Credentials, Session, SessionListener
 
 _log = logger(__name__)
-
-CLOSE_TIMEOUT = 3.0
-"""Seconds that the server is given for its half of the closing handshake."""
 
 
 class State(StrEnum):
@@ -56,31 +50,6 @@ class Status:
     reconnects: int = 0
 
 
-class DTCClientProtocol(WebSocketClientProtocol):
-    """Forwards the socket's events to the Upstream."""
-
-    transport: Any
-
-    def __init__(self, upstream: "Upstream") -> None:
-        super().__init__()
-        self._upstream = upstream
-
-    def onOpen(self) -> None:
-        self.transport.setTcpNoDelay(True)
-        self._upstream.opened(self)
-
-    def onMessageFrameData(self, payload: bytes) -> None:
-        # What arrives is a stream of bytes to us: nothing is gained by waiting for the end of a frame or message,
-        # and a huge one is never held in memory.
-        self._upstream.received(self, payload)
-
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """Its data went to onMessageFrameData."""
-
-    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        self._upstream.closed(self, reason or "the connection was closed")
-
-
 class Upstream(Service):
     """Keeps a session with the DTC server, from startService to stopService.
 
@@ -102,10 +71,12 @@ class Upstream(Service):
         self.session: Session | None = None
         """The session, while logged on."""
         self.status = Status(State.STOPPED, url)
+        self.watchers: list[Callable[[], None]] = []
+        """Called when the status has changed."""
         self._reactor = reactor
         self._credentials = credentials
         self._retry_policy = retry_policy or backoffPolicy(0.5, 30.0, 1.6, jitter=random.random)
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._connecting: Deferred[Any] | None = None
         self._retry: IDelayedCall | None = None
         self._failures = 0
@@ -171,7 +142,7 @@ class Upstream(Service):
         """The WebSocket is open: log on."""
         if not self.running:
             return
-        connection = _Connection(protocol, self._reactor, self._credentials, self._end, self._offer)
+        connection = Connection(protocol, self._reactor, self._credentials, self._end, self._offer)
         self._connection = connection
         self._set(State.LOGGING_ON)
         connection.session.start().addCallbacks(
@@ -200,19 +171,9 @@ class Upstream(Service):
     def _connect(self) -> None:
         self._redirected = self._redirect is not None
         url, self._redirect = self._redirect or self.url, None
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or 0
         self._set(State.CONNECTING, url=url)
-        factory = WebSocketClientFactory(url, reactor=self._reactor)
-        factory.protocol = lambda: DTCClientProtocol(self)  # type: ignore[assignment]
-        # Text is 8-bit here, and need not be UTF-8; the codec sees to it.
-        factory.setProtocolOptions(utf8validateIncoming=False, closeHandshakeTimeout=CLOSE_TIMEOUT)
-        factory.noisy = False
-        endpoint: Any = HostnameEndpoint(self._reactor, host, port)
-        if parts.scheme == "wss":
-            endpoint = wrapClientTLS(optionsForClientTLS(host), endpoint)
         _log.info("Connecting to {url}", url=url)
-        self._connecting = endpoint.connect(factory)
+        self._connecting = connect(self._reactor, url, self)
         self._connecting.addCallbacks(self._connected, self._not_connected)
 
     def _connected(self, protocol: DTCClientProtocol) -> None:
@@ -224,12 +185,11 @@ class Upstream(Service):
         if self.running:
             self._try_again(f"cannot connect: {failure.getErrorMessage().rstrip('.')}")
 
-    def _logged_on(self, response: LogonResponse, connection: "_Connection") -> None:
+    def _logged_on(self, response: LogonResponse, connection: Connection) -> None:
         self._failures = 0
         self._sessions += 1
         self.session = connection.session
-        self.status = replace(
-            self.status,
+        self._become(
             state=State.READY,
             reason="",
             server_name=response.ServerName or "",
@@ -243,9 +203,9 @@ class Upstream(Service):
             text=response.ResultText or "",
         )
         for listener in self.listeners:
-            listener.attach(connection.session)
+            _tell(listener.attach, connection.session)
 
-    def _logon_failed(self, failure: Failure, connection: "_Connection") -> None:
+    def _logon_failed(self, failure: Failure, connection: Connection) -> None:
         reason = f"logon failed: {failure.getErrorMessage()}"
         error = failure.value
         if isinstance(error, LogonRefused):
@@ -267,7 +227,7 @@ class Upstream(Service):
             return None
         return f"{old.scheme}://{new.hostname}:{port}/" if new.hostname else None
 
-    def _end(self, connection: "_Connection", reason: str) -> None:
+    def _end(self, connection: Connection, reason: str) -> None:
         """It is over with this connection, at once: its socket closes behind our back, as politely as it can."""
         if connection is not self._connection:
             return
@@ -278,7 +238,7 @@ class Upstream(Service):
         if self.session is not None:
             self.session = None
             for listener in self.listeners:
-                listener.detach(reason)
+                _tell(listener.detach, reason)
         connection.session.lose(reason)
         if not self.running:
             return
@@ -307,14 +267,16 @@ class Upstream(Service):
         if isinstance(message, Logoff):
             return
         for listener in self.listeners:
-            listener.receive(message)
+            try:
+                listener.receive(message)
+            except Exception:  # what one message does to one listener must not cost the others
+                _log.failure("Failed to process {name}", name=type(message).__name__)
 
     def _set(
         self, state: State, *, url: str | None = None, reason: str | None = None, retry_at: float | None = None
     ) -> None:
         """Without a session; the reason stays the last one until there is one again."""
-        self.status = replace(
-            self.status,
+        self._become(
             state=state,
             url=url or self.status.url,
             reason=self.status.reason if reason is None else reason,
@@ -322,34 +284,15 @@ class Upstream(Service):
             logged_on_since=None,
         )
 
+    def _become(self, **changes: Any) -> None:
+        self.status = replace(self.status, **changes)
+        for watcher in self.watchers:
+            watcher()
 
-class _Connection:
-    """One socket with its codec and session."""
 
-    def __init__(
-        self,
-        protocol: DTCClientProtocol,
-        clock: Any,
-        credentials: Credentials,
-        end: Callable[["_Connection", str], None],
-        on_message: Callable[[Message], None],
-    ) -> None:
-        self.protocol = protocol
-        self.may_return = True
-        self.session = Session(self._send, lambda reason: end(self, reason), clock, on_message, credentials)
-        self.codec = Codec(is_symbol_id=self.session.is_symbol_id)
-
-    def receive(self, data: bytes) -> None:
-        self.session.touch()
-        for message in self.codec.feed(data):
-            if isinstance(message, Logoff) and message.DoNotReconnect == 1:
-                self.may_return = False
-            try:
-                self.session.receive(message)
-            except Exception:
-                # Whatever one message does to us, it must not cost the feed of everybody.
-                _log.failure("Failed to process {name}", name=type(message).__name__)
-
-    def _send(self, message: Message) -> None:
-        if self.protocol.state == self.protocol.STATE_OPEN:
-            self.protocol.sendMessage(self.codec.encode(message))
+def _tell(what: Callable[[Any], None], value: Any) -> None:
+    """Calls a listener."""
+    try:
+        what(value)
+    except Exception:  # one listener's trouble is not the others'
+        _log.failure("Failed to tell a listener")

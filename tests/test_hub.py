@@ -10,9 +10,9 @@ from msgspec import UNSET
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted import hub as hub_module
+from dtc_twisted import market
 from dtc_twisted import messages as dtc
-from dtc_twisted.hub import Hub
+from dtc_twisted.hub import Hub, Update
 from dtc_twisted.messages import MarketDataFeedStatusEnum, Message, RequestActionEnum, TradingStatusEnum
 
 ES = "ESM20_FUT_CME"
@@ -73,11 +73,11 @@ class FakeConsumer:
     def refused(self, symbol: str, text: str) -> None:
         self._record("refused", symbol, text)
 
-    def market(self, symbol: str, kind: int, payload: bytes) -> None:
-        message = json.loads(payload)
-        assert message["Type"] == kind and message["Symbol"] == symbol, message
-        self.payloads.append(payload)
-        self._record("market", symbol, message)
+    def market(self, update: Update) -> None:
+        message = json.loads(update.payload)
+        assert message["Type"] == update.kind and message["Symbol"] == update.symbol, message
+        self.payloads.append(update.payload)
+        self._record("market", update.symbol, message)
 
     def stale(self, symbol: str, reason: str) -> None:
         self._record("stale", symbol, reason)
@@ -693,7 +693,7 @@ class MergeTests(HubCase):
             if kind.__name__.startswith("MarketDataUpdate") or kind is dtc.TradingSymbolStatus
         }
         self.assertEqual({type(update) for update, _ in UPDATES}, in_protocol)
-        self.assertEqual(set(hub_module._MERGES), in_protocol)
+        self.assertEqual(set(market._MERGES), in_protocol)
 
     def test_each_update(self) -> None:
         for update, expected in UPDATES:
@@ -720,7 +720,7 @@ class MergeTests(HubCase):
         self.assertEqual(self.known(), BEFORE | zeros)
 
     def test_one_side_of_the_book_is_empty(self) -> None:
-        for kind in (update for update in hub_module._MERGES if "BidAsk" in update.__name__):
+        for kind in (update for update in market._MERGES if "BidAsk" in update.__name__):
             self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
             self.hub.receive(kind(SymbolID=1, BidQuantity=0, AskPrice=3, AskQuantity=4))
             expected = BEFORE | {"BidQuantity": 0, "AskPrice": 3, "AskQuantity": 4}

@@ -1,5 +1,7 @@
 """REST: what is answered, and how it fails."""
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +11,10 @@ from twisted.internet.defer import Deferred, succeed
 from dtc_twisted import messages as dtc
 from dtc_twisted.errors import RequestRejected
 from dtc_twisted.messages import Message
-from dtc_twisted.rest import GETS, Gateway, QuietSite, Rest
+from dtc_twisted.rest import GETS, LONG, ROWS, Gateway, QuietSite, Rest
+from dtc_twisted.rows import indented
 from tests.support import Answer, Caller, House
+from tests.test_rows import unchunked
 
 ES = "ESM20_FUT_CME"
 ACCOUNT = "TradeAccount=Sim1"
@@ -68,6 +72,16 @@ def _numbered(i: int, n: int) -> dict[str, Any]:
     return {"TradeAccount": f"Sim{i}", "MessageNumber": i, "TotalNumberMessages": n}
 
 
+def _symbols(path: str, query: str) -> Path:
+    return Path(
+        path,
+        query,
+        dtc.SecurityDefinitionResponse,
+        lambda i, n: {"Symbol": f"{ES}{i}", "IsFinalMessage": int(i == n)},
+        {"Symbol": "", "IsFinalMessage": 1},
+    )
+
+
 _ONE_OF_ONE = {"MessageNumber": 1, "TotalNumberMessages": 1}
 PATHS = [
     Path("/accountbalance", "", dtc.AccountBalanceUpdate, _numbered, {**_ONE_OF_ONE, "NoAccountBalances": 1}),
@@ -95,12 +109,30 @@ PATHS = [
         {**_ONE_OF_ONE, "NoOrderFills": 1},
     ),
     Path(
-        "/securitydefinition",
-        f"Symbol={ES}",
-        dtc.SecurityDefinitionResponse,
+        "/historicaltrades",
+        ACCOUNT,
+        dtc.HistoricalTradesResponse,
         lambda i, n: {"Symbol": f"{ES}{i}", "IsFinalMessage": int(i == n)},
-        {"Symbol": "", "IsFinalMessage": 1},
+        {"IsFinalMessage": 1},
     ),
+    Path(
+        "/journalentries",
+        "",
+        dtc.JournalEntryResponse,
+        lambda i, n: {"JournalEntry": f"Day {i}", "IsFinalResponse": int(i == n)},
+        {"IsFinalResponse": 1},
+    ),
+    Path(
+        "/openorders",
+        "",
+        dtc.OrderUpdate,
+        lambda i, n: {"ServerOrderID": str(i), "MessageNumber": i, "TotalNumMessages": n},
+        {"MessageNumber": 1, "TotalNumMessages": 1, "NoOrders": 1},
+    ),
+    _symbols("/securitydefinition", f"Symbol={ES}"),
+    _symbols("/symbolsearch", "SearchText=E"),
+    _symbols("/symbolsforexchange", "Exchange=CME"),
+    _symbols("/symbolsforunderlying", "UnderlyingSymbol=ES"),
     Path(
         "/tradeaccounts",
         "",
@@ -109,7 +141,9 @@ PATHS = [
         {"TradeAccount": "", "MessageNumber": 0, "TotalNumberMessages": 0},
         can_be_rejected=False,
     ),
+    _symbols("/underlyingsymbolsforexchange", "Exchange=CME"),
 ]
+"""Of the listening port; those of the historical port are in test_history."""
 
 
 class RestCase(House):
@@ -131,10 +165,12 @@ class RestCase(House):
         caller = self.begin(path.url)
         request_id = self.sent(path.request)[-1].RequestID
         for fields in messages:
-            self.assertEqual(caller.received, b"", "answered too early")
-            self.simulator.send(path.reply(RequestID=request_id, **fields))
+            if path.request not in LONG:
+                self.assertEqual(caller.received, b"", "answered too early")
+            named = {"RequestID": request_id} if "RequestID" in path.reply.__struct_fields__ else {}
+            self.simulator.send(path.reply(**named, **fields))
             self.flush()
-        return Answer(caller.received)
+        return unchunked(Answer(caller.received))
 
     def pending(self) -> dict[int, Any]:
         upstream: Any = next(each for each in self.service if hasattr(each, "listeners"))
@@ -144,7 +180,11 @@ class RestCase(House):
 
 class AnswerTests(RestCase):
     def test_table_is_complete(self) -> None:
-        self.assertEqual([path.path for path in PATHS], list(GETS))
+        history = ["/historicalmarketdepth", "/historicalpricedata"]
+        self.assertEqual([path.path for path in PATHS], [path for path in GETS if path not in history])
+        self.assertEqual({get.request for get in GETS.values()}, {*ROWS})
+        for path in PATHS:
+            self.assertIs(ROWS[path.request], path.reply, path.path)
 
     def test_from_the_server(self) -> None:
         for path in PATHS:
@@ -152,13 +192,13 @@ class AnswerTests(RestCase):
             self.assertEqual(answer.status, 200, path.path)
             self.assertEqual(answer.headers["content-type"], "application/json; charset=utf-8")
             self.assertEqual({each["Type"] for each in answer.json}, {path.reply.Type})
-            self.assertEqual(answer.body, json.dumps(answer.json, indent=4, sort_keys=True).encode() + b"\n")
+            self.assertEqual(answer.body, indented(answer.json) + b"\n")
 
     def test_one(self) -> None:
         for path in PATHS:
             fields = path.answer(1, 1)
             (message,) = self.played(path, fields).json
-            del message["RequestID"]
+            message.pop("RequestID", None)  # JOURNAL_ENTRY_RESPONSE has none
             self.assertEqual(message, {"Type": path.reply.Type} | fields)
 
     def test_several(self) -> None:
@@ -249,6 +289,156 @@ class AnswerTests(RestCase):
         self.assertEqual(status["state"], "ready")
 
 
+class FormatTests(RestCase):
+    def test_formats(self) -> None:
+        """Every path, every format: the same rows."""
+        for path in PATHS:
+            again = "&" if "?" in path.url else "?"
+            told = [self.fetch(f"{path.url}{again}format={name}") for name in ("json", "ndjson", "csv")]
+            self.assertEqual([each.status for each in told], [200, 200, 200], path.path)
+            rows = [_without_id(row) for row in told[0].json]
+            self.assertTrue(rows, path.path)
+            self.assertEqual([_without_id(json.loads(line)) for line in told[1].body.splitlines()], rows)
+            self.assertEqual(told[1].headers["content-type"], "application/x-ndjson; charset=utf-8")
+            self.assertEqual(told[2].headers["content-type"], "text/csv; charset=utf-8; header=present")
+            table = list(csv.DictReader(io.StringIO(told[2].body.decode(), newline="")))
+            self.assertEqual(list(table[0]), ["Type", *path.reply.__struct_fields__])
+            shown = [{name: str(value) for name, value in row.items()} for row in rows]
+            self.assertEqual([{n: v for n, v in _without_id(row).items() if v} for row in table], _set(shown))
+
+    def test_empty(self) -> None:
+        for path in PATHS:
+            again = "&" if "?" in path.url else "?"
+            for name, body in (("ndjson", ""), ("csv", ",".join(["Type", *path.reply.__struct_fields__]) + "\r\n")):
+                self.simulator.ignore_next(path.request)
+                caller = self.begin(f"{path.url}{again}format={name}")
+                named = {"RequestID": 1} if "RequestID" in path.reply.__struct_fields__ else {}
+                if named:
+                    named["RequestID"] = self.sent(path.request)[-1].RequestID
+                self.simulator.send(path.reply(**named, **path.empty))
+                self.flush()
+                self.assertEqual(Answer(caller.received).body.decode(), body)
+
+    def test_accept(self) -> None:
+        answer = self.fetch("/tradeaccounts", headers="Accept: text/csv\r\n")
+        self.assertEqual(answer.headers["content-type"], "text/csv; charset=utf-8; header=present")
+        answer = self.fetch("/tradeaccounts?format=json", headers="Accept: text/csv\r\n")
+        self.assertEqual(answer.headers["content-type"], "application/json; charset=utf-8")
+
+    def test_unknown(self) -> None:
+        kind, text = self.error(self.fetch("/tradeaccounts?format=xml"), 400)
+        self.assertEqual(kind, "BadParameter")
+        self.assertIn("format", text)
+        self.assertEqual(self.sent(dtc.TradeAccountsRequest), [])
+
+    def test_errors_are_json(self) -> None:
+        for path in PATHS:
+            if path.can_be_rejected:
+                again = "&" if "?" in path.url else "?"
+                self.simulator.reject_next(path.request, "No.")
+                self.error(self.fetch(f"{path.url}{again}format=csv"), 422)
+
+
+class LongTests(RestCase):
+    """Symbol lists are passed on as they come."""
+
+    def begun(self, query: str) -> Caller:
+        """A caller who has seen the first of three rows."""
+        self.simulator.ignore_next(dtc.SymbolsForExchangeRequest)
+        caller = self.begin(f"/symbolsforexchange?Exchange=CME&format={query}")
+        self.send(Symbol="A", IsFinalMessage=0)
+        return caller
+
+    def send(self, **fields: Any) -> None:
+        request_id = self.sent(dtc.SymbolsForExchangeRequest)[-1].RequestID
+        self.simulator.send(dtc.SecurityDefinitionResponse(RequestID=request_id, **fields))
+        self.flush()
+
+    def test_as_they_come(self) -> None:
+        caller = self.begun("ndjson")
+        self.assertIn(b'"Symbol":"A"', caller.received)
+        self.assertFalse(caller.lost)
+        self.send(Symbol="B", IsFinalMessage=1)
+        answer = Answer(caller.received)
+        self.assertEqual(answer.headers["transfer-encoding"], "chunked")
+        self.assertNotIn("content-length", answer.headers)
+        self.assertEqual([json.loads(line)["Symbol"] for line in unchunked(answer).body.splitlines()], ["A", "B"])
+
+    def test_thousands(self) -> None:
+        self.simulator.ignore_next(dtc.SymbolSearchRequest)
+        caller = self.begin("/symbolsearch?SearchText=x")
+        request_id = self.sent(dtc.SymbolSearchRequest)[0].RequestID
+        for i in range(5000):
+            self.simulator.send(
+                dtc.SecurityDefinitionResponse(RequestID=request_id, Symbol=f"S{i}", IsFinalMessage=int(i == 4999))
+            )
+            if i % 100 == 0:
+                self.flush()
+        self.flush()
+        body = unchunked(Answer(caller.received)).body
+        self.assertEqual(body, indented(json.loads(body)) + b"\n")
+        self.assertEqual([each["Symbol"] for each in json.loads(body)], [f"S{i}" for i in range(5000)])
+
+    def test_cut_off(self) -> None:
+        for name in ("json", "ndjson", "csv"):
+            caller = self.begun(name)
+            self.simulator.drop()
+            self.flush()
+            self.assertTrue(caller.lost)
+            self.assertFalse(caller.received.endswith(b"0\r\n\r\n"), "looks whole")
+            body = unchunked(Answer(caller.received)).body
+            if name == "csv":
+                self.assertTrue(body.splitlines()[-1].startswith(b"# error: SessionLost: "), body)
+            else:
+                last = json.loads(body)[-1] if name == "json" else json.loads(body.splitlines()[-1])
+                self.assertEqual((last["success"], last["error"]["type"]), (False, "SessionLost"))
+                self.assertEqual(last["error"]["status"], 503)
+            self.advance(4)
+
+    def test_timed_out_in_the_middle(self) -> None:
+        caller = self.begun("ndjson")
+        self.advance(4.5)
+        self.send(Symbol="B", IsFinalMessage=0)
+        self.advance(4.5)
+        self.assertFalse(caller.lost)
+        self.advance(1)
+        self.assertTrue(caller.lost)
+        self.assertEqual(self.pending(), {})
+        lines = [json.loads(line) for line in unchunked(Answer(caller.received)).body.splitlines()]
+        self.assertEqual(lines[-1]["error"]["type"], "RequestTimedOut")
+
+    def test_caller_leaves_in_the_middle(self) -> None:
+        caller = self.begun("csv")
+        caller.transport.abortConnection()
+        self.flush()
+        self.assertEqual(self.pending(), {})
+        self.send(Symbol="B", IsFinalMessage=1)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_head(self) -> None:
+        """Its answer has no body: the rest is not waited for."""
+        self.simulator.ignore_next(dtc.SymbolsForExchangeRequest)
+        caller = self.begin("/symbolsforexchange?Exchange=CME", "HEAD")
+        self.send(Symbol="A", IsFinalMessage=0)
+        self.assertTrue(caller.lost)
+        self.assertEqual((Answer(caller.received).status, Answer(caller.received).body), (200, b""))
+        self.assertEqual(self.pending(), {})
+
+    def test_connection_is_kept(self) -> None:
+        caller = self.call(Caller())
+        caller.transport.write(_request("/symbolsforexchange?Exchange=CME&format=ndjson") + _request("/status"))
+        self.simulator.ignore_next(dtc.SymbolsForExchangeRequest)
+        self.flush()
+        self.send(Symbol="A", IsFinalMessage=0)
+        self.assertNotIn(b'"state"', caller.received)
+        self.send(Symbol="B", IsFinalMessage=1)
+        first, _, second = caller.received.partition(b"0\r\n\r\n")
+        self.assertEqual(len(unchunked(Answer(first)).body.splitlines()), 2)
+        self.assertEqual(Answer(second).json["state"], "ready")
+        caller.transport.loseConnection()
+        self.flush()
+
+
 class ParameterTests(RestCase):
     def test_reach_the_server(self) -> None:
         self.fetch("/historicalorderfills?TradeAccount=Sim1&StartDateTime=1587772800&ServerOrderID=a%20b%2Fc")
@@ -261,6 +451,26 @@ class ParameterTests(RestCase):
         self.assertEqual((request.Symbol, request.Exchange), ("ÖL+X", "CME"))
         self.fetch("/historicalaccountbalances?TradeAccount=Sim1&StartDateTime=0")
         self.assertEqual(self.sent(dtc.HistoricalAccountBalancesRequest)[0].StartDateTime, 0)
+
+    def test_open_orders(self) -> None:
+        self.fetch("/openorders?TradeAccount=Sim1")
+        self.fetch("/openorders?ServerOrderID=7")
+        all_of, one = self.sent(dtc.OpenOrdersRequest)
+        self.assertEqual((all_of.TradeAccount, all_of.RequestAllOrders), ("Sim1", 1))
+        self.assertEqual((one.ServerOrderID, one.RequestAllOrders), ("7", 0))
+
+    def test_of_lists(self) -> None:
+        self.fetch("/symbolsearch?SearchText=E&SearchType=2&Exchange=CME&SecurityType=1")
+        (search,) = self.sent(dtc.SymbolSearchRequest)
+        self.assertEqual(
+            (search.SearchText, search.SearchType, search.Exchange, search.SecurityType), ("E", 2, "CME", 1)
+        )
+        self.fetch("/symbolsforexchange?Exchange=CME&SecurityType=1&Symbol=ES")
+        (listing,) = self.sent(dtc.SymbolsForExchangeRequest)
+        self.assertEqual((listing.Exchange, listing.SecurityType, listing.Symbol), ("CME", 1, "ES"))
+        for path in ("/symbolsearch", "/symbolsforexchange", "/underlyingsymbolsforexchange", "/symbolsforunderlying"):
+            self.assertIn("missing", self.error(self.fetch(path), 400)[1])
+        self.assertEqual(self.fetch("/symbolsearch?SearchText=").status, 400)
 
     def test_limits(self) -> None:
         for query in (f"Symbol={'x' * 63}", "Symbol=x&Exchange=" + "y" * 15):
@@ -468,7 +678,15 @@ class LeavingTests(RestCase):
 class FailureTests(RestCase):
     def ask(self, ask: Callable[[Message], Deferred[list[Message]]], status: Callable[[], Any] = dict) -> Answer:
         """The answer of a gateway of its own, whose inside is this."""
-        rest = Rest(Gateway(ask=ask, retry_after=lambda: 0.0, status=status), marketdata=None)  # type: ignore[arg-type]
+        gateway = Gateway(
+            clock=self.clock,
+            ask=lambda message, on_answer: ask(message),
+            fetch=None,  # type: ignore[arg-type]
+            snapshot=None,  # type: ignore[arg-type]
+            retry_after=lambda: 0.0,
+            status=status,
+        )
+        rest = Rest(gateway, {})
         self.clock.listenTCP(9000, QuietSite(rest.resource, reactor=self.clock))
         caller = self.call(Caller(), port=9000)
         caller.transport.write(_request("/tradeaccounts", "Connection: close\r\n"))
@@ -508,6 +726,15 @@ class FailureTests(RestCase):
             raise RequestRejected('"\\\x01 ü \u2028')
 
         self.assertEqual(self.error(self.ask(ask), 422), ("RequestRejected", '"\\\x01 ü \u2028'))
+
+
+def _without_id(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "RequestID"}
+
+
+def _set(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Without empty texts, which CSV shows as what is unset."""
+    return [{name: value for name, value in row.items() if value} for row in rows]
 
 
 def _request(path: str, headers: str = "") -> bytes:

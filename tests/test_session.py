@@ -329,10 +329,12 @@ class HeartbeatTests(SessionTestCase):
     def test_dropped_messages(self) -> None:
         self.live.receive(dtc.Heartbeat(NumDroppedMessages=0), dtc.Heartbeat())
         self.assertEqual(self.logged(LogLevel.warn), [])
-        self.live.receive(dtc.Heartbeat(NumDroppedMessages=7))
+        self.assertEqual(self.live.offered, [])
+        dropped = dtc.Heartbeat(NumDroppedMessages=7)
+        self.live.receive(dropped)
         (text,) = self.logged(LogLevel.warn)
         self.assertIn("dropped 7 market data messages", text)
-        self.assertEqual(self.live.offered, [])
+        self.assertEqual(self.live.offered, [dropped])  # books have a gap now
 
 
 class EndTests(SessionTestCase):

@@ -12,7 +12,7 @@ from websockets.frames import Frame, Opcode
 
 from dtc_twisted import messages as dtc
 from dtc_twisted import stream
-from dtc_twisted.stream import Outbox, Subscriber, SubscriberFactory
+from dtc_twisted.stream import Outbox, Subscriber, SubscriberFactory, outbox
 from dtc_twisted.tap import Web
 from tests.support import MARKETDATA, Caller, House, WebSocketCaller
 
@@ -45,13 +45,14 @@ class StreamCase(House):
     @property
     def factory(self) -> SubscriberFactory:
         web = next(each for each in self.service if isinstance(each, Web))
-        return web._subscribers
+        return next(each for each in web._sockets if isinstance(each, SubscriberFactory))
 
     def connect(self, *symbols: str) -> tuple[WebSocketCaller, Subscriber]:
         """A subscriber: its own end, and ours."""
         before = set(self.factory.subscribers)
         caller = self.subscriber(*symbols)
         (subscriber,) = self.factory.subscribers - before
+        assert isinstance(subscriber, Subscriber)
         return caller, subscriber
 
     def served(self) -> set[str]:
@@ -475,7 +476,7 @@ class SlowSubscriberTests(StreamCase):
         self.assertEqual(messages[-1], {"action": "unsubscribe", "symbol": ES, "success": True})
 
     def test_too_many(self) -> None:
-        self.patch(stream, "MAX_OWED", 20)
+        self.patch(outbox, "MAX_OWED", 20)
         for number in range(20):
             self.slow.send({"action": "ping", "id": number})
         self.flush()
@@ -483,7 +484,7 @@ class SlowSubscriberTests(StreamCase):
         self.expect_closed()
 
     def test_too_much(self) -> None:
-        self.patch(stream, "MAX_OWED_BYTES", 100_000)
+        self.patch(outbox, "MAX_OWED_BYTES", 100_000)
         for _ in range(2):
             self.slow.send({"action": "ping", "x": "y" * 45_000})
         self.flush()
@@ -496,7 +497,7 @@ class SlowSubscriberTests(StreamCase):
         self.expect_closed()
 
     def test_the_weight_is_forgotten(self) -> None:
-        self.patch(stream, "MAX_OWED_BYTES", 50_000)
+        self.patch(outbox, "MAX_OWED_BYTES", 50_000)
         for _ in range(5):
             self.subscriber_of_slow.transport.producer.pauseProducing()
             self.say(self.slow, {"action": "ping", "x": "y" * 45_000})
@@ -505,7 +506,7 @@ class SlowSubscriberTests(StreamCase):
 
     def test_too_many_while_answers_are_awaited(self) -> None:
         """It is closed once, whatever it still waits for."""
-        self.patch(stream, "MAX_OWED", 20)
+        self.patch(outbox, "MAX_OWED", 20)
         for number in range(50):
             self.simulator.ignore_next(dtc.MarketDataRequest)
             self.slow.send({"action": "subscribe", "symbol": f"S{number}"})

@@ -1,0 +1,226 @@
+"""Depth of market: the book of one symbol, and what to tell of it.
+
+A book is shown only at the end of a batch, and its levels are found by price. What is told is the whole book,
+
+    {"event": "book", "symbol": S, "bids": [{"Price", "Quantity", "NumOrders"}, ...], "asks": [...]}
+
+best first, prices in the server's format, or the changes of one batch, which belong together:
+
+    {"event": "changes", "symbol": S, "changes": [{"Side", "UpdateType", "Price", "Quantity", "NumOrders"}, ...]}
+
+Side is 1 for bids and 2 for asks, UpdateType 1 for a level that is new or has changed and 2 for one that is gone.
+"""
+
+from bisect import bisect_left, insort
+from functools import lru_cache
+from struct import pack, unpack
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from dtc_twisted import messages as dtc
+from dtc_twisted.messages import AtBidOrAskEnum, FinalUpdateInBatchEnum, MarketDepthUpdateTypeEnum, Message
+
+BID, ASK = int(AtBidOrAskEnum.AT_BID), int(AtBidOrAskEnum.AT_ASK)
+PUT, DELETE = (
+    int(MarketDepthUpdateTypeEnum.MARKET_DEPTH_INSERT_UPDATE_LEVEL),
+    int(MarketDepthUpdateTypeEnum.MARKET_DEPTH_DELETE_LEVEL),
+)
+LEVELS: frozenset[type[Message]] = frozenset(
+    (dtc.MarketDepthSnapshotLevel, dtc.MarketDepthSnapshotLevel_Int, dtc.MarketDepthSnapshotLevelFloat)
+)
+"""The types that make up a whole book."""
+UPDATES: frozenset[type[Message]] = frozenset(
+    {
+        dtc.MarketDepthUpdateLevel,
+        dtc.MarketDepthUpdateLevel_Int,
+        dtc.MarketDepthUpdateLevelFloatWithMilliseconds,
+        dtc.MarketDepthUpdateLevelNoTimestamp,
+    }
+)
+_FOUR_BYTES = {
+    dtc.MarketDepthSnapshotLevelFloat,
+    dtc.MarketDepthUpdateLevelFloatWithMilliseconds,
+    dtc.MarketDepthUpdateLevelNoTimestamp,
+}
+_MORE_FOLLOWS = {FinalUpdateInBatchEnum.FINAL_UPDATE_FALSE, FinalUpdateInBatchEnum.FINAL_UPDATE_BEGIN_BATCH}
+
+
+class Level(Struct, frozen=True):
+    """One price of one side."""
+
+    Price: float | int
+    Quantity: float | int
+    NumOrders: int | UnsetType = UNSET
+
+
+class Change(Struct, frozen=True):
+    """What became of one price of one side. Quantity and NumOrders are absent for a level that is gone."""
+
+    Side: int
+    UpdateType: int
+    Price: float | int
+    Quantity: float | int | UnsetType = UNSET
+    NumOrders: int | UnsetType = UNSET
+
+
+class Book:
+    """Both sides of the market, by price."""
+
+    def __init__(self) -> None:
+        self._levels: dict[int, dict[float, Level]] = {BID: {}, ASK: {}}
+        self._prices: dict[int, list[float]] = {BID: [], ASK: []}  # ascending
+
+    def apply(self, change: Change) -> bool:
+        """False when it changes nothing: the level is gone, or as it says, already."""
+        levels, prices = self._levels[change.Side], self._prices[change.Side]
+        price = change.Price
+        if change.UpdateType == DELETE:
+            if levels.pop(price, None) is None:
+                return False
+            del prices[bisect_left(prices, price)]
+            return True
+        quantity = 0 if isinstance(change.Quantity, UnsetType) else change.Quantity
+        level = Level(price, quantity, change.NumOrders)
+        if price not in levels:
+            insort(prices, price)
+        elif levels[price] == level:
+            return False
+        levels[price] = level
+        return True
+
+    def side(self, side: int, count: int = 0) -> list[Level]:
+        """The best `count` levels of a side (0: all), best first."""
+        prices = self._prices[side]
+        chosen = prices[: -count - 1 : -1] if side == BID and count else prices[::-1] if side == BID else prices
+        levels = self._levels[side]
+        return [levels[price] for price in (chosen[:count] if count else chosen)]
+
+
+class Depth:
+    """What is known of one symbol's depth.
+
+    A view is a number of levels that somebody wants to see of each side; 0 is all of them.
+    """
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        self._book: Book | None = None
+        self._fresh = False  # whether the book is of the subscription that is on
+        self._coming: Book | None = None  # a whole book that is on its way
+        self._batch: list[Change] = []
+        self._ended = True
+        self._views: dict[int, tuple[dict[float, Level], dict[float, Level]]] = {}
+
+    @property
+    def known(self) -> bool:
+        return self._book is not None
+
+    def begin(self) -> None:
+        """The server is asked anew: until its book is here, changes have nothing to change."""
+        self._fresh = False
+        self._coming = None
+        self._batch = []
+
+    def receive(self, message: Any) -> bool:
+        """Takes one message. True when it completes something to tell."""
+        if type(message) in LEVELS:
+            return self._receive_level(message)
+        if self._coming is not None or not self._fresh:
+            return False  # the book that is coming is later than this
+        if self._ended:
+            self._batch, self._ended = [], False
+        change = _change(message)
+        if change is not None:
+            self._batch.append(change)
+        if getattr(message, "FinalUpdateInBatch", UNSET) in _MORE_FOLLOWS:
+            return False
+        self._ended = True
+        assert self._book is not None
+        self._batch = [change for change in self._batch if self._book.apply(change)]
+        return bool(self._batch)
+
+    def _receive_level(self, level: Any) -> bool:
+        if isinstance(level, dtc.MarketDepthSnapshotLevelFloat):
+            first = level.FinalUpdateInBatch == FinalUpdateInBatchEnum.FINAL_UPDATE_BEGIN_BATCH
+            last = level.FinalUpdateInBatch not in _MORE_FOLLOWS
+        else:
+            first, last = level.IsFirstMessageInBatch == 1, level.IsLastMessageInBatch == 1
+        if first or self._coming is None:
+            self._coming = Book()
+        change = _change(level)
+        if change is not None:
+            self._coming.apply(change)
+        if last:
+            self._book, self._coming = self._coming, None
+            self._batch, self._ended, self._fresh = [], True, True
+            self._views.clear()
+        return last
+
+    # -- to tell
+
+    def tell(self, view: int) -> tuple[int | str, bytes] | None:
+        """What the last `receive` that was True means to a view: its kind, and a JSON object. None: nothing."""
+        if not self._batch:
+            return self.whole(view)
+        changes = self._batch if view == 0 else self._seen_from(view)
+        if not changes:
+            return None
+        return "changes", msgspec.json.encode({"event": "changes", "symbol": self.symbol, "changes": changes})
+
+    def whole(self, view: int, symbol_id: int = 0) -> tuple[int | str, bytes] | None:
+        """The book as a view sees it, and from where its changes count; None when it is not known."""
+        if self._book is None:
+            return None
+        bids, asks = self._book.side(BID, view), self._book.side(ASK, view)
+        if view:
+            self._views[view] = ({each.Price: each for each in bids}, {each.Price: each for each in asks})
+        return "book", msgspec.json.encode({"event": "book", "symbol": self.symbol, "bids": bids, "asks": asks})
+
+    def topics(self, kind: str) -> tuple[str, ...]:
+        """The topics that this belongs to."""
+        return ("marketdepth",)
+
+    def _seen_from(self, view: int) -> list[Change]:
+        """The last batch, as it changes the best levels: those that move into sight come with it."""
+        assert self._book is not None
+        before = self._views.get(view, ({}, {}))
+        after = tuple({each.Price: each for each in self._book.side(side, view)} for side in (BID, ASK))
+        self._views[view] = (after[0], after[1])
+        changes = []
+        for side, old, new in zip((BID, ASK), before, after, strict=True):
+            changes += [Change(side, DELETE, price) for price in old if price not in new]
+            changes += [
+                Change(side, PUT, price, level.Quantity, level.NumOrders)
+                for price, level in new.items()
+                if old.get(price) != level
+            ]
+        return changes
+
+
+def _change(message: Any) -> Change | None:
+    """What one message says of a level; None when it names none (an empty book)."""
+    price, side, quantity = message.Price, message.Side, message.Quantity
+    if isinstance(price, UnsetType) or side not in (BID, ASK):
+        return None
+    if type(message) in _FOUR_BYTES:
+        price = shortest(price)
+    gone = getattr(message, "UpdateType", PUT) == DELETE
+    if gone or isinstance(quantity, UnsetType) or quantity == 0:
+        # A whole book's empty place is no level, and a level of nothing is gone.
+        return Change(int(side), DELETE, price)
+    return Change(int(side), PUT, price, quantity, message.NumOrders)
+
+
+@lru_cache(maxsize=4096)
+def shortest(value: float) -> float:
+    """The shortest decimal that is the same 4-byte float: 1.0825500488 -> 1.08255, as the other types have it."""
+    packed = pack("f", value)
+    return next(
+        (each for digits in range(6, 9) if pack("f", each := float(f"{value:.{digits}g}")) == packed),
+        unpack("f", packed)[0],
+    )
+
+
+TYPES: frozenset[type[Message]] = LEVELS | UPDATES

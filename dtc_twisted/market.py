@@ -1,0 +1,128 @@
+"""Market data: what is known of one symbol, and what to tell of it.
+
+What is told is the server's message as a JSON object with Symbol added, or a snapshot (type 104) that is merged from
+all that was seen so far.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from dtc_twisted import messages as dtc
+from dtc_twisted.messages import MarketDataSnapshot, Message, TradeConditionEnum
+
+
+class MarketData:
+    """The last values of one symbol."""
+
+    def __init__(self, symbol: str) -> None:
+        self._snapshot: dict[str, Any] = {}
+        self._last: Message | None = None
+        self._begin = b'{"Symbol":' + msgspec.json.encode(symbol) + b","
+
+    @property
+    def known(self) -> bool:
+        return bool(self._snapshot)
+
+    def begin(self) -> None:
+        """The server is asked anew; what is known stays until it answers."""
+
+    def receive(self, message: Any) -> bool:
+        """Takes one message. True: there is something to tell."""
+        self._last = message
+        if type(message) in SNAPSHOTS:
+            names = (name for name in message.__struct_fields__ if name != "SymbolID")
+            self._snapshot = {name: value for name in names if (value := getattr(message, name)) is not UNSET}
+        elif type(message) in _MERGES:
+            _merge(self._snapshot, message)
+        return True
+
+    def tell(self, view: int) -> tuple[int | str, bytes]:
+        """The message that was received last: its type, and a JSON object."""
+        assert self._last is not None
+        return self._last.Type, self._begin + msgspec.json.encode(self._last)[1:]
+
+    def whole(self, view: int, symbol_id: int = 0) -> tuple[int | str, bytes] | None:
+        """The snapshot; None when nothing is known."""
+        if not self._snapshot:
+            return None
+        snapshot = MarketDataSnapshot(SymbolID=symbol_id, **self._snapshot)
+        return snapshot.Type, self._begin + msgspec.json.encode(snapshot)[1:]
+
+    def topics(self, kind: int) -> tuple[str, ...]:
+        """The topics that a message of this type belongs to. A snapshot has a quote, but is no trade."""
+        return _TOPICS.get(kind, ("marketdata",))
+
+
+_Fields = tuple[tuple[str, str], ...]
+_TRADE: _Fields = (("Price", "LastTradePrice"), ("Volume", "LastTradeVolume"), ("DateTime", "LastTradeDateTime"))
+_BID_ASK: _Fields = (
+    ("BidPrice", "BidPrice"),
+    ("BidQuantity", "BidQuantity"),
+    ("AskPrice", "AskPrice"),
+    ("AskQuantity", "AskQuantity"),
+    ("DateTime", "BidAskDateTime"),
+)
+_DATE = ("TradingSessionDate", "TradingSessionDate")
+_OPEN: _Fields = (("Price", "SessionOpenPrice"), _DATE)
+_HIGH: _Fields = (("Price", "SessionHighPrice"), _DATE)
+_LOW: _Fields = (("Price", "SessionLowPrice"), _DATE)
+_SETTLEMENT: _Fields = (("Price", "SessionSettlementPrice"), ("DateTime", "SessionSettlementDateTime"))
+
+_MERGES: dict[type[Message], _Fields] = {
+    dtc.MarketDataUpdateTrade: _TRADE,
+    dtc.MarketDataUpdateTradeCompact: _TRADE,
+    dtc.MarketDataUpdateTrade_Int: _TRADE,
+    dtc.MarketDataUpdateTradeWithUnbundledIndicator: _TRADE,
+    dtc.MarketDataUpdateTradeWithUnbundledIndicator2: _TRADE,
+    dtc.MarketDataUpdateTradeNoTimestamp: _TRADE[:2],
+    dtc.MarketDataUpdateLastTradeSnapshot: tuple((name, name) for _, name in _TRADE),
+    dtc.MarketDataUpdateBidAsk: _BID_ASK,
+    dtc.MarketDataUpdateBidAskCompact: _BID_ASK,
+    dtc.MarketDataUpdateBidAsk_Int: _BID_ASK,
+    dtc.MarketDataUpdateBidAskFloatWithMicroseconds: _BID_ASK,
+    dtc.MarketDataUpdateBidAskNoTimeStamp: _BID_ASK[:4],
+    dtc.MarketDataUpdateSessionOpen: _OPEN,
+    dtc.MarketDataUpdateSessionOpen_Int: _OPEN,
+    dtc.MarketDataUpdateSessionHigh: _HIGH,
+    dtc.MarketDataUpdateSessionHigh_Int: _HIGH,
+    dtc.MarketDataUpdateSessionLow: _LOW,
+    dtc.MarketDataUpdateSessionLow_Int: _LOW,
+    dtc.MarketDataUpdateSessionVolume: (("Volume", "SessionVolume"), _DATE),
+    dtc.MarketDataUpdateSessionNumTrades: (("NumTrades", "SessionNumTrades"), _DATE),
+    dtc.MarketDataUpdateOpenInterest: (("OpenInterest", "OpenInterest"), _DATE),
+    dtc.MarketDataUpdateSessionSettlement: _SETTLEMENT,
+    dtc.MarketDataUpdateSessionSettlement_Int: _SETTLEMENT,
+    dtc.MarketDataUpdateTradingSessionDate: (("Date", "TradingSessionDate"),),
+    dtc.TradingSymbolStatus: (("Status", "TradingStatus"),),
+}
+"""Which field of an update is which field of the snapshot."""
+
+_MICROSECONDS = {dtc.MarketDataUpdateTradeWithUnbundledIndicator2, dtc.MarketDataUpdateBidAskFloatWithMicroseconds}
+"""DateTime is in these; it is in seconds elsewhere, and in the snapshot."""
+
+
+def _merge(snapshot: dict[str, Any], update: Message) -> None:
+    if getattr(update, "TradeCondition", 0) == TradeConditionEnum.TRADE_CONDITION_NON_LAST_UPDATE_EQUITY_TRADE:
+        return  # a trade, but by its market's rules not the last price
+    for name, target in _MERGES[type(update)]:
+        value = getattr(update, name)
+        if value is not UNSET:
+            if name == "DateTime" and type(update) in _MICROSECONDS:
+                value /= 1_000_000
+            snapshot[target] = value
+        elif target in ("BidPrice", "AskPrice") and getattr(update, target[:3] + "Quantity") is not UNSET:
+            snapshot.pop(target, None)  # this side was sent, and has no price now
+
+
+SNAPSHOTS: frozenset[type[Message]] = frozenset({dtc.MarketDataSnapshot, dtc.MarketDataSnapshot_Int})
+TYPES: frozenset[type[Message]] = SNAPSHOTS | set(_MERGES)
+
+TRADES = frozenset(kind.Type for kind, fields in _MERGES.items() if fields[:2] == _TRADE[:2])
+"""A trade each. 134 is none: it restates the last one."""
+QUOTES = frozenset(kind.Type for kind, fields in _MERGES.items() if fields[:4] == _BID_ASK[:4])
+_TOPICS: dict[int, tuple[str, ...]] = {
+    **dict.fromkeys(TRADES, ("marketdata", "trades")),
+    **dict.fromkeys(QUOTES | {kind.Type for kind in SNAPSHOTS}, ("marketdata", "quotes")),
+}

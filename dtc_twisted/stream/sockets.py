@@ -1,0 +1,136 @@
+"""A subscriber's connection, whatever it may ask for, and all those of one address."""
+
+from typing import Any
+
+import msgspec
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+
+from dtc_twisted.logs import logger
+from dtc_twisted.stream.outbox import Outbox, text
+
+_log = logger(__name__)
+
+MAX_REQUEST = 64 * 1024
+"""Bytes of a subscriber's message; a longer one closes its connection (1009)."""
+CLOSE_STOPPING = 4001
+CLOSE_TOO_SLOW = 4002
+_ECHO = 1000  # characters of a request that is not JSON
+
+
+class Socket(WebSocketServerProtocol):
+    """One subscriber's connection."""
+
+    factory: "SocketFactory"
+    transport: Any
+    example = ""
+    """An object that may be sent."""
+
+    # -- for those who make it something
+
+    def act(self, request: dict[str, Any]) -> None:
+        """Does what a subscriber asks for."""
+        raise NotImplementedError
+
+    def leave(self) -> None:
+        """Forgets all that it asked for: it is gone."""
+        raise NotImplementedError
+
+    def answer(self, request: dict[str, Any], error: str | None = None) -> None:
+        """The answer to a request: the same, and whether it succeeded."""
+        result = {"success": True} if error is None else {"success": False, "error": error}
+        self.outbox.put(text(request | result))
+
+    # -- from the socket
+
+    def onOpen(self) -> None:
+        self.transport.setTcpNoDelay(True)
+        self.transport.setTcpKeepAlive(True)
+        self.outbox = Outbox(self)
+        # The HTTP channel that this connection was is still registered.
+        self.transport.unregisterProducer()
+        self.transport.registerProducer(self.outbox, True)
+        self.factory.subscribers.add(self)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        if self.state != self.STATE_OPEN:  # it is being closed, and has left
+            return
+        try:
+            request = msgspec.json.decode(payload)
+            if not isinstance(request, dict):
+                self.answer({"request": request}, error=f"Not an object: expected an object such as {self.example}.")
+            elif request.get("action") == "ping":
+                self.outbox.put(text(request | {"action": "pong"}))
+            else:
+                self.act(request)
+        except (msgspec.MsgspecError, UnicodeError):
+            self.answer(_as_text(payload), error=f"Not JSON: expected an object such as {self.example}.")
+        except RecursionError:
+            self.answer(_as_text(payload), error=f"Nested too deeply: expected an object such as {self.example}.")
+        except Exception:  # it would close the connection
+            _log.failure("Failed to act on a request of {peer}", peer=self.peer)
+            self.answer(_as_text(payload), error="The gateway failed; its log says why.")
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        self.factory.subscribers.discard(self)
+        self.leave()
+
+    # -- from Outbox
+
+    def transmit(self, payload: bytes) -> None:
+        if self.state == self.STATE_OPEN:
+            self.sendPreparedMessage(self.factory.prepared(payload))
+
+    def give_up(self) -> None:
+        _log.warn("Closing {peer}: it does not read what it asked for.", peer=self.peer)
+        self.leave()
+        self.shut(CLOSE_TOO_SLOW, "too slow")
+
+    # -- from SocketFactory
+
+    def shut(self, code: int, reason: str) -> None:
+        """Closes; a peer that does not read is dropped by Autobahn when its close handshake times out."""
+        self.transport.unregisterProducer()
+        self.sendClose(code, reason)
+
+
+class SocketFactory(WebSocketServerFactory):
+    """All subscribers of one address.
+
+    reactor: for Autobahn's timers.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(reactor=reactor)
+        self.noisy = False
+        self.setProtocolOptions(
+            maxMessagePayloadSize=MAX_REQUEST,
+            maxFramePayloadSize=MAX_REQUEST,
+            closeHandshakeTimeout=3.0,
+            # Who breaks the rules is told so by a close code; text that is not UTF-8 is answered as any other mistake.
+            failByDrop=False,
+            utf8validateIncoming=False,
+        )
+        self.subscribers: set[Socket] = set()
+        self._last: bytes = b""
+        self._last_prepared: Any = None
+
+    def prepared(self, payload: bytes) -> Any:
+        """The payload as a ready frame, made once for all who are sent the same."""
+        if payload is not self._last:
+            self._last, self._last_prepared = payload, self.prepareMessage(payload)
+        return self._last_prepared
+
+    def shut(self) -> None:
+        """Closes all."""
+        for subscriber in list(self.subscribers):
+            subscriber.shut(CLOSE_STOPPING, "the gateway is stopping")
+
+
+def is_symbol(value: object) -> bool:
+    """Whether it can be the name of a symbol: a text of 1 to 63 characters."""
+    return isinstance(value, str) and 0 < len(value) < 64
+
+
+def _as_text(payload: bytes) -> dict[str, Any]:
+    """The echo of what cannot be echoed as JSON."""
+    return {"request": payload[:_ECHO].decode("utf-8", errors="replace")}

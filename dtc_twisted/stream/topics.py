@@ -1,0 +1,340 @@
+"""All channels at one address: /stream.
+
+    -> {"action": "subscribe", "channel": "trades", "symbol": "ESM20_FUT_CME" or ["A", "B"], "id": anything}
+    <- {"action": "subscribe", "channel": "trades", "symbol": "ESM20_FUT_CME", "success": true, "id": the same}
+    <- {"channel": "trades", "seq": 1, "Symbol": "ESM20_FUT_CME", "Type": 107, ...}
+
+Channels: marketdata (all of it), trades, quotes (bid and ask; begins with the snapshot), marketdepth (as in depth.py),
+status (how the gateway stands with the server; without a symbol). Each symbol of a list is answered by itself.
+
+Options of a subscription: "prices": "display" (multiplied by DisplayPriceMultiplier and put on the tick; "server" is as
+they come), "max_rate": N (at most so many messages a second and symbol: of quotes and the like the latest, of depth the
+whole book; trades are never left out), "num_levels" (of depth: so many of each side).
+
+"seq" counts the updates of a topic (channel, symbol, and number of levels): a gap is what was left out because you
+asked for it, or read slowly. A snapshot has the number of the last update that is in it.
+
+    -> {"action": "unsubscribe", "channel": "trades", "symbol": "ESM20_FUT_CME"}
+    -> {"action": "list"}
+    <- {"action": "list", "success": true, "subscriptions": [{"channel", "symbol", "last_update"}, ...]}
+    <- {"event": "stale" | "live" | "ended", "channel": ..., "symbol": ..., "reason" or "error": ...}
+
+"last_update" is seconds since 1970, null before the first. All else is as in single.py.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from dtc_twisted.definitions import Definitions
+from dtc_twisted.display import Display
+from dtc_twisted.errors import DTCError
+from dtc_twisted.hub import Hub, Update
+from dtc_twisted.logs import logger
+from dtc_twisted.market import TRADES
+from dtc_twisted.stream.outbox import text
+from dtc_twisted.stream.single import MAX_LEVELS
+from dtc_twisted.stream.sockets import Socket, SocketFactory, is_symbol
+
+_log = logger(__name__)
+
+CHANNELS = ("marketdata", "trades", "quotes", "marketdepth", "status")
+MAX_SYMBOLS = 1000
+"""Symbols in one request."""
+_FIELDS = {"action", "channel", "symbol", "id", "num_levels", "prices", "max_rate"}
+
+
+class Topic:
+    """One subscription of one socket: a Consumer of a hub.
+
+    echo: what its answers repeat of the request.
+    levels: of depth; 0 is all.
+    interval: least seconds between two messages that may be left out; 0 for all of them.
+    """
+
+    def __init__(
+        self, socket: "TopicSocket", channel: str, symbol: str, echo: dict[str, Any], levels: int, interval: float
+    ) -> None:
+        self.channel = channel
+        self.symbol = symbol
+        self.last_update: float | None = None
+        self._socket = socket
+        self._hub = socket.factory.hubs["marketdepth" if channel == "marketdepth" else "marketdata"]
+        self._clock = socket.factory.clock
+        self._echo = echo
+        self._levels = levels
+        self._interval = interval
+        self._display: Display | None = None
+        self._asking: Deferred[Any] | None = None
+        self._held: dict[object, Update] = {}
+        self._timer: IDelayedCall | None = None
+        self._sent_at = 0.0
+
+    # -- from TopicSocket
+
+    def begin(self, definitions: Definitions | None) -> None:
+        """Asks for it; for the symbol's definition first, where prices are to be converted."""
+        if definitions is None:
+            self._hub.subscribe(self.symbol, self, self._levels)
+            return
+        self._asking = definitions.display(self.symbol)
+        self._asking.addCallbacks(self._defined, self._undefined)
+
+    def end(self) -> None:
+        """Nothing more is wanted."""
+        if self._asking is not None:
+            self._asking.cancel()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._hub.leave(self)
+        self._socket.outbox.drop((self.channel, self.symbol))
+
+    def _defined(self, display: Display) -> None:
+        self._asking = None
+        self._display = display
+        self._hub.subscribe(self.symbol, self, self._levels)
+
+    def _undefined(self, failure: Failure) -> None:
+        self._asking = None
+        if failure.check(CancelledError):
+            return
+        if not failure.check(DTCError):
+            _log.failure("Failed to ask for the definition of {symbol}", failure, symbol=self.symbol)
+        self.refused(self.symbol, failure.getErrorMessage() if failure.check(DTCError) else "The gateway failed.")
+
+    # -- from Hub (Consumer)
+
+    def subscribed(self, symbol: str) -> None:
+        self._socket.answer(self._echo)
+
+    def refused(self, symbol: str, text: str) -> None:
+        self._socket.forget(self)
+        self._socket.answer(self._echo, error=text)
+
+    def market(self, update: Update) -> None:
+        if self.channel not in update.seqs:
+            return
+        self.last_update = now = self._clock.seconds()
+        if not self._interval or update.kind in TRADES:
+            self._send(update)
+        elif self._timer is None and now - self._sent_at >= self._interval:
+            self._sent_at = now
+            self._send(update)
+        else:
+            self._held.pop(update.kind, None)
+            self._held[update.kind] = update
+            if self._timer is None:
+                self._timer = self._clock.callLater(self._sent_at + self._interval - now, self._send_held)
+
+    def stale(self, symbol: str, reason: str) -> None:
+        self._say({"event": "stale", "reason": reason})
+
+    def live(self, symbol: str) -> None:
+        self._say({"event": "live"})
+
+    def ended(self, symbol: str, reason: str) -> None:
+        self._socket.forget(self)
+        self._say({"event": "ended", "error": reason})
+
+    # -- to the socket
+
+    def _say(self, event: dict[str, Any]) -> None:
+        self._socket.outbox.put(text(event | {"channel": self.channel, "symbol": self.symbol}))
+
+    def _send(self, update: Update) -> None:
+        outbox, key = self._socket.outbox, (self.channel, self.symbol)
+        if self.channel == "marketdepth" and outbox.paused:
+            outbox.put(self._book, (key, "book"))  # changes cannot be left out one by one
+        else:
+            outbox.put(self._payload(update), (key, update.kind))
+
+    def _send_held(self) -> None:
+        self._timer = None
+        self._sent_at = self._clock.seconds()
+        held, self._held = self._held, {}
+        if self.channel == "marketdepth":
+            self._socket.outbox.put(self._book, ((self.channel, self.symbol), "book"))
+        else:
+            for update in held.values():
+                self._send(update)
+
+    def _book(self) -> bytes | None:
+        book = self._hub.snapshot(self.symbol, self._levels)
+        return None if book is None else self._payload(book)
+
+    def _payload(self, update: Update) -> bytes:
+        """What is sent; made once for all topics like this one."""
+        variant = (self.channel, self._display)
+        payload = update.variants.get(variant)
+        if payload is None:
+            body = update.payload if self._display is None else msgspec.json.encode(displayed(self._display, update))
+            begin = b'{"channel":"%b","seq":%d,' % (self.channel.encode(), update.seqs[self.channel])
+            payload = update.variants[variant] = begin + body[1:]
+        return payload
+
+
+def displayed(display: Display, update: Update) -> dict[str, Any]:
+    """The payload, decoded, with display prices."""
+    fields = msgspec.json.decode(update.payload)
+    for side in ("bids", "asks", "changes"):
+        for level in fields.get(side, ()):
+            level["Price"] = display.price(level["Price"])
+    return display(fields)
+
+
+class TopicSocket(Socket):
+    """One subscriber to any number of topics."""
+
+    factory: "TopicFactory"
+    example = '{"action": "subscribe", "channel": "trades", "symbol": "ESM20_FUT_CME"}'
+
+    # -- from the socket
+
+    def onOpen(self) -> None:
+        super().onOpen()
+        self._topics: dict[tuple[str, str], Topic] = {}
+        self._status_since: float | None = None
+
+    def leave(self) -> None:
+        for topic in list(self._topics.values()):
+            topic.end()
+        self._topics.clear()
+        self._status_since = None
+
+    def act(self, request: dict[str, Any]) -> None:
+        error = _error_of(request)
+        if error:
+            self.answer(request, error=error)
+        elif request["action"] == "list":
+            self._list(request)
+        elif request["channel"] == "status":
+            self._act_on_status(request)
+        else:
+            symbols = request["symbol"] if isinstance(request["symbol"], list) else [request["symbol"]]
+            act = self._subscribe if request["action"] == "subscribe" else self._unsubscribe
+            for symbol in symbols:
+                act(request | {"symbol": symbol})
+
+    def _subscribe(self, request: dict[str, Any]) -> None:
+        key = (request["channel"], request["symbol"])
+        before = self._topics.pop(key, None)
+        if before is not None:
+            before.end()
+        rate = request.get("max_rate")
+        topic = Topic(self, *key, request, request.get("num_levels", 0), 1 / rate if rate else 0.0)
+        self._topics[key] = topic
+        topic.begin(self.factory.definitions if request.get("prices") == "display" else None)
+
+    def _unsubscribe(self, request: dict[str, Any]) -> None:
+        topic = self._topics.pop((request["channel"], request["symbol"]), None)
+        if topic is None:
+            self.answer(request, error=f"Not subscribed to {request['channel']} of {request['symbol']}.")
+        else:
+            topic.end()
+            self.answer(request)
+
+    def _list(self, request: dict[str, Any]) -> None:
+        topics = [
+            {"channel": each.channel, "symbol": each.symbol, "last_update": each.last_update}
+            for each in self._topics.values()
+        ]
+        if self._status_since is not None:
+            topics.append({"channel": "status", "symbol": None, "last_update": self._status_since})
+        self.outbox.put(text(request | {"success": True, "subscriptions": topics}))
+
+    def _act_on_status(self, request: dict[str, Any]) -> None:
+        if request["action"] == "subscribe":
+            self.answer(request)
+            self.tell_status(self.factory.status_message())
+        elif self._status_since is None:
+            self.answer(request, error="Not subscribed to status.")
+        else:
+            self._status_since = None
+            self.answer(request)
+
+    # -- from Topic and TopicFactory
+
+    def forget(self, topic: Topic) -> None:
+        """It is over with this one."""
+        key = (topic.channel, topic.symbol)
+        if self._topics.get(key) is topic:
+            del self._topics[key]
+
+    @property
+    def wants_status(self) -> bool:
+        return self._status_since is not None
+
+    def tell_status(self, payload: bytes) -> None:
+        self._status_since = self.factory.clock.seconds()
+        self.outbox.put(payload, "status")
+
+
+def _error_of(request: dict[str, Any]) -> str | None:
+    """What is wrong with a request, if anything is."""
+    action, channel, symbol = (request.get(name) for name in ("action", "channel", "symbol"))
+    if action not in ("subscribe", "unsubscribe", "list"):
+        return "action: expected subscribe, unsubscribe, list or ping."
+    if unknown := sorted(
+        request.keys() - (_FIELDS if action == "subscribe" else {"action", "channel", "symbol", "id"})
+    ):
+        return f"Unknown field {unknown[0]}."
+    if action == "list":
+        return None
+    if channel not in CHANNELS:
+        return f"channel: expected one of {', '.join(CHANNELS)}."
+    if channel == "status":
+        return "symbol: status has none." if symbol is not None else None
+    symbols = symbol if isinstance(symbol, list) else [symbol]
+    if not 0 < len(symbols) <= MAX_SYMBOLS or not all(map(is_symbol, symbols)):
+        return f"symbol: expected a text of 1 to 63 characters, or a list of 1 to {MAX_SYMBOLS} of them."
+    return _error_of_options(request)
+
+
+def _error_of_options(request: dict[str, Any]) -> str | None:
+    levels, prices, rate = request.get("num_levels", 0), request.get("prices", "server"), request.get("max_rate", 1)
+    if type(levels) is not int or not 0 <= levels <= MAX_LEVELS or (levels and request["channel"] != "marketdepth"):
+        return f"num_levels: expected a whole number from 0 (all) to {MAX_LEVELS}, with marketdepth."
+    if prices not in ("server", "display"):
+        return "prices: expected server or display."
+    if type(rate) not in (int, float) or not 0.01 <= rate <= 1000:
+        return "max_rate: expected a number of messages a second from 0.01 to 1000."
+    return None
+
+
+class TopicFactory(SocketFactory):
+    """All subscribers at /stream.
+
+    hubs: by the names "marketdata" and "marketdepth".
+    status: the fields of /status.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        hubs: dict[str, Hub],
+        definitions: Definitions,
+        status: Callable[[], dict[str, Any]],
+    ) -> None:
+        super().__init__(reactor)
+        self.protocol = TopicSocket
+        self.clock: IReactorTime = reactor
+        self.hubs = hubs
+        self.definitions = definitions
+        self._status = status
+        self._status_seq = 0
+
+    def status_message(self) -> bytes:
+        return text({"channel": "status", "seq": self._status_seq} | self._status())
+
+    def status_changed(self) -> None:
+        """Tells those who want to know."""
+        self._status_seq += 1
+        payload = None
+        for subscriber in list(self.subscribers):
+            if isinstance(subscriber, TopicSocket) and subscriber.wants_status:
+                payload = payload or self.status_message()
+                subscriber.tell_status(payload)
