@@ -1,8 +1,10 @@
 """Security definitions, asked for once a session: what prices of a symbol mean."""
 
 from collections.abc import Callable
+from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+import msgspec
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from dtc_twisted.display import Display
 from dtc_twisted.errors import RequestRejected
@@ -18,21 +20,28 @@ class Definitions:
 
     def __init__(self, ask: Callable[[Message], Deferred[list[Message]]]) -> None:
         self._ask = ask
-        self._displays: dict[str, Display] = {}
+        self._displays: dict[tuple[str, bool], Display] = {}
 
     # -- from Stream and REST
 
-    def display(self, symbol: str) -> Deferred[Display]:
-        """What converts prices of a symbol. Fails with NotLoggedOn, RequestRejected, RequestTimedOut or SessionLost."""
-        known = self._displays.get(symbol)
+    def display(self, symbol: str, *, times: bool = False) -> Deferred[Display]:
+        """What converts prices of a symbol, and date-times if asked to.
+
+        Fails with NotLoggedOn, RequestRejected, RequestTimedOut or SessionLost.
+        """
+        known = self._displays.get((symbol, times))
         if known is not None:
             return succeed(known)
-        return self._ask(SecurityDefinitionForSymbolRequest(Symbol=symbol)).addCallback(self._keep, symbol)
+        asked = maybeDeferred(self._ask, SecurityDefinitionForSymbolRequest(Symbol=symbol))
+        return asked.addCallback(self._keep, symbol, times)
 
-    def _keep(self, reply: list[Message], symbol: str) -> Display:
+    def _keep(self, reply: list[Message], symbol: str, times: bool) -> Display:
         for definition in reply:
             if isinstance(definition, SecurityDefinitionResponse) and definition.Symbol == symbol:
-                return self._displays.setdefault(symbol, Display(definition))
+                self._displays = self._displays | {
+                    (symbol, each): Display(definition, times=each) for each in (False, True)
+                }
+                return self._displays[symbol, times]
         raise RequestRejected(f"The server has no definition of {symbol}.")
 
     # -- from Upstream (SessionListener)
@@ -45,3 +54,12 @@ class Definitions:
 
     def receive(self, message: Message) -> None:
         """Definitions that the server sends by itself are not waited for."""
+
+
+def displayed(display: Display, payload: bytes) -> dict[str, Any]:
+    """What the hub told of a symbol, for people."""
+    fields = msgspec.json.decode(payload)
+    for side in ("bids", "asks", "changes"):
+        for level in fields.get(side, ()):
+            level["Price"] = display.price(level["Price"])
+    return display(fields)

@@ -5,7 +5,7 @@ nowhere else, in `_error`.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +14,7 @@ from autobahn.twisted.resource import WebSocketResource
 from klein import Klein
 from klein.resource import KleinResource
 from msgspec.structs import replace
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
@@ -23,13 +23,16 @@ from twisted.web.server import Site
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from dtc_twisted import messages as dtc
+from dtc_twisted.definitions import displayed
+from dtc_twisted.display import Display, plan
 from dtc_twisted.errors import NotLoggedOn, RequestRejected, RequestTimedOut, SessionLost
 from dtc_twisted.history import Request as HistoryRequest
 from dtc_twisted.history import Transfer
+from dtc_twisted.hub import Update
 from dtc_twisted.logs import logger
 from dtc_twisted.messages import Message
-from dtc_twisted.query import BadParameter, Get, arguments, no_others, question, shape
-from dtc_twisted.rows import FORMATS, Answer, accepted, indented
+from dtc_twisted.query import BadParameter, Get, Shape, arguments, no_others, question, shape
+from dtc_twisted.rows import FORMATS, Answer, Row, accepted, indented
 
 _log = logger(__name__)
 
@@ -116,8 +119,8 @@ class Gateway:
     clock: for the turns of the reactor.
     ask: sends a request and gives its reply, or hands on each answer as it comes; raises or fails with a DTCError.
     fetch: asks for historical records, and hands them on as they come.
-    snapshot: gives, for a path of SNAPSHOTS, a symbol, a number of levels, and whether prices are for display, what is
-        known.
+    snapshot: gives, for a path of SNAPSHOTS, a symbol, and a number of levels, what is known.
+    display: gives what converts prices of a symbol.
     retry_after: seconds until the next try to reach the server.
     status: the fields of /status.
     """
@@ -125,7 +128,8 @@ class Gateway:
     clock: IReactorTime
     ask: Callable[[Message, Callable[[Message], None] | None], Deferred[list[Message]]]
     fetch: Callable[[HistoryRequest, Callable[[list[Message]], None]], Transfer]
-    snapshot: Callable[[str, str, int, bool], Deferred[Any]]
+    snapshot: Callable[[str, str, int], Deferred[Update]]
+    display: Callable[..., Deferred[Display]]
     retry_after: Callable[[], float]
     status: Callable[[], dict[str, Any]]
 
@@ -169,15 +173,48 @@ class Rest:
             asked = _completed(question(get, args))
             encoding = FORMATS[wanted.format or accepted(request.getHeader("accept") or "")](ROWS[get.request])
             answer = Answer(request, encoding, self._gateway.clock, lambda failure: self._error(request, failure))
+            if wanted.iso_times:
+                answer.present = Present({}, times=True)
             if isinstance(asked, HistoryRequest):
-                transfer = self._gateway.fetch(asked, answer.extend)
-                return answer.follow(transfer.result, transfer)
+                return self._fetch(asked, answer, wanted)
             if type(asked) in LONG:
                 return answer.follow(self._gateway.ask(asked, answer.append))
-            whole: Deferred[Any] = self._gateway.ask(asked, None).addCallback(answer.whole)
+            reply = self._gateway.ask(asked, None)
+            if wanted.display_prices:
+                reply.addCallback(self._prepare, answer, wanted)
+            whole: Deferred[Any] = reply.addCallback(answer.whole)
             return whole
 
         return ask
+
+    def _fetch(self, asked: Any, answer: Answer, wanted: Shape) -> Deferred[bytes | None]:
+        """Historical records; they do not name their symbol."""
+
+        def fetch() -> Deferred[bytes | None]:
+            transfer = self._gateway.fetch(asked, answer.extend)
+            return answer.follow(transfer.result, transfer)
+
+        if not wanted.display_prices:
+            return fetch()
+
+        def defined(display: Display) -> Deferred[bytes | None]:
+            answer.present = lambda rows: [display(row) for row in rows]
+            return fetch()
+
+        return self._gateway.display(asked.Symbol, times=wanted.iso_times).addCallback(defined)
+
+    def _prepare(self, reply: list[Message], answer: Answer, wanted: Shape) -> Deferred[list[Message]]:
+        """Asks for the definitions of the symbols whose prices a reply has."""
+        symbols = sorted({row.Symbol for row in reply if plan(type(row)).prices and row.Symbol})  # type: ignore[attr-defined]
+        displays = gatherResults(
+            [self._gateway.display(symbol, times=wanted.iso_times) for symbol in symbols], consumeErrors=True
+        )
+
+        def defined(found: list[Display]) -> list[Message]:
+            answer.present = Present(dict(zip(symbols, found, strict=True)), times=wanted.iso_times)
+            return reply
+
+        return displays.addCallbacks(defined, _first_error)
 
     def _status(self, request: Any) -> bytes:
         no_others(arguments(request), ())
@@ -195,10 +232,23 @@ class Rest:
 
     def _snapshot(self, path: str, request: Any) -> Deferred[bytes]:
         wanted, args = shape(arguments(request))
-        asked = question(SNAPSHOTS[path], args)
-        levels = getattr(asked, "NumLevels", 0) or 0
-        result = self._gateway.snapshot(path, asked.Symbol, levels, wanted.display_prices)  # type: ignore[attr-defined]
-        return result.addCallback(lambda value: _json(request, value))
+        asked: Any = question(SNAPSHOTS[path], args)
+        if wanted.format not in (None, "json"):
+            raise BadParameter(f"format: {wanted.format!r} was given; expected json.")
+
+        def answer(update: Update, display: Display) -> bytes:
+            value = displayed(display, update.payload)
+            return _json(request, [value] if path == "/marketdata" else value)
+
+        def known(update: Update) -> bytes | Deferred[bytes]:
+            if not wanted.display_prices:
+                return answer(update, Display(prices=False, times=wanted.iso_times))
+            display = self._gateway.display(asked.Symbol, times=wanted.iso_times)
+            return display.addCallback(lambda display: answer(update, display))
+
+        return self._gateway.snapshot(
+            path, asked.Symbol, asked.NumLevels or 0 if path == "/marketdepth" else 0
+        ).addCallback(known)
 
     # -- errors
 
@@ -261,6 +311,25 @@ class QuietSite(Site):
 
     def log(self, request: Any) -> None:
         _log.debug("{method} {uri} {code}", method=request.method, uri=request.uri, code=request.code)
+
+
+class Present:
+    """Rows for people.
+
+    displays: what converts prices, by Symbol; of other symbols, prices stay as they are.
+    times: whether date-times are converted.
+    """
+
+    def __init__(self, displays: dict[str, Display], *, times: bool) -> None:
+        self._displays = displays
+        self._other = Display(prices=False, times=times)
+
+    def __call__(self, rows: Sequence[Message]) -> list[Row]:
+        return [self._displays.get(getattr(row, "Symbol", ""), self._other)(row) for row in rows]
+
+
+def _first_error(failure: Failure) -> Failure:
+    return failure.value.subFailure if isinstance(failure.value, FirstError) else failure
 
 
 def _completed(asked: Message) -> Message:

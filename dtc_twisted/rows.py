@@ -173,7 +173,6 @@ class Answer:
     request: twisted.web's.
     encoding: of FORMATS.
     describe: makes the JSON error of a failure.
-    present: makes of the rows what is shown of them.
 
     Rows go out at the end of the reactor's turn in which they came; not at all while the caller reads too slowly, and
     then their source is asked to wait. An answer that is complete before it began to go out has a Content-Length.
@@ -185,13 +184,13 @@ class Answer:
         encoding: Encoding,
         clock: IReactorTime,
         describe: Callable[[Failure], dict[str, Any]],
-        present: Callable[[Sequence[Message]], Sequence[Row]] | None = None,
     ) -> None:
         self._request = request
         self._encoding = encoding
         self._clock = clock
         self._describe = describe
-        self._present = present
+        self.present: Callable[[Sequence[Message]], Sequence[Row]] | None = None
+        """Makes of the rows what is shown of them."""
         self._rows: list[Message] = []
         self._begun = False
         self._over = False
@@ -338,7 +337,7 @@ class Answer:
         if not self._rows:
             return b""
         rows, self._rows = self._rows, []
-        return self._encoding.rows(rows if self._present is None else self._present(rows))
+        return self._encoding.rows(rows if self.present is None else self.present(rows))
 
     def _headed(self, body: bytes) -> bytes:
         self._request.setHeader("Content-Type", self._encoding.content_type)

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 from autobahn.twisted.resource import WebSocketResource
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
@@ -19,7 +18,7 @@ from dtc_twisted.rest import Gateway, QuietSite, Rest
 from dtc_twisted.service import LOOPBACK, Listener, OneLineOptions, number
 from dtc_twisted.session import Credentials, Session
 from dtc_twisted.simulator import Simulator
-from dtc_twisted.stream import DepthSubscriber, SocketFactory, SubscriberFactory, TopicFactory, displayed
+from dtc_twisted.stream import DepthSubscriber, SocketFactory, SubscriberFactory, TopicFactory
 from dtc_twisted.upstream import Upstream
 
 _log = logger(__name__)
@@ -204,12 +203,6 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             "subscribers": sum(len(factory.subscribers) for factory in sockets.values()),
         }
 
-    def snapshot(path: str, symbol: str, levels: int, display: bool) -> Deferred[Any]:
-        result = hubs[path.strip("/")].ask(symbol, levels)
-        if display:
-            return result.addCallback(lambda update: definitions.display(symbol).addCallback(displayed, update))
-        return result.addCallback(lambda update: msgspec.json.decode(update.payload))
-
     topics = TopicFactory(reactor, hubs, definitions, status)
     upstream.watchers.append(topics.status_changed)
     sockets: dict[str, SocketFactory] = {
@@ -222,7 +215,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         clock=reactor,
         ask=ask,
         fetch=history.fetch,
-        snapshot=snapshot,
+        snapshot=lambda path, symbol, levels: hubs[path.strip("/")].ask(symbol, levels),
+        display=definitions.display,
         retry_after=upstream.seconds_to_retry,
         status=status,
     )

@@ -683,6 +683,7 @@ class FailureTests(RestCase):
             ask=lambda message, on_answer: ask(message),
             fetch=None,  # type: ignore[arg-type]
             snapshot=None,  # type: ignore[arg-type]
+            display=None,  # type: ignore[arg-type]
             retry_after=lambda: 0.0,
             status=status,
         )

@@ -301,12 +301,7 @@ class AnswerTests(SynchronousTestCase):
         self.assertIsInstance(self.bodies[0].value, TypeError)
 
     def test_presented(self) -> None:
-        answer = Answer(
-            self.request,
-            FORMATS["ndjson"](type(BAR)),
-            self.clock,
-            lambda failure: ERROR,
-            lambda rows: [{"n": len(rows)}],
-        )
+        answer = Answer(self.request, FORMATS["ndjson"](type(BAR)), self.clock, lambda failure: ERROR)
+        answer.present = lambda rows: [{"n": len(rows)}]
         self.assertEqual(answer.whole([BAR, BAR]), b'{"n":2}\n')
         self.result.cancel()

@@ -3,7 +3,7 @@
 from dtc_twisted.stream.outbox import MAX_OWED, MAX_OWED_BYTES, Outbox
 from dtc_twisted.stream.single import DepthSubscriber, Subscriber, SubscriberFactory
 from dtc_twisted.stream.sockets import CLOSE_STOPPING, CLOSE_TOO_SLOW, MAX_REQUEST, SocketFactory
-from dtc_twisted.stream.topics import TopicFactory, displayed
+from dtc_twisted.stream.topics import TopicFactory
 
 __all__ = [
     "CLOSE_STOPPING",
@@ -17,5 +17,4 @@ __all__ = [
     "Subscriber",
     "SubscriberFactory",
     "TopicFactory",
-    "displayed",
 ]

@@ -30,7 +30,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from dtc_twisted.definitions import Definitions
+from dtc_twisted.definitions import Definitions, displayed
 from dtc_twisted.display import Display
 from dtc_twisted.errors import DTCError
 from dtc_twisted.hub import Hub, Update
@@ -171,19 +171,14 @@ class Topic:
         variant = (self.channel, self._display)
         payload = update.variants.get(variant)
         if payload is None:
-            body = update.payload if self._display is None else msgspec.json.encode(displayed(self._display, update))
+            body = (
+                update.payload
+                if self._display is None
+                else msgspec.json.encode(displayed(self._display, update.payload))
+            )
             begin = b'{"channel":"%b","seq":%d,' % (self.channel.encode(), update.seqs[self.channel])
             payload = update.variants[variant] = begin + body[1:]
         return payload
-
-
-def displayed(display: Display, update: Update) -> dict[str, Any]:
-    """The payload, decoded, with display prices."""
-    fields = msgspec.json.decode(update.payload)
-    for side in ("bids", "asks", "changes"):
-        for level in fields.get(side, ()):
-            level["Price"] = display.price(level["Price"])
-    return display(fields)
 
 
 class TopicSocket(Socket):
