@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -221,6 +222,18 @@ class DemoTests(SynchronousTestCase):
         with running(example):
             example.wait_for(r'"success": true[^{]*\{[^}]*"Type": 104')
             example.wait_for('"Type": 107')
+
+    def test_example_ladder(self) -> None:
+        url = self.gateway.marketdata.replace("/marketdata", "/stream")
+        with running(Process(sys.executable, str(ROOT / "examples" / "ladder.py"), url, ES)) as example:
+            example.wait_for(r"28\d\d\.\d+ +\d+\s")
+
+    def test_example_history(self) -> None:
+        if find_spec("pandas") is None:
+            raise SkipTest("needs pandas")
+        result = run(sys.executable, "examples/history.py", self.gateway.url, ES, "1h")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertRegex(result.stdout, r"\n20\d\d-\d\d-\d\d \d\d:00:00\+00:00 +2\d\d\d\.\d+")
 
     def test_example_rest(self) -> None:
         if shutil.which("sh") is None or shutil.which("curl") is None:
