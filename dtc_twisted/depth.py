@@ -13,13 +13,13 @@ Side is 1 for bids and 2 for asks, UpdateType 1 for a level that is new or has c
 
 from bisect import bisect_left, insort
 from functools import lru_cache
-from struct import pack, unpack
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from dtc_twisted import messages as dtc
+from dtc_twisted.display import shortest
 from dtc_twisted.messages import AtBidOrAskEnum, FinalUpdateInBatchEnum, MarketDepthUpdateTypeEnum, Message
 
 BID, ASK = int(AtBidOrAskEnum.AT_BID), int(AtBidOrAskEnum.AT_ASK)
@@ -205,7 +205,9 @@ def _change(message: Any) -> Change | None:
     if isinstance(price, UnsetType) or side not in (BID, ASK):
         return None
     if type(message) in _FOUR_BYTES:
-        price = shortest(price)
+        price = _exact(price)
+        if price is None:
+            return None
     gone = getattr(message, "UpdateType", PUT) == DELETE
     if gone or isinstance(quantity, UnsetType) or quantity == 0:
         # A whole book's empty place is no level, and a level of nothing is gone.
@@ -214,13 +216,12 @@ def _change(message: Any) -> Change | None:
 
 
 @lru_cache(maxsize=4096)
-def shortest(value: float) -> float:
-    """The shortest decimal that is the same 4-byte float: 1.0825500488 -> 1.08255, as the other types have it."""
-    packed = pack("f", value)
-    return next(
-        (each for digits in range(6, 9) if pack("f", each := float(f"{value:.{digits}g}")) == packed),
-        unpack("f", packed)[0],
-    )
+def _exact(price: float) -> float | None:
+    """The price that a 4-byte float stands for, as the other types have it; None when it is none."""
+    try:
+        return float(shortest(price))
+    except ValueError:
+        return None
 
 
 TYPES: frozenset[type[Message]] = LEVELS | UPDATES

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted import messages as dtc
-from dtc_twisted.depth import ASK, BID, Depth, shortest
+from dtc_twisted.depth import ASK, BID, Depth
 from dtc_twisted.messages import AtBidOrAskEnum, AtBidOrAskEnum8, FinalUpdateInBatchEnum, MarketDepthUpdateTypeEnum
 
 SYMBOL = "ESM20_FUT_CME"
@@ -167,9 +167,11 @@ class BookTests(SynchronousTestCase):
         self.assertEqual(self.feed(update(0, 5, 5), update(7, 5, 5), update(1, 12, 0, delete=True))[:2], [False, False])
         self.assertEqual([each["Price"] for each in self.book()["bids"]], [99])
 
-    def test_shortest(self) -> None:
-        for wide, short in ((0.009999999776482582, 0.01), (282825.0, 282825.0), (16777216.0, 16777216.0), (0.5, 0.5)):
-            self.assertEqual(shortest(wide), short)
+    def test_no_price(self) -> None:
+        self.feed(level(1, 99, 5, first=1, last=1))
+        wrong = dtc.MarketDepthUpdateLevelNoTimestamp(SymbolID=1, Price=1e39, Quantity=3, Side=1, UpdateType=1)
+        self.assertEqual(self.feed(wrong), [False])
+        self.assertEqual([each["Price"] for each in self.book()["bids"]], [99])
 
 
 _side = st.sampled_from((BID, ASK))

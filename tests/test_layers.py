@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "upstream": {"messages", "errors", "logs", "codec", "session", "client"},
     "history": {"messages", "errors", "logs", "codec", "session", "client"},
     "market": {"messages"},
-    "depth": {"messages"},
+    "depth": {"messages", "display"},
     "hub": {"messages", "errors", "logs", "session", "market", "depth"},
     "orders": {"messages", "errors", "logs", "session", "journal"},
     "journal": {"messages", "errors", "logs"},
