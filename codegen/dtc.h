@@ -2179,7 +2179,7 @@ struct s_SecurityDefinitionResponse
     char Exchange[EXCHANGE_LENGTH];
     SecurityTypeEnum SecurityType;
     char Description[SYMBOL_DESCRIPTION_LENGTH];
-    float MinPriceIncrement;  /* the tick, in the format of the price */
+    float MinPriceIncrement;  /* the tick, as a display price */
     PriceDisplayFormatEnum PriceDisplayFormat;
     float CurrencyValuePerIncrement;
     uint8_t IsFinalMessage;
