@@ -38,9 +38,7 @@ class Definitions:
     def _keep(self, reply: list[Message], symbol: str, times: bool) -> Display:
         for definition in reply:
             if isinstance(definition, SecurityDefinitionResponse) and definition.Symbol == symbol:
-                self._displays = self._displays | {
-                    (symbol, each): Display(definition, times=each) for each in (False, True)
-                }
+                self._displays |= {(symbol, each): Display(definition, times=each) for each in (False, True)}
                 return self._displays[symbol, times]
         raise RequestRejected(f"The server has no definition of {symbol}.")
 

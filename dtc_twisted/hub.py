@@ -280,7 +280,7 @@ class Hub:
 
     def _receive_update(self, feed: _Feed, message: Message) -> None:
         if feed.data.receive(message):
-            self._deliver(feed, message)
+            self._deliver(feed)
 
     def _receive_reject(self, feed: _Feed, message: Any) -> None:
         text = message.RejectText or "The server gave no reason."
@@ -295,7 +295,7 @@ class Hub:
     def _receive_symbol_status(self, feed: _Feed, message: dtc.MarketDataFeedSymbolStatus) -> None:
         available = message.Status != MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE
         if self._channel is MARKET_DATA and feed.data.receive(message):
-            self._deliver(feed, message, live=available)
+            self._deliver(feed, live=available)
         elif available and feed.answered:
             self._go_live(feed)
         if not available:
@@ -331,7 +331,7 @@ class Hub:
         if self._session is not None:
             self._session.send(self._channel.request(RequestAction=action, SymbolID=feed.symbol_id, Symbol=feed.symbol))
 
-    def _deliver(self, feed: _Feed, message: Message, live: bool = True) -> None:
+    def _deliver(self, feed: _Feed, live: bool = True) -> None:
         if feed.stale and live:
             self._go_live(feed)
         if not feed.answered:
