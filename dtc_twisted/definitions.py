@@ -20,9 +20,18 @@ class Definitions:
 
     def __init__(self, ask: Callable[[Message], Deferred[list[Message]]]) -> None:
         self._ask = ask
+        self._definitions: dict[str, SecurityDefinitionResponse] = {}
         self._displays: dict[tuple[str, bool], Display] = {}
 
-    # -- from Stream and REST
+    # -- from Orders, Stream and REST
+
+    def definition(self, symbol: str) -> Deferred[SecurityDefinitionResponse]:
+        """The definition of a symbol. Fails with NotLoggedOn, RequestRejected, RequestTimedOut or SessionLost."""
+        known = self._definitions.get(symbol)
+        if known is not None:
+            return succeed(known)
+        asked = maybeDeferred(self._ask, SecurityDefinitionForSymbolRequest(Symbol=symbol))
+        return asked.addCallback(self._keep, symbol)
 
     def display(self, symbol: str, *, times: bool = False) -> Deferred[Display]:
         """What converts prices of a symbol, and date-times if asked to.
@@ -32,26 +41,32 @@ class Definitions:
         known = self._displays.get((symbol, times))
         if known is not None:
             return succeed(known)
-        asked = maybeDeferred(self._ask, SecurityDefinitionForSymbolRequest(Symbol=symbol))
-        return asked.addCallback(self._keep, symbol, times)
 
-    def _keep(self, reply: list[Message], symbol: str, times: bool) -> Display:
+        def defined(definition: SecurityDefinitionResponse) -> Display:
+            return self._displays.setdefault((symbol, times), Display(definition, times=times))
+
+        return self.definition(symbol).addCallback(defined)
+
+    def _keep(self, reply: list[Message], symbol: str) -> SecurityDefinitionResponse:
         for definition in reply:
             if isinstance(definition, SecurityDefinitionResponse) and definition.Symbol == symbol:
-                self._displays |= {(symbol, each): Display(definition, times=each) for each in (False, True)}
-                return self._displays[symbol, times]
+                return self._definitions.setdefault(symbol, definition)
         raise RequestRejected(f"The server has no definition of {symbol}.")
 
     # -- from Upstream (SessionListener)
 
     def attach(self, session: Session) -> None:
-        self._displays.clear()
+        self._forget()
 
     def detach(self, reason: str) -> None:
-        self._displays.clear()
+        self._forget()
 
     def receive(self, message: Message) -> None:
         """Definitions that the server sends by itself are not waited for."""
+
+    def _forget(self) -> None:
+        self._definitions.clear()
+        self._displays.clear()
 
 
 def displayed(display: Display, payload: bytes) -> dict[str, Any]:

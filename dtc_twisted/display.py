@@ -272,6 +272,15 @@ def server_price(display: float, definition: SecurityDefinitionResponse | None) 
     return float(price / form.multiplier)
 
 
+def is_on_tick(price: float, definition: SecurityDefinitionResponse | None) -> bool:
+    """Whether a server's price is a whole number of ticks; True while nobody knows the symbol's tick."""
+    form = _Format(definition)
+    if form.tick is None:
+        return True
+    shown = Fraction(Decimal(repr(float(price)))) * form.multiplier
+    return abs(shown - round(shown / form.tick) * form.tick) <= abs(shown) / 10**12
+
+
 # -- messages
 
 

@@ -1,5 +1,7 @@
 """What can go wrong between us and the DTC server, by meaning. `rest` and `stream` turn these into answers."""
 
+from typing import Any
+
 
 class DTCError(Exception):
     """The text is for people and holds nothing secret."""
@@ -32,3 +34,48 @@ class LogonRefused(DTCError):
         super().__init__(text)
         self.may_retry = may_retry
         self.reconnect_address = reconnect_address
+
+
+class NotPermitted(DTCError):
+    """The gateway does not let this order through; nothing was sent. The text names the option that says so."""
+
+
+class TooManyOrders(NotPermitted):
+    """More orders than --max-orders-per-minute.
+
+    retry_after: seconds until there is room again.
+    """
+
+    def __init__(self, text: str, retry_after: float) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class Conflict(DTCError):
+    """As things stand this cannot be done; nothing was sent."""
+
+
+class NoSuchOrder(DTCError):
+    """No order has this id."""
+
+
+class OrderRejected(RequestRejected):
+    """The server refused an order, or a change of one; the text is its InfoText.
+
+    updates: the ORDER_UPDATEs, by field names, of all orders concerned.
+    """
+
+    def __init__(self, text: str, updates: list[dict[str, Any]]) -> None:
+        super().__init__(text)
+        self.updates = updates
+
+
+class OutcomeUnknown(DTCError):
+    """It was sent, and nobody knows what became of it yet.
+
+    orders: what is known of the orders concerned.
+    """
+
+    def __init__(self, text: str, orders: list[dict[str, Any]]) -> None:
+        super().__init__(text)
+        self.orders = orders

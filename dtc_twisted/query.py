@@ -90,11 +90,11 @@ def question(get: Get, args: dict[bytes, list[bytes]]) -> Message:
     """The DTC request that a query asks for. Raises BadParameter."""
     names = (*get.required, *get.one_of, *get.optional)
     no_others(args, names)
-    kinds = _kinds(get.request)
-    fields = {name: kinds[name].value(name, args[name.encode()]) for name in names if name.encode() in args}
+    known = kinds(get.request)
+    fields = {name: known[name].value(name, args[name.encode()]) for name in names if name.encode() in args}
     for name in get.required:
         if name not in fields:  # 0 is a value: INTERVAL_TICK
-            raise BadParameter(f"{name}: missing; expected {kinds[name].expected}.")
+            raise BadParameter(f"{name}: missing; expected {known[name].expected}.")
     if get.one_of and not any(fields.get(name) for name in get.one_of):
         raise BadParameter(f"{' or '.join(get.one_of)}: missing; expected one of them, and not 0.")
     return get.request(**fields)
@@ -121,7 +121,7 @@ def _wrong(name: str, value: bytes, expected: str) -> BadParameter:
 # -- the kinds of fields
 
 
-class _Kind:
+class Kind:
     """What a parameter may be, by the DTC field of its name."""
 
     expected: str
@@ -138,11 +138,15 @@ class _Kind:
         """The value for the wire; None when the text is none."""
         raise NotImplementedError
 
+    def of_json(self, value: object) -> str | int | None:
+        """The same, of a value in JSON: numbers may be numbers there."""
+        return self.read(str(value)) if type(value) in (int, str) else None
+
     def expected_of(self, text: str) -> str:
         return self.expected
 
 
-class _Text(_Kind):
+class _Text(Kind):
     def __init__(self, length: int) -> None:
         self._length = length  # the protocol counts a NUL at the end
         self.expected = f"a text in UTF-8 of 1 to {length - 1} characters"
@@ -150,8 +154,11 @@ class _Text(_Kind):
     def read(self, text: str) -> str | None:
         return text if 0 < len(text) < self._length and text.isprintable() else None
 
+    def of_json(self, value: object) -> str | None:
+        return self.read(value) if isinstance(value, str) else None
 
-class _Integer(_Kind):
+
+class _Integer(Kind):
     def __init__(self, least: int, most: int) -> None:
         self._least, self._most = least, most
         self.expected = f"a whole number from {least} to {most}"
@@ -159,8 +166,11 @@ class _Integer(_Kind):
     def read(self, text: str) -> int | None:
         return int(text) if _INTEGER.fullmatch(text) and self._least <= int(text) <= self._most else None
 
+    def of_json(self, value: object) -> int | None:
+        return self.read(str(value)) if type(value) is int else None
 
-class _DateTime(_Kind):
+
+class _DateTime(Kind):
     """per_second: units of the field in a second."""
 
     def __init__(self, least: int, most: int, per_second: int) -> None:
@@ -194,7 +204,7 @@ class _DateTime(_Kind):
         return self._seconds.expected if _INTEGER.fullmatch(text) else self.expected
 
 
-class _Enum(_Kind):
+class _Enum(Kind):
     """A member, by its number, its name, or its name without what all names begin with."""
 
     def __init__(self, enum: type[DTCEnum]) -> None:
@@ -229,14 +239,14 @@ class _Interval(_Enum):
 
 
 @cache
-def _kinds(request: type[Message]) -> dict[str, _Kind]:
+def kinds(request: type[Message]) -> dict[str, Kind]:
     """The kinds of a request's fields. Fields that no query may set (numbers with a point) are not among them."""
     hints = get_type_hints(request, include_extras=True)
-    kinds = {name: _kind(request, name, hints[name]) for name in request.__struct_fields__}
-    return {name: kind for name, kind in kinds.items() if kind is not None}
+    found = {name: _kind(request, name, hints[name]) for name in request.__struct_fields__}
+    return {name: kind for name, kind in found.items() if kind is not None}
 
 
-def _kind(request: type[Message], name: str, hint: Any) -> _Kind | None:
+def _kind(request: type[Message], name: str, hint: Any) -> Kind | None:
     """From the hint of a field (messages.py: char_n, an integer type or an enum), and its name.
 
     The types of date-times are other names for those of whole numbers: only the field's name tells them apart.

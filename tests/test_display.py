@@ -21,6 +21,7 @@ from dtc_twisted.display import (
     MILLISECONDS,
     SECONDS,
     Display,
+    is_on_tick,
     iso,
     plan,
     server_price,
@@ -252,6 +253,17 @@ class PriceTests(SynchronousTestCase):
             self.assertEqual(server_price(display, about), server)
         for value in (math.nan, math.inf):
             self.assertRaises(ValueError, server_price, value, ES)
+
+    @given(st.sampled_from(sorted(FORMATS)), st.integers(-(10**7), 10**7))
+    def test_on_tick(self, name: str, ticks: int) -> None:
+        multiplier, tick = (Decimal(each) for each in FORMATS[name])
+        about = definition(float(multiplier), float(tick))
+        self.assertTrue(is_on_tick(float(ticks * tick / multiplier), about))
+        self.assertFalse(is_on_tick(float((ticks * tick + tick / 4) / multiplier), about))
+
+    def test_no_tick_to_be_off(self) -> None:
+        for about in (None, definition(1, 0)):
+            self.assertTrue(is_on_tick(1.23456, about))
 
     @given(st.sampled_from(sorted(FORMATS)), st.integers(-(10**7), 10**7))
     def test_there_and_back(self, name: str, ticks: int) -> None:

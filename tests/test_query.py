@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted import messages as dtc
-from dtc_twisted.query import BadParameter, Get, Shape, _Enum, question, shape
+from dtc_twisted.query import BadParameter, Get, Shape, _Enum, kinds, question, shape
 
 INT64 = 2**63
 SYMBOLS = Get(dtc.SymbolSearchRequest, optional=("SearchText", "SecurityType", "SearchType"))
@@ -228,3 +228,33 @@ class OtherTests(QueryCase):
         for get, name in ((PRICES, "StartDateTime"), (PRICES, "RecordInterval"), (DEPTH, "StartDateTime")):
             with contextlib.suppress(BadParameter):
                 self.assertIsInstance(self.value(get, name, text), int)
+
+
+class JSONTests(SynchronousTestCase):
+    def test_values(self) -> None:
+        known = kinds(dtc.SubmitNewSingleOrder)
+        for name, value, read in (
+            ("Symbol", "ES", "ES"),
+            ("BuySell", "BUY", dtc.BuySellEnum.BUY),
+            ("BuySell", 2, dtc.BuySellEnum.SELL),
+            ("GoodTillDateTime", "1970-01-01T00:01:00Z", 60),
+            ("GoodTillDateTime", 60, 60),
+            ("IsAutomatedOrder", 1, 1),
+        ):
+            self.assertEqual(known[name].of_json(value), read)
+
+    def test_errors(self) -> None:
+        known = kinds(dtc.SubmitNewSingleOrder)
+        for name, value in (
+            ("Symbol", 5),
+            ("Symbol", ""),
+            ("Symbol", None),
+            ("BuySell", True),
+            ("BuySell", 1.0),
+            ("BuySell", [1]),
+            ("BuySell", "HOLD"),
+            ("GoodTillDateTime", {}),
+            ("IsAutomatedOrder", "1"),
+            ("IsAutomatedOrder", True),
+        ):
+            self.assertIsNone(known[name].of_json(value), (name, value))
