@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "market": {"messages"},
     "depth": {"messages", "display"},
     "hub": {"messages", "errors", "logs", "session", "market", "depth"},
-    "orders": {"messages", "errors", "logs", "session", "journal"},
+    "orders": {"messages", "errors", "logs", "session", "journal", "definitions", "display", "query"},
     "journal": {"messages", "errors", "logs"},
     # to those who ask
     "display": {"messages"},

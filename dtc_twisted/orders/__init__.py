@@ -1,0 +1,1 @@
+"""Orders: what callers want done, and the live view of orders, positions and balances."""

@@ -1,0 +1,346 @@
+"""The live view of the trade accounts: orders and their fills, positions, balances, as the server tells of them.
+
+What is told is put on one of three channels, "orders", "positions" and "balances", numbered from 1 on each. An order's
+updates are told once, in the order of the server's word; what is known already is not told again.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from msgspec import to_builtins
+
+from dtc_twisted.logs import logger
+from dtc_twisted.messages import (
+    AccountBalanceUpdate,
+    HistoricalOrderFillResponse,
+    Message,
+    OrderStatusEnum,
+    OrderUpdate,
+    OrderUpdateReasonEnum,
+    PositionUpdate,
+)
+from dtc_twisted.orders.order import Fill, Order, fields_of, fill_in, fill_of
+from dtc_twisted.orders.words import FINAL, Fields
+
+_log = logger(__name__)
+
+CHANNELS = ("orders", "positions", "balances")
+
+KEPT = 1000
+"""Orders that are over and still in the view; older ones are in the journal."""
+
+_OF_THE_REQUEST = (
+    "RequestID",
+    "TotalNumberMessages",
+    "MessageNumber",
+    "NoPositions",
+    "NoAccountBalances",
+    "Unsolicited",
+)
+
+
+class Ledger:
+    """The view.
+
+    watchers: called with the channel and the fields of each update.
+    on_order: called with an order, its update and the fill in it, after the view has changed; the journal's and the
+        desk's way to hear.
+    """
+
+    def __init__(self) -> None:
+        self.watchers: list[Callable[[str, Fields], None]] = []
+        self.on_order: list[Callable[[Order, Fields, Fill | None], None]] = []
+        self.seqs = dict.fromkeys(CHANNELS, 0)
+        """Number of the last update of each channel."""
+        self.positions: dict[tuple[str, str, str], Fields] = {}
+        """By TradeAccount, Symbol and, where one symbol may have several, PositionIdentifier."""
+        self.balances: dict[str, Fields] = {}
+        """By TradeAccount."""
+        self.several_positions = False
+        """The server may have several positions of one symbol in one account."""
+        self.count = 0
+        """Of changes so far: tells what has changed since some moment."""
+        self._touched: dict[object, int] = {}  # the change that touched a position or balance last
+        self._orders: dict[Order, None] = {}
+        self._over: OrderedDict[Order, None] = OrderedDict()
+        self._by_client: dict[str, Order] = {}
+        self._by_server: dict[str, Order] = {}  # also by the ids that an order had before
+
+    # -- from those who ask
+
+    def __iter__(self) -> Iterator[Order]:
+        return iter(list(self._orders))
+
+    def order(self, order_id: str) -> Order | None:
+        """By ClientOrderID, or by ServerOrderID."""
+        return self._by_client.get(order_id) or self._by_server.get(order_id)
+
+    def open_orders(self, trade_account: str = "", symbol: str = "") -> list[Order]:
+        return [
+            order
+            for order in self
+            if order.is_open and trade_account in ("", order.trade_account) and symbol in ("", order.symbol)
+        ]
+
+    def position(self, trade_account: str, symbol: str) -> float:
+        """The quantity, negative when short."""
+        return sum(
+            float(position.get("Quantity", 0))
+            for (account, name, _), position in self.positions.items()
+            if (account, name) == (trade_account, symbol)
+        )
+
+    def held(self, trade_account: str, symbol: str = "") -> list[str]:
+        """The symbols that an account has positions in; of one symbol only, if it is given."""
+        keys = {(account, name) for account, name, _ in self.positions if symbol in ("", name)}
+        return sorted(name for account, name in keys if account == trade_account and self.position(account, name))
+
+    def whole(self, channel: str) -> list[Fields]:
+        """All that is known on a channel."""
+        if channel == "orders":
+            return [order.state for order in self if order.sent_at or order.updates]
+        return list((self.positions if channel == "positions" else self.balances).values())
+
+    # -- from the desk
+
+    def add(self, order: Order) -> None:
+        """An order that is about to be sent, or that was known before."""
+        self._orders[order] = None
+        self._index(order)
+        if order.status in FINAL:
+            self._retire(order)
+
+    def name(self, order: Order, server_order_id: str) -> None:
+        """The server's id of it became known, and nothing else."""
+        order.fields = order.fields | {"ServerOrderID": server_order_id}
+        self._index(order)
+
+    def remove(self, order: Order) -> None:
+        """It was not sent after all."""
+        self._orders.pop(order, None)
+        self._over.pop(order, None)
+        for index in (self._by_client, self._by_server):
+            for name in [name for name, each in index.items() if each is order]:
+                del index[name]
+
+    def retell(self, order: Order) -> None:
+        """Tells how an order stands: what is known of its commands has changed."""
+        self._tell("orders", order.state | {"Reconciled": True})
+
+    def conclude(self, order: Order, status: OrderStatusEnum, text: str) -> None:
+        """What became of an order that the server says nothing about any more, or never did."""
+        reasons = {
+            OrderStatusEnum.ORDER_STATUS_FILLED: OrderUpdateReasonEnum.ORDER_FILLED,
+            OrderStatusEnum.ORDER_STATUS_CANCELED: OrderUpdateReasonEnum.ORDER_CANCELED,
+            OrderStatusEnum.ORDER_STATUS_REJECTED: OrderUpdateReasonEnum.NEW_ORDER_REJECTED,
+        }
+        names = (
+            "ClientOrderID",
+            "ServerOrderID",
+            "Symbol",
+            "TradeAccount",
+            "BuySell",
+            "OrderQuantity",
+            "FilledQuantity",
+        )
+        update = {"Type": OrderUpdate.Type} | {name: order.fields[name] for name in names if name in order.fields}
+        update |= {
+            "OrderStatus": int(status),
+            "OrderUpdateReason": int(reasons.get(status, OrderUpdateReasonEnum.GENERAL_ORDER_UPDATE)),
+            "RemainingQuantity": 0,
+            "InfoText": text,
+            "Reconciled": True,
+        }
+        self._change(order, update, None)
+        order.concluded = True
+
+    # -- what the server says
+
+    def receive(self, message: Message) -> None:
+        """By itself."""
+        match message:
+            case OrderUpdate():
+                self.update(message)
+            case PositionUpdate():
+                self.update_position(message)
+            case AccountBalanceUpdate():
+                self.update_balance(message)
+
+    def update(self, message: OrderUpdate) -> None:
+        update = fields_of(message)
+        order = self._order_of(update)
+        if order is None:
+            _log.warn("The server refuses an order {name} that it has accepted before", name=update["ClientOrderID"])
+            return
+        self._apply(order, update, fill_in(update))
+
+    def restate(self, message: OrderUpdate, since: int) -> Order | None:
+        """An open order, as the server answered when asked; told when it is not as it was known.
+
+        since: the `count` when it was asked; what has changed since then is newer than the answer.
+        """
+        update = fields_of(message)
+        order = self._order_of(update)
+        if order is None or order.touched > since:
+            return order
+        if order not in self._orders or order.differs(update):
+            self._change(order, update | {"Reconciled": True}, None)
+        return order
+
+    def missed(self, message: HistoricalOrderFillResponse, order: Order | None = None) -> None:
+        """A fill, as the server answered when asked; told when it was not known.
+
+        order: whose it is; None: of the order with its ServerOrderID, of which this may be all that is known.
+        """
+        fill = fill_of(message)
+        order = order or self._by_server.get(fill.server_order_id)
+        if order is None:
+            known = {"TradeAccount": fill.trade_account, "Symbol": fill.symbol, "BuySell": fill.buy_sell}
+            order = Order(known | {"ServerOrderID": fill.server_order_id})
+        if order.knows(fill):
+            return
+        filled = order.filled + fill.quantity
+        cost = order.fields.get("AverageFillPrice", 0.0) * order.filled + fill.price * fill.quantity
+        names = ("ClientOrderID", "OrderType", "Price1", "Price2", "TimeInForce", "OrderQuantity")
+        update = {"Type": OrderUpdate.Type} | {name: order.fields[name] for name in names if name in order.fields}
+        update |= {
+            "ServerOrderID": fill.server_order_id,
+            "TradeAccount": fill.trade_account,
+            "Symbol": fill.symbol,
+            "BuySell": fill.buy_sell,
+            "FilledQuantity": filled,
+            "AverageFillPrice": cost / filled,
+            "LastFillPrice": fill.price,
+            "LastFillQuantity": fill.quantity,
+            "LastFillDateTime": int(fill.at * 1000),
+            "LastFillExecutionID": fill.execution_id,
+            "Reconciled": True,
+        }
+        if not order.quantity:  # of somebody else, over before we heard of it: nobody says how large it was
+            status, reason = OrderStatusEnum.ORDER_STATUS_UNSPECIFIED, OrderUpdateReasonEnum.ORDER_FILLED_PARTIALLY
+        elif filled >= order.quantity:
+            status, reason = OrderStatusEnum.ORDER_STATUS_FILLED, OrderUpdateReasonEnum.ORDER_FILLED
+        else:
+            status, reason = (
+                OrderStatusEnum.ORDER_STATUS_PARTIALLY_FILLED,
+                OrderUpdateReasonEnum.ORDER_FILLED_PARTIALLY,
+            )
+        if order.quantity:
+            update["RemainingQuantity"] = max(0.0, order.quantity - filled)
+        update |= {"OrderStatus": int(status), "OrderUpdateReason": int(reason)}
+        self._change(order, update, fill)
+
+    def update_position(self, message: PositionUpdate, since: int | None = None) -> tuple[str, str, str]:
+        """since: as in `restate`; None: the server told by itself. Returns the key of the position."""
+        fields = self._plain(message)
+        key = self.position_key(message)
+        if since is None or self._touched.get(key, 0) <= since:
+            if since is not None:
+                if fields == {
+                    name: value for name, value in self.positions.get(key, {}).items() if name != "Reconciled"
+                }:
+                    return key
+                fields["Reconciled"] = True
+            if fields.get("Quantity"):
+                self.positions[key] = fields
+            else:
+                self.positions.pop(key, None)
+            self._touch(key)
+            self._tell("positions", fields)
+        return key
+
+    def update_balance(self, message: AccountBalanceUpdate, since: int | None = None) -> str:
+        fields = self._plain(message)
+        account = str(fields.get("TradeAccount", ""))
+        if since is None or self._touched.get(account, 0) <= since:
+            if since is not None:
+                known = {name: value for name, value in self.balances.get(account, {}).items() if name != "Reconciled"}
+                if fields == known:
+                    return account
+                fields["Reconciled"] = True
+            self.balances[account] = fields
+            self._touch(account)
+            self._tell("balances", fields)
+        return account
+
+    def forget_others(self, positions: Iterable[tuple[str, str, str]], balances: Iterable[str], since: int) -> None:
+        """The server has told of all positions and balances: the others are no more."""
+        for key in self.positions.keys() - set(positions):
+            if self._touched.get(key, 0) <= since:
+                gone = self.positions.pop(key) | {"Quantity": 0, "Reconciled": True}
+                self._touch(key)
+                self._tell("positions", gone)
+        for account in self.balances.keys() - set(balances):
+            if self._touched.get(account, 0) <= since:
+                del self.balances[account]
+
+    def position_key(self, message: PositionUpdate) -> tuple[str, str, str]:
+        fields = to_builtins(message)
+        identifier = fields.get("PositionIdentifier", "") if self.several_positions else ""
+        return fields.get("TradeAccount", ""), fields.get("Symbol", ""), identifier
+
+    # -- changes
+
+    def _order_of(self, update: Fields) -> Order | None:
+        """The order that an update is about; a new one when none is known. None: it is about none of ours."""
+        for name in ("ServerOrderID", "PreviousServerOrderID"):
+            order = self._by_server.get(update.get(name, ""))
+            if order is not None:
+                return order
+        order = self._by_client.get(update.get("ClientOrderID", ""))
+        if order is None:
+            return Order({})
+        if not order.server_order_id or order.concluded:
+            return order
+        refused = update.get("OrderUpdateReason") == OrderUpdateReasonEnum.NEW_ORDER_REJECTED
+        if refused and update.get("ServerOrderID") != order.server_order_id:
+            return None  # somebody's second order of that name, not the one that was accepted
+        if order.status in FINAL and update.get("ServerOrderID"):
+            return Order({})  # the name is in use again
+        return order
+
+    def _apply(self, order: Order, update: Fields, fill: Fill | None) -> None:
+        if not order.is_late(update, fill):
+            self._change(order, update, fill)
+
+    def _change(self, order: Order, update: Fields, fill: Fill | None) -> None:
+        names = ("ClientOrderID", "ServerOrderID", "Symbol", "TradeAccount")
+        update = {name: order.fields[name] for name in names if name in order.fields} | update
+        order.take(update, fill)
+        self._orders[order] = None
+        self._index(order)
+        self.count += 1
+        order.touched = self.count
+        if order.status in FINAL:
+            self._retire(order)
+        self._tell("orders", update)
+        for each in self.on_order:
+            each(order, update, fill)
+
+    def _index(self, order: Order) -> None:
+        if order.client_order_id:
+            self._by_client[order.client_order_id] = order
+        if order.server_order_id:
+            self._by_server[order.server_order_id] = order
+
+    def _retire(self, order: Order) -> None:
+        self._over.pop(order, None)
+        self._over[order] = None
+        if len(self._over) > KEPT:
+            oldest = next((each for each in self._over if not each.waits), None)
+            if oldest is not None:
+                self.remove(oldest)
+
+    def _touch(self, key: object) -> None:
+        self.count += 1
+        self._touched[key] = self.count
+
+    def _tell(self, channel: str, fields: Fields) -> None:
+        self.seqs[channel] += 1
+        for watcher in self.watchers:
+            watcher(channel, fields)
+
+    def _plain(self, message: Message) -> dict[str, Any]:
+        fields = to_builtins(message)
+        return {name: value for name, value in fields.items() if name not in _OF_THE_REQUEST}
