@@ -1,7 +1,7 @@
 """What the simulated server answers about accounts: balances, positions, orders, fills, trades, journal."""
 
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import singledispatchmethod
 
 from msgspec.structs import replace
@@ -10,51 +10,29 @@ from twisted.internet.interfaces import IReactorTime
 from dtc_twisted import messages as dtc
 from dtc_twisted.messages import Message
 from dtc_twisted.simulator.answers import RefusedError
-from dtc_twisted.simulator.holdings import BUSY, CURRENCY, QUIET, Account, busy_account, journal
+from dtc_twisted.simulator.holdings import Account, journal
 from dtc_twisted.simulator.instruments import DAY, present
-from dtc_twisted.simulator.market import Market
+from dtc_twisted.simulator.ledger import Ledger, numbered
+from dtc_twisted.simulator.orders import Order
 from dtc_twisted.simulator.wire import number, text, value_of
 
 JOURNAL_LENGTH = 256
 """Bytes of JOURNAL_ENTRY_RESPONSE.JournalEntry, with the NUL that ends it in the binary protocol."""
 
-NO_ORDER_ENTRY = "This server does not simulate order entry."
-
 
 class Accounts:
     """Answers requests 300 to 400, 601, 603, 703, 704 and 10100.
 
-    market: values the positions.
+    orders: by ServerOrderID, those that have ended too.
     """
 
-    def __init__(self, clock: IReactorTime, market: Market) -> None:
+    def __init__(self, clock: IReactorTime, ledger: Ledger, orders: Mapping[str, Order]) -> None:
         self._clock = clock
-        self._market = market
-        midnight = int(present(clock.seconds())) // DAY * DAY
-        self.accounts = {BUSY: busy_account(midnight), QUIET: Account(QUIET, cash=50_000.0)}
-        self.journal = journal(midnight)
+        self._ledger = ledger
+        self._orders = orders
+        self.accounts = ledger.accounts
+        self.journal = journal(int(present(clock.seconds())) // DAY * DAY)
         """Oldest first."""
-        self._told: dict[str, float] = {}  # symbol -> OpenProfitLoss
-
-    def changes(self) -> list[Message]:
-        """What the server tells unasked since the last call: positions and balances that the market has changed."""
-        changed: list[Message] = []
-        for account in self.accounts.values():
-            moved = [
-                position
-                for position in map(self._valued, account.positions)
-                if self._told.get(text(position.Symbol)) != position.OpenProfitLoss
-            ]
-            for position in moved:
-                self._told[text(position.Symbol)] = value_of(position.OpenProfitLoss)
-                changed.append(
-                    replace(position, RequestID=0, TotalNumberMessages=1, MessageNumber=1, NoPositions=0, Unsolicited=1)
-                )
-            if moved:
-                changed.append(
-                    replace(self._balance(account), RequestID=0, TotalNumberMessages=1, MessageNumber=1, Unsolicited=1)
-                )
-        return changed
 
     @singledispatchmethod
     def answer(self, request: Message) -> Sequence[Message]:
@@ -76,7 +54,7 @@ class Accounts:
     @answer.register
     def _(self, request: dtc.AccountBalanceRequest) -> Sequence[Message]:
         request_id, accounts = number(request.RequestID), self._asked(text(request.TradeAccount))
-        balances = [self._balance(account) for account in accounts if account.cash is not None]
+        balances = [self._ledger.balance(account) for account in accounts if account.cash is not None]
         if not balances:
             return [
                 dtc.AccountBalanceUpdate(
@@ -88,7 +66,7 @@ class Accounts:
                     Unsolicited=0,
                 )
             ]
-        return _numbered(balances, request_id)
+        return numbered(balances, request_id)
 
     @answer.register
     def _(self, request: dtc.HistoricalAccountBalancesRequest) -> Sequence[Message]:
@@ -106,7 +84,7 @@ class Accounts:
     @answer.register
     def _(self, request: dtc.CurrentPositionsRequest) -> Sequence[Message]:
         request_id, accounts = number(request.RequestID), self._asked(text(request.TradeAccount))
-        positions = [self._valued(position) for account in accounts for position in account.positions]
+        positions = [position for account in accounts for position in self._ledger.positions_of(account)]
         if not positions:
             return [
                 dtc.PositionUpdate(
@@ -118,15 +96,15 @@ class Accounts:
                     Unsolicited=0,
                 )
             ]
-        return _numbered(positions, request_id)
+        return numbered(positions, request_id)
 
     @answer.register
     def _(self, request: dtc.OpenOrdersRequest) -> Sequence[Message]:
-        request_id, accounts = number(request.RequestID), self._asked(text(request.TradeAccount))
-        orders = [order for account in accounts for order in account.orders]
+        request_id, names = number(request.RequestID), [each.name for each in self._asked(text(request.TradeAccount))]
+        orders = [order for order in self._orders.values() if not order.ended and order.account in names]
         wanted = text(request.ServerOrderID)
         if wanted and not number(request.RequestAllOrders):
-            orders = [order for order in orders if order.ServerOrderID == wanted]
+            orders = [order for order in orders if order.server_id == wanted]
         if not orders:
             return [
                 dtc.OrderUpdate(
@@ -140,11 +118,10 @@ class Accounts:
             ]
         return [
             replace(
-                order,
+                order.update(dtc.OrderUpdateReasonEnum.OPEN_ORDERS_REQUEST_RESPONSE),
                 RequestID=request_id,
                 TotalNumMessages=len(orders),
                 MessageNumber=i,
-                OrderUpdateReason=dtc.OrderUpdateReasonEnum.OPEN_ORDERS_REQUEST_RESPONSE,
             )
             for i, order in enumerate(orders, 1)
         ]
@@ -169,7 +146,7 @@ class Accounts:
                     NoOrderFills=1,
                 )
             ]
-        return _numbered(fills, request_id)
+        return numbered(fills, request_id)
 
     @answer.register
     def _(self, request: dtc.HistoricalTradesRequest) -> Sequence[Message]:
@@ -197,21 +174,6 @@ class Accounts:
             return [dtc.JournalEntryResponse(JournalEntry="", IsFinalResponse=1)]
         return [replace(entry, IsFinalResponse=int(entry is found[-1])) for entry in found]
 
-    @answer.register
-    def _(self, request: dtc.SubmitNewSingleOrder) -> Sequence[Message]:
-        return [
-            dtc.OrderUpdate(
-                TotalNumMessages=1,
-                MessageNumber=1,
-                Symbol=request.Symbol,
-                ClientOrderID=request.ClientOrderID,
-                OrderStatus=dtc.OrderStatusEnum.ORDER_STATUS_REJECTED,
-                OrderUpdateReason=dtc.OrderUpdateReasonEnum.NEW_ORDER_REJECTED,
-                TradeAccount=request.TradeAccount,
-                InfoText=NO_ORDER_ENTRY,
-            )
-        ]
-
     def _asked(self, name: str) -> Sequence[Account]:
         """All accounts when no name is given. Raises RefusedError."""
         return [self._named(name)] if name else list(self.accounts.values())
@@ -223,39 +185,3 @@ class Accounts:
         if name not in self.accounts:
             raise RefusedError(f"{name[:32]} is not a known trade account.")
         return self.accounts[name]
-
-    def _valued(self, position: dtc.PositionUpdate) -> dtc.PositionUpdate:
-        """The position at the last price of its symbol."""
-        ticker = self._market.tickers[text(position.Symbol)]
-        ticks = ticker.last - ticker.instrument.ticks(value_of(position.AveragePrice))
-        profit = ticks * ticker.instrument.tick_value * value_of(position.Quantity)
-        return replace(position, OpenProfitLoss=profit)
-
-    def _balance(self, account: Account) -> dtc.AccountBalanceUpdate:
-        """The balance as the present value of the positions makes it."""
-        positions = [self._valued(position) for position in account.positions]
-        profit = sum(value_of(position.OpenProfitLoss) for position in positions)
-        margin = sum(value_of(position.MarginRequirement) for position in positions)
-        cash = account.cash or 0.0
-        return dtc.AccountBalanceUpdate(
-            CashBalance=cash,
-            BalanceAvailableForNewPositions=cash + profit - margin,
-            AccountCurrency=CURRENCY,
-            TradeAccount=account.name,
-            SecuritiesValue=cash + profit,
-            MarginRequirement=margin,
-            NoAccountBalances=0,
-            Unsolicited=0,
-            OpenPositionsProfitLoss=profit,
-            DailyProfitLoss=profit,
-            TradingIsDisabled=0,
-        )
-
-
-def _numbered(
-    batch: Sequence[dtc.AccountBalanceUpdate | dtc.PositionUpdate | dtc.HistoricalOrderFillResponse], request_id: int
-) -> list[Message]:
-    return [
-        replace(message, RequestID=request_id, TotalNumberMessages=len(batch), MessageNumber=i)
-        for i, message in enumerate(batch, 1)
-    ]

@@ -33,11 +33,25 @@ REJECTS: dict[type[Message], type[Message]] = {
 """Request -> what refuses it. A request that is not here cannot be refused."""
 
 
-def reject(request: Message, why: str, **fields: Any) -> Message | None:
-    """What refuses `request`; None when the protocol has nothing for that. fields: of it, other than usual."""
+ORDER_REJECTS: dict[type[Message], dtc.OrderUpdateReasonEnum] = {
+    dtc.SubmitNewSingleOrder: dtc.OrderUpdateReasonEnum.NEW_ORDER_REJECTED,
+    dtc.SubmitNewOCOOrder: dtc.OrderUpdateReasonEnum.NEW_ORDER_REJECTED,
+    dtc.SubmitFlattenPositionOrder: dtc.OrderUpdateReasonEnum.NEW_ORDER_REJECTED,
+    dtc.FlattenPositionsForTradeAccount: dtc.OrderUpdateReasonEnum.NEW_ORDER_REJECTED,
+    dtc.CancelOrder: dtc.OrderUpdateReasonEnum.ORDER_CANCEL_REJECTED,
+    dtc.CancelReplaceOrder: dtc.OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_REJECTED,
+}
+"""What a client sends about orders -> the reason of the ORDER_UPDATE that refuses it."""
+
+
+def rejects(request: Message, why: str, **fields: Any) -> list[Message]:
+    """What refuses `request`; nothing when the protocol has nothing for that. fields: of it, other than usual."""
+    reason = ORDER_REJECTS.get(type(request))
+    if reason is not None:
+        return _order_rejects(request, reason, why, **fields)
     kind = REJECTS.get(type(request))
     if kind is None:
-        return None
+        return []
     names = kind.__struct_fields__
     echoed: dict[str, Any] = {
         name: number(getattr(request, name)) for name in ("RequestID", "SymbolID") if name in names
@@ -45,7 +59,25 @@ def reject(request: Message, why: str, **fields: Any) -> Message | None:
     if "RejectReasonCode" in names:
         echoed["RejectReasonCode"] = dtc.HistoricalPriceDataRejectReasonCodeEnum.HPDR_GENERAL_REJECT_ERROR
     echoed |= {name: value for name, value in fields.items() if name in names}
-    return kind(**echoed, RejectText=why[: dtc.TEXT_DESCRIPTION_LENGTH - 1])
+    return [kind(**echoed, RejectText=why[: dtc.TEXT_DESCRIPTION_LENGTH - 1])]
+
+
+def _order_rejects(request: Message, reason: dtc.OrderUpdateReasonEnum, why: str, **fields: Any) -> list[Message]:
+    """An ORDER_UPDATE for each ClientOrderID of the request. A new order has no ServerOrderID yet."""
+    echoed: dict[str, Any] = {
+        name: getattr(request, name)
+        for name in ("Symbol", "ServerOrderID", "TradeAccount")
+        if name in request.__struct_fields__
+    }
+    if reason == dtc.OrderUpdateReasonEnum.NEW_ORDER_REJECTED:
+        echoed["OrderStatus"] = dtc.OrderStatusEnum.ORDER_STATUS_REJECTED
+    echoed |= {"RequestID": 0, "TotalNumMessages": 1, "MessageNumber": 1, "OrderUpdateReason": reason, "NoOrders": 0}
+    echoed["InfoText"] = why[: dtc.TEXT_DESCRIPTION_LENGTH - 1]
+    return [
+        dtc.OrderUpdate(**echoed | {"ClientOrderID": getattr(request, name)} | fields)
+        for name in ("ClientOrderID", "ClientOrderID_1", "ClientOrderID_2")
+        if name in request.__struct_fields__
+    ]
 
 
 class RefusedError(Exception):

@@ -1,6 +1,6 @@
 """One client of the simulated server: WebSocket frames in and out. What to answer is the Simulator's business."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
@@ -37,6 +37,7 @@ class Connection(WebSocketServerProtocol):
         self._codec = Codec()
         self._rest = b""
         self._abort: IDelayedCall | None = None
+        self._withheld: list[bytes] | None = None
 
     # -- from Autobahn
 
@@ -105,9 +106,26 @@ class Connection(WebSocketServerProtocol):
             for start in range(0, len(payload), size):
                 self.send_raw(payload[start : start + size])
 
+    @property
+    def withholds(self) -> bool:
+        """What is sent goes to `withhold`, not to the client."""
+        return self._withheld is not None
+
+    def withhold(self, answer: Callable[[], None]) -> list[bytes]:
+        """Calls `answer`. What it would have sent here."""
+        withheld: list[bytes] = []
+        self._withheld = withheld
+        try:
+            answer()
+        finally:
+            self._withheld = None
+        return withheld
+
     def send_raw(self, data: bytes) -> None:
         """These bytes in one text frame, whatever they are."""
-        if data and self.open and not self.simulator.silent:
+        if self._withheld is not None:
+            self._withheld.append(data)
+        elif data and self.open and not self.simulator.silent:
             self.sendMessage(data)
 
     def log_off(self, reason: str, do_not_reconnect: bool = False) -> None:

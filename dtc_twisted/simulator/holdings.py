@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from msgspec.structs import replace
-
 from dtc_twisted import messages as dtc
-from dtc_twisted.messages import BuySellEnum, OpenCloseTradeEnum, OrderStatusEnum, OrderTypeEnum
-from dtc_twisted.simulator.instruments import DAY
+from dtc_twisted.messages import BuySellEnum, OpenCloseTradeEnum, OrderTypeEnum
+from dtc_twisted.simulator.instruments import DAY, Instrument
+from dtc_twisted.simulator.orders import OPEN, Order
 from dtc_twisted.simulator.wire import value_of
 
 BUSY, QUIET = "Sim1", "Sim2"
@@ -24,6 +23,9 @@ EARLIER_TRADES = 50
 
 _TRADED = ((_ES, 25, 12.5, 281000), (_CL, 1, 10.0, 1700), (_EURUSD, 0.00005, 5.0, 1.08))
 """Symbol, tick, what a tick is worth in the account's currency, price."""
+
+_MARGINS = {_ES: 13_200.0, _CL: 8_200.0}
+"""Symbol -> margin of a contract; of others it is a tenth of what they are worth."""
 
 _NOTES = (
     "Sold the break of the range.",
@@ -47,8 +49,10 @@ class Account:
     name: str
     cash: float | None = None
     """None: the account has no balance to tell."""
-    positions: list[dtc.PositionUpdate] = field(default_factory=list)
-    orders: list[dtc.OrderUpdate] = field(default_factory=list)
+    realised: float = 0.0
+    """Profit of what was closed since the server started."""
+    positions: dict[str, dtc.PositionUpdate] = field(default_factory=dict)
+    """Symbol -> what is held of it. Profit and margin are filled in by who answers."""
     fills: list[dtc.HistoricalOrderFillResponse] = field(default_factory=list)
     trades: list[dtc.HistoricalTradesResponse] = field(default_factory=list)
     balances: list[dtc.HistoricalAccountBalanceResponse] = field(default_factory=list)
@@ -59,8 +63,7 @@ def busy_account(midnight: int) -> Account:
     return Account(
         BUSY,
         cash=104_250.0,
-        positions=[_position(midnight, _ES, 2, 282125, 26_400.0), _position(midnight, _CL, -1, 1735, 8_200.0)],
-        orders=_orders(midnight),
+        positions={_ES: _position(midnight, _ES, 2, 282125), _CL: _position(midnight, _CL, -1, 1735)},
         fills=_fills(midnight),
         trades=_trades(midnight),
         balances=[
@@ -78,22 +81,32 @@ def busy_account(midnight: int) -> Account:
     )
 
 
-def _position(midnight: int, symbol: str, quantity: int, price: float, margin: float) -> dtc.PositionUpdate:
+def position(account: str, symbol: str, quantity: float, price: float, entered: int) -> dtc.PositionUpdate:
+    """quantity: below zero for a short position. entered: seconds since 1970."""
     return dtc.PositionUpdate(
         Symbol=symbol,
         Quantity=quantity,
         AveragePrice=price,
-        PositionIdentifier=f"{BUSY}.{symbol}",
-        TradeAccount=BUSY,
+        PositionIdentifier=f"{account}.{symbol}"[: dtc.ORDER_ID_LENGTH - 1],
+        TradeAccount=account,
         NoPositions=0,
         Unsolicited=0,
-        MarginRequirement=margin,
-        EntryDateTime=midnight - DAY // 2,
+        EntryDateTime=entered,
     )
 
 
-def _orders(midnight: int) -> list[dtc.OrderUpdate]:
-    """Resting orders: they have prices and quantities, and nothing about a fill."""
+def margin(instrument: Instrument) -> float:
+    """What a position of one contract, or one unit, must have behind it, in the account's currency."""
+    known = _MARGINS.get(instrument.symbol)
+    return instrument.last / instrument.tick * instrument.tick_value / 10 if known is None else known
+
+
+def _position(midnight: int, symbol: str, quantity: int, price: float) -> dtc.PositionUpdate:
+    return position(BUSY, symbol, quantity, price, midnight - DAY // 2)
+
+
+def busy_orders(midnight: int) -> list[Order]:
+    """The orders that rest in the busy account."""
     rows = (
         (1001, _ES, OrderTypeEnum.ORDER_TYPE_LIMIT, _BUY, 281500, None, 2),
         (1002, _ES, OrderTypeEnum.ORDER_TYPE_STOP, _SELL, 280000, None, 2),
@@ -101,27 +114,24 @@ def _orders(midnight: int) -> list[dtc.OrderUpdate]:
         (1004, _EURUSD, OrderTypeEnum.ORDER_TYPE_LIMIT, _SELL, 1.0925, None, 125000),
         (1005, _ES, OrderTypeEnum.ORDER_TYPE_MARKET_IF_TOUCHED, _SELL, 286000, None, 1),
     )
-    orders = []
-    for server_id, symbol, kind, side, price, limit, quantity in rows:
-        order = dtc.OrderUpdate(
-            Symbol=symbol,
-            ServerOrderID=str(server_id),
-            ClientOrderID=f"sim-{server_id}",
-            OrderStatus=OrderStatusEnum.ORDER_STATUS_OPEN,
-            OrderType=kind,
-            BuySell=side,
-            Price1=price,
-            TimeInForce=dtc.TimeInForceEnum.TIF_GOOD_TILL_CANCELED,
-            OrderQuantity=quantity,
-            FilledQuantity=0,
-            RemainingQuantity=quantity,
-            TradeAccount=BUSY,
-            NoOrders=0,
-            OrderReceivedDateTime=midnight - DAY // 4,
-            LatestTransactionDateTime=midnight - DAY // 4 + 0.25,
+    return [
+        Order(
+            server_id=str(server_id),
+            client_id=f"sim-{server_id}",
+            symbol=symbol,
+            account=BUSY,
+            type=kind,
+            side=side,
+            quantity=quantity,
+            price1=price,
+            price2=limit,
+            time_in_force=dtc.TimeInForceEnum.TIF_GOOD_TILL_CANCELED,
+            status=OPEN,
+            received=midnight - DAY // 4,
+            changed=midnight - DAY // 4 + 0.25,
         )
-        orders.append(order if limit is None else replace(order, Price2=limit))
-    return orders
+        for server_id, symbol, kind, side, price, limit, quantity in rows
+    ]
 
 
 def _fills(midnight: int) -> list[dtc.HistoricalOrderFillResponse]:

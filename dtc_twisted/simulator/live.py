@@ -57,14 +57,14 @@ class Live:
                 connection.depth_levels[symbol] = levels
             else:
                 connection.data_ids[symbol] = symbol_id
-            self._settle([symbol])
+            self.settle([symbol])
 
     def forget(self, connection: MainConnection) -> None:
         """The connection is gone."""
         symbols = {*connection.data_ids, *connection.depth_ids}
         for of_symbols in (connection.data_ids, connection.depth_ids, connection.depth_levels):
             of_symbols.clear()
-        self._settle(symbols)
+        self.settle(symbols)
 
     def tell(self, changes: Sequence[tuple[Ticker, list[Event]]], *, may_drop: bool = True) -> None:
         """What has changed, to those who subscribed to it.
@@ -115,15 +115,16 @@ class Live:
             del subscribed[symbol]
             if of_depth:
                 del connection.depth_levels[symbol]
-        self._settle(gone)
+        self.settle(gone)
 
-    def _settle(self, symbols: Iterable[str]) -> None:
-        """Who wants these symbols has changed: which of them walk, and how much of their books is looked at."""
+    def settle(self, symbols: Iterable[str]) -> None:
+        """Who wants these symbols may have changed: which of them walk, and how much of their books is looked at."""
         market, connections = self._simulator.market, self._simulator.main_connections()
         for symbol in symbols:
-            market.walk(symbol, any(symbol in each.data_ids or symbol in each.depth_ids for each in connections))
+            wanted = any(symbol in each.data_ids or symbol in each.depth_ids for each in connections)
+            market.walk(symbol, wanted or self._simulator.trading.engine.rests(symbol))
             ticker = market.ticker(symbol)
-            wanted = {each.depth_levels.get(symbol, 0) for each in connections} - {0}
+            looks = {each.depth_levels.get(symbol, 0) for each in connections} - {0}
             ticker.windows = {
-                levels: ticker.windows.get(levels) or Window(levels, ticker.levels(levels)) for levels in wanted
+                levels: ticker.windows.get(levels) or Window(levels, ticker.levels(levels)) for levels in looks
             }

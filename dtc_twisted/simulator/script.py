@@ -1,4 +1,4 @@
-"""What a test has the simulated server do next: refuse, ignore, hold back."""
+"""What a test has the simulated server do next: refuse, ignore, hold back, answer late or twice, cut off."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 from dtc_twisted import messages as dtc
 from dtc_twisted.messages import Message
-from dtc_twisted.simulator.answers import reject
+from dtc_twisted.simulator.answers import rejects
 from dtc_twisted.simulator.connection import Connection
 from dtc_twisted.simulator.wire import text
 
@@ -54,9 +54,9 @@ class Script:
 
     def refuse(self, connection: Connection, message: Message, why: str, **fields: Any) -> None:
         """Sends the reject of this request, if there is one. The historical port closes then."""
-        refused = reject(message, why, **fields)
-        if refused is not None:
-            connection.send(refused)
+        refused = rejects(message, why, **fields)
+        if refused:
+            connection.send(*refused)
             connection.refused()
 
     def reject_next(self, request: type[Message], why: str, **fields: Any) -> None:
@@ -79,6 +79,42 @@ class Script:
 
         self._next[request].append(answer_later)
         return held
+
+    def answer_late_next(self, request: type[Message]) -> Held:
+        """The next such request is obeyed at once; its answer goes out when `release` is called on what this returns.
+
+        Other clients hear of it at once.
+        """
+        held = Held()
+
+        def send_later(connection: Connection, message: Message) -> None:
+            answer = connection.withhold(lambda: self.answer(connection, message))
+            held.hold(lambda: _send(connection, answer))
+
+        self._next[request].append(send_later)
+        return held
+
+    def answer_twice_next(self, request: type[Message]) -> None:
+        """The next such request is obeyed once, and its answer sent twice."""
+
+        def send_twice(connection: Connection, message: Message) -> None:
+            answer = connection.withhold(lambda: self.answer(connection, message))
+            _send(connection, answer * 2)
+
+        self._next[request].append(send_twice)
+
+    def drop_on_next(self, request: type[Message], accepted: bool) -> None:
+        """The connection is lost with the next such request.
+
+        accepted: the request is obeyed first, and its answer lost; else it never arrives.
+        """
+
+        def drop(connection: Connection, message: Message) -> None:
+            if accepted:
+                connection.withhold(lambda: self.answer(connection, message))
+            connection.drop()
+
+        self._next[request].append(drop)
 
     def drop_history_after(self, records: int) -> None:
         """The next answer of the historical port that has records is cut off after so many: the connection is lost."""
@@ -119,6 +155,11 @@ class Script:
         if not any(self._credentials) or self._credentials == (text(request.Username), text(request.Password)):
             return None
         return _refused(dtc.LogonStatusEnum.LOGON_ERROR, "Username or Password is not correct.")
+
+
+def _send(connection: Connection, answer: list[bytes]) -> None:
+    for data in answer:
+        connection.send_raw(data)
 
 
 def _refused(result: int, why: str, reconnect_address: str = "") -> dtc.LogonResponse:

@@ -1,7 +1,7 @@
 """A Sierra Chart that needs no Sierra Chart: its two ports, and the strings that a test pulls."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -20,8 +20,10 @@ from dtc_twisted.simulator.connection import Connection, MainConnection
 from dtc_twisted.simulator.history import HistoryConnection
 from dtc_twisted.simulator.live import Live, Request
 from dtc_twisted.simulator.market import Market
+from dtc_twisted.simulator.orders import Order
 from dtc_twisted.simulator.script import SERVER_NAME, Script
 from dtc_twisted.simulator.ticker import Event, Ticker
+from dtc_twisted.simulator.trading import Command, Trading
 from dtc_twisted.simulator.wire import text
 
 WELCOME = "Connected to SC DTC Protocol server. Service=simulator|SymbolSettings=simulator"
@@ -51,7 +53,8 @@ class Simulator(Script, Service):
         super().__init__(username, password)
         self.clock = reactor
         self.market = Market(reactor, rate=rate, seed=seed, on_events=self._on_events)
-        self.accounts = Accounts(reactor, self.market)
+        self.trading = Trading(self)
+        self.accounts = Accounts(reactor, self.trading.ledger, self.trading.engine.orders)
         self.received: deque[Message] = deque(maxlen=1000)
         """What clients sent to the main port, in order."""
         self.history_received: deque[Message] = deque(maxlen=1000)
@@ -70,11 +73,14 @@ class Simulator(Script, Service):
         """Historical data ends with an empty record, date-time 0, instead of a mark on the last one."""
         self.logon_fields: dict[str, Any] = {}
         """Fields of LOGON_RESPONSE on the main port that differ from the usual."""
+        self.answer_delay = 0.0
+        """Seconds between what becomes of orders, positions and balances and when clients are told."""
         self.frame_size: int | None = None
         self.terminator = b"\0"
         self._symbols = Symbols()
         self._live = Live(self)
         self._accounts_due = 0.0
+        self._with_orders = self.trading.engine.symbols()
         self.factory = self._make_factory(MainConnection)
         self.history_factory = self._make_factory(HistoryConnection)
 
@@ -85,6 +91,46 @@ class Simulator(Script, Service):
         factory.noisy = False
         factory.protocol = partial(connection, self)  # type: ignore[assignment]
         return factory
+
+    # -- the truth about orders, for tests
+
+    @property
+    def orders(self) -> dict[str, Order]:
+        """ServerOrderID -> order, those that have ended or were rejected too."""
+        return self.trading.engine.orders
+
+    def order(self, client_order_id: str) -> Order:
+        """The first order with this ClientOrderID. Raises KeyError when there is none."""
+        for order in self.orders.values():
+            if order.client_id == client_order_id:
+                return order
+        raise KeyError(client_order_id)
+
+    @property
+    def positions(self) -> dict[tuple[str, str], dtc.PositionUpdate]:
+        """(TradeAccount, Symbol) -> the position at the last price; those that are not flat."""
+        ledger = self.trading.ledger
+        return {
+            (account.name, text(position.Symbol)): position
+            for account in ledger.accounts.values()
+            for position in ledger.positions_of(account)
+        }
+
+    @property
+    def balances(self) -> dict[str, dtc.AccountBalanceUpdate]:
+        """TradeAccount -> its balance, of those that have one."""
+        ledger = self.trading.ledger
+        return {each.name: ledger.balance(each) for each in ledger.accounts.values() if each.cash is not None}
+
+    @property
+    def fills(self) -> list[dtc.HistoricalOrderFillResponse]:
+        """Of all accounts, oldest first."""
+        return self.trading.ledger.fills
+
+    @property
+    def reached(self) -> list[str]:
+        """The ClientOrderID of every new order that arrived at the engine; one that came twice is here twice."""
+        return self.trading.engine.reached
 
     # -- from the application
 
@@ -106,13 +152,30 @@ class Simulator(Script, Service):
     def start_market(self) -> None:
         self._accounts_due = self.clock.seconds() + ACCOUNT_INTERVAL
         self.market.start()
+        self.trading.engine.expiry.start()
 
     def stop_market(self) -> None:
+        """No trades, no quotes, and no order expires."""
         self.market.stop()
+        self.trading.engine.expiry.stop()
 
     def trade(self, symbol: str, price: float, volume: int, at_bid_or_ask: int) -> None:
         """A trade at this price of the server's format. Raises KeyError when the symbol is not known."""
         self._on_events([self.market.trade(symbol, price, volume, dtc.AtBidOrAskEnum(at_bid_or_ask))])
+
+    def trade_at(self, symbol: str, price: float, volume: int) -> None:
+        """The market goes to this price of the server's format, and trades so much there.
+
+        A price above the best ask becomes the best ask, one below the best bid the best bid, a tick from the other side
+        and with the quantities as they were. Raises KeyError when the symbol is not known.
+        """
+        ticker = self.market.ticker(symbol)
+        instrument, ticks = ticker.instrument, ticker.instrument.ticks(price)
+        at = dtc.AtBidOrAskEnum.AT_ASK if ticks >= ticker.ask else dtc.AtBidOrAskEnum.AT_BID
+        if not ticker.bid <= ticks <= ticker.ask:
+            bid = ticks - 1 if ticks > ticker.ask else ticks
+            self.quote(symbol, instrument.price(bid), ticker.bids[0], instrument.price(bid + 1), ticker.asks[0])
+        self.trade(symbol, instrument.price(ticks), volume, at)
 
     def quote(self, symbol: str, bid: float, bid_quantity: int, ask: float, ask_quantity: int) -> None:
         """Moves the book to these best prices of the server's format.
@@ -139,6 +202,16 @@ class Simulator(Script, Service):
         Raises KeyError when the symbol is not known.
         """
         self._live.shake(symbol, changes, seed)
+
+    def submit(self, command: Command) -> None:
+        """What another client, not connected here, sends about orders. Everybody is told what comes of it."""
+        self.trading.heard(None, command)
+        self._trade(None, command)
+
+    def cancel(self, client_order_id: str) -> None:
+        """Another client cancels this order. Raises KeyError when there is none."""
+        order = self.order(client_order_id)
+        self.submit(dtc.CancelOrder(ServerOrderID=order.server_id, ClientOrderID=client_order_id))
 
     def send(self, message: Message) -> None:
         """To each connection that is logged on."""
@@ -195,6 +268,7 @@ class Simulator(Script, Service):
                 connections.remove(connection)
         if isinstance(connection, MainConnection):
             self._live.forget(connection)
+            self.trading.forget(connection)
 
     def main_connections(self) -> list[MainConnection]:
         return [each for each in self.connections if isinstance(each, MainConnection)]
@@ -210,6 +284,7 @@ class Simulator(Script, Service):
     # -- answers
 
     def answer(self, connection: Connection, message: Message) -> None:
+        self.trading.heard(connection, message)
         match message:
             case dtc.LogonRequest():
                 self._log_on(connection, message)
@@ -223,6 +298,8 @@ class Simulator(Script, Service):
                 self.refuse(connection, message, "There is no historical data on this port.")
             case dtc.MarketDataRequest() | dtc.MarketDepthRequest() if isinstance(connection, MainConnection):
                 self._answer_live(connection, message)
+            case _ if isinstance(message, Command) and isinstance(connection, MainConnection):
+                self._trade(connection, message)
             case _ if isinstance(connection, MainConnection):
                 self._answer_list(connection, message)
 
@@ -246,16 +323,16 @@ class Simulator(Script, Service):
             "Integer_1": 0,
             "ServerName": SERVER_NAME,
             "MarketDepthUpdatesBestBidAndAsk": 0,
-            "TradingIsSupported": 0,
-            "OCOOrdersSupported": 0,
-            "OrderCancelReplaceSupported": 0,
+            "TradingIsSupported": int(main),
+            "OCOOrdersSupported": int(main),
+            "OrderCancelReplaceSupported": int(main),
             "SymbolExchangeDelimiter": "",
             "SecurityDefinitionsSupported": int(main),
             "HistoricalPriceDataSupported": int(not main),
             "ResubscribeWhenMarketDataFeedAvailable": 0,
             "MarketDepthIsSupported": int(main),
             "OneHistoricalPriceDataRequestPerConnection": int(not main),
-            "BracketOrdersSupported": 0,
+            "BracketOrdersSupported": int(main),
             "UsesMultiplePositionsPerSymbolAndTradeAccount": 0,
             "MarketDataSupported": int(main),
         }
@@ -288,12 +365,20 @@ class Simulator(Script, Service):
             connection.send_together(part)
             self.clock.callLater(0, self._send_list, connection, answer)
 
+    def _trade(self, sender: Hashable, command: Command) -> None:
+        self.trading.command(sender, command)
+        # A symbol with orders takes part in the walk, until the first command after they are gone.
+        before, self._with_orders = self._with_orders, self.trading.engine.symbols()
+        self._live.settle(before ^ self._with_orders)
+
     # -- from the market
 
     def _on_events(self, changes: list[tuple[Ticker, list[Event]]]) -> None:
         self._live.tell(changes)
+        for ticker, events in changes:
+            self.trading.engine.on_events(ticker, events)
         now = self.clock.seconds()
         if self.market.running and now >= self._accounts_due:
             self._accounts_due = now + ACCOUNT_INTERVAL
-            for message in self.accounts.changes():
-                self.send(message)
+            for message in self.trading.ledger.changes():
+                self.trading.tell(message)

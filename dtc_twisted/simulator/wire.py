@@ -5,6 +5,7 @@ floats arrive with the digits that widening gives them (0.01 is 0.00999999977648
 32 bit.
 """
 
+import math
 import struct
 from collections.abc import Mapping
 from functools import cache
@@ -92,6 +93,12 @@ def number(value: int | UnsetType) -> int:
 def value_of(value: float | UnsetType) -> float:
     """A price, a quantity or an amount: 0 when it was not sent."""
     return 0.0 if isinstance(value, UnsetType) else float(value)
+
+
+def plain(value: float) -> float:
+    """The number without what binary fractions add to it, whole ones as int: JSON then shows 2, as the server does."""
+    rounded = round(value, 9)
+    return int(rounded) if math.isfinite(rounded) and rounded == int(rounded) else rounded
 
 
 def _of_union(message: Message, union: tuple[str, ...], missing: object) -> object:

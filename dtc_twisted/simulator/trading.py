@@ -1,0 +1,148 @@
+"""Order entry on the simulated server: what clients send about orders, and what all of them are told."""
+
+from collections import defaultdict
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IDelayedCall
+
+from dtc_twisted import messages as dtc
+from dtc_twisted.messages import BuySellEnum, Message, OrderTypeEnum
+from dtc_twisted.simulator.connection import MainConnection
+from dtc_twisted.simulator.engine import Engine
+from dtc_twisted.simulator.holdings import busy_orders
+from dtc_twisted.simulator.instruments import DAY, present
+from dtc_twisted.simulator.ledger import Ledger
+from dtc_twisted.simulator.orders import Order, attach, pair, single
+from dtc_twisted.simulator.wire import number, plain, text, value_of
+
+if TYPE_CHECKING:
+    from dtc_twisted.simulator.server import Simulator
+
+Command = (
+    dtc.SubmitNewSingleOrder
+    | dtc.SubmitNewOCOOrder
+    | dtc.CancelOrder
+    | dtc.CancelReplaceOrder
+    | dtc.SubmitFlattenPositionOrder
+    | dtc.FlattenPositionsForTradeAccount
+)
+"""What a client sends about orders: types 201, 203, 204 and 208 to 210."""
+
+
+class Trading:
+    """Answers commands with what the engine makes of them, which goes to every client that is logged on."""
+
+    def __init__(self, simulator: "Simulator") -> None:
+        self._simulator = simulator
+        clock, market = simulator.clock, simulator.market
+        self.ledger = Ledger(clock, market)
+        midnight = int(present(clock.seconds())) // DAY * DAY
+        self.engine = Engine(clock, market, self.ledger, self.tell, busy_orders(midnight))
+        self._parents: dict[Hashable, Order] = {}  # who sent it -> an order that waits for its children
+        self._delayed: defaultdict[MainConnection, list[IDelayedCall]] = defaultdict(list)
+
+    def command(self, sender: Hashable, command: Command) -> None:
+        """Does what the sender wants."""
+        match command:
+            case dtc.CancelOrder():
+                self.engine.cancel(command)
+            case dtc.CancelReplaceOrder():
+                self.engine.replace(command)
+            case dtc.SubmitNewSingleOrder():
+                order = single(command)
+                self.engine.reached.append(order.client_id)
+                if number(command.IsParentOrder):
+                    self._parents[sender] = order
+                else:
+                    self.engine.submit([order])
+            case dtc.SubmitNewOCOOrder():
+                self._submit_pair(sender, command)
+            case dtc.SubmitFlattenPositionOrder():
+                self._flatten(command, text(command.Symbol))
+            case dtc.FlattenPositionsForTradeAccount():
+                self._flatten(command, None)
+
+    def heard(self, sender: Hashable, message: Message) -> None:
+        """The sender has sent this. A parent order without its children next to it is rejected."""
+        parent = self._parents.get(sender)
+        if parent is not None and not (
+            isinstance(message, dtc.SubmitNewOCOOrder) and text(message.ParentTriggerClientOrderID) == parent.client_id
+        ):
+            del self._parents[sender]
+            self.engine.refuse(parent, "The orders of the bracket did not follow their parent.")
+
+    def forget(self, connection: MainConnection) -> None:
+        """The connection is gone."""
+        self.heard(connection, dtc.Logoff())
+        for call in self._delayed.pop(connection, []):
+            if call.active():
+                call.cancel()
+
+    def tell(self, message: Message) -> None:
+        """To every client that is logged on, when it is time."""
+        payload, delay = self._simulator.payload([message]), self._simulator.answer_delay
+        for connection in self._simulator.logged_on():
+            if delay > 0 and not connection.withholds:
+                calls = self._delayed[connection] = [call for call in self._delayed[connection] if call.active()]
+                calls.append(self._simulator.clock.callLater(delay, connection.send_payload, payload))
+            else:
+                connection.send_payload(payload)
+
+    def _submit_pair(self, sender: Hashable, message: dtc.SubmitNewOCOOrder) -> None:
+        orders = pair(message)
+        self.engine.reached += [order.client_id for order in orders]
+        parent, named = self._parents.pop(sender, None), text(message.ParentTriggerClientOrderID)
+        if number(message.UseOffsets):
+            for order in [parent, *orders] if parent else orders:
+                self.engine.refuse(order, "UseOffsets is not supported.")
+        elif parent is not None:
+            attach(parent, orders)
+            self.engine.submit([parent, *orders])
+        elif named:
+            for order in orders:
+                self.engine.refuse(order, "ParentTriggerClientOrderID does not name the order just before.")
+        else:
+            self.engine.submit(orders)
+
+    def _flatten(
+        self, message: dtc.SubmitFlattenPositionOrder | dtc.FlattenPositionsForTradeAccount, symbol: str | None
+    ) -> None:
+        """Market orders that close the position of one symbol, or of all; orders that rest stay.
+
+        The first has the ClientOrderID of the message, the others that with -2, -3 and so on behind it.
+        """
+        client_id, name = text(message.ClientOrderID), text(message.TradeAccount)
+        account = self.ledger.accounts.get(name)
+        held = list(account.positions.values()) if account else []
+        held = [position for position in held if symbol in (None, position.Symbol)]
+        orders = []
+        for i, position in enumerate(held, 1):
+            quantity, suffix = value_of(position.Quantity), f"-{i}" if i > 1 else ""
+            orders.append(
+                Order(
+                    client_id=client_id[: dtc.ORDER_ID_LENGTH - 1 - len(suffix)] + suffix,
+                    symbol=text(position.Symbol),
+                    account=name,
+                    type=OrderTypeEnum.ORDER_TYPE_MARKET,
+                    side=BuySellEnum.SELL if quantity > 0 else BuySellEnum.BUY,
+                    quantity=plain(abs(quantity)),
+                    free_form_text=text(message.FreeFormText),
+                )
+            )
+        self.engine.reached += [order.client_id for order in orders] or [client_id]
+        for order in orders:
+            self.engine.submit([order])
+        if not orders:
+            nothing = Order(
+                client_id=client_id,
+                symbol=symbol or "",
+                account=name,
+                type=OrderTypeEnum.ORDER_TYPE_MARKET,
+                side=BuySellEnum.BUY_SELL_UNSET,
+                quantity=0,
+                free_form_text=text(message.FreeFormText),
+            )
+            self.engine.refuse(
+                nothing, "There is no position to close." if account else f"{name[:32]} is not a known trade account."
+            )
