@@ -185,17 +185,24 @@ class House(SynchronousTestCase):
         self.flush()
         return protocol
 
-    def begin(self, path: str, method: str = "GET", headers: str = "") -> Caller:
-        """Sends a request, and does not wait."""
+    def begin(self, path: str, method: str = "GET", headers: str = "", body: bytes | None = None) -> Caller:
+        """Sends a request, and does not wait.
+
+        headers: lines, each with its line end.
+        body: as JSON, unless `headers` say otherwise.
+        """
         caller: Caller = self.call(Caller())
+        if body is not None:
+            kind = "" if "Content-Type:" in headers else "Content-Type: application/json\r\n"
+            headers += f"{kind}Content-Length: {len(body)}\r\n"
         lines = f"{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
-        caller.transport.write(lines.encode())
+        caller.transport.write(lines.encode() + (body or b""))
         self.flush()
         return caller
 
-    def fetch(self, path: str, method: str = "GET", headers: str = "") -> Answer:
+    def fetch(self, path: str, method: str = "GET", headers: str = "", body: bytes | None = None) -> Answer:
         """The answer to a request."""
-        caller = self.begin(path, method, headers)
+        caller = self.begin(path, method, headers, body)
         self.assertTrue(caller.lost, f"{path} was not answered")
         return Answer(caller.received)
 
