@@ -1,12 +1,15 @@
 """Bodies in JSON, methods, and what a bound keeps out."""
 
+import io
 import json
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
 
+from dtc_twisted.access import Access
 from dtc_twisted.query import BadParameter
 from dtc_twisted.rest import GETS, MAX_BODY, SNAPSHOTS, Gateway, QuietSite, Rest, as_json, body
 from dtc_twisted.rest.bodies import ContentTooLarge, UnsupportedMediaType
@@ -17,15 +20,8 @@ class Brought:
     """A request, as far as `body` looks at it."""
 
     def __init__(self, content: bytes, kind: str | None = "application/json") -> None:
-        self.content = self
-        self._content = content
-        self._kind = kind
-
-    def getHeader(self, name: str) -> str | None:
-        return self._kind if name == "content-type" else None
-
-    def read(self) -> bytes:
-        return self._content
+        self.content = io.BytesIO(content)
+        self.requestHeaders = Headers({} if kind is None else {"Content-Type": [kind]})
 
 
 class BodyTests(SynchronousTestCase):
@@ -122,7 +118,7 @@ class MethodCase(House):
             retry_after=lambda: 0.0,
             status=dict,
         )
-        rest = Rest(gateway, {})
+        rest = Rest(gateway, {}, Access())
         rest.route("POST", "/things", lambda request: as_json(request, body(request), 201))
         rest.route("GET", "/things", lambda request: as_json(request, []))
         rest.route("PATCH", "/things/<name>", lambda request, name: as_json(request, {name: body(request)}))

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from dtc_twisted.access import headers
 from dtc_twisted.query import BadParameter
 
 MAX_BODY = 64 * 1024
@@ -27,8 +28,8 @@ def body(request: Any) -> dict[str, Any]:
     Raises UnsupportedMediaType, ContentTooLarge, or BadParameter for what is no JSON object, and for an object that has
     a name twice.
     """
-    kind = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    kinds = [each.partition(";")[0].strip().lower() for each in headers(request, "content-type")]
+    if kinds != ["application/json"]:
         raise UnsupportedMediaType("Content-Type: expected application/json.")
     data = request.content.read()
     if len(data) > MAX_BODY:

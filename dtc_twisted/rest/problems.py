@@ -7,6 +7,7 @@ from typing import Any
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from dtc_twisted.access import Forbidden, Misdirected, Unauthorized
 from dtc_twisted.errors import NotLoggedOn, RequestRejected, RequestTimedOut, SessionLost
 from dtc_twisted.logs import logger
 from dtc_twisted.query import BadParameter
@@ -29,16 +30,23 @@ def described(request: Any, failure: Failure, seconds_to_retry: Callable[[], flo
     match error:
         case BadParameter():
             status = 400
+        case Unauthorized():
+            status = 401
+            request.setHeader("WWW-Authenticate", "Bearer")
+        case Forbidden():
+            status = 403
         case ContentTooLarge():
             status = 413
         case UnsupportedMediaType():
             status = 415
-        case UpgradeRequired():
-            status = 426
-            request.setHeader("Upgrade", "websocket")
+        case Misdirected():
+            status = 421
         case RequestRejected():
             status = 422
             _retry_after(request, getattr(error, "retry_after", None))
+        case UpgradeRequired():
+            status = 426
+            request.setHeader("Upgrade", "websocket")
         case NotLoggedOn() | SessionLost():
             status = 503
             _retry_after(request, seconds_to_retry())

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autobahn.twisted.resource import WebSocketResource
 from klein import Klein
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, FirstError, gatherResults
@@ -13,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
 from dtc_twisted import messages as dtc
+from dtc_twisted.access import Access, Caller, caller, forget_token, headers, is_websocket, trader
 from dtc_twisted.definitions import displayed
 from dtc_twisted.display import Display, plan
 from dtc_twisted.history import Request as HistoryRequest
@@ -51,11 +51,13 @@ class Gateway:
 class Rest:
     """The resource tree.
 
-    sockets: the WebSocket endpoints, by their paths, on the same port.
+    sockets: by their paths, what makes the WebSocket of a caller, on the same port.
+    access: who may come.
     """
 
-    def __init__(self, gateway: Gateway, sockets: dict[str, WebSocketResource]) -> None:
+    def __init__(self, gateway: Gateway, sockets: dict[str, Callable[[Caller], IResource]], access: Access) -> None:
         self._gateway = gateway
+        self._access = access
         self._klein = Klein()
         self._klein.url_map.merge_slashes = False  # it would redirect
         for path, get in GETS.items():
@@ -67,15 +69,22 @@ class Rest:
 
     @property
     def resource(self) -> IResource:
-        return Tree(self._klein, self._answer_error)
+        return Tree(self._klein, self._access, self._answer_error)
 
-    def route(self, method: str, path: str, handler: Callable[..., Any]) -> None:
+    def route(self, method: str, path: str, handler: Callable[..., Any], *, trade: bool = False) -> None:
         """Answers a method (GET: and HEAD) at a path, whose `<parts>` in Klein's notation the handler takes by name.
 
         handler: takes the twisted.web request; gives the body, such as `as_json` makes, or a Deferred of it. What it
             raises is answered as `problems` says.
+        trade: whether it takes that scope.
         """
-        self._klein.route(PREFIX + path, methods=[method], endpoint=f"{method} {path}")(handler)
+
+        def handle(request: Any, **parts: str) -> Any:
+            if trade:
+                trader(request)
+            return handler(request, **parts)
+
+        self._klein.route(PREFIX + path, methods=[method], endpoint=f"{method} {path}")(handle)
 
     # -- answers
 
@@ -83,7 +92,7 @@ class Rest:
         def ask(request: Any) -> Deferred[bytes | None]:
             wanted, args = shape(arguments(request))
             asked = _completed(question(get, args))
-            encoding = FORMATS[wanted.format or accepted(request.getHeader("accept") or "")](ROWS[get.request])
+            encoding = FORMATS[wanted.format or accepted(",".join(headers(request, "accept")))](ROWS[get.request])
             answer = Answer(request, encoding, self._gateway.clock, lambda failure: self._described(request, failure))
             if wanted.iso_times:
                 answer.present = Present({}, times=True)
@@ -132,10 +141,11 @@ class Rest:
         no_others(arguments(request), ())
         return as_json(request, self._gateway.status())
 
-    def _upgrader(self, path: str, socket: WebSocketResource) -> Callable[[Any], Any]:
+    def _upgrader(self, path: str, socket: Callable[[Caller], IResource]) -> Callable[[Any], Any]:
         def upgrade(request: Any) -> Any:
-            if "websocket" in (request.getHeader("upgrade") or "").lower():
-                return socket
+            if is_websocket(request):
+                forget_token(request)
+                return socket(caller(request))
             if path in SNAPSHOTS and request.args:
                 return self._snapshot(path, request)
             raise UpgradeRequired(f"{PREFIX}{path} is a WebSocket: connect with ws://.")

@@ -7,10 +7,10 @@ from typing import Any
 from klein import Klein
 from klein.resource import KleinResource
 from twisted.python.failure import Failure
-from twisted.web.server import Request, Site
+from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from dtc_twisted.access import Access
 from dtc_twisted.logs import logger
-from dtc_twisted.query import BadParameter
 from dtc_twisted.rest.bodies import MAX_BODY
 from dtc_twisted.rows import indented
 
@@ -18,18 +18,25 @@ _log = logger(__name__)
 
 
 class Tree(KleinResource):
-    """Klein's resource, without its HTML and tracebacks for what it cannot read."""
+    """Klein's resource, behind Access, and without its HTML and tracebacks for what it cannot read."""
 
-    def __init__(self, klein: Klein, answer_error: Callable[[Any, Failure], bytes]) -> None:
+    def __init__(self, klein: Klein, access: Access, answer_error: Callable[[Any, Failure], bytes]) -> None:
         super().__init__(klein)
+        self._access = access
         self._answer_error = answer_error
 
     def render(self, request: Any) -> Any:
-        request.postpath = [part.decode("utf-8", "replace").encode() for part in request.postpath]
         try:
-            request.getRequestHostname().decode("ascii").encode("idna")
-        except UnicodeError:
-            return self._answer_error(request, Failure(BadParameter("Host: expected the name of a host.")))
+            is_answered = self._access.admit(request)
+        except Exception:
+            request.write(self._answer_error(request, Failure()))
+            request.finish()
+            return NOT_DONE_YET
+        if is_answered:
+            request.setResponseCode(HTTPStatus.NO_CONTENT)
+            request.finish()
+            return NOT_DONE_YET
+        request.postpath = [part.decode("utf-8", "replace").encode() for part in request.postpath]
         return super().render(request)
 
 
@@ -43,13 +50,13 @@ class BoundedRequest(Request):
 
 
 class QuietSite(Site):
-    """A Site whose log of accesses is for LOG_LEVEL=DEBUG."""
+    """A Site whose log of accesses is for LOG_LEVEL=DEBUG, and without what may stand in a query."""
 
     noisy = False
     requestFactory = BoundedRequest
 
     def log(self, request: Any) -> None:
-        _log.debug("{method} {uri} {code}", method=request.method, uri=request.uri, code=request.code)
+        _log.debug("{method} {path} {code}", method=request.method, path=request.path, code=request.code)
 
 
 def as_json(request: Any, value: object, status: int = 200) -> bytes:
