@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Sequence
+from socket import gethostname
 from typing import Any
 
-from autobahn.twisted.resource import WebSocketResource
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.python import usage
 
+from dtc_twisted.access import Access, Tokens, read_origin, read_tokens
 from dtc_twisted.definitions import Definitions
 from dtc_twisted.history import History
 from dtc_twisted.hub import MARKET_DEPTH, Hub, Update
@@ -42,6 +43,7 @@ class Options(OneLineOptions):
         ["username", "u", "", "User name, if the server wants one."],
         ["password", "x", "", "Password; better in DTC_PASSWORD in the environment, or in a file."],
         ["password-file", None, None, "File whose first line is the password."],
+        ["token-file", None, None, "File of those who may call: lines of NAME SCOPE TOKEN, SCOPE being read or trade."],
         number("timeout", None, 5.0, "Seconds to wait for an answer of the server.", 0.1, 3600),
         number("history-connections", None, 4, "Connections to the historical port at once.", 1, 100),
     ]
@@ -51,17 +53,27 @@ class Options(OneLineOptions):
         ["tls", None, "Connect to the server with wss://."],
         ["demo", None, "Start a simulated DTC server inside, and connect to it."],
     ]
-    compData = usage.Completions(optActions={"password-file": usage.CompleteFiles()})
+    compData = usage.Completions(
+        optActions={"password-file": usage.CompleteFiles(), "token-file": usage.CompleteFiles()}
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self["symbols"] = []
+        self["origins"] = []
 
     def opt_symbol(self, symbol: str) -> None:
         """Keep subscribed to this symbol from the start. May be given several times."""
         if not 0 < len(symbol) < 64:
             raise usage.UsageError("--symbol: expected 1 to 63 characters")
         self["symbols"].append(symbol)
+
+    def opt_allow_origin(self, origin: str) -> None:
+        """Web pages of this origin (https://trader.example) may call too. May be given several times."""
+        try:
+            self["origins"].append(read_origin(origin))
+        except ValueError as error:
+            raise usage.UsageError(f"--allow-origin: {error}") from None
 
     def postOptions(self) -> None:
         if self["live"] and self["simulated"]:
@@ -73,6 +85,7 @@ class Options(OneLineOptions):
         elif not self["host"]:
             raise usage.UsageError("--host is missing: the DTC server's host name or address, or --demo")
         self["password"] = self._password()
+        self["tokens"] = self._tokens()
         super().postOptions()
 
     def _password(self) -> str:
@@ -86,6 +99,15 @@ class Options(OneLineOptions):
             except (OSError, UnicodeError) as error:
                 raise usage.UsageError(f"--password-file: {error}") from None
         return str(self["password"] or os.environ.get("DTC_PASSWORD", ""))
+
+    def _tokens(self) -> Tokens | None:
+        path = self["token-file"]
+        try:
+            return read_tokens(path) if path else None
+        except OSError as error:
+            raise usage.UsageError(f"--token-file: {error}") from None
+        except ValueError as error:
+            raise usage.UsageError(f"--token-file {path}: {error}") from None
 
 
 class Web(Listener):
@@ -220,7 +242,10 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         retry_after=upstream.seconds_to_retry,
         status=status,
     )
-    rest = Rest(gateway, {path: WebSocketResource(factory) for path, factory in sockets.items()})
+    machine = gethostname()
+    names = (machine, machine.partition(".")[0], options["interface"])
+    access = Access(options["tokens"], options["origins"], names)
+    rest = Rest(gateway, {path: factory.resource_for for path, factory in sockets.items()}, access)
     services = MultiService()
     if options["demo"]:
         Demo(reactor, upstream, history).setServiceParent(services)

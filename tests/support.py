@@ -9,10 +9,11 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
-from twisted.test.iosim import ConnectionCompleter, FakeTransport, IOPump, connect, makeFakeServer
+from twisted.test.iosim import ConnectionCompleter, FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
 from websockets.uri import parse_uri
 
 from dtc_twisted.messages import Message
@@ -57,8 +58,11 @@ class WebSocketCaller(Protocol):
 
     transport: FakeTransport
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, headers: dict[str, str] | None = None) -> None:
         self._ws = ClientProtocol(parse_uri(url), max_size=None)
+        self._headers = headers or {}
+        self.answered: dict[str, str] = {}
+        """The headers of the answer to the handshake, their names in lower case."""
         self.messages: list[Any] = []
         """What arrived, decoded from JSON, oldest first."""
         self.texts: list[str] = []
@@ -66,13 +70,19 @@ class WebSocketCaller(Protocol):
         self.lost = False
 
     def connectionMade(self) -> None:
-        self._ws.send_request(self._ws.connect())
+        request = self._ws.connect()
+        request.headers.update(self._headers)
+        offered: Any = self._headers.get("Sec-WebSocket-Protocol", "").split(", ")
+        self._ws.available_subprotocols = offered
+        self._ws.send_request(request)
         self._write()
 
     def dataReceived(self, data: bytes) -> None:
         self._ws.receive_data(data)
         for event in self._ws.events_received():
-            if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
+            if isinstance(event, Response):
+                self.answered = {name.lower(): value for name, value in event.headers.raw_items()}
+            elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
                 text = bytes(event.data).decode()
                 self.texts.append(text)
                 self.messages.append(json.loads(text))
@@ -181,21 +191,29 @@ class House(SynchronousTestCase):
         factory = next(factory for number, factory, *_ in self.clock.tcpServers if number == port)
         server = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40000))
         transport = FakeTransport(protocol, isServer=False)
-        self._pumps.append(connect(server, makeFakeServer(server), protocol, transport, clock=self.clock))
+        ours = FakeTransport(server, isServer=True, hostAddress=IPv4Address("TCP", "127.0.0.1", port))
+        self._pumps.append(connect(server, ours, protocol, transport, clock=self.clock))
         self.flush()
         return protocol
 
-    def begin(self, path: str, method: str = "GET", headers: str = "") -> Caller:
-        """Sends a request, and does not wait."""
+    def begin(self, path: str, method: str = "GET", headers: str = "", body: bytes | None = None) -> Caller:
+        """Sends a request, and does not wait.
+
+        headers: lines, each with its line end.
+        body: as JSON, unless `headers` say otherwise.
+        """
         caller: Caller = self.call(Caller())
+        if body is not None:
+            kind = "" if "Content-Type:" in headers else "Content-Type: application/json\r\n"
+            headers += f"{kind}Content-Length: {len(body)}\r\n"
         lines = f"{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
-        caller.transport.write(lines.encode())
+        caller.transport.write(lines.encode() + (body or b""))
         self.flush()
         return caller
 
-    def fetch(self, path: str, method: str = "GET", headers: str = "") -> Answer:
+    def fetch(self, path: str, method: str = "GET", headers: str = "", body: bytes | None = None) -> Answer:
         """The answer to a request."""
-        caller = self.begin(path, method, headers)
+        caller = self.begin(path, method, headers, body)
         self.assertTrue(caller.lost, f"{path} was not answered")
         return Answer(caller.received)
 

@@ -29,12 +29,25 @@ MAY_IMPORT: dict[str, set[str]] = {
     "orders": {"messages", "errors", "logs", "session", "journal", "definitions", "display", "query"},
     "journal": {"messages", "errors", "logs"},
     # to those who ask
+    "access": set(),
     "display": {"messages"},
     "definitions": {"messages", "errors", "session", "display"},
     "query": {"messages"},
     "rows": {"messages", "errors", "logs", "display"},
-    "rest": {"messages", "errors", "logs", "hub", "orders", "history", "query", "rows", "display", "definitions"},
-    "stream": {"messages", "errors", "logs", "hub", "orders", "market", "display", "definitions"},
+    "rest": {
+        "access",
+        "messages",
+        "errors",
+        "logs",
+        "hub",
+        "orders",
+        "history",
+        "query",
+        "rows",
+        "display",
+        "definitions",
+    },
+    "stream": {"access", "messages", "errors", "logs", "hub", "orders", "market", "display", "definitions"},
     # a Sierra Chart of our own
     "simulator": {"messages", "codec", "logs"},
     # what wires it all
@@ -51,6 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "hub",
         "orders",
         "journal",
+        "access",
         "rest",
         "stream",
     }

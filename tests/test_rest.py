@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 
 from dtc_twisted import messages as dtc
+from dtc_twisted.access import Access
 from dtc_twisted.errors import RequestRejected
 from dtc_twisted.messages import Message
 from dtc_twisted.rest import GETS, LONG, ROWS, Gateway, QuietSite, Rest
@@ -548,22 +549,6 @@ class WrongAddressTests(RestCase):
         self.assertEqual(self.error(self.fetch("/%ff%fe"), 404)[0], "NotFound")
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    def test_host_is_none(self) -> None:
-        for host in (b"a..b", b"x" * 64, b"\xff"):
-            caller = self.call(Caller())
-            caller.transport.write(b"GET /api/v1/status HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n")
-            self.flush()
-            expected = ("BadParameter", "Host: expected the name of a host.")
-            self.assertEqual(self.error(Answer(caller.received), 400), expected)
-        self.assertEqual(self.flushLoggedErrors(), [])
-
-    def test_any_host_will_do(self) -> None:
-        for host in (b"localhost:8080", b"[::1]:8080", b"192.168.1.2", b"trader.example", b"xn--bcher-kva.example"):
-            caller = self.call(Caller())
-            caller.transport.write(b"GET /api/v1/status HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n")
-            self.flush()
-            self.assertEqual(Answer(caller.received).status, 200, host)
-
     def test_method_not_allowed(self) -> None:
         for path in (*GETS, "/status", "/marketdata"):
             for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"):
@@ -687,7 +672,7 @@ class FailureTests(RestCase):
             retry_after=lambda: 0.0,
             status=status,
         )
-        rest = Rest(gateway, {})
+        rest = Rest(gateway, {}, Access())
         self.clock.listenTCP(9000, QuietSite(rest.resource, reactor=self.clock))
         caller = self.call(Caller(), port=9000)
         caller.transport.write(_request("/tradeaccounts", "Connection: close\r\n"))

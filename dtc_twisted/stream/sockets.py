@@ -3,8 +3,11 @@
 from typing import Any
 
 import msgspec
+from autobahn.twisted.resource import WebSocketResource
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.types import ConnectionRequest
 
+from dtc_twisted.access import SUBPROTOCOL, Caller
 from dtc_twisted.logs import logger
 from dtc_twisted.stream.outbox import Outbox, text
 
@@ -22,6 +25,8 @@ class Socket(WebSocketServerProtocol):
 
     factory: "SocketFactory"
     transport: Any
+    caller: Caller
+    """Who it is."""
     example = ""
     """An object that may be sent."""
 
@@ -41,6 +46,9 @@ class Socket(WebSocketServerProtocol):
         self.outbox.put(text(request | result))
 
     # -- from the socket
+
+    def onConnect(self, request: ConnectionRequest) -> str | None:
+        return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
 
     def onOpen(self) -> None:
         self.transport.setTcpNoDelay(True)
@@ -71,8 +79,9 @@ class Socket(WebSocketServerProtocol):
             self.answer(_as_text(payload), error="The gateway failed; its log says why.")
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        self.factory.subscribers.discard(self)
-        self.leave()
+        if self in self.factory.subscribers:  # the handshake succeeded
+            self.factory.subscribers.remove(self)
+            self.leave()
 
     # -- from Outbox
 
@@ -114,6 +123,10 @@ class SocketFactory(WebSocketServerFactory):
         self._last: bytes = b""
         self._last_prepared: Any = None
 
+    def resource_for(self, caller: Caller) -> WebSocketResource:
+        """What makes a request of this caller's one of our connections."""
+        return WebSocketResource(_Welcome(self, caller))
+
     def prepared(self, payload: bytes) -> Any:
         """The payload as a ready frame, made once for all who are sent the same."""
         if payload is not self._last:
@@ -124,6 +137,19 @@ class SocketFactory(WebSocketServerFactory):
         """Closes all."""
         for subscriber in list(self.subscribers):
             subscriber.shut(CLOSE_STOPPING, "the gateway is stopping")
+
+
+class _Welcome:
+    """The factory of one connection, whose caller is known."""
+
+    def __init__(self, factory: SocketFactory, caller: Caller) -> None:
+        self._factory = factory
+        self._caller = caller
+
+    def buildProtocol(self, address: Any) -> Any:
+        protocol: Any = self._factory.buildProtocol(address)
+        protocol.caller = self._caller
+        return protocol
 
 
 def is_symbol(value: object) -> bool:

@@ -1,0 +1,510 @@
+"""Who may talk to the gateway."""
+
+import tempfile
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hypothesis import given
+from hypothesis import strategies as st
+from klein import Klein
+from twisted.trial.unittest import SynchronousTestCase
+
+from dtc_twisted import tap
+from dtc_twisted.access import LOCAL, Access, Caller, caller, read_origin, read_tokens
+from dtc_twisted.logs import wire
+from dtc_twisted.rest import PREFIX, Rest, as_json
+from dtc_twisted.stream import SocketFactory
+from dtc_twisted.tap import Web
+from tests.support import Answer, House, WebSocketCaller
+from tests.support import Caller as Connection
+from tests.test_tap import CommandLineCase
+
+READ = "r3ad-only.token_0001"
+TRADE = "trading~token+0000001"
+FILE = f"""
+# who may come
+viewer read  {READ}
+
+  me@desk\ttrade\t{TRADE}
+"""
+URL = "ws://127.0.0.1:8080/api/v1"
+HANDSHAKE = (
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+
+
+def bearer(token: str) -> str:
+    return f"Authorization: Bearer {token}\r\n"
+
+
+class FileTests(SynchronousTestCase):
+    def path(self, content: bytes) -> str:
+        path = Path(self.mktemp())
+        path.write_bytes(content)
+        return str(path)
+
+    def refusal(self, text: str) -> str:
+        with self.assertRaises(ValueError) as caught:
+            read_tokens(self.path(text.encode()))
+        return str(caught.exception)
+
+    def test_callers(self) -> None:
+        expected = [Caller("viewer", may_trade=False), Caller("me@desk", may_trade=True)]
+        self.assertEqual([*read_tokens(self.path(FILE.encode())).values()], expected)
+        windows = b"\xef\xbb\xbf" + FILE.strip().replace("\n", "\r\n").encode()
+        self.assertEqual([*read_tokens(self.path(windows)).values()], expected)
+
+    def test_tokens_are_not_kept(self) -> None:
+        tokens = read_tokens(self.path(FILE.encode()))
+        for secret in (READ, TRADE):
+            self.assertNotIn(secret, repr((tokens, vars(Access(tokens)))))
+
+    def test_errors(self) -> None:
+        """They name the line, and hold nothing of it: any of its words may be the token, misplaced."""
+        good = f"viewer read {READ}\n"
+        for line, words in (
+            ("viewer", "expected NAME SCOPE TOKEN"),
+            (f"viewer {TRADE}", "expected NAME SCOPE TOKEN"),
+            (f"my desk trade {TRADE}", "expected NAME SCOPE TOKEN"),
+            (f"desk {TRADE} trade", "the scope: expected read or trade"),
+            (f"desk TRADE {TRADE}", "the scope: expected read or trade"),
+            (f"d/esk trade {TRADE}", "the name: expected 1 to 32"),
+            (f"{'d' * 33} trade {TRADE}", "the name: expected 1 to 32"),
+            ("desk trade fifteen-letters", "the token: expected 16 to 128"),
+            (f"desk trade {'x' * 129}", "the token: expected 16 to 128"),
+            (f"desk trade {TRADE}=", "the token: expected 16 to 128"),
+            (f"desk trade {TRADE}ü", "the token: expected 16 to 128"),
+            (f"viewer trade {TRADE}", "an earlier line has this name already"),
+            (f"desk trade {READ}", "an earlier line has this token already"),
+        ):
+            text = f"{good}\n{line}\n"
+            refusal = self.refusal(text)
+            self.assertTrue(refusal.startswith("line 3: ") and words in refusal, refusal)
+            for word in line.split():
+                self.assertNotIn(word, refusal.replace(words, ""))
+
+    def test_empty(self) -> None:
+        for text in ("", "\n", "# viewer read x\n"):
+            self.assertIn("no tokens", self.refusal(text))
+
+    def test_not_text(self) -> None:
+        with self.assertRaises(ValueError):
+            read_tokens(self.path(b"\xff\xfe\x00"))
+
+    @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+    def test_no_error_shows_what_it_read(self, text: str) -> None:
+        secret = "s3cr3t-" + "x" * 20
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "tokens")
+            path.write_text(f"{text} {secret}\n", "utf-8")
+            try:
+                read_tokens(str(path))
+            except ValueError as error:
+                self.assertNotIn(secret, str(error))
+
+
+class OriginTests(SynchronousTestCase):
+    def test_as_browsers_write_it(self) -> None:
+        for text, origin in (
+            ("https://trader.example", "https://trader.example"),
+            ("HTTPS://Trader.Example/", "https://trader.example"),
+            ("https://trader.example:443", "https://trader.example"),
+            ("http://trader.example:443", "http://trader.example:443"),
+            ("http://localhost:3000", "http://localhost:3000"),
+            ("http://[::1]:80", "http://[::1]"),
+            ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+        ):
+            self.assertEqual(read_origin(text), origin)
+
+    def test_wrong(self) -> None:
+        for text in (
+            "",
+            "*",
+            "null",
+            "trader.example",
+            "https://",
+            "https://a/b",
+            "https://a b",
+            "https://a..b",
+            "//a",
+        ):
+            with self.assertRaises(ValueError) as caught:
+                read_origin(text)
+            self.assertIn(repr(text), str(caught.exception))
+
+
+class OptionTests(CommandLineCase):
+    def test_defaults(self) -> None:
+        options = self.parse("--demo")
+        self.assertEqual((options["tokens"], options["origins"]), (None, []))
+
+    def test_given(self) -> None:
+        path = self.mktemp()
+        Path(path).write_text(FILE, "utf-8")
+        arguments = ("--token-file", path, "--allow-origin", "http://A.example/", "--allow-origin", "http://b.example")
+        options = self.parse("--demo", *arguments)
+        self.assertEqual([each.name for each in options["tokens"].values()], ["viewer", "me@desk"])
+        self.assertEqual(options["origins"], ["http://a.example", "http://b.example"])
+
+    def test_wrong(self) -> None:
+        path = self.mktemp()
+        Path(path).write_text(f"viewer {READ} read", "utf-8")
+        refusal = self.refusal("--demo", "--token-file", path)
+        self.assertIn(f"--token-file {path}: line 1: the scope", refusal)
+        self.assertNotIn(READ, refusal)
+        self.assertIn("No such file", self.refusal("--demo", "--token-file", path + "x"))
+        self.assertIn("--allow-origin: expected an origin", self.refusal("--demo", "--allow-origin", "*"))
+
+
+class AccessCase(House):
+    arguments: ClassVar[tuple[str, ...]] = ()
+
+    def make_gateway(self, *arguments: str) -> Any:
+        return super().make_gateway(*arguments, *self.arguments)
+
+    @property
+    def web(self) -> Any:
+        return next(each for each in self.service if isinstance(each, Web))
+
+    @property
+    def tree(self) -> Any:
+        return self.web._factory.resource
+
+    @property
+    def rest(self) -> Rest:
+        rest: Rest = self.tree._answer_error.__self__
+        return rest
+
+    def error(self, answer: Answer, status: int) -> str:
+        """What an error says, in the form of all errors."""
+        self.assertEqual((answer.status, answer.json["error"]["status"]), (status, status), answer.body)
+        self.assertEqual(answer.headers["content-type"], "application/json; charset=utf-8")
+        return f"{answer.json['error']['type']}: {answer.json['error']['message']}"
+
+    def asked(self, host: bytes, path: bytes = b"/api/v1/status") -> Answer:
+        """The answer to a request with this Host, whatever it is."""
+        caller = self.call(Connection())
+        caller.transport.write(b"GET " + path + b" HTTP/1.1\r\nConnection: close\r\n" + host + b"\r\n")
+        self.flush()
+        return Answer(caller.received)
+
+    def websocket(self, headers: dict[str, str], path: str = "/stream") -> WebSocketCaller:
+        """One that is open."""
+        caller: WebSocketCaller = self.call(WebSocketCaller(URL + path, headers))
+        self.say(caller, {"action": "ping"})
+        self.assertEqual(caller.take(), [{"action": "pong"}])
+        return caller
+
+    def callers(self) -> list[Caller]:
+        """Who the open WebSockets are."""
+        factories: list[SocketFactory] = self.web._sockets
+        return [each.caller for factory in factories for each in factory.subscribers]
+
+
+class TokenCase(AccessCase):
+    def make_gateway(self, *arguments: str) -> Any:
+        path = self.mktemp()
+        Path(path).write_text(FILE, "utf-8")
+        return super().make_gateway(*arguments, "--token-file", path)
+
+    def routes(self) -> list[tuple[str, str]]:
+        """Path and method of all that is served."""
+        klein: Klein = self.tree._app
+        return [
+            (rule.rule.removeprefix(PREFIX), method)
+            for rule in klein.url_map.iter_rules()
+            for method in sorted(rule.methods or ())
+        ]
+
+
+class TokenTests(TokenCase):
+    def test_every_path(self) -> None:
+        routes = self.routes()
+        self.assertGreaterEqual(len(routes), 40)
+        for path, method in [*routes, ("/nothing", "GET"), ("/status", "DELETE"), ("", "OPTIONS")]:
+            answer = self.fetch(path, method)
+            self.assertEqual((answer.status, answer.headers["www-authenticate"]), (401, "Bearer"), (path, method))
+            self.assertEqual(self.fetch(path, method, HANDSHAKE).status, 401, path)
+            self.assertNotEqual(self.fetch(path, method, bearer(READ)).status, 401, path)
+        self.assertEqual([each for each in self.simulator.received if getattr(each, "RequestID", 0) == 0][2:], [])
+
+    def test_every_way_to_write_a_path(self) -> None:
+        for path in (
+            b"//api/v1/status",
+            b"/%61pi/v1/status",
+            b"/api%2Fv1/status",
+            b"http://x/api/v1/status",
+            b"/",
+            b"x",
+        ):
+            self.assertEqual(self.asked(b"Host: localhost\r\n", path).status, 401, path)
+
+    def test_scopes(self) -> None:
+        for token in (READ, TRADE):
+            self.assertEqual(self.fetch("/tradeaccounts", headers=bearer(token)).status, 200)
+        self.assertEqual(self.fetch("/status", headers=f"authorization: bearer  {READ}\r\n").status, 200)
+
+    def test_wrong(self) -> None:
+        for headers, words in (
+            ("", "none was given"),
+            (bearer(READ[:-1]), "this is none"),
+            (bearer(READ + "x"), "this is none"),
+            (bearer(READ.upper()), "this is none"),
+            (bearer(""), "this is none"),
+            (bearer(f"{READ} {READ}"), "this is none"),
+            (bearer(READ) + bearer(TRADE), "several were given"),
+            (bearer(READ) + bearer("x"), "several were given"),
+            (f"Authorization: {READ}\r\n", "none was given"),
+            (f"Authorization: Basic {READ}\r\n", "none was given"),
+            (f"Cookie: token={READ}\r\n", "none was given"),
+            (f"Sec-WebSocket-Protocol: dtc, bearer.{READ}\r\n", "none was given"),  # not a WebSocket
+        ):
+            text = self.error(self.fetch("/status", headers=headers), 401)
+            self.assertTrue(text.startswith("Unauthorized: Authorization: expected Bearer"), text)
+            self.assertIn(words, text)
+        self.assertEqual(self.fetch(f"/status?token={READ}").status, 401)
+        self.assertEqual(self.fetch("/status", "HEAD").body, b"")
+
+    def test_bytes_that_are_no_text(self) -> None:
+        answer = self.asked(b"Host: localhost\r\nAuthorization: Bearer " + READ.encode() + b"\xff\r\n")
+        self.assertEqual(answer.status, 401)
+        for name in (b"Accept", b"Upgrade", b"Origin", b"Content-Type"):
+            answer = self.asked(b"Host: localhost\r\n" + bearer(READ).encode() + name + b": \xff\r\n")
+            self.assertEqual(answer.status, 200)
+
+    def test_scope_of_a_route(self) -> None:
+        seen = []
+
+        def handle(request: Any) -> bytes:
+            seen.append(caller(request))
+            return as_json(request, {})
+
+        self.rest.route("POST", "/act", handle, trade=True)
+        self.rest.route("GET", "/look", handle)
+        text = self.error(self.fetch("/act", "POST", bearer(READ)), 403)
+        self.assertEqual(text, "Forbidden: The token of viewer has the scope read; this takes trade.")
+        self.assertEqual(seen, [])
+        for path, method, token in (("/act", "POST", TRADE), ("/look", "GET", TRADE), ("/look", "GET", READ)):
+            self.assertEqual(self.fetch(path, method, bearer(token)).status, 200)
+        self.assertEqual(seen, [Caller("me@desk", may_trade=True)] * 2 + [Caller("viewer")])
+
+
+class WebSocketTokenTests(TokenCase):
+    PATHS = ("/stream", "/marketdata", "/marketdepth")
+
+    def test_header(self) -> None:
+        for path in self.PATHS:
+            self.websocket({"Authorization": f"Bearer {READ}"}, path)
+        self.assertEqual(self.callers(), [Caller("viewer")] * 3)
+
+    def test_subprotocol(self) -> None:
+        for offered in (f"dtc, bearer.{TRADE}", f"bearer.{TRADE}, dtc", f"dtc, bearer.{TRADE}, bearer.{TRADE}"):
+            socket = self.websocket({"Sec-WebSocket-Protocol": offered})
+            self.assertEqual(socket.answered["sec-websocket-protocol"], "dtc")
+        self.assertEqual(self.callers(), [Caller("me@desk", may_trade=True)] * 3)
+
+    def test_only_what_is_offered_is_selected(self) -> None:
+        for headers in (
+            {"Sec-WebSocket-Protocol": f"bearer.{READ}"},
+            {"Sec-WebSocket-Protocol": "chat", "Authorization": f"Bearer {READ}"},
+            {"Authorization": f"Bearer {READ}"},
+        ):
+            self.assertNotIn("sec-websocket-protocol", self.websocket(headers).answered)
+
+    def test_wrong(self) -> None:
+        for headers in (
+            "",
+            "Sec-WebSocket-Protocol: dtc\r\n",
+            f"Sec-WebSocket-Protocol: dtc, bearer.{READ}x\r\n",
+            f"Sec-WebSocket-Protocol: dtc, {READ}\r\n",
+            f"Sec-WebSocket-Protocol: dtc, Bearer.{READ}\r\n",
+            f"Sec-WebSocket-Protocol: dtc, bearer.{READ}, bearer.{TRADE}\r\n",
+            f"Sec-WebSocket-Protocol: dtc, bearer.{READ}\r\n{bearer(TRADE)}",
+        ):
+            for path in self.PATHS:
+                self.assertEqual(self.fetch(path, headers=HANDSHAKE + headers).status, 401, headers)
+        self.assertEqual(self.callers(), [])
+
+
+class LogTests(TokenCase):
+    def test_no_token_is_logged_or_repeated(self) -> None:
+        """Whatever is asked, and however it fails; also what the libraries log."""
+        wire.configure({"LOG_LEVEL": "DEBUG"})
+        self.addCleanup(wire.configure, {})
+        self.websocket({"Authorization": f"Bearer {TRADE}", "Sec-WebSocket-Protocol": "dtc, dtc"})
+        self.websocket({"Sec-WebSocket-Protocol": f"dtc, bearer.{TRADE}"})
+        self.rest.route("GET", "/fails", lambda request: 1 / 0)
+        broken = HANDSHAKE.replace("Version: 13", "Version: 99").replace("AAAA", "?")
+        for headers in (bearer(TRADE), f"Sec-WebSocket-Protocol: dtc, bearer.{TRADE}, bearer.{TRADE}\r\n"):
+            for more in ("", HANDSHAKE, broken, "Origin: http://evil.example\r\n", "X: \xff\r\n"):
+                for path in ("/status", f"/status?token={TRADE}", "/stream", f"/stream?{TRADE}", "/nothing", "/fails"):
+                    answer = self.begin(path, headers=headers + more)
+                    self.assertNotIn(TRADE.encode(), answer.received)
+                    answer.transport.abortConnection()
+                    self.flush()
+        self.assertEqual({type(each.value) for each in self.flushLoggedErrors()}, {ZeroDivisionError})
+        logged = "\n".join([self.log_text(), *(repr(event) for event in self.log)])
+        for words in ("b'/api/v1/status' 200", "b'/api/v1/fails'", "failing WebSocket opening handshake"):
+            self.assertTrue(words in logged, words)
+        self.assertFalse(TRADE in logged)
+
+
+class WithoutTokensTests(AccessCase):
+    def test_everybody_is_local(self) -> None:
+        seen = []
+
+        def act(request: Any) -> bytes:
+            seen.append(caller(request))
+            return as_json(request, {})
+
+        self.rest.route("POST", "/act", act, trade=True)
+        self.assertEqual(self.fetch("/act", "POST").status, 200)
+        self.assertEqual(self.fetch("/act", "POST", bearer("whatever-it-may-be")).status, 200)
+        self.websocket({"Sec-WebSocket-Protocol": "dtc"})
+        self.assertEqual((seen, self.callers()), ([LOCAL, LOCAL], [LOCAL]))
+
+
+class HostTests(AccessCase):
+    arguments = ("--allow-origin", "https://trader.example", "--allow-origin", "chrome-extension://abcdef")
+
+    def setUp(self) -> None:
+        self.patch(tap, "gethostname", lambda: "Tower.lan")
+        super().setUp()
+
+    def test_ours(self) -> None:
+        for host in (
+            "localhost",
+            "localhost:8080",
+            "LocalHost.:1",
+            "127.0.0.1:8080",
+            "192.168.1.2",
+            "[::1]:8080",
+            "[fe80::1]",
+            "trader.example",
+            "trader.example:8080",
+            "tower.lan",
+            "TOWER:8080",
+        ):
+            self.assertEqual(self.asked(f"Host: {host}\r\n".encode()).status, 200, host)
+
+    def test_foreign(self) -> None:
+        for host in (
+            "evil.example",
+            "localhost.evil.example",
+            "xtrader.example",
+            "abcdef",
+            "127.0.0.1.evil.example",
+            "127.0.0.1@evil.example",
+            "localhost:8080:8080",
+            "localhost:port",
+            "[localhost]",
+            "[127.0.0.1]",
+            "::1",
+            "a..b",
+            "x" * 300,
+            "",
+        ):
+            text = self.error(self.asked(f"Host: {host}\r\n".encode()), 421)
+            self.assertTrue(text.startswith(f"Misdirected: Host: {host[:100]!r} is not this gateway"), text)
+        self.assertEqual(self.asked(b"Host: \xff\r\n").status, 421)
+        self.assertEqual(self.asked(b"Host: localhost\r\nHost: evil.example\r\n").status, 421)
+        self.assertEqual(self.asked(f"Host: evil.example\r\n{HANDSHAKE}".encode(), b"/api/v1/stream").status, 421)
+
+    def test_none(self) -> None:
+        for lines, status in (
+            (b"GET /api/v1/status HTTP/1.0\r\n\r\n", 200),
+            (b"POST /api/v1/status HTTP/1.0\r\nOrigin: null\r\n\r\n", 403),
+        ):
+            caller = self.call(Connection())
+            caller.transport.write(lines)
+            self.flush()
+            self.assertEqual(Answer(caller.received).status, status)
+
+
+class CrossSiteTests(AccessCase):
+    arguments = ("--allow-origin", "https://trader.example")
+    FOREIGN = (
+        "http://evil.example",
+        "null",
+        "http://localhost:3000",
+        "http://trader.example",
+        "https://localhost.evil",
+    )
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.rest.route("POST", "/act", lambda request: as_json(request, {}))
+
+    def cors(self, answer: Answer) -> dict[str, str]:
+        return {name: value for name, value in answer.headers.items() if name.startswith("access-control-")}
+
+    def test_foreign(self) -> None:
+        for origin in self.FOREIGN:
+            header = f"Origin: {origin}\r\n"
+            for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"):
+                answer = self.fetch("/act", method, header)
+                text = self.error(answer, 403)
+                self.assertTrue(text.startswith(f"Forbidden: Origin: {origin!r}"), text)
+                self.assertEqual(self.cors(answer), {})
+            for path in ("/stream", "/marketdata", "/marketdepth"):
+                self.error(self.fetch(path, headers=header + HANDSHAKE), 403)
+            for method in ("GET", "HEAD"):
+                answer = self.fetch("/status", method, header)
+                self.assertEqual((answer.status, self.cors(answer)), (200, {}))
+        self.assertEqual(self.callers(), [])
+
+    def test_several(self) -> None:
+        both = "Origin: http://localhost\r\nOrigin: http://evil.example\r\n"
+        self.assertEqual(self.fetch("/act", "POST", both).status, 403)
+
+    def test_our_own(self) -> None:
+        for origin in ("http://localhost", "HTTP://LOCALHOST", "https://localhost"):
+            answer = self.fetch("/act", "POST", f"Origin: {origin}\r\n")
+            self.assertEqual((answer.status, self.cors(answer)), (200, {}))
+        self.websocket({"Origin": "http://127.0.0.1:8080"})
+
+    def test_no_browser(self) -> None:
+        self.assertEqual(self.fetch("/act", "POST").status, 200)
+
+    def test_allowed(self) -> None:
+        header = "Origin: https://trader.example\r\n"
+        expected = {
+            "access-control-allow-origin": "https://trader.example",
+            "access-control-expose-headers": "Retry-After",
+        }
+        for path, method, status in (("/status", "GET", 200), ("/act", "POST", 200), ("/nothing", "GET", 404)):
+            answer = self.fetch(path, method, header)
+            self.assertEqual((answer.status, self.cors(answer)), (status, expected))
+        self.assertEqual([self.fetch("/status", headers=each).headers["vary"] for each in (header, "")], ["Origin"] * 2)
+        self.websocket({"Origin": "https://trader.example"})
+
+    def test_preflight(self) -> None:
+        headers = "Origin: https://trader.example\r\nAccess-Control-Request-Method: POST\r\n"
+        answer = self.fetch("/act", "OPTIONS", headers)
+        self.assertEqual((answer.status, answer.body), (204, b""))
+        allowed = self.cors(answer)
+        self.assertEqual(allowed["access-control-allow-origin"], "https://trader.example")
+        self.assertEqual(allowed["access-control-allow-methods"], "GET, HEAD, POST, PATCH, DELETE")
+        self.assertEqual(allowed["access-control-allow-headers"], "Authorization, Content-Type")
+        # What is no preflight is a method like any other.
+        for other in ("", "Origin: https://trader.example\r\n", "Access-Control-Request-Method: POST\r\n"):
+            self.assertEqual(self.fetch("/act", "OPTIONS", other).status, 405)
+
+
+class PreflightWithTokensTests(TokenCase):
+    arguments = ("--allow-origin", "https://trader.example")
+
+    def test_needs_no_token(self) -> None:
+        headers = "Origin: https://trader.example\r\nAccess-Control-Request-Method: GET\r\n"
+        self.assertEqual(self.fetch("/status", "OPTIONS", headers).status, 204)
+        answer = self.fetch("/status", headers="Origin: https://trader.example\r\n")
+        self.assertEqual(
+            (answer.status, answer.headers["access-control-allow-origin"]), (401, "https://trader.example")
+        )
+
+
+class ByDefaultTests(AccessCase):
+    def test_no_cors(self) -> None:
+        answer = self.fetch("/status", headers="Origin: https://trader.example\r\n")
+        self.assertEqual([name for name in answer.headers if name.startswith("access-control") or name == "vary"], [])
