@@ -90,6 +90,7 @@ class Connection:
 
     end: called with the connection and the reason when the session wants it closed.
     on_message: takes what the server sends by itself.
+    on_unknown: as of Codec.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Connection:
         end: Callable[["Connection", str], None],
         on_message: Callable[[Message], None],
         logon_timeout: float = LOGON_TIMEOUT,
+        on_unknown: Callable[[int, bytes], None] = lambda number, text: None,
     ) -> None:
         self.protocol = protocol
         self.may_return = True
@@ -107,7 +109,7 @@ class Connection:
         self.session = Session(
             self._send, lambda reason: end(self, reason), clock, on_message, credentials, logon_timeout
         )
-        self.codec = Codec(is_symbol_id=self.session.is_symbol_id)
+        self.codec = Codec(is_symbol_id=self.session.is_symbol_id, on_unknown=on_unknown)
 
     def receive(self, data: bytes) -> None:
         """Takes bytes from the server."""

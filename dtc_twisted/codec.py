@@ -61,6 +61,7 @@ class Codec:
     compact: whether `encode` uses F for the types that Sierra Chart sends that way (a server's choice).
     is_symbol_id: tells the SymbolIDs of this connection; needed to read types 112 and 117 (see `_symbol_id_is_first`).
     max_message: bytes; longer messages are skipped.
+    on_unknown: takes the Type and the JSON text, in UTF-8, of each message whose type is not known.
     """
 
     def __init__(
@@ -69,12 +70,14 @@ class Codec:
         compact: bool = False,
         is_symbol_id: Callable[[object], bool] = lambda value: True,
         max_message: int = MAX_MESSAGE,
+        on_unknown: Callable[[int, bytes], None] = lambda number, text: None,
     ) -> None:
         self.errors = 0
         """How many pieces of garbage arrived so far."""
         self._compact = compact
         self._is_symbol_id = is_symbol_id
         self._max_message = max_message
+        self._on_unknown = on_unknown
         self._too_long = f"longer than {max_message} bytes"
         self._rest = b""
         self._skipping = False  # in the middle of a message that is too long
@@ -146,6 +149,7 @@ class Codec:
             known = MESSAGES.get(envelope.Type)
             if known is None:
                 self._note_unknown(envelope.Type, piece)
+                self._on_unknown(envelope.Type, piece)
                 return None
             if not isinstance(envelope.F, UnsetType):
                 return self._decode_compact(known, envelope.F)
@@ -192,9 +196,7 @@ class Codec:
     def _note_unknown(self, number: int, piece: bytes) -> None:
         if number not in self._unknown_types:
             self._unknown_types.add(number)
-            _log.info(
-                "Message type {number} is not known here and is ignored: {start}", number=number, start=_start(piece)
-            )
+            _log.info("Message type {number} is not known here: {start}", number=number, start=_start(piece))
 
     def _garbage(self, why: str, piece: bytes) -> None:
         self.errors += 1

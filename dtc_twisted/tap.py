@@ -227,6 +227,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
 
     topics = TopicFactory(reactor, hubs, definitions, status)
     upstream.watchers.append(topics.status_changed)
+    upstream.unknown.append(topics.unknown)
     sockets: dict[str, SocketFactory] = {
         "/marketdata": SubscriberFactory(hubs["marketdata"], reactor),
         "/marketdepth": SubscriberFactory(hubs["marketdepth"], reactor, DepthSubscriber),

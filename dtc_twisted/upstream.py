@@ -73,6 +73,8 @@ class Upstream(Service):
         self.status = Status(State.STOPPED, url)
         self.watchers: list[Callable[[], None]] = []
         """Called when the status has changed."""
+        self.unknown: list[Callable[[int, bytes], None]] = []
+        """Called with Type and JSON text of what the server sends and nobody here knows."""
         self._reactor = reactor
         self._credentials = credentials
         self._retry_policy = retry_policy or backoffPolicy(0.5, 30.0, 1.6, jitter=random.random)
@@ -142,7 +144,9 @@ class Upstream(Service):
         """The WebSocket is open: log on."""
         if not self.running:
             return
-        connection = Connection(protocol, self._reactor, self._credentials, self._end, self._offer)
+        connection = Connection(
+            protocol, self._reactor, self._credentials, self._end, self._offer, on_unknown=self._offer_unknown
+        )
         self._connection = connection
         self._set(State.LOGGING_ON)
         connection.session.start().addCallbacks(
@@ -271,6 +275,13 @@ class Upstream(Service):
                 listener.receive(message)
             except Exception:  # what one message does to one listener must not cost the others
                 _log.failure("Failed to process {name}", name=type(message).__name__)
+
+    def _offer_unknown(self, number: int, text: bytes) -> None:
+        for take in self.unknown:
+            try:
+                take(number, text)
+            except Exception:
+                _log.failure("Failed to pass on a message of type {number}", number=number)
 
     def _set(
         self, state: State, *, url: str | None = None, reason: str | None = None, retry_at: float | None = None

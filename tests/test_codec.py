@@ -381,6 +381,23 @@ class UnknownTypeTests(CodecTestCase):
         self.assertEqual(["9999" in text for text in logged], [True, False])
         self.assertIn("9998", logged[1])
 
+    def test_passed_on(self) -> None:
+        """Each of them, as it came, its text in UTF-8."""
+        heard: list[tuple[int, bytes]] = []
+        codec = Codec(on_unknown=lambda number, text: heard.append((number, text)))
+        data = b'{"Type":9999,"A":"\xfc"}\0{"Type":9998,"F":[1.50]}{"Type":9999}\0{"Type":9999\0' + HEARTBEAT + b"\0"
+        for start in range(0, len(data), 7):
+            codec.feed(data[start : start + 7])
+        self.assertEqual(
+            heard,
+            [
+                (9999, '{"Type":9999,"A":"ü"}'.encode()),
+                (9998, b'{"Type":9998,"F":[1.50]}'),
+                (9999, b'{"Type":9999}'),
+            ],
+        )
+        self.assertEqual(codec.errors, 1)
+
     def test_long_ones_are_cut(self) -> None:
         self.read(b'{"Type":9999,"A":"' + b"x" * 100_000 + b'"}\0')
         (text,) = self.logged(LogLevel.info)

@@ -186,6 +186,9 @@ class ChannelTests(TopicCase):
             ({"action": "subscribe", "channel": "marketdepth", "symbol": ES, "num_levels": -1}, "num_levels"),
             ({"action": "unsubscribe", "channel": "trades", "symbol": ES}, "Not subscribed"),
             ({"action": "unsubscribe", "channel": "status"}, "Not subscribed"),
+            ({"action": "unsubscribe", "channel": "unknown"}, "Not subscribed"),
+            ({"action": "subscribe", "channel": "unknown", "symbol": ES}, "symbol: unknown has none."),
+            ({"action": "subscribe", "channel": "status", "max_rate": 1}, "max_rate: status has none."),
         ):
             (answer,) = self.ask(caller, **request)
             self.assertEqual({name: answer[name] for name in request}, request)
@@ -194,6 +197,105 @@ class ChannelTests(TopicCase):
         caller.send_text("nonsense")
         self.flush()
         self.assertEqual(caller.take()[0]["request"], "nonsense")
+
+
+class UnknownTests(TopicCase):
+    """Messages of types that the gateway does not know, on their own channel."""
+
+    def pass_on(self, *texts: str) -> None:
+        for text in texts:
+            self.simulator.send_raw(text.encode("latin-1") + b"\0")
+        self.flush()
+
+    def test_as_they_came(self) -> None:
+        caller, other = self.connect(), self.subscribe("status")
+        (answer,) = self.ask(caller, action="subscribe", channel="unknown", id="x")
+        self.assertEqual(answer, {"action": "subscribe", "channel": "unknown", "id": "x", "success": True})
+        other.take()
+        self.pass_on('{"Type":12345,"Price":282800,"B":2.50,"N":null}', '{ "Type": 9999, "F": [1, "\xfc"] }\n')
+        self.assertEqual(
+            caller.texts[1:],
+            [
+                '{"channel":"unknown","seq":1,"message":{"Type":12345,"Price":282800,"B":2.50,"N":null}}',
+                '{"channel":"unknown","seq":2,"message":{ "Type": 9999, "F": [1, "\xfc"] }\n}',
+            ],
+        )
+        self.assertEqual(other.take(), [])
+
+    def test_only_what_is_not_known(self) -> None:
+        caller = self.connect()
+        self.ask(caller, action="subscribe", channel="unknown")
+        self.pass_on('{"Type":107,"SymbolID":1}', '{"Type":"12345"}', '{"Type":12345', "nonsense")
+        self.assertEqual(caller.take(), [])
+
+    def test_one_session_after_the_other(self) -> None:
+        caller = self.connect()
+        self.ask(caller, action="subscribe", channel="unknown")
+        self.pass_on('{"Type":12345}')
+        self.simulator.drop()
+        self.advance(3)
+        self.pass_on('{"Type":12345}')
+        self.assertEqual([each["seq"] for each in caller.take()], [1, 2])
+
+    def test_end(self) -> None:
+        caller = self.connect()
+        self.ask(caller, action="subscribe", channel="unknown")
+        (listed,) = self.ask(caller, action="list")
+        self.assertEqual(listed["subscriptions"], [{"channel": "unknown", "symbol": None, "last_update": None}])
+        self.pass_on('{"Type":12345}')
+        caller.take()
+        (listed,) = self.ask(caller, action="list")
+        self.assertEqual(listed["subscriptions"][0]["last_update"], self.clock.seconds())
+        self.assertTrue(self.ask(caller, action="unsubscribe", channel="unknown")[0]["success"])
+        self.pass_on('{"Type":12345}')
+        self.assertEqual(caller.take(), [])
+        self.ask(caller, action="subscribe", channel="unknown")
+        self.pass_on('{"Type":12345}')
+        self.assertEqual([each["seq"] for each in caller.take()], [3])
+
+    def test_slow_reader(self) -> None:
+        """It is owed the latest of each type."""
+        caller = self.connect()
+        self.ask(caller, action="subscribe", channel="unknown")
+        producer = self.socket().transport.producer
+        producer.pauseProducing()
+        self.pass_on(*(f'{{"Type":{number},"N":{n}}}' for n in range(5) for number in (12345, 12346)))
+        producer.resumeProducing()
+        self.flush()
+        skipped, *latest = caller.take()
+        self.assertEqual(skipped, {"event": "skipped", "messages": 8})
+        self.assertEqual([each["message"] for each in latest], [{"Type": 12345, "N": 4}, {"Type": 12346, "N": 4}])
+        producer.pauseProducing()
+        self.pass_on('{"Type":12345}')
+        self.say(caller, {"action": "unsubscribe", "channel": "unknown"})
+        producer.resumeProducing()
+        self.flush()
+        self.assertEqual([each.get("action") for each in caller.take()], ["unsubscribe"])
+
+    def test_nothing_is_made_when_nobody_listens(self) -> None:
+        made: list[int] = []
+
+        def make() -> bytes:
+            made.append(1)
+            return b"{}"
+
+        caller = self.subscribe("status")
+        factory = self.socket().factory
+        factory._publish("unknown", make)
+        self.assertEqual(made, [])
+        self.ask(caller, action="subscribe", channel="unknown")
+        factory._publish("unknown", make)
+        self.assertEqual(made, [1])
+
+    def test_a_failure_costs_nobody_anything(self) -> None:
+        upstream: Any = next(each for each in self.service if hasattr(each, "listeners"))
+        upstream.unknown.insert(0, lambda number, text: 1 / 0)
+        caller = self.connect()
+        self.ask(caller, action="subscribe", channel="unknown")
+        self.pass_on('{"Type":12345}')
+        self.assertEqual([each["message"] for each in caller.take()], [{"Type": 12345}])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.status()["state"], "ready")
 
 
 class DepthTests(TopicCase):

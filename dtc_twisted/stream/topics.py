@@ -5,7 +5,10 @@
     <- {"channel": "trades", "seq": 1, "Symbol": "ESM20_FUT_CME", "Type": 107, ...}
 
 Channels: marketdata (all of it), trades, quotes (bid and ask; begins with the snapshot), marketdepth (as in depth.py),
-status (how the gateway stands with the server; without a symbol). Each symbol of a list is answered by itself.
+status (how the gateway stands with the server) and unknown (messages of types that the gateway does not know, as the
+server sent them), both without a symbol. Each symbol of a list is answered by itself.
+
+    <- {"channel": "unknown", "seq": 1, "message": {"Type": 12345, ...}}
 
 Options of a subscription: "prices": "display" (multiplied by DisplayPriceMultiplier and put on the tick; "server" is as
 they come), "max_rate": N (at most so many messages a second and symbol: of quotes and the like the latest, of depth the
@@ -37,15 +40,10 @@ from dtc_twisted.hub import Hub, Update
 from dtc_twisted.logs import logger
 from dtc_twisted.market import TRADES
 from dtc_twisted.stream.outbox import text
-from dtc_twisted.stream.single import MAX_LEVELS
-from dtc_twisted.stream.sockets import Socket, SocketFactory, is_symbol
+from dtc_twisted.stream.requests import WITHOUT_SYMBOL, error_of
+from dtc_twisted.stream.sockets import Socket, SocketFactory
 
 _log = logger(__name__)
-
-CHANNELS = ("marketdata", "trades", "quotes", "marketdepth", "status")
-MAX_SYMBOLS = 1000
-"""Symbols in one request."""
-_FIELDS = {"action", "channel", "symbol", "id", "num_levels", "prices", "max_rate"}
 
 
 class Topic:
@@ -192,22 +190,22 @@ class TopicSocket(Socket):
     def onOpen(self) -> None:
         super().onOpen()
         self._topics: dict[tuple[str, str], Topic] = {}
-        self._status_since: float | None = None
+        self._told: dict[str, float | None] = {}  # of subscribed channels without a symbol, when
 
     def leave(self) -> None:
         for topic in list(self._topics.values()):
             topic.end()
         self._topics.clear()
-        self._status_since = None
+        self._told.clear()
 
     def act(self, request: dict[str, Any]) -> None:
-        error = _error_of(request)
+        error = error_of(request)
         if error:
             self.answer(request, error=error)
         elif request["action"] == "list":
             self._list(request)
-        elif request["channel"] == "status":
-            self._act_on_status(request)
+        elif request["channel"] in WITHOUT_SYMBOL:
+            self._act_without_symbol(request)
         else:
             symbols = request["symbol"] if isinstance(request["symbol"], list) else [request["symbol"]]
             act = self._subscribe if request["action"] == "subscribe" else self._unsubscribe
@@ -237,19 +235,22 @@ class TopicSocket(Socket):
             {"channel": each.channel, "symbol": each.symbol, "last_update": each.last_update}
             for each in self._topics.values()
         ]
-        if self._status_since is not None:
-            topics.append({"channel": "status", "symbol": None, "last_update": self._status_since})
+        topics += [{"channel": each, "symbol": None, "last_update": told} for each, told in self._told.items()]
         self.outbox.put(text(request | {"success": True, "subscriptions": topics}))
 
-    def _act_on_status(self, request: dict[str, Any]) -> None:
+    def _act_without_symbol(self, request: dict[str, Any]) -> None:
+        channel = request["channel"]
         if request["action"] == "subscribe":
+            self._told.setdefault(channel, None)
             self.answer(request)
-            self.tell_status(self.factory.status_message())
-        elif self._status_since is None:
-            self.answer(request, error="Not subscribed to status.")
+            if channel == "status":
+                self.tell("status", self.factory.status_message())
+        elif channel in self._told:
+            del self._told[channel]
+            self.outbox.drop((channel, None))
+            self.answer(request)
         else:
-            self._status_since = None
-            self.answer(request)
+            self.answer(request, error=f"Not subscribed to {channel}.")
 
     # -- from Topic and TopicFactory
 
@@ -259,45 +260,14 @@ class TopicSocket(Socket):
         if self._topics.get(key) is topic:
             del self._topics[key]
 
-    @property
-    def wants_status(self) -> bool:
-        return self._status_since is not None
+    def wants(self, channel: str) -> bool:
+        """Whether it is subscribed to a channel without a symbol."""
+        return channel in self._told
 
-    def tell_status(self, payload: bytes) -> None:
-        self._status_since = self.factory.clock.seconds()
-        self.outbox.put(payload, "status")
-
-
-def _error_of(request: dict[str, Any]) -> str | None:
-    """What is wrong with a request, if anything is."""
-    action, channel, symbol = (request.get(name) for name in ("action", "channel", "symbol"))
-    if action not in ("subscribe", "unsubscribe", "list"):
-        return "action: expected subscribe, unsubscribe, list or ping."
-    if unknown := sorted(
-        request.keys() - (_FIELDS if action == "subscribe" else {"action", "channel", "symbol", "id"})
-    ):
-        return f"Unknown field {unknown[0]}."
-    if action == "list":
-        return None
-    if channel not in CHANNELS:
-        return f"channel: expected one of {', '.join(CHANNELS)}."
-    if channel == "status":
-        return "symbol: status has none." if symbol is not None else None
-    symbols = symbol if isinstance(symbol, list) else [symbol]
-    if not 0 < len(symbols) <= MAX_SYMBOLS or not all(map(is_symbol, symbols)):
-        return f"symbol: expected a text of 1 to 63 characters, or a list of 1 to {MAX_SYMBOLS} of them."
-    return _error_of_options(request)
-
-
-def _error_of_options(request: dict[str, Any]) -> str | None:
-    levels, prices, rate = request.get("num_levels", 0), request.get("prices", "server"), request.get("max_rate", 1)
-    if type(levels) is not int or not 0 <= levels <= MAX_LEVELS or (levels and request["channel"] != "marketdepth"):
-        return f"num_levels: expected a whole number from 0 (all) to {MAX_LEVELS}, with marketdepth."
-    if prices not in ("server", "display"):
-        return "prices: expected server or display."
-    if type(rate) not in (int, float) or not 0.01 <= rate <= 1000:
-        return "max_rate: expected a number of messages a second from 0.01 to 1000."
-    return None
+    def tell(self, channel: str, payload: bytes, kind: object = None) -> None:
+        """Sends; while it reads slowly, the latest of each kind."""
+        self._told[channel] = self.factory.clock.seconds()
+        self.outbox.put(payload, ((channel, None), kind))
 
 
 class TopicFactory(SocketFactory):
@@ -320,16 +290,30 @@ class TopicFactory(SocketFactory):
         self.hubs = hubs
         self.definitions = definitions
         self._status = status
-        self._status_seq = 0
+        self._seqs = dict.fromkeys(WITHOUT_SYMBOL, 0)
 
     def status_message(self) -> bytes:
-        return text({"channel": "status", "seq": self._status_seq} | self._status())
+        return text({"channel": "status", "seq": self._seqs["status"]} | self._status())
 
     def status_changed(self) -> None:
         """Tells those who want to know."""
-        self._status_seq += 1
-        payload = None
-        for subscriber in list(self.subscribers):
-            if isinstance(subscriber, TopicSocket) and subscriber.wants_status:
-                payload = payload or self.status_message()
-                subscriber.tell_status(payload)
+        self._publish("status", self.status_message)
+
+    def unknown(self, number: int, message: bytes) -> None:
+        """Passes on a message of a type that nobody here knows, as it came.
+
+        message: its JSON text, in UTF-8.
+        """
+
+        def made() -> bytes:
+            return b'{"channel":"unknown","seq":%d,"message":%b}' % (self._seqs["unknown"], message)
+
+        self._publish("unknown", made, number)
+
+    def _publish(self, channel: str, make: Callable[[], bytes], kind: object = None) -> None:
+        """Sends what `make` makes, if anybody listens."""
+        self._seqs[channel] += 1
+        those = [each for each in self.subscribers if isinstance(each, TopicSocket) and each.wants(channel)]
+        payload = make() if those else b""
+        for subscriber in those:
+            subscriber.tell(channel, payload, kind)
