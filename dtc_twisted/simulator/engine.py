@@ -105,7 +105,11 @@ class Engine:
                 self._refuse(order, why.get(order) or f"Another order of the group was rejected: {first}")
             return
         for order in orders:
-            self._accept(order)
+            self._register(order, OPEN if order.parent is None else CHILD)
+            self._rest(order)
+            self.expiry.watch(order)
+        for order in orders:
+            self._tell(order.update(OrderUpdateReasonEnum.NEW_ORDER_ACCEPTED))
         for order in orders:
             if order.parent is None:
                 self._enter(order)
@@ -185,12 +189,6 @@ class Engine:
         order.canceled, order.info_text = order.quantity, why
         self._tell(order.update(OrderUpdateReasonEnum.NEW_ORDER_REJECTED))
 
-    def _accept(self, order: Order) -> None:
-        self._register(order, OPEN if order.parent is None else CHILD)
-        self._rest(order)
-        self.expiry.watch(order)
-        self._tell(order.update(OrderUpdateReasonEnum.NEW_ORDER_ACCEPTED))
-
     def _register(self, order: Order, status: OrderStatusEnum) -> None:
         order.server_id = self._next_id()
         self.orders[order.server_id] = order
@@ -242,19 +240,20 @@ class Engine:
     def _on_linked_fill(self, order: Order, other: Order, quantity: float) -> None:
         at_once = order.partial_fill == PartialFillHandlingEnum.PARTIAL_FILL_HANDLING_IMMEDIATE_CANCEL
         if order.ended or at_once or quantity >= other.remaining:
-            self._cancel(other, "The other order of the pair was filled.")
+            self._cancel(other, "The other order of the pair was filled.", alone=True)
         else:
             other.quantity = plain(other.quantity - quantity)
             other.changed = self._now()
             self._tell(other.update(OrderUpdateReasonEnum.GENERAL_ORDER_UPDATE))
 
-    def _cancel(self, order: Order, why: str = "") -> None:
+    def _cancel(self, order: Order, why: str = "", *, alone: bool = False) -> None:
+        """With the other order of its pair, unless alone."""
         order.canceled = order.remaining
         order.changed, order.info_text = self._now(), why
         order.become(CANCELED)
         self._forget(order)
         self._tell(order.update(OrderUpdateReasonEnum.ORDER_CANCELED))
-        if order.linked is not None and not order.linked.ended:
+        if order.linked is not None and not order.linked.ended and not alone:
             self._cancel(order.linked, "The other order of the pair was canceled.")
         self._open_children(order)
 
