@@ -79,3 +79,11 @@ class OutcomeUnknown(DTCError):
     def __init__(self, text: str, orders: list[dict[str, Any]]) -> None:
         super().__init__(text)
         self.orders = orders
+
+
+class JournalFailed(DTCError):
+    """The journal of orders cannot be opened, or the disk does not take it; nothing was sent."""
+
+
+class DuplicateOrder(DTCError):
+    """An order of this ClientOrderID is in the journal already."""

@@ -43,6 +43,22 @@ def number(
     return [name, letter, default, text, coerce]
 
 
+def optional(name: str, text: str, *, whole: bool = False) -> list[str | Callable[[str], float] | None]:
+    """An option that takes a number above 0; None, when it is not given."""
+    expected = f"{'a whole' if whole else 'a'} number above 0"
+
+    def coerce(given: str) -> float:
+        try:
+            value = int(given) if whole else float(given)
+        except ValueError:
+            value = 0
+        if not 0 < value < 1e15:
+            raise ValueError(f"--{name}: expected {expected}, not {given!r}")
+        return value
+
+    return [name, None, None, text, coerce]
+
+
 class OneLineOptions(usage.Options):
     """Options whose errors are one line, with exit status 1."""
 

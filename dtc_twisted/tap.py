@@ -1,25 +1,31 @@
 """`twistd dtc`: its options, and how the house is put together."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from socket import gethostname
+from tempfile import mkdtemp
 from typing import Any
 
+import platformdirs
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.python import usage
 
 from dtc_twisted.access import Access, Tokens, read_origin, read_tokens
 from dtc_twisted.definitions import Definitions
+from dtc_twisted.errors import JournalFailed
 from dtc_twisted.history import History
 from dtc_twisted.hub import MARKET_DEPTH, Hub, Update
+from dtc_twisted.journal import Journal
 from dtc_twisted.logs import logger
 from dtc_twisted.messages import Message, TradeModeEnum
-from dtc_twisted.rest import Gateway, QuietSite, Rest
-from dtc_twisted.service import LOOPBACK, Listener, OneLineOptions, number
+from dtc_twisted.orders import Desk, Ledger, Limits, Reconciler
+from dtc_twisted.rest import Gateway, QuietSite, Rest, Trading
+from dtc_twisted.service import LOOPBACK, CannotStart, Listener, OneLineOptions, number, optional
 from dtc_twisted.session import Credentials, Session
 from dtc_twisted.simulator import Simulator
-from dtc_twisted.stream import DepthSubscriber, SocketFactory, SubscriberFactory, TopicFactory
+from dtc_twisted.stream import Accounts, DepthSubscriber, SocketFactory, SubscriberFactory, TopicFactory
 from dtc_twisted.upstream import Upstream
 
 _log = logger(__name__)
@@ -46,27 +52,42 @@ class Options(OneLineOptions):
         ["token-file", None, None, "File of those who may call: lines of NAME SCOPE TOKEN, SCOPE being read or trade."],
         number("timeout", None, 5.0, "Seconds to wait for an answer of the server.", 0.1, 3600),
         number("history-connections", None, 4, "Connections to the historical port at once.", 1, 100),
+        ["journal", None, None, "File of the journal of orders; by default in the state directory of the user."],
+        optional("max-order-quantity", "The most that one order may have."),
+        optional("max-position", "The most, long or short, that a position could become with all orders filled."),
+        optional("max-orders-per-minute", "New and changed orders in any 60 seconds.", whole=True),
     ]
     optFlags = [
         ["live", "l", "Live trading mode."],
         ["simulated", "s", "Simulated trading mode (default)."],
         ["tls", None, "Connect to the server with wss://."],
+        ["allow-trading", None, "Take orders; with --live only together with --token-file."],
         ["demo", None, "Start a simulated DTC server inside, and connect to it."],
     ]
     compData = usage.Completions(
-        optActions={"password-file": usage.CompleteFiles(), "token-file": usage.CompleteFiles()}
+        optActions=dict.fromkeys(("password-file", "token-file", "journal"), usage.CompleteFiles())
     )
 
     def __init__(self) -> None:
         super().__init__()
         self["symbols"] = []
         self["origins"] = []
+        self["accounts"] = []
+        self["tradable"] = []
 
     def opt_symbol(self, symbol: str) -> None:
         """Keep subscribed to this symbol from the start. May be given several times."""
         if not 0 < len(symbol) < 64:
             raise usage.UsageError("--symbol: expected 1 to 63 characters")
         self["symbols"].append(symbol)
+
+    def opt_allow_account(self, account: str) -> None:
+        """Take orders for this trade account; by default for all. May be given several times."""
+        self["accounts"].append(account)
+
+    def opt_allow_symbol(self, symbol: str) -> None:
+        """Take orders for this symbol; by default for all. May be given several times."""
+        self["tradable"].append(symbol)
 
     def opt_allow_origin(self, origin: str) -> None:
         """Web pages of this origin (https://trader.example) may call too. May be given several times."""
@@ -86,7 +107,21 @@ class Options(OneLineOptions):
             raise usage.UsageError("--host is missing: the DTC server's host name or address, or --demo")
         self["password"] = self._password()
         self["tokens"] = self._tokens()
+        self._check_trading()
         super().postOptions()
+
+    def _check_trading(self) -> None:
+        if self["allow-trading"]:
+            if self["live"] and self["tokens"] is None:
+                raise usage.UsageError("--allow-trading with --live needs --token-file: orders are real there")
+            return
+        for name in ("journal", "max-order-quantity", "max-position", "max-orders-per-minute"):
+            if self[name] is not None:
+                raise usage.UsageError(f"--{name} goes with --allow-trading only")
+        for name in ("accounts", "tradable"):
+            if self[name]:
+                option = {"accounts": "account", "tradable": "symbol"}[name]
+                raise usage.UsageError(f"--allow-{option} goes with --allow-trading only")
 
     def _password(self) -> str:
         """From the option, the file or the environment, the first that is there."""
@@ -124,6 +159,16 @@ class Web(Listener):
         for factory in self._sockets:
             factory.shut()
         return super().stopService()
+
+
+class OrderJournal(Journal):
+    """Ends the process when its file cannot be opened."""
+
+    def startService(self) -> None:
+        try:
+            super().startService()
+        except JournalFailed as error:
+            raise CannotStart(f"twistd dtc: --journal: {error}") from None
 
 
 class Demo(MultiService):
@@ -204,9 +249,24 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     def ask(question: Message, on_answer: Callable[[Message], None] | None = None) -> Deferred[list[Message]]:
         return upstream.logged_on().request(question, timeout, on_answer)
 
+    ledger = Ledger()
+    journal = OrderJournal(_journal_path(options), reactor) if options["allow-trading"] else None
+    reconciler = Reconciler(reactor, ledger, timeout, journal)
     hubs = {"marketdata": Hub(reactor, timeout), "marketdepth": Hub(reactor, timeout, MARKET_DEPTH)}
     definitions = Definitions(ask)
-    upstream.listeners += [definitions, *hubs.values(), Keeper(hubs["marketdata"], options["symbols"])]
+    keeper = Keeper(hubs["marketdata"], options["symbols"])
+    upstream.listeners += [definitions, *hubs.values(), keeper, reconciler]
+    desk = None
+    if journal is not None:
+        limits = Limits(
+            options["max-order-quantity"],
+            options["max-position"],
+            options["max-orders-per-minute"],
+            frozenset(options["accounts"]),
+            frozenset(options["tradable"]),
+        )
+        desk = Desk(reactor, upstream.logged_on, definitions, ledger, reconciler, journal, limits, timeout)
+        upstream.listeners.append(desk)
 
     def status() -> dict[str, Any]:
         now = upstream.status
@@ -223,9 +283,10 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             "garbage": upstream.garbage,
             "symbols": sorted({symbol for hub in hubs.values() for symbol in hub.symbols}),
             "subscribers": sum(len(factory.subscribers) for factory in sockets.values()),
+            "trading": None if desk is None else desk.status(),
         }
 
-    topics = TopicFactory(reactor, hubs, definitions, status)
+    topics = TopicFactory(reactor, hubs, definitions, Accounts(ledger, reconciler), status)
     upstream.watchers.append(topics.status_changed)
     upstream.unknown.append(topics.unknown)
     sockets: dict[str, SocketFactory] = {
@@ -247,10 +308,25 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     names = (machine, machine.partition(".")[0], options["interface"])
     access = Access(options["tokens"], options["origins"], names)
     rest = Rest(gateway, {path: factory.resource_for for path, factory in sockets.items()}, access)
+    Trading(rest, ledger, reconciler, definitions.display, desk)
     services = MultiService()
+    for service in (journal, desk):
+        if service is not None:
+            service.setServiceParent(services)
     if options["demo"]:
         Demo(reactor, upstream, history).setServiceParent(services)
     Web(reactor, options["interface"], options["restport"], rest, [*sockets.values()]).setServiceParent(services)
     upstream.setServiceParent(services)
     history.setServiceParent(services)
     return services
+
+
+def _journal_path(options: Options) -> str:
+    """Where the journal is: one for each server, since its orders are in it; of a demo, one that ends with it."""
+    if options["journal"]:
+        return str(options["journal"])
+    if options["demo"]:
+        return os.path.join(mkdtemp(prefix="dtc-demo-"), "journal.sqlite")
+    folder = platformdirs.user_state_dir("dtc_twisted", appauthor=False, ensure_exists=True)
+    name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{options['host']}-{options['port']}")
+    return os.path.join(folder, f"{name}.sqlite")

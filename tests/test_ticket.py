@@ -15,7 +15,7 @@ from dtc_twisted.orders.ticket import BadOrder
 
 NOW = 1_700_000_000.0
 ES = SecurityDefinitionResponse(Symbol="ESM20_FUT_CME", DisplayPriceMultiplier=0.01, MinPriceIncrement=0.25)
-LIMIT = {
+LIMIT: dict[str, Any] = {
     "Symbol": "ESM20_FUT_CME",
     "TradeAccount": "Sim1",
     "OrderType": "LIMIT",
@@ -23,7 +23,7 @@ LIMIT = {
     "Price1": 282800,
     "Quantity": 2,
 }
-OCO = {
+OCO: dict[str, Any] = {
     "Symbol": "ESM20_FUT_CME",
     "TradeAccount": "Sim1",
     "OrderType_1": "LIMIT",
@@ -201,7 +201,7 @@ class ChangeTests(TicketCase):
         self.refuse(lambda: ticket.change({"Price2": 1}, limit, NOW), "Price2: LIMIT orders have none.")
         self.refuse(lambda: ticket.change({"Symbol": "CL"}, limit, NOW), "Symbol: unknown field")
         self.refuse(lambda: ticket.change({"Quantity": 0}, limit, NOW), "Quantity: 0 was given")
-        ticket.change({"Price2": 1}, None, NOW)  # whatever it is: the server knows
+        ticket.change({"Price2": 1}, dtc.OrderTypeEnum(0), NOW)  # whatever it is: the server knows
 
 
 class OtherTests(TicketCase):
@@ -226,7 +226,7 @@ class OtherTests(TicketCase):
         self.refuse(lambda: ticket.priced(order, ES, display=False), "Price1: 2828.25 is off the tick, which is 0.25")
         order = ticket.single(LIMIT | {"Price1": 2828.3}, NOW)
         self.refuse(lambda: ticket.priced(order, ES, display=True), "Price1: 2828.3 is off the tick")
-        change = ticket.change({"Price1": 2828.25}, None, NOW)
+        change = ticket.change({"Price1": 2828.25}, dtc.OrderTypeEnum(0), NOW)
         self.assertEqual(ticket.priced(change, ES, display=True).Price1, 282825)
         oco = ticket.oco(OCO | {"Price1_2": 282501}, NOW)
         self.refuse(lambda: ticket.priced(oco, ES, display=False), "Price1_2: 282501 is off the tick")

@@ -104,6 +104,10 @@ class Order:
         return self.status in OPEN
 
     @property
+    def order_type(self) -> OrderTypeEnum:
+        return OrderTypeEnum(self.fields.get("OrderType", 0))
+
+    @property
     def quantity(self) -> float:
         return float(self.fields.get("OrderQuantity", 0))
 
@@ -127,7 +131,7 @@ class Order:
             OrderTypeEnum.ORDER_TYPE_LIMIT: "Price1",
             OrderTypeEnum.ORDER_TYPE_LIMIT_IF_TOUCHED: "Price1",
             OrderTypeEnum.ORDER_TYPE_STOP_LIMIT: "Price2",
-        }.get(self.fields.get("OrderType", 0))
+        }.get(self.order_type)
         return None if name is None else self.fields.get(name)
 
     @property

@@ -120,10 +120,10 @@ def bracket(body: Body, now: float) -> tuple[dtc.SubmitNewSingleOrder, dtc.Submi
     return replace(orders[0], IsParentOrder=1), orders[1]
 
 
-def change(body: Body, order_type: OrderTypeEnum | None, now: float) -> dtc.CancelReplaceOrder:
+def change(body: Body, order_type: OrderTypeEnum, now: float) -> dtc.CancelReplaceOrder:
     """CANCEL_REPLACE_ORDER, but for what names the order.
 
-    order_type: of the order; None when it is not known. Raises BadOrder.
+    order_type: of the order; unset, when it is not known. Raises BadOrder.
     """
     names = ("Price1", "Price2", "Quantity", "TimeInForce", "GoodTillDateTime")
     fields, problems = _read(dtc.CancelReplaceOrder, body, (), names)
@@ -133,7 +133,7 @@ def change(body: Body, order_type: OrderTypeEnum | None, now: float) -> dtc.Canc
     if fields.get("Quantity", 1) <= 0:
         problems.append("Quantity: expected more than 0.")
     for name in ("Price1", "Price2"):
-        if name in fields and order_type is not None and name not in _NEEDS.get(order_type, (name,)):
+        if name in fields and name not in _NEEDS.get(order_type, names):
             problems.append(f"{name}: {_word(order_type)} orders have none.")
     if problems:
         raise BadOrder(problems)

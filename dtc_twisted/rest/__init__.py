@@ -8,6 +8,7 @@ from dtc_twisted.rest.bodies import MAX_BODY, body
 from dtc_twisted.rest.paths import GETS, LONG, PREFIX, ROWS, SNAPSHOTS
 from dtc_twisted.rest.resource import Gateway, Rest
 from dtc_twisted.rest.site import QuietSite, as_json
+from dtc_twisted.rest.trading import Trading
 
 __all__ = [
     "GETS",
@@ -19,6 +20,7 @@ __all__ = [
     "Gateway",
     "QuietSite",
     "Rest",
+    "Trading",
     "as_json",
     "body",
 ]

@@ -8,8 +8,20 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from dtc_twisted.access import Forbidden, Misdirected, Unauthorized
-from dtc_twisted.errors import NotLoggedOn, RequestRejected, RequestTimedOut, SessionLost
+from dtc_twisted.errors import (
+    Conflict,
+    JournalFailed,
+    NoSuchOrder,
+    NotLoggedOn,
+    NotPermitted,
+    OutcomeUnknown,
+    RequestRejected,
+    RequestTimedOut,
+    SessionLost,
+    TooManyOrders,
+)
 from dtc_twisted.logs import logger
+from dtc_twisted.orders import BadOrder
 from dtc_twisted.query import BadParameter
 from dtc_twisted.rest.bodies import ContentTooLarge, UnsupportedMediaType
 
@@ -28,13 +40,20 @@ def described(request: Any, failure: Failure, seconds_to_retry: Callable[[], flo
     error = failure.value
     name, text = type(error).__name__, str(error)
     match error:
-        case BadParameter():
+        case BadParameter() | BadOrder():
             status = 400
         case Unauthorized():
             status = 401
             request.setHeader("WWW-Authenticate", "Bearer")
-        case Forbidden():
+        case TooManyOrders():
+            status = 429
+            _retry_after(request, error.retry_after)
+        case Forbidden() | NotPermitted():
             status = 403
+        case NoSuchOrder():
+            status = 404
+        case Conflict():
+            status = 409
         case ContentTooLarge():
             status = 413
         case UnsupportedMediaType():
@@ -47,10 +66,13 @@ def described(request: Any, failure: Failure, seconds_to_retry: Callable[[], flo
         case UpgradeRequired():
             status = 426
             request.setHeader("Upgrade", "websocket")
+        case JournalFailed():
+            status = 503
+            _retry_after(request, 1.0)
         case NotLoggedOn() | SessionLost():
             status = 503
             _retry_after(request, seconds_to_retry())
-        case RequestTimedOut():
+        case RequestTimedOut() | OutcomeUnknown():
             status = 504
         case MethodNotAllowed():
             status = 405
@@ -62,7 +84,8 @@ def described(request: Any, failure: Failure, seconds_to_retry: Callable[[], flo
         case _:
             _log.failure("Failed to answer {path}", failure, path=request.path)
             status, name, text = 500, "InternalError", "The gateway failed to answer; its log says why."
-    return {"success": False, "error": {"type": name, "message": text, "status": status}}
+    about = {each: getattr(error, each) for each in ("updates", "orders") if hasattr(error, each)}
+    return {"success": False, "error": {"type": name, "message": text, "status": status} | about}
 
 
 def _retry_after(request: Any, seconds: float | None) -> None:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from dtc_twisted.orders import CHANNELS as ACCOUNTS
 from dtc_twisted.stream.single import MAX_LEVELS
 from dtc_twisted.stream.sockets import is_symbol
 
-WITHOUT_SYMBOL = ("status", "unknown")
+WITHOUT_SYMBOL = ("status", "unknown", *ACCOUNTS)
 CHANNELS = ("marketdata", "trades", "quotes", "marketdepth", *WITHOUT_SYMBOL)
 MAX_SYMBOLS = 1000
 """Symbols in one request."""

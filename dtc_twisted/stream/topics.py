@@ -5,8 +5,9 @@
     <- {"channel": "trades", "seq": 1, "Symbol": "ESM20_FUT_CME", "Type": 107, ...}
 
 Channels: marketdata (all of it), trades, quotes (bid and ask; begins with the snapshot), marketdepth (as in depth.py),
-status (how the gateway stands with the server) and unknown (messages of types that the gateway does not know, as the
-server sent them), both without a symbol. Each symbol of a list is answered by itself.
+status (how the gateway stands with the server), unknown (messages of types that the gateway does not know, as the
+server sent them), orders, positions and balances (as in accounts.py), all of these without a symbol. Each symbol of a
+list is answered by itself.
 
     <- {"channel": "unknown", "seq": 1, "message": {"Type": 12345, ...}}
 
@@ -39,6 +40,8 @@ from dtc_twisted.errors import DTCError
 from dtc_twisted.hub import Hub, Update
 from dtc_twisted.logs import logger
 from dtc_twisted.market import TRADES
+from dtc_twisted.orders import CHANNELS as ACCOUNTS
+from dtc_twisted.stream.accounts import Accounts
 from dtc_twisted.stream.outbox import text
 from dtc_twisted.stream.requests import WITHOUT_SYMBOL, error_of
 from dtc_twisted.stream.sockets import Socket, SocketFactory
@@ -196,6 +199,8 @@ class TopicSocket(Socket):
         for topic in list(self._topics.values()):
             topic.end()
         self._topics.clear()
+        for channel in self._told:
+            self.factory.accounts.leave(self, channel)
         self._told.clear()
 
     def act(self, request: dict[str, Any]) -> None:
@@ -245,8 +250,11 @@ class TopicSocket(Socket):
             self.answer(request)
             if channel == "status":
                 self.tell("status", self.factory.status_message())
+            elif channel in ACCOUNTS:
+                self.factory.accounts.join(self, channel)
         elif channel in self._told:
             del self._told[channel]
+            self.factory.accounts.leave(self, channel)
             self.outbox.drop((channel, None))
             self.answer(request)
         else:
@@ -274,6 +282,7 @@ class TopicFactory(SocketFactory):
     """All subscribers at /stream.
 
     hubs: by the names "marketdata" and "marketdepth".
+    accounts: of the channels that are neither of a symbol nor about the gateway.
     status: the fields of /status.
     """
 
@@ -282,6 +291,7 @@ class TopicFactory(SocketFactory):
         reactor: Any,
         hubs: dict[str, Hub],
         definitions: Definitions,
+        accounts: Accounts,
         status: Callable[[], dict[str, Any]],
     ) -> None:
         super().__init__(reactor)
@@ -289,6 +299,7 @@ class TopicFactory(SocketFactory):
         self.clock: IReactorTime = reactor
         self.hubs = hubs
         self.definitions = definitions
+        self.accounts = accounts
         self._status = status
         self._seqs = dict.fromkeys(WITHOUT_SYMBOL, 0)
 

@@ -1,0 +1,10 @@
+"""The journal of orders: each command on disk before it is sent, and each ORDER_UPDATE after. SQLite, for any tool.
+
+Whoever reads it while it is written sees what is committed: `sqlite3 FILE 'select * from commands'`. Times are seconds
+since 1970, UTC; prices are the server's; `request`, `messages` and `message` are JSON.
+"""
+
+from dtc_twisted.journal.entries import NEW, Command, Recorded
+from dtc_twisted.journal.writer import Journal
+
+__all__ = ["NEW", "Command", "Journal", "Recorded"]

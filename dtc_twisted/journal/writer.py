@@ -1,0 +1,254 @@
+"""Writing and reading the journal, without waiting for the disk."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, execute, fail, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from dtc_twisted.errors import DuplicateOrder, JournalFailed
+from dtc_twisted.journal.entries import NEW, Command, Entry, Recorded
+from dtc_twisted.journal.store import Store, StoreBusy, StoreFailed
+from dtc_twisted.logs import logger
+
+_log = logger(__name__)
+
+STALL = 2.0
+"""Seconds that a command waits for the disk."""
+
+RETRY = 1.0
+"""Seconds until what could not be written is tried again."""
+
+_PATIENCE = 5.0
+"""Seconds that the end waits for the disk."""
+
+
+class Journal(Service):
+    """Writes in a thread of its own, all that waits in one transaction; reads where it is asked.
+
+    path: of the file; it is made, its folder is not.
+    reactor: IReactorTime; IReactorFromThreads for the thread, else all is written at once.
+    run: runs a function with its arguments where it may wait for the disk, and gives a Deferred of its result.
+    """
+
+    def __init__(self, path: str, reactor: IReactorTime, run: Callable[..., Deferred[Any]] | None = None) -> None:
+        self.path = path
+        self.failing = ""
+        """Why the disk takes nothing; empty: it does."""
+        self._reactor = reactor
+        self._pool: ThreadPool | None = None
+        self._run = run
+        self._store: Store | None = None
+        self._queue: list[_Item] = []
+        self._writing: list[_Item] = []
+        self._retry: IDelayedCall | None = None
+        self._idle: list[Deferred[None]] = []
+
+    # -- from the service tree
+
+    def startService(self) -> None:
+        """Opens the file. Raises JournalFailed, which says why not."""
+        try:
+            self._store = Store(self.path)
+        except StoreBusy:
+            raise JournalFailed(f"{self.path} is in use by another gateway.") from None
+        except StoreFailed as error:
+            raise JournalFailed(f"{self.path}: {error}") from None
+        super().startService()
+        if self._run is None:
+            self._run = self._in_thread() if IReactorFromThreads.providedBy(self._reactor) else execute
+        _log.info("The journal of orders is {path}", path=self.path)
+
+    def stopService(self) -> Deferred[None]:
+        """Writes what waits, as far as the disk takes it, and closes the file."""
+        super().stopService()
+        if self._retry is not None and self._retry.active():
+            self._retry.cancel()
+        self._write()
+        idle: Deferred[None] = Deferred()
+        if self._writing:
+            self._idle.append(idle)
+            idle.addTimeout(_PATIENCE, self._reactor)
+            idle.addErrback(lambda failure: _log.error("The journal was not written to its end"))
+        else:
+            idle.callback(None)
+        return idle.addCallback(self._close)
+
+    def _close(self, _: object) -> None:
+        store, self._store = self._store, None
+        if store is not None and not self._writing:
+            store.close()
+        if self._pool is not None and not self._writing:
+            self._pool.stop()
+
+    # -- from Desk: writing
+
+    def record(self, command: Command) -> Deferred[Command]:
+        """Fires with the command, numbered, when it is on disk for good.
+
+        Fails with DuplicateOrder when it makes an order of an id that another has; with JournalFailed when the disk
+        does not take it, or not within STALL. It is marked as withdrawn then, should it get there after all.
+        """
+        if command.action in NEW:
+            for name in command.client_order_ids:
+                if self.command_of(name) is not None:
+                    return fail(DuplicateOrder(f"ClientOrderID: {name} is the id of another order."))
+        if self._writing and self.failing:  # it hangs: others wait already
+            return fail(JournalFailed(self.failing))
+        item = _Item(command, Deferred(lambda _: None))
+        assert item.done is not None
+        item.done.addTimeout(STALL, self._reactor, lambda result, seconds: self._stalled(item))
+        self._put(item)
+        return item.done
+
+    def withdraw(self, command: Command) -> None:
+        """It was not sent after all: its ids are free again."""
+        self._put(_Item(command.id))
+
+    def note(self, update: Recorded) -> None:
+        """Writes it as soon as the disk takes it. Never fails, never waits."""
+        self._put(_Item(update))
+
+    # -- from Desk and REST: reading. What waits for the disk is there already.
+
+    def command_of(self, client_order_id: str) -> Command | None:
+        """The command that made the order of this id."""
+        for item in (*self._queue, *self._writing):
+            entry = item.entry
+            if isinstance(entry, Command) and entry.action in NEW and client_order_id in entry.client_order_ids:
+                return entry
+        return self._reads.command_of(client_order_id)
+
+    def updates(self, order_id: str) -> list[Recorded]:
+        """All that became known of an order, oldest first, by ClientOrderID or any ServerOrderID that it had."""
+        found = self._reads.updates(order_id)
+        ids = {order_id} | {each.server_order_id for each in found if each.server_order_id}
+        for each in self._noted():
+            if {each.client_order_id, each.server_order_id, each.previous_server_order_id} & ids:
+                ids |= {each.server_order_id} - {""}
+                found.append(each)
+        return found
+
+    def open_orders(self) -> list[Recorded]:
+        """The last that became known of each order that is open, as the last process knew it."""
+        return self._reads.open_orders()
+
+    def undecided(self) -> list[Command]:
+        """Commands that made orders of which one, or more, were never heard of again."""
+        return self._reads.undecided()
+
+    def last(self, *actions: str) -> Command | None:
+        """The last command that was one of these."""
+        return self._reads.last(actions)
+
+    def knows_execution(self, trade_account: str, execution_id: str) -> bool:
+        """Whether a fill is in the journal."""
+        if not execution_id:
+            return False
+        key = (trade_account, execution_id)
+        return any((each.trade_account, each.execution_id) == key for each in self._noted()) or (
+            self._reads.knows_execution(*key)
+        )
+
+    def last_fill_at(self, trade_account: str) -> float:
+        """When the latest fill of an account happened, seconds since 1970; 0.0: there is none."""
+        noted = [each.fill_at for each in self._noted() if each.trade_account == trade_account]
+        return max([self._reads.last_fill_at(trade_account), *noted])
+
+    def entries(self, limit: int, before: int | None = None, **filters: str) -> list[dict[str, Any]]:
+        """The newest `limit` entries, newest first, of those with a number below `before`.
+
+        filters: trade_account, symbol, client_order_id: only entries about these.
+        """
+        return self._reads.entries(limit, before, filters)
+
+    @property
+    def _reads(self) -> Store:
+        if self._store is None:
+            raise JournalFailed("The journal is closed.")
+        return self._store
+
+    def _noted(self) -> Iterable[Recorded]:
+        """What waits for the disk, oldest first."""
+        return (item.entry for item in (*self._writing, *self._queue) if isinstance(item.entry, Recorded))
+
+    # -- to the disk
+
+    def _in_thread(self) -> Callable[..., Deferred[Any]]:
+        reactor: Any = self._reactor
+        self._pool = pool = ThreadPool(1, 1, "journal")
+        pool.start()
+        return lambda what, *arguments: deferToThreadPool(reactor, pool, what, *arguments)
+
+    def _put(self, item: "_Item") -> None:
+        self._queue.append(item)
+        # What failed waits for its turn with others, unless somebody waits for this.
+        if not self.failing or item.done is not None:
+            self._write()
+
+    def _write(self) -> None:
+        if self._queue and not self._writing and self._store is not None and self._run is not None:
+            self._writing, self._queue = self._queue, []
+            entries = [item.entry for item in self._writing]
+            maybeDeferred(self._run, self._store.write, entries).addCallbacks(self._written, self._not_written)
+
+    def _written(self, ids: Sequence[int]) -> None:
+        items, self._writing = self._writing, []
+        if self.failing:
+            self.failing = ""
+            _log.warn("The journal is written again")
+        for item, number in zip(items, ids, strict=True):
+            if item.done is None:
+                continue
+            assert isinstance(item.entry, Command)
+            if item.done.called:
+                self._queue.append(_Item(number))  # too late: nobody has sent it
+            else:
+                item.done.callback(replace(item.entry, id=number))
+        self._write()
+        self._end_if_idle()
+
+    def _not_written(self, failure: Failure) -> None:
+        items, self._writing = self._writing, []
+        text = f"The journal cannot be written: {failure.getErrorMessage()}"
+        if not self.failing:
+            _log.error("{text}", text=text)
+        if not failure.check(StoreFailed):
+            _log.failure("The journal failed", failure)
+        self.failing = text
+        self._queue = [item for item in items if item.done is None] + self._queue
+        for item in items:
+            if item.done is not None and not item.done.called:
+                item.done.errback(JournalFailed(text))
+        if self.running and (self._retry is None or not self._retry.active()):
+            self._retry = self._reactor.callLater(RETRY, self._write)
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if not self._writing:
+            idle, self._idle = self._idle, []
+            for each in idle:
+                each.callback(None)
+
+    def _stalled(self, item: "_Item") -> Failure:
+        if item in self._queue:
+            self._queue.remove(item)
+        self.failing = f"The disk has not taken the journal for {STALL:g} s."
+        _log.error("{text}", text=self.failing)
+        return Failure(JournalFailed(self.failing))
+
+
+class _Item:
+    """What is to be written: an entry, or the number of a command to withdraw.
+
+    done: of a command.
+    """
+
+    def __init__(self, entry: Entry | int, done: Deferred[Command] | None = None) -> None:
+        self.entry = entry
+        self.done = done

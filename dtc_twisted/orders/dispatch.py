@@ -1,0 +1,223 @@
+"""From a checked command to the server's word on it: first on disk, then on the wire, once."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from msgspec import to_builtins
+from twisted.internet.defer import TimeoutError
+from twisted.internet.interfaces import IReactorTime
+
+from dtc_twisted import messages as dtc
+from dtc_twisted.errors import DTCError, JournalFailed, OrderRejected, OutcomeUnknown, SessionLost
+from dtc_twisted.journal import Command, Journal, Recorded
+from dtc_twisted.logs import logger
+from dtc_twisted.messages import Message
+from dtc_twisted.orders.ledger import Ledger
+from dtc_twisted.orders.order import Fill, Order
+from dtc_twisted.orders.reconcile import Reconciler
+from dtc_twisted.orders.ticket import Body
+from dtc_twisted.orders.words import CANCEL, CHANGE, NEW, Fields, Wait, Wish
+from dtc_twisted.session import Session
+
+_log = logger(__name__)
+
+_NAMING = ("ServerOrderID", "ClientOrderID", "TradeAccount")
+
+
+class Dispatch:
+    """Sends commands.
+
+    logged_on: the session; raises NotLoggedOn.
+    timeout: seconds to wait for the server's word.
+    on_accepted: called with a new order that the server has taken.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        logged_on: Callable[[], Session],
+        ledger: Ledger,
+        reconciler: Reconciler,
+        journal: Journal,
+        timeout: float,
+    ) -> None:
+        self.on_accepted: Callable[[Order], None] = lambda order: None
+        self._clock = clock
+        self._logged_on = logged_on
+        self._ledger = ledger
+        self._reconciler = reconciler
+        self._journal = journal
+        self._timeout = timeout
+        ledger.on_order.append(self._heard)
+
+    # -- from Desk
+
+    def ready(self) -> Session:
+        """The session, when what the server knows is known. Raises NotLoggedOn."""
+        session = self._logged_on()
+        self._reconciler.check_ready()
+        return session
+
+    async def send_new(
+        self, command: Command, messages: Sequence[Message], orders: Sequence[Order], check: Callable[[], None]
+    ) -> list[Fields]:
+        """Sends new orders, back to back.
+
+        check: called when they are on disk: raises what still speaks against them. Nothing was sent then.
+        """
+        session = self.ready()
+        waits = [self._await(order, NEW) for order in orders]
+        for order in orders:
+            self._ledger.add(order)  # counted from now on
+        try:
+            command = await self._recorded_and_checked(session, command, check)
+        except BaseException:
+            for order in orders:
+                self._ledger.remove(order)
+            raise
+        for order in orders:
+            order.sent_at = self._clock.seconds()
+        for message in messages:
+            session.send(message)
+        return unless_refused(await self._words(orders, waits), NEW)
+
+    async def send_change(
+        self, command: Command, message: Message, order: Order, check: Callable[[], None]
+    ) -> list[Fields]:
+        """Sends the change of an order."""
+        session = self.ready()
+        wait = self._await(order, CHANGE)  # from now on: one at a time
+        try:
+            await self._recorded_and_checked(session, command, check)
+        except BaseException:
+            order.waits.remove(wait)
+            raise
+        session.send(message)
+        return unless_refused(await self._words([order], [wait]), CHANGE)
+
+    async def send_cancels(self, action: str, who: str, body: Body, orders: Sequence[Order]) -> list[Fields]:
+        """Cancels orders, whatever the disk does; the answers are the server's, refusals too."""
+        if not orders:
+            return []
+        session = self.ready()
+        messages = [dtc.CancelOrder(**naming(order)) for order in orders]
+        recorded = await self.record(self.command(action, who, body, messages, orders), insist=True)
+        self._check_session(session, recorded)
+        waits = [self._await(order, CANCEL) for order in orders]
+        for message in messages:
+            session.send(message)
+        return await self._words(orders, waits)
+
+    def command(
+        self, action: str, who: str, body: Body, messages: Iterable[Message], orders: Sequence[Order]
+    ) -> Command:
+        """For the journal."""
+        account = orders[0].trade_account if orders else ""
+        ids = tuple(order.client_order_id for order in orders)
+        return Command(self._clock.seconds(), who, action, account, ids, body, [to_builtins(each) for each in messages])
+
+    async def record(self, command: Command, *, insist: bool) -> Command:
+        """Puts a command on disk. Raises JournalFailed, unless `insist`: then it goes on without."""
+        recording = self._journal.record(command)
+        if insist and self._journal.failing:  # it may take its time to fail again
+            recording.addErrback(lambda failure: failure.trap(DTCError))
+            return command
+        try:
+            return await recording
+        except JournalFailed as error:
+            if not insist:
+                raise
+            _log.error("The journal fails, {action} goes on: {text}", action=command.action, text=str(error))
+            return command
+
+    def lose(self, reason: str) -> None:
+        """The connection is gone: no word comes any more."""
+        for order in self._ledger:
+            for wait in list(order.waits):
+                if not wait.why and not wait.done.called:
+                    wait.done.errback(SessionLost(f"the connection was lost: {reason}"))
+
+    # -- inside
+
+    def _await(self, order: Order, wish: Wish) -> Wait:
+        """Before it is sent: the answer can be faster than the next line."""
+        wait = Wait(wish)
+        order.waits.append(wait)
+        return wait
+
+    async def _recorded_and_checked(self, session: Session, command: Command, check: Callable[[], None]) -> Command:
+        recorded = await self.record(command, insist=command.action == "flatten")
+        self._check_session(session, recorded, check)
+        return recorded
+
+    def _check_session(self, session: Session, recorded: Command, check: Callable[[], None] = lambda: None) -> None:
+        """Whether it may still be sent, now that it is on disk."""
+        try:
+            if self.ready() is not session:
+                raise SessionLost("The connection was lost before it was sent.")
+            check()
+        except BaseException:
+            self._journal.withdraw(recorded)
+            raise
+
+    async def _words(self, orders: Sequence[Order], waits: Sequence[Wait]) -> list[Fields]:
+        """The server's word on each. Raises OutcomeUnknown when one does not come in time."""
+        for wait in waits:
+            wait.done.addTimeout(self._timeout, self._clock)
+        words, why = [], ""
+        for order, wait in zip(orders, waits, strict=True):
+            try:
+                words.append(await wait.done)
+            except (SessionLost, TimeoutError) as error:
+                if wait.wish is NEW and order.server_order_id:  # it has not decided, but has the order
+                    order.waits.remove(wait)
+                    words.append(order.updates[-1])
+                else:
+                    told = isinstance(error, SessionLost)
+                    wait.why = why = str(error) if told else f"the server said nothing for {self._timeout:g} s"
+                    self._ledger.retell(order)
+        if why:
+            self._reconciler.again()
+            states = [order.state for order in orders]
+            raise OutcomeUnknown(f"Nobody knows what became of the {waits[0].wish.name}: {why}.", states)
+        return words
+
+    def _heard(self, order: Order, update: Fields, fill: Fill | None) -> None:
+        self._journal.note(_recorded(self._clock.seconds(), order, update, fill))
+        for wait in list(order.waits):
+            if wait.wish.is_word(update):
+                order.waits.remove(wait)
+                if not wait.done.called:
+                    wait.done.callback(update)
+                if wait.wish is NEW and order.is_open:
+                    self.on_accepted(order)
+
+
+def naming(order: Order) -> dict[str, str]:
+    """What names an order in a message about it."""
+    return {name: order.fields[name] for name in _NAMING if order.fields.get(name)}
+
+
+def unless_refused(words: list[Fields], wish: Wish) -> list[Fields]:
+    """The server's words. Raises OrderRejected when one is a refusal."""
+    text = next(filter(None, map(wish.refusal, words)), "")
+    if text:
+        raise OrderRejected(text, words)
+    return words
+
+
+def _recorded(now: float, order: Order, update: Fields, fill: Fill | None) -> Recorded:
+    return Recorded(
+        at=now,
+        client_order_id=order.client_order_id,
+        server_order_id=order.server_order_id,
+        previous_server_order_id=update.get("PreviousServerOrderID", ""),
+        trade_account=order.trade_account,
+        symbol=order.symbol,
+        status=int(order.status),
+        is_open=order.is_open,
+        reason=int(update.get("OrderUpdateReason", 0)),
+        execution_id="" if fill is None else fill.execution_id,
+        fill_at=0.0 if fill is None else fill.at,
+        reconciled=bool(update.get("Reconciled", False)),
+        message=update,
+    )
