@@ -80,6 +80,7 @@ class RefusedTests(RawCase):
             (b"[]", "", 400),
             (b'{"Type": 400, "Type": 601}', "", 400),
             (b"{}", "Content-Type: text/plain\r\n", 415),
+            (b"a=1", "Content-Type: application/x-www-form-urlencoded\r\n", 415),
             (b" " * 70_000, "", 413),
         ):
             self.assertEqual(self.fetch("/raw", "POST", headers, body).status, status)

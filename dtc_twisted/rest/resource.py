@@ -122,9 +122,10 @@ class Rest:
     def _raw(self, request: Any) -> Deferred[bytes | None] | bytes:
         if self._gateway.send is None:
             raise Forbidden("Raw messages are off: --allow-raw lets them through.")
+        fields = body(request)
         wanted, args = shape(arguments(request))
         no_others(args, ())
-        asked = raw_message(body(request))
+        asked = raw_message(fields)
         if isinstance(asked, Message) and type(asked) in ROWS:
             return self._rows(request, asked, wanted)
         self._gateway.send(asked)
