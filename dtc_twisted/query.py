@@ -15,8 +15,6 @@ from typing import Any, get_args, get_type_hints
 from msgspec import UNSET
 
 from dtc_twisted.messages import (
-    DBL_MAX,
-    FLT_MAX,
     DTCEnum,
     HistoricalDataIntervalEnum,
     HistoricalMarketDepthDataRequest,
@@ -29,6 +27,8 @@ _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(\.\d{1,6})?)?)(Z|[+\- ]\d\d:?\d\d)?)?",
     re.ASCII,
 )
+_HUGE = 1e15
+"""No price or quantity is as large."""
 _INTERVAL = re.compile(r"([1-9][0-9]{0,4})([smh])|1([dw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DAY, _WEEK = _SECONDS["d"], _SECONDS["w"]
@@ -201,18 +201,15 @@ class _Integer(Kind):
 
 
 class _Number(Kind):
-    """A price, a quantity; whole ones stay integers."""
+    """A price, a quantity; whole ones stay integers. The huge numbers that mean "unset" are none."""
 
     expected = "a number"
-
-    def __init__(self, most: float) -> None:
-        self._most = most
 
     def read(self, text: str) -> float | None:
         return self.of_json(json.loads(text)) if _NUMBER.fullmatch(text) else None
 
     def of_json(self, value: object) -> float | None:
-        if isinstance(value, int | float) and type(value) is not bool and -self._most <= value <= self._most:
+        if isinstance(value, int | float) and type(value) is not bool and -_HUGE < value < _HUGE:
             return value
         return None
 
@@ -310,5 +307,5 @@ def _kind(request: type[Message], name: str, hint: Any) -> Kind:
                 return _DateTime(limits["min"], limits["max"], 1_000_000 if request in _MICROSECONDS else 1)
             if each.__origin__ is int:
                 return _Integer(limits["min"], limits["max"])
-            return _Number(FLT_MAX if limits["bytes"] == 4 else DBL_MAX)
+            return _Number()
     raise TypeError(f"{request.__name__}.{name} is of no kind")

@@ -267,9 +267,11 @@ class JSONTests(SynchronousTestCase):
         ):
             self.assertIsNone(known[name].of_json(value), (name, value))
 
-    def test_four_bytes(self) -> None:
-        kind = kinds(dtc.MarketDataUpdateBidAskCompact)["BidPrice"]
-        self.assertEqual([kind.of_json(value) for value in (3e38, 4e38, -4e38)], [3e38, None, None])
+    def test_unset_is_no_number(self) -> None:
+        for kind, name in ((dtc.SubmitNewSingleOrder, "Price1"), (dtc.MarketDataUpdateBidAskCompact, "BidPrice")):
+            for value in (dtc.DBL_MAX, dtc.FLT_MAX, 1e15, -1e15):
+                self.assertIsNone(kinds(kind)[name].of_json(value))
+            self.assertEqual(kinds(kind)[name].of_json(-9.9e14), -9.9e14)
 
     def test_numbers_in_a_query(self) -> None:
         kind = kinds(dtc.SubmitNewSingleOrder)["Price1"]
