@@ -14,12 +14,7 @@ from typing import Any, get_args, get_type_hints
 
 from msgspec import UNSET
 
-from dtc_twisted.messages import (
-    DTCEnum,
-    HistoricalDataIntervalEnum,
-    HistoricalMarketDepthDataRequest,
-    Message,
-)
+from dtc_twisted.messages import DTCEnum, HistoricalDataIntervalEnum, HistoricalMarketDepthDataRequest, Message
 
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?")
