@@ -1,6 +1,6 @@
 """What every connection to the DTC server is made of: an endpoint, a WebSocket, a codec and a session."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -10,7 +10,7 @@ from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.ssl import optionsForClientTLS
 
 from dtc_twisted.codec import Codec
-from dtc_twisted.logs import logger
+from dtc_twisted.logs import logger, wire
 from dtc_twisted.messages import Logoff, Message
 from dtc_twisted.session import Credentials, Session
 
@@ -123,6 +123,15 @@ class Connection:
                 # Whatever one message does to us, it must not cost the feed of everybody.
                 _log.failure("Failed to process {name}", name=type(message).__name__)
 
+    def send_unknown(self, fields: Mapping[str, Any]) -> None:
+        """Sends a message whose type is not known here."""
+        if wire.on:
+            wire.sending_unknown(fields)
+        self._transmit(self.codec.encode_unknown(fields))
+
     def _send(self, message: Message) -> None:
+        self._transmit(self.codec.encode(message))
+
+    def _transmit(self, data: bytes) -> None:
         if self.protocol.state == self.protocol.STATE_OPEN:
-            self.protocol.sendMessage(self.codec.encode(message))
+            self.protocol.sendMessage(data)

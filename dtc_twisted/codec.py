@@ -8,14 +8,14 @@ server may leave out the NUL.
 
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from dtc_twisted.logs import logger
+from dtc_twisted.logs import logger, masked
 from dtc_twisted.messages import (
     DBL_MAX,
     FLT_MAX,
@@ -90,6 +90,10 @@ class Codec:
             return msgspec.json.encode(message) + b"\0"
         values = [_wire_value(message, name) for name in slots(type(message))]
         return msgspec.json.encode({"Type": message.Type, "F": values}) + b"\0"
+
+    def encode_unknown(self, fields: Mapping[str, Any]) -> bytes:
+        """The same, of the fields of a message whose type is not known here, `Type` among them."""
+        return msgspec.json.encode({"Type": fields["Type"], **fields}) + b"\0"
 
     def feed(self, data: bytes) -> list[Message]:
         """The messages that `data` (any part of the stream) completes; keeps the beginning of the next one.
@@ -279,4 +283,4 @@ def _objects(data: bytes) -> tuple[list[bytes], bytes]:
 
 
 def _start(piece: bytes) -> str:
-    return as_utf8(piece[:200]).decode()
+    return masked(as_utf8(piece[:200]).decode())

@@ -3,8 +3,10 @@
 `twistd` writes every event it is given, so the threshold stands here, before it.
 """
 
+import re
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import msgspec
 from twisted.logger import (
@@ -21,6 +23,8 @@ from dtc_twisted.messages import Message, MessageType
 _threshold = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
 _observer = FilteringLogObserver(globalLogPublisher, [_threshold])
 _SECRET = "********"
+_SECRETS = ("Username", "Password")
+_SECRET_TEXT = re.compile(rf'("(?:{"|".join(_SECRETS)})"\s*:\s*)"(?:[^"\\]|\\.)*+"?')
 _DATA_TYPES = {*range(MessageType.MARKET_DATA_SNAPSHOT, MessageType.MARKET_ORDERS_SNAPSHOT_MESSAGE_BOUNDARY + 1)} - {
     MessageType.MARKET_DEPTH_REJECT,
     MessageType.MARKET_ORDERS_REQUEST,
@@ -64,6 +68,11 @@ class Wire:
     def sending(self, message: Message) -> None:
         self._log("Sending", message)
 
+    def sending_unknown(self, fields: Mapping[str, Any]) -> None:
+        """A message of a type that is not known here."""
+        masked = {name: _SECRET for name in _SECRETS if fields.get(name)}
+        _log.debug("Sending Type {number}:\n{json}", number=fields["Type"], json=_indented({**fields, **masked}))
+
     def received(self, message: Message) -> None:
         self._log("Received", message)
 
@@ -75,13 +84,21 @@ class Wire:
 def as_text(message: Message) -> str:
     """The message as indented JSON with sorted keys; a Username or Password is masked."""
     masked = {name: _SECRET for name in _secrets(type(message)) if getattr(message, name)}
-    text = msgspec.json.encode(msgspec.structs.replace(message, **masked), order="sorted")
-    return msgspec.json.format(text, indent=4).decode()
+    return _indented(msgspec.structs.replace(message, **masked))
+
+
+def masked(text: str) -> str:
+    """A piece of JSON, or of what should have been some, whose Username and Password are masked."""
+    return _SECRET_TEXT.sub(rf'\1"{_SECRET}"', text)
+
+
+def _indented(value: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=4).decode()
 
 
 @cache
 def _secrets(message: type[Message]) -> tuple[str, ...]:
-    return tuple(name for name in ("Username", "Password") if name in message.__struct_fields__)
+    return tuple(name for name in _SECRETS if name in message.__struct_fields__)
 
 
 _log = logger(__name__)

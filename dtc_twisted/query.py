@@ -1,5 +1,9 @@
-"""What a URL asks for: the parameters of a query, as the fields of a DTC request and the shape of the answer."""
+"""What a URL asks for: the parameters of a query, as the fields of a DTC request and the shape of the answer.
 
+What a JSON object says of the fields of a message is read here as well: both go by the kinds of fields.
+"""
+
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,13 +12,18 @@ from functools import cache
 from itertools import takewhile
 from typing import Any, get_args, get_type_hints
 
+from msgspec import UNSET
+
 from dtc_twisted.messages import DTCEnum, HistoricalDataIntervalEnum, HistoricalMarketDepthDataRequest, Message
 
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?")
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(\.\d{1,6})?)?)(Z|[+\- ]\d\d:?\d\d)?)?",
     re.ASCII,
 )
+_HUGE = 1e15
+"""No price or quantity is as large."""
 _INTERVAL = re.compile(r"([1-9][0-9]{0,4})([smh])|1([dw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DAY, _WEEK = _SECONDS["d"], _SECONDS["w"]
@@ -107,6 +116,22 @@ def no_others(args: Iterable[bytes], names: tuple[str, ...]) -> None:
             raise BadParameter(f"{name.decode('utf-8', 'replace')}: not a parameter of this; expected {expected}.")
 
 
+def message_of(kind: type[Message], fields: dict[str, Any]) -> Message:
+    """The message whose fields, without Type, a JSON object has; null is unset. Raises BadParameter."""
+    known = kinds(kind)
+    values: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name not in known:
+            expected = ", ".join(known) or "none"
+            raise BadParameter(f"{name[:100]}: not a field of {kind.__name__}; expected {expected}.")
+        read = UNSET if value is None else known[name].of_json(value)
+        if read is None:
+            shown = json.dumps(value, ensure_ascii=False)[:100]
+            raise BadParameter(f"{name}: {shown} was given; expected {known[name].expected_of(str(value))}.")
+        values[name] = read
+    return kind(**values)
+
+
 def _once(name: str, values: list[bytes]) -> str:
     if len(values) > 1:
         raise BadParameter(f"{name}: given {len(values)} times; expected once.")
@@ -126,7 +151,7 @@ class Kind:
 
     expected: str
 
-    def value(self, name: str, values: list[bytes]) -> str | int:
+    def value(self, name: str, values: list[bytes]) -> str | float:
         """Raises BadParameter."""
         text = _once(name, values)
         value = self.read(text)
@@ -134,11 +159,11 @@ class Kind:
             raise _wrong(name, values[0], self.expected_of(text))
         return value
 
-    def read(self, text: str) -> str | int | None:
+    def read(self, text: str) -> str | float | None:
         """The value for the wire; None when the text is none."""
         raise NotImplementedError
 
-    def of_json(self, value: object) -> str | int | None:
+    def of_json(self, value: object) -> str | float | None:
         """The same, of a value in JSON: numbers may be numbers there."""
         return self.read(str(value)) if type(value) in (int, str) else None
 
@@ -168,6 +193,20 @@ class _Integer(Kind):
 
     def of_json(self, value: object) -> int | None:
         return self.read(str(value)) if type(value) is int else None
+
+
+class _Number(Kind):
+    """A price, a quantity; whole ones stay integers. The huge numbers that mean "unset" are none."""
+
+    expected = "a number"
+
+    def read(self, text: str) -> float | None:
+        return self.of_json(json.loads(text)) if _NUMBER.fullmatch(text) else None
+
+    def of_json(self, value: object) -> float | None:
+        if isinstance(value, int | float) and type(value) is not bool and -_HUGE < value < _HUGE:
+            return value
+        return None
 
 
 class _DateTime(Kind):
@@ -240,13 +279,12 @@ class _Interval(_Enum):
 
 @cache
 def kinds(request: type[Message]) -> dict[str, Kind]:
-    """The kinds of a request's fields. Fields that no query may set (numbers with a point) are not among them."""
+    """The kinds of a message's fields."""
     hints = get_type_hints(request, include_extras=True)
-    found = {name: _kind(request, name, hints[name]) for name in request.__struct_fields__}
-    return {name: kind for name, kind in found.items() if kind is not None}
+    return {name: _kind(request, name, hints[name]) for name in request.__struct_fields__}
 
 
-def _kind(request: type[Message], name: str, hint: Any) -> Kind | None:
+def _kind(request: type[Message], name: str, hint: Any) -> Kind:
     """From the hint of a field (messages.py: char_n, an integer type or an enum), and its name.
 
     The types of date-times are other names for those of whole numbers: only the field's name tells them apart.
@@ -264,4 +302,5 @@ def _kind(request: type[Message], name: str, hint: Any) -> Kind | None:
                 return _DateTime(limits["min"], limits["max"], 1_000_000 if request in _MICROSECONDS else 1)
             if each.__origin__ is int:
                 return _Integer(limits["min"], limits["max"])
-    return None
+            return _Number()
+    raise TypeError(f"{request.__name__}.{name} is of no kind")

@@ -62,6 +62,7 @@ class Options(OneLineOptions):
         ["simulated", "s", "Simulated trading mode (default)."],
         ["tls", None, "Connect to the server with wss://."],
         ["allow-trading", None, "Take orders; with --live only together with --token-file."],
+        ["allow-raw", None, "Let POST /raw send any message to the server that is no order."],
         ["demo", None, "Start a simulated DTC server inside, and connect to it."],
     ]
     compData = usage.Completions(
@@ -303,6 +304,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         display=definitions.display,
         retry_after=upstream.seconds_to_retry,
         status=status,
+        send=upstream.send if options["allow-raw"] else None,
     )
     machine = gethostname()
     names = (machine, machine.partition(".")[0], options["interface"])

@@ -98,6 +98,17 @@ class Upstream(Service):
             raise NotLoggedOn(f"Not logged on to the DTC server: {self.status.reason or self.status.state}.")
         return self.session
 
+    def send(self, message: Message | dict[str, Any]) -> None:
+        """Sends a message that is not answered, or not to us; a dictionary: one whose type is not known here.
+
+        Raises NotLoggedOn.
+        """
+        session = self.logged_on()
+        if isinstance(message, Message):
+            session.send(message)
+        elif self._connection is not None:
+            self._connection.send_unknown(message)
+
     @property
     def garbage(self) -> int:
         """How many times the server sent what is not a DTC message."""

@@ -381,6 +381,22 @@ class UnknownTypeTests(CodecTestCase):
         self.assertEqual(["9999" in text for text in logged], [True, False])
         self.assertIn("9998", logged[1])
 
+    def test_secrets_are_masked(self) -> None:
+        """Also in what is not whole, or no message at all."""
+        secret = 'open \\"sesame'
+        for data in (
+            f'{{"Type":9999,"Password": "{secret}","A":1}}',
+            f'{{"Type":9998,"A":"{"x" * 140}","Username":"{secret * 20}"}}',
+            f'{{"Type":"9997","Password":"{secret}"}}',
+        ):
+            self.read(data.encode() + b"\0")
+        logged = [*self.logged(LogLevel.info), *self.logged(LogLevel.error)]
+        self.assertEqual(len(logged), 3)
+        for text in logged:
+            self.assertIn('"********"', text)
+            self.assertNotIn("sesame", text)
+        self.assertIn('"A":1}', logged[0])
+
     def test_passed_on(self) -> None:
         """Each of them, as it came, its text in UTF-8."""
         heard: list[tuple[int, bytes]] = []

@@ -456,7 +456,9 @@ class BackpressureTests(HistoryCase):
 
             transport.write = write_until_full
             path = f"/historicalpricedata?Symbol={ES}&RecordInterval=1&StartDateTime={start}&format=ndjson"
-            caller.transport.write(f"GET /api/v1{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            caller.transport.write(
+                f"GET /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+            )
             self.flush()
             (transfer,) = self.history._active
             self.assertEqual(len(gate.paused), 1)

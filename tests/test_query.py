@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted import messages as dtc
-from dtc_twisted.query import BadParameter, Get, Shape, _Enum, kinds, question, shape
+from dtc_twisted.query import BadParameter, Get, Shape, _Enum, kinds, message_of, question, shape
 
 INT64 = 2**63
 SYMBOLS = Get(dtc.SymbolSearchRequest, optional=("SearchText", "SecurityType", "SearchType"))
@@ -240,8 +240,11 @@ class JSONTests(SynchronousTestCase):
             ("GoodTillDateTime", "1970-01-01T00:01:00Z", 60),
             ("GoodTillDateTime", 60, 60),
             ("IsAutomatedOrder", 1, 1),
+            ("Price1", 282800, 282800),
+            ("Price1", -2827.5, -2827.5),
         ):
             self.assertEqual(known[name].of_json(value), read)
+            self.assertIs(type(known[name].of_json(value)), type(read))
 
     def test_errors(self) -> None:
         known = kinds(dtc.SubmitNewSingleOrder)
@@ -256,5 +259,43 @@ class JSONTests(SynchronousTestCase):
             ("GoodTillDateTime", {}),
             ("IsAutomatedOrder", "1"),
             ("IsAutomatedOrder", True),
+            ("Price1", "2827.5"),
+            ("Price1", True),
+            ("Price1", float("nan")),
+            ("Price1", float("-inf")),
+            ("Price1", [1]),
         ):
             self.assertIsNone(known[name].of_json(value), (name, value))
+
+    def test_unset_is_no_number(self) -> None:
+        for kind, name in ((dtc.SubmitNewSingleOrder, "Price1"), (dtc.MarketDataUpdateBidAskCompact, "BidPrice")):
+            for value in (dtc.DBL_MAX, dtc.FLT_MAX, 1e15, -1e15):
+                self.assertIsNone(kinds(kind)[name].of_json(value))
+            self.assertEqual(kinds(kind)[name].of_json(-9.9e14), -9.9e14)
+
+    def test_numbers_in_a_query(self) -> None:
+        kind = kinds(dtc.SubmitNewSingleOrder)["Price1"]
+        for text, value in (("282800", 282800), ("-0.5", -0.5), ("1e3", 1000.0), ("2E-3", 0.002)):
+            self.assertEqual(kind.read(text), value)
+        for text in ("", "nan", "inf", "1e999", "1_0", " 1", "1 ", "01", ".5", "5.", "0x1", "+1", "\u0663"):
+            self.assertIsNone(kind.read(text), text)
+
+    def test_messages(self) -> None:
+        given = {"Symbol": "ES", "BuySell": "SELL", "Price1": 2827.5, "Price2": None}
+        expected = dtc.SubmitNewSingleOrder(Symbol="ES", BuySell=dtc.BuySellEnum.SELL, Price1=2827.5)
+        self.assertEqual(message_of(dtc.SubmitNewSingleOrder, given), expected)
+        made: Any = message_of(dtc.OpenOrdersRequest, {"RequestAllOrders": None})
+        self.assertIs(made.RequestAllOrders, msgspec.UNSET)
+        for fields, words in (
+            ({"Symbol": 5}, "Symbol: 5 was given; expected a text in UTF-8 of 1 to 63 characters."),
+            ({"Price1": "12"}, 'Price1: "12" was given; expected a number.'),
+            (
+                {"BuySell": "HOLD"},
+                'BuySell: "HOLD" was given; expected one of BUY_SELL_UNSET, BUY, SELL, or its number.',
+            ),
+            ({"Symbol": "ES", "price1": 1}, "price1: not a field of SubmitNewSingleOrder; expected Symbol, Exchange"),
+            ({"Symbol": "x" * 5000}, f'Symbol: "{"x" * 99} was given; expected a text'),
+        ):
+            with self.assertRaises(BadParameter) as caught:
+                message_of(dtc.SubmitNewSingleOrder, fields)
+            self.assertIn(words, str(caught.exception))

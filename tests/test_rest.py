@@ -713,6 +713,22 @@ class FailureTests(RestCase):
 
         self.assertEqual(self.error(self.ask(ask), 422), ("RequestRejected", '"\\\x01 ü \u2028'))
 
+    def test_refusal_that_passes(self) -> None:
+        """A rejection that says when it is worth asking again."""
+
+        def refusal(seconds: float | None) -> Answer:
+            def ask(message: Message) -> Deferred[list[Message]]:
+                error: Any = RequestRejected("Not now.")
+                error.retry_after = seconds
+                raise error
+
+            answer = self.ask(ask)
+            self.assertEqual(self.error(answer, 422), ("RequestRejected", "Not now."))
+            return answer
+
+        for seconds, header in ((None, None), (0.0, "1"), (0.2, "1"), (12.1, "13")):
+            self.assertEqual(refusal(seconds).headers.get("retry-after"), header)
+
 
 def _without_id(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "RequestID"}

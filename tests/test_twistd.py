@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 ROOT = Path(__file__).parent.parent
@@ -96,10 +97,10 @@ class Gateway(Process):
     def wait_until_ready(self) -> None:
         self.wait_for("Logged on to")
 
-    def get(self, path: str) -> tuple[int, Any]:
+    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, Any]:
         connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=PATIENCE)
         try:
-            connection.request("GET", f"/api/v1{path}")
+            connection.request("GET", f"/api/v1{path}", headers=headers or {})
             response = connection.getresponse()
             return response.status, json.loads(response.read())
         finally:
@@ -172,6 +173,26 @@ class CommandLineTests(SynchronousTestCase):
             self.assertEqual((status, body["error"]["type"]), (503, "NotLoggedOn"))
             self.assertEqual(gateway.get("/status")[1]["state"] in ("waiting", "connecting"), True)
         self.assertNotIn("Traceback", gateway.text)
+
+
+class TokenTests(SynchronousTestCase):
+    def test_token_file(self) -> None:
+        token = "a-token-of-enough-letters"
+        path = Path(self.mktemp())
+        path.write_text(f"viewer read {token}\n", "utf-8")
+        bearer = {"Authorization": f"Bearer {token}"}
+        with running(Gateway("--demo", "--token-file", str(path.resolve()), LOG_LEVEL="DEBUG")) as gateway:
+            gateway.wait_until_ready()
+            self.assertEqual([gateway.get("/status", headers)[0] for headers in ({}, bearer)], [401, 200])
+            with connect(gateway.marketdata, subprotocols=["dtc", f"bearer.{token}"]) as client:  # type: ignore[list-item]
+                self.assertEqual(client.subprotocol, "dtc")
+                client.send('{"action": "ping"}')
+                self.assertEqual(client.recv(timeout=PATIENCE), '{"action": "pong"}')
+            with self.assertRaises(InvalidStatus) as caught:
+                connect(gateway.marketdata)
+            self.assertEqual(caught.exception.response.status_code, 401)
+        self.assertIn("b'/api/v1/status' 401", gateway.text)
+        self.assertNotIn(token, gateway.text)
 
 
 class DemoTests(SynchronousTestCase):

@@ -1,5 +1,7 @@
 """HTTP: a request becomes a DTC request, its reply rows of DTC messages. Query names are DTC field names.
 
+`Rest.route` adds an address; `body` reads the JSON object that a request brings, `as_json` writes an answer.
+
 Errors are `{"success": false, "error": {"type", "message", "status"}}`; which status means what is decided in
 problems.py and nowhere else.
 """

@@ -12,18 +12,23 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
 from dtc_twisted import messages as dtc
-from dtc_twisted.access import Access, Caller, caller, forget_token, headers, is_websocket, trader
+from dtc_twisted.access import Access, Caller, Forbidden, caller, forget_token, headers, is_websocket, trader
 from dtc_twisted.definitions import displayed
 from dtc_twisted.display import Display, plan
 from dtc_twisted.history import Request as HistoryRequest
 from dtc_twisted.history import Transfer
 from dtc_twisted.hub import Update
+from dtc_twisted.logs import logger
 from dtc_twisted.messages import Message
 from dtc_twisted.query import BadParameter, Get, Shape, arguments, no_others, question, shape
+from dtc_twisted.rest.bodies import body
 from dtc_twisted.rest.paths import GETS, LONG, PREFIX, ROWS, SNAPSHOTS
 from dtc_twisted.rest.problems import UpgradeRequired, described
+from dtc_twisted.rest.raw import raw_message
 from dtc_twisted.rest.site import Tree, as_json
 from dtc_twisted.rows import FORMATS, Answer, Row, accepted
+
+_log = logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Gateway:
     display: gives what converts prices of a symbol.
     retry_after: seconds until the next try to reach the server.
     status: the fields of /status.
+    send: sends any message, or the fields of one of an unknown type; raises a DTCError. None: that is not allowed.
     """
 
     clock: IReactorTime
@@ -46,6 +52,7 @@ class Gateway:
     display: Callable[..., Deferred[Display]]
     retry_after: Callable[[], float]
     status: Callable[[], dict[str, Any]]
+    send: Callable[[Message | dict[str, Any]], None] | None = None
 
 
 class Rest:
@@ -63,6 +70,7 @@ class Rest:
         for path, get in GETS.items():
             self.route("GET", path, self._asker(get))
         self.route("GET", "/status", self._status)
+        self.route("POST", "/raw", self._raw, trade=True)
         for path, socket in sockets.items():
             self.route("GET", path, self._upgrader(path, socket))
         self._klein.handle_errors(Exception)(self._answer_error)
@@ -91,22 +99,39 @@ class Rest:
     def _asker(self, get: Get) -> Callable[[Any], Deferred[bytes | None]]:
         def ask(request: Any) -> Deferred[bytes | None]:
             wanted, args = shape(arguments(request))
-            asked = _completed(question(get, args))
-            encoding = FORMATS[wanted.format or accepted(",".join(headers(request, "accept")))](ROWS[get.request])
-            answer = Answer(request, encoding, self._gateway.clock, lambda failure: self._described(request, failure))
-            if wanted.iso_times:
-                answer.present = Present({}, times=True)
-            if isinstance(asked, HistoryRequest):
-                return self._fetch(asked, answer, wanted)
-            if type(asked) in LONG:
-                return answer.follow(self._gateway.ask(asked, answer.append))
-            reply = self._gateway.ask(asked, None)
-            if wanted.display_prices:
-                reply.addCallback(self._prepare, answer, wanted)
-            whole: Deferred[Any] = reply.addCallback(answer.whole)
-            return whole
+            return self._rows(request, _completed(question(get, args)), wanted)
 
         return ask
+
+    def _rows(self, request: Any, asked: Message, wanted: Shape) -> Deferred[bytes | None]:
+        """What the server answers, in the shape that is wanted."""
+        encoding = FORMATS[wanted.format or accepted(",".join(headers(request, "accept")))](ROWS[type(asked)])
+        answer = Answer(request, encoding, self._gateway.clock, lambda failure: self._described(request, failure))
+        if wanted.iso_times:
+            answer.present = Present({}, times=True)
+        if isinstance(asked, HistoryRequest):
+            return self._fetch(asked, answer, wanted)
+        if type(asked) in LONG:
+            return answer.follow(self._gateway.ask(asked, answer.append))
+        reply = self._gateway.ask(asked, None)
+        if wanted.display_prices:
+            reply.addCallback(self._prepare, answer, wanted)
+        whole: Deferred[Any] = reply.addCallback(answer.whole)
+        return whole
+
+    def _raw(self, request: Any) -> Deferred[bytes | None] | bytes:
+        if self._gateway.send is None:
+            raise Forbidden("Raw messages are off: --allow-raw lets them through.")
+        fields = body(request)
+        wanted, args = shape(arguments(request))
+        no_others(args, ())
+        asked = raw_message(fields)
+        if isinstance(asked, Message) and type(asked) in ROWS:
+            return self._rows(request, asked, wanted)
+        self._gateway.send(asked)
+        number = asked.Type if isinstance(asked, Message) else asked["Type"]
+        _log.info("{who} sent a message of type {number}.", who=caller(request).name, number=number)
+        return as_json(request, {"success": True, "sent": asked}, 202)
 
     def _fetch(self, asked: Any, answer: Answer, wanted: Shape) -> Deferred[bytes | None]:
         """Historical records; they do not name their symbol."""
