@@ -234,9 +234,9 @@ class SingleOrderTests(TradingCase):
 
     def test_rejected(self) -> None:
         rows: tuple[tuple[dict[str, Any], str], ...] = (
-            ({"ClientOrderID": ""}, "ClientOrderID is not set"),
-            ({"ClientOrderID": "x" * 32}, "31"),
-            ({"ClientOrderID": "sim-1001"}, "used before"),
+            ({"client_id": ""}, "ClientOrderID is not set"),
+            ({"client_id": "x" * 32}, "31"),
+            ({"client_id": "sim-1001"}, "used before"),
             ({"TradeAccount": ""}, "TradeAccount is not set"),
             ({"TradeAccount": "XX"}, "XX is not a known"),
             ({"Symbol": ""}, "Symbol is not set"),
@@ -259,7 +259,8 @@ class SingleOrderTests(TradingCase):
             ({"quantity": 10000}, "margin"),
         )
         for i, (fields, word) in enumerate(rows):
-            told = self.submit(**{"client_id": f"r{i}", "type_": MARKET} | fields)
+            usual: dict[str, Any] = {"client_id": f"r{i}", "type_": MARKET}
+            told = self.submit(**usual | fields)
             self.refused(told, 8, REJECTED, word)
             self.assertEqual((told[0]["RequestID"], told[0]["TradeAccount"]), (0, fields.get("TradeAccount", "Sim1")))
         self.assertEqual(len(self.simulator.fills), 12)
@@ -697,7 +698,13 @@ class OthersTests(TradingCase):
     """What is done by somebody else."""
 
     def order(self, client_id: str, **fields: Any) -> Command:
-        usual = {"Symbol": ES, "TradeAccount": "Sim1", "OrderType": LIMIT, "BuySell": BUY, "Quantity": 1}
+        usual: dict[str, Any] = {
+            "Symbol": ES,
+            "TradeAccount": "Sim1",
+            "OrderType": LIMIT,
+            "BuySell": BUY,
+            "Quantity": 1,
+        }
         return dtc.SubmitNewSingleOrder(**usual | {"ClientOrderID": client_id, "Price1": 282700} | fields)
 
     def test_submit_and_cancel(self) -> None:
