@@ -193,6 +193,7 @@ class SingleOrderTests(TradingCase):
         self.simulator.trade(ES, 282675, 5, 1)
         filled = {order.client_id: order.filled for order in self.simulator.orders.values() if order.fills}
         self.assertEqual(filled, {"old": 2, "new": 2, "low": 1})
+        self.assertEqual(self.told_fills(self.told(self.client)), [(282700, 2), (282700, 2), (282675, 1)])
 
     def test_selling(self) -> None:
         self.assertEqual(self.told_fills(self.submit("a", MARKET, SELL, 1)), [(282800, 1)])
@@ -234,9 +235,9 @@ class SingleOrderTests(TradingCase):
 
     def test_rejected(self) -> None:
         rows: tuple[tuple[dict[str, Any], str], ...] = (
-            ({"ClientOrderID": ""}, "ClientOrderID is not set"),
-            ({"ClientOrderID": "x" * 32}, "31"),
-            ({"ClientOrderID": "sim-1001"}, "used before"),
+            ({"client_id": ""}, "ClientOrderID is not set"),
+            ({"client_id": "x" * 32}, "31"),
+            ({"client_id": "sim-1001"}, "used before"),
             ({"TradeAccount": ""}, "TradeAccount is not set"),
             ({"TradeAccount": "XX"}, "XX is not a known"),
             ({"Symbol": ""}, "Symbol is not set"),
@@ -259,7 +260,8 @@ class SingleOrderTests(TradingCase):
             ({"quantity": 10000}, "margin"),
         )
         for i, (fields, word) in enumerate(rows):
-            told = self.submit(**{"client_id": f"r{i}", "type_": MARKET} | fields)
+            usual: dict[str, Any] = {"client_id": f"r{i}", "type_": MARKET}
+            told = self.submit(**usual | fields)
             self.refused(told, 8, REJECTED, word)
             self.assertEqual((told[0]["RequestID"], told[0]["TradeAccount"]), (0, fields.get("TradeAccount", "Sim1")))
         self.assertEqual(len(self.simulator.fills), 12)
@@ -270,6 +272,8 @@ class SingleOrderTests(TradingCase):
         self.refused(self.submit("a", LIMIT, Price1=282700), 8, REJECTED, "used before")
         self.assertEqual(self.simulator.order("a").status, OPEN)
         self.assertEqual(self.simulator.reached, ["a", "a"])
+        self.replace("a", Price1=282725)
+        self.assertEqual(self.simulator.order("a").status, OPEN)
 
     def test_margin_counts_what_is_added(self) -> None:
         self.simulator.accounts.accounts["Sim2"].cash = 30_000.0
@@ -278,6 +282,15 @@ class SingleOrderTests(TradingCase):
         self.assertEqual(self.statuses(self.submit("b", MARKET, BUY, 2, **order))[-1][2], DONE)
         self.refused(self.submit("c", MARKET, BUY, 1, **order), 8, REJECTED, "margin")
         self.assertEqual(self.statuses(self.submit("d", MARKET, SELL, 2, **order))[-1][2], DONE)
+
+    def test_without_margin_positions_can_be_closed(self) -> None:
+        self.simulator.accounts.accounts["Sim1"].cash = -50_000.0
+        self.refused(self.submit("a", MARKET, BUY, 1), 8, REJECTED, "margin")
+        self.assertEqual(self.statuses(self.submit("b", MARKET, SELL, 2))[-1][2], DONE)
+
+    def test_a_price_is_put_on_its_tick(self) -> None:
+        (told,) = self.submit("a", LIMIT, SELL, 1, Symbol=EURUSD, Price1=1.0925000000001)
+        self.assertEqual(told["Price1"], 1.0925)
 
     def test_an_account_without_a_balance(self) -> None:
         self.simulator.accounts.accounts["Sim2"].cash = None
@@ -428,6 +441,11 @@ class TimeInForceTests(TradingCase):
         self.assertEqual((told["ClientOrderID"], told["OrderUpdateReason"], told["OrderStatus"]), ("a", 6, CANCELED))
         self.assertIn("time in force", told["InfoText"])
 
+    def test_both_of_a_pair(self) -> None:
+        self.pair("a", "b", TimeInForce=DAY_ORDER)
+        self.advance(DAY)
+        self.assertEqual(self.statuses(self.client.take()), [("a", 6, CANCELED), ("b", 6, CANCELED)])
+
     def test_good_till(self) -> None:
         for client_id, seconds in (("a", 20), ("b", 10)):
             end = EPOCH + 3600 + seconds
@@ -503,6 +521,8 @@ class ReplaceTests(TradingCase):
         (told,) = self.replace("a", Price1=283000)
         self.assertEqual((told["Price1"], told["Price2"]), (283000, 283025))
         (told,) = self.replace("a", Price1=283000, Price2=283100)
+        self.assertEqual((told["Price1"], told["Price2"]), (283000, 283100))
+        (told,) = self.replace("a", Price2=283900, Price2IsSet=0)
         self.assertEqual((told["Price1"], told["Price2"]), (283000, 283100))
         (told,) = self.replace("a", Price2=283050)
         self.assertEqual((told["Price1"], told["Price2"]), (283000, 283050))
@@ -697,7 +717,13 @@ class OthersTests(TradingCase):
     """What is done by somebody else."""
 
     def order(self, client_id: str, **fields: Any) -> Command:
-        usual = {"Symbol": ES, "TradeAccount": "Sim1", "OrderType": LIMIT, "BuySell": BUY, "Quantity": 1}
+        usual: dict[str, Any] = {
+            "Symbol": ES,
+            "TradeAccount": "Sim1",
+            "OrderType": LIMIT,
+            "BuySell": BUY,
+            "Quantity": 1,
+        }
         return dtc.SubmitNewSingleOrder(**usual | {"ClientOrderID": client_id, "Price1": 282700} | fields)
 
     def test_submit_and_cancel(self) -> None:

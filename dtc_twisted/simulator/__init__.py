@@ -1,13 +1,15 @@
 """A Sierra Chart that needs no Sierra Chart: the server behind `twistd dtc --demo`, `twistd dtc-sim` and the tests.
 
 It answers on two WebSocket ports as Sierra Chart's DTC server does: market data that walks at random, symbols,
-accounts and, on the second port, historical prices. A test scripts what the server does next.
+accounts, orders that it fills itself and, on the second port, historical prices. A test scripts what the server does
+next.
 """
 
 from dtc_twisted.simulator.catalogue import NO_HISTORY, REFUSED_HISTORY, REFUSED_TEXT, SLOW_HISTORY
 from dtc_twisted.simulator.connection import Connection
 from dtc_twisted.simulator.instruments import INSTRUMENTS, RESTRICTED, RESTRICTED_TEXT, Instrument
 from dtc_twisted.simulator.market import Market
+from dtc_twisted.simulator.orders import Order
 from dtc_twisted.simulator.script import Held
 from dtc_twisted.simulator.server import Simulator
 
@@ -23,5 +25,6 @@ __all__ = [
     "Held",
     "Instrument",
     "Market",
+    "Order",
     "Simulator",
 ]

@@ -67,7 +67,7 @@ class Checks:
             return f"TimeInForce {order.time_in_force.value} is not supported."
         if order.time_in_force == TimeInForceEnum.TIF_GOOD_TILL_DATE_TIME and order.good_till <= self._now():
             return "GoodTillDateTime is past." if order.good_till else "GoodTillDateTime is not set."
-        if order.parent is None and self._ledger.lacks_margin(order):
+        if self._ledger.lacks_margin(order):
             return "The account does not have the margin for this order."
         return ""
 

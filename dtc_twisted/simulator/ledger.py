@@ -38,7 +38,7 @@ class Ledger:
         if held and closed:
             self._close(account, held, instrument, fill, closed)
         after = plain(before + signed)
-        if held is None or before * after <= 0:  # begun, ended or turned over
+        if held is None or before * after < 0:  # begun or turned over
             held = position(order.account, order.symbol, after, fill.price, int(fill.at))
         elif closed:
             held = replace(held, Quantity=after)

@@ -1,7 +1,7 @@
 """A Sierra Chart that needs no Sierra Chart: its two ports, and the strings that a test pulls."""
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -20,10 +20,9 @@ from dtc_twisted.simulator.connection import Connection, MainConnection
 from dtc_twisted.simulator.history import HistoryConnection
 from dtc_twisted.simulator.live import Live, Request
 from dtc_twisted.simulator.market import Market
-from dtc_twisted.simulator.orders import Order
 from dtc_twisted.simulator.script import SERVER_NAME, Script
 from dtc_twisted.simulator.ticker import Event, Ticker
-from dtc_twisted.simulator.trading import Command, Trading
+from dtc_twisted.simulator.trading import Command, Desk, Trading
 from dtc_twisted.simulator.wire import text
 
 WELCOME = "Connected to SC DTC Protocol server. Service=simulator|SymbolSettings=simulator"
@@ -38,7 +37,7 @@ ACCOUNT_INTERVAL = 5.0
 """Seconds between two unsolicited updates of positions and balances while the market runs."""
 
 
-class Simulator(Script, Service):
+class Simulator(Script, Desk, Service):
     """Both ports of the simulated server.
 
     reactor: the clock; nothing else is asked of it.
@@ -74,13 +73,12 @@ class Simulator(Script, Service):
         self.logon_fields: dict[str, Any] = {}
         """Fields of LOGON_RESPONSE on the main port that differ from the usual."""
         self.answer_delay = 0.0
-        """Seconds between what becomes of orders, positions and balances and when clients are told."""
+        """Seconds that pass until clients are told what becomes of orders, positions and balances."""
         self.frame_size: int | None = None
         self.terminator = b"\0"
         self._symbols = Symbols()
-        self._live = Live(self)
+        self.live = Live(self)
         self._accounts_due = 0.0
-        self._with_orders = self.trading.engine.symbols()
         self.factory = self._make_factory(MainConnection)
         self.history_factory = self._make_factory(HistoryConnection)
 
@@ -91,46 +89,6 @@ class Simulator(Script, Service):
         factory.noisy = False
         factory.protocol = partial(connection, self)  # type: ignore[assignment]
         return factory
-
-    # -- the truth about orders, for tests
-
-    @property
-    def orders(self) -> dict[str, Order]:
-        """ServerOrderID -> order, those that have ended or were rejected too."""
-        return self.trading.engine.orders
-
-    def order(self, client_order_id: str) -> Order:
-        """The first order with this ClientOrderID. Raises KeyError when there is none."""
-        for order in self.orders.values():
-            if order.client_id == client_order_id:
-                return order
-        raise KeyError(client_order_id)
-
-    @property
-    def positions(self) -> dict[tuple[str, str], dtc.PositionUpdate]:
-        """(TradeAccount, Symbol) -> the position at the last price; those that are not flat."""
-        ledger = self.trading.ledger
-        return {
-            (account.name, text(position.Symbol)): position
-            for account in ledger.accounts.values()
-            for position in ledger.positions_of(account)
-        }
-
-    @property
-    def balances(self) -> dict[str, dtc.AccountBalanceUpdate]:
-        """TradeAccount -> its balance, of those that have one."""
-        ledger = self.trading.ledger
-        return {each.name: ledger.balance(each) for each in ledger.accounts.values() if each.cash is not None}
-
-    @property
-    def fills(self) -> list[dtc.HistoricalOrderFillResponse]:
-        """Of all accounts, oldest first."""
-        return self.trading.ledger.fills
-
-    @property
-    def reached(self) -> list[str]:
-        """The ClientOrderID of every new order that arrived at the engine; one that came twice is here twice."""
-        return self.trading.engine.reached
 
     # -- from the application
 
@@ -193,7 +151,7 @@ class Simulator(Script, Service):
         as_floats: prices as types 140 and 145 have them, 4-byte floats widened to 8; else as types 106 and 122 do.
         Raises KeyError when the symbol is not known.
         """
-        return self._live.book(symbol, num_levels, as_floats)
+        return self.live.book(symbol, num_levels, as_floats)
 
     def shake(self, symbol: str, changes: int, seed: int) -> None:
         """Makes so many random changes of the book's levels, and sends them to all subscribers, however slow.
@@ -201,17 +159,7 @@ class Simulator(Script, Service):
         Quotes and trades stay as they are; from now on the book does not walk, until the next `quote`.
         Raises KeyError when the symbol is not known.
         """
-        self._live.shake(symbol, changes, seed)
-
-    def submit(self, command: Command) -> None:
-        """What another client, not connected here, sends about orders. Everybody is told what comes of it."""
-        self.trading.heard(None, command)
-        self._trade(None, command)
-
-    def cancel(self, client_order_id: str) -> None:
-        """Another client cancels this order. Raises KeyError when there is none."""
-        order = self.order(client_order_id)
-        self.submit(dtc.CancelOrder(ServerOrderID=order.server_id, ClientOrderID=client_order_id))
+        self.live.shake(symbol, changes, seed)
 
     def send(self, message: Message) -> None:
         """To each connection that is logged on."""
@@ -267,7 +215,7 @@ class Simulator(Script, Service):
             if connection in connections:
                 connections.remove(connection)
         if isinstance(connection, MainConnection):
-            self._live.forget(connection)
+            self.live.forget(connection)
             self.trading.forget(connection)
 
     def main_connections(self) -> list[MainConnection]:
@@ -299,7 +247,7 @@ class Simulator(Script, Service):
             case dtc.MarketDataRequest() | dtc.MarketDepthRequest() if isinstance(connection, MainConnection):
                 self._answer_live(connection, message)
             case _ if isinstance(message, Command) and isinstance(connection, MainConnection):
-                self._trade(connection, message)
+                self.trading.command(connection, message)
             case _ if isinstance(connection, MainConnection):
                 self._answer_list(connection, message)
 
@@ -340,7 +288,7 @@ class Simulator(Script, Service):
 
     def _answer_live(self, connection: MainConnection, request: Request) -> None:
         try:
-            self._live.answer(connection, request)
+            self.live.answer(connection, request)
         except RefusedError as error:
             self.refuse(connection, request, str(error))
 
@@ -365,16 +313,10 @@ class Simulator(Script, Service):
             connection.send_together(part)
             self.clock.callLater(0, self._send_list, connection, answer)
 
-    def _trade(self, sender: Hashable, command: Command) -> None:
-        self.trading.command(sender, command)
-        # A symbol with orders takes part in the walk, until the first command after they are gone.
-        before, self._with_orders = self._with_orders, self.trading.engine.symbols()
-        self._live.settle(before ^ self._with_orders)
-
     # -- from the market
 
     def _on_events(self, changes: list[tuple[Ticker, list[Event]]]) -> None:
-        self._live.tell(changes)
+        self.live.tell(changes)
         for ticker, events in changes:
             self.trading.engine.on_events(ticker, events)
         now = self.clock.seconds()

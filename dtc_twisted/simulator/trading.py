@@ -13,7 +13,7 @@ from dtc_twisted.simulator.engine import Engine
 from dtc_twisted.simulator.holdings import busy_orders
 from dtc_twisted.simulator.instruments import DAY, present
 from dtc_twisted.simulator.ledger import Ledger
-from dtc_twisted.simulator.orders import Order, attach, pair, single
+from dtc_twisted.simulator.orders import REJECTED, Order, attach, pair, single
 from dtc_twisted.simulator.wire import number, plain, text, value_of
 
 if TYPE_CHECKING:
@@ -39,29 +39,16 @@ class Trading:
         self.ledger = Ledger(clock, market)
         midnight = int(present(clock.seconds())) // DAY * DAY
         self.engine = Engine(clock, market, self.ledger, self.tell, busy_orders(midnight))
+        self._with_orders = self.engine.symbols()
         self._parents: dict[Hashable, Order] = {}  # who sent it -> an order that waits for its children
         self._delayed: defaultdict[MainConnection, list[IDelayedCall]] = defaultdict(list)
 
     def command(self, sender: Hashable, command: Command) -> None:
         """Does what the sender wants."""
-        match command:
-            case dtc.CancelOrder():
-                self.engine.cancel(command)
-            case dtc.CancelReplaceOrder():
-                self.engine.replace(command)
-            case dtc.SubmitNewSingleOrder():
-                order = single(command)
-                self.engine.reached.append(order.client_id)
-                if number(command.IsParentOrder):
-                    self._parents[sender] = order
-                else:
-                    self.engine.submit([order])
-            case dtc.SubmitNewOCOOrder():
-                self._submit_pair(sender, command)
-            case dtc.SubmitFlattenPositionOrder():
-                self._flatten(command, text(command.Symbol))
-            case dtc.FlattenPositionsForTradeAccount():
-                self._flatten(command, None)
+        self._obey(sender, command)
+        # A symbol with orders takes part in the walk, until the first command after they are gone.
+        before, self._with_orders = self._with_orders, self.engine.symbols()
+        self._simulator.live.settle(before ^ self._with_orders)
 
     def heard(self, sender: Hashable, message: Message) -> None:
         """The sender has sent this. A parent order without its children next to it is rejected."""
@@ -88,6 +75,26 @@ class Trading:
                 calls.append(self._simulator.clock.callLater(delay, connection.send_payload, payload))
             else:
                 connection.send_payload(payload)
+
+    def _obey(self, sender: Hashable, command: Command) -> None:
+        match command:
+            case dtc.CancelOrder():
+                self.engine.cancel(command)
+            case dtc.CancelReplaceOrder():
+                self.engine.replace(command)
+            case dtc.SubmitNewSingleOrder():
+                order = single(command)
+                self.engine.reached.append(order.client_id)
+                if number(command.IsParentOrder):
+                    self._parents[sender] = order
+                else:
+                    self.engine.submit([order])
+            case dtc.SubmitNewOCOOrder():
+                self._submit_pair(sender, command)
+            case dtc.SubmitFlattenPositionOrder():
+                self._flatten(command, text(command.Symbol))
+            case dtc.FlattenPositionsForTradeAccount():
+                self._flatten(command, None)
 
     def _submit_pair(self, sender: Hashable, message: dtc.SubmitNewOCOOrder) -> None:
         orders = pair(message)
@@ -146,3 +153,57 @@ class Trading:
             self.engine.refuse(
                 nothing, "There is no position to close." if account else f"{name[:32]} is not a known trade account."
             )
+
+
+class Desk:
+    """Orders as a test sees them: what is true of them, and what others do."""
+
+    trading: Trading
+
+    @property
+    def orders(self) -> dict[str, Order]:
+        """ServerOrderID -> order, those that have ended or were rejected too."""
+        return self.trading.engine.orders
+
+    def order(self, client_order_id: str) -> Order:
+        """The order with this ClientOrderID; of several the one that was taken. Raises KeyError when there is none."""
+        found = [order for order in self.orders.values() if order.client_id == client_order_id]
+        if not found:
+            raise KeyError(client_order_id)
+        return next((order for order in found if order.status != REJECTED), found[0])
+
+    @property
+    def positions(self) -> dict[tuple[str, str], dtc.PositionUpdate]:
+        """(TradeAccount, Symbol) -> the position at the last price; those that are not flat."""
+        ledger = self.trading.ledger
+        return {
+            (account.name, text(position.Symbol)): position
+            for account in ledger.accounts.values()
+            for position in ledger.positions_of(account)
+        }
+
+    @property
+    def balances(self) -> dict[str, dtc.AccountBalanceUpdate]:
+        """TradeAccount -> its balance, of those that have one."""
+        ledger = self.trading.ledger
+        return {each.name: ledger.balance(each) for each in ledger.accounts.values() if each.cash is not None}
+
+    @property
+    def fills(self) -> list[dtc.HistoricalOrderFillResponse]:
+        """Of all accounts, oldest first."""
+        return self.trading.ledger.fills
+
+    @property
+    def reached(self) -> list[str]:
+        """The ClientOrderID of every new order that arrived at the engine; one that came twice is here twice."""
+        return self.trading.engine.reached
+
+    def submit(self, command: Command) -> None:
+        """What another client, not connected here, sends about orders. Everybody is told what comes of it."""
+        self.trading.heard(None, command)
+        self.trading.command(None, command)
+
+    def cancel(self, client_order_id: str) -> None:
+        """Another client cancels this order. Raises KeyError when there is none."""
+        order = self.order(client_order_id)
+        self.submit(dtc.CancelOrder(ServerOrderID=order.server_id, ClientOrderID=client_order_id))
