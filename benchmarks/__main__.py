@@ -1,4 +1,4 @@
-"""python -m benchmarks startup|memory|rest|fanout [--runs N]: a table of medians, with the spread."""
+"""python -m benchmarks startup|memory|rest|fanout|history [--runs N]: a table of medians, with the spread."""
 
 import argparse
 import statistics
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks import clients, processes
+from benchmarks.history import history
 
 SYMBOL = "ESM20_FUT_CME"
 Row = tuple[str, list[float], str]
@@ -115,6 +116,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "memory": memory,
     "rest": rest,
     "fanout": fanout,
+    "history": history,
 }
 
 

@@ -39,10 +39,11 @@ def _more(client: socket.socket) -> bytes:
 class Subscriber:
     """A WebSocket client that counts frames.
 
-    stamps: when set, the time of arrival less the simulator's time of each message that has one is appended.
+    latencies: when set, takes of each message that has a DateTime how old it was when it arrived: seconds.
     """
 
-    def __init__(self, port: int, symbol: str) -> None:
+    def __init__(self, port: int, symbol: str, latencies: list[float] | None = None) -> None:
+        self.latencies = latencies
         self.socket = connect(port)
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(
@@ -64,6 +65,7 @@ class Subscriber:
             data = self._rest + _more(self.socket)
         except BlockingIOError:
             return 0
+        now = time.time()
         position = count = 0
         end = len(data)
         while end - position >= 2:
@@ -74,11 +76,20 @@ class Subscriber:
                 length, head = int.from_bytes(data[position + 2 : position + 4], "big"), 4
             if end - position < head + length:
                 break
+            if self.latencies is not None:
+                self._note(data, position + head, position + head + length, now)
             position += head + length
             count += 1
         self._rest = data[position:]
         self.frames += count
         return count
+
+    def _note(self, data: bytes, begin: int, end: int, now: float) -> None:
+        assert self.latencies is not None
+        found = data.find(b'"DateTime":', begin, end)
+        if found > 0:
+            digits = data[found + 11 : end].partition(b",")[0].rstrip(b"}")
+            self.latencies.append(now - float(digits))
 
 
 def receive(subscribers: list[Subscriber], seconds: float) -> int:

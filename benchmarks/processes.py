@@ -4,7 +4,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,15 +19,15 @@ PATIENCE = 20.0
 
 
 class Service:
-    """`twistd` with these arguments; its log is read up to the line that matches `until`.
+    """`twistd`, or another command, with these arguments; what it says is read up to the line that matches `until`.
 
     found: the match.
     """
 
-    def __init__(self, *arguments: str, until: str) -> None:
+    def __init__(self, *arguments: str, until: str, command: Sequence[str] = TWISTD) -> None:
         self.started = time.perf_counter()
         self._process = subprocess.Popen(
-            (*TWISTD, *arguments),
+            (*command, *arguments),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
@@ -33,13 +35,16 @@ class Service:
         )
         assert self._process.stdout is not None
         seen = []
+        impatience = threading.Timer(PATIENCE, self._process.kill)
+        impatience.start()
         for line in self._process.stdout:
             seen.append(line)
             match = re.search(until, line)
             if match is not None:
                 self.found = match
                 break
-        else:
+        impatience.cancel()
+        if not hasattr(self, "found"):
             raise RuntimeError("it ended:\n" + "".join(seen))
         self._measured = psutil.Process(self._process.pid)
 
@@ -75,7 +80,18 @@ def simulator(rate: float) -> Service:
     return Service("dtc-sim", "-p", "0", "-q", "0", "--rate", f"{rate:g}", until=r"server is at ws://[^:]+:(\d+)/")
 
 
-def gateway(port: str) -> Service:
+def historical_port() -> Service:
+    """A simulated server whose market is next to still; `found[1]` is its port of historical prices."""
+    return Service("dtc-sim", "-p", "0", "-q", "0", "--rate", "0.1", until=r"prices are at ws://[^:]+:(\d+)/")
+
+
+def feed(rate: float) -> Service:
+    """A server that sends so many stamped trades a second, on a free port, which is `found[1]`."""
+    command = (sys.executable, "-m", "benchmarks.feed")
+    return Service(f"{rate:g}", until=r"at port (\d+)", command=command)
+
+
+def gateway(port: str, *options: str) -> Service:
     """A gateway on a free port, which is `found[1]`."""
-    options = ("dtc", "--host", "127.0.0.1", "-p", port, "-r", "0")
-    return Service(*options, until=r"Serving http://[^:]+:(\d+)/")
+    arguments = ("dtc", "--host", "127.0.0.1", "-p", port, "-r", "0", *options)
+    return Service(*arguments, until=r"Serving http://[^:]+:(\d+)/")
