@@ -5,27 +5,30 @@ The market of `dtc-sim` has times in milliseconds, and moves every 10 ms; this h
 
 import sys
 import time
+from typing import Any
 
-from twisted.internet import reactor
+from twisted.internet import reactor as installed
 from twisted.internet.task import LoopingCall
 
 from dtc_twisted.messages import AtBidOrAskEnum, MarketDataUpdateTrade
 from dtc_twisted.simulator import Simulator
+
+reactor: Any = installed
 
 SYMBOL_ID = 1
 """Of the first symbol that a gateway subscribes to."""
 
 
 def main() -> None:
-    simulator = Simulator(reactor, rate=0)  # type: ignore[arg-type]
+    simulator = Simulator(reactor, rate=0)
 
     def trade() -> None:
         simulator.send(MarketDataUpdateTrade(SYMBOL_ID, AtBidOrAskEnum.AT_BID, 282775.0, 1.0, time.time()))
 
-    port = reactor.listenTCP(0, simulator.factory, interface="127.0.0.1")  # type: ignore[attr-defined]
+    port = reactor.listenTCP(0, simulator.factory, interface="127.0.0.1")
     LoopingCall(trade).start(1 / float(sys.argv[1]))
     print(f"at port {port.getHost().port}", flush=True)
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.run()
 
 
 main()

@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from typing import Any
 
 from benchmarks import clients, processes
 
@@ -20,7 +21,7 @@ Row = tuple[str, list[float], str]
 
 
 def history(runs: int) -> list[Row]:
-    """A million bars of a second as CSV through curl, from a server of its own, to measure the gateway's share alone."""
+    """A million bars of a second as CSV through curl, from a server of its own: the gateway's share alone."""
     rates, peaks, grown, costs = [], [], [], []
     p50: dict[str, list[float]] = {"quiet": [], "meanwhile": []}
     p99: dict[str, list[float]] = {"quiet": [], "meanwhile": []}
@@ -36,23 +37,24 @@ def history(runs: int) -> list[Row]:
             subscribers = [clients.Subscriber(port, SYMBOL) for _ in range(SUBSCRIBERS)]
             clients.receive(subscribers, 1)
             before, cpu = service.memory, service.cpu
-            end = time.perf_counter() + QUIET / 2
-            quiet = _listen(subscribers, lambda: time.perf_counter() < end)
+            quiet = _listen(subscribers, _for(QUIET / 2))
             idle_cpu = (service.cpu - cpu) / (QUIET / 2)
 
-            peak, cpu, begin = before, service.cpu, time.perf_counter()
+            cpu, begin = service.cpu, time.perf_counter()
             start = int(time.time()) - RECORDS
             query = f"Symbol={SYMBOL}&RecordInterval=1&StartDateTime={start}&format=csv"
             url = f"http://127.0.0.1:{port}/api/v1/historicalpricedata?{query}"
             command = ("curl", "--fail", "--silent", "--show-error", "--output", os.devnull, url)
             curl = subprocess.Popen(command)
 
-            def going() -> bool:
-                nonlocal peak
-                peak = max(peak, service.memory)
+            memory = [before]
+
+            def going(curl: Any = curl, memory: list[float] = memory, service: Any = service) -> bool:
+                memory.append(service.memory)
                 return curl.poll() is None
 
             meanwhile = _listen(subscribers, going)
+            peak = max(memory)
             elapsed = time.perf_counter() - begin
             if curl.returncode:
                 raise RuntimeError(f"curl ended with {curl.returncode}")
@@ -61,8 +63,7 @@ def history(runs: int) -> list[Row]:
             grown.append((peak - before) / 2**20)
             costs.append((service.cpu - cpu - idle_cpu * elapsed) / RECORDS * 1e6)
 
-            end = time.perf_counter() + QUIET / 2
-            quiet += _listen(subscribers, lambda: time.perf_counter() < end)
+            quiet += _listen(subscribers, _for(QUIET / 2))
             for name, latencies in (("quiet", quiet), ("meanwhile", meanwhile)):
                 latencies.sort()
                 p50[name].append(latencies[len(latencies) // 2] * 1000)
@@ -81,6 +82,11 @@ def history(runs: int) -> list[Row]:
         ("the same meanwhile", p99["meanwhile"], "ms"),
         ("p99 meanwhile, by that of the same run when quiet", ratios, ""),
     ]
+
+
+def _for(seconds: float) -> Callable[[], bool]:
+    end = time.perf_counter() + seconds
+    return lambda: time.perf_counter() < end
 
 
 def _listen(subscribers: list[clients.Subscriber], going: Callable[[], bool]) -> list[float]:
