@@ -49,7 +49,7 @@ def history(runs: int) -> list[Row]:
 
             memory = [before]
 
-            def going(curl: Any = curl, memory: list[float] = memory, service: Any = service) -> bool:
+            def going(curl: Any = curl, memory: list[int] = memory, service: Any = service) -> bool:
                 memory.append(service.memory)
                 return curl.poll() is None
 
