@@ -250,8 +250,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     def ask(question: Message, on_answer: Callable[[Message], None] | None = None) -> Deferred[list[Message]]:
         return upstream.logged_on().request(question, timeout, on_answer)
 
-    ledger = Ledger()
     journal = OrderJournal(_journal_path(options), reactor) if options["allow-trading"] else None
+    ledger = Ledger() if journal is None else Ledger(journal.history)
     reconciler = Reconciler(reactor, ledger, timeout, journal)
     hubs = {"marketdata": Hub(reactor, timeout), "marketdepth": Hub(reactor, timeout, MARKET_DEPTH)}
     definitions = Definitions(ask)

@@ -102,6 +102,29 @@ class SubmitTests(DoubtCase):
         self.assertEqual(self.simulator.reached, ["m"])
         self.check_views_agree()
 
+    def test_read_while_one_is_on_its_way(self) -> None:
+        """A fill that may be its own is left for when that is known."""
+        self.simulator.ignore_next(dtc.SubmitNewSingleOrder)
+        body = json.dumps(LIMIT | {"ClientOrderID": "a", "BuySell": "SELL", "Price1": 284000}).encode()
+        self.begin("/orders", "POST", body=body)
+        self.advance(3)
+        self.simulator.answer_late_next(dtc.SubmitNewSingleOrder)
+        caller = self.begin("/orders", "POST", body=json.dumps(MARKET | {"ClientOrderID": "m"}).encode())
+        self.advance(8)  # the first is in doubt before the second, and all is read for it
+        self.check_unknown(Answer(caller.received), "the server said nothing")
+        self.advance(10)
+        self.assertEqual((self.order("m")["OrderStatus"], self.order("m")["FilledQuantity"]), (FILLED, 2))
+        self.assertEqual(self.order()["OrderStatus"], REJECTED)
+
+    def test_changed_and_filled_meanwhile(self) -> None:
+        """Under a ServerOrderID that we never heard of."""
+        self.submit()
+        self.simulator.drop_on_next(dtc.CancelReplaceOrder, accepted=True)
+        self.check_unknown(self.post("/orders/a", "PATCH", Price1=281900), "the connection was lost")
+        self.simulator.trade_at(ES, 281900, 5)
+        self.advance(4)
+        self.assertEqual((self.order()["OrderStatus"], self.order()["FilledQuantity"]), (FILLED, 2))
+
     def test_somebody_elses_fills_are_not_ours(self) -> None:
         self.simulator.drop_on_next(dtc.SubmitNewSingleOrder, accepted=False)
         self.submit("a", Quantity=1)

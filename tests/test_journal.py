@@ -174,9 +174,6 @@ class UpdateTests(JournalCase):
         for _ in (1, 2):
             self.assertEqual(self.journal.last_fill_at("Sim1"), 3.0)
             self.assertEqual(self.journal.last_fill_at("Sim2"), 0.0)
-            self.assertTrue(self.journal.knows_execution("Sim1", "x1"))
-            self.assertFalse(self.journal.knows_execution("Sim2", "x1"))
-            self.assertFalse(self.journal.knows_execution("Sim1", ""))
             self.reopen()
 
     def test_entries(self) -> None:
@@ -227,7 +224,6 @@ class DiskTests(JournalCase):
         self.assertIsNotNone(self.journal.command_of("a"))
         self.failureResultOf(self.journal.record(command("a")), DuplicateOrder)
         self.assertEqual(len(self.journal.updates("1")), 1)
-        self.assertTrue(self.journal.knows_execution("Sim1", "x"))
         self.assertEqual(self.journal.last_fill_at("Sim1"), 5.0)
 
     def test_together(self) -> None:

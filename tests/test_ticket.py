@@ -119,7 +119,7 @@ class SingleTests(TicketCase):
 
     def test_ids(self) -> None:
         self.assertEqual(ticket.single(LIMIT | {"ClientOrderID": "x" * 31}, NOW).ClientOrderID, "x" * 31)
-        for value in ("x" * 32, "", 5, "a\nb"):
+        for value in ("x" * 32, "", 5, "a\nb", "a/b"):
             self.refuse_with("ClientOrderID: ", "of 1 to 31 characters", ClientOrderID=value)
 
     def test_flags(self) -> None:

@@ -56,7 +56,6 @@ CREATE TABLE updates (
 CREATE INDEX updates_by_client ON updates (client_order_id) WHERE client_order_id <> '';
 CREATE INDEX updates_by_server ON updates (server_order_id) WHERE server_order_id <> '';
 CREATE INDEX updates_by_previous ON updates (previous_server_order_id) WHERE previous_server_order_id <> '';
-CREATE INDEX executions ON updates (trade_account, execution_id) WHERE execution_id <> '';
 CREATE INDEX fills ON updates (trade_account, fill_at) WHERE fill_at > 0;
 CREATE TABLE open_orders (
     client_order_id TEXT NOT NULL,
@@ -240,10 +239,6 @@ class Store:
     def open_orders(self) -> list[Recorded]:
         query = "SELECT * FROM updates WHERE id IN (SELECT update_id FROM open_orders) ORDER BY id"
         return [*map(_recorded, self._all(query))]
-
-    def knows_execution(self, trade_account: str, execution_id: str) -> bool:
-        query = "SELECT 1 FROM updates WHERE trade_account = ? AND execution_id = ? AND execution_id <> '' LIMIT 1"
-        return bool(self._all(query, (trade_account, execution_id)))
 
     def last_fill_at(self, trade_account: str) -> float:
         query = "SELECT max(fill_at) FROM updates WHERE trade_account = ? AND fill_at > 0"

@@ -134,6 +134,10 @@ class Journal(Service):
                 found.append(each)
         return found
 
+    def history(self, order_id: str) -> list[dict[str, Any]]:
+        """The messages of `updates`."""
+        return [each.message for each in self.updates(order_id)]
+
     def open_orders(self) -> list[Recorded]:
         """The last that became known of each order that is open, as the last process knew it."""
         return self._reads.open_orders()
@@ -145,15 +149,6 @@ class Journal(Service):
     def last(self, *actions: str) -> Command | None:
         """The last command that was one of these."""
         return self._reads.last(actions)
-
-    def knows_execution(self, trade_account: str, execution_id: str) -> bool:
-        """Whether a fill is in the journal."""
-        if not execution_id:
-            return False
-        key = (trade_account, execution_id)
-        return any((each.trade_account, each.execution_id) == key for each in self._noted()) or (
-            self._reads.knows_execution(*key)
-        )
 
     def last_fill_at(self, trade_account: str) -> float:
         """When the latest fill of an account happened, seconds since 1970; 0.0: there is none."""

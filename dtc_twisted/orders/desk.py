@@ -25,7 +25,7 @@ from dtc_twisted.orders import ticket
 from dtc_twisted.orders.dispatch import Dispatch, naming, unless_refused
 from dtc_twisted.orders.ledger import Ledger
 from dtc_twisted.orders.limits import Limits
-from dtc_twisted.orders.order import Order, fill_in
+from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.reconcile import Reconciler
 from dtc_twisted.orders.shared import Shared
 from dtc_twisted.orders.ticket import BadOrder, Body
@@ -46,6 +46,8 @@ _FLAGS = {
     "replace": "OrderCancelReplaceSupported",
 }
 """The flag of LOGON_RESPONSE that says whether the server takes it."""
+
+_ENDED = "the gateway ended before the server answered"
 
 Answer = Deferred[list[Fields]]
 """The ORDER_UPDATEs, by field names, that were the server's word on a command, one for each order."""
@@ -94,18 +96,24 @@ class Desk(Service):
         if last is not None and last.action == "halt":
             self.halted = _since(last)
         for recorded in self.journal.open_orders():
-            order = Order({})
-            for each in self.journal.updates(recorded.server_order_id or recorded.client_order_id):
-                order.take(each.message, fill_in(each.message))
-            self._ledger.add(order)
+            order = self._ledger.order(recorded.server_order_id or recorded.client_order_id)  # comes into the view so
+            if order is not None and self._is_change_undecided(order):
+                order.waits.append(Wait(CHANGE, _ENDED))
         for command in self.journal.undecided():
             messages = [msgspec.convert(each, MESSAGES[each["Type"]]) for each in command.messages]
             for order in ticket.orders_in(messages):
                 if self._ledger.order(order.client_order_id) is None:
                     order.sent_at = command.at
-                    order.waits.append(Wait(NEW, "the gateway ended before the server answered"))
+                    order.waits.append(Wait(NEW, _ENDED))
                     self._ledger.add(order)
         self._reconciler.want().addErrback(lambda failure: failure.trap(DTCError))
+
+    def _is_change_undecided(self, order: Order) -> bool:
+        """Whether nothing was heard of an order since a change of it was sent."""
+        if not order.client_order_id:
+            return False
+        newest = self.journal.entries(1, client_order_id=order.client_order_id)
+        return any(each.get("action") == "replace" and not each["withdrawn"] for each in newest)
 
     # -- from Upstream (SessionListener)
 
@@ -148,11 +156,6 @@ class Desk(Service):
     def resume(self, who: str) -> Deferred[None]:
         return Shared(Deferred.fromCoroutine(self._resume(who))).wait()
 
-    def history(self, order_id: str) -> list[Fields]:
-        """The updates of an order, oldest first; from the journal, when it is long over."""
-        order = self._ledger.order(order_id)
-        return [each.message for each in self.journal.updates(order_id)] if order is None else order.updates
-
     def status(self) -> dict[str, Any]:
         """For people."""
         return {
@@ -187,14 +190,10 @@ class Desk(Service):
 
     def _answer_of(self, command: Command) -> Answer:
         """What was answered to a command that is over."""
-        histories = [self.history(name) for name in command.client_order_ids]
-        words = [next(filter(NEW.is_word, history), None) for history in histories]
-        if None in words:
-            states = [
-                (history or [{"ClientOrderID": name}])[-1]
-                for name, history in zip(command.client_order_ids, histories, strict=True)
-            ]
-            return fail(OutcomeUnknown("Nobody knows yet what became of it.", states))
+        orders = [order for order in map(self._ledger.order, command.client_order_ids) if order is not None]
+        words = [next(filter(NEW.is_word, order.updates), None) for order in orders]
+        if None in words or not words:
+            return fail(OutcomeUnknown("Nobody knows yet what became of it.", [order.state for order in orders]))
         return succeed([word for word in words if word is not None]).addCallback(unless_refused, NEW)
 
     # -- commands

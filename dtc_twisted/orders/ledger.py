@@ -46,9 +46,10 @@ class Ledger:
     watchers: called with the channel and the fields of each update.
     on_order: called with an order, its update and the fill in it, after the view has changed; the journal's and the
         desk's way to hear.
+    recall: gives the updates of an order that is not in the view any more, oldest first, by either id.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, recall: Callable[[str], list[Fields]] = lambda order_id: []) -> None:
         self.watchers: list[Callable[[str, Fields], None]] = []
         self.on_order: list[Callable[[Order, Fields, Fill | None], None]] = []
         self.seqs = dict.fromkeys(CHANNELS, 0)
@@ -64,6 +65,7 @@ class Ledger:
         self._touched: dict[object, int] = {}  # the change that touched a position or balance last
         self._orders: dict[Order, None] = {}
         self._over: OrderedDict[Order, None] = OrderedDict()
+        self._recall = recall
         self._by_client: dict[str, Order] = {}
         self._by_server: dict[str, Order] = {}  # also by the ids that an order had before
 
@@ -73,8 +75,8 @@ class Ledger:
         return iter(list(self._orders))
 
     def order(self, order_id: str) -> Order | None:
-        """By ClientOrderID, or by ServerOrderID."""
-        return self._by_client.get(order_id) or self._by_server.get(order_id)
+        """By ClientOrderID, or by ServerOrderID; one that is long over comes back into the view."""
+        return self._by_client.get(order_id) or self._by_server.get(order_id) or self._recalled(order_id)
 
     def open_orders(self, trade_account: str = "", symbol: str = "") -> list[Order]:
         return [
@@ -131,7 +133,6 @@ class Ledger:
     def conclude(self, order: Order, status: OrderStatusEnum, text: str) -> None:
         """What became of an order that the server says nothing about any more, or never did."""
         reasons = {
-            OrderStatusEnum.ORDER_STATUS_FILLED: OrderUpdateReasonEnum.ORDER_FILLED,
             OrderStatusEnum.ORDER_STATUS_CANCELED: OrderUpdateReasonEnum.ORDER_CANCELED,
             OrderStatusEnum.ORDER_STATUS_REJECTED: OrderUpdateReasonEnum.NEW_ORDER_REJECTED,
         }
@@ -194,7 +195,7 @@ class Ledger:
         order: whose it is; None: of the order with its ServerOrderID, of which this may be all that is known.
         """
         fill = fill_of(message)
-        order = order or self._by_server.get(fill.server_order_id)
+        order = order or self.order(fill.server_order_id)
         if order is None:
             known = {"TradeAccount": fill.trade_account, "Symbol": fill.symbol, "BuySell": fill.buy_sell}
             order = Order(known | {"ServerOrderID": fill.server_order_id})
@@ -217,9 +218,9 @@ class Ledger:
             "LastFillExecutionID": fill.execution_id,
             "Reconciled": True,
         }
-        if not order.quantity:  # of somebody else, over before we heard of it: nobody says how large it was
+        if not order.quantity and not order.sent_at:  # of somebody else: nobody says how large it was, or is
             status, reason = OrderStatusEnum.ORDER_STATUS_UNSPECIFIED, OrderUpdateReasonEnum.ORDER_FILLED_PARTIALLY
-        elif filled >= order.quantity:
+        elif 0 < order.quantity <= filled:
             status, reason = OrderStatusEnum.ORDER_STATUS_FILLED, OrderUpdateReasonEnum.ORDER_FILLED
         else:
             status, reason = (
@@ -290,7 +291,7 @@ class Ledger:
                 return order
         order = self._by_client.get(update.get("ClientOrderID", ""))
         if order is None:
-            return Order({})
+            return self._recalled(update.get("ServerOrderID", "")) or Order({})
         if not order.server_order_id or order.concluded:
             return order
         refused = update.get("OrderUpdateReason") == OrderUpdateReasonEnum.NEW_ORDER_REJECTED
@@ -298,6 +299,16 @@ class Ledger:
             return None  # somebody's second order of that name, not the one that was accepted
         if order.status in FINAL and update.get("ServerOrderID"):
             return Order({})  # the name is in use again
+        return order
+
+    def _recalled(self, order_id: str) -> Order | None:
+        updates = self._recall(order_id) if order_id else []
+        if not updates:
+            return None
+        order = Order({})
+        for each in updates:
+            order.take(each, fill_in(each))
+        self.add(order)
         return order
 
     def _apply(self, order: Order, update: Fields, fill: Fill | None) -> None:

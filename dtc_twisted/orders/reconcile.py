@@ -23,11 +23,12 @@ from dtc_twisted.messages import (
     Message,
     OpenOrdersRequest,
     OrderStatusEnum,
+    OrderUpdate,
     TradeAccountsRequest,
 )
 from dtc_twisted.orders.ledger import Ledger
 from dtc_twisted.orders.order import Fill, Order, fill_of
-from dtc_twisted.orders.words import Fields
+from dtc_twisted.orders.words import CHANGE, Fields
 from dtc_twisted.session import Session
 
 _log = logger(__name__)
@@ -140,8 +141,7 @@ class Reconciler:
                 each.callback(None)
             for tell in self.on_read:
                 tell()
-            undecided = any(order.unknown and order.is_undecided for order in self._ledger)
-            if self._once_more or undecided:
+            if self._once_more or any(order.unknown for order in self._ledger):
                 self._timer = self._clock.callLater(self._timeout, self._begin)
             self._once_more = False
         else:
@@ -189,12 +189,14 @@ class Reconciler:
         balances_since = ledger.count
         balances = await _if_supported(ask(AccountBalanceRequest()))
 
-        self._adopt(fills)
+        news = {order for order in ledger if order.touched > orders_since}
+        self._adopt(fills, open_orders)
         for fill in sorted(fills, key=lambda each: each.DateTime or 0):
             self._take(fill)
         told = {ledger.restate(each, orders_since) for each in open_orders}
         for order in ledger:
-            self._conclude(order, order in told, orders_since)
+            if order not in news and all(wait.why for wait in order.waits):
+                self._conclude(order, order in told)
         keys = [ledger.update_position(each, positions_since) for each in positions]
         names = [ledger.update_balance(each, balances_since) for each in balances]
         ledger.forget_others(keys, names, positions_since)
@@ -225,35 +227,37 @@ class Reconciler:
         fill = fill_of(message)
         since = self._last_known(fill.trade_account) or self._baseline
         is_old = since is None or fill.at < int(since)
-        if is_old and self._ledger.order(fill.server_order_id) is None:
-            return
-        if self._journal is not None and self._journal.knows_execution(fill.trade_account, fill.execution_id):
-            return
+        if self._ledger.order(fill.server_order_id) is None:
+            on_their_way = (order for order in self._ledger if order.is_undecided and not order.unknown)
+            if is_old or any(_may_be(order, [fill]) for order in on_their_way):  # the answer will say, or a later read
+                return
         self._ledger.missed(message)
 
-    def _adopt(self, fills: Iterable[HistoricalOrderFillResponse]) -> None:
-        """Gives orders that were filled before their answer came the fills that can only be theirs.
+    def _adopt(self, fills: Iterable[HistoricalOrderFillResponse], open_orders: Iterable[OrderUpdate]) -> None:
+        """Gives orders that were filled before the answer about them came the fills that can only be theirs.
 
-        The server names fills by ServerOrderID alone, which we never heard of such an order.
+        The server names fills by ServerOrderID alone, which we never heard of such an order. Of what is still open it
+        tells both names.
         """
+        named = {each.ServerOrderID for each in open_orders} | {each.ClientOrderID for each in open_orders}
         by_id = sorted(map(fill_of, fills), key=lambda fill: fill.server_order_id)
         strange = [
             (name, list(group))
             for name, group in groupby(by_id, lambda fill: fill.server_order_id)
-            if self._ledger.order(name) is None
+            if name not in named and self._ledger.order(name) is None
         ]
         for order in self._ledger:
-            if order.is_undecided and order.unknown:
-                for each in strange:
-                    if _may_be(order, each[1]):
-                        strange.remove(each)
-                        self._ledger.name(order, each[0])
-                        break
+            is_changed = any(wait.wish is CHANGE and wait.why for wait in order.waits)  # it may have a new id
+            in_doubt = (order.is_undecided and order.unknown) or is_changed
+            if in_doubt and order.client_order_id not in named and order.server_order_id not in named:
+                may_be = [each for each in strange if _may_be(order, each[1])]
+                if may_be:  # rather the one that filled all of it
+                    best = min(may_be, key=lambda each: abs(order.quantity - sum(fill.quantity for fill in each[1])))
+                    strange.remove(best)
+                    self._ledger.name(order, best[0])
 
-    def _conclude(self, order: Order, is_open: bool, since: int) -> None:
-        """What follows from what the server knows."""
-        if order.touched > since or any(not wait.why for wait in order.waits):
-            return
+    def _conclude(self, order: Order, is_open: bool) -> None:
+        """What follows from what the server knows of an order that it has not told of since."""
         if order.is_undecided:
             for wait in order.waits:
                 wait.missing += 1
@@ -262,7 +266,9 @@ class Reconciler:
                 text = "The server knows no open order and no fill of it: it did not arrive, or was refused."
                 self._ledger.conclude(order, OrderStatusEnum.ORDER_STATUS_REJECTED, text)
             return
-        if order.is_open and not is_open:
+        if order.is_open and not is_open and order.is_flatten and order.filled:
+            self._ledger.conclude(order, OrderStatusEnum.ORDER_STATUS_FILLED, "It is not open any more.")
+        elif order.is_open and not is_open:
             self._ledger.conclude(
                 order, OrderStatusEnum.ORDER_STATUS_CANCELED, "It is not open any more, and was not filled."
             )
@@ -298,9 +304,9 @@ def _may_be(order: Order, fills: list[Fill]) -> bool:
         return False
     if order.buy_sell and first.buy_sell != order.buy_sell:
         return False
-    if order.quantity and sum(fill.quantity for fill in fills) > order.quantity:
+    limit = order.limit if order.is_undecided else None  # else it is one that a change may have made
+    if order.is_undecided and order.quantity and sum(fill.quantity for fill in fills) > order.quantity:
         return False
-    limit = order.limit
     if limit is not None:
         sign = 1 if order.buy_sell == BuySellEnum.BUY else -1
         if any(sign * fill.price > sign * limit for fill in fills):

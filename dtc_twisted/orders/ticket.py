@@ -46,7 +46,6 @@ _SHORT = {"GTC": "GOOD_TILL_CANCELED", "GTD": "GOOD_TILL_DATE_TIME", "IOC": "IMM
 }
 """What traders say for a TimeInForce."""
 
-_EXPECTED_NUMBER = "a number"
 _SINGLE = ("Symbol", "TradeAccount", "OrderType", "BuySell", "Quantity")
 _SINGLE_TOO = (
     *("ClientOrderID", "Price1", "Price2", "TimeInForce", "GoodTillDateTime", "IsAutomatedOrder"),
@@ -285,21 +284,20 @@ def _read(
 
 def _reader(kind: type[Message], name: str) -> tuple[Callable[[Any], Any], str]:
     """What reads a field, None when it cannot; and what it expects."""
-    field = kinds(kind).get(name)
+    field = kinds(kind)[name]
     if name.startswith("Is"):
         return lambda value: int(value) if value in (0, 1) and type(value) in (int, bool) else None, "true or false"
     if name.startswith("Quantity") or name == "MaxShowQuantity":
-        return lambda value: value if _is_number(value) and value > 0 else None, "a number above 0"
-    if field is None:
-        return lambda value: value if _is_number(value) else None, _EXPECTED_NUMBER
+        return lambda value: value if field.of_json(value) is not None and value > 0 else None, "a number above 0"
+    if name.startswith("ClientOrderID"):  # it is in URLs
+        return (
+            lambda value: field.of_json(value) if "/" not in str(value) else None,
+            f"{field.expected}, none of them /",
+        )
     if name.startswith(("OrderType", "BuySell", "TimeInForce")):  # of which 0, "unset", is none
         expected = re.sub(r"\w*UNSET, ", "", field.expected)
         return lambda value: field.of_json(_SHORT.get(str(value).upper(), value)) or None, expected
     return field.of_json, field.expected
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and -1e15 < value < 1e15
 
 
 def _problems_of_time(fields: Body, now: float) -> list[str]:

@@ -87,12 +87,9 @@ class Trading:
 
         def read(_: object) -> Deferred[list[Fields]]:
             order = self._ledger.order(order_id)
-            if order is not None:
-                return self._shown([order.state, *order.updates], wanted)
-            updates = [] if self._desk_if_on is None else self._desk_if_on.history(order_id)
-            if not updates:
+            if order is None:
                 raise NoSuchOrder(f"No order {order_id} is known.")
-            return self._shown([updates[-1], *updates], wanted)
+            return self._shown([order.state, *order.updates], wanted)
 
         def answer(rows: list[Fields]) -> bytes:
             return as_json(request, rows[0] | {"Updates": rows[1:]})
