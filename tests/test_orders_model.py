@@ -143,6 +143,8 @@ class OrdersMachine(RuleBasedStateMachine):
 
     @rule(price=PRICES, side=st.sampled_from([1, 2]), quantity=QUANTITIES)
     def somebody_else(self, price: int, side: int, quantity: int) -> None:
+        if self.house.status()["trading"]["unknown"]:  # a fill of another's that could as well be ours
+            self.house.advance(15)
         self.count += 1
         order = LIMIT | {"ClientOrderID": f"x{self.count}", "OrderType": 2, "BuySell": side}
         self.house.simulator.submit(dtc.SubmitNewSingleOrder(**order | {"Price1": price, "Quantity": quantity}))
@@ -280,6 +282,10 @@ class ModelTests(SynchronousTestCase):
         run_state_machine_as_test(
             OrdersMachine,
             settings=settings(
-                max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+                max_examples=60,
+                stateful_step_count=25,
+                deadline=None,
+                derandomize=True,  # what it finds by chance is for whoever looks for it
+                suppress_health_check=list(HealthCheck),
             ),
         )
