@@ -265,6 +265,28 @@ class DemoTests(SynchronousTestCase):
             self.assertIn(f'"Type": {number}', result.stdout)
 
 
+class TradingTests(SynchronousTestCase):
+    """The examples that trade."""
+
+    def setUp(self) -> None:
+        self.gateway = Gateway("--demo", "--allow-trading")
+        self.addCleanup(self.gateway.stop)
+        self.gateway.wait_until_ready()
+
+    def test_bracket(self) -> None:
+        result = run(sys.executable, "examples/bracket.py", self.gateway.url, ES, "Sim1")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertEqual(re.findall(r"placed \S+ status (\d)", result.stdout), ["4", "3", "3"])
+        self.assertEqual(re.findall(r"now \S+ status (\d)", result.stdout), ["8", "8", "8"])
+
+    def test_strategy(self) -> None:
+        result = run(sys.executable, "examples/strategy.py", self.gateway.url, ES, "Sim1")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertEqual(len(re.findall(r"(bought|sold) 1 at \d+", result.stdout)), 2)
+        _, orders = self.gateway.get(f"/orders?Symbol={ES}")
+        self.assertGreaterEqual(len([each for each in orders if each["OrderStatus"] == 7]), 2)
+
+
 class TwoProcessesTests(SynchronousTestCase):
     def test_server_dies_and_comes_back(self) -> None:
         def simulator(port: str) -> Process:
