@@ -253,6 +253,19 @@ class DiskTests(JournalCase):
         self.assertEqual(self.journal.failing, "")
         self.assertEqual(len(self.journal.updates("1")), 1)
 
+    def test_withdrawn_while_full(self) -> None:
+        """The id is free, whether the disk knows that or not."""
+        done = self.journal.record(command("a"))
+        self.hand.go()
+        self.journal.withdraw(self.successResultOf(done))
+        self.hand.fail()
+        self.assertIsNone(self.journal.command_of("a"))
+        again = self.journal.record(command("a"))
+        self.hand.go()
+        self.assertEqual([each["withdrawn"] for each in self.journal.entries(9)], [False, True])
+        self.assertEqual(self.journal.command_of("a"), self.successResultOf(again))
+        self.clock.advance(1)
+
     def test_command_tries_at_once(self) -> None:
         self.journal.note(update("x", "1"))
         self.hand.fail()
@@ -401,7 +414,7 @@ OPERATIONS = st.lists(
 
 class ModelTests(JournalCase):
     @given(OPERATIONS)
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=200, deadline=None, derandomize=True)
     def test_as_a_dict(self, operations: list[tuple[str, int]]) -> None:
         """Whatever happens in whatever order, it says what was recorded and noted last."""
         self.close()

@@ -122,7 +122,9 @@ class Journal(Service):
             entry = item.entry
             if isinstance(entry, Command) and entry.action in NEW and client_order_id in entry.client_order_ids:
                 return entry
-        return self._reads.command_of(client_order_id)
+        found = self._reads.command_of(client_order_id)
+        withdrawn = {item.entry for item in (*self._writing, *self._queue) if isinstance(item.entry, int)}
+        return None if found is None or found.id in withdrawn else found
 
     def updates(self, order_id: str) -> list[Recorded]:
         """All that became known of an order, oldest first, by ClientOrderID or any ServerOrderID that it had."""
