@@ -225,8 +225,13 @@ class AnswerTests(SynchronousTestCase):
         self.answer.append(BAR)
         self.turn()
         self.answer.append(BAR)
-        self.request.producer.pauseProducing()
+        producer = self.request.producer
+        producer.pauseProducing()
         self.done.callback(2)
+        self.turn()
+        self.assertEqual((len(self.request.written), self.bodies), (1, []))
+        producer.resumeProducing()
+        self.turn()
         self.assertEqual(b"".join(self.request.written).count(b"\n"), 2)
         self.assertEqual(self.bodies, [None])
 
