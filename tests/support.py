@@ -211,6 +211,11 @@ class House(SynchronousTestCase):
         self.flush()
         return caller
 
+    def channel_of(self, caller: Caller) -> Any:
+        """Our end of a caller's connection: the transport pauses it when the caller does not read."""
+        server: Any = next(pump.server for pump in self._pumps if pump.client is caller)
+        return server._channel
+
     def fetch(self, path: str, method: str = "GET", headers: str = "", body: bytes | None = None) -> Answer:
         """The answer to a request."""
         caller = self.begin(path, method, headers, body)

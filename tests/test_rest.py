@@ -14,6 +14,7 @@ from dtc_twisted.errors import RequestRejected
 from dtc_twisted.messages import Message
 from dtc_twisted.rest import GETS, LONG, ROWS, Gateway, QuietSite, Rest
 from dtc_twisted.rows import indented
+from dtc_twisted.rows.answer import MOST_WAITING
 from tests.support import Answer, Caller, House
 from tests.test_rows import unchunked
 
@@ -425,6 +426,54 @@ class LongTests(RestCase):
         self.assertEqual((Answer(caller.received).status, Answer(caller.received).body), (200, b""))
         self.assertEqual(self.pending(), {})
 
+    def many(self, first: int, count: int) -> None:
+        """So many rows of the answer that is waited for."""
+        request_id = self.sent(dtc.SymbolsForExchangeRequest)[-1].RequestID
+        for i in range(first, first + count):
+            self.simulator.send(dtc.SecurityDefinitionResponse(RequestID=request_id, Symbol=f"S{i}", IsFinalMessage=0))
+        self.flush()
+
+    def test_slow_caller(self) -> None:
+        """What it does not take is kept for it, and costs nobody else anything."""
+        caller = self.begun("ndjson")
+        channel = self.channel_of(caller)
+        channel.pauseProducing()
+        received = caller.received
+        self.many(0, 3000)
+        self.assertEqual(caller.received, received)
+        self.assertEqual(self.fetch("/tradeaccounts").status, 200)
+        channel.resumeProducing()
+        self.send(Symbol="Z", IsFinalMessage=1)
+        self.assertTrue(caller.lost)
+        body = unchunked(Answer(caller.received)).body
+        symbols = [json.loads(line)["Symbol"] for line in body.splitlines()]
+        self.assertEqual(symbols, ["A", *(f"S{i}" for i in range(3000)), "Z"])
+
+    def test_caller_who_stopped_reading(self) -> None:
+        caller = self.begun("ndjson")
+        self.channel_of(caller).pauseProducing()
+        for _ in range(16):
+            self.many(0, 10)
+            self.advance(4)
+        self.assertTrue(caller.lost)
+        self.assertEqual(self.pending(), {})
+        self.assertIn("Dropped the caller of /api/v1/symbolsforexchange: it took nothing for 60 s.", self.log_text())
+        self.many(0, 10)  # nobody waits for them
+        self.assertEqual(self.fetch("/tradeaccounts").status, 200)
+
+    def test_caller_for_whom_too_much_is_kept(self) -> None:
+        caller = self.begun("ndjson")
+        self.channel_of(caller).pauseProducing()
+        for first in range(0, MOST_WAITING, 1000):
+            self.many(first, 1000)
+        self.assertEqual((caller.lost, len(self.pending())), (False, 1))
+        self.many(MOST_WAITING, 1)
+        self.assertTrue(caller.lost)
+        self.assertEqual(self.pending(), {})
+        self.assertIn(f"symbolsforexchange: it let {MOST_WAITING} rows pile up.", self.log_text())
+        self.assertEqual(self.status()["state"], "ready")
+        self.assertEqual(self.fetch("/tradeaccounts").status, 200)
+
     def test_connection_is_kept(self) -> None:
         caller = self.call(Caller())
         caller.transport.write(_request("/symbolsforexchange?Exchange=CME&format=ndjson") + _request("/status"))
@@ -718,9 +767,7 @@ class FailureTests(RestCase):
 
         def refusal(seconds: float | None) -> Answer:
             def ask(message: Message) -> Deferred[list[Message]]:
-                error: Any = RequestRejected("Not now.")
-                error.retry_after = seconds
-                raise error
+                raise RequestRejected("Not now.", seconds)
 
             answer = self.ask(ask)
             self.assertEqual(self.error(answer, 422), ("RequestRejected", "Not now."))

@@ -42,7 +42,7 @@ class PacedProtocol(DTCClientProtocol):
     def __init__(self, owner: Owner, turns: Turns) -> None:
         super().__init__(owner)
         self._turns = turns
-        self._unread = bytearray()
+        self._unread: deque[memoryview] = deque()
         self._paused = False
         self._in_line = False
         self._lost: Failure | None = None
@@ -69,7 +69,9 @@ class PacedProtocol(DTCClientProtocol):
     # -- from the transport
 
     def dataReceived(self, data: bytes) -> None:
-        self._unread += data
+        if self.state == self.STATE_CLOSED:
+            return  # Autobahn would keep it
+        self._unread.append(memoryview(data))
         self.transport.pauseProducing()
         self._proceed()
 
@@ -91,8 +93,9 @@ class PacedProtocol(DTCClientProtocol):
 
     def _take(self) -> None:
         self._in_line = False
-        if not self._paused:
-            piece = bytes(self._unread[:PIECE])
-            del self._unread[:PIECE]
-            super().dataReceived(piece)
-            self._proceed()
+        if self._unread and not self._paused:
+            data = self._unread.popleft()
+            if len(data) > PIECE:
+                self._unread.appendleft(data[PIECE:])
+            super().dataReceived(bytes(data[:PIECE]))
+        self._proceed()

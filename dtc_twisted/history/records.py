@@ -44,8 +44,11 @@ class Batches:
         end = data.rfind(b"\0") + 1
         batch = _batch(data[:end]) if end else None
         if batch is not None:
-            self._tail = data[end:]
-            return messages + batch
+            messages += batch
+            data = data[end:]
+            if not data.rstrip().endswith(b"}"):  # else it may be a whole message without its NUL
+                self._tail = data
+                return messages
         self._tail = b""
         if data:
             self._codec_has_part = not data.endswith(b"\0")
