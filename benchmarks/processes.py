@@ -92,7 +92,7 @@ def simulator(rate: float) -> Service:
 
 
 def historical_port() -> Service:
-    """A simulated server whose market is next to still, and which is meek; `found[1]` is its port of historical prices."""
+    """A simulated server, meek, whose market is next to still; `found[1]` is its port of historical prices."""
     return Service(
         "dtc-sim", "-p", "0", "-q", "0", "--rate", "0.1", until=r"prices are at ws://[^:]+:(\d+)/", meek=True
     )
