@@ -863,3 +863,120 @@ class ModelTests(SynchronousTestCase):
         for consumer in (early, late):
             hub.leave(consumer)
         self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class LaneTests(HubCase):
+    """What is done for each consumer, and what is done once for all of them."""
+
+    def form(self, update: Update) -> tuple[str, bytes] | None:
+        self.made = getattr(self, "made", 0) + 1
+        return None if update.kind == 104 else ("made", update.payload)
+
+    def test_form_is_made_once(self) -> None:
+        items: list[list[Any]] = [[], [], []]
+        consumers = [FakeConsumer() for _ in items]
+        for consumer, received in zip(consumers, items, strict=True):
+            self.patch(consumer, "market", received.append)
+            self.hub.subscribe(ES, consumer, form=self.form)
+        self.snapshot()
+        self.assertEqual((self.made, items), (1, [[], [], []]))
+        self.trade()
+        self.assertEqual(self.made, 2)
+        (made,) = items[0]
+        self.assertEqual(made[0], "made")
+        self.assertTrue(all(received[0] is made for received in items))
+
+    def test_no_form_no_work(self) -> None:
+        consumer = FakeConsumer()
+        self.hub.subscribe(ES, consumer, form=None)
+        made: list[int] = []
+        self.patch(market.MarketData, "tell", lambda data, levels: made.append(levels))
+        self.snapshot()
+        self.trade()
+        self.hub.flush()
+        self.assertEqual((made, consumer.names(), consumer.flushes), ([], ["subscribed"], 0))
+        self.trade(price=5)
+        late = self.consumer(ES)
+        self.assertEqual(late.take()[1][2]["LastTradePrice"], 5)
+
+    def test_flush_after_news_only(self) -> None:
+        es, cl, both = self.consumer(ES), self.consumer(CL), self.consumer(ES, CL)
+        self.snapshot(ES)
+        self.snapshot(CL)
+        self.hub.flush()
+        for each in (es, cl, both):
+            each.flushes = 0
+        self.trade(ES)
+        self.trade(ES)
+        self.assertEqual((es.flushes, cl.flushes, both.flushes), (0, 0, 0))
+        self.hub.flush()
+        self.assertEqual((es.flushes, cl.flushes, both.flushes), (1, 0, 1))
+        self.hub.flush()
+        self.assertEqual((es.flushes, cl.flushes, both.flushes), (1, 0, 1))
+
+    def test_late_joiner_is_flushed_at_once(self) -> None:
+        self.consumer(ES)
+        self.snapshot()
+        late = self.consumer(ES)
+        self.assertEqual((late.names(), late.flushes), (["subscribed", "104"], 1))
+
+    def test_flush_that_raises_costs_nobody_else_anything(self) -> None:
+        first, second = FakeConsumer(), self.consumer(ES)
+        self.patch(first, "flush", lambda: 1 / 0)
+        self.hub.subscribe(ES, first)
+        self.snapshot()
+        self.hub.flush()
+        self.assertEqual(second.flushes, 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_leaves_during_flush(self) -> None:
+        first, second = self.consumer(ES), self.consumer(ES)
+        self.patch(first, "flush", lambda: self.hub.leave(second))
+        self.snapshot()
+        self.hub.flush()
+        self.trade()
+        self.hub.flush()
+        self.assertEqual(second.flushes, 1)
+        self.assertEqual(second.names(), ["subscribed", "104"])
+
+    def test_another_form_takes_the_place_of_the_first(self) -> None:
+        consumer = self.consumer(ES)
+        self.snapshot()
+        consumer.take()
+        self.hub.subscribe(ES, consumer, form=None)
+        self.trade()
+        self.assertEqual(consumer.names(), ["subscribed"])
+        self.hub.subscribe(ES, consumer)
+        self.trade()
+        self.assertEqual(consumer.names(), ["subscribed", "104", "107"])
+        self.assertTrue(self.hub.unsubscribe(ES, consumer))
+        self.assertEqual(self.hub.symbols, [])
+
+    def test_last_update(self) -> None:
+        early = self.consumer(ES)
+        self.assertIsNone(self.hub.last_update(ES, early))
+        self.clock.advance(10)
+        self.snapshot()
+        self.hub.flush()
+        self.clock.advance(10)
+        late = self.consumer(ES)
+        without = FakeConsumer()
+        self.hub.subscribe(ES, without, form=lambda update: None)
+        times = [self.hub.last_update(ES, each) for each in (early, late, without)]
+        self.assertEqual(times, [10, 20, None])
+        self.clock.advance(10)
+        self.trade()
+        self.hub.flush()
+        times = [self.hub.last_update(ES, each) for each in (early, late, without)]
+        self.assertEqual(times, [30, 30, None])
+        self.hub.leave(early)
+        self.assertIsNone(self.hub.last_update(ES, early))
+        self.assertIsNone(self.hub.last_update(CL, late))
+
+    def test_nothing_is_left_of_those_who_went(self) -> None:
+        one, two = self.consumer(ES, CL), self.consumer(ES)
+        self.snapshot(ES)
+        self.reject(CL)
+        self.hub.unsubscribe(ES, one)
+        self.hub.leave(two)
+        self.assertEqual((self.hub._symbols, self.hub._feeds, self.hub._by_id), ({}, {}, {}))
