@@ -91,8 +91,8 @@ class Process:
 class Gateway(Process):
     """`twistd dtc`, on a free port."""
 
-    def __init__(self, *options: str, **extra: str) -> None:
-        super().__init__(*TWISTD, "-n", "--pidfile=", "dtc", "-r", "0", *options, **extra)
+    def __init__(self, *options: str, reactor: str = "default", **extra: str) -> None:
+        super().__init__(*TWISTD, "-n", "--pidfile=", "-r", reactor, "dtc", "-r", "0", *options, **extra)
         try:
             self.url = self.wait_for(r"Serving (http://\S+)/api/v1")[1]
         except AssertionError:
@@ -321,13 +321,22 @@ class TwoProcessesTests(SynchronousTestCase):
 
 
 class SlowReaderTests(SynchronousTestCase):
-    def test_costs_only_itself(self) -> None:
+    def test_default(self) -> None:
+        self.costs_only_itself("default")
+
+    def test_select(self) -> None:
+        self.costs_only_itself("select")
+
+    def test_asyncio(self) -> None:
+        self.costs_only_itself("asyncio")
+
+    def costs_only_itself(self, reactor: str) -> None:
         """It is told what it missed, and the latest; the other one misses nothing, and is told no later."""
         server = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", "20000")
         with running(server):
             port = server.wait_for(r"is at ws://127.0.0.1:(\d+)/")[1]
             with (
-                running(Gateway("--host", "127.0.0.1", "-p", port)) as gateway,
+                running(Gateway("--host", "127.0.0.1", "-p", port, reactor=reactor)) as gateway,
                 connect(gateway.stream, max_queue=None) as client,
             ):
                 gateway.wait_until_ready()
