@@ -13,7 +13,7 @@ from zope.interface import implementer
 from dtc_twisted.client import Connection, DTCClientProtocol, connect
 from dtc_twisted.errors import DTCError, NotLoggedOn, RequestTimedOut, SessionLost, UnusableAnswer
 from dtc_twisted.history.paced import PacedProtocol, Turns
-from dtc_twisted.history.records import Batches, divided, is_whole
+from dtc_twisted.history.whole import divided, is_whole
 from dtc_twisted.logs import logger
 from dtc_twisted.messages import (
     HistoricalMarketDepthDataRequest,
@@ -75,7 +75,6 @@ class Transfer:
         self._connecting: Deferred[Any] | None = None
         self._protocol: PacedProtocol | None = None
         self._connection: Connection | None = None
-        self._batches: Batches | None = None
 
     # -- from History
 
@@ -123,20 +122,18 @@ class Transfer:
         """The WebSocket is open: log on."""
         if self._over:
             return
-        self._connection = connection = Connection(
+        self._connection = Connection(
             protocol, self._reactor, self._credentials, self._lost, _ignore, logon_timeout=self._timeout
         )
-        self._batches = Batches(connection.codec.feed)
         self._connection.session.start().addCallbacks(self._logged_on, self._logon_failed)
 
     def received(self, protocol: DTCClientProtocol, data: bytes) -> None:
         """Bytes arrived."""
-        if self._over or self._connection is None or self._batches is None:
+        if self._over or self._connection is None:
             return
         if self._timer is not None:
             self._timer.reset(self._timeout)
-        for message in self._batches.feed(data):
-            self._connection.session.receive(message)
+        self._connection.receive(data)
         self._hand_on()
 
     def closed(self, protocol: DTCClientProtocol, reason: str) -> None:
