@@ -203,3 +203,30 @@ class BulkTests(SynchronousTestCase):
         slow = codec.slow
         self.assertEqual(codec.feed(data * 3), [TRADE] * 3)
         self.assertEqual(codec.slow, slow)
+
+
+class _Off(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.patch(Codec, "fast", False)
+        super().setUp()
+
+
+class CompactOneByOneTests(_Off, test_codec.CompactTests): ...
+
+
+class UnsetOneByOneTests(_Off, test_codec.UnsetTests): ...
+
+
+class FramingOneByOneTests(_Off, test_codec.FramingTests): ...
+
+
+class TextOneByOneTests(_Off, test_codec.TextTests): ...
+
+
+class UnknownTypeOneByOneTests(_Off, test_codec.UnknownTypeTests): ...
+
+
+class OversizeOneByOneTests(_Off, test_codec.OversizeTests): ...
+
+
+class SymbolIDOrderOneByOneTests(_Off, test_codec.SymbolIDOrderTests): ...

@@ -16,6 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.client import DTCClientProtocol
 from dtc_twisted.frames import whole_texts
+from tests import test_history, test_upstream
+from tests.support import House
 from tests.test_codec import cut
 
 TEXT, BINARY, CLOSE, PING = 0x81, 0x82, 0x88, 0x89
@@ -148,7 +150,7 @@ STRANGE = st.one_of(
     st.just(b"\x81\x7f\xff" + b"\0" * 7 + b"x"),
     st.binary(min_size=1, max_size=20),
 )
-FRAMES = st.one_of(WHOLE, WHOLE, WHOLE, WHOLE, CONTROL, FRAGMENTS, STRANGE)
+FRAMES = st.integers(0, 9).flatmap(lambda n: WHOLE if n < 6 else CONTROL if n < 8 else FRAGMENTS if n < 9 else STRANGE)
 
 
 class ShortCutTests(FramesTestCase):
@@ -218,7 +220,14 @@ class ShortCutTests(FramesTestCase):
             client.dataReceived(data[place:])
             with self.subTest(place):
                 self.assertEqual(client._owner.data, b"abc" * 3)
-                self.assertLess(client.autobahns, 6)  # at most the first frame, when it came alone
+                # Only what has a read to itself; a first byte comes back.
+                self.assertEqual(client.autobahns, 1 if place == 1 else 5 if place < 5 else 0)
+
+    def test_text_without_end(self) -> None:
+        client = self.client()
+        client.dataReceived(frame(b"abc") * 2 + frame(b"def")[:-1])
+        client.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual((client._owner.data, len(client._owner.reasons)), (b"abcabcde", 1))
 
     def test_long_text_is_passed_on_as_it_comes(self) -> None:
         """Also one that began in a read with others."""
@@ -228,6 +237,9 @@ class ShortCutTests(FramesTestCase):
         self.assertEqual(len(client._owner.data), 1 + 996 + 1000)
         client.dataReceived(b"b" * 1000)
         self.assertEqual(len(client._owner.data), 1 + 996 + 2000)
+        calls = client._owner.calls
+        client.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(client._owner.calls, calls)
 
     def test_goes_on_behind_what_is_autobahns(self) -> None:
         """In the next read, wherever the last one ended."""
@@ -263,3 +275,21 @@ class WholeTextsTests(SynchronousTestCase):
         ):
             with self.subTest(data):
                 self.assertEqual(whole_texts(data), expected)
+
+
+class _Off(House):
+    def setUp(self) -> None:
+        self.patch(DTCClientProtocol, "fast", False)
+        super().setUp()
+
+
+class LossWithoutTests(_Off, test_upstream.LossTests): ...
+
+
+class LyingServerWithoutTests(_Off, test_upstream.LyingServerTests): ...
+
+
+class TransferWithoutTests(_Off, test_history.TransferTests): ...
+
+
+class LineWithoutTests(_Off, test_history.LineTests): ...
