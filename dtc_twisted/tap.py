@@ -23,7 +23,7 @@ from dtc_twisted.messages import Message, TradeModeEnum
 from dtc_twisted.orders import Desk, Ledger, Limits, Reconciler
 from dtc_twisted.rest import Gateway, QuietSite, Rest, Trading
 from dtc_twisted.service import LOOPBACK, CannotStart, Listener, OneLineOptions, number, optional
-from dtc_twisted.session import Credentials, Session
+from dtc_twisted.session import Credentials, Handlers, Session
 from dtc_twisted.simulator import Simulator
 from dtc_twisted.stream import Accounts, DepthSubscriber, SocketFactory, SubscriberFactory, TopicFactory
 from dtc_twisted.upstream import Upstream
@@ -199,6 +199,8 @@ class Demo(MultiService):
 class Keeper:
     """The symbols that are kept subscribed whether anybody listens or not: a Consumer that is content to know."""
 
+    handlers: Handlers = {}
+
     def __init__(self, hub: Hub, symbols: Sequence[str]) -> None:
         self._hub = hub
         self._symbols = symbols
@@ -207,11 +209,9 @@ class Keeper:
 
     def attach(self, session: Session) -> None:
         for symbol in self._symbols:
-            self._hub.subscribe(symbol, self)
+            self._hub.subscribe(symbol, self, form=None)
 
     def detach(self, reason: str) -> None: ...
-
-    def receive(self, message: Message) -> None: ...
 
     # -- from Hub (Consumer)
 
@@ -220,7 +220,9 @@ class Keeper:
     def refused(self, symbol: str, text: str) -> None:
         _log.warn("The server refuses {symbol}: {text}", symbol=symbol, text=text)
 
-    def market(self, update: Update) -> None: ...
+    def market(self, update: Update, /) -> None: ...
+
+    def flush(self) -> None: ...
 
     def stale(self, symbol: str, reason: str) -> None: ...
 
@@ -288,6 +290,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         }
 
     topics = TopicFactory(reactor, hubs, definitions, Accounts(ledger, reconciler), status)
+    upstream.flushes += [hub.flush for hub in hubs.values()]
     upstream.watchers.append(topics.status_changed)
     upstream.unknown.append(topics.unknown)
     sockets: dict[str, SocketFactory] = {
