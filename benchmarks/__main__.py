@@ -110,7 +110,8 @@ def main() -> None:
     for name in options.benchmarks:
         print(f"## {name}\n", flush=True)
         if name in COMPARED:
-            print(comparison(COMPARED[name](options.runs, options.peers), gateways.LIMIT), flush=True)
+            peers = gateways.available(options.peers)
+            print(comparison(COMPARED[name](options.runs, peers), gateways.LIMIT), flush=True)
         else:
             print(table(BENCHMARKS[name](options.runs)), flush=True)
 

@@ -29,10 +29,16 @@ class Service:
 
     found: the match.
     cpus: processors that it may run on; empty for all.
+    directory: where it runs.
     """
 
     def __init__(
-        self, *arguments: str, until: str, command: Sequence[str] = TWISTD, cpus: Collection[int] = ()
+        self,
+        *arguments: str,
+        until: str,
+        command: Sequence[str] = TWISTD,
+        cpus: Collection[int] = (),
+        directory: Path | None = None,
     ) -> None:
         self.started = time.perf_counter()
         with _on(cpus):
@@ -43,6 +49,7 @@ class Service:
                 stderr=subprocess.STDOUT,
                 env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
                 encoding="utf-8",
+                cwd=directory,
             )
         assert self._process.stdout is not None
         seen = []
