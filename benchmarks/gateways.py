@@ -18,12 +18,14 @@ _SERVING = r"Serving http://[^:]+:(\d+)/"
 _PEERS = Path(__file__).parent / "peers"
 
 
-def _ours(port: str) -> Service:
-    return gateway(port)
+def ours(port: str, *symbols: str) -> Service:
+    """Subscribes to the symbols from the start."""
+    return gateway(port, *(f"--symbol={symbol}" for symbol in symbols))
 
 
-def _limit(port: str) -> Service:
-    return Service(port, until=_SERVING, command=(load.built("gateway"),), cpus=MEASURED)
+def limit(port: str, *symbol: str) -> Service:
+    """Subscribes to the symbol from the start."""
+    return Service(port, *symbol, until=_SERVING, command=(load.built("gateway"),), cpus=MEASURED)
 
 
 def _python(name: str) -> Callable[[str], Service]:
@@ -40,14 +42,17 @@ def _node(port: str) -> Service:
 
 
 ALL: dict[str, Callable[[str], Service]] = {
-    OURS: _ours,
-    LIMIT: _limit,
+    OURS: ours,
+    LIMIT: limit,
     "websockets": _python("websockets"),
     "aiohttp": _python("aiohttp"),
     "picows": _python("picows"),
     "ws": _node,
 }
 """Each starts a gateway to the DTC server at a port; `found[1]` is where it serves /api/v1/marketdata."""
+
+SUBSCRIBING: dict[str, Callable[[str, str], Service]] = {OURS: ours, LIMIT: limit}
+"""Those that can subscribe by themselves, to a symbol."""
 
 
 def available(names: Sequence[str]) -> list[str]:

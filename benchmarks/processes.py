@@ -99,6 +99,10 @@ class Service:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ends it, if it has not ended, and waits until it has."""
         self._process.terminate()
         try:
             self._process.wait(PATIENCE)
@@ -108,6 +112,13 @@ class Service:
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             pipe.close()
+
+    def yield_to_others(self) -> None:
+        """Makes it one that runs when nothing else wants to."""
+        if sys.platform == "win32":
+            self._measured.nice(psutil.IDLE_PRIORITY_CLASS)
+        else:
+            self._measured.nice(19)
 
 
 @contextmanager

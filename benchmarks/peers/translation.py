@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-LOGON = b'{"Type":1,"ProtocolVersion":8,"HeartbeatIntervalInSeconds":3600,"ClientName":"peer","TradeMode":2,"Integer_1":0}\0'
+LOGON = b'{"Type":1,"ProtocolVersion":8,"HeartbeatIntervalInSeconds":3600,"ClientName":"peer","TradeMode":2}\0'
 _FIELDS: dict[int, tuple[str, ...]] = {
     104: (
         "SymbolID",
