@@ -29,10 +29,16 @@ class Service:
 
     found: the match.
     cpus: processors that it may run on; empty for all.
+    directory: where it runs.
     """
 
     def __init__(
-        self, *arguments: str, until: str, command: Sequence[str] = TWISTD, cpus: Collection[int] = ()
+        self,
+        *arguments: str,
+        until: str,
+        command: Sequence[str] = TWISTD,
+        cpus: Collection[int] = (),
+        directory: Path | None = None,
     ) -> None:
         self.started = time.perf_counter()
         with _on(cpus):
@@ -43,6 +49,7 @@ class Service:
                 stderr=subprocess.STDOUT,
                 env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
                 encoding="utf-8",
+                cwd=directory,
             )
         assert self._process.stdout is not None
         seen = []
@@ -92,6 +99,10 @@ class Service:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ends it, if it has not ended, and waits until it has."""
         self._process.terminate()
         try:
             self._process.wait(PATIENCE)
@@ -101,6 +112,13 @@ class Service:
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             pipe.close()
+
+    def yield_to_others(self) -> None:
+        """Makes it one that runs when nothing else wants to."""
+        if sys.platform == "win32":
+            self._measured.nice(psutil.IDLE_PRIORITY_CLASS)
+        else:
+            self._measured.nice(19)
 
 
 @contextmanager
