@@ -22,7 +22,7 @@ from dtc_twisted.logs import logger
 from dtc_twisted.messages import Message, TradeModeEnum
 from dtc_twisted.orders import Desk, Ledger, Limits, Reconciler
 from dtc_twisted.rest import Gateway, QuietSite, Rest, Trading
-from dtc_twisted.service import LOOPBACK, CannotStart, Listener, OneLineOptions, number, optional
+from dtc_twisted.service import LOOPBACK, CannotStart, Listener, OneLineOptions, freeze_when_running, number, optional
 from dtc_twisted.session import Credentials, Session
 from dtc_twisted.simulator import Simulator
 from dtc_twisted.stream import Accounts, DepthSubscriber, SocketFactory, SubscriberFactory, TopicFactory
@@ -320,6 +320,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     Web(reactor, options["interface"], options["restport"], rest, [*sockets.values()]).setServiceParent(services)
     upstream.setServiceParent(services)
     history.setServiceParent(services)
+    freeze_when_running(reactor)
     return services
 
 

@@ -12,7 +12,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from dtc_twisted.access import Access
-from dtc_twisted.logs import logger
+from dtc_twisted.logs import logger, wire
 from dtc_twisted.rest.bodies import MAX_BODY
 from dtc_twisted.rows import indented
 
@@ -105,7 +105,8 @@ class QuietSite(Site):
     requestFactory = BoundedRequest
 
     def log(self, request: Any) -> None:
-        _log.debug("{method} {path} {code}", method=request.method, path=request.path, code=request.code)
+        if wire.on:
+            _log.debug("{method} {path} {code}", method=request.method, path=request.path, code=request.code)
 
 
 def as_json(request: Any, value: object, status: int = 200) -> bytes:
