@@ -7,7 +7,6 @@ from socket import gethostname
 from tempfile import mkdtemp
 from typing import Any
 
-import platformdirs
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.python import usage
@@ -24,7 +23,6 @@ from dtc_twisted.orders import Desk, Ledger, Limits, Reconciler
 from dtc_twisted.rest import Gateway, QuietSite, Rest, Trading
 from dtc_twisted.service import LOOPBACK, CannotStart, Listener, OneLineOptions, freeze_when_running, number, optional
 from dtc_twisted.session import Credentials, Session
-from dtc_twisted.simulator import Simulator
 from dtc_twisted.stream import Accounts, DepthSubscriber, SocketFactory, SubscriberFactory, TopicFactory
 from dtc_twisted.upstream import Upstream
 
@@ -176,6 +174,8 @@ class Demo(MultiService):
     """The simulator, on free ports of this machine, and Upstream and History pointed at it."""
 
     def __init__(self, reactor: Any, upstream: Upstream, history: History) -> None:
+        from dtc_twisted.simulator import Simulator  # takes a while, and is nothing to a gateway without it
+
         super().__init__()
         self.simulator = Simulator(reactor)
         self._upstream = upstream
@@ -330,6 +330,8 @@ def _journal_path(options: Options) -> str:
         return str(options["journal"])
     if options["demo"]:
         return os.path.join(mkdtemp(prefix="dtc-demo-"), "journal.sqlite")
+    import platformdirs
+
     folder = platformdirs.user_state_dir("dtc_twisted", appauthor=False, ensure_exists=True)
     name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{options['host']}-{options['port']}")
     return os.path.join(folder, f"{name}.sqlite")
