@@ -147,7 +147,7 @@ class CommandLineTests(SynchronousTestCase):
             self.assertIn(f"--{option}", result.stdout)
 
     def test_imports(self) -> None:
-        """Nothing of ours before it is needed: twistd's help costs other plugins' users nothing, a gateway no simulator."""
+        """Nothing of ours before it is needed: not for the help of twistd, and no simulator for a gateway."""
 
         def imported(*arguments: str) -> set[str]:
             result = run(sys.executable, "-X", "importtime", *TWISTD[1:], *arguments)

@@ -68,7 +68,9 @@ class Tree(KleinResource):
         over.addErrback(lambda _gone: result.cancel())
         result.addErrback(self._failed, request, over)
         result.addCallback(lambda body: None if over.called else _finish(request, body))
-        result.addErrback(lambda failure: _log.failure("Failed to write the answer to {path}", failure, path=request.path))
+        result.addErrback(
+            lambda failure: _log.failure("Failed to write the answer to {path}", failure, path=request.path)
+        )
 
     def _failed(self, failure: Failure, request: Any, over: Deferred[None]) -> bytes | None:
         """over: fires once the answer is out, or its caller gone. Then nobody is left to be told."""
