@@ -580,6 +580,9 @@ class WrongAddressTests(RestCase):
             self.assertEqual(self.error(self.fetch(path, "POST"), 405)[0], "MethodNotAllowed")
             self.assertEqual(self.error(self.fetch(path + "?x=1"), 400)[0], "BadParameter")
 
+    def test_a_part_is_no_name(self) -> None:
+        self.assertEqual(self.error(self.fetch("/orders/<order_id>"), 404)[0], "NoSuchOrder")
+
     def test_path_is_not_utf8(self) -> None:
         self.assertEqual(self.error(self.fetch("/%ff%fe"), 404)[0], "NotFound")
         self.assertEqual(self.flushLoggedErrors(), [])
