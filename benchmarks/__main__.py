@@ -1,16 +1,16 @@
 """python -m benchmarks startup|memory|rest|fanout|history [--runs N]: a table of medians, with the spread."""
 
 import argparse
-import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from benchmarks import clients, processes
+from benchmarks import clients, gateways, processes
+from benchmarks.fanout import fanout
 from benchmarks.history import history
+from benchmarks.results import Result, Row, comparison, table
 
 SYMBOL = "ESM20_FUT_CME"
-Row = tuple[str, list[float], str]
 
 
 def startup(runs: int) -> list[Row]:
@@ -87,49 +87,32 @@ def _call(port: int, end: float, times: list[float]) -> None:
     client.close()
 
 
-def fanout(runs: int) -> list[Row]:
-    """Deliveries of one symbol's updates, at a moderate rate and as many as there are."""
-    rows = []
-    for rate, name in ((800, "moderate"), (40_000, "flat out")):
-        for count in (1, 10, 50):
-            rates, costs = [], []
-            for _ in range(runs):
-                with processes.simulator(rate) as server, processes.gateway(server.found[1]) as service:
-                    time.sleep(1)
-                    subscribers = [clients.Subscriber(int(service.found[1]), SYMBOL) for _ in range(count)]
-                    clients.receive(subscribers, 1)
-                    cpu, begin = service.cpu, time.perf_counter()
-                    frames = clients.receive(subscribers, 4)
-                    rates.append(frames / (time.perf_counter() - begin))
-                    costs.append((service.cpu - cpu) / frames * 1e6)
-                    for subscriber in subscribers:
-                        subscriber.socket.close()
-            rows += [
-                (f"deliveries, {count} subscribers, {name}", rates, "/s"),
-                (f"CPU a delivery, {count} subscribers, {name}", costs, "us"),
-            ]
-    return rows
-
-
 BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "startup": startup,
     "memory": memory,
     "rest": rest,
-    "fanout": fanout,
     "history": history,
 }
+"""Of ours alone."""
+
+COMPARED: dict[str, Callable[[int, Sequence[str]], list[Result]]] = {
+    "fanout": fanout,
+}
+"""Beside others."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("benchmarks", nargs="+", choices=BENCHMARKS)
+    parser.add_argument("benchmarks", nargs="+", choices=[*BENCHMARKS, *COMPARED])
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--peers", nargs="+", choices=gateways.ALL, default=list(gateways.ALL))
     options = parser.parse_args()
-    print("| what | median | least | most | unit |\n|---|---|---|---|---|")
     for name in options.benchmarks:
-        for what, values, unit in BENCHMARKS[name](options.runs):
-            numbers = (statistics.median(values), min(values), max(values))
-            print(f"| {what} | {' | '.join(f'{number:.4g}' for number in numbers)} | {unit} |", flush=True)
+        print(f"## {name}\n", flush=True)
+        if name in COMPARED:
+            print(comparison(COMPARED[name](options.runs, options.peers), gateways.LIMIT), flush=True)
+        else:
+            print(table(BENCHMARKS[name](options.runs)), flush=True)
 
 
 main()

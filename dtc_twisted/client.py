@@ -11,7 +11,7 @@ from twisted.internet.ssl import optionsForClientTLS
 
 from dtc_twisted.codec import Codec
 from dtc_twisted.logs import logger, wire
-from dtc_twisted.messages import Logoff, Message
+from dtc_twisted.messages import Message
 from dtc_twisted.session import Credentials, Session
 
 _log = logger(__name__)
@@ -104,8 +104,6 @@ class Connection:
         on_unknown: Callable[[int, bytes], None] = lambda number, text: None,
     ) -> None:
         self.protocol = protocol
-        self.may_return = True
-        """Whether the server lets us connect again."""
         self.session = Session(
             self._send, lambda reason: end(self, reason), clock, on_message, credentials, logon_timeout
         )
@@ -114,11 +112,10 @@ class Connection:
     def receive(self, data: bytes) -> None:
         """Takes bytes from the server."""
         self.session.touch()
+        receive = self.session.receive
         for message in self.codec.feed(data):
-            if isinstance(message, Logoff) and message.DoNotReconnect == 1:
-                self.may_return = False
             try:
-                self.session.receive(message)
+                receive(message)
             except Exception:
                 # Whatever one message does to us, it must not cost the feed of everybody.
                 _log.failure("Failed to process {name}", name=type(message).__name__)

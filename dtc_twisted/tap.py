@@ -7,6 +7,7 @@ from socket import gethostname
 from tempfile import mkdtemp
 from typing import Any
 
+import platformdirs
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.python import usage
@@ -22,7 +23,7 @@ from dtc_twisted.messages import Message, TradeModeEnum
 from dtc_twisted.orders import Desk, Ledger, Limits, Reconciler
 from dtc_twisted.rest import Gateway, QuietSite, Rest, Trading
 from dtc_twisted.service import LOOPBACK, CannotStart, Listener, OneLineOptions, freeze_when_running, number, optional
-from dtc_twisted.session import Credentials, Session
+from dtc_twisted.session import Credentials, Handlers, Session
 from dtc_twisted.stream import Accounts, DepthSubscriber, SocketFactory, SubscriberFactory, TopicFactory
 from dtc_twisted.upstream import Upstream
 
@@ -199,6 +200,8 @@ class Demo(MultiService):
 class Keeper:
     """The symbols that are kept subscribed whether anybody listens or not: a Consumer that is content to know."""
 
+    handlers: Handlers = {}
+
     def __init__(self, hub: Hub, symbols: Sequence[str]) -> None:
         self._hub = hub
         self._symbols = symbols
@@ -207,11 +210,9 @@ class Keeper:
 
     def attach(self, session: Session) -> None:
         for symbol in self._symbols:
-            self._hub.subscribe(symbol, self)
+            self._hub.subscribe(symbol, self, form=None)
 
     def detach(self, reason: str) -> None: ...
-
-    def receive(self, message: Message) -> None: ...
 
     # -- from Hub (Consumer)
 
@@ -220,7 +221,9 @@ class Keeper:
     def refused(self, symbol: str, text: str) -> None:
         _log.warn("The server refuses {symbol}: {text}", symbol=symbol, text=text)
 
-    def market(self, update: Update) -> None: ...
+    def market(self, update: Update, /) -> None: ...
+
+    def flush(self) -> None: ...
 
     def stale(self, symbol: str, reason: str) -> None: ...
 
@@ -288,6 +291,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         }
 
     topics = TopicFactory(reactor, hubs, definitions, Accounts(ledger, reconciler), status)
+    upstream.flushes += [hub.flush for hub in hubs.values()]
     upstream.watchers.append(topics.status_changed)
     upstream.unknown.append(topics.unknown)
     sockets: dict[str, SocketFactory] = {
@@ -330,8 +334,6 @@ def _journal_path(options: Options) -> str:
         return str(options["journal"])
     if options["demo"]:
         return os.path.join(mkdtemp(prefix="dtc-demo-"), "journal.sqlite")
-    import platformdirs
-
     folder = platformdirs.user_state_dir("dtc_twisted", appauthor=False, ensure_exists=True)
     name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{options['host']}-{options['port']}")
     return os.path.join(folder, f"{name}.sqlite")
