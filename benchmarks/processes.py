@@ -30,6 +30,7 @@ class Service:
     found: the match.
     cpus: processors that it may run on; empty for all.
     meek: as of `be_meek`.
+    directory: where it runs.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Service:
         command: Sequence[str] = TWISTD,
         cpus: Collection[int] = (),
         meek: bool = False,
+        directory: Path | None = None,
     ) -> None:
         self.started = time.perf_counter()
         with _on(cpus):
@@ -49,6 +51,7 @@ class Service:
                 stderr=subprocess.STDOUT,
                 env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
                 encoding="utf-8",
+                cwd=directory,
             )
         assert self._process.stdout is not None
         seen = []
@@ -100,6 +103,10 @@ class Service:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ends it, if it has not ended, and waits until it has."""
         self._process.terminate()
         try:
             self._process.wait(PATIENCE)
@@ -109,6 +116,13 @@ class Service:
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             pipe.close()
+
+    def yield_to_others(self) -> None:
+        """Makes it one that runs when nothing else wants to."""
+        if sys.platform == "win32":
+            self._measured.nice(psutil.IDLE_PRIORITY_CLASS)
+        else:
+            self._measured.nice(19)
 
 
 @contextmanager

@@ -22,9 +22,8 @@ from dtc_twisted.logs import logger
 from dtc_twisted.messages import Message, TradeModeEnum
 from dtc_twisted.orders import Desk, Ledger, Limits, Reconciler
 from dtc_twisted.rest import Gateway, QuietSite, Rest, Trading
-from dtc_twisted.service import LOOPBACK, CannotStart, Listener, OneLineOptions, number, optional
+from dtc_twisted.service import LOOPBACK, CannotStart, Listener, OneLineOptions, freeze_when_running, number, optional
 from dtc_twisted.session import Credentials, Handlers, Session
-from dtc_twisted.simulator import Simulator
 from dtc_twisted.stream import Accounts, DepthSubscriber, SocketFactory, SubscriberFactory, TopicFactory
 from dtc_twisted.upstream import Upstream
 
@@ -176,6 +175,8 @@ class Demo(MultiService):
     """The simulator, on free ports of this machine, and Upstream and History pointed at it."""
 
     def __init__(self, reactor: Any, upstream: Upstream, history: History) -> None:
+        from dtc_twisted.simulator import Simulator  # takes a while, and is nothing to a gateway without it
+
         super().__init__()
         self.simulator = Simulator(reactor)
         self._upstream = upstream
@@ -323,6 +324,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     Web(reactor, options["interface"], options["restport"], rest, [*sockets.values()]).setServiceParent(services)
     upstream.setServiceParent(services)
     history.setServiceParent(services)
+    freeze_when_running(reactor)
     return services
 
 

@@ -155,6 +155,25 @@ class CommandLineTests(SynchronousTestCase):
         for option in ("host", "port", "historyport", "restport", "live", "simulated", "username", "password"):
             self.assertIn(f"--{option}", result.stdout)
 
+    def test_imports(self) -> None:
+        """Nothing of ours before it is needed: not for the help of twistd, and no simulator for a gateway."""
+
+        def imported(*arguments: str) -> set[str]:
+            result = run(sys.executable, "-X", "importtime", *TWISTD[1:], *arguments)
+            self.assertEqual(result.returncode, 0)
+            return {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+
+        def ours(modules: set[str]) -> set[str]:
+            return {each for each in modules if each.partition(".")[0] == "dtc_twisted"}
+
+        helped = imported("--help")
+        self.assertEqual(ours(helped), set())
+        self.assertIn("twisted.plugins.dtc_plugin", helped)
+        self.assertTrue({"klein", "autobahn", "msgspec"}.isdisjoint(helped))
+        helped = imported("dtc", "--help")
+        self.assertIn("dtc_twisted.rest", helped)
+        self.assertNotIn("dtc_twisted.simulator", helped)
+
     def test_usage_errors(self) -> None:
         wrong = ((["dtc"], "--host"), (["dtc", "--demo", "-x"], "-x"), (["dtc-sim", "-p", "no"], "--port"))
         for arguments, word in wrong:

@@ -1,6 +1,7 @@
-/* The limit: what a gateway costs that is made of system calls and next to nothing else. gateway PORT
+/* The limit: what a gateway costs that is made of system calls and next to nothing else:
+ * gateway PORT [SYMBOL]
  *
- * It logs on to the DTC server at PORT, serves /marketdata to WebSockets, and sends the same bytes as `twistd dtc`: each
+ * It logs on to the DTC server at PORT, subscribes to SYMBOL from the start, serves /marketdata to WebSockets, and sends the same bytes as `twistd dtc`: each
  * trade by name and with its symbol, framed once, all of one read in one write to each subscriber. It does nothing else:
  * no REST, no depth, no reconnecting, no policy for slow readers but to leave messages out.
  */
@@ -165,7 +166,7 @@ static void read_subscriber(Subscriber *from) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 2) return 2;
+    if (argc < 2) return 2;
     static char logon[] = "{\"Type\":1,\"ProtocolVersion\":8,\"HeartbeatIntervalInSeconds\":3600,\"ClientName\":\"c\","
                           "\"TradeMode\":2,\"Integer_1\":0}";
     many_files();
@@ -173,6 +174,7 @@ int main(int argc, char **argv) {
     upstream = connected(atoi(argv[1]));
     upgrade(upstream, "/");
     ask(logon, sizeof logon - 1);
+    if (argc > 2) id_of(argv[2]);
     int listener = listening();
     watch(epoll, listener, EPOLLIN, &listener);
     watch(epoll, upstream, EPOLLIN, &upstream);

@@ -4,8 +4,9 @@ Ordinary is what a server sends all day: ASCII, known types, one NUL after each 
 right type. A Reader gives exactly what reading the messages one by one would give, or it declines.
 """
 
-from functools import lru_cache
-from typing import Any, Union
+from functools import lru_cache, reduce
+from operator import or_
+from typing import Any
 
 import msgspec
 
@@ -18,7 +19,7 @@ class Reader:
 
     def __init__(self, forms: frozenset[CompactForm]) -> None:
         kinds: dict[int, Any] = {**MESSAGES, **{form.message.Type: form.envelope for form in forms}}
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[tuple(kinds.values())])
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(reduce(or_, kinds.values()))
         self._read = {form.envelope: form.read for form in forms}
 
     def decode(self, data: bytes, between: bytes) -> list[Message] | None:

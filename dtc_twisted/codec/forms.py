@@ -129,7 +129,7 @@ def _decoder(message: type[Message]) -> msgspec.json.Decoder[Message]:
 
 
 def _new(message: type[Message], values: tuple[Any, ...]) -> Message:
-    return message(*(UNSET if value in _UNSET_VALUES else value for value in values))
+    return message(*[UNSET if value in _UNSET_VALUES else value for value in values])
 
 
 def _from_fields(message: type[Message], fields: dict[str, Any]) -> Message:

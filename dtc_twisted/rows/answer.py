@@ -75,7 +75,7 @@ class Answer:
         self._timer: IDelayedCall | None = None
         self._source: Source | None = None
         self._done: Deferred[Any] | None = None
-        self._result: Deferred[bytes | None] = Deferred(lambda _result: self._leave())
+        self._result: Deferred[bytes | None]
 
     # -- from where the rows come
 
@@ -108,6 +108,7 @@ class Answer:
         source: who waits when the caller reads too slowly; without one, rows are kept until the caller reads on.
         """
         self._source, self._done = source, done
+        self._result = Deferred(lambda _result: self._leave())
         done.addCallbacks(lambda _result: self._finish(), self._fail)
         return self._result
 

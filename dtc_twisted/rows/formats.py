@@ -7,7 +7,7 @@ lines end with CRLF, as RFC 4180 has it.
 import csv
 import io
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, ClassVar, Protocol, get_args, get_type_hints
 
 import msgspec
@@ -146,6 +146,7 @@ FORMATS: dict[str, type[Encoding]] = {"json": JsonArray, "ndjson": JsonLines, "c
 """By the names that `format` in a query takes."""
 
 
+@lru_cache
 def accepted(accept: str) -> str:
     """The name of the format that an Accept header likes best; JSON when it likes none, or all the same."""
     ranges = [_media_range(each) for each in accept.split(",")]
