@@ -4,6 +4,7 @@ An answer that breaks off after its first row ends with a row (in CSV a line tha
 and then without the end that HTTP expects, so that no caller can take it for a whole one.
 """
 
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -26,6 +27,10 @@ MOST_WAITING = 20_000
 
 PATIENCE = 60.0
 """Seconds for which a caller may take nothing. After that its place at the historical port is for others."""
+
+KERNEL_BUFFER = 256 * 1024
+"""Bytes that the operating system may hold on our side. By itself it takes megabytes, and one who reads slowly, row by
+row, would look for minutes like one who does not read at all."""
 
 _log = logger(__name__)
 
@@ -157,6 +162,7 @@ class Answer:
                 self._break_off(None)
                 return
             self._request.registerProducer(self, True)
+            _limit_buffer(self._request.transport)
         if self._complete and not self._rows:
             self._end(body)
             return
@@ -254,3 +260,8 @@ class Answer:
         self._request.setHeader("Content-Type", self._encoding.content_type)
         self._request.setHeader("Content-Length", str(len(body)))
         return body
+
+
+def _limit_buffer(transport: Any) -> None:
+    if hasattr(transport, "getHandle"):  # not every transport has a socket
+        transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
