@@ -37,6 +37,7 @@ class SocketTransport(FakeTransport):
         super().__init__(protocol, isServer, hostAddress)
         directlyProvides(self, IReadWriteDescriptor)
         self.room = sys.maxsize
+        self.options: dict[int, int] = {}
         self._holds = False  # what was written, and is not on its way
 
     def write(self, data: bytes) -> None:
@@ -63,7 +64,9 @@ class SocketTransport(FakeTransport):
         return self
 
     def setsockopt(self, level: int, option: int, value: int) -> None:
-        assert (level, value) == (socket.IPPROTO_TCP, 16 * 1024), (level, option, value)
+        known = ((socket.IPPROTO_TCP, 16 * 1024), (socket.SOL_SOCKET, 256 * 1024))
+        assert (level, value) in known, (level, option, value)
+        self.options[option] = value
 
     def send(self, data: bytes) -> int:
         assert not self._holds, "what is sent here overtakes what was written"

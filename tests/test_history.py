@@ -1,6 +1,7 @@
 """Historical records: a connection a request, in line, as they come, and how they break off."""
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -575,6 +576,13 @@ class StalledTests(HistoryCase):
         self.assertEqual(self.log_text().count(said), 2)
         for caller in callers:
             self.assertFalse(caller.received.endswith(b"0\r\n\r\n"), "looks whole")
+
+    def test_kernel_holds_little(self) -> None:
+        """Else a caller who reads slowly would look like one who does not."""
+        caller, channel = self.stalled()
+        self.assertEqual(channel.transport.getHandle().options, {socket.SO_SNDBUF: 256 * 1024})
+        caller.transport.abortConnection()
+        self.flush()
 
     def test_going_on_in_time(self) -> None:
         caller, channel = self.stalled()
