@@ -572,7 +572,7 @@ class StalledTests(HistoryCase):
         self.assertEqual(len(unchunked(Answer(waiting.received)).json), 1440)
         self.assertEqual(self.history.active, 0)
         self.assertEqual(self.simulator.history_connections, [])
-        said = "Dropped the caller of /api/v1/historicalpricedata: it took nothing for 60 s."
+        said = "Dropped the caller of /api/v1/historicalpricedata: it took nothing for 120 s."
         self.assertEqual(self.log_text().count(said), 2)
         for caller in callers:
             self.assertFalse(caller.received.endswith(b"0\r\n\r\n"), "looks whole")

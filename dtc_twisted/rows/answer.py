@@ -25,7 +25,7 @@ AT_ONCE = 100
 MOST_WAITING = 20_000
 """Rows, some 20 MB, that are kept for a caller who reads too slowly, from a source that does not wait."""
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds for which a caller may take nothing. After that its place at the historical port is for others."""
 
 KERNEL_BUFFER = 256 * 1024
