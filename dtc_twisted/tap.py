@@ -22,9 +22,8 @@ from dtc_twisted.logs import logger
 from dtc_twisted.messages import Message, TradeModeEnum
 from dtc_twisted.orders import Desk, Ledger, Limits, Reconciler
 from dtc_twisted.rest import Gateway, QuietSite, Rest, Trading
-from dtc_twisted.service import LOOPBACK, CannotStart, Listener, OneLineOptions, number, optional
-from dtc_twisted.session import Credentials, Session
-from dtc_twisted.simulator import Simulator
+from dtc_twisted.service import LOOPBACK, CannotStart, Listener, OneLineOptions, freeze_when_running, number, optional
+from dtc_twisted.session import Credentials, Handlers, Session
 from dtc_twisted.stream import Accounts, DepthSubscriber, SocketFactory, SubscriberFactory, TopicFactory
 from dtc_twisted.upstream import Upstream
 
@@ -176,6 +175,8 @@ class Demo(MultiService):
     """The simulator, on free ports of this machine, and Upstream and History pointed at it."""
 
     def __init__(self, reactor: Any, upstream: Upstream, history: History) -> None:
+        from dtc_twisted.simulator import Simulator  # takes a while, and is nothing to a gateway without it
+
         super().__init__()
         self.simulator = Simulator(reactor)
         self._upstream = upstream
@@ -199,6 +200,8 @@ class Demo(MultiService):
 class Keeper:
     """The symbols that are kept subscribed whether anybody listens or not: a Consumer that is content to know."""
 
+    handlers: Handlers = {}
+
     def __init__(self, hub: Hub, symbols: Sequence[str]) -> None:
         self._hub = hub
         self._symbols = symbols
@@ -207,11 +210,9 @@ class Keeper:
 
     def attach(self, session: Session) -> None:
         for symbol in self._symbols:
-            self._hub.subscribe(symbol, self)
+            self._hub.subscribe(symbol, self, form=None)
 
     def detach(self, reason: str) -> None: ...
-
-    def receive(self, message: Message) -> None: ...
 
     # -- from Hub (Consumer)
 
@@ -220,7 +221,9 @@ class Keeper:
     def refused(self, symbol: str, text: str) -> None:
         _log.warn("The server refuses {symbol}: {text}", symbol=symbol, text=text)
 
-    def market(self, update: Update) -> None: ...
+    def market(self, update: Update, /) -> None: ...
+
+    def flush(self) -> None: ...
 
     def stale(self, symbol: str, reason: str) -> None: ...
 
@@ -288,6 +291,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         }
 
     topics = TopicFactory(reactor, hubs, definitions, Accounts(ledger, reconciler), status)
+    upstream.flushes += [hub.flush for hub in hubs.values()]
     upstream.watchers.append(topics.status_changed)
     upstream.unknown.append(topics.unknown)
     sockets: dict[str, SocketFactory] = {
@@ -320,6 +324,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     Web(reactor, options["interface"], options["restport"], rest, [*sockets.values()]).setServiceParent(services)
     upstream.setServiceParent(services)
     history.setServiceParent(services)
+    freeze_when_running(reactor)
     return services
 
 

@@ -49,6 +49,9 @@ class Ledger:
     recall: gives the updates of an order that is not in the view any more, oldest first, by either id.
     """
 
+    types = (OrderUpdate, PositionUpdate, AccountBalanceUpdate)
+    """What `receive` takes."""
+
     def __init__(self, recall: Callable[[str], list[Fields]] = lambda order_id: []) -> None:
         self.watchers: list[Callable[[str, Fields], None]] = []
         self.on_order: list[Callable[[Order, Fields, Fill | None], None]] = []
