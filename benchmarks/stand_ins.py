@@ -113,7 +113,16 @@ _SNAPSHOT_TYPES = {101: 104, 102: 122}
 _SNAPSHOTS: dict[int, list[list[float]]] = {
     101: [[282950, 277700, 283500, 275525, 1512437, 488815, 3332460, 282775, 282825, 67, 57, 282825, 2, 1e9, 1e9, 0]],
     102: [
-        [side, 282787.5 + (12.5 + 25 * level) * (1 if side == 2 else -1), 99, level, int(place == 0), int(place == 19), 1e9, 9]
+        [
+            side,
+            282787.5 + (12.5 + 25 * level) * (1 if side == 2 else -1),
+            99,
+            level,
+            int(place == 0),
+            int(place == 19),
+            1e9,
+            9,
+        ]
         for place, (side, level) in enumerate((side, level) for side in (1, 2) for level in range(10))
     ],
 }
