@@ -21,14 +21,14 @@ PATIENCE = 20.0
 
 CPUS = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
 MEASURED = set(CPUS[:1])
-"""Processors of what is measured, where that can be said and there are several; all else runs on the others."""
+"""The processor of what is measured, where that can be said and there are several; all else runs on the others."""
 
 
 class Service:
     """`twistd`, or another command, with these arguments; what it says is read up to the line that matches `until`.
 
     found: the match.
-    cpus: processors that it may run on; empty for all.
+    cpus: processors that it may run on; empty for those of this process.
     meek: as of `be_meek`.
     directory: where it runs.
     """
@@ -117,13 +117,6 @@ class Service:
             assert pipe is not None
             pipe.close()
 
-    def yield_to_others(self) -> None:
-        """Makes it one that runs when nothing else wants to."""
-        if sys.platform == "win32":
-            self._measured.nice(psutil.IDLE_PRIORITY_CLASS)
-        else:
-            self._measured.nice(19)
-
 
 @contextmanager
 def _on(cpus: Collection[int]) -> Iterator[None]:
@@ -131,11 +124,18 @@ def _on(cpus: Collection[int]) -> Iterator[None]:
     if len(CPUS) < 2 or not cpus:
         yield
         return
+    before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cpus)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, CPUS)
+        os.sched_setaffinity(0, before)
+
+
+def step_aside() -> None:
+    """Leaves the processor of what is measured to it: this process, and what it starts, run on the others."""
+    if len(CPUS) > 1:
+        os.sched_setaffinity(0, set(CPUS) - MEASURED)
 
 
 def be_meek(process: psutil.Process) -> None:
