@@ -8,7 +8,8 @@ the machine does at that time weighs on both.
 What is measured is what the gateway does to live data. On a machine of few cores its server of history, which is Python
 and works harder than the gateway, and curl would take processor time from the subscribers' side as well, whatever the
 gateway did. So these two are set to run on what nobody else wants (`processes.be_meek`), as if they were on another
-machine. The gateway itself, the server of live data and the subscribers have the priority that all programs have.
+machine; and where there are several processors, the gateway has one to itself, as in all benchmarks here. It has the
+priority that all programs have, as have the server of live data and the subscribers.
 """
 
 import os
