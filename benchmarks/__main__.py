@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import gateways
+from benchmarks import gateways, processes
 from benchmarks.depth import depth
 from benchmarks.disturb import disturb
 from benchmarks.fanout import fanout
@@ -44,6 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     measured: dict[str, Sequence[Row] | Sequence[Result]] = {}
     about = circumstances()
+    processes.step_aside()
     for name in options.benchmarks:
         if name in COMPARED:
             measure, base = COMPARED[name]

@@ -58,6 +58,8 @@ def measure(
     cpu, elapsed = gateway.cpu - cpu, time.perf_counter() - begin
     source.tell("rate 0 1")
     total = settled(subscribers)
+    if not report["frames"]:
+        raise RuntimeError("nothing was delivered")
     return {
         "CPU us a delivery": cpu / report["frames"] * 1e6,
         "p50 ms": report["p50"],

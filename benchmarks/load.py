@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from benchmarks.processes import CPUS, MEASURED, Service
+from benchmarks.processes import Service
 
 C = Path(__file__).parent / "c"
 CACHE = Path(__file__).parent / ".cache"
@@ -19,8 +19,6 @@ CACHE = Path(__file__).parent / ".cache"
 SYMBOL = "ESM20_FUT_CME"
 HAS_C = sys.platform == "linux" and shutil.which("cc") is not None
 """Whether the programs in C can be built: they use epoll."""
-
-_OTHERS = set(CPUS) - MEASURED
 
 
 @cache
@@ -40,7 +38,7 @@ def _command(name: str) -> Sequence[str]:
 
 def source() -> Service:
     """A DTC server; `found[1]` is its port. What it understands is in c/source.c."""
-    return Service(until=r"Serving http://[^:]+:(\d+)/", command=_command("source"), cpus=_OTHERS)
+    return Service(until=r"Serving http://[^:]+:(\d+)/", command=_command("source"))
 
 
 def subscribers(
@@ -48,9 +46,9 @@ def subscribers(
 ) -> Service:
     """So many subscribers at a gateway, answered. What they understand is in c/receivers.c."""
     arguments = (port, path, str(count), str(symbols), str(each), symbol)
-    return Service(*arguments, until="ready", command=_command("receivers"), cpus=_OTHERS)
+    return Service(*arguments, until="ready", command=_command("receivers"))
 
 
 def callers(port: str, count: int, path: str) -> Service:
     """So many callers of REST, each with one request at a time. What they understand is in c/callers.c."""
-    return Service(port, path, str(count), until="ready", command=_command("callers"), cpus=_OTHERS)
+    return Service(port, path, str(count), until="ready", command=_command("callers"))

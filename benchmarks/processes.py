@@ -21,14 +21,15 @@ PATIENCE = 20.0
 
 CPUS = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
 MEASURED = set(CPUS[:1])
-"""Processors of what is measured, where that can be said and there are several; all else runs on the others."""
+"""The processor of what is measured, where that can be said and there are several; all else runs on the others."""
 
 
 class Service:
     """`twistd`, or another command, with these arguments; what it says is read up to the line that matches `until`.
 
     found: the match.
-    cpus: processors that it may run on; empty for all.
+    cpus: processors that it may run on; empty for those of this process.
+    meek: as of `be_meek`.
     directory: where it runs.
     """
 
@@ -38,6 +39,7 @@ class Service:
         until: str,
         command: Sequence[str] = TWISTD,
         cpus: Collection[int] = (),
+        meek: bool = False,
         directory: Path | None = None,
     ) -> None:
         self.started = time.perf_counter()
@@ -65,6 +67,8 @@ class Service:
         if not hasattr(self, "found"):
             raise RuntimeError("it ended:\n" + "".join(seen))
         self._measured = psutil.Process(self._process.pid)
+        if meek:
+            be_meek(self._measured)
 
     @property
     def cpu(self) -> float:
@@ -113,13 +117,6 @@ class Service:
             assert pipe is not None
             pipe.close()
 
-    def yield_to_others(self) -> None:
-        """Makes it one that runs when nothing else wants to."""
-        if sys.platform == "win32":
-            self._measured.nice(psutil.IDLE_PRIORITY_CLASS)
-        else:
-            self._measured.nice(19)
-
 
 @contextmanager
 def _on(cpus: Collection[int]) -> Iterator[None]:
@@ -127,11 +124,26 @@ def _on(cpus: Collection[int]) -> Iterator[None]:
     if len(CPUS) < 2 or not cpus:
         yield
         return
+    before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cpus)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, CPUS)
+        os.sched_setaffinity(0, before)
+
+
+def step_aside() -> None:
+    """Leaves the processor of what is measured to it: this process, and what it starts, run on the others."""
+    if len(CPUS) > 1:
+        os.sched_setaffinity(0, set(CPUS) - MEASURED)
+
+
+def be_meek(process: psutil.Process) -> None:
+    """From now on it gets the processor time that nobody else wants, and makes way at once."""
+    if sys.platform == "linux":
+        os.sched_setscheduler(process.pid, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        process.nice(psutil.IDLE_PRIORITY_CLASS if sys.platform == "win32" else 19)
 
 
 def simulator(rate: float) -> Service:
@@ -140,8 +152,10 @@ def simulator(rate: float) -> Service:
 
 
 def historical_port() -> Service:
-    """A simulated server whose market is next to still; `found[1]` is its port of historical prices."""
-    return Service("dtc-sim", "-p", "0", "-q", "0", "--rate", "0.1", until=r"prices are at ws://[^:]+:(\d+)/")
+    """A simulated server, meek, whose market is next to still; `found[1]` is its port of historical prices."""
+    return Service(
+        "dtc-sim", "-p", "0", "-q", "0", "--rate", "0.1", until=r"prices are at ws://[^:]+:(\d+)/", meek=True
+    )
 
 
 def feed(rate: float) -> Service:

@@ -176,6 +176,8 @@ class Session:
     def lose(self, reason: str) -> None:
         """The connection is gone: everything that waits fails with SessionLost(reason)."""
         self._over = True
+        self._handlers.clear()  # what was read together with the end comes too late
+        self._on_message = _ignore
         if self._heartbeat.running:
             self._heartbeat.stop()
         if self._watch is not None and self._watch.active():
@@ -324,6 +326,9 @@ class Session:
         if pending.timer is not None and pending.timer.active():
             pending.timer.cancel()
         return pending
+
+
+def _ignore(message: Message) -> None: ...
 
 
 def _no_heartbeat(failure: Failure) -> None:

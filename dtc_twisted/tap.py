@@ -16,7 +16,7 @@ from dtc_twisted.access import Access, Tokens, read_origin, read_tokens
 from dtc_twisted.definitions import Definitions
 from dtc_twisted.errors import JournalFailed
 from dtc_twisted.history import History
-from dtc_twisted.hub import MARKET_DEPTH, Hub, Update
+from dtc_twisted.hub import MARKET_DEPTH, Hub, Turn
 from dtc_twisted.journal import Journal
 from dtc_twisted.logs import logger
 from dtc_twisted.messages import Message, TradeModeEnum
@@ -221,7 +221,11 @@ class Keeper:
     def refused(self, symbol: str, text: str) -> None:
         _log.warn("The server refuses {symbol}: {text}", symbol=symbol, text=text)
 
-    def market(self, update: Update, /) -> None: ...
+    @property
+    def sink(self) -> "Keeper":
+        return self
+
+    def add(self, item: object, /) -> None: ...
 
     def flush(self) -> None: ...
 
@@ -256,7 +260,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     journal = OrderJournal(_journal_path(options), reactor) if options["allow-trading"] else None
     ledger = Ledger() if journal is None else Ledger(journal.history)
     reconciler = Reconciler(reactor, ledger, timeout, journal)
-    hubs = {"marketdata": Hub(reactor, timeout), "marketdepth": Hub(reactor, timeout, MARKET_DEPTH)}
+    turn = Turn(reactor)
+    hubs = {"marketdata": Hub(reactor, timeout, turn), "marketdepth": Hub(reactor, timeout, turn, MARKET_DEPTH)}
     definitions = Definitions(ask)
     keeper = Keeper(hubs["marketdata"], options["symbols"])
     upstream.listeners += [definitions, *hubs.values(), keeper, reconciler]
@@ -291,7 +296,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         }
 
     topics = TopicFactory(reactor, hubs, definitions, Accounts(ledger, reconciler), status)
-    upstream.flushes += [hub.flush for hub in hubs.values()]
+    upstream.read_over = turn.flush
     upstream.watchers.append(topics.status_changed)
     upstream.unknown.append(topics.unknown)
     sockets: dict[str, SocketFactory] = {

@@ -75,7 +75,7 @@ class Upstream(Service):
         """Called when the status has changed."""
         self.unknown: list[Callable[[int, bytes], None]] = []
         """Called with Type and JSON text of what the server sends and nobody here knows."""
-        self.flushes: list[Callable[[], None]] = []
+        self.read_over: Callable[[], None] = lambda: None
         """Called when all that one read of the socket brought has been handed to the listeners."""
         self._takers: dict[type[Message], list[Callable[[Any], None]]] = {}
         self._reactor = reactor
@@ -171,8 +171,7 @@ class Upstream(Service):
         """Bytes arrived."""
         if self._connection is not None and self._connection.protocol is protocol:
             self._connection.receive(data)
-            for flush in self.flushes:
-                flush()
+            self.read_over()
 
     def closed(self, protocol: DTCClientProtocol, reason: str) -> None:
         """The socket is gone."""

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted import market
 from dtc_twisted import messages as dtc
-from dtc_twisted.hub import Hub, Update
+from dtc_twisted.hub import Hub, Turn, Update
+from dtc_twisted.hub.turn import Each
 from dtc_twisted.messages import MarketDataFeedStatusEnum, Message, RequestActionEnum, TradingStatusEnum
 
 ES = "ESM20_FUT_CME"
@@ -74,7 +75,11 @@ class FakeConsumer:
     def refused(self, symbol: str, text: str) -> None:
         self._record("refused", symbol, text)
 
-    def market(self, update: Update) -> None:
+    @property
+    def sink(self) -> "FakeConsumer":
+        return self
+
+    def add(self, update: Update, /) -> None:
         message = json.loads(update.payload)
         assert message["Type"] == update.kind and message["Symbol"] == update.symbol, message
         self.payloads.append(update.payload)
@@ -100,7 +105,8 @@ class HubCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.hub = Hub(self.clock, TIMEOUT)
+        self.turn = Turn(self.clock)
+        self.hub = Hub(self.clock, TIMEOUT, self.turn)
         self.session = FakeSession()
         if self.attached:
             self.hub.attach(self.session)  # type: ignore[arg-type]
@@ -119,10 +125,11 @@ class HubCase(SynchronousTestCase):
         self.hub.attach(self.session)  # type: ignore[arg-type]
 
     def receive(self, message: Message) -> None:
-        """What Upstream does with a message."""
+        """What Upstream does with a message that comes alone."""
         take = self.hub.handlers.get(type(message))
         if take is not None:
             take(message)
+        self.turn.flush()
 
     def snapshot(self, symbol: str = ES, price: float = 282800) -> None:
         self.receive(dtc.MarketDataSnapshot(SymbolID=self.session.symbol_id(symbol), LastTradePrice=price))
@@ -846,12 +853,14 @@ class ModelTests(SynchronousTestCase):
     )
     def test_late_joiner_against_a_model(self, messages: list[Message]) -> None:
         clock = Clock()
-        hub = Hub(clock, TIMEOUT)
+        turn = Turn(clock)
+        hub = Hub(clock, TIMEOUT, turn)
         hub.attach(FakeSession())  # type: ignore[arg-type]
         early, late = FakeConsumer(), FakeConsumer()
         hub.subscribe(ES, early)
         for message in messages:
             hub.handlers[type(message)](message)
+            turn.flush()
         self.assertEqual(len(early.payloads), len(messages))
         hub.subscribe(ES, late)
         known = [event[2] for event in late.take() if event[0] == "market"]
@@ -865,26 +874,78 @@ class ModelTests(SynchronousTestCase):
         self.assertEqual(clock.getDelayedCalls(), [])
 
 
-class LaneTests(HubCase):
+class TradesOnly(Each):
+    """A Form that makes something else of updates, and nothing of snapshots."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __call__(self, update: Update, /) -> Any:
+        self.made += 1
+        return None if update.kind == 104 else ("made", update.symbol)
+
+
+class NoSnapshots(Each):
+    def __call__(self, update: Update, /) -> Any:
+        return None if update.kind == 104 else update
+
+
+class Sink:
+    """Records what it is handed, and when that was all."""
+
+    def __init__(self) -> None:
+        self.got: list[Any] = []
+
+    def add(self, item: Any, /) -> None:
+        self.got.append(item)
+
+    def flush(self) -> None:
+        self.got.append("flush")
+
+
+class TurnTests(HubCase):
     """What is done for each consumer, and what is done once for all of them."""
 
-    def form(self, update: Update) -> tuple[str, bytes] | None:
-        self.made = getattr(self, "made", 0) + 1
-        return None if update.kind == 104 else ("made", update.payload)
+    def subscriber(self, form: Any, *symbols: str) -> Sink:
+        consumer, sink = FakeConsumer(), Sink()
+        self.patch(FakeConsumer, "sink", property(lambda consumer: self.sinks.get(consumer, consumer)))
+        self.sinks = {**getattr(self, "sinks", {}), consumer: sink}
+        for symbol in symbols:
+            self.hub.subscribe(symbol, consumer, form=form)
+        return sink
 
-    def test_form_is_made_once(self) -> None:
-        items: list[list[Any]] = [[], [], []]
-        consumers = [FakeConsumer() for _ in items]
-        for consumer, received in zip(consumers, items, strict=True):
-            self.patch(consumer, "market", received.append)
-            self.hub.subscribe(ES, consumer, form=self.form)
+    def put(self, *symbols: str) -> None:
+        """A trade each, all in one read."""
+        for number, symbol in enumerate(symbols):
+            trade = dtc.MarketDataUpdateTrade(SymbolID=self.session.symbol_id(symbol), Price=number, Volume=1)
+            self.hub.handlers[type(trade)](trade)
+
+    def test_made_once_for_all(self) -> None:
+        form = TradesOnly()
+        sinks = [self.subscriber(form, ES) for _ in range(3)]
         self.snapshot()
-        self.assertEqual((self.made, items), (1, [[], [], []]))
-        self.trade()
-        self.assertEqual(self.made, 2)
-        (made,) = items[0]
-        self.assertEqual(made[0], "made")
-        self.assertTrue(all(received[0] is made for received in items))
+        self.assertEqual((form.made, [sink.got for sink in sinks]), (1, [[], [], []]))
+        self.put(ES, ES)
+        self.assertEqual([sink.got for sink in sinks], [[], [], []])
+        self.turn.flush()
+        self.assertEqual(form.made, 3)
+        first = sinks[0].got
+        self.assertEqual(first, [("made", ES), ("made", ES), "flush"])
+        for sink in sinks:
+            self.assertTrue(all(one is other for one, other in zip(sink.got, first, strict=True)))
+        self.turn.flush()
+        self.assertEqual(len(first), 3)
+
+    def test_each_gets_its_own_in_order(self) -> None:
+        form = TradesOnly()
+        es, cl, both = self.subscriber(form, ES), self.subscriber(form, CL), self.subscriber(form, ES, CL)
+        self.snapshot(ES)
+        self.snapshot(CL)
+        self.put(ES, CL, CL, ES)
+        self.turn.flush()
+        self.assertEqual(es.got, [("made", ES), ("made", ES), "flush"])
+        self.assertEqual(cl.got, [("made", CL), ("made", CL), "flush"])
+        self.assertEqual(both.got, [("made", ES), ("made", CL), ("made", CL), ("made", ES), "flush"])
 
     def test_no_form_no_work(self) -> None:
         consumer = FakeConsumer()
@@ -893,51 +954,53 @@ class LaneTests(HubCase):
         self.patch(market.MarketData, "tell", lambda data, levels: made.append(levels))
         self.snapshot()
         self.trade()
-        self.hub.flush()
         self.assertEqual((made, consumer.names(), consumer.flushes), ([], ["subscribed"], 0))
         self.trade(price=5)
         late = self.consumer(ES)
         self.assertEqual(late.take()[1][2]["LastTradePrice"], 5)
 
-    def test_flush_after_news_only(self) -> None:
-        es, cl, both = self.consumer(ES), self.consumer(CL), self.consumer(ES, CL)
-        self.snapshot(ES)
-        self.snapshot(CL)
-        self.hub.flush()
-        for each in (es, cl, both):
-            each.flushes = 0
-        self.trade(ES)
-        self.trade(ES)
-        self.assertEqual((es.flushes, cl.flushes, both.flushes), (0, 0, 0))
-        self.hub.flush()
-        self.assertEqual((es.flushes, cl.flushes, both.flushes), (1, 0, 1))
-        self.hub.flush()
-        self.assertEqual((es.flushes, cl.flushes, both.flushes), (1, 0, 1))
-
-    def test_late_joiner_is_flushed_at_once(self) -> None:
+    def test_late_joiner_does_not_wait(self) -> None:
         self.consumer(ES)
         self.snapshot()
         late = self.consumer(ES)
         self.assertEqual((late.names(), late.flushes), (["subscribed", "104"], 1))
 
-    def test_flush_that_raises_costs_nobody_else_anything(self) -> None:
-        first, second = FakeConsumer(), self.consumer(ES)
-        self.patch(first, "flush", lambda: 1 / 0)
-        self.hub.subscribe(ES, first)
+    def test_late_joiner_in_the_middle(self) -> None:
+        """What came before it is in its snapshot, and does not come again."""
+        early = self.consumer(ES)
         self.snapshot()
-        self.hub.flush()
-        self.assertEqual(second.flushes, 1)
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        early.take()
+        self.put(ES)
+        late = self.consumer(ES)
+        self.put(ES)
+        self.turn.flush()
+        self.assertEqual((early.names(), late.names()), (["107", "107"], ["subscribed", "104", "107"]))
 
-    def test_leaves_during_flush(self) -> None:
-        first, second = self.consumer(ES), self.consumer(ES)
-        self.patch(first, "flush", lambda: self.hub.leave(second))
+    def test_events_do_not_overtake(self) -> None:
+        consumer = self.consumer(ES)
         self.snapshot()
-        self.hub.flush()
-        self.trade()
-        self.hub.flush()
-        self.assertEqual(second.flushes, 1)
-        self.assertEqual(second.names(), ["subscribed", "104"])
+        consumer.take()
+        status = dtc.MarketDataFeedStatus(Status=UNAVAILABLE)
+        self.put(ES)
+        self.hub.handlers[type(status)](status)
+        self.put(ES)
+        self.put(ES)
+        reject = dtc.MarketDataReject(SymbolID=1, RejectText="No.")
+        self.hub.handlers[type(reject)](reject)
+        self.assertEqual(consumer.names(), ["107", "stale", "live", "107", "107", "ended"])
+
+    def test_one_that_raises_costs_nobody_else_anything(self) -> None:
+        for symbols in ((ES,), (ES, CL)):  # the way for one lane, and the way for several
+            first, second = self.subscriber(Each(), *symbols), self.subscriber(Each(), *symbols)
+            self.patch(first, "add", lambda item: 1 / 0)
+            self.patch(first, "flush", lambda: 1 / 0)
+            for symbol in symbols:
+                self.snapshot(symbol)
+            second.got.clear()
+            self.put(*symbols)
+            self.turn.flush()
+            self.assertEqual(len(second.got), len(symbols) + 1)
+            self.assertGreaterEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
     def test_another_form_takes_the_place_of_the_first(self) -> None:
         consumer = self.consumer(ES)
@@ -957,18 +1020,16 @@ class LaneTests(HubCase):
         self.assertIsNone(self.hub.last_update(ES, early))
         self.clock.advance(10)
         self.snapshot()
-        self.hub.flush()
         self.clock.advance(10)
         late = self.consumer(ES)
         without = FakeConsumer()
-        self.hub.subscribe(ES, without, form=lambda update: None)
+        self.hub.subscribe(ES, without, form=NoSnapshots())
         times = [self.hub.last_update(ES, each) for each in (early, late, without)]
         self.assertEqual(times, [10, 20, None])
         self.clock.advance(10)
-        self.trade()
-        self.hub.flush()
+        self.receive(dtc.MarketDataUpdateSessionVolume(SymbolID=1, Volume=1))
         times = [self.hub.last_update(ES, each) for each in (early, late, without)]
-        self.assertEqual(times, [30, 30, None])
+        self.assertEqual(times, [30, 30, 30])
         self.hub.leave(early)
         self.assertIsNone(self.hub.last_update(ES, early))
         self.assertIsNone(self.hub.last_update(CL, late))

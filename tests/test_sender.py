@@ -22,12 +22,13 @@ class SenderCase(SynchronousTestCase):
         self.transport = SocketTransport(Protocol(), isServer=True)
         self.transport.write(b"101 ")
         self.rooms = 0
-        self.sender = sender_to(self.transport, self.room)
+        self.sender = sender_to(self.transport)
+        self.sender.on_change = self.changed
         self.sender.register()
+        self.rooms = 0
 
-    def room(self) -> None:
-        self.assertFalse(self.sender.full)
-        self.rooms += 1
+    def changed(self) -> None:
+        self.rooms += not self.sender.full
 
     def arrived(self) -> bytes:
         return self.transport.getOutBuffer() or b""
@@ -63,6 +64,7 @@ class DirectTests(SenderCase):
     def test_full(self) -> None:
         """More than Twisted's own limit is held: as slow as for any other producer."""
         self.arrived()
+        self.rooms = 0
         self.transport.room = 0
         self.sender.send(b"x" * sender.SLACK)
         self.assertFalse(self.sender.full)
@@ -111,16 +113,16 @@ class DirectTests(SenderCase):
 class ChoiceTests(SynchronousTestCase):
     def test_a_socket(self) -> None:
         transport = SocketTransport(Protocol(), isServer=True)
-        self.assertIs(type(sender_to(transport, lambda: None)), DirectSender)
+        self.assertIs(type(sender_to(transport)), DirectSender)
 
     def test_tls(self) -> None:
         transport = SocketTransport(Protocol(), isServer=True)
         directlyProvides(transport, ISSLTransport)
-        self.assertIs(type(sender_to(transport, lambda: None)), Sender)
+        self.assertIs(type(sender_to(transport)), Sender)
 
     def test_no_descriptor(self) -> None:
         transport = FakeTransport(Protocol(), isServer=True)
-        self.assertIs(type(sender_to(transport, lambda: None)), Sender)
+        self.assertIs(type(sender_to(transport)), Sender)
 
 
 class CrowdedTests(House):

@@ -560,10 +560,13 @@ class FakeSender(Sender):
     """One whose socket takes `room` bytes before it is full."""
 
     def __init__(self, room: int) -> None:
+        super().__init__(None)
         self.sent = b""
-        self.full = False
-        self.outbox = Outbox(self, lambda: None)
         self._room = self._left = room
+        self.outbox = Outbox(self, lambda: None)
+
+    def register(self) -> None:
+        """There is nothing to register with."""
 
     def send(self, data: bytes) -> None:
         self.sent += data
@@ -572,9 +575,8 @@ class FakeSender(Sender):
 
     def drain(self) -> bytes:
         self._left = self._room
-        self.full = False
         before = len(self.sent)
-        self.outbox.room()
+        self.resumeProducing()
         return self.sent[before:]
 
 

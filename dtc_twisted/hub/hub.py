@@ -13,7 +13,9 @@ from twisted.internet.interfaces import IReactorTime
 from dtc_twisted import messages as dtc
 from dtc_twisted.errors import NotLoggedOn, RequestRejected, RequestTimedOut
 from dtc_twisted.hub.channel import MARKET_DATA, MARKET_DEPTH, Channel
-from dtc_twisted.hub.feed import Consumer, Feed, Form, Update, Wait, as_it_is, tell
+from dtc_twisted.hub.consumer import Consumer, Form, Update
+from dtc_twisted.hub.feed import Feed, Wait
+from dtc_twisted.hub.turn import AS_IT_IS, Turn, tell
 from dtc_twisted.logs import logger
 from dtc_twisted.messages import MarketDataFeedStatusEnum, Message, RequestActionEnum
 from dtc_twisted.session import Session
@@ -26,9 +28,10 @@ class Hub:
 
     clock: for the time that the server is given to answer.
     timeout: those seconds.
+    turn: where news waits for the end of the read that brought it.
     """
 
-    def __init__(self, clock: IReactorTime, timeout: float, channel: Channel = MARKET_DATA) -> None:
+    def __init__(self, clock: IReactorTime, timeout: float, turn: Turn, channel: Channel = MARKET_DATA) -> None:
         self.handlers: dict[type[Message], Callable[[Any], None]] = {
             **dict.fromkeys(channel.types, self._receive_update),
             channel.reject: self._receive_reject,
@@ -40,9 +43,9 @@ class Hub:
         self._channel = channel
         self._clock = clock
         self._timeout = timeout
+        self._turn = turn
         self._feeds: dict[str, Feed] = {}
         self._by_id: dict[int, Feed] = {}
-        self._touched: list[Feed] = []  # there is news of these since the last flush
         self._symbols: dict[Consumer, set[str]] = {}
         self._session: Session | None = None
         self._why_not = "not logged on to the DTC server yet"
@@ -67,7 +70,7 @@ class Hub:
         once = _Once(self)
         update = self.snapshot(symbol, levels)
         if update is not None:
-            once.market(update)
+            once.add(update)
         elif self._session is None:
             once.result.errback(NotLoggedOn(f"Not logged on to the DTC server: {self._why_not}."))
         else:
@@ -90,7 +93,7 @@ class Hub:
         symbol: str,
         consumer: Consumer,
         levels: int = 0,
-        form: Form | None = as_it_is,
+        form: Form | None = AS_IT_IS,
         action: RequestActionEnum = RequestActionEnum.SUBSCRIBE,
     ) -> None:
         """Adds a consumer, or gives it another number of levels or form.
@@ -153,14 +156,6 @@ class Hub:
             feed.answered = False
             self._go_stale(feed, reason)
 
-    def flush(self) -> None:
-        """All that one read brought has been received: those who were told anything may send it now."""
-        if self._touched:
-            touched, self._touched = self._touched, []
-            now = self._clock.seconds()
-            for feed in touched:
-                feed.flush(now)
-
     def _receive_update(self, message: Any) -> None:
         feed = self._by_id.get(message.SymbolID)
         # None: a late one, of a subscription that is over
@@ -171,6 +166,7 @@ class Hub:
         feed = self._by_id.get(message.SymbolID)
         if feed is None:
             return
+        self._turn.flush()
         text = message.RejectText or "The server gave no reason."
         self._forget(feed)
         for consumer, wait in feed.waiting.items():
@@ -234,13 +230,11 @@ class Hub:
         if not feed.answered:
             self._answer(feed)
         if feed.lanes:
-            feed.tell()
-            if not feed.touched:
-                feed.touched = True
-                self._touched.append(feed)
+            feed.tell(self._turn)
 
     def _answer(self, feed: Feed) -> None:
         """The server serves it: an answer for those who wait. What the server said follows."""
+        self._turn.flush()
         feed.answered = True
         waiting, feed.waiting = feed.waiting, {}
         now = self._clock.seconds()
@@ -253,6 +247,7 @@ class Hub:
 
     def _admit(self, feed: Feed, consumer: Consumer, levels: int, form: Form | None, asked: int = 1) -> None:
         """Makes a consumer of a feed that is known: the answer, what is known, and whether it is still true."""
+        self._turn.flush()
         place = feed.join(consumer, levels, form, self._clock.seconds())
         for _ in range(asked):
             tell(consumer.subscribed, feed.symbol)
@@ -260,8 +255,8 @@ class Hub:
         item = None if whole is None or form is None else form(whole)
         if item is not None:
             place.snapshot = True
-            tell(consumer.market, item)
-            tell(consumer.flush)
+            tell(consumer.sink.add, item)
+            tell(consumer.sink.flush)
         if feed.stale and consumer in feed.places:
             tell(consumer.stale, feed.symbol, feed.stale)
 
@@ -276,12 +271,14 @@ class Hub:
 
     def _go_stale(self, feed: Feed, reason: str) -> None:
         if feed.places and not feed.stale:
+            self._turn.flush()
             feed.stale = reason
             for consumer in tuple(feed.places):
                 tell(consumer.stale, feed.symbol, reason)
 
     def _go_live(self, feed: Feed) -> None:
         if feed.stale:
+            self._turn.flush()
             feed.stale = ""
             for consumer in tuple(feed.places):
                 tell(consumer.live, feed.symbol)
@@ -327,7 +324,11 @@ class _Once:
     def refused(self, symbol: str, text: str) -> None:
         self._end(RequestRejected(text))
 
-    def market(self, update: Update, /) -> None:
+    @property
+    def sink(self) -> "_Once":
+        return self
+
+    def add(self, update: Update, /) -> None:
         self._end(update)
 
     def flush(self) -> None:

@@ -2,12 +2,15 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
 
+from dtc_twisted.logs import logger
 from dtc_twisted.stream.sender import Sender
+
+_log = logger(__name__)
 
 MAX_OWED = 10_000
 """Messages that may wait for a subscriber that does not read."""
@@ -33,6 +36,28 @@ class Ready(Struct):
     later: Callable[[], bytes | None] | None = None
 
 
+class ToOutboxes:
+    """Half a Form: how its items are handed out, which are Ready."""
+
+    def deliver(self, sinks: Sequence["Outbox"], items: list[Ready], /) -> None:
+        """Sends the same to each: next to nothing beside a system call for each, where the socket takes it."""
+        data = items[0].frame if len(items) == 1 else b"".join([each.frame for each in items])
+        size = len(data)
+        for sink in sinks:
+            try:
+                if sink.clear:
+                    try:
+                        sent = sink.direct(data)
+                    except OSError:  # there is no room, or no connection
+                        sent = 0
+                    if sent != size:
+                        sink.send(data[sent:])
+                else:
+                    sink.take(data, items)
+            except Exception:  # one subscriber's trouble is not the others'
+                _log.failure("Failed to send")
+
+
 class Outbox:
     """Sends to one subscriber, and keeps what it is owed while its socket takes no more.
 
@@ -42,37 +67,54 @@ class Outbox:
 
     sender: the way to its socket.
     give_up: called when it is owed too much.
-    add: takes an update, to be sent with the next `flush`.
+    clear, direct: as of the sender.
     """
 
+    __slots__ = (
+        "_bytes",
+        "_closed",
+        "_give_up",
+        "_owed",
+        "_pending",
+        "_sender",
+        "_skipped",
+        "add",
+        "clear",
+        "direct",
+    )
+
     def __init__(self, sender: Sender, give_up: Callable[[], None]) -> None:
+        self.direct: Any = sender.direct
+        self.clear = False
         self._sender = sender
         self._give_up = give_up
         self._pending: list[Ready] = []
         self.add = self._pending.append
+        """Takes an update, to be sent with the next `flush`."""
         self._owed: OrderedDict[object, Owed] = OrderedDict()  # a dict is slow to pop from the front
         self._bytes = 0
         self._skipped = 0
         self._closed = False
-
-    @property
-    def full(self) -> bool:
-        """Whether the subscriber reads too slowly at present."""
-        return self._sender.full
+        sender.on_change = self._sender_changed
+        sender.register()
 
     def flush(self) -> None:
         """Sends what was added, in one piece."""
         pending = self._pending
-        if not pending:
-            return
-        if self._sender.full or self._closed:
-            self._keep_pending()
-        elif len(pending) == 1:
-            self._sender.send(pending.pop().frame)
-        else:
-            data = b"".join([each.frame for each in pending])
+        if pending:
+            items = pending.copy()
             pending.clear()
-            self._sender.send(data)
+            self.take(b"".join([each.frame for each in items]), items)
+
+    def take(self, data: bytes, items: list[Ready]) -> None:
+        """Sends updates, whose frames are the data, or keeps them for later."""
+        if self._closed:
+            return
+        if not self._sender.full:
+            self.send(data)
+            return
+        for each in items:
+            self._keep(each.later or each.frame, each.key)
 
     def put(self, payload: bytes, key: object = None) -> None:
         """Sends a message, or keeps it for later.
@@ -80,10 +122,17 @@ class Outbox:
         key: it replaces the one with the same key that still waits.
         """
         self.flush()
+        if self._closed:
+            return
         if self._sender.full:
             self._keep(frame(payload), key)
-        elif not self._closed:
-            self._sender.send(frame(payload))
+        else:
+            self.send(frame(payload))
+
+    def send(self, data: bytes) -> None:
+        """Sends bytes that cannot wait."""
+        self._sender.send(data)
+        self._look()
 
     def drop(self, topic: object) -> None:
         """Nothing more of this topic is wanted: what has a key that begins with it."""
@@ -92,18 +141,23 @@ class Outbox:
             self._bytes -= _length(self._owed.pop(key))
 
     def close(self) -> None:
-        """Nothing more is sent, and nothing is owed."""
+        """No more updates or answers are sent, and nothing is owed."""
         self.flush()
         self._closed = True
+        self.clear = False
         self._clear()
 
-    def room(self) -> None:
-        """The socket takes more again."""
-        if self._skipped:
-            self._sender.send(frame(text({"event": "skipped", "messages": self._skipped})))
-            self._skipped = 0
-        while self._owed and not self._sender.full:
-            self._sender.send(b"".join(self._some()))
+    def _sender_changed(self) -> None:
+        if not self._sender.full:
+            if self._skipped:
+                self._sender.send(frame(text({"event": "skipped", "messages": self._skipped})))
+                self._skipped = 0
+            while self._owed and not self._sender.full:
+                self._sender.send(b"".join(self._some()))
+        self._look()
+
+    def _look(self) -> None:
+        self.clear = self._sender.clear and not self._sender.full and not self._closed
 
     def _some(self) -> list[bytes]:
         """The first of what is owed: about one piece."""
@@ -117,12 +171,6 @@ class Outbox:
                 some.append(ready)
                 size += len(ready)
         return some
-
-    def _keep_pending(self) -> None:
-        pending = self._pending.copy()
-        self._pending.clear()
-        for each in pending:
-            self._keep(each.later or each.frame, each.key)
 
     def _keep(self, owed: Owed, key: object) -> None:
         if self._closed:

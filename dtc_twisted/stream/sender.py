@@ -22,13 +22,10 @@ UNSENT = 16 * 1024
 by the time that a slow reader gets to it."""
 
 
-def sender_to(transport: Any, on_room: Callable[[], None]) -> "Sender":
-    """The best there is for a connected transport.
-
-    on_room: called when there is room again, after `full`.
-    """
+def sender_to(transport: Any) -> "Sender":
+    """The best there is for a connected transport."""
     direct = IReadWriteDescriptor.providedBy(transport) and not ISSLTransport.providedBy(transport)
-    return DirectSender(transport, on_room) if direct else Sender(transport, on_room)
+    return DirectSender(transport) if direct else Sender(transport)
 
 
 @implementer(IPushProducer)
@@ -36,12 +33,18 @@ class Sender:
     """Sends by way of the transport; its producer.
 
     full: whether the transport holds so much that nothing more should be sent.
+    clear: whether bytes may go by `direct`.
+    direct: sends on the socket, as its `send` does: gives the number of bytes that were sent, raises OSError.
+    on_change: called when either has changed, but for what `send` does.
     """
 
-    def __init__(self, transport: Any, on_room: Callable[[], None]) -> None:
+    direct: Callable[[bytes], int] | None = None
+
+    def __init__(self, transport: Any) -> None:
         self.full = False
+        self.clear = False
+        self.on_change: Callable[[], None] = lambda: None
         self._transport = transport
-        self._on_room = on_room
 
     def register(self) -> None:
         """Becomes the transport's producer, in place of the HTTP channel that this connection was before."""
@@ -56,13 +59,15 @@ class Sender:
 
     def pauseProducing(self) -> None:
         self.full = True
+        self.on_change()
 
     def resumeProducing(self) -> None:
         self.full = False
-        self._on_room()
+        self.on_change()
 
     def stopProducing(self) -> None:
         self.full = True
+        self.on_change()
 
 
 @implementer(IPullProducer)
@@ -72,12 +77,13 @@ class DirectSender(Sender):
     A pull producer is asked for more whenever the transport has got rid of all it held, which is what is to be known.
     """
 
-    def __init__(self, transport: Any, on_room: Callable[[], None]) -> None:
-        super().__init__(transport, on_room)
+    direct: Callable[[bytes], int]
+
+    def __init__(self, transport: Any) -> None:
+        super().__init__(transport)
         handle = transport.getHandle()
-        self._send = handle.send
-        self._clear = False  # the transport holds nothing
-        self._held = 0  # bytes handed to it since it did
+        self.direct = handle.send
+        self._held = 0  # bytes handed to the transport since it held none
         option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
         if option is not None:
             handle.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
@@ -86,18 +92,22 @@ class DirectSender(Sender):
         self._transport.unregisterProducer()
         self._transport.registerProducer(self, False)
         # It asks at once, though it still holds the answer to the handshake; it asks again when that is out.
-        self._clear = False
+        self.clear = False
+        self.on_change()
 
     def send(self, data: bytes) -> None:
-        if self._clear:
+        sent = 0
+        if self.clear:
             try:
-                sent = self._send(data)
+                sent = self.direct(data)
             except OSError:  # there is no room, or no connection: the transport will see
                 sent = 0
-            if sent == len(data):
-                return
-            self._clear = False
-            data = data[sent:]
+        if sent != len(data):
+            self.rest(data[sent:])
+
+    def rest(self, data: bytes) -> None:
+        """What the socket did not take."""
+        self.clear = False
         self._transport.write(data)
         self._held += len(data)
         if self._held > SLACK:
@@ -106,8 +116,6 @@ class DirectSender(Sender):
     # -- from the transport
 
     def resumeProducing(self) -> None:
-        self._clear = True
+        self.clear = True
         self._held = 0
-        if self.full:
-            self.full = False
-            self._on_room()
+        super().resumeProducing()

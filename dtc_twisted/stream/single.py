@@ -23,13 +23,12 @@ depth.py: the whole book, then changes. By itself the gateway says:
 Close codes of ours: 4001 the gateway is stopping, 4002 too much is waiting for a subscriber that does not read.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from dtc_twisted.hub import Hub, Update
-from dtc_twisted.stream.outbox import Ready, frame, text
+from dtc_twisted.stream.outbox import Outbox, Ready, ToOutboxes, frame, text
 from dtc_twisted.stream.sockets import Socket, SocketFactory, is_symbol
 
 
@@ -41,11 +40,6 @@ class Subscriber(Socket):
     fields: frozenset[str] = frozenset({"action", "symbol"})
 
     # -- from the socket
-
-    def onOpen(self) -> None:
-        super().onOpen()
-        self.market = self.outbox.add
-        self.flush = self.outbox.flush
 
     def act(self, request: dict[str, Any]) -> None:
         action, symbol = request.get("action"), request.get("symbol")
@@ -61,7 +55,7 @@ class Subscriber(Socket):
             self._unsubscribe(str(symbol))
 
     def subscribe(self, request: dict[str, Any]) -> None:
-        self.factory.hub.subscribe(request["symbol"], self, form=as_sent)
+        self.factory.hub.subscribe(request["symbol"], self, form=AS_SENT)
 
     def leave(self) -> None:
         self.factory.hub.leave(self)
@@ -76,14 +70,15 @@ class Subscriber(Socket):
 
     # -- from Hub (Consumer)
 
+    @property
+    def sink(self) -> Outbox:
+        return self.outbox
+
     def subscribed(self, symbol: str) -> None:
         self.answer({"action": "subscribe", "symbol": symbol})
 
     def refused(self, symbol: str, text: str) -> None:
         self.answer({"action": "subscribe", "symbol": symbol}, error=text)
-
-    market: Callable[[Ready], None]
-    flush: Callable[[], None]
 
     def stale(self, symbol: str, reason: str) -> None:
         self.outbox.put(text({"event": "stale", "symbol": symbol, "reason": reason}))
@@ -112,18 +107,23 @@ class DepthSubscriber(Subscriber):
 MAX_LEVELS = 10_000
 
 
-def as_sent(update: Update) -> Ready:
+class AsSent(ToOutboxes):
     """A Form: the update as it is."""
-    return Ready(frame(update.payload), (update.symbol, update.kind))
+
+    def __call__(self, update: Update, /) -> Ready:
+        return Ready(frame(update.payload), (update.symbol, update.kind))
+
+
+AS_SENT = AsSent()
 
 
 @dataclass(frozen=True)
-class DepthAsSent:
+class DepthAsSent(ToOutboxes):
     """A Form: the same of depth. Changes cannot be left out one by one: who reads slowly is owed the whole book."""
 
     hub: Hub
 
-    def __call__(self, update: Update) -> Ready:
+    def __call__(self, update: Update, /) -> Ready:
         later = partial(self._book, update.symbol, update.levels)
         return Ready(frame(update.payload), (update.symbol, "book"), later)
 

@@ -10,7 +10,7 @@ from autobahn.websocket.types import ConnectionRequest
 from dtc_twisted.access import SUBPROTOCOL, Caller
 from dtc_twisted.logs import logger
 from dtc_twisted.stream.outbox import Outbox, text
-from dtc_twisted.stream.sender import Sender, sender_to
+from dtc_twisted.stream.sender import sender_to
 
 _log = logger(__name__)
 
@@ -24,7 +24,7 @@ _ECHO = 1000  # characters of a request that is not JSON
 class Socket(WebSocketServerProtocol):
     """One subscriber's connection.
 
-    outbox: what it is sent; None before the handshake is over.
+    outbox: what it is sent, once it is open.
     """
 
     factory: "SocketFactory"
@@ -34,7 +34,7 @@ class Socket(WebSocketServerProtocol):
     example = ""
     """An object that may be sent."""
     outbox: Outbox
-    _sender: Sender | None = None
+    _opened = False
 
     # -- for those who make it something
 
@@ -59,9 +59,8 @@ class Socket(WebSocketServerProtocol):
     def onOpen(self) -> None:
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
-        self._sender = sender_to(self.transport, lambda: self.outbox.room())
-        self.outbox = Outbox(self._sender, self._give_up)
-        self._sender.register()
+        self.outbox = Outbox(sender_to(self.transport), self._give_up)
+        self._opened = True
         self.factory.subscribers.add(self)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
@@ -91,10 +90,10 @@ class Socket(WebSocketServerProtocol):
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         """Through the same door as all else: nothing overtakes."""
-        if self._sender is None:
-            super().sendData(data, sync, chopsize)
+        if self._opened:
+            self.outbox.send(data)
         else:
-            self._sender.send(data)
+            super().sendData(data, sync, chopsize)
 
     def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
         """After this frame nothing may be sent."""
@@ -104,7 +103,7 @@ class Socket(WebSocketServerProtocol):
 
     def _depart(self) -> None:
         """It is told nothing more."""
-        if self._sender is not None:
+        if self._opened:
             self.outbox.close()
             self.leave()
 

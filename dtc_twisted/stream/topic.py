@@ -1,6 +1,5 @@
 """One subscription of a socket at /stream to a channel of a symbol."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -16,13 +15,13 @@ from dtc_twisted.errors import DTCError
 from dtc_twisted.hub import Hub, Update
 from dtc_twisted.logs import logger
 from dtc_twisted.market import TRADES
-from dtc_twisted.stream.outbox import Outbox, Ready, frame, text
+from dtc_twisted.stream.outbox import Outbox, Ready, ToOutboxes, frame, text
 
 _log = logger(__name__)
 
 
 @dataclass(frozen=True)
-class TopicForm:
+class TopicForm(ToOutboxes):
     """A Form: an update with its channel and number in front; nothing of other channels.
 
     display: what converts its prices; None: they stay as they are.
@@ -32,7 +31,7 @@ class TopicForm:
     channel: str
     display: Display | None = None
 
-    def __call__(self, update: Update) -> Ready | None:
+    def __call__(self, update: Update, /) -> Ready | None:
         if self.channel not in update.topics:
             return None
         topic = (self.channel, update.symbol)
@@ -80,9 +79,7 @@ class Topic:
         self._echo = echo
         self._levels = levels
         self._asking: Deferred[Any] | None = None
-        self._pace: _Pace | None = None
-        self.market: Callable[[Ready], None] = socket.outbox.add
-        self.flush = socket.outbox.flush
+        self.sink: Outbox | _Pace = socket.outbox
 
     # -- from TopicSocket
 
@@ -93,8 +90,7 @@ class Topic:
 
     def limit(self, clock: IReactorTime, rate: float) -> None:
         """At most so many messages a second, of those that may be left out."""
-        self._pace = _Pace(clock, 1 / rate, self._socket.outbox)
-        self.market = self._pace.market
+        self.sink = _Pace(clock, 1 / rate, self._socket.outbox)
 
     def begin(self, definitions: Definitions | None) -> None:
         """Asks for it; for the symbol's definition first, where prices are to be converted."""
@@ -108,8 +104,8 @@ class Topic:
         """Nothing more is wanted."""
         if self._asking is not None:
             self._asking.cancel()
-        if self._pace is not None:
-            self._pace.stop()
+        if isinstance(self.sink, _Pace):
+            self.sink.stop()
         self._hub.leave(self)
         self._socket.outbox.drop((self.channel, self.symbol))
 
@@ -125,7 +121,7 @@ class Topic:
             _log.failure("Failed to ask for the definition of {symbol}", failure, symbol=self.symbol)
         self.refused(self.symbol, failure.getErrorMessage() if failure.check(DTCError) else "The gateway failed.")
 
-    # -- from Hub (Consumer); `market` and `flush` are the outbox's own
+    # -- from Hub (Consumer)
 
     def subscribed(self, symbol: str) -> None:
         self._socket.answer(self._echo)
@@ -149,10 +145,12 @@ class Topic:
 
 
 class _Pace:
-    """Lets through one message in an interval, the latest; trades always.
+    """A Sink that lets through one message in an interval, the latest; trades always.
 
     interval: seconds.
     """
+
+    clear = False  # as an Outbox that has to be asked
 
     def __init__(self, clock: IReactorTime, interval: float, outbox: Outbox) -> None:
         self._clock = clock
@@ -162,7 +160,12 @@ class _Pace:
         self._timer: IDelayedCall | None = None
         self._sent_at = 0.0
 
-    def market(self, update: Ready) -> None:
+    def take(self, data: bytes, items: list[Ready]) -> None:
+        for each in items:
+            self.add(each)
+        self.flush()
+
+    def add(self, update: Ready, /) -> None:
         kind = update.key[1]
         if kind in TRADES:
             self._outbox.add(update)
@@ -177,6 +180,9 @@ class _Pace:
             if self._timer is None:
                 self._timer = self._clock.callLater(self._sent_at + self._interval - now, self._send_held)
 
+    def flush(self) -> None:
+        self._outbox.flush()
+
     def stop(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -186,9 +192,8 @@ class _Pace:
         self._sent_at = self._clock.seconds()
         held, self._held = self._held, {}
         for update in held.values():
-            whole = None if update.later is None else update.later()
-            if whole is not None:
-                update = Ready(whole, update.key, update.later)
-            if whole is not None or update.later is None:
+            if update.later is None:
                 self._outbox.add(update)
+            elif (whole := update.later()) is not None:
+                self._outbox.add(Ready(whole, update.key, update.later))
         self._outbox.flush()
