@@ -160,6 +160,18 @@ class SubmitTests(DoubtCase):
         self.assertEqual(self.submit().status, 201)
         self.assertEqual(self.simulator.reached, ["a"])
 
+    def test_no_definition(self) -> None:
+        """Nothing was sent, and nothing is unknown."""
+        for method, path, fields in (("POST", "/orders", {"Symbol": "EURUSD"}), ("PATCH", "/orders/sim-1003", {})):
+            self.simulator.ignore_next(dtc.SecurityDefinitionForSymbolRequest)
+            body = json.dumps(LIMIT | {"ClientOrderID": "a"} | fields if fields else {"Quantity": 3}).encode()
+            caller = self.begin(path, method, body=body)
+            self.advance(6)
+            self.check_error(Answer(caller.received), 503, "NotReady", "nothing was sent")
+        self.assertEqual((self.unknown(), self.simulator.reached), ([], []))
+        self.assertEqual(self.sent(dtc.CancelReplaceOrder), [])
+        self.assertEqual(self.submit().status, 201)
+
     def test_not_ready(self) -> None:
         self.simulator.drop()
         held = self.simulator.hold_next(dtc.OpenOrdersRequest)

@@ -312,6 +312,13 @@ class ManyTests(OrdersCase):
         self.assertEqual((again.status, again.json), (200, []))
         self.check_views_agree()
 
+    def test_flatten_a_name_that_is_taken(self) -> None:
+        """By an order that has nothing to do with it."""
+        self.submit("f-2")
+        answer = self.post("/flatten", TradeAccount="Sim1", ClientOrderID="f")
+        self.check_error(answer, 409, "DuplicateOrder", "f-2 is the id of another order")
+        self.assertEqual(self.sent(dtc.SubmitFlattenPositionOrder), [])
+
     def test_flatten_account(self) -> None:
         answer = self.post("/flatten", TradeAccount="Sim1", ClientOrderID="f")
         self.assertEqual(answer.status, 201)
@@ -350,6 +357,24 @@ class ManyTests(OrdersCase):
         self.flush()
         self.assertEqual(Answer(caller.received).status, 201)
         self.assertEqual(self.simulator.order("a").status, CANCELED)
+
+    def test_halt_while_a_change_is_on_its_way(self) -> None:
+        """The order has another id when the cancellation of the one before arrives."""
+        self.submit()
+        held = self.simulator.answer_late_next(dtc.CancelReplaceOrder)
+        self.begin("/orders/a", "PATCH", body=b'{"Price1": 281900}')
+        self.begin("/trading/halt", "POST")
+        self.assertEqual(self.simulator.order("a").status, OPEN)
+        held.release()
+        self.flush()
+        self.assertEqual(self.simulator.order("a").status, CANCELED)
+        self.assertEqual(self.order()["OrderStatus"], CANCELED)
+
+    def test_halt_takes_all_kinds(self) -> None:
+        self.fetch("/trading/halt", "POST")
+        for path, fields in (("", LIMIT), ("/oco", OCO), ("/bracket", {"Parent": LIMIT, "Children": CHILDREN})):
+            self.check_error(self.post(f"/orders{path}", **fields), 409, "Conflict", "halted")
+        self.assertEqual(self.simulator.reached, [])
 
 
 class OffTests(House):

@@ -166,7 +166,9 @@ class OrdersMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.house.advance(seconds)
 
+    @rule()
     def release(self) -> None:
+        """What was late comes."""
         for each in self.held:
             each.release()
         self.held.clear()
@@ -217,7 +219,6 @@ class OrdersMachine(RuleBasedStateMachine):
             self.faulty = False
             self.house.advance(6)
             self.house.simulator._next.clear()
-            self.release()  # late, but not later than what comes next: positions are told in order
 
     def settle(self) -> None:
         """No more faults, and time."""

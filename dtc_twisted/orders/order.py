@@ -121,8 +121,9 @@ class Order:
 
     @property
     def remaining(self) -> float:
-        """What may still be filled."""
-        return max(0.0, self.quantity - self.filled) if self.is_open else 0.0
+        """What may still be filled, also if a change that is under way is made."""
+        quantity = max([self.quantity, *(wait.quantity for wait in self.waits)])
+        return max(0.0, quantity - self.filled) if self.is_open else 0.0
 
     @property
     def limit(self) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from dtc_twisted.errors import DTCError, NotLoggedOn, RequestRejected, SessionLost
+from dtc_twisted.errors import DTCError, JournalFailed, NotLoggedOn, RequestRejected, SessionLost
 from dtc_twisted.journal import Journal
 from dtc_twisted.logs import logger
 from dtc_twisted.messages import (
@@ -219,9 +219,12 @@ class Reconciler:
 
     def _last_known(self, account: str) -> float:
         """When the latest fill that we know of happened; 0: we know of none."""
-        if account not in self._last_fill and self._journal is not None:
-            return self._journal.last_fill_at(account)
-        return self._last_fill.get(account, 0.0)
+        if account not in self._last_fill:
+            try:
+                self._last_fill[account] = 0.0 if self._journal is None else self._journal.last_fill_at(account)
+            except JournalFailed:  # of an account that was not there at the start
+                return 0.0
+        return self._last_fill[account]
 
     def _take(self, message: HistoricalOrderFillResponse) -> None:
         fill = fill_of(message)
