@@ -1,4 +1,4 @@
-"""python -m benchmarks startup|memory|rest|fanout|history [--runs N]: a table of medians, with the spread."""
+"""python -m benchmarks startup|memory|rest|fanout|history|orders [--runs N]: a table of medians, with the spread."""
 
 import argparse
 import statistics
@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from benchmarks import clients, processes
 from benchmarks.history import history
+from benchmarks.orders import orders
 
 SYMBOL = "ESM20_FUT_CME"
 Row = tuple[str, list[float], str]
@@ -117,6 +118,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "rest": rest,
     "fanout": fanout,
     "history": history,
+    "orders": orders,
 }
 
 

@@ -201,7 +201,7 @@ class UpdateTests(JournalCase):
         store._reads.set_trace_callback(queries.append)
         order, account, symbol = {"client_order_id": "a"}, {"trade_account": "Sim1"}, {"symbol": "ES"}
         for filters in (order, account, symbol, account | symbol, order | account | symbol):
-            self.journal.entries(9, **filters)
+            self.journal.entries(9, None, **filters)
         self.journal.command_of("a")
         self.journal.updates("1")
         self.journal.last_fill_at("Sim1")

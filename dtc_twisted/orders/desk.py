@@ -107,8 +107,10 @@ class Desk(Service):
             self.halted = _since(last)
         for recorded in self.journal.open_orders():
             order = self._ledger.order(recorded.server_order_id or recorded.client_order_id)  # comes into the view so
-            if order is not None and self._is_change_undecided(order):
-                order.waits.append(Wait(CHANGE, _ENDED))
+            if order is not None:
+                order.heard_at = recorded.at
+                if self._is_change_undecided(order):
+                    order.waits.append(Wait(CHANGE, _ENDED))
         for command in self.journal.undecided():
             messages = [msgspec.convert(each, MESSAGES[each["Type"]]) for each in command.messages]
             for order in ticket.orders_in(messages):

@@ -125,9 +125,10 @@ class _Worst:
             return
         pair = (_pair_of(order), order.buy_sell)
         counted = self._pairs.get(pair, 0.0) if pair[0] else 0.0
-        if order.remaining > counted:
-            self._open[order.buy_sell] += order.remaining - counted
-            self._pairs[pair] = order.remaining
+        remaining = order.remaining
+        if remaining > counted:
+            self._open[order.buy_sell] += remaining - counted
+            self._pairs[pair] = remaining
 
     def size(self, side: int) -> float:
         """Of the position, if all orders on this side were filled, and none on the other."""
