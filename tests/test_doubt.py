@@ -289,6 +289,43 @@ class AwayTests(DoubtCase):
         self.assertTrue(shown["Updates"][-1]["Reconciled"])
         self.check_views_agree()
 
+    def test_filled_while_there_was_no_process(self) -> None:
+        """Also when no fill was ever heard of."""
+        for path, fields in (("/orders", LIMIT | {"ClientOrderID": "a"}), ("/orders", LIMIT | {"Price1": 281000})):
+            self.post(path, **fields)
+        self.kill(282000)
+        shown = self.order()
+        self.assertEqual((shown["OrderStatus"], shown["FilledQuantity"]), (FILLED, 2))
+        self.check_views_agree()
+
+    def test_changed_and_filled_while_there_was_no_process(self) -> None:
+        """Under a ServerOrderID that was never heard of."""
+        self.submit()
+        self.simulator.answer_late_next(dtc.CancelReplaceOrder)
+        self.begin("/orders/a", "PATCH", body=b'{"Price1": 282900}')
+        self.begin("/orders/a", "DELETE")
+        self.kill()
+        self.assertEqual((self.order()["OrderStatus"], self.order()["FilledQuantity"]), (FILLED, 2))
+        self.check_views_agree()
+
+    def test_others_are_filled_while_it_is_read(self) -> None:
+        """Of which we hear before we ask for those that we missed, long ago."""
+        self.submit()
+        self.submit("b", Price1=281900)
+        self.simulator.refuse_logon(dtc.LogonStatusEnum.LOGON_ERROR, "Not now.")
+        self.away(lambda: self.simulator.trade_at(ES, 282000, 5))
+        self.advance(200)
+        held = self.simulator.hold_next(dtc.TradeAccountsRequest)
+        self.simulator.accept_logon()
+        while self.status()["state"] != "ready":
+            self.advance(0.5)
+        self.assertFalse(self.status()["trading"]["ready"])
+        self.simulator.trade_at(ES, 281900, 5)
+        held.release()
+        self.advance(10)
+        self.assertEqual([self.order(name)["OrderStatus"] for name in "ab"], [FILLED, FILLED])
+        self.check_views_agree()
+
     def test_filled_in_part(self) -> None:
         self.submit()
         self.away(lambda: self.simulator.trade_at(ES, 282000, 1))

@@ -52,6 +52,22 @@ class OrdersCase(House):
     def order(self, name: str = "a") -> Any:
         return self.fetch(f"/orders/{name}").json
 
+    def kill(self, price: float | None = None) -> None:
+        """The gateway's process is gone, and another comes up on the same journal.
+
+        price: at which somebody trades meanwhile.
+        """
+        self.simulator.drop()
+        self.flush()
+        self.service.stopService()
+        self.advance(4)
+        if price is not None:
+            self.simulator.trade_at(ES, price, 3)
+        self.clock.tcpServers = [each for each in self.clock.tcpServers if each[0] != 8080]
+        self.service = self.make_gateway(*self.options)
+        self.service.startService()
+        self.flush()
+
     def check_error(self, answer: Answer, status: int, kind: str, text: str) -> None:
         self.assertEqual((answer.status, answer.json["error"]["type"]), (status, kind), answer.json)
         self.assertIn(text, answer.json["error"]["message"])

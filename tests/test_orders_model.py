@@ -32,22 +32,6 @@ class ModelCase(OrdersCase):
     def runTest(self) -> None:
         """Hypothesis runs it."""
 
-    def kill(self, price: int | None = None) -> None:
-        """The gateway's process is gone, and another comes up on the same journal.
-
-        price: at which somebody trades meanwhile.
-        """
-        self.simulator.drop()
-        self.flush()
-        self.service.stopService()
-        self.advance(4)
-        if price is not None:
-            self.simulator.trade_at(ES, price, 3)
-        self.clock.tcpServers = [each for each in self.clock.tcpServers if each[0] != 8080]
-        self.service = self.make_gateway(*self.options)
-        self.service.startService()
-        self.flush()
-
     def shown(self, path: str) -> Any:
         answer = self.fetch(path)
         self.assertEqual(answer.status, 200, answer.body)

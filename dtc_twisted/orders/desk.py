@@ -7,6 +7,7 @@ what it knows.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -124,8 +125,9 @@ class Desk(Service):
         """Whether nothing was heard of an order since a change of it was sent."""
         if not order.client_order_id:
             return False
-        newest = self.journal.entries(1, client_order_id=order.client_order_id)
-        return any(each.get("action") == "replace" and not each["withdrawn"] for each in newest)
+        newest = self.journal.entries(100, client_order_id=order.client_order_id)
+        since = takewhile(lambda each: each["kind"] == "command", newest)
+        return any(each["action"] == "replace" and not each["withdrawn"] for each in since)
 
     # -- from Upstream (SessionListener)
 
