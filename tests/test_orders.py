@@ -344,6 +344,11 @@ class ManyTests(OrdersCase):
         self.assertEqual(self.post("/flatten", TradeAccount="Sim1", ClientOrderID="f").json, answer.json)
         self.assertEqual(len(self.sent(dtc.SubmitFlattenPositionOrder)), 2)
 
+    def test_journal_in_parts(self) -> None:
+        """However long it is, an answer is not."""
+        for limit in ("0", "1001", "x", "-1", "1.5"):
+            self.assertEqual(self.fetch(f"/journal?limit={limit}").status, 400, limit)
+
     def test_halt(self) -> None:
         self.submit()
         answer = self.fetch("/trading/halt", "POST")

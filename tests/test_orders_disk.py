@@ -125,6 +125,35 @@ class DiskTests(OrdersCase):
         self.assertEqual(self.actions()[-1], ("local", "flatten", True))
         self.assertEqual(self.fetch("/flatten", "POST", body=body).status, 201)
 
+    def begin_order(self, name: str) -> Any:
+        """On its way to the disk."""
+        return self.begin("/orders", "POST", body=json.dumps(LIMIT | {"ClientOrderID": name}).encode())
+
+    def test_what_comes_between_disk_and_wire(self) -> None:
+        """It is on disk, and is not sent: so says the journal, and the caller hears that nothing was sent."""
+        self.disk.hangs = True
+        lost, sent = self.begin_order("b"), list(self.simulator.reached)
+        self.simulator.drop()
+        self.flush()
+        self.disk.go_on()
+        self.flush()
+        self.check_error(Answer(lost.received), 503, "NotLoggedOn", "Not logged on")
+        self.advance(4)
+        self.disk.hangs = True
+        halted = self.begin_order("c")
+        self.begin("/trading/halt", "POST")
+        self.disk.go_on()
+        self.flush()
+        self.check_error(Answer(halted.received), 409, "Conflict", "Trading is halted")
+        self.assertEqual(self.simulator.reached, sent)
+        withdrawn = [action for _, action, withdrawn in self.actions() if withdrawn]
+        self.assertEqual(withdrawn, ["submit", "submit"])
+        self.post("/trading/resume")
+        self.kill()
+        for name in "bc":
+            self.assertEqual(self.fetch(f"/orders/{name}").status, 404)
+            self.assertEqual(self.submit(name).status, 201)  # free
+
     def test_unreadable(self) -> None:
         store = self.journal._store
         assert store is not None

@@ -7,10 +7,8 @@ what it knows.
 """
 
 from collections.abc import Callable, Sequence
-from itertools import takewhile
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
@@ -30,16 +28,17 @@ from dtc_twisted.errors import (
 )
 from dtc_twisted.journal import Command, Journal
 from dtc_twisted.logs import logger
-from dtc_twisted.messages import MESSAGES, Message, SecurityDefinitionResponse
+from dtc_twisted.messages import Message, SecurityDefinitionResponse
 from dtc_twisted.orders import ticket
 from dtc_twisted.orders.dispatch import Dispatch, naming, unless_refused
+from dtc_twisted.orders.inherited import take_up
 from dtc_twisted.orders.ledger import Ledger
 from dtc_twisted.orders.limits import Limits
 from dtc_twisted.orders.order import Fill, Order
 from dtc_twisted.orders.reconcile import Reconciler
 from dtc_twisted.orders.shared import Shared
 from dtc_twisted.orders.ticket import BadOrder, Body
-from dtc_twisted.orders.words import CANCEL, CHANGE, NEW, Fields, Wait, shown
+from dtc_twisted.orders.words import CANCEL, CHANGE, NEW, Fields, shown
 from dtc_twisted.session import Session
 
 _log = logger(__name__)
@@ -56,8 +55,6 @@ _FLAGS = {
     "replace": "OrderCancelReplaceSupported",
 }
 """The flag of LOGON_RESPONSE that says whether the server takes it."""
-
-_ENDED = "the gateway ended before the server answered"
 
 Answer = Deferred[list[Fields]]
 """The ORDER_UPDATEs, by field names, that were the server's word on a command, one for each order."""
@@ -106,28 +103,8 @@ class Desk(Service):
         last = self.journal.last("halt", "resume")
         if last is not None and last.action == "halt":
             self.halted = _since(last)
-        for recorded in self.journal.open_orders():
-            order = self._ledger.order(recorded.server_order_id or recorded.client_order_id)  # comes into the view so
-            if order is not None:
-                order.heard_at = recorded.at
-                if self._is_change_undecided(order):
-                    order.waits.append(Wait(CHANGE, _ENDED))
-        for command in self.journal.undecided():
-            messages = [msgspec.convert(each, MESSAGES[each["Type"]]) for each in command.messages]
-            for order in ticket.orders_in(messages):
-                if self._ledger.order(order.client_order_id) is None:
-                    order.sent_at = command.at
-                    order.waits.append(Wait(NEW, _ENDED))
-                    self._ledger.add(order)
+        take_up(self.journal, self._ledger)
         self._reconciler.want().addErrback(lambda failure: failure.trap(DTCError))
-
-    def _is_change_undecided(self, order: Order) -> bool:
-        """Whether nothing was heard of an order since a change of it was sent."""
-        if not order.client_order_id:
-            return False
-        newest = self.journal.entries(100, client_order_id=order.client_order_id)
-        since = takewhile(lambda each: each["kind"] == "command", newest)
-        return any(each["action"] == "replace" and not each["withdrawn"] for each in since)
 
     # -- from Upstream (SessionListener)
 
