@@ -308,6 +308,23 @@ class AwayTests(DoubtCase):
         self.assertEqual((self.order()["OrderStatus"], self.order()["FilledQuantity"]), (FILLED, 2))
         self.check_views_agree()
 
+    def test_another_id_that_was_read(self) -> None:
+        """It is one order still, to a later process as well."""
+        for name, price, status in (("a", 281900, OPEN), ("b", 282900, FILLED)):
+            self.submit(name)
+            held = self.simulator.answer_late_next(dtc.CancelReplaceOrder)
+            self.begin(f"/orders/{name}", "PATCH", body=json.dumps({"Price1": price}).encode())
+            self.advance(6)
+            before = self.order(name)
+            self.assertEqual((before["OrderStatus"], before["Updates"][-1]["Reconciled"]), (status, True))
+            self.kill()
+            held.release()
+            shown = self.order(name)
+            self.assertEqual((shown["OrderStatus"], shown["ServerOrderID"]), (status, before["ServerOrderID"]))
+            self.assertEqual(len(shown["Updates"]), len(before["Updates"]))
+        self.check_views_agree()
+        self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
+
     def test_others_are_filled_while_it_is_read(self) -> None:
         """Of which we hear before we ask for those that we missed, long ago."""
         self.submit()

@@ -122,7 +122,8 @@ class Ledger:
 
     def name(self, order: Order, server_order_id: str) -> None:
         """The server's id of it became known, and nothing else."""
-        order.fields = order.fields | {"ServerOrderID": server_order_id}
+        previous = {"PreviousServerOrderID": order.server_order_id} if order.server_order_id else {}
+        order.fields = order.fields | previous | {"ServerOrderID": server_order_id}
         self._index(order)
 
     def remove(self, order: Order) -> None:
@@ -210,7 +211,15 @@ class Ledger:
             return
         filled = order.filled + fill.quantity
         cost = order.fields.get("AverageFillPrice", 0.0) * order.filled + fill.price * fill.quantity
-        names = ("ClientOrderID", "OrderType", "Price1", "Price2", "TimeInForce", "OrderQuantity")
+        names = (
+            "ClientOrderID",
+            "OrderType",
+            "Price1",
+            "Price2",
+            "TimeInForce",
+            "OrderQuantity",
+            "PreviousServerOrderID",
+        )
         update = {"Type": OrderUpdate.Type} | {name: order.fields[name] for name in names if name in order.fields}
         update |= {
             "ServerOrderID": fill.server_order_id,
@@ -333,6 +342,8 @@ class Ledger:
     def _change(self, order: Order, update: Fields, fill: Fill | None) -> None:
         names = ("ClientOrderID", "ServerOrderID", "Symbol", "TradeAccount")
         update = {name: order.fields[name] for name in names if name in order.fields} | update
+        if self._by_server.get(update.get("ServerOrderID", "")) is not order and order.server_order_id:
+            update.setdefault("PreviousServerOrderID", order.server_order_id)  # the journal must know it, too
         order.take(update, fill)
         self._orders[order] = None
         self._index(order)
