@@ -11,6 +11,7 @@ from benchmarks.fanout import fanout
 from benchmarks.growth import growth, topics
 from benchmarks.history import history
 from benchmarks.ingest import ingest
+from benchmarks.orders import orders
 from benchmarks.rest import BARE, rest
 from benchmarks.results import Result, Row, circumstances, comparison, publish, save, table
 from benchmarks.startup import memory, startup
@@ -21,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "topics": topics,
     "depth": depth,
     "history": history,
+    "orders": orders,
 }
 """Of ours alone."""
 

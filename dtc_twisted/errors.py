@@ -11,6 +11,10 @@ class NotLoggedOn(DTCError):
     """There is no session to send this over; nothing was sent."""
 
 
+class NotReady(NotLoggedOn):
+    """There is a session, but what must be known first is not; nothing was sent."""
+
+
 class SessionLost(DTCError):
     """The session ended while this was waiting for an answer."""
 
@@ -93,8 +97,8 @@ class OutcomeUnknown(DTCError):
 
 
 class JournalFailed(DTCError):
-    """The journal of orders cannot be opened, or the disk does not take it; nothing was sent."""
+    """The journal of orders cannot be opened or read, or the disk does not take it; nothing was sent."""
 
 
-class DuplicateOrder(DTCError):
-    """An order of this ClientOrderID is in the journal already."""
+class DuplicateOrder(Conflict):
+    """An order of this ClientOrderID is in the journal already; nothing was sent."""

@@ -160,6 +160,18 @@ class SubmitTests(DoubtCase):
         self.assertEqual(self.submit().status, 201)
         self.assertEqual(self.simulator.reached, ["a"])
 
+    def test_no_definition(self) -> None:
+        """Nothing was sent, and nothing is unknown."""
+        for method, path, fields in (("POST", "/orders", {"Symbol": "EURUSD"}), ("PATCH", "/orders/sim-1003", {})):
+            self.simulator.ignore_next(dtc.SecurityDefinitionForSymbolRequest)
+            body = json.dumps(LIMIT | {"ClientOrderID": "a"} | fields if fields else {"Quantity": 3}).encode()
+            caller = self.begin(path, method, body=body)
+            self.advance(6)
+            self.check_error(Answer(caller.received), 503, "NotReady", "nothing was sent")
+        self.assertEqual((self.unknown(), self.simulator.reached), ([], []))
+        self.assertEqual(self.sent(dtc.CancelReplaceOrder), [])
+        self.assertEqual(self.submit().status, 201)
+
     def test_not_ready(self) -> None:
         self.simulator.drop()
         held = self.simulator.hold_next(dtc.OpenOrdersRequest)
@@ -275,6 +287,60 @@ class AwayTests(DoubtCase):
         shown = self.order()
         self.assertEqual((shown["OrderStatus"], shown["FilledQuantity"]), (FILLED, 2))
         self.assertTrue(shown["Updates"][-1]["Reconciled"])
+        self.check_views_agree()
+
+    def test_filled_while_there_was_no_process(self) -> None:
+        """Also when no fill was ever heard of."""
+        for path, fields in (("/orders", LIMIT | {"ClientOrderID": "a"}), ("/orders", LIMIT | {"Price1": 281000})):
+            self.post(path, **fields)
+        self.kill(282000)
+        shown = self.order()
+        self.assertEqual((shown["OrderStatus"], shown["FilledQuantity"]), (FILLED, 2))
+        self.check_views_agree()
+
+    def test_changed_and_filled_while_there_was_no_process(self) -> None:
+        """Under a ServerOrderID that was never heard of."""
+        self.submit()
+        self.simulator.answer_late_next(dtc.CancelReplaceOrder)
+        self.begin("/orders/a", "PATCH", body=b'{"Price1": 282900}')
+        self.begin("/orders/a", "DELETE")
+        self.kill()
+        self.assertEqual((self.order()["OrderStatus"], self.order()["FilledQuantity"]), (FILLED, 2))
+        self.check_views_agree()
+
+    def test_another_id_that_was_read(self) -> None:
+        """It is one order still, to a later process as well."""
+        for name, price, status in (("a", 281900, OPEN), ("b", 282900, FILLED)):
+            self.submit(name)
+            held = self.simulator.answer_late_next(dtc.CancelReplaceOrder)
+            self.begin(f"/orders/{name}", "PATCH", body=json.dumps({"Price1": price}).encode())
+            self.advance(6)
+            before = self.order(name)
+            self.assertEqual((before["OrderStatus"], before["Updates"][-1]["Reconciled"]), (status, True))
+            self.kill()
+            held.release()
+            shown = self.order(name)
+            self.assertEqual((shown["OrderStatus"], shown["ServerOrderID"]), (status, before["ServerOrderID"]))
+            self.assertEqual(len(shown["Updates"]), len(before["Updates"]))
+        self.check_views_agree()
+        self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
+
+    def test_others_are_filled_while_it_is_read(self) -> None:
+        """Of which we hear before we ask for those that we missed, long ago."""
+        self.submit()
+        self.submit("b", Price1=281900)
+        self.simulator.refuse_logon(dtc.LogonStatusEnum.LOGON_ERROR, "Not now.")
+        self.away(lambda: self.simulator.trade_at(ES, 282000, 5))
+        self.advance(200)
+        held = self.simulator.hold_next(dtc.TradeAccountsRequest)
+        self.simulator.accept_logon()
+        while self.status()["state"] != "ready":
+            self.advance(0.5)
+        self.assertFalse(self.status()["trading"]["ready"])
+        self.simulator.trade_at(ES, 281900, 5)
+        held.release()
+        self.advance(10)
+        self.assertEqual([self.order(name)["OrderStatus"] for name in "ab"], [FILLED, FILLED])
         self.check_views_agree()
 
     def test_filled_in_part(self) -> None:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from dtc_twisted import messages as dtc
 from dtc_twisted.service import CannotStart
 from tests.support import House
 from tests.test_orders import ES, LIMIT, MARKET, OCO, OrdersCase
@@ -29,6 +30,19 @@ class LimitsTests(OrdersCase):
         self.assertEqual(self.submit("b", Quantity=1).status, 201)
         answer = self.post("/orders/b", "PATCH", Quantity=7 - held)
         self.assertEqual(answer.status, 403)
+
+    def test_position_of_changes_on_their_way(self) -> None:
+        """Each of them fits, both do not."""
+        held = int(self.simulator.positions["Sim1", ES].Quantity or 0)
+        self.post("/cancelall")
+        for name in "ab":
+            self.assertEqual(self.submit(name, Quantity=1).status, 201)
+        room = 6 - held - 2
+        self.simulator.ignore_next(dtc.CancelReplaceOrder)
+        self.begin("/orders/a", "PATCH", body=json.dumps({"Quantity": 1 + room}).encode())
+        answer = self.post("/orders/b", "PATCH", Quantity=1 + room)
+        self.check_error(answer, 403, "NotPermitted", f"could become {6 + room} long")
+        self.check_error(self.submit("c", Quantity=1), 403, "NotPermitted", "could become 7 long")
 
     def test_scope(self) -> None:
         answer = self.submit(TradeAccount="Sim2")

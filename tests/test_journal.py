@@ -192,6 +192,26 @@ class UpdateTests(JournalCase):
         self.assertEqual([each["id"] for each in self.journal.entries(9, trade_account="Sim2")], [4])
         self.assertEqual([each["id"] for each in self.journal.entries(9, symbol="ES")], [3, 2, 1])
 
+    def test_nothing_is_searched_for_long(self) -> None:
+        """The reactor waits for what is read, and a journal may be large: each query has its index."""
+        self.record("a")
+        store = self.journal._store
+        assert store is not None
+        queries: list[str] = []
+        store._reads.set_trace_callback(queries.append)
+        order, account, symbol = {"client_order_id": "a"}, {"trade_account": "Sim1"}, {"symbol": "ES"}
+        for filters in (order, account, symbol, account | symbol, order | account | symbol):
+            self.journal.entries(9, None, **filters)
+        self.journal.command_of("a")
+        self.journal.updates("1")
+        self.journal.last_fill_at("Sim1")
+        self.journal.last("halt", "resume")
+        store._reads.set_trace_callback(None)
+        self.assertGreater(len(queries), 15)
+        for query in queries:
+            plan = [row[3] for row in store._reads.execute(f"EXPLAIN QUERY PLAN {query}")]
+            self.assertFalse([step for step in plan if "SCAN" in step], (query, plan))
+
     def test_others_may_read(self) -> None:
         self.record("a")
         other = sqlite3.connect(self.path)

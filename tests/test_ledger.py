@@ -21,9 +21,10 @@ from dtc_twisted.messages import (
 from dtc_twisted.orders import ledger as ledgers
 from dtc_twisted.orders.ledger import Ledger
 from dtc_twisted.orders.limits import Limits
-from dtc_twisted.orders.order import Order
+from dtc_twisted.orders.order import Fill, Order
 from dtc_twisted.orders.words import Fields
 
+NOW = 1_700_000_000.0
 ES, CL = "ESM20_FUT_CME", "CLM20_FUT_NYM"
 OPEN, FILLED, PARTLY, CANCELED, REJECTED = (
     OrderStatusEnum[f"ORDER_STATUS_{name}"] for name in ("OPEN", "FILLED", "PARTIALLY_FILLED", "CANCELED", "REJECTED")
@@ -138,6 +139,19 @@ class OrderTests(LedgerCase):
         self.ledger.receive(replace(ACCEPTED_, ServerOrderID="9"))
         self.assertEqual(self.order("1").status, FILLED)
         self.assertEqual(self.order("a").server_order_id, "9")
+
+    def test_an_id_of_the_servers_in_use_again(self) -> None:
+        """A simulated server that was started again counts from the start."""
+        self.ledger.receive(ACCEPTED_)
+        self.ledger.receive(filled(3, 3, 1))
+        ours = Order({"ClientOrderID": "b", "OrderStatus": OrderStatusEnum.ORDER_STATUS_ORDER_SENT}, sent_at=1.0)
+        self.ledger.add(ours)
+        self.ledger.receive(replace(ACCEPTED_, ClientOrderID="b"))
+        self.assertIs(self.order("1"), ours)
+        self.assertEqual(ours.status, OPEN)
+        self.ledger.receive(replace(ACCEPTED_, ClientOrderID="b", OrderStatus=CANCELED))
+        self.ledger.receive(replace(ACCEPTED_, ClientOrderID="c"))  # of somebody else
+        self.assertEqual([self.order(name).status for name in "abc"], [FILLED, CANCELED, OPEN])
 
     def test_second_order_of_a_name_is_refused(self) -> None:
         """Of which nothing is to be said of the first."""
@@ -296,20 +310,27 @@ class LimitsTests(LedgerCase):
         order.pair = pair
         return order
 
+    def watch(self, limits: Limits) -> None:
+        def heard(order: Order, update: Fields, fill: Fill | None) -> None:
+            if fill is not None:
+                limits.filled(fill, self.ledger, NOW)
+
+        self.ledger.on_order.append(heard)
+
     def test_none(self) -> None:
-        Limits().check([self.new(1e9)], self.ledger)
+        Limits().check([self.new(1e9)], self.ledger, NOW)
         Limits().count(10**6, 0.0)
 
     def test_order_quantity(self) -> None:
         limits = Limits(order_quantity=2)
-        limits.check([self.new(2), self.new(2)], self.ledger)
+        limits.check([self.new(2), self.new(2)], self.ledger, NOW)
         with self.assertRaisesRegex(NotPermitted, "2.5 is more than --max-order-quantity, 2"):
-            limits.check([self.new(2.5)], self.ledger)
+            limits.check([self.new(2.5)], self.ledger, NOW)
 
     def test_scope(self) -> None:
         limits = Limits(accounts=frozenset({"Sim1"}), symbols=frozenset({ES}))
-        limits.check([self.new(1)], self.ledger)
-        self.assertRaisesRegex(NotPermitted, "Symbol: CL", limits.check, [self.new(1, symbol=CL)], self.ledger)
+        limits.check([self.new(1)], self.ledger, NOW)
+        self.assertRaisesRegex(NotPermitted, "Symbol: CL", limits.check, [self.new(1, symbol=CL)], self.ledger, NOW)
         self.assertRaisesRegex(NotPermitted, "TradeAccount: Sim2", limits.check_scope, "Sim2")
         limits.check_scope("Sim1")
 
@@ -318,45 +339,71 @@ class LimitsTests(LedgerCase):
         limits = Limits(position=5)
         self.ledger.receive(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=1))
         self.ledger.receive(filled(1, 1, 1))  # 2 of it still open
-        limits.check([self.new(2)], self.ledger)
+        limits.check([self.new(2)], self.ledger, NOW)
         text = r"could become 5.5 long, more than --max-position, 5"
-        self.assertRaisesRegex(NotPermitted, text, limits.check, [self.new(2.5)], self.ledger)
-        limits.check([self.new(6, BuySellEnum.SELL)], self.ledger)
-        self.assertRaises(NotPermitted, limits.check, [self.new(6.5, BuySellEnum.SELL)], self.ledger)
-        self.assertRaises(NotPermitted, limits.check, [self.new(1), self.new(2)], self.ledger)
+        self.assertRaisesRegex(NotPermitted, text, limits.check, [self.new(2.5)], self.ledger, NOW)
+        limits.check([self.new(6, BuySellEnum.SELL)], self.ledger, NOW)
+        self.assertRaises(NotPermitted, limits.check, [self.new(6.5, BuySellEnum.SELL)], self.ledger, NOW)
+        self.assertRaises(NotPermitted, limits.check, [self.new(1), self.new(2)], self.ledger, NOW)
 
     def test_position_of_a_pair(self) -> None:
         """One of the two is filled."""
         limits = Limits(position=5)
         sell = BuySellEnum.SELL
-        limits.check([self.new(5, sell, "p"), self.new(5, sell, "p")], self.ledger)
-        self.assertRaises(NotPermitted, limits.check, [self.new(5, sell, "p"), self.new(5, sell, "q")], self.ledger)
+        limits.check([self.new(5, sell, "p"), self.new(5, sell, "p")], self.ledger, NOW)
+        self.assertRaises(
+            NotPermitted, limits.check, [self.new(5, sell, "p"), self.new(5, sell, "q")], self.ledger, NOW
+        )
         for one, other in (("1", "2"), ("2", "1")):
             self.ledger.receive(
                 replace(ACCEPTED_, ServerOrderID=one, ClientOrderID=one, OCOLinkedOrderServerOrderID=other)
             )
-        limits.check([self.new(2)], self.ledger)
-        self.assertRaises(NotPermitted, limits.check, [self.new(3)], self.ledger)
+        limits.check([self.new(2)], self.ledger, NOW)
+        self.assertRaises(NotPermitted, limits.check, [self.new(3)], self.ledger, NOW)
 
     def test_position_of_children(self) -> None:
         limits = Limits(position=3)
         child = self.new(3, BuySellEnum.SELL)
         child.is_child = True
-        limits.check([self.new(3), child, child], self.ledger)
+        limits.check([self.new(3), child, child], self.ledger, NOW)
         self.ledger.receive(replace(ACCEPTED_, OrderStatus=OrderStatusEnum.ORDER_STATUS_PENDING_CHILD))
-        limits.check([self.new(3)], self.ledger)
+        limits.check([self.new(3)], self.ledger, NOW)
+
+    def test_a_fill_before_the_position(self) -> None:
+        """The server tells of the position a moment after the fill: meanwhile neither has the quantity."""
+        limits = Limits(position=5)
+        self.watch(limits)
+        position = PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=1)
+        self.ledger.receive(position)
+        self.ledger.receive(filled(3, 3, 1))
+        limits.check([self.new(1), self.new(6, BuySellEnum.SELL)], self.ledger, NOW)
+        for moment in (NOW, NOW + 1.9):
+            self.assertRaises(NotPermitted, limits.check, [self.new(2)], self.ledger, moment)
+        limits.check([self.new(2, symbol=CL)], self.ledger, NOW)
+        self.ledger.receive(replace(position, Quantity=3))
+        limits.check([self.new(2)], self.ledger, NOW + 1.9)
+        self.assertRaises(NotPermitted, limits.check, [self.new(3)], self.ledger, NOW + 1.9)
+
+    def test_a_position_that_is_not_told(self) -> None:
+        """It was told before the fill: that counts for both, but not for ever."""
+        limits = Limits(position=5)
+        self.watch(limits)
+        self.ledger.receive(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=3))
+        self.ledger.receive(filled(3, 3, 1))
+        self.assertRaises(NotPermitted, limits.check, [self.new(2)], self.ledger, NOW + 1.9)
+        limits.check([self.new(2)], self.ledger, NOW + 2)
 
     def test_what_makes_it_smaller_is_let_through(self) -> None:
         limits = Limits(position=3)
         self.ledger.receive(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=10))
-        limits.check([self.new(12, BuySellEnum.SELL)], self.ledger)
-        self.assertRaises(NotPermitted, limits.check, [self.new(1)], self.ledger)
+        limits.check([self.new(12, BuySellEnum.SELL)], self.ledger, NOW)
+        self.assertRaises(NotPermitted, limits.check, [self.new(1)], self.ledger, NOW)
 
     def test_position_of_a_change(self) -> None:
         limits = Limits(position=5)
         self.ledger.receive(ACCEPTED_)
-        limits.check([self.new(5)], self.ledger, instead=self.order())
-        self.assertRaises(NotPermitted, limits.check, [self.new(6)], self.ledger, instead=self.order())
+        limits.check([self.new(5)], self.ledger, NOW, instead=self.order())
+        self.assertRaises(NotPermitted, limits.check, [self.new(6)], self.ledger, NOW, instead=self.order())
 
     def test_orders_per_minute(self) -> None:
         limits = Limits(orders_per_minute=3)
@@ -371,3 +418,15 @@ class LimitsTests(LedgerCase):
         limits.count(2, 160.0)
         self.assertRaises(TooManyOrders, limits.count, 1, 160.0)
         self.assertRaisesRegex(NotPermitted, "4 orders at once", limits.count, 4, 500.0)
+
+    def test_the_clock_is_put_back(self) -> None:
+        """Neither is the minute longer for that, nor are orders forgotten."""
+        limits = Limits(orders_per_minute=2)
+        limits.count(1, 9990.0)
+        limits.count(1, 10000.0)
+        with self.assertRaises(TooManyOrders) as caught:
+            limits.count(1, 100.0)
+        self.assertEqual(caught.exception.retry_after, 50.0)
+        limits.count(1, 150.0)
+        self.assertRaises(TooManyOrders, limits.count, 1, 159.0)
+        limits.count(1, 160.0)

@@ -52,6 +52,22 @@ class OrdersCase(House):
     def order(self, name: str = "a") -> Any:
         return self.fetch(f"/orders/{name}").json
 
+    def kill(self, price: float | None = None) -> None:
+        """The gateway's process is gone, and another comes up on the same journal.
+
+        price: at which somebody trades meanwhile.
+        """
+        self.simulator.drop()
+        self.flush()
+        self.service.stopService()
+        self.advance(4)
+        if price is not None:
+            self.simulator.trade_at(ES, price, 3)
+        self.clock.tcpServers = [each for each in self.clock.tcpServers if each[0] != 8080]
+        self.service = self.make_gateway(*self.options)
+        self.service.startService()
+        self.flush()
+
     def check_error(self, answer: Answer, status: int, kind: str, text: str) -> None:
         self.assertEqual((answer.status, answer.json["error"]["type"]), (status, kind), answer.json)
         self.assertIn(text, answer.json["error"]["message"])
@@ -312,6 +328,13 @@ class ManyTests(OrdersCase):
         self.assertEqual((again.status, again.json), (200, []))
         self.check_views_agree()
 
+    def test_flatten_a_name_that_is_taken(self) -> None:
+        """By an order that has nothing to do with it."""
+        self.submit("f-2")
+        answer = self.post("/flatten", TradeAccount="Sim1", ClientOrderID="f")
+        self.check_error(answer, 409, "DuplicateOrder", "f-2 is the id of another order")
+        self.assertEqual(self.sent(dtc.SubmitFlattenPositionOrder), [])
+
     def test_flatten_account(self) -> None:
         answer = self.post("/flatten", TradeAccount="Sim1", ClientOrderID="f")
         self.assertEqual(answer.status, 201)
@@ -320,6 +343,11 @@ class ManyTests(OrdersCase):
         self.assertEqual(self.fetch("/positions").json, [])
         self.assertEqual(self.post("/flatten", TradeAccount="Sim1", ClientOrderID="f").json, answer.json)
         self.assertEqual(len(self.sent(dtc.SubmitFlattenPositionOrder)), 2)
+
+    def test_journal_in_parts(self) -> None:
+        """However long it is, an answer is not."""
+        for limit in ("0", "1001", "x", "-1", "1.5"):
+            self.assertEqual(self.fetch(f"/journal?limit={limit}").status, 400, limit)
 
     def test_halt(self) -> None:
         self.submit()
@@ -350,6 +378,24 @@ class ManyTests(OrdersCase):
         self.flush()
         self.assertEqual(Answer(caller.received).status, 201)
         self.assertEqual(self.simulator.order("a").status, CANCELED)
+
+    def test_halt_while_a_change_is_on_its_way(self) -> None:
+        """The order has another id when the cancellation of the one before arrives."""
+        self.submit()
+        held = self.simulator.answer_late_next(dtc.CancelReplaceOrder)
+        self.begin("/orders/a", "PATCH", body=b'{"Price1": 281900}')
+        self.begin("/trading/halt", "POST")
+        self.assertEqual(self.simulator.order("a").status, OPEN)
+        held.release()
+        self.flush()
+        self.assertEqual(self.simulator.order("a").status, CANCELED)
+        self.assertEqual(self.order()["OrderStatus"], CANCELED)
+
+    def test_halt_takes_all_kinds(self) -> None:
+        self.fetch("/trading/halt", "POST")
+        for path, fields in (("", LIMIT), ("/oco", OCO), ("/bracket", {"Parent": LIMIT, "Children": CHILDREN})):
+            self.check_error(self.post(f"/orders{path}", **fields), 409, "Conflict", "halted")
+        self.assertEqual(self.simulator.reached, [])
 
 
 class OffTests(House):

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted import messages as dtc
@@ -14,7 +14,12 @@ from dtc_twisted.messages import OrderStatusEnum
 from tests.support import Answer, Caller
 from tests.test_orders import CANCELED, ES, FILLED, LIMIT, OCO, OrdersCase
 
-FAULTS = ("none", "none", "none", "ignored", "lost before", "lost after", "late", "twice", "rejected")
+FAULTS = (
+    *("none",) * 6,
+    *("ignored", "lost before", "lost after", "killed before", "killed after", "late", "twice", "rejected"),
+)
+"""What happens to a command; before and after: the server took it."""
+
 TICK = 25
 MIDDLE = 282775
 PRICES = st.integers(-40, 40).map(lambda ticks: MIDDLE + ticks * TICK)
@@ -26,17 +31,6 @@ DONE = {int(OrderStatusEnum[f"ORDER_STATUS_{name}"]) for name in ("CANCELED", "R
 class ModelCase(OrdersCase):
     def runTest(self) -> None:
         """Hypothesis runs it."""
-
-    def kill(self) -> None:
-        """The gateway's process is gone, and another comes up on the same journal."""
-        self.simulator.drop()
-        self.flush()
-        self.service.stopService()
-        self.advance(4)
-        self.clock.tcpServers = [each for each in self.clock.tcpServers if each[0] != 8080]
-        self.service = self.make_gateway(*self.options)
-        self.service.startService()
-        self.flush()
 
     def shown(self, path: str) -> Any:
         answer = self.fetch(path)
@@ -56,6 +50,7 @@ class OrdersMachine(RuleBasedStateMachine):
         self.held: list[Any] = []
         self.count = 0
         self.faulty = False
+        self.fatal = False
 
     def teardown(self) -> None:
         try:
@@ -107,11 +102,13 @@ class OrdersMachine(RuleBasedStateMachine):
             path, fields = data.draw(st.sampled_from(sorted(self.sent.values(), key=str)))
             self.post(path, fields)
 
+    @precondition(lambda self: self.open())
     @rule(data=st.data(), quantity=QUANTITIES, price=PRICES, fault=st.sampled_from(FAULTS))
     def change(self, data: st.DataObject, quantity: int, price: int, fault: str) -> None:
         self.fault(dtc.CancelReplaceOrder, fault)
         self.send("PATCH", f"/orders/{self.some(data)}", {"Quantity": quantity, "Price1": price})
 
+    @precondition(lambda self: self.open())
     @rule(data=st.data(), fault=st.sampled_from(FAULTS))
     def cancel(self, data: st.DataObject, fault: str) -> None:
         self.fault(dtc.CancelOrder, fault)
@@ -124,14 +121,16 @@ class OrdersMachine(RuleBasedStateMachine):
 
     @rule()
     def cancel_all(self) -> None:
-        self.post("/cancelall", {"Symbol": ES})
+        self.post("/cancelall", {"Symbol": ES, "TradeAccount": "Sim1"})
 
-    @rule()
-    def halt(self) -> None:
+    @rule(kind=st.sampled_from(["none", "kill", "wait"]))
+    def halt(self, kind: str) -> None:
         self.send("POST", "/trading/halt")
-
-    @rule()
-    def resume(self) -> None:
+        self.post("/orders", LIMIT | {"ClientOrderID": self.name()})
+        if kind == "kill":
+            self.house.kill()
+        if kind == "wait":
+            self.house.advance(6)
         self.send("POST", "/trading/resume")
 
     # -- what happens meanwhile
@@ -143,7 +142,8 @@ class OrdersMachine(RuleBasedStateMachine):
 
     @rule(price=PRICES, side=st.sampled_from([1, 2]), quantity=QUANTITIES)
     def somebody_else(self, price: int, side: int, quantity: int) -> None:
-        if self.house.status()["trading"]["unknown"]:  # a fill of another's that could as well be ours
+        self.release()  # a fill of another's, of which we were told nothing, could as well be ours
+        if self.house.status()["trading"]["unknown"]:
             self.house.advance(15)
         self.count += 1
         order = LIMIT | {"ClientOrderID": f"x{self.count}", "OrderType": 2, "BuySell": side}
@@ -166,15 +166,17 @@ class OrdersMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.house.advance(seconds)
 
+    @rule()
     def release(self) -> None:
+        """What was late comes."""
         for each in self.held:
             each.release()
         self.held.clear()
         self.house.flush()
 
-    @rule()
-    def kill(self) -> None:
-        self.house.kill()
+    @rule(price=st.none() | PRICES)
+    def kill(self, price: int | None) -> None:
+        self.house.kill(price)
 
     # -- inside
 
@@ -183,20 +185,25 @@ class OrdersMachine(RuleBasedStateMachine):
         return f"o{self.count}"
 
     def some(self, data: st.DataObject) -> str:
-        names: list[str] = data.draw(st.sampled_from([sorted(self.sent) or ["none"]]))
-        return data.draw(st.sampled_from(names))
+        """The name of an order, rather one that is open."""
+        return data.draw(st.sampled_from(self.open() or [*self.sent] or ["none"]))
+
+    def open(self) -> list[str]:
+        simulator = self.house.simulator
+        return [name for name in self.sent if name in simulator.reached and not simulator.order(name).ended]
 
     def fault(self, kind: type[dtc.Message], fault: str) -> None:
         simulator = self.house.simulator
         self.faulty = fault != "none"
+        self.fatal = fault.startswith("killed")
         match fault:
-            case "ignored":
+            case "ignored" | "killed before":
                 simulator.ignore_next(kind)
             case "lost before":
                 simulator.drop_on_next(kind, accepted=False)
             case "lost after":
                 simulator.drop_on_next(kind, accepted=True)
-            case "late":
+            case "late" | "killed after":
                 self.held.append(simulator.answer_late_next(kind))
             case "twice":
                 simulator.answer_twice_next(kind)
@@ -215,9 +222,10 @@ class OrdersMachine(RuleBasedStateMachine):
         self.answers.append((f"{method} {path} {fields}", self.house.begin(path, method, body=body)))
         if self.faulty:  # of two that were lost at once, and are alike, nobody could say which one was filled
             self.faulty = False
+            if self.fatal:
+                self.house.kill()
             self.house.advance(6)
             self.house.simulator._next.clear()
-            self.release()  # late, but not later than what comes next: positions are told in order
 
     def settle(self) -> None:
         """No more faults, and time."""

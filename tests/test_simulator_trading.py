@@ -813,11 +813,26 @@ class FaultTests(TradingCase):
         self.assertEqual(self.command(dtc.SubmitNewSingleOrder, "b"), [])
         self.assertEqual(self.statuses(self.told(self.other)), [("b", 2, OPENED)])
         self.assertEqual(self.simulator.reached, ["a", "b"])
-        self.assertEqual(self.trade(282700, 2), [("a", 4, DONE), ("b", 4, DONE)])
+        self.assertEqual(self.trade(282700, 2), [])
         held.release()
-        self.assertEqual(self.statuses(self.told(self.client)), [("b", 2, OPENED)])
+        expected = [("b", 2, OPENED), ("a", 4, DONE), ("b", 4, DONE)]
+        self.assertEqual(self.statuses(self.told(self.client)), expected)
         held.release()
         self.assertEqual(self.told(self.client), [])
+
+    def test_only_orders_are_late(self) -> None:
+        """Positions and balances come as they change, never an older one after a newer."""
+        first = self.simulator.answer_late_next(dtc.SubmitNewSingleOrder)
+        second = self.simulator.answer_late_next(dtc.SubmitNewSingleOrder)
+        for name in "bc":
+            self.assertEqual([each["Type"] for each in self.submit(name, MARKET)], [306, 600])
+        self.assertEqual(self.submit("d", LIMIT, Price1=282700), [])
+        second.release()
+        self.assertEqual(self.told(self.client), [])
+        first.release()
+        found = [(name, reason) for name, reason, _ in self.statuses(self.told(self.client))]
+        self.assertEqual(found, [("b", 2), ("b", 4), ("c", 2), ("c", 4), ("d", 2)])
+        self.assertEqual(len(self.submit("e", MARKET)), 4)
 
     def test_a_late_answer_to_a_lost_client(self) -> None:
         held = self.simulator.answer_late_next(dtc.SubmitNewSingleOrder)

@@ -119,8 +119,15 @@ class SingleTests(TicketCase):
 
     def test_ids(self) -> None:
         self.assertEqual(ticket.single(LIMIT | {"ClientOrderID": "x" * 31}, NOW).ClientOrderID, "x" * 31)
-        for value in ("x" * 32, "", 5, "a\nb", "a/b"):
-            self.refuse_with("ClientOrderID: ", "of 1 to 31 characters", ClientOrderID=value)
+        for value in ("a", "...", "%?#", "my-1.2_3"):
+            self.assertEqual(ticket.single(LIMIT | {"ClientOrderID": value}, NOW).ClientOrderID, value)
+        others: tuple[Any, ...] = ("x" * 32, "", 5, "a\nb", "a/b", ".", "..", " ", "a b", "a\n", "\u00e9")
+        for value in others:
+            self.refuse_with("ClientOrderID: ", "1 to 31 characters of ASCII", ClientOrderID=value)
+
+    def test_numbered(self) -> None:
+        self.assertEqual([ticket.numbered("f", number) for number in (1, 2, 10)], ["f", "f-2", "f-10"])
+        self.assertEqual(ticket.numbered("x" * 31, 2), "x" * 29 + "-2")
 
     def test_flags(self) -> None:
         for value, number in ((True, 1), (False, 0), (1, 1), (0, 0)):

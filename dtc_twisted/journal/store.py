@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict
 from typing import Any
 
+from dtc_twisted.errors import JournalFailed
 from dtc_twisted.journal.entries import NEW, Command, Entry, Recorded
 
 _APPLICATION = 0x44544301
@@ -27,6 +28,8 @@ CREATE TABLE commands (
     withdrawn INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX commands_by_action ON commands (action);
+CREATE INDEX commands_by_account ON commands (trade_account);
+CREATE INDEX commands_by_symbol ON commands (symbol);
 CREATE TABLE command_orders (
     command_id INTEGER NOT NULL REFERENCES commands (id),
     client_order_id TEXT NOT NULL,
@@ -53,9 +56,11 @@ CREATE TABLE updates (
     reconciled INTEGER NOT NULL,
     message TEXT NOT NULL
 );
-CREATE INDEX updates_by_client ON updates (client_order_id) WHERE client_order_id <> '';
+CREATE INDEX updates_by_client ON updates (client_order_id);
 CREATE INDEX updates_by_server ON updates (server_order_id) WHERE server_order_id <> '';
 CREATE INDEX updates_by_previous ON updates (previous_server_order_id) WHERE previous_server_order_id <> '';
+CREATE INDEX updates_by_account ON updates (trade_account);
+CREATE INDEX updates_by_symbol ON updates (symbol);
 CREATE INDEX fills ON updates (trade_account, fill_at) WHERE fill_at > 0;
 CREATE TABLE open_orders (
     client_order_id TEXT NOT NULL,
@@ -72,7 +77,7 @@ _COLUMNS = (
 
 
 class StoreFailed(Exception):
-    """The file cannot be opened, read or written; the text says why."""
+    """The file cannot be opened or written; the text says why."""
 
 
 class StoreBusy(StoreFailed):
@@ -203,11 +208,14 @@ class Store:
         if update.is_open:
             run("INSERT INTO open_orders VALUES (?, ?, ?)", (names[2], names[0], number))
 
-    # -- reading
+    # -- reading: raises JournalFailed
 
     def _all(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
-        with _failing(), closing(self._reads.execute(query, values)) as found:
-            return found.fetchall()
+        try:
+            with closing(self._reads.execute(query, values)) as found:
+                return found.fetchall()
+        except sqlite3.Error as error:
+            raise JournalFailed(f"The journal cannot be read: {error}") from None
 
     def command_of(self, client_order_id: str) -> Command | None:
         found = self._all(_COMMAND.format("client_order_id = ? AND is_new = 1"), (client_order_id,))
@@ -255,8 +263,9 @@ class Store:
                     wheres.append(
                         "id IN (SELECT command_id FROM command_orders WHERE client_order_id = :client_order_id)"
                     )
-                else:
-                    wheres.append(f"{name} = :{name}")
+                else:  # of an order there are few: with + only its index is used
+                    few = "+" if "client_order_id" in filters and name != "client_order_id" else ""
+                    wheres.append(f"{few}{name} = :{name}")
             query = f"SELECT * FROM {table} WHERE {' AND '.join(wheres)} ORDER BY id DESC LIMIT :limit"
             for row in self._all(query, values):
                 entry: dict[str, Any] = {"id": row["id"], "kind": table[:-1]}

@@ -88,27 +88,44 @@ class Journal(Service):
 
     # -- from Desk: writing
 
-    def record(self, command: Command) -> Deferred[Command]:
+    def record(self, command: Command, *, insist: bool = False) -> Deferred[Command]:
         """Fires with the command, numbered, when it is on disk for good.
 
         Fails with DuplicateOrder when it makes an order of an id that another has; with JournalFailed when the disk
         does not take it, or not within STALL. It is marked as withdrawn then, should it get there after all.
+
+        insist: it is sent whatever the disk does, and written as soon as the disk takes it.
         """
-        if command.action in NEW:
-            for name in command.client_order_ids:
+        try:
+            for name in command.client_order_ids if command.action in NEW else ():
                 if self.command_of(name) is not None:
                     return fail(DuplicateOrder(f"ClientOrderID: {name} is the id of another order."))
-        if self._writing and self.failing:  # it hangs: others wait already
-            return fail(JournalFailed(self.failing))
-        item = _Item(command, Deferred(lambda _: None))
+        except JournalFailed:
+            if not insist:
+                return fail()
+        item = _Item(command, Deferred(lambda _: None), insist=insist)
         assert item.done is not None
+        if self._writing and self.failing:  # it hangs: others wait already
+            if insist:
+                self._queue.append(item)
+            item.done.errback(JournalFailed(self.failing))
+            return item.done
         item.done.addTimeout(STALL, self._reactor, lambda result, seconds: self._stalled(item))
         self._put(item)
         return item.done
 
     def withdraw(self, command: Command) -> None:
         """It was not sent after all: its ids are free again."""
-        self._put(_Item(command.id))
+        if command.id:
+            self._put(_Item(command.id))
+            return
+        for item in (*self._queue, *self._writing):  # it is not on disk yet
+            if item.entry is command:
+                item.insist = False
+                if item.done is not None and not item.done.called:
+                    item.done.cancel()
+                if item in self._queue:
+                    self._queue.remove(item)
 
     def note(self, update: Recorded) -> None:
         """Writes it as soon as the disk takes it. Never fails, never waits."""
@@ -203,10 +220,10 @@ class Journal(Service):
             if item.done is None:
                 continue
             assert isinstance(item.entry, Command)
-            if item.done.called:
-                self._queue.append(_Item(number))  # too late: nobody has sent it
-            else:
+            if not item.done.called:
                 item.done.callback(replace(item.entry, id=number))
+            elif not item.insist:
+                self._queue.append(_Item(number))  # too late: nobody has sent it
         self._write()
         self._end_if_idle()
 
@@ -218,7 +235,7 @@ class Journal(Service):
         if not failure.check(StoreFailed):
             _log.failure("The journal failed", failure)
         self.failing = text
-        self._queue = [item for item in items if item.done is None] + self._queue
+        self._queue = [item for item in items if item.done is None or item.insist] + self._queue
         for item in items:
             if item.done is not None and not item.done.called:
                 item.done.errback(JournalFailed(text))
@@ -233,7 +250,7 @@ class Journal(Service):
                 each.callback(None)
 
     def _stalled(self, item: "_Item") -> Failure:
-        if item in self._queue:
+        if item in self._queue and not item.insist:
             self._queue.remove(item)
         self.failing = f"The disk has not taken the journal for {STALL:g} s."
         _log.error("{text}", text=self.failing)
@@ -244,8 +261,10 @@ class _Item:
     """What is to be written: an entry, or the number of a command to withdraw.
 
     done: of a command.
+    insist: it is to be there even when nobody waits for that any more.
     """
 
-    def __init__(self, entry: Entry | int, done: Deferred[Command] | None = None) -> None:
+    def __init__(self, entry: Entry | int, done: Deferred[Command] | None = None, *, insist: bool = False) -> None:
         self.entry = entry
         self.done = done
+        self.insist = insist

@@ -9,7 +9,6 @@ what it knows.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
@@ -17,19 +16,29 @@ from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted.definitions import Definitions
 from dtc_twisted.display import SECONDS, iso
-from dtc_twisted.errors import Conflict, DTCError, NoSuchOrder, OutcomeUnknown, RequestRejected
+from dtc_twisted.errors import (
+    Conflict,
+    DTCError,
+    JournalFailed,
+    NoSuchOrder,
+    NotReady,
+    OutcomeUnknown,
+    RequestRejected,
+    RequestTimedOut,
+)
 from dtc_twisted.journal import Command, Journal
 from dtc_twisted.logs import logger
-from dtc_twisted.messages import MESSAGES, Message
+from dtc_twisted.messages import Message, SecurityDefinitionResponse
 from dtc_twisted.orders import ticket
 from dtc_twisted.orders.dispatch import Dispatch, naming, unless_refused
+from dtc_twisted.orders.inherited import take_up
 from dtc_twisted.orders.ledger import Ledger
 from dtc_twisted.orders.limits import Limits
-from dtc_twisted.orders.order import Order
+from dtc_twisted.orders.order import Fill, Order
 from dtc_twisted.orders.reconcile import Reconciler
 from dtc_twisted.orders.shared import Shared
 from dtc_twisted.orders.ticket import BadOrder, Body
-from dtc_twisted.orders.words import CANCEL, CHANGE, NEW, Fields, Wait, shown
+from dtc_twisted.orders.words import CANCEL, CHANGE, NEW, Fields, shown
 from dtc_twisted.session import Handlers, Session
 
 _log = logger(__name__)
@@ -46,8 +55,6 @@ _FLAGS = {
     "replace": "OrderCancelReplaceSupported",
 }
 """The flag of LOGON_RESPONSE that says whether the server takes it."""
-
-_ENDED = "the gateway ended before the server answered"
 
 Answer = Deferred[list[Fields]]
 """The ORDER_UPDATEs, by field names, that were the server's word on a command, one for each order."""
@@ -88,6 +95,7 @@ class Desk(Service):
         self._dispatch.on_accepted = self._accepted
         self._running: dict[str, tuple[tuple[str, Body], Shared]] = {}  # by ClientOrderID
         reconciler.on_read.append(self._was_read)
+        ledger.on_order.append(self._note_fill)
 
     # -- from the service tree
 
@@ -97,25 +105,8 @@ class Desk(Service):
         last = self.journal.last("halt", "resume")
         if last is not None and last.action == "halt":
             self.halted = _since(last)
-        for recorded in self.journal.open_orders():
-            order = self._ledger.order(recorded.server_order_id or recorded.client_order_id)  # comes into the view so
-            if order is not None and self._is_change_undecided(order):
-                order.waits.append(Wait(CHANGE, _ENDED))
-        for command in self.journal.undecided():
-            messages = [msgspec.convert(each, MESSAGES[each["Type"]]) for each in command.messages]
-            for order in ticket.orders_in(messages):
-                if self._ledger.order(order.client_order_id) is None:
-                    order.sent_at = command.at
-                    order.waits.append(Wait(NEW, _ENDED))
-                    self._ledger.add(order)
+        take_up(self.journal, self._ledger)
         self._reconciler.want().addErrback(lambda failure: failure.trap(DTCError))
-
-    def _is_change_undecided(self, order: Order) -> bool:
-        """Whether nothing was heard of an order since a change of it was sent."""
-        if not order.client_order_id:
-            return False
-        newest = self.journal.entries(1, client_order_id=order.client_order_id)
-        return any(each.get("action") == "replace" and not each["withdrawn"] for each in newest)
 
     # -- from Upstream (SessionListener)
 
@@ -173,11 +164,16 @@ class Desk(Service):
             if name in self._running:
                 first, shared = self._running[name]
                 return shared.wait() if first == (action, body) else fail(_taken(name))
-            command = self.journal.command_of(name)
+            try:
+                command, order = self.journal.command_of(name), self._ledger.order(name)
+            except JournalFailed:
+                command, order = None, next((each for each in self._ledger if each.client_order_id == name), None)
+                if action != "flatten":  # positions are closed whatever the disk does
+                    raise
             if command is not None:
                 same = (command.action, command.request) == (action, body)
                 return self._answer_of(command) if same else fail(_taken(name))
-            if self._ledger.order(name) is not None:
+            if order is not None:
                 return fail(_taken(name))
         running: Answer = Deferred()
         shared = Shared(running)
@@ -204,11 +200,11 @@ class Desk(Service):
         account, symbol = messages[0].TradeAccount, messages[0].Symbol
         self._limits.check_scope(account, symbol)
         self._check_free(action, account)
-        definition = await self._definitions.definition(symbol)
+        definition = await self._definition(symbol)
         messages = [ticket.priced(each, definition, display=display) for each in messages]
         self._check_free(action, account)
         orders = ticket.orders_in(messages)
-        self._limits.check(orders, self._ledger)
+        self._limits.check(orders, self._ledger, self._clock.seconds())
         self._limits.count(len(orders), self._clock.seconds())
         command = self._dispatch.command(action, who, body, messages, orders)
         return await self._dispatch.send_new(command, messages, orders, self._check_halted)
@@ -227,7 +223,7 @@ class Desk(Service):
         # One message for each position, not one for the account: only an order that we named has an outcome.
         (first,) = ticket.named([message], self._clock.seconds())
         messages = [
-            replace(first, Symbol=each, ClientOrderID=f"{first.ClientOrderID}{f'-{number}' if number > 1 else ''}")
+            replace(first, Symbol=each, ClientOrderID=ticket.numbered(first.ClientOrderID, number))
             for number, each in enumerate(symbols, 1)
         ]
         orders = ticket.orders_in(messages)
@@ -239,7 +235,7 @@ class Desk(Service):
         order = self._open_order(order_id)
         change = ticket.change(fields, order.order_type, self._clock.seconds())
         self._check_free("replace", order.trade_account)
-        definition = await self._definitions.definition(order.symbol)
+        definition = await self._definition(order.symbol)
         change = ticket.priced(change, definition, display=display)
 
         def check() -> None:
@@ -254,7 +250,7 @@ class Desk(Service):
         changed.pair, changed.is_child = order.pair, order.is_child
         if changed.quantity <= order.filled:
             raise BadOrder([f"Quantity: expected more than what is filled already, {order.filled:g}."])
-        self._limits.check([changed], self._ledger, instead=order)
+        self._limits.check([changed], self._ledger, self._clock.seconds(), instead=order)
         self._limits.count(1, self._clock.seconds())
         change = replace(change, **naming(order))
         command = self._dispatch.command("replace", who, body, [change], [order])
@@ -305,6 +301,12 @@ class Desk(Service):
                 f"account {account} takes no new orders until it is settled."
             )
 
+    async def _definition(self, symbol: str) -> SecurityDefinitionResponse:
+        try:
+            return await self._definitions.definition(symbol)
+        except RequestTimedOut as error:
+            raise NotReady(f"What prices of {symbol} mean is not known, nothing was sent: {error}") from None
+
     def _open_order(self, order_id: str) -> Order:
         self._dispatch.ready()
         order = self._ledger.order(order_id)
@@ -327,6 +329,10 @@ class Desk(Service):
             and (not limits.accounts or order.trade_account in limits.accounts)
             and (not limits.symbols or order.symbol in limits.symbols)
         ]
+
+    def _note_fill(self, order: Order, update: Fields, fill: Fill | None) -> None:
+        if fill is not None:
+            self._limits.filled(fill, self._ledger, self._clock.seconds())
 
     # -- while halted
 

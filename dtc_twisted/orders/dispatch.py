@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import to_builtins
-from twisted.internet.defer import TimeoutError
+from twisted.internet.defer import CancelledError, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted import messages as dtc
-from dtc_twisted.errors import DTCError, JournalFailed, OrderRejected, OutcomeUnknown, SessionLost
+from dtc_twisted.errors import JournalFailed, OrderRejected, OutcomeUnknown, SessionLost
 from dtc_twisted.journal import Command, Journal, Recorded
 from dtc_twisted.logs import logger
 from dtc_twisted.messages import Message
@@ -28,7 +28,7 @@ class Dispatch:
 
     logged_on: the session; raises NotLoggedOn.
     timeout: seconds to wait for the server's word.
-    on_accepted: called with a new order that the server has taken.
+    on_accepted: called with a new or changed order that the server has taken.
     """
 
     def __init__(
@@ -71,8 +71,9 @@ class Dispatch:
         try:
             command = await self._recorded_and_checked(session, command, check)
         except BaseException:
-            for order in orders:
+            for order, wait in zip(orders, waits, strict=True):
                 self._ledger.remove(order)
+                wait.done.addErrback(lambda failure: failure.trap(SessionLost))
             raise
         for order in orders:
             order.sent_at = self._clock.seconds()
@@ -81,15 +82,17 @@ class Dispatch:
         return unless_refused(await self._words(orders, waits), NEW)
 
     async def send_change(
-        self, command: Command, message: Message, order: Order, check: Callable[[], None]
+        self, command: Command, message: dtc.CancelReplaceOrder, order: Order, check: Callable[[], None]
     ) -> list[Fields]:
         """Sends the change of an order."""
         session = self.ready()
-        wait = self._await(order, CHANGE)  # from now on: one at a time
+        wait = self._await(order, CHANGE)  # from now on: one at a time, and counted
+        wait.quantity = message.Quantity or 0.0
         try:
             await self._recorded_and_checked(session, command, check)
         except BaseException:
             order.waits.remove(wait)
+            wait.done.addErrback(lambda failure: failure.trap(SessionLost))
             raise
         session.send(message)
         return unless_refused(await self._words([order], [wait]), CHANGE)
@@ -116,10 +119,10 @@ class Dispatch:
         return Command(self._clock.seconds(), who, action, account, ids, body, [to_builtins(each) for each in messages])
 
     async def record(self, command: Command, *, insist: bool) -> Command:
-        """Puts a command on disk. Raises JournalFailed, unless `insist`: then it goes on without."""
-        recording = self._journal.record(command)
-        if insist and self._journal.failing:  # it may take its time to fail again
-            recording.addErrback(lambda failure: failure.trap(DTCError))
+        """Puts a command on disk. Raises DuplicateOrder, or JournalFailed, unless `insist`: then it goes on without."""
+        recording = self._journal.record(command, insist=insist)
+        if insist and self._journal.failing and not recording.called:  # it may take its time to fail again
+            recording.addErrback(lambda failure: failure.trap(JournalFailed, CancelledError))
             return command
         try:
             return await recording
@@ -188,7 +191,7 @@ class Dispatch:
                 order.waits.remove(wait)
                 if not wait.done.called:
                     wait.done.callback(update)
-                if wait.wish is NEW and order.is_open:
+                if wait.wish is not CANCEL and order.is_open:
                     self.on_accepted(order)
 
 
@@ -213,11 +216,16 @@ def _recorded(now: float, order: Order, update: Fields, fill: Fill | None) -> Re
         previous_server_order_id=update.get("PreviousServerOrderID", ""),
         trade_account=order.trade_account,
         symbol=order.symbol,
-        status=int(order.status),
+        status=_stored(order.status),
         is_open=order.is_open,
-        reason=int(update.get("OrderUpdateReason", 0)),
+        reason=_stored(update.get("OrderUpdateReason", 0)),
         execution_id="" if fill is None else fill.execution_id,
         fill_at=0.0 if fill is None else fill.at,
         reconciled=bool(update.get("Reconciled", False)),
         message=update,
     )
+
+
+def _stored(number: int) -> int:
+    """As SQLite takes it: one update that nobody can write would keep all others from the disk."""
+    return int(number) if abs(number) < 2**63 else 0

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
+from dtc_twisted.errors import JournalFailed
 from dtc_twisted.logs import logger
 from dtc_twisted.messages import (
     AccountBalanceUpdate,
@@ -46,7 +47,8 @@ class Ledger:
     watchers: called with the channel and the fields of each update.
     on_order: called with an order, its update and the fill in it, after the view has changed; the journal's and the
         desk's way to hear.
-    recall: gives the updates of an order that is not in the view any more, oldest first, by either id.
+    recall: gives the updates of an order that is not in the view any more, oldest first, by either id; raises
+        JournalFailed.
     """
 
     types = (OrderUpdate, PositionUpdate, AccountBalanceUpdate)
@@ -96,6 +98,11 @@ class Ledger:
             if (account, name) == (trade_account, symbol)
         )
 
+    def position_told(self, trade_account: str, symbol: str) -> int:
+        """The `count` when the server last told of a position; 0: it has not."""
+        name = (trade_account, symbol)
+        return max((n for key, n in self._touched.items() if isinstance(key, tuple) and key[:2] == name), default=0)
+
     def held(self, trade_account: str, symbol: str = "") -> list[str]:
         """The symbols that an account has positions in; of one symbol only, if it is given."""
         keys = {(account, name) for account, name, _ in self.positions if symbol in ("", name)}
@@ -118,7 +125,8 @@ class Ledger:
 
     def name(self, order: Order, server_order_id: str) -> None:
         """The server's id of it became known, and nothing else."""
-        order.fields = order.fields | {"ServerOrderID": server_order_id}
+        previous = {"PreviousServerOrderID": order.server_order_id} if order.server_order_id else {}
+        order.fields = order.fields | previous | {"ServerOrderID": server_order_id}
         self._index(order)
 
     def remove(self, order: Order) -> None:
@@ -206,7 +214,15 @@ class Ledger:
             return
         filled = order.filled + fill.quantity
         cost = order.fields.get("AverageFillPrice", 0.0) * order.filled + fill.price * fill.quantity
-        names = ("ClientOrderID", "OrderType", "Price1", "Price2", "TimeInForce", "OrderQuantity")
+        names = (
+            "ClientOrderID",
+            "OrderType",
+            "Price1",
+            "Price2",
+            "TimeInForce",
+            "OrderQuantity",
+            "PreviousServerOrderID",
+        )
         update = {"Type": OrderUpdate.Type} | {name: order.fields[name] for name in names if name in order.fields}
         update |= {
             "ServerOrderID": fill.server_order_id,
@@ -288,13 +304,21 @@ class Ledger:
 
     def _order_of(self, update: Fields) -> Order | None:
         """The order that an update is about; a new one when none is known. None: it is about none of ours."""
+        named = self._by_client.get(update.get("ClientOrderID", ""))
+        if named is not None and named.is_undecided:
+            return named
         for name in ("ServerOrderID", "PreviousServerOrderID"):
             order = self._by_server.get(update.get(name, ""))
-            if order is not None:
+            if order is not None and not _is_another(order, update):
                 return order
-        order = self._by_client.get(update.get("ClientOrderID", ""))
-        if order is None:
-            return self._recalled(update.get("ServerOrderID", "")) or Order({})
+        if named is None:
+            try:
+                recalled = self._recalled(update.get("ServerOrderID", ""))
+            except JournalFailed as error:
+                _log.error("An update is taken for that of a new order: {text}", text=str(error))
+                recalled = None
+            return Order({}) if recalled is None or _is_another(recalled, update) else recalled
+        order = named
         if not order.server_order_id or order.concluded:
             return order
         refused = update.get("OrderUpdateReason") == OrderUpdateReasonEnum.NEW_ORDER_REJECTED
@@ -321,6 +345,8 @@ class Ledger:
     def _change(self, order: Order, update: Fields, fill: Fill | None) -> None:
         names = ("ClientOrderID", "ServerOrderID", "Symbol", "TradeAccount")
         update = {name: order.fields[name] for name in names if name in order.fields} | update
+        if self._by_server.get(update.get("ServerOrderID", "")) is not order and order.server_order_id:
+            update.setdefault("PreviousServerOrderID", order.server_order_id)  # the journal must know it, too
         order.take(update, fill)
         self._orders[order] = None
         self._index(order)
@@ -358,3 +384,10 @@ class Ledger:
     def _plain(self, message: Message) -> dict[str, Any]:
         fields = to_builtins(message)
         return {name: value for name, value in fields.items() if name not in _OF_THE_REQUEST}
+
+
+def _is_another(order: Order, update: Fields) -> bool:
+    """Whether an update is of another order than the one that had its ServerOrderID: a server that was reset, as
+    simulated ones are, counts from the start again."""
+    name = update.get("ClientOrderID", "")
+    return order.status in FINAL and "" not in (name, order.client_order_id) and name != order.client_order_id

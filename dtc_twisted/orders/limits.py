@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from dtc_twisted.errors import NotPermitted, TooManyOrders
 from dtc_twisted.messages import BuySellEnum
 from dtc_twisted.orders.ledger import Ledger
-from dtc_twisted.orders.order import Order
+from dtc_twisted.orders.order import Fill, Order
 
 _MINUTE = 60.0
+
+SETTLING = 2.0
+"""Seconds in which the server tells of the position that a fill has made."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Limits:
     accounts: frozenset[str] = frozenset()
     symbols: frozenset[str] = frozenset()
     _times: deque[float] = field(default_factory=deque, compare=False, repr=False)
+    _fills: deque[tuple[float, int, Fill]] = field(default_factory=deque, compare=False, repr=False)
 
     def check_scope(self, trade_account: str, symbol: str = "") -> None:
         """Raises NotPermitted for an account or symbol that may not be traded."""
@@ -37,11 +41,22 @@ class Limits:
         if self.symbols and symbol and symbol not in self.symbols:
             raise NotPermitted(f"Symbol: {symbol} is not one of --allow-symbol.")
 
-    def check(self, orders: Iterable[Order], ledger: Ledger, instead: Order | None = None) -> None:
+    def filled(self, fill: Fill, ledger: Ledger, now: float) -> None:
+        """An order is not open any more, or less of it, and the server may tell of the position a moment later."""
+        if self.position is not None:
+            self._fills.append((now, ledger.count, fill))
+
+    def check(self, orders: Iterable[Order], ledger: Ledger, now: float, instead: Order | None = None) -> None:
         """Raises NotPermitted when one of these new orders is too large, or all together are.
 
+        now: seconds since 1970.
         instead: the open order that the only one of them replaces.
         """
+        while self._fills and not 0 <= now - self._fills[0][0] < SETTLING:
+            self._fills.popleft()
+        fills = [
+            fill for _, count, fill in self._fills if ledger.position_told(fill.trade_account, fill.symbol) < count
+        ]
         worst: dict[tuple[str, str], _Worst] = {}
         for order in orders:
             account, symbol = order.trade_account, order.symbol
@@ -53,7 +68,7 @@ class Limits:
             if self.position is None:
                 continue
             if (account, symbol) not in worst:
-                worst[account, symbol] = _Worst(ledger, account, symbol, instead)
+                worst[account, symbol] = _Worst(ledger, account, symbol, fills, instead)
             after = worst[account, symbol]
             before = after.size(order.buy_sell)
             after.add(order)
@@ -69,6 +84,10 @@ class Limits:
         """Counts orders that are about to be sent. Raises TooManyOrders, and counts none of them."""
         if self.orders_per_minute is None:
             return
+        if self._times and now < self._times[-1]:  # the clock was put back
+            times = [now - self._times[-1] + each for each in self._times]
+            self._times.clear()
+            self._times.extend(times)
         while self._times and self._times[0] <= now - _MINUTE:
             self._times.popleft()
         room = self.orders_per_minute - len(self._times)
@@ -84,24 +103,32 @@ class _Worst:
     """How large the position of a symbol can become.
 
     Of an OCO pair only one is filled, and children only close what their parent opened.
+
+    fills: of which the position may not know yet.
     """
 
-    def __init__(self, ledger: Ledger, trade_account: str, symbol: str, but: Order | None) -> None:
+    def __init__(
+        self, ledger: Ledger, trade_account: str, symbol: str, fills: Iterable[Fill], but: Order | None
+    ) -> None:
         self._position = ledger.position(trade_account, symbol)
         self._open: dict[int, float] = {BuySellEnum.BUY: 0.0, BuySellEnum.SELL: 0.0}
         self._pairs: dict[tuple[str, int], float] = {}
         for order in ledger.open_orders(trade_account, symbol):
             if order is not but:
                 self.add(order)
+        for fill in fills:
+            if (fill.trade_account, fill.symbol) == (trade_account, symbol) and fill.buy_sell in self._open:
+                self._open[fill.buy_sell] += fill.quantity
 
     def add(self, order: Order) -> None:
         if order.is_for_later or order.buy_sell not in self._open:
             return
         pair = (_pair_of(order), order.buy_sell)
         counted = self._pairs.get(pair, 0.0) if pair[0] else 0.0
-        if order.remaining > counted:
-            self._open[order.buy_sell] += order.remaining - counted
-            self._pairs[pair] = order.remaining
+        remaining = order.remaining
+        if remaining > counted:
+            self._open[order.buy_sell] += remaining - counted
+            self._pairs[pair] = remaining
 
     def size(self, side: int) -> float:
         """Of the position, if all orders on this side were filled, and none on the other."""

@@ -47,6 +47,7 @@ class Order:
     concluded: its status is our conclusion, not the server's word.
     touched: the number of the ledger's update that changed it last.
     sent_at: when we sent it, seconds since 1970; 0: it is not from here.
+    heard_at: when an earlier process last heard of it, seconds since 1970; 0: this one has.
     pair, is_child: of one from here: what names the OCO pair that it is of, and whether it waits for a parent's fill.
     is_flatten: it is from here, and closes a position.
     waits: for what the server has not said yet.
@@ -59,6 +60,7 @@ class Order:
         self.concluded = False
         self.touched = 0
         self.sent_at = sent_at
+        self.heard_at = 0.0
         self.pair = ""
         self.is_child = False
         self.is_flatten = False
@@ -67,7 +69,7 @@ class Order:
     @property
     def unknown(self) -> str:
         """Why nobody knows what became of a command about it; empty when all is known."""
-        return next((wait.why for wait in self.waits if wait.why), "")
+        return next((wait.why for wait in self.waits if wait.why), "") if self.waits else ""
 
     @property
     def is_undecided(self) -> bool:
@@ -101,7 +103,7 @@ class Order:
 
     @property
     def is_open(self) -> bool:
-        return self.status in OPEN
+        return self.fields.get("OrderStatus", 0) in OPEN  # as a number: all orders are asked, for each new one
 
     @property
     def order_type(self) -> OrderTypeEnum:
@@ -121,8 +123,11 @@ class Order:
 
     @property
     def remaining(self) -> float:
-        """What may still be filled."""
-        return max(0.0, self.quantity - self.filled) if self.is_open else 0.0
+        """What may still be filled, also if a change that is under way is made."""
+        if not self.is_open:
+            return 0.0
+        quantity = max(self.quantity, *(wait.quantity for wait in self.waits)) if self.waits else self.quantity
+        return max(0.0, quantity - self.filled)
 
     @property
     def limit(self) -> float | None:
@@ -137,8 +142,9 @@ class Order:
     @property
     def is_for_later(self) -> bool:
         """Whether it cannot be filled before its parent is."""
-        sent = self.is_child and self.status is OrderStatusEnum.ORDER_STATUS_ORDER_SENT
-        return sent or self.status is OrderStatusEnum.ORDER_STATUS_PENDING_CHILD
+        status: int = self.fields.get("OrderStatus", 0)
+        sent = self.is_child and status == OrderStatusEnum.ORDER_STATUS_ORDER_SENT
+        return sent or status == OrderStatusEnum.ORDER_STATUS_PENDING_CHILD
 
     @property
     def state(self) -> Fields:

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from dtc_twisted.errors import DTCError, NotLoggedOn, RequestRejected, SessionLost
+from dtc_twisted.errors import DTCError, JournalFailed, NotLoggedOn, RequestRejected, SessionLost
 from dtc_twisted.journal import Journal
 from dtc_twisted.logs import logger
 from dtc_twisted.messages import (
@@ -201,13 +201,15 @@ class Reconciler:
         keys = [ledger.update_position(each, positions_since) for each in positions]
         names = [ledger.update_balance(each, balances_since) for each in balances]
         ledger.forget_others(keys, names, positions_since)
+        for order in ledger:
+            order.heard_at = 0.0
         if self._baseline is None:
             self._baseline = began
 
     # -- fills
 
     def _note_fill(self, order: Order, update: Fields, fill: Fill | None) -> None:
-        if fill is not None:
+        if fill is not None and self.ready:  # else earlier ones may still be unknown
             self._last_fill[order.trade_account] = max(fill.at, self._last_known(order.trade_account))
 
     def _fills_since(self, account: str) -> float | None:
@@ -216,13 +218,17 @@ class Reconciler:
         ours = [order for order in self._ledger if order.sent_at and order.trade_account == account]
         times = [order.sent_at for order in ours if order.is_undecided or last is None]
         times += [] if last is None else [last]
+        times += [each.heard_at for each in self._ledger if each.heard_at and each.trade_account == account]
         return max(0.0, min(times) - MARGIN) if times else None
 
     def _last_known(self, account: str) -> float:
         """When the latest fill that we know of happened; 0: we know of none."""
-        if account not in self._last_fill and self._journal is not None:
-            return self._journal.last_fill_at(account)
-        return self._last_fill.get(account, 0.0)
+        if account not in self._last_fill:
+            try:
+                self._last_fill[account] = 0.0 if self._journal is None else self._journal.last_fill_at(account)
+            except JournalFailed:  # of an account that was not there at the start
+                return 0.0
+        return self._last_fill[account]
 
     def _take(self, message: HistoricalOrderFillResponse) -> None:
         fill = fill_of(message)

@@ -40,6 +40,8 @@ _NEEDS: dict[OrderTypeEnum, tuple[str, ...]] = {
 }
 """The prices that each kind of order has, no more and no less."""
 
+_ID = re.compile(r"(?!\.{1,2}\Z)[!-.0-~]{1,31}")
+
 _SHORT = {"GTC": "GOOD_TILL_CANCELED", "GTD": "GOOD_TILL_DATE_TIME", "IOC": "IMMEDIATE_OR_CANCEL"} | {
     "AON": "ALL_OR_NONE",
     "FOK": "FILL_OR_KILL",
@@ -211,6 +213,12 @@ def named(messages: Iterable[Message], now: float) -> list[Any]:
     return made
 
 
+def numbered(name: str, number: int) -> str:
+    """The ClientOrderID of one order of several that a caller has one name for."""
+    suffix = f"-{number}" if number > 1 else ""
+    return name[: dtc.ORDER_ID_LENGTH - 1 - len(suffix)] + suffix
+
+
 def prices_of(body: Body) -> tuple[bool, Body]:
     """Whether prices are display prices ("prices": "display"), and the other fields. Raises BadOrder."""
     fields = dict(body)
@@ -289,10 +297,10 @@ def _reader(kind: type[Message], name: str) -> tuple[Callable[[Any], Any], str]:
         return lambda value: int(value) if value in (0, 1) and type(value) in (int, bool) else None, "true or false"
     if name.startswith("Quantity") or name == "MaxShowQuantity":
         return lambda value: value if field.of_json(value) is not None and value > 0 else None, "a number above 0"
-    if name.startswith("ClientOrderID"):  # it is in URLs
+    if name.startswith("ClientOrderID"):  # it is in URLs, and must come back from the server as it was
         return (
-            lambda value: field.of_json(value) if "/" not in str(value) else None,
-            f"{field.expected}, none of them /",
+            lambda value: value if isinstance(value, str) and _ID.fullmatch(value) else None,
+            "1 to 31 characters of ASCII, without space or /, and not . or .. alone",
         )
     if name.startswith(("OrderType", "BuySell", "TimeInForce")):  # of which 0, "unset", is none
         expected = re.sub(r"\w*UNSET, ", "", field.expected)

@@ -96,6 +96,7 @@ class Wait:
     why: why nobody knows what became of the command; empty while there is time. It stays with the order until the word
         comes after all, or until what the server knows was read again.
     missing: how many times the server, asked for what it knows, did not know the order.
+    quantity: of the order, if it is a change that is made; 0: as before.
     """
 
     def __init__(self, wish: Wish, why: str = "") -> None:
@@ -103,6 +104,7 @@ class Wait:
         self.done: Deferred[Fields] = Deferred(lambda _: None)
         self.why = why
         self.missing = 0
+        self.quantity = 0.0
 
 
 def shown(status: OrderStatusEnum) -> str:

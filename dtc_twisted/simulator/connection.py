@@ -153,6 +153,14 @@ class Connection(WebSocketServerProtocol):
             transport.abortConnection()
 
 
+class _Kept:
+    """What is told of orders later."""
+
+    def __init__(self) -> None:
+        self.released = False
+        self.payloads: list[bytes] = []
+
+
 class MainConnection(Connection):
     """A client of the listening port."""
 
@@ -165,6 +173,7 @@ class MainConnection(Connection):
         self.depth_levels: dict[str, int] = {}
         """Symbol -> NumLevels of the subscribed depth; 0: all."""
         self.wants = 0
+        self._kept: list[_Kept] = []
         self._interval = 0
         self._heard = 0.0
         self._dropped = 0
@@ -200,6 +209,33 @@ class MainConnection(Connection):
         """Like `send_payload`; left out, and counted, while the client reads too slowly."""
         if self._paused:
             self._dropped += count
+        else:
+            self.send_payload(payload)
+
+    def keep_orders(self) -> Callable[[], None]:
+        """Keeps back what `send_order` is given from now on, until what this returns is called.
+
+        What was kept back before goes out before.
+        """
+        kept = _Kept()
+        self._kept.append(kept)
+
+        def release() -> None:
+            kept.released = True
+            while self._kept and self._kept[0].released:
+                for payload in self._kept.pop(0).payloads:
+                    self.send_payload(payload)
+
+        return release
+
+    @property
+    def keeps_orders(self) -> bool:
+        return bool(self._kept)
+
+    def send_order(self, payload: bytes) -> None:
+        """Like `send_payload`; it may have to wait."""
+        if self._kept:
+            self._kept[-1].payloads.append(payload)
         else:
             self.send_payload(payload)
 

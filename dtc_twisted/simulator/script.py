@@ -6,8 +6,8 @@ from typing import Any
 
 from dtc_twisted import messages as dtc
 from dtc_twisted.messages import Message
-from dtc_twisted.simulator.answers import rejects
-from dtc_twisted.simulator.connection import Connection
+from dtc_twisted.simulator.answers import ORDER_REJECTS, rejects
+from dtc_twisted.simulator.connection import Connection, MainConnection
 from dtc_twisted.simulator.wire import text
 
 SERVER_NAME = "SC DTC Server"
@@ -83,13 +83,18 @@ class Script:
     def answer_late_next(self, request: type[Message]) -> Held:
         """The next such request is obeyed at once; its answer goes out when `release` is called on what this returns.
 
-        Other clients hear of it at once.
+        Of a command about orders, only what is told of orders is late, and so is all that is told of orders after it:
+        they stay in order. Positions and balances are told at once, as are other clients.
         """
         held = Held()
 
         def send_later(connection: Connection, message: Message) -> None:
-            answer = connection.withhold(lambda: self.answer(connection, message))
-            held.hold(lambda: _send(connection, answer))
+            if isinstance(connection, MainConnection) and type(message) in ORDER_REJECTS:
+                held.hold(connection.keep_orders())
+                self.answer(connection, message)
+            else:
+                answer = connection.withhold(lambda: self.answer(connection, message))
+                held.hold(lambda: _send(connection, answer))
 
         self._next[request].append(send_later)
         return held

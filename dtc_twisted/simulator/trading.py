@@ -69,12 +69,14 @@ class Trading:
     def tell(self, message: Message) -> None:
         """To every client that is logged on, when it is time."""
         payload, delay = self._simulator.payload([message]), self._simulator.answer_delay
+        of_order = isinstance(message, dtc.OrderUpdate)
         for connection in self._simulator.logged_on():
-            if delay > 0 and not connection.withholds:
+            send = connection.send_order if of_order else connection.send_payload
+            if delay > 0 and not connection.withholds and not (of_order and connection.keeps_orders):
                 calls = self._delayed[connection] = [call for call in self._delayed[connection] if call.active()]
-                calls.append(self._simulator.clock.callLater(delay, connection.send_payload, payload))
+                calls.append(self._simulator.clock.callLater(delay, send, payload))
             else:
-                connection.send_payload(payload)
+                send(payload)
 
     def _obey(self, sender: Hashable, command: Command) -> None:
         match command:

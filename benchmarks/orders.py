@@ -1,0 +1,152 @@
+"""Orders: how long one takes from a caller to the server, and its answer from the server to the stream."""
+
+import json
+import multiprocessing
+import os
+import selectors
+import socket
+import statistics
+import sys
+import tempfile
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+from benchmarks import clients, processes
+
+SYMBOL = "ESM20_FUT_CME"
+RATE = 20_000
+"""Trades a second, in half of the measurements."""
+
+ORDERS = 300
+PAUSE = 0.02
+"""Seconds from one order to the next."""
+
+MEMORY = "/dev/shm"
+"""A file system on which writing through costs nothing: what the journal's disk takes is the difference."""
+
+Row = tuple[str, list[float], str]
+
+
+def orders(runs: int) -> list[Row]:
+    """With a quiet market and a busy one; with the journal on disk (of the temporary folder) and in memory."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for _ in range(runs):
+        for market, rate in (("quiet", 0), (f"{RATE} updates/s", RATE)):
+            for disk, folder in (("", tempfile.gettempdir()), (", journal in memory", MEMORY)):
+                if os.path.isdir(folder):
+                    for (what, unit), value in _measure(rate, folder).items():
+                        found.setdefault((f"{what}, {market}{disk}", unit), []).append(value)
+    return [(what, values, unit) for (what, unit), values in found.items()]
+
+
+def _measure(rate: int, folder: str) -> dict[tuple[str, str], float]:
+    command = (sys.executable, "-m", "benchmarks.exchange")
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as place,
+        processes.Service(str(rate), until=r"at port (\d+)", command=command) as server,
+    ):
+        arguments = ("dtc", "--host", "127.0.0.1", "-p", server.found[1], "-r", "0", "--allow-trading", "--journal")
+        journal = os.path.join(place, "journal.sqlite")
+        with processes.Service(*arguments, journal, until=r"Serving http://[^:]+:(\d+)/") as service:
+            return _measured(int(service.found[1]), service, rate)
+
+
+def _measured(port: int, service: processes.Service, rate: int) -> dict[tuple[str, str], float]:
+    caller, stream = clients.connect(port), _subscribed(port)
+    while b'"orders"' not in stream.recv(65536):
+        pass
+    ours, theirs = multiprocessing.Pipe()
+    reader = multiprocessing.get_context("spawn").Process(target=_read_trades, args=(port, theirs))
+    reader.start()
+    ours.recv()  # it is subscribed
+    for _ in range(20):
+        _order(caller, stream)
+    ours.send("with orders")
+    cpu, begin = service.cpu, time.perf_counter()
+    times = []
+    for number in range(ORDERS):
+        times.append(_order(caller, stream))
+        time.sleep(max(0.0, begin + (number + 1) * PAUSE - time.perf_counter()))
+    elapsed = time.perf_counter() - begin
+    used = (service.cpu - cpu) / elapsed
+    ours.send("without")
+    time.sleep(elapsed)
+    ours.send("end")
+    latencies: dict[str, list[float]] = ours.recv()
+    reader.join()
+    caller.close()
+    stream.close()
+    measured = {}
+    for what, values in zip(
+        ("POST to the order on the wire", "ORDER_UPDATE on the wire to the stream", "POST to its answer"),
+        zip(*times, strict=True),
+        strict=True,
+    ):
+        for name, value in zip(("p50", "p99"), _percentiles(values), strict=True):
+            measured[f"{what}, {name}", "ms"] = value * 1000
+    measured["processor time of the gateway", "%"] = used * 100
+    if rate:
+        for phase, ages in latencies.items():
+            measured[f"updates received {phase}", "/s"] = len(ages) / elapsed
+            for name, value in zip(("p50", "p99"), _percentiles(ages), strict=True):
+                measured[f"update from server to subscriber {phase}, {name}", "ms"] = value * 1000
+    return measured
+
+
+def _percentiles(values: Any) -> tuple[float, float]:
+    parts = statistics.quantiles(values, n=100)
+    return parts[49], parts[98]
+
+
+def _order(caller: socket.socket, stream: socket.socket) -> tuple[float, float, float]:
+    """Seconds to the wire, from the wire to the stream, and to the answer, of one order."""
+    fields = {"Symbol": SYMBOL, "TradeAccount": "Sim1", "OrderType": "LIMIT", "BuySell": "BUY", "Quantity": 1}
+    body = json.dumps(fields | {"Price1": 282000}).encode()
+    head = "POST /api/v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+    data = f"{head}{len(body)}\r\n\r\n".encode() + body
+    begin = time.perf_counter_ns()
+    caller.sendall(data)
+    arrived: dict[socket.socket, int] = {}
+    received = {caller: b"", stream: b""}
+    with selectors.DefaultSelector() as selector:
+        for each in received:
+            selector.register(each, selectors.EVENT_READ, each)
+        while len(arrived) < 2:
+            for key, _ in selector.select():
+                client: socket.socket = key.data
+                received[client] += client.recv(65536)
+                if b'"InfoText"' in received[client] and received[client].rstrip().endswith(b"}"):
+                    arrived[client] = time.perf_counter_ns()
+    if not received[caller].startswith(b"HTTP/1.1 201"):
+        raise RuntimeError(received[caller].decode())
+    reached, left = map(int, received[stream].partition(b'"InfoText":"')[2].partition(b'"')[0].split())
+    return (reached - begin) / 1e9, (arrived[stream] - left) / 1e9, (arrived[caller] - begin) / 1e9
+
+
+def _subscribed(port: int) -> socket.socket:
+    """A WebSocket at /stream that is subscribed to orders."""
+    client = clients.connect(port)
+    head = "GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    client.sendall(f"{head}Sec-WebSocket-Key: {'A' * 22}==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
+    while b"\r\n\r\n" not in client.recv(65536):
+        pass
+    text = json.dumps({"action": "subscribe", "channel": "orders"}).encode()
+    client.sendall(bytes((0x81, 0x80 | len(text))) + bytes(4) + text)  # masked with zeros
+    return client
+
+
+def _read_trades(port: int, parent: Connection) -> None:
+    """A process of its own: subscribes to the trades, and tells how old they were, in the phases that it is told of."""
+    subscriber = clients.Subscriber(port, SYMBOL)
+    clients.receive([subscriber], 0.5)
+    parent.send(None)
+    latencies: dict[str, list[float]] = {}
+    while True:
+        clients.receive([subscriber], 0.01)
+        if parent.poll():
+            phase = parent.recv()
+            if phase == "end":
+                break
+            subscriber.latencies = latencies[phase] = []
+    parent.send(latencies)
