@@ -9,6 +9,7 @@ transport.
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer, IReadWriteDescriptor, ISSLTransport
@@ -86,7 +87,8 @@ class DirectSender(Sender):
         self._held = 0  # bytes handed to the transport since it held none
         option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
         if option is not None:
-            handle.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
+            with suppress(OSError):  # known here, but not to this system
+                handle.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
 
     def register(self) -> None:
         self._transport.unregisterProducer()
