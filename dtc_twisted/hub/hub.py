@@ -22,6 +22,8 @@ from dtc_twisted.session import Session
 
 _log = logger(__name__)
 
+UNSUBSCRIBED = "Unsubscribed before the server answered."
+
 
 class Hub:
     """One channel's data for many.
@@ -61,6 +63,11 @@ class Hub:
         """All that is known of a symbol; None when that is nothing, or not of now."""
         feed = self._feeds.get(symbol)
         return None if feed is None or not feed.answered or feed.stale else feed.whole(levels)
+
+    def whole(self, symbol: str, levels: int = 0) -> Update | None:
+        """All that is known of a symbol, of now or not; None when that is nothing."""
+        feed = self._feeds.get(symbol)
+        return None if feed is None else feed.whole(levels)
 
     def ask(self, symbol: str, levels: int = 0) -> Deferred[Update]:
         """All that is known of a symbol, once: what is here if it is of now, else what the server answers.
@@ -133,7 +140,7 @@ class Hub:
         if not self._remove(feed, consumer):
             return False
         for _ in range(waited.asked if waited is not None else 0):
-            tell(consumer.refused, symbol, "Unsubscribed before the server answered.")
+            tell(consumer.refused, symbol, UNSUBSCRIBED)
         return True
 
     def leave(self, consumer: Consumer) -> None:
