@@ -182,6 +182,17 @@ class ChannelTests(TopicCase):
         self.advance(200)
         self.assertEqual(caller.take(), [])
 
+    def test_max_rate_and_snapshots(self) -> None:
+        """A snapshot is not held back: what came after it would be undone by it."""
+        caller = self.subscribe("marketdata", max_rate=0.01)
+        caller.take()
+        self.quote(282600)
+        self.simulator.send(dtc.MarketDataSnapshot(SymbolID=1, LastTradePrice=282700))
+        self.trade(282800)
+        self.assertEqual([each["Type"] for each in caller.take()], [104, 107])
+        self.advance(100)
+        self.assertEqual({each["Type"] for each in caller.take()} & {104, 107, 108}, set())
+
     def test_each_request_is_answered(self) -> None:
         """Also one whose end comes before its answer."""
         caller = self.connect()

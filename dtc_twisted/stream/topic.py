@@ -14,7 +14,7 @@ from dtc_twisted.display import Display
 from dtc_twisted.errors import DTCError
 from dtc_twisted.hub import UNSUBSCRIBED, Hub, Update
 from dtc_twisted.logs import logger
-from dtc_twisted.market import TRADES
+from dtc_twisted.market import TRADES, WHOLE
 from dtc_twisted.stream.outbox import Outbox, Ready, ToOutboxes, frame, text
 
 _log = logger(__name__)
@@ -149,7 +149,7 @@ class Topic:
 
 
 class _Pace:
-    """A Sink that lets through one message in an interval, the latest; trades always.
+    """A Sink that lets through one message in an interval, the latest; trades and snapshots always.
 
     interval: seconds.
     """
@@ -174,8 +174,10 @@ class _Pace:
         if kind in TRADES:
             self._outbox.add(update)
             return
+        if kind in WHOLE:  # later, it would undo the trades that came after it
+            self.stop()
         now = self._clock.seconds()
-        if self._timer is None and now - self._sent_at >= self._interval:
+        if kind in WHOLE or (self._timer is None and now - self._sent_at >= self._interval):
             self._sent_at = now
             self._outbox.add(update)
         else:
@@ -194,6 +196,8 @@ class _Pace:
             self._send_held()
 
     def stop(self) -> None:
+        """Drops what is held."""
+        self._held.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
