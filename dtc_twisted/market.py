@@ -52,6 +52,9 @@ class MarketData:
         snapshot = MarketDataSnapshot(SymbolID=symbol_id, **self._snapshot)
         return snapshot.Type, self._begin + _encode(snapshot)[1:]
 
+    def forget(self, levels: int) -> None:
+        """There are no views."""
+
     def topics(self, kind: int) -> tuple[str, ...]:
         """The topics that a message of this type belongs to. A snapshot has a quote, but is no trade."""
         return _TOPICS.get(kind, ("marketdata",))

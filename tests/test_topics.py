@@ -5,7 +5,7 @@ from typing import Any
 
 from dtc_twisted import messages as dtc
 from dtc_twisted.messages import MarketDataFeedStatusEnum, RequestActionEnum
-from dtc_twisted.stream import TopicFactory
+from dtc_twisted.stream import SubscriberFactory, TopicFactory
 from dtc_twisted.tap import Web
 from tests.support import House, WebSocketCaller
 
@@ -373,6 +373,22 @@ class DepthTests(TopicCase):
         self.assertGreater(book["bids"][0]["Price"], book["bids"][1]["Price"])
         self.quote(282600)
         self.assertEqual({each["event"] for each in caller.take()}, {"changes"})
+
+    def test_what_nobody_follows_is_forgotten(self) -> None:
+        """Or each number of levels that was ever asked for would be kept, with its books."""
+        caller = self.connect("/marketdepth")
+        kept: dict[int, dict[float, float]] = {}
+        for levels in (2, 3, 5):
+            self.say(caller, {"action": "subscribe", "symbol": ES, "num_levels": levels})
+        self.assertEqual(self.fetch(f"/marketdepth?Symbol={ES}&NumLevels=4").status, 200)
+        self.assertEqual(self.fetch(f"/marketdepth?Symbol={ES}&NumLevels=5").status, 200)
+        web = next(each for each in self.service if isinstance(each, Web))
+        hub = next(each.hub for each in web._sockets if isinstance(each, SubscriberFactory) and each.hub.symbols)
+        self.assertEqual(list(hub._feeds[ES].data._views), [5])  # type: ignore[attr-defined]
+        self.simulator.shake(ES, 500, 1)
+        self.flush()
+        self.book(caller, kept)
+        self.assertEqual(kept, self.truth(5))
 
     def test_errors(self) -> None:
         caller = self.connect("/marketdepth")
