@@ -104,16 +104,13 @@ class DirectSender(Sender):
                 sent = self.direct(data)
             except OSError:  # there is no room, or no connection: the transport will see
                 sent = 0
-        if sent != len(data):
-            self.rest(data[sent:])
-
-    def rest(self, data: bytes) -> None:
-        """What the socket did not take."""
-        self.clear = False
-        self._transport.write(data)
-        self._held += len(data)
-        if self._held > SLACK:
-            self.full = True
+        left = len(data) - sent
+        if left:
+            self.clear = False
+            self._transport.write(data[sent:])
+            self._held += left
+            if self._held > SLACK:
+                self.full = True
 
     # -- from the transport
 
