@@ -379,7 +379,7 @@ class SlowReaderTests(SynchronousTestCase):
     def assert_missed_as_told(self, messages: list[Any]) -> int:
         """The gaps in what arrived are as large as was said; how large that is."""
         seqs = [each["seq"] for each in messages if "seq" in each]
-        skipped = sum(each["messages"] for each in messages if each.get("event") == "skipped")
+        skipped: int = sum(each["messages"] for each in messages if each.get("event") == "skipped")
         self.assertEqual(seqs[-1] - seqs[0] + 1 - len(seqs), skipped)
         self.assertEqual(seqs, sorted(seqs))
         return skipped
