@@ -46,9 +46,8 @@ def _measure(rate: int, folder: str) -> dict[tuple[str, str], float]:
         tempfile.TemporaryDirectory(dir=folder) as place,
         processes.Service(str(rate), until=r"at port (\d+)", command=command) as server,
     ):
-        arguments = ("dtc", "--host", "127.0.0.1", "-p", server.found[1], "-r", "0", "--allow-trading", "--journal")
         journal = os.path.join(place, "journal.sqlite")
-        with processes.Service(*arguments, journal, until=r"Serving http://[^:]+:(\d+)/") as service:
+        with processes.gateway(server.found[1], "--allow-trading", "--journal", journal) as service:
             return _measured(int(service.found[1]), service, rate)
 
 

@@ -81,8 +81,8 @@ class Transfer:
     def begin(self, url: str) -> None:
         """Connects: the place in line is reached."""
         _log.debug("Connecting to {url} for {request}", url=url, request=type(self._request).__name__)
-        # Kept before its callbacks are added: it may have failed already.
         make = partial(PacedProtocol, turns=self._turns)
+        # Kept before its callbacks are added: it may have failed already.
         self._connecting = connect(self._reactor, url, self, self._timeout, make)
         self._connecting.addCallbacks(self._connected, self._not_connected)
 
