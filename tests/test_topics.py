@@ -101,6 +101,18 @@ class ChannelTests(TopicCase):
         self.flush()
         self.assertEqual(self.sent(dtc.MarketDataRequest)[-1].RequestAction, RequestActionEnum.UNSUBSCRIBE)
 
+    def test_other_options(self) -> None:
+        """They cost no new subscription at the server, and numbers go on."""
+        caller = self.subscribe("marketdepth")
+        self.quote(282600)
+        number = caller.take()[-1]["seq"]
+        answer, book = self.ask(caller, action="subscribe", channel="marketdepth", symbol=ES, max_rate=2)
+        self.assertEqual((answer["success"], book["event"], book["seq"]), (True, "book", number))
+        self.quote(282650)
+        self.advance(1)
+        self.assertEqual([each["event"] for each in caller.take()], ["book"])
+        self.assertEqual(len(self.sent(dtc.MarketDepthRequest)), 1)
+
     def test_list_of_symbols(self) -> None:
         caller = self.connect()
         answers = list(self.ask(caller, action="subscribe", channel="trades", symbol=[ES, CL, "NOPE"], id="x"))
@@ -197,13 +209,12 @@ class ChannelTests(TopicCase):
         """Also one whose end comes before its answer."""
         caller = self.connect()
         topic = {"channel": "trades", "symbol": ES}
-        for kind, to_change, options in (
-            (dtc.MarketDataRequest, 2, {}),
-            (dtc.SecurityDefinitionForSymbolRequest, 1, {"prices": "display"}),
+        for kind, asked, options in (
+            (dtc.MarketDataRequest, 1, {}),
+            (dtc.SecurityDefinitionForSymbolRequest, 2, {"prices": "display"}),
         ):
-            held = [self.simulator.hold_next(kind)]
+            held = [self.simulator.hold_next(kind) for _ in range(asked)]
             self.assertEqual(self.ask(caller, action="subscribe", id=0, **topic, **options), [])
-            held += [self.simulator.hold_next(kind) for _ in range(to_change)]
             answers = self.ask(caller, action="subscribe", id=1, **topic, **options)
             answers += self.ask(caller, action="unsubscribe", id=2, **topic)
             self.assertEqual([(each["id"], each["success"]) for each in answers], [(0, False), (1, False), (2, True)])

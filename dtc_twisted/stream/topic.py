@@ -107,7 +107,6 @@ class Topic:
         if isinstance(self.sink, _Pace):
             self.sink.stop()
         self._hub.unsubscribe(self.symbol, self)
-        self._socket.outbox.drop((self.channel, self.symbol))
 
     def _subscribe(self, display: Display | None) -> None:
         self._asking = None
