@@ -36,6 +36,26 @@ def _more(client: socket.socket) -> bytes:
     return data
 
 
+def upgraded(port: int, path: str) -> tuple[socket.socket, bytes]:
+    """A WebSocket at /api/v1 and this path, and what was received behind the handshake."""
+    client = connect(port)
+    key = base64.b64encode(os.urandom(16)).decode()
+    client.sendall(
+        f"GET /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n".encode()
+        + f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += _more(client)
+    return client, data.partition(b"\r\n\r\n")[2]
+
+
+def frame(message: object) -> bytes:
+    """A client's frame of JSON, of less than 126 bytes."""
+    text = json.dumps(message).encode()
+    return bytes((0x81, 0x80 | len(text))) + bytes(4) + text  # masked with zeros
+
+
 class Subscriber:
     """A WebSocket client that counts frames.
 
@@ -44,19 +64,9 @@ class Subscriber:
 
     def __init__(self, port: int, symbol: str, latencies: list[float] | None = None) -> None:
         self.latencies = latencies
-        self.socket = connect(port)
-        key = base64.b64encode(os.urandom(16)).decode()
-        self.socket.sendall(
-            b"GET /api/v1/marketdata HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            + f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-        data = b""
-        while b"\r\n\r\n" not in data:
-            data += _more(self.socket)
-        self._rest = data.partition(b"\r\n\r\n")[2]
+        self.socket, self._rest = upgraded(port, "/marketdata")
         self.frames = 0
-        text = json.dumps({"action": "subscribe", "symbol": symbol}).encode()
-        self.socket.sendall(bytes((0x81, 0x80 | len(text))) + bytes(4) + text)  # masked with zeros
+        self.socket.sendall(frame({"action": "subscribe", "symbol": symbol}))
         self.socket.setblocking(False)
 
     def read(self) -> int:

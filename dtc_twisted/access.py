@@ -9,6 +9,7 @@ A browser lets any page that it shows send requests to this machine. Host and Or
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from ipaddress import IPv4Address, IPv6Address
@@ -115,6 +116,7 @@ class Access:
         self._origins = frozenset(origins)
         hosts = (_ORIGIN.fullmatch(origin) for origin in origins if origin.startswith("http"))
         self._names = {"localhost", *(name.lower() for name in names), *(host[4] for host in hosts if host and host[4])}
+        self._is_ours = lru_cache(self._is_this_machine)  # callers say the same few
 
     def admit(self, request: Any) -> bool:
         """Lets a request in, whose `caller` is known then; whether that is all it wants (a CORS preflight).
@@ -134,13 +136,16 @@ class Access:
         """The Host header. Only HTTP/1.0, which no browser speaks, goes without."""
         hosts = headers(request, "host")
         host = ",".join(hosts).lower()
-        match = _HOST_HEADER.fullmatch(host)
-        if hosts and (match is None or not (match[2] in self._names or _is_address(match))):
+        if hosts and not self._is_ours(host):
             raise Misdirected(
                 f"Host: {host[:100]!r} is not this gateway: expected localhost, an address, this machine's name, "
                 "or the host of an --allow-origin."
             )
         return host
+
+    def _is_this_machine(self, host: str) -> bool:
+        match = _HOST_HEADER.fullmatch(host)
+        return match is not None and (match[2] in self._names or _is_address(match))
 
     def _cross_origin(self, request: Any, host: str) -> bool:
         """Whether the request is of another origin that is allowed. Raises Forbidden when it is not and should be."""

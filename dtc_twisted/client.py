@@ -7,11 +7,14 @@ from urllib.parse import urlsplit
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.protocol import connectionDone
 from twisted.internet.ssl import optionsForClientTLS
+from twisted.python.failure import Failure
 
 from dtc_twisted.codec import Codec
+from dtc_twisted.frames import whole_texts
 from dtc_twisted.logs import logger, wire
-from dtc_twisted.messages import Logoff, Message
+from dtc_twisted.messages import Message
 from dtc_twisted.session import Credentials, Session
 
 _log = logger(__name__)
@@ -40,9 +43,17 @@ class Owner(Protocol):
 
 
 class DTCClientProtocol(WebSocketClientProtocol):
-    """Forwards the socket's events to its owner."""
+    """Forwards the socket's events to its owner.
+
+    Autobahn does the handshakes, the control frames, and all frames but whole text messages in the open state: those
+    are read here, those of one read in one go. Nothing that it does for them is in use here (see `connect`): UTF-8
+    validation, limits, compression, automatic pings, traffic statistics.
+    """
 
     transport: Any
+
+    fast = True
+    """Whether whole text messages are read here."""
 
     def __init__(self, owner: Owner) -> None:
         super().__init__()
@@ -51,6 +62,37 @@ class DTCClientProtocol(WebSocketClientProtocol):
     def onOpen(self) -> None:
         self.transport.setTcpNoDelay(True)
         self._owner.opened(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.fast and self.state == self.STATE_OPEN:
+            if self.current_frame is not None:  # Autobahn has its beginning, and gets its end
+                left = self.current_frame.length - self.current_frame_masker.pointer()
+                super().dataReceived(data[:left])
+                data = data[left:]
+            if self.current_frame is None and not self.inside_message and self.state == self.STATE_OPEN:
+                data = self._read_texts(data)
+        if data:
+            super().dataReceived(data)
+
+    def _read_texts(self, data: bytes) -> bytes:
+        """Passes on the text messages at the beginning of `data`, which follows `self.data`; returns what is not one.
+
+        `self.data` is Autobahn's: the beginning of a frame that it has not looked at.
+        """
+        data, self.data = self.data + data, b""
+        payloads, end, unfinished = whole_texts(data)
+        if not payloads:
+            return data
+        rest = data[end:]
+        if unfinished:  # wait for its end here: that is cheaper. A long one that takes more than a read is Autobahn's.
+            rest, self.data = b"", rest
+        self._owner.received(self, b"".join(payloads))
+        return rest
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.data and self.state in (self.STATE_OPEN, self.STATE_CLOSING):
+            self.consumeData()  # the beginning of a text that will have no end
+        super().connectionLost(reason)
 
     def onMessageFrameData(self, payload: bytes) -> None:
         # What arrives is a stream of bytes to us: nothing is gained by waiting for the end of a frame or message,
@@ -75,7 +117,8 @@ def connect(reactor: Any, url: str, owner: Owner, timeout: float = CONNECT_TIMEO
     host, port = parts.hostname or "", parts.port or 0
     factory = WebSocketClientFactory(url, reactor=reactor)
     factory.protocol = lambda: DTCClientProtocol(owner)  # type: ignore[assignment]
-    # Text is 8-bit here, and need not be UTF-8; the codec sees to it.
+    # Text is 8-bit here, and need not be UTF-8; the codec sees to it. (DTCClientProtocol reads frames by itself: it
+    # heeds no limit and no automatic ping that would be set here.)
     factory.setProtocolOptions(utf8validateIncoming=False, closeHandshakeTimeout=CLOSE_TIMEOUT)
     factory.noisy = False
     endpoint: Any = HostnameEndpoint(reactor, host, port, timeout=timeout)
@@ -104,8 +147,6 @@ class Connection:
         on_unknown: Callable[[int, bytes], None] = lambda number, text: None,
     ) -> None:
         self.protocol = protocol
-        self.may_return = True
-        """Whether the server lets us connect again."""
         self.session = Session(
             self._send, lambda reason: end(self, reason), clock, on_message, credentials, logon_timeout
         )
@@ -114,11 +155,10 @@ class Connection:
     def receive(self, data: bytes) -> None:
         """Takes bytes from the server."""
         self.session.touch()
+        receive = self.session.receive
         for message in self.codec.feed(data):
-            if isinstance(message, Logoff) and message.DoNotReconnect == 1:
-                self.may_return = False
             try:
-                self.session.receive(message)
+                receive(message)
             except Exception:
                 # Whatever one message does to us, it must not cost the feed of everybody.
                 _log.failure("Failed to process {name}", name=type(message).__name__)

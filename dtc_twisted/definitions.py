@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from dtc_twisted.display import Display
 from dtc_twisted.errors import RequestRejected
 from dtc_twisted.messages import Message, SecurityDefinitionForSymbolRequest, SecurityDefinitionResponse
-from dtc_twisted.session import Session
+from dtc_twisted.session import Handlers, Session
 
 
 class Definitions:
@@ -17,6 +17,8 @@ class Definitions:
 
     ask: sends a request and gives its reply; raises or fails with a DTCError.
     """
+
+    handlers: Handlers = {}  # what the server sends by itself is not waited for
 
     def __init__(self, ask: Callable[[Message], Deferred[list[Message]]]) -> None:
         self._ask = ask
@@ -60,9 +62,6 @@ class Definitions:
 
     def detach(self, reason: str) -> None:
         self._forget()
-
-    def receive(self, message: Message) -> None:
-        """Definitions that the server sends by itself are not waited for."""
 
     def _forget(self) -> None:
         self._definitions.clear()

@@ -4,6 +4,8 @@ What is told is the server's message as a JSON object with Symbol added, or a sn
 all that was seen so far.
 """
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -19,7 +21,7 @@ class MarketData:
     def __init__(self, symbol: str) -> None:
         self._snapshot: dict[str, Any] = {}
         self._last: Message | None = None
-        self._begin = b'{"Symbol":' + msgspec.json.encode(symbol) + b","
+        self._begin = b'{"Symbol":%b,' % msgspec.json.encode(symbol)
 
     @property
     def known(self) -> bool:
@@ -34,21 +36,21 @@ class MarketData:
         if type(message) in SNAPSHOTS:
             names = (name for name in message.__struct_fields__ if name != "SymbolID")
             self._snapshot = {name: value for name in names if (value := getattr(message, name)) is not UNSET}
-        elif type(message) in _MERGES:
-            _merge(self._snapshot, message)
+        elif (merge := _MERGES.get(type(message))) is not None:
+            merge(self._snapshot, message)
         return True
 
-    def tell(self, view: int) -> tuple[int | str, bytes]:
+    def tell(self, levels: int) -> tuple[int | str, bytes]:
         """The message that was received last: its type, and a JSON object."""
         assert self._last is not None
-        return self._last.Type, self._begin + msgspec.json.encode(self._last)[1:]
+        return self._last.Type, self._begin + _encode(self._last)[1:]
 
-    def whole(self, view: int, symbol_id: int = 0) -> tuple[int | str, bytes] | None:
+    def whole(self, levels: int, symbol_id: int = 0) -> tuple[int | str, bytes] | None:
         """The snapshot; None when nothing is known."""
         if not self._snapshot:
             return None
         snapshot = MarketDataSnapshot(SymbolID=symbol_id, **self._snapshot)
-        return snapshot.Type, self._begin + msgspec.json.encode(snapshot)[1:]
+        return snapshot.Type, self._begin + _encode(snapshot)[1:]
 
     def topics(self, kind: int) -> tuple[str, ...]:
         """The topics that a message of this type belongs to. A snapshot has a quote, but is no trade."""
@@ -70,7 +72,7 @@ _HIGH: _Fields = (("Price", "SessionHighPrice"), _DATE)
 _LOW: _Fields = (("Price", "SessionLowPrice"), _DATE)
 _SETTLEMENT: _Fields = (("Price", "SessionSettlementPrice"), ("DateTime", "SessionSettlementDateTime"))
 
-_MERGES: dict[type[Message], _Fields] = {
+_FIELDS: dict[type[Message], _Fields] = {
     dtc.MarketDataUpdateTrade: _TRADE,
     dtc.MarketDataUpdateTradeCompact: _TRADE,
     dtc.MarketDataUpdateTrade_Int: _TRADE,
@@ -103,25 +105,36 @@ _MICROSECONDS = {dtc.MarketDataUpdateTradeWithUnbundledIndicator2, dtc.MarketDat
 """DateTime is in these; it is in seconds elsewhere, and in the snapshot."""
 
 
-def _merge(snapshot: dict[str, Any], update: Message) -> None:
-    if getattr(update, "TradeCondition", 0) == TradeConditionEnum.TRADE_CONDITION_NON_LAST_UPDATE_EQUITY_TRADE:
-        return  # a trade, but by its market's rules not the last price
-    for name, target in _MERGES[type(update)]:
-        value = getattr(update, name)
-        if value is not UNSET:
-            if name == "DateTime" and type(update) in _MICROSECONDS:
-                value /= 1_000_000
-            snapshot[target] = value
-        elif target in ("BidPrice", "AskPrice") and getattr(update, target[:3] + "Quantity") is not UNSET:
-            snapshot.pop(target, None)  # this side was sent, and has no price now
+def _merger(kind: type[Message]) -> Callable[[dict[str, Any], Message], None]:
+    """What puts an update of this type into a snapshot."""
+    names, targets = zip(*_FIELDS[kind], strict=True)
+    values_of = attrgetter(*names) if len(names) > 1 else lambda update: (getattr(update, names[0]),)
+    in_microseconds = kind in _MICROSECONDS
+    has_condition = "TradeCondition" in kind.__struct_fields__
 
+    def merge(snapshot: dict[str, Any], update: Any) -> None:
+        if has_condition and update.TradeCondition == TradeConditionEnum.TRADE_CONDITION_NON_LAST_UPDATE_EQUITY_TRADE:
+            return  # a trade, but by its market's rules not the last price
+        for target, value in zip(targets, values_of(update), strict=True):
+            if value is not UNSET:
+                snapshot[target] = value
+            elif target in ("BidPrice", "AskPrice") and getattr(update, target[:3] + "Quantity") is not UNSET:
+                snapshot.pop(target, None)  # this side was sent, and has no price now
+        if in_microseconds and update.DateTime is not UNSET:
+            snapshot[targets[-1]] /= 1_000_000
+
+    return merge
+
+
+_MERGES = {kind: _merger(kind) for kind in _FIELDS}
+_encode = msgspec.json.Encoder().encode
 
 SNAPSHOTS: frozenset[type[Message]] = frozenset({dtc.MarketDataSnapshot, dtc.MarketDataSnapshot_Int})
-TYPES: frozenset[type[Message]] = SNAPSHOTS | set(_MERGES)
+TYPES: frozenset[type[Message]] = SNAPSHOTS | set(_FIELDS)
 
-TRADES = frozenset(kind.Type for kind, fields in _MERGES.items() if fields[:2] == _TRADE[:2])
+TRADES = frozenset(kind.Type for kind, fields in _FIELDS.items() if fields[:2] == _TRADE[:2])
 """A trade each. 134 is none: it restates the last one."""
-QUOTES = frozenset(kind.Type for kind, fields in _MERGES.items() if fields[:4] == _BID_ASK[:4])
+QUOTES = frozenset(kind.Type for kind, fields in _FIELDS.items() if fields[:4] == _BID_ASK[:4])
 _TOPICS: dict[int, tuple[str, ...]] = {
     **dict.fromkeys(TRADES, ("marketdata", "trades")),
     **dict.fromkeys(QUOTES | {kind.Type for kind in SNAPSHOTS}, ("marketdata", "quotes")),

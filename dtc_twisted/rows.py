@@ -10,6 +10,7 @@ and then without the end that HTTP expects, so that no caller can take it for a 
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -141,6 +142,7 @@ FORMATS: dict[str, type[Encoding]] = {"json": JsonArray, "ndjson": JsonLines, "c
 """By the names that `format` in a query takes."""
 
 
+@lru_cache
 def accepted(accept: str) -> str:
     """The name of the format that an Accept header likes best; JSON when it likes none, or all the same."""
     ranges = [_media_range(each) for each in accept.split(",")]
@@ -198,7 +200,7 @@ class Answer:
         self._flush_call: IDelayedCall | None = None
         self._source: Source | None = None
         self._done: Deferred[Any] | None = None
-        self._result: Deferred[bytes | None] = Deferred(lambda _result: self._leave())
+        self._result: Deferred[bytes | None]
 
     # -- from where the rows come
 
@@ -229,6 +231,7 @@ class Answer:
         source: who waits when the caller reads too slowly; without one, rows are kept until the caller reads on.
         """
         self._source, self._done = source, done
+        self._result = Deferred(lambda _result: self._leave())
         done.addCallbacks(lambda _result: self._finish(), self._fail)
         return self._result
 

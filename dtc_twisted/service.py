@@ -1,5 +1,6 @@
 """What both services are made of: options that fail in one line, and ports to listen on."""
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -80,6 +81,14 @@ class OneLineOptions(usage.Options):
             wire.configure(os.environ)
         except ValueError as error:
             raise usage.UsageError(str(error)) from None
+
+
+def freeze_when_running(reactor: Any) -> None:
+    """Once the process runs, lets the garbage collector leave alone what there is by then: it stays until the end.
+
+    75,000 objects, most of them code, which otherwise are searched several times a second under load, for 70 ms each.
+    """
+    reactor.callWhenRunning(gc.freeze)
 
 
 class Listener(Service):

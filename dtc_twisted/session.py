@@ -3,7 +3,7 @@
 A Session lives as long as its connection and is never used again; RequestIDs and SymbolIDs are its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Any, NoReturn, Protocol
@@ -52,17 +52,24 @@ class Credentials:
     client_name: str = "dtc_twisted"
 
 
+Handlers = Mapping[type[Message], Callable[[Any], None]]
+"""What takes messages, by their type."""
+
+
 class SessionListener(Protocol):
-    """What follows the sessions of an Upstream, one after the other."""
+    """What follows the sessions of an Upstream, one after the other.
+
+    handlers: of the messages that the server sends by itself: market data, updates without a request.
+    """
+
+    @property
+    def handlers(self) -> Handlers: ...
 
     def attach(self, session: "Session") -> None:
         """A session is logged on."""
 
     def detach(self, reason: str) -> None:
         """It is over."""
-
-    def receive(self, message: Message) -> None:
-        """The server sent this by itself: market data, updates without a request."""
 
 
 @dataclass
@@ -98,6 +105,8 @@ class Session:
         """The server's answer to the logon: its name and what it supports. None before."""
         self.last_received = clock.seconds()
         """When anything was last received, seconds since 1970."""
+        self.may_return = True
+        """Whether the server lets us connect again."""
         self._send = send
         self._close = close
         self._clock = clock
@@ -167,6 +176,8 @@ class Session:
     def lose(self, reason: str) -> None:
         """The connection is gone: everything that waits fails with SessionLost(reason)."""
         self._over = True
+        self._handlers.clear()  # what was read together with the end comes too late
+        self._on_message = _ignore
         if self._heartbeat.running:
             self._heartbeat.stop()
         if self._watch is not None and self._watch.active():
@@ -249,6 +260,7 @@ class Session:
             self._on_message(heartbeat)
 
     def _receive_logoff(self, logoff: dtc.Logoff) -> None:
+        self.may_return = logoff.DoNotReconnect != 1
         self._close(f"the server logged off: {logoff.Reason or 'no reason given'}")
         self._on_message(logoff)
 
@@ -314,6 +326,9 @@ class Session:
         if pending.timer is not None and pending.timer.active():
             pending.timer.cancel()
         return pending
+
+
+def _ignore(message: Message) -> None: ...
 
 
 def _no_heartbeat(failure: Failure) -> None:

@@ -16,15 +16,14 @@ from dtc_twisted.access import Access, Tokens, read_origin, read_tokens
 from dtc_twisted.definitions import Definitions
 from dtc_twisted.errors import JournalFailed
 from dtc_twisted.history import History
-from dtc_twisted.hub import MARKET_DEPTH, Hub, Update
+from dtc_twisted.hub import MARKET_DEPTH, Hub, Turn
 from dtc_twisted.journal import Journal
 from dtc_twisted.logs import logger
 from dtc_twisted.messages import Message, TradeModeEnum
 from dtc_twisted.orders import Desk, Ledger, Limits, Reconciler
 from dtc_twisted.rest import Gateway, QuietSite, Rest, Trading
-from dtc_twisted.service import LOOPBACK, CannotStart, Listener, OneLineOptions, number, optional
-from dtc_twisted.session import Credentials, Session
-from dtc_twisted.simulator import Simulator
+from dtc_twisted.service import LOOPBACK, CannotStart, Listener, OneLineOptions, freeze_when_running, number, optional
+from dtc_twisted.session import Credentials, Handlers, Session
 from dtc_twisted.stream import Accounts, DepthSubscriber, SocketFactory, SubscriberFactory, TopicFactory
 from dtc_twisted.upstream import Upstream
 
@@ -176,6 +175,8 @@ class Demo(MultiService):
     """The simulator, on free ports of this machine, and Upstream and History pointed at it."""
 
     def __init__(self, reactor: Any, upstream: Upstream, history: History) -> None:
+        from dtc_twisted.simulator import Simulator  # takes a while, and is nothing to a gateway without it
+
         super().__init__()
         self.simulator = Simulator(reactor)
         self._upstream = upstream
@@ -199,6 +200,8 @@ class Demo(MultiService):
 class Keeper:
     """The symbols that are kept subscribed whether anybody listens or not: a Consumer that is content to know."""
 
+    handlers: Handlers = {}
+
     def __init__(self, hub: Hub, symbols: Sequence[str]) -> None:
         self._hub = hub
         self._symbols = symbols
@@ -207,11 +210,9 @@ class Keeper:
 
     def attach(self, session: Session) -> None:
         for symbol in self._symbols:
-            self._hub.subscribe(symbol, self)
+            self._hub.subscribe(symbol, self, form=None)
 
     def detach(self, reason: str) -> None: ...
-
-    def receive(self, message: Message) -> None: ...
 
     # -- from Hub (Consumer)
 
@@ -220,7 +221,13 @@ class Keeper:
     def refused(self, symbol: str, text: str) -> None:
         _log.warn("The server refuses {symbol}: {text}", symbol=symbol, text=text)
 
-    def market(self, update: Update) -> None: ...
+    @property
+    def sink(self) -> "Keeper":
+        return self
+
+    def add(self, item: object, /) -> None: ...
+
+    def flush(self) -> None: ...
 
     def stale(self, symbol: str, reason: str) -> None: ...
 
@@ -253,7 +260,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     journal = OrderJournal(_journal_path(options), reactor) if options["allow-trading"] else None
     ledger = Ledger() if journal is None else Ledger(journal.history)
     reconciler = Reconciler(reactor, ledger, timeout, journal)
-    hubs = {"marketdata": Hub(reactor, timeout), "marketdepth": Hub(reactor, timeout, MARKET_DEPTH)}
+    turn = Turn(reactor)
+    hubs = {"marketdata": Hub(reactor, timeout, turn), "marketdepth": Hub(reactor, timeout, turn, MARKET_DEPTH)}
     definitions = Definitions(ask)
     keeper = Keeper(hubs["marketdata"], options["symbols"])
     upstream.listeners += [definitions, *hubs.values(), keeper, reconciler]
@@ -288,6 +296,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         }
 
     topics = TopicFactory(reactor, hubs, definitions, Accounts(ledger, reconciler), status)
+    upstream.read_over = turn.flush
     upstream.watchers.append(topics.status_changed)
     upstream.unknown.append(topics.unknown)
     sockets: dict[str, SocketFactory] = {
@@ -320,6 +329,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     Web(reactor, options["interface"], options["restport"], rest, [*sockets.values()]).setServiceParent(services)
     upstream.setServiceParent(services)
     history.setServiceParent(services)
+    freeze_when_running(reactor)
     return services
 
 

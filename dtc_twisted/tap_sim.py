@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.application.service import IService, MultiService
 
-from dtc_twisted.service import LOOPBACK, Listener, OneLineOptions, number
+from dtc_twisted.service import LOOPBACK, Listener, OneLineOptions, freeze_when_running, number
 from dtc_twisted.simulator import Simulator
 
 
@@ -35,4 +35,5 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         listener = Listener(reactor, LOOPBACK, options[option], factory, says=says, option=f"--{option}")
         listener.setServiceParent(services)
     simulator.setServiceParent(services)
+    freeze_when_running(reactor)
     return services

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from dtc_twisted.client import Connection, DTCClientProtocol, connect
 from dtc_twisted.errors import LogonRefused, NotLoggedOn
 from dtc_twisted.logs import logger
-from dtc_twisted.messages import Logoff, LogonResponse, Message
+from dtc_twisted.messages import LogonResponse, Message
 from dtc_twisted.session import Credentials, Session, SessionListener
 
 _log = logger(__name__)
@@ -75,6 +75,9 @@ class Upstream(Service):
         """Called when the status has changed."""
         self.unknown: list[Callable[[int, bytes], None]] = []
         """Called with Type and JSON text of what the server sends and nobody here knows."""
+        self.read_over: Callable[[], None] = lambda: None
+        """Called when all that one read of the socket brought has been handed to the listeners."""
+        self._takers: dict[type[Message], list[Callable[[Any], None]]] = {}
         self._reactor = reactor
         self._credentials = credentials
         self._retry_policy = retry_policy or backoffPolicy(0.5, 30.0, 1.6, jitter=random.random)
@@ -168,6 +171,7 @@ class Upstream(Service):
         """Bytes arrived."""
         if self._connection is not None and self._connection.protocol is protocol:
             self._connection.receive(data)
+            self.read_over()
 
     def closed(self, protocol: DTCClientProtocol, reason: str) -> None:
         """The socket is gone."""
@@ -217,6 +221,10 @@ class Upstream(Service):
             url=self.status.url,
             text=response.ResultText or "",
         )
+        self._takers.clear()
+        for listener in self.listeners:
+            for kind, take in listener.handlers.items():
+                self._takers.setdefault(kind, []).append(take)
         for listener in self.listeners:
             _tell(listener.attach, connection.session)
 
@@ -224,7 +232,7 @@ class Upstream(Service):
         reason = f"logon failed: {failure.getErrorMessage()}"
         error = failure.value
         if isinstance(error, LogonRefused):
-            connection.may_return = error.may_retry
+            connection.session.may_return = error.may_retry
             self._redirect = self._redirection(error.reconnect_address)
             if self._redirect is not None:
                 reason = f"the server sends us to {error.reconnect_address}"
@@ -258,7 +266,7 @@ class Upstream(Service):
         if not self.running:
             return
         self._protocol = None
-        if connection.may_return:
+        if connection.session.may_return:
             self._try_again(reason)
         else:
             self._set(State.REFUSED, reason=reason)
@@ -279,11 +287,9 @@ class Upstream(Service):
         self._retry = self._reactor.callLater(delay, self._connect)
 
     def _offer(self, message: Message) -> None:
-        if isinstance(message, Logoff):
-            return
-        for listener in self.listeners:
+        for take in self._takers.get(type(message), ()):
             try:
-                listener.receive(message)
+                take(message)
             except Exception:  # what one message does to one listener must not cost the others
                 _log.failure("Failed to process {name}", name=type(message).__name__)
 

@@ -2,10 +2,13 @@
 
 import json
 import random
+import socket
+import sys
 from typing import Any
 
 import txaio
 from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.internet.protocol import Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
@@ -15,12 +18,63 @@ from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.uri import parse_uri
+from zope.interface import directlyProvides
 
 from dtc_twisted.messages import Message
 from dtc_twisted.simulator import Simulator
 from dtc_twisted.tap import Options, makeService
 
 MARKETDATA = "ws://127.0.0.1:8080/api/v1/marketdata"
+
+
+class SocketTransport(FakeTransport):
+    """A transport with a socket of its own, as those of TCP are: what holds for it is checked.
+
+    room: bytes that the socket takes before it takes no more.
+    """
+
+    def __init__(self, protocol: Any, isServer: bool, hostAddress: Any = None) -> None:
+        super().__init__(protocol, isServer, hostAddress)
+        directlyProvides(self, IReadWriteDescriptor)
+        self.room = sys.maxsize
+        self._holds = False  # what was written, and is not on its way
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self._holds = self._holds or bool(data and self.stream)
+
+    def getOutBuffer(self) -> Any:
+        """What arrives at the other end."""
+        if self._holds and not self.room:
+            return None
+        data = super().getOutBuffer()
+        if self._holds:
+            self._holds = False
+            if self.producer is not None and not self.streamingProducer:
+                self.producer.resumeProducing()
+        return data
+
+    def _checkProducer(self) -> None:
+        """It is asked when what was written is on its way."""
+
+    # -- the socket
+
+    def getHandle(self) -> Any:
+        return self
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        assert (level, value) == (socket.IPPROTO_TCP, 16 * 1024), (level, option, value)
+
+    def send(self, data: bytes) -> int:
+        assert not self._holds, "what is sent here overtakes what was written"
+        if self.disconnecting:
+            raise OSError("closed")
+        if not self.room:
+            raise BlockingIOError
+        sent = min(len(data), self.room)
+        self.room -= sent
+        self.stream.append(data[:sent])
+        return sent
 
 
 class Caller(Protocol):
@@ -123,6 +177,8 @@ class House(SynchronousTestCase):
     """A test case with a gateway, a simulator at 127.0.0.1:11099, and callers."""
 
     options: tuple[str, ...] = ("--host", "127.0.0.1")
+    fast = True
+    """Whether the ways around Twisted's and Autobahn's buffers are taken."""
     start_market = False
     """Whether the simulated market runs; tests mostly script it."""
 
@@ -192,7 +248,8 @@ class House(SynchronousTestCase):
         factory = next(factory for number, factory, *_ in self.clock.tcpServers if number == port)
         server = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40000))
         transport = FakeTransport(protocol, isServer=False)
-        ours = FakeTransport(server, isServer=True, hostAddress=IPv4Address("TCP", "127.0.0.1", port))
+        kind = SocketTransport if self.fast else FakeTransport
+        ours = kind(server, isServer=True, hostAddress=IPv4Address("TCP", "127.0.0.1", port))
         self._pumps.append(connect(server, ours, protocol, transport, clock=self.clock))
         self.flush()
         return protocol

@@ -123,11 +123,11 @@ class ChannelTests(AccountsCase):
         """Gets every update, in order, once it reads again."""
         caller = self.informed("orders")
         (subscriber,) = self.socket_factory().subscribers
-        subscriber.outbox.pauseProducing()
+        subscriber.transport.producer.pauseProducing()
         for name in "abc":
             self.submit(name)
         self.assertEqual(caller.take(), [])
-        subscriber.outbox.resumeProducing()
+        subscriber.transport.producer.resumeProducing()
         self.flush()
         told = caller.take()
         self.assertEqual([each["ClientOrderID"] for each in told], [*"abc"])

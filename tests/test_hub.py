@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted import market
 from dtc_twisted import messages as dtc
-from dtc_twisted.hub import Hub, Update
+from dtc_twisted.hub import Hub, Turn, Update
+from dtc_twisted.hub.turn import Each
 from dtc_twisted.messages import MarketDataFeedStatusEnum, Message, RequestActionEnum, TradingStatusEnum
 
 ES = "ESM20_FUT_CME"
@@ -53,6 +54,7 @@ class FakeConsumer:
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
         self.payloads: list[bytes] = []
+        self.flushes = 0
         self.on: dict[str, Callable[[], object]] = {}
 
     def take(self) -> list[tuple[Any, ...]]:
@@ -73,11 +75,18 @@ class FakeConsumer:
     def refused(self, symbol: str, text: str) -> None:
         self._record("refused", symbol, text)
 
-    def market(self, update: Update) -> None:
+    @property
+    def sink(self) -> "FakeConsumer":
+        return self
+
+    def add(self, update: Update, /) -> None:
         message = json.loads(update.payload)
         assert message["Type"] == update.kind and message["Symbol"] == update.symbol, message
         self.payloads.append(update.payload)
         self._record("market", update.symbol, message)
+
+    def flush(self) -> None:
+        self.flushes += 1
 
     def stale(self, symbol: str, reason: str) -> None:
         self._record("stale", symbol, reason)
@@ -96,7 +105,8 @@ class HubCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.hub = Hub(self.clock, TIMEOUT)
+        self.turn = Turn(self.clock)
+        self.hub = Hub(self.clock, TIMEOUT, self.turn)
         self.session = FakeSession()
         if self.attached:
             self.hub.attach(self.session)  # type: ignore[arg-type]
@@ -114,14 +124,21 @@ class HubCase(SynchronousTestCase):
         self.session = FakeSession(first, resubscribe)
         self.hub.attach(self.session)  # type: ignore[arg-type]
 
+    def receive(self, message: Message) -> None:
+        """What Upstream does with a message that comes alone."""
+        take = self.hub.handlers.get(type(message))
+        if take is not None:
+            take(message)
+        self.turn.flush()
+
     def snapshot(self, symbol: str = ES, price: float = 282800) -> None:
-        self.hub.receive(dtc.MarketDataSnapshot(SymbolID=self.session.symbol_id(symbol), LastTradePrice=price))
+        self.receive(dtc.MarketDataSnapshot(SymbolID=self.session.symbol_id(symbol), LastTradePrice=price))
 
     def trade(self, symbol: str = ES, price: float = 282825) -> None:
-        self.hub.receive(dtc.MarketDataUpdateTrade(SymbolID=self.session.symbol_id(symbol), Price=price, Volume=1))
+        self.receive(dtc.MarketDataUpdateTrade(SymbolID=self.session.symbol_id(symbol), Price=price, Volume=1))
 
     def reject(self, symbol: str = ES, text: str = "No.") -> None:
-        self.hub.receive(dtc.MarketDataReject(SymbolID=self.session.symbol_id(symbol), RejectText=text))
+        self.receive(dtc.MarketDataReject(SymbolID=self.session.symbol_id(symbol), RejectText=text))
 
 
 class SubscriptionTests(HubCase):
@@ -241,9 +258,9 @@ class SubscriptionTests(HubCase):
         consumer = self.consumer(ES)
         self.snapshot()
         consumer.take()
-        self.hub.receive(dtc.MarketDataUpdateTrade(SymbolID=77, Price=1))
-        self.hub.receive(dtc.MarketDataUpdateTrade(Price=1))
-        self.hub.receive(dtc.Heartbeat())
+        self.receive(dtc.MarketDataUpdateTrade(SymbolID=77, Price=1))
+        self.receive(dtc.MarketDataUpdateTrade(Price=1))
+        self.receive(dtc.Heartbeat())
         self.assertEqual(consumer.take(), [])
 
     def test_depth_does_not_leak_in(self) -> None:
@@ -253,7 +270,7 @@ class SubscriptionTests(HubCase):
         depth = [kind for kind in dtc.MESSAGES.values() if "Depth" in kind.__name__ and kind.__name__[:6] == "Market"]
         self.assertGreater(len(depth), 7)
         for kind in depth:
-            self.hub.receive(kind(SymbolID=1))
+            self.receive(kind(SymbolID=1))
         self.assertEqual(consumer.take(), [])
 
     def test_leave(self) -> None:
@@ -288,7 +305,7 @@ class RefusalTests(HubCase):
 
     def test_without_a_reason(self) -> None:
         consumer = self.consumer(ES)
-        self.hub.receive(dtc.MarketDataReject(SymbolID=1))
+        self.receive(dtc.MarketDataReject(SymbolID=1))
         self.assertEqual(consumer.take(), [("refused", ES, "The server gave no reason.")])
 
     def test_while_live(self) -> None:
@@ -345,9 +362,9 @@ class TimeoutTests(HubCase):
         """No snapshot so far, only a status; then the server is asked again, and says nothing."""
         self.reattach(resubscribe=1)
         first = self.consumer(ES)
-        self.hub.receive(dtc.MarketDataFeedSymbolStatus(SymbolID=101, Status=AVAILABLE))
+        self.receive(dtc.MarketDataFeedSymbolStatus(SymbolID=101, Status=AVAILABLE))
         self.assertEqual(first.names(), ["subscribed", "116"])
-        self.hub.receive(dtc.MarketDataFeedStatus(Status=AVAILABLE))
+        self.receive(dtc.MarketDataFeedStatus(Status=AVAILABLE))
         second = self.consumer(ES)
         self.clock.advance(TIMEOUT)
         self.assertEqual((first.names(), second.names()), (["stale"], ["subscribed", "stale"]))
@@ -390,12 +407,12 @@ class ReconnectTests(HubCase):
         self.hub.detach("the connection was closed")
         self.assertEqual(consumers[0].take(), [("stale", ES, "the connection was closed")])
         self.assertEqual(len(consumers[1].take()), 2)
-        self.hub.receive(dtc.MarketDataUpdateTrade(SymbolID=1, Price=1))  # a late one
+        self.receive(dtc.MarketDataUpdateTrade(SymbolID=1, Price=1))  # a late one
         self.assertEqual(consumers[0].take(), [])
         self.reattach(first=101)
         self.assertEqual(self.session.take(), [("SUBSCRIBE", 101, CL), ("SUBSCRIBE", 102, ES)])
         self.assertEqual(consumers[0].take(), [])  # attached is not yet served
-        self.hub.receive(dtc.MarketDataUpdateTrade(SymbolID=2, Price=1))  # an id of the old session
+        self.receive(dtc.MarketDataUpdateTrade(SymbolID=2, Price=1))  # an id of the old session
         self.assertEqual(consumers[0].take(), [])
         self.snapshot(ES, 280000)
         live, (_, _, snapshot) = consumers[0].take()
@@ -460,11 +477,11 @@ class FeedStatusTests(HubCase):
         self.session.take()
 
     def test_all_symbols(self) -> None:
-        self.hub.receive(dtc.MarketDataFeedStatus(Status=UNAVAILABLE))
-        self.hub.receive(dtc.MarketDataFeedStatus(Status=UNAVAILABLE))
+        self.receive(dtc.MarketDataFeedStatus(Status=UNAVAILABLE))
+        self.receive(dtc.MarketDataFeedStatus(Status=UNAVAILABLE))
         reason = "the server's market data feed is unavailable"
         self.assertEqual(self.both.take(), [("stale", ES, reason), ("stale", CL, reason)])
-        self.hub.receive(dtc.MarketDataFeedStatus(Status=AVAILABLE))
+        self.receive(dtc.MarketDataFeedStatus(Status=AVAILABLE))
         self.assertEqual(self.both.take(), [("live", ES), ("live", CL)])
         self.assertEqual(self.session.take(), [])  # the server does not want it
 
@@ -473,10 +490,10 @@ class FeedStatusTests(HubCase):
         self.reattach(resubscribe=1)
         self.snapshot(ES)
         self.snapshot(CL)
-        self.hub.receive(dtc.MarketDataFeedStatus(Status=UNAVAILABLE))
+        self.receive(dtc.MarketDataFeedStatus(Status=UNAVAILABLE))
         self.both.take()
         self.session.take()
-        self.hub.receive(dtc.MarketDataFeedStatus(Status=AVAILABLE))
+        self.receive(dtc.MarketDataFeedStatus(Status=AVAILABLE))
         self.assertEqual(self.session.take(), [("SUBSCRIBE", 101, ES), ("SUBSCRIBE", 102, CL)])
         self.assertEqual(self.both.take(), [])
         self.snapshot(ES)
@@ -487,29 +504,29 @@ class FeedStatusTests(HubCase):
         silent = self.consumer("SILENT")
         self.clock.advance(TIMEOUT)
         self.assertEqual(silent.names(), ["subscribed", "stale"])
-        self.hub.receive(dtc.MarketDataFeedStatus(Status=AVAILABLE))
+        self.receive(dtc.MarketDataFeedStatus(Status=AVAILABLE))
         self.assertEqual(silent.names(), [])
 
     def test_an_update_is_proof(self) -> None:
-        self.hub.receive(dtc.MarketDataFeedStatus(Status=UNAVAILABLE))
+        self.receive(dtc.MarketDataFeedStatus(Status=UNAVAILABLE))
         self.both.take()
         self.trade(ES)
         self.assertEqual(self.both.names(), ["live", "107"])
 
     def test_one_symbol(self) -> None:
         for status, expected in ((UNAVAILABLE, ["116", "stale"]), (UNAVAILABLE, ["116"]), (AVAILABLE, ["live", "116"])):
-            self.hub.receive(dtc.MarketDataFeedSymbolStatus(SymbolID=1, Status=status))
+            self.receive(dtc.MarketDataFeedSymbolStatus(SymbolID=1, Status=status))
             self.assertEqual(self.both.names(), expected)
 
     def test_one_symbol_from_the_start(self) -> None:
         consumer = self.consumer("NEW")
-        self.hub.receive(dtc.MarketDataFeedSymbolStatus(SymbolID=3, Status=UNAVAILABLE))
+        self.receive(dtc.MarketDataFeedSymbolStatus(SymbolID=3, Status=UNAVAILABLE))
         self.assertEqual(consumer.names(), ["subscribed", "116", "stale"])
         self.assertEqual(self.consumer("NEW").names(), ["subscribed", "stale"])
 
     def test_unknown_status(self) -> None:
-        self.hub.receive(dtc.MarketDataFeedStatus(Status=MarketDataFeedStatusEnum(77)))
-        self.hub.receive(dtc.MarketDataFeedStatus())
+        self.receive(dtc.MarketDataFeedStatus(Status=MarketDataFeedStatusEnum(77)))
+        self.receive(dtc.MarketDataFeedStatus())
         self.assertEqual(self.both.take(), [])
 
 
@@ -524,7 +541,7 @@ class BadConsumerTests(HubCase):
         for consumer in (first, second):
             self.hub.subscribe(ES, consumer)
         self.snapshot()
-        self.hub.receive(dtc.MarketDataFeedStatus(Status=UNAVAILABLE))
+        self.receive(dtc.MarketDataFeedStatus(Status=UNAVAILABLE))
         self.trade()
         self.hub.detach("lost")
         self.reattach()
@@ -693,69 +710,69 @@ class MergeTests(HubCase):
             if kind.__name__.startswith("MarketDataUpdate") or kind is dtc.TradingSymbolStatus
         }
         self.assertEqual({type(update) for update, _ in UPDATES}, in_protocol)
-        self.assertEqual(set(market._MERGES), in_protocol)
+        self.assertEqual(set(market._FIELDS), in_protocol)
 
     def test_each_update(self) -> None:
         for update, expected in UPDATES:
-            self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
-            self.hub.receive(update)
+            self.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
+            self.receive(update)
             self.assertEqual(self.known(), BEFORE | expected, update)
 
     def test_each_update_without_a_snapshot(self) -> None:
         for update, expected in UPDATES:
-            self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, TradingStatus=TradingStatusEnum(5)))
-            self.hub.receive(update)
+            self.receive(dtc.MarketDataSnapshot(SymbolID=1, TradingStatus=TradingStatusEnum(5)))
+            self.receive(update)
             self.assertEqual(self.known(), {"TradingStatus": 5} | expected, update)
 
     def test_unset_fields_change_nothing(self) -> None:
-        self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
+        self.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
         for update, _ in UPDATES:
-            self.hub.receive(type(update)(SymbolID=1))
+            self.receive(type(update)(SymbolID=1))
         self.assertEqual(self.known(), BEFORE)
 
     def test_a_zero_is_kept(self) -> None:
-        self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
-        self.hub.receive(dtc.MarketDataUpdateTrade(SymbolID=1, Price=0, Volume=0, DateTime=0))
+        self.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
+        self.receive(dtc.MarketDataUpdateTrade(SymbolID=1, Price=0, Volume=0, DateTime=0))
         zeros = {"LastTradePrice": 0, "LastTradeVolume": 0, "LastTradeDateTime": 0}
         self.assertEqual(self.known(), BEFORE | zeros)
 
     def test_one_side_of_the_book_is_empty(self) -> None:
-        for kind in (update for update in market._MERGES if "BidAsk" in update.__name__):
-            self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
-            self.hub.receive(kind(SymbolID=1, BidQuantity=0, AskPrice=3, AskQuantity=4))
+        for kind in (update for update in market._FIELDS if "BidAsk" in update.__name__):
+            self.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
+            self.receive(kind(SymbolID=1, BidQuantity=0, AskPrice=3, AskQuantity=4))
             expected = BEFORE | {"BidQuantity": 0, "AskPrice": 3, "AskQuantity": 4}
             del expected["BidPrice"]
             self.assertEqual(self.known(), expected, kind)
-            self.hub.receive(kind(SymbolID=1, BidPrice=1, BidQuantity=2, AskQuantity=0))
+            self.receive(kind(SymbolID=1, BidPrice=1, BidQuantity=2, AskQuantity=0))
             expected = BEFORE | {"BidPrice": 1, "BidQuantity": 2, "AskQuantity": 0}
             del expected["AskPrice"]
             self.assertEqual(self.known(), expected, kind)
 
     def test_one_side_was_not_sent(self) -> None:
-        self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
-        self.hub.receive(dtc.MarketDataUpdateBidAsk(SymbolID=1, AskPrice=3, AskQuantity=4))
+        self.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
+        self.receive(dtc.MarketDataUpdateBidAsk(SymbolID=1, AskPrice=3, AskQuantity=4))
         self.assertEqual(self.known(), BEFORE | {"AskPrice": 3, "AskQuantity": 4})
 
     def test_a_trade_that_is_not_the_last_price(self) -> None:
         """By the rules of its market (TradeCondition 1), as against an odd lot (2)."""
         for kind in (dtc.MarketDataUpdateTradeNoTimestamp, dtc.MarketDataUpdateTradeWithUnbundledIndicator2):
             for condition, changes in ((1, {}), (2, {"LastTradePrice": 7, "LastTradeVolume": 8})):
-                self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
-                self.hub.receive(kind(SymbolID=1, Price=7, Volume=8, TradeCondition=dtc.TradeConditionEnum(condition)))
+                self.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
+                self.receive(kind(SymbolID=1, Price=7, Volume=8, TradeCondition=dtc.TradeConditionEnum(condition)))
                 self.assertEqual(self.known(), BEFORE | changes)
 
     def test_a_new_snapshot_replaces(self) -> None:
-        self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
-        self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, SessionOpenPrice=8))
+        self.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
+        self.receive(dtc.MarketDataSnapshot(SymbolID=1, SessionOpenPrice=8))
         self.assertEqual(self.known(), {"SessionOpenPrice": 8})
 
     def test_a_snapshot_with_whole_numbers(self) -> None:
-        self.hub.receive(dtc.MarketDataSnapshot_Int(SymbolID=1, LastTradePrice=8, TradingStatus=TradingStatusEnum(2)))
+        self.receive(dtc.MarketDataSnapshot_Int(SymbolID=1, LastTradePrice=8, TradingStatus=TradingStatusEnum(2)))
         self.assertEqual(self.known(), {"LastTradePrice": 8, "TradingStatus": 2})
 
     def test_statuses_are_no_values(self) -> None:
-        self.hub.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
-        self.hub.receive(dtc.MarketDataFeedSymbolStatus(SymbolID=1, Status=AVAILABLE))
+        self.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
+        self.receive(dtc.MarketDataFeedSymbolStatus(SymbolID=1, Status=AVAILABLE))
         self.assertEqual(self.known(), BEFORE)
 
 
@@ -836,12 +853,14 @@ class ModelTests(SynchronousTestCase):
     )
     def test_late_joiner_against_a_model(self, messages: list[Message]) -> None:
         clock = Clock()
-        hub = Hub(clock, TIMEOUT)
+        turn = Turn(clock)
+        hub = Hub(clock, TIMEOUT, turn)
         hub.attach(FakeSession())  # type: ignore[arg-type]
         early, late = FakeConsumer(), FakeConsumer()
         hub.subscribe(ES, early)
         for message in messages:
-            hub.receive(message)
+            hub.handlers[type(message)](message)
+            turn.flush()
         self.assertEqual(len(early.payloads), len(messages))
         hub.subscribe(ES, late)
         known = [event[2] for event in late.take() if event[0] == "market"]
@@ -853,3 +872,172 @@ class ModelTests(SynchronousTestCase):
         for consumer in (early, late):
             hub.leave(consumer)
         self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class TradesOnly(Each):
+    """A Form that makes something else of updates, and nothing of snapshots."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __call__(self, update: Update, /) -> Any:
+        self.made += 1
+        return None if update.kind == 104 else ("made", update.symbol)
+
+
+class NoSnapshots(Each):
+    def __call__(self, update: Update, /) -> Any:
+        return None if update.kind == 104 else update
+
+
+class Sink:
+    """Records what it is handed, and when that was all."""
+
+    def __init__(self) -> None:
+        self.got: list[Any] = []
+
+    def add(self, item: Any, /) -> None:
+        self.got.append(item)
+
+    def flush(self) -> None:
+        self.got.append("flush")
+
+
+class TurnTests(HubCase):
+    """What is done for each consumer, and what is done once for all of them."""
+
+    def subscriber(self, form: Any, *symbols: str) -> Sink:
+        consumer, sink = FakeConsumer(), Sink()
+        self.patch(FakeConsumer, "sink", property(lambda consumer: self.sinks.get(consumer, consumer)))
+        self.sinks = {**getattr(self, "sinks", {}), consumer: sink}
+        for symbol in symbols:
+            self.hub.subscribe(symbol, consumer, form=form)
+        return sink
+
+    def put(self, *symbols: str) -> None:
+        """A trade each, all in one read."""
+        for number, symbol in enumerate(symbols):
+            trade = dtc.MarketDataUpdateTrade(SymbolID=self.session.symbol_id(symbol), Price=number, Volume=1)
+            self.hub.handlers[type(trade)](trade)
+
+    def test_made_once_for_all(self) -> None:
+        form = TradesOnly()
+        sinks = [self.subscriber(form, ES) for _ in range(3)]
+        self.snapshot()
+        self.assertEqual((form.made, [sink.got for sink in sinks]), (1, [[], [], []]))
+        self.put(ES, ES)
+        self.assertEqual([sink.got for sink in sinks], [[], [], []])
+        self.turn.flush()
+        self.assertEqual(form.made, 3)
+        first = sinks[0].got
+        self.assertEqual(first, [("made", ES), ("made", ES), "flush"])
+        for sink in sinks:
+            self.assertTrue(all(one is other for one, other in zip(sink.got, first, strict=True)))
+        self.turn.flush()
+        self.assertEqual(len(first), 3)
+
+    def test_each_gets_its_own_in_order(self) -> None:
+        form = TradesOnly()
+        es, cl, both = self.subscriber(form, ES), self.subscriber(form, CL), self.subscriber(form, ES, CL)
+        self.snapshot(ES)
+        self.snapshot(CL)
+        self.put(ES, CL, CL, ES)
+        self.turn.flush()
+        self.assertEqual(es.got, [("made", ES), ("made", ES), "flush"])
+        self.assertEqual(cl.got, [("made", CL), ("made", CL), "flush"])
+        self.assertEqual(both.got, [("made", ES), ("made", CL), ("made", CL), ("made", ES), "flush"])
+
+    def test_no_form_no_work(self) -> None:
+        consumer = FakeConsumer()
+        self.hub.subscribe(ES, consumer, form=None)
+        made: list[int] = []
+        self.patch(market.MarketData, "tell", lambda data, levels: made.append(levels))
+        self.snapshot()
+        self.trade()
+        self.assertEqual((made, consumer.names(), consumer.flushes), ([], ["subscribed"], 0))
+        self.trade(price=5)
+        late = self.consumer(ES)
+        self.assertEqual(late.take()[1][2]["LastTradePrice"], 5)
+
+    def test_late_joiner_does_not_wait(self) -> None:
+        self.consumer(ES)
+        self.snapshot()
+        late = self.consumer(ES)
+        self.assertEqual((late.names(), late.flushes), (["subscribed", "104"], 1))
+
+    def test_late_joiner_in_the_middle(self) -> None:
+        """What came before it is in its snapshot, and does not come again."""
+        early = self.consumer(ES)
+        self.snapshot()
+        early.take()
+        self.put(ES)
+        late = self.consumer(ES)
+        self.put(ES)
+        self.turn.flush()
+        self.assertEqual((early.names(), late.names()), (["107", "107"], ["subscribed", "104", "107"]))
+
+    def test_events_do_not_overtake(self) -> None:
+        consumer = self.consumer(ES)
+        self.snapshot()
+        consumer.take()
+        status = dtc.MarketDataFeedStatus(Status=UNAVAILABLE)
+        self.put(ES)
+        self.hub.handlers[type(status)](status)
+        self.put(ES)
+        self.put(ES)
+        reject = dtc.MarketDataReject(SymbolID=1, RejectText="No.")
+        self.hub.handlers[type(reject)](reject)
+        self.assertEqual(consumer.names(), ["107", "stale", "live", "107", "107", "ended"])
+
+    def test_one_that_raises_costs_nobody_else_anything(self) -> None:
+        for symbols in ((ES,), (ES, CL)):  # the way for one lane, and the way for several
+            first, second = self.subscriber(Each(), *symbols), self.subscriber(Each(), *symbols)
+            self.patch(first, "add", lambda item: 1 / 0)
+            self.patch(first, "flush", lambda: 1 / 0)
+            for symbol in symbols:
+                self.snapshot(symbol)
+            second.got.clear()
+            self.put(*symbols)
+            self.turn.flush()
+            self.assertEqual(len(second.got), len(symbols) + 1)
+            self.assertGreaterEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+
+    def test_another_form_takes_the_place_of_the_first(self) -> None:
+        consumer = self.consumer(ES)
+        self.snapshot()
+        consumer.take()
+        self.hub.subscribe(ES, consumer, form=None)
+        self.trade()
+        self.assertEqual(consumer.names(), ["subscribed"])
+        self.hub.subscribe(ES, consumer)
+        self.trade()
+        self.assertEqual(consumer.names(), ["subscribed", "104", "107"])
+        self.assertTrue(self.hub.unsubscribe(ES, consumer))
+        self.assertEqual(self.hub.symbols, [])
+
+    def test_last_update(self) -> None:
+        early = self.consumer(ES)
+        self.assertIsNone(self.hub.last_update(ES, early))
+        self.clock.advance(10)
+        self.snapshot()
+        self.clock.advance(10)
+        late = self.consumer(ES)
+        without = FakeConsumer()
+        self.hub.subscribe(ES, without, form=NoSnapshots())
+        times = [self.hub.last_update(ES, each) for each in (early, late, without)]
+        self.assertEqual(times, [10, 20, None])
+        self.clock.advance(10)
+        self.receive(dtc.MarketDataUpdateSessionVolume(SymbolID=1, Volume=1))
+        times = [self.hub.last_update(ES, each) for each in (early, late, without)]
+        self.assertEqual(times, [30, 30, 30])
+        self.hub.leave(early)
+        self.assertIsNone(self.hub.last_update(ES, early))
+        self.assertIsNone(self.hub.last_update(CL, late))
+
+    def test_nothing_is_left_of_those_who_went(self) -> None:
+        one, two = self.consumer(ES, CL), self.consumer(ES)
+        self.snapshot(ES)
+        self.reject(CL)
+        self.hub.unsubscribe(ES, one)
+        self.hub.leave(two)
+        self.assertEqual((self.hub._symbols, self.hub._feeds, self.hub._by_id), ({}, {}, {}))

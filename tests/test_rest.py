@@ -1,6 +1,7 @@
 """REST: what is answered, and how it fails."""
 
 import csv
+import gc
 import io
 import json
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from dtc_twisted.access import Access
 from dtc_twisted.errors import RequestRejected
 from dtc_twisted.messages import Message
 from dtc_twisted.rest import GETS, LONG, ROWS, Gateway, QuietSite, Rest
+from dtc_twisted.rest.site import BoundedRequest
 from dtc_twisted.rows import indented
 from tests.support import Answer, Caller, House
 from tests.test_rows import unchunked
@@ -159,6 +161,28 @@ class RestCase(House):
         self.assertEqual(error.keys(), {"type", "message", "status"})
         self.assertEqual(error["status"], status)
         return error["type"], error["message"]
+
+    def serve(self, ask: Callable[[Message], Any] = lambda message: None) -> Rest:
+        """Another gateway, at port 9000, whose inside is this."""
+        gateway = Gateway(
+            clock=self.clock,
+            ask=lambda message, on_answer: ask(message),
+            fetch=None,  # type: ignore[arg-type]
+            snapshot=None,  # type: ignore[arg-type]
+            display=None,  # type: ignore[arg-type]
+            retry_after=lambda: 0.0,
+            status=dict,
+        )
+        rest = Rest(gateway, {}, Access())
+        self.clock.listenTCP(9000, QuietSite(rest.resource, reactor=self.clock))
+        return rest
+
+    def call_other(self, path: str) -> Caller:
+        """Asks the gateway of `serve`."""
+        caller: Caller = self.call(Caller(), port=9000)
+        caller.transport.write(_request(path, "Connection: close\r\n"))
+        self.flush()
+        return caller
 
     def played(self, path: Path, *messages: dict[str, Any]) -> Answer:
         """The answer to a request whose reply is these messages."""
@@ -545,6 +569,20 @@ class WrongAddressTests(RestCase):
             self.assertEqual((kind, message), ("NotFound", f"Nothing is at /api/v1{path}."))
         self.assertEqual(self.error(self.fetch("/nothing", "POST"), 404)[0], "NotFound")
 
+    def test_escaped(self) -> None:
+        """Other ways to write a path find the same."""
+        plain = self.fetch("/tradeaccounts")
+        for path in ("/%74radeaccounts", "/trade%61ccounts"):
+            answer = self.fetch(path)
+            self.assertEqual((answer.status, {**answer.headers, "date": ""}), (200, {**plain.headers, "date": ""}))
+            self.assertEqual([*map(_without_id, answer.json)], [*map(_without_id, plain.json)])
+            self.assertEqual(self.fetch(path, "HEAD").status, 200)
+            self.assertEqual(self.error(self.fetch(path, "POST"), 405)[0], "MethodNotAllowed")
+            self.assertEqual(self.error(self.fetch(path + "?x=1"), 400)[0], "BadParameter")
+
+    def test_a_part_is_no_name(self) -> None:
+        self.assertEqual(self.error(self.fetch("/orders/<order_id>"), 404)[0], "NoSuchOrder")
+
     def test_path_is_not_utf8(self) -> None:
         self.assertEqual(self.error(self.fetch("/%ff%fe"), 404)[0], "NotFound")
         self.assertEqual(self.flushLoggedErrors(), [])
@@ -613,6 +651,21 @@ class ManyTests(RestCase):
             self.assertEqual(types, [path.reply.Type for path in PATHS])
             self.hang_up(caller)
 
+    def test_leaves_nothing_behind(self) -> None:
+        """A request is gone once it is answered: nothing of it waits for the garbage collector."""
+        caller = self.call(Caller())
+        self.addCleanup(gc.enable)
+        for path in (*(path.url for path in PATHS), "/status", f"/marketdata?Symbol={ES}"):
+            caller.transport.write(_request(path))
+            self.flush()
+            gc.collect()
+            gc.disable()
+            caller.transport.write(_request(path))
+            self.flush()
+            self.assertEqual([each for each in gc.get_objects() if type(each) is BoundedRequest], [], path)
+            gc.enable()
+        self.hang_up(caller)
+
     def test_an_idle_connection_is_closed(self) -> None:
         caller = self.call(Caller())
         caller.transport.write(_request("/status"))
@@ -650,6 +703,30 @@ class LeavingTests(RestCase):
         self.flush()
         self.assertEqual((self.pending(), self.flushLoggedErrors()), ({}, []))
 
+    def test_what_fails_then_is_logged(self) -> None:
+        """Nobody else is left to be told. That it was cancelled is no failure."""
+        rest = self.serve()
+        cancellers: tuple[Any, ...] = (None, lambda result: result.errback(ZeroDivisionError()))
+        for number, canceller in enumerate(cancellers):
+            waiting: Deferred[bytes] = Deferred(canceller)
+            rest.route("GET", f"/waits{number}", lambda request, waiting=waiting: waiting)
+            caller = self.call_other(f"/waits{number}")
+            caller.transport.abortConnection()
+            self.flush()
+            self.assertTrue(waiting.called)
+            self.assertEqual(len(self.flushLoggedErrors()), number)
+            self.assertEqual(self.log_text().count("Failed after the end of"), number)
+
+    def test_an_answer_after_that(self) -> None:
+        """A handler that does not mind being cancelled."""
+        waiting: Deferred[bytes] = Deferred(lambda result: result.callback(b"too late"))
+        self.serve().route("GET", "/waits", lambda request: waiting)
+        caller = self.call_other("/waits")
+        caller.transport.abortConnection()
+        self.flush()
+        self.assertTrue(waiting.called)
+        self.assertEqual((caller.received, self.flushLoggedErrors()), (b"", []))
+
     def test_with_requests_in_the_pipeline(self) -> None:
         self.simulator.ignore_next(dtc.TradeAccountsRequest)
         caller = self.call(Caller())
@@ -661,22 +738,10 @@ class LeavingTests(RestCase):
 
 
 class FailureTests(RestCase):
-    def ask(self, ask: Callable[[Message], Deferred[list[Message]]], status: Callable[[], Any] = dict) -> Answer:
+    def ask(self, ask: Callable[[Message], Deferred[list[Message]]]) -> Answer:
         """The answer of a gateway of its own, whose inside is this."""
-        gateway = Gateway(
-            clock=self.clock,
-            ask=lambda message, on_answer: ask(message),
-            fetch=None,  # type: ignore[arg-type]
-            snapshot=None,  # type: ignore[arg-type]
-            display=None,  # type: ignore[arg-type]
-            retry_after=lambda: 0.0,
-            status=status,
-        )
-        rest = Rest(gateway, {}, Access())
-        self.clock.listenTCP(9000, QuietSite(rest.resource, reactor=self.clock))
-        caller = self.call(Caller(), port=9000)
-        caller.transport.write(_request("/tradeaccounts", "Connection: close\r\n"))
-        self.flush()
+        self.serve(ask)
+        caller = self.call_other("/tradeaccounts")
         self.clock.tcpServers.pop()
         return Answer(caller.received)
 

@@ -1,5 +1,6 @@
 """Command lines: what they mean, and what is said about wrong ones."""
 
+import gc
 import os
 from typing import Any
 
@@ -128,6 +129,16 @@ class SimulatorOptionsTests(CommandLineCase):
         )
         service.stopService()
         self.assertEqual(reactor.getDelayedCalls(), [])
+
+
+class CollectorTests(House):
+    def test_what_stays_is_not_searched(self) -> None:
+        """Once all is wired, the garbage collector is told; not before, nor in a process that only looks."""
+        hook: tuple[Any, ...] = (gc.freeze, (), {})
+        self.assertEqual(self.clock.whenRunningHooks.count(hook), 1)
+        tap_sim.makeService(tap_sim.Options(), reactor=self.clock)
+        self.assertEqual(self.clock.whenRunningHooks.count(hook), 2)
+        self.assertEqual(gc.get_freeze_count(), 0)
 
 
 class ListenerTests(SynchronousTestCase):

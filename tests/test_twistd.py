@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -17,8 +18,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
+from websockets.frames import Frame
+from websockets.protocol import State
 from websockets.sync.client import connect
+from websockets.uri import parse_uri
 
 ROOT = Path(__file__).parent.parent
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
@@ -86,8 +91,8 @@ class Process:
 class Gateway(Process):
     """`twistd dtc`, on a free port."""
 
-    def __init__(self, *options: str, **extra: str) -> None:
-        super().__init__(*TWISTD, "-n", "--pidfile=", "dtc", "-r", "0", *options, **extra)
+    def __init__(self, *options: str, reactor: str = "default", **extra: str) -> None:
+        super().__init__(*TWISTD, "-n", "--pidfile=", "-r", reactor, "dtc", "-r", "0", *options, **extra)
         try:
             self.url = self.wait_for(r"Serving (http://\S+)/api/v1")[1]
         except AssertionError:
@@ -109,6 +114,10 @@ class Gateway(Process):
     @property
     def marketdata(self) -> str:
         return self.url.replace("http://", "ws://") + "/api/v1/marketdata"
+
+    @property
+    def stream(self) -> str:
+        return self.url.replace("http://", "ws://") + "/api/v1/stream"
 
 
 @contextmanager
@@ -145,6 +154,25 @@ class CommandLineTests(SynchronousTestCase):
         self.assertEqual(result.returncode, 0)
         for option in ("host", "port", "historyport", "restport", "live", "simulated", "username", "password"):
             self.assertIn(f"--{option}", result.stdout)
+
+    def test_imports(self) -> None:
+        """Nothing of ours before it is needed: not for the help of twistd, and no simulator for a gateway."""
+
+        def imported(*arguments: str) -> set[str]:
+            result = run(sys.executable, "-X", "importtime", *TWISTD[1:], *arguments)
+            self.assertEqual(result.returncode, 0)
+            return {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+
+        def ours(modules: set[str]) -> set[str]:
+            return {each for each in modules if each.partition(".")[0] == "dtc_twisted"}
+
+        helped = imported("--help")
+        self.assertEqual(ours(helped), set())
+        self.assertIn("twisted.plugins.dtc_plugin", helped)
+        self.assertTrue({"klein", "autobahn", "msgspec"}.isdisjoint(helped))
+        helped = imported("dtc", "--help")
+        self.assertIn("dtc_twisted.rest", helped)
+        self.assertNotIn("dtc_twisted.simulator", helped)
 
     def test_usage_errors(self) -> None:
         wrong = ((["dtc"], "--host"), (["dtc", "--demo", "-x"], "-x"), (["dtc-sim", "-p", "no"], "--port"))
@@ -309,6 +337,75 @@ class TwoProcessesTests(SynchronousTestCase):
                 receive(client, lambda message: message.get("Type") == 107)
                 self.assertEqual(gateway.get("/status")[1]["reconnects"], 1)
         self.assertNotIn("Traceback", gateway.text)
+
+
+class SlowReaderTests(SynchronousTestCase):
+    def test_default(self) -> None:
+        self.costs_only_itself("default")
+
+    def test_select(self) -> None:
+        self.costs_only_itself("select")
+
+    def test_asyncio(self) -> None:
+        self.costs_only_itself("asyncio")
+
+    def costs_only_itself(self, reactor: str) -> None:
+        """It is told what it missed, and the latest; the other one misses nothing, and is told no later."""
+        server = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", "20000")
+        with running(server):
+            port = server.wait_for(r"is at ws://127.0.0.1:(\d+)/")[1]
+            with (
+                running(Gateway("--host", "127.0.0.1", "-p", port, reactor=reactor)) as gateway,
+                connect(gateway.stream, max_queue=None) as client,
+            ):
+                gateway.wait_until_ready()
+                slow = SlowReader(gateway.stream)
+                try:
+                    for each in (client, slow):
+                        each.send(json.dumps({"action": "subscribe", "channel": "trades", "symbol": ES}))
+                    seqs = [each["seq"] for each in receive(client, lambda message: message.get("seq", 0) > 2500)[1:]]
+                    self.assertEqual(seqs, [*range(seqs[0], seqs[-1] + 1)])
+                    missed = 0
+                    for message in slow.read():
+                        missed += message.get("messages", 0)
+                        if message.get("seq", 0) > seqs[-1]:
+                            break
+                    self.assertGreater(missed, 500)
+                finally:
+                    slow.close()
+        self.assertNotIn("Traceback", gateway.text)
+
+
+class SlowReader:
+    """A subscriber on a bare socket with next to no room, which reads when it is told to."""
+
+    def __init__(self, url: str) -> None:
+        host, _, port = urlsplit(url).netloc.partition(":")
+        self._socket = socket.socket()
+        self._socket.settimeout(PATIENCE)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._socket.connect((host, int(port)))
+        self._ws = ClientProtocol(parse_uri(url), max_size=None)
+        self._ws.send_request(self._ws.connect())
+        self._write()
+        while self._ws.state is not State.OPEN:
+            self._ws.receive_data(self._socket.recv(1))
+        self.close = self._socket.close
+
+    def send(self, text: str) -> None:
+        self._ws.send_text(text.encode())
+        self._write()
+
+    def read(self) -> Iterator[Any]:
+        while data := self._socket.recv(65536):
+            self._ws.receive_data(data)
+            for event in self._ws.events_received():
+                if isinstance(event, Frame):
+                    yield json.loads(bytes(event.data))
+
+    def _write(self) -> None:
+        for data in self._ws.data_to_send():
+            self._socket.sendall(data)
 
 
 SECURE_SERVER = """

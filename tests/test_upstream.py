@@ -273,11 +273,13 @@ class LyingServerTests(House):
 
             def detach(self, reason: str) -> None: ...
 
-            def receive(self, message: Any) -> None:
-                raise ZeroDivisionError
+            handlers = {dtc.MarketDataUpdateTrade: lambda message: 1 / 0}
 
         upstream = next(each for each in self.service if hasattr(each, "listeners"))
         upstream.listeners.insert(1, Faulty())
+        self.simulator.drop()
+        self.advance(3)
+        subscriber.take()
         self.simulator.trade(ES, 282800, 1, 1)
         self.simulator.trade(ES, 282825, 1, 1)
         self.flush()

@@ -39,7 +39,7 @@ from dtc_twisted.orders.reconcile import Reconciler
 from dtc_twisted.orders.shared import Shared
 from dtc_twisted.orders.ticket import BadOrder, Body
 from dtc_twisted.orders.words import CANCEL, CHANGE, NEW, Fields, shown
-from dtc_twisted.session import Session
+from dtc_twisted.session import Handlers, Session
 
 _log = logger(__name__)
 
@@ -69,6 +69,8 @@ class Desk(Service):
     Commands fail with BadOrder, NotPermitted, Conflict, NoSuchOrder, JournalFailed, NotLoggedOn or RequestRejected, and
     nothing was sent; with OrderRejected, and the server refused; with OutcomeUnknown, and nobody knows.
     """
+
+    handlers: Handlers = {}  # updates are the Reconciler's business
 
     def __init__(
         self,
@@ -113,9 +115,6 @@ class Desk(Service):
 
     def detach(self, reason: str) -> None:
         self._dispatch.lose(reason)
-
-    def receive(self, message: Message) -> None:
-        """The Reconciler's business."""
 
     # -- from REST
 

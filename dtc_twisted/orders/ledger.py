@@ -51,6 +51,9 @@ class Ledger:
         JournalFailed.
     """
 
+    types = (OrderUpdate, PositionUpdate, AccountBalanceUpdate)
+    """What `receive` takes."""
+
     def __init__(self, recall: Callable[[str], list[Fields]] = lambda order_id: []) -> None:
         self.watchers: list[Callable[[str, Fields], None]] = []
         self.on_order: list[Callable[[Order, Fields, Fill | None], None]] = []

@@ -29,7 +29,7 @@ from dtc_twisted.messages import (
 from dtc_twisted.orders.ledger import Ledger
 from dtc_twisted.orders.order import Fill, Order, fill_of
 from dtc_twisted.orders.words import CHANGE, Fields
-from dtc_twisted.session import Session
+from dtc_twisted.session import Handlers, Session
 
 _log = logger(__name__)
 
@@ -61,6 +61,7 @@ class Reconciler:
         self.reason = "not asked for yet"
         """Why it is not."""
         self.accounts: list[str] = []
+        self.handlers: Handlers = dict.fromkeys(ledger.types, self._receive)
         self.on_read: list[Callable[[], None]] = []
         self.on_lost: list[Callable[[str], None]] = []
         self._clock = clock
@@ -116,7 +117,7 @@ class Reconciler:
     def detach(self, reason: str) -> None:
         self._end(reason)
 
-    def receive(self, message: Message) -> None:
+    def _receive(self, message: Message) -> None:
         if self._wanted:
             self._ledger.receive(message)
 

@@ -25,7 +25,7 @@ from dtc_twisted.rest.bodies import body
 from dtc_twisted.rest.paths import GETS, LONG, PREFIX, ROWS, SNAPSHOTS
 from dtc_twisted.rest.problems import UpgradeRequired, described
 from dtc_twisted.rest.raw import raw_message
-from dtc_twisted.rest.site import Tree, as_json
+from dtc_twisted.rest.site import Handlers, Tree, as_json
 from dtc_twisted.rows import FORMATS, Answer, Row, accepted
 
 _log = logger(__name__)
@@ -67,6 +67,7 @@ class Rest:
         self._access = access
         self._klein = Klein()
         self._klein.url_map.merge_slashes = False  # it would redirect
+        self._plain: Handlers = {}
         for path, get in GETS.items():
             self.route("GET", path, self._asker(get))
         self.route("GET", "/status", self._status)
@@ -77,7 +78,7 @@ class Rest:
 
     @property
     def resource(self) -> IResource:
-        return Tree(self._klein, self._access, self._answer_error)
+        return Tree(self._klein, self._access, self._plain, self._answer_error)
 
     def route(self, method: str, path: str, handler: Callable[..., Any], *, trade: bool = False) -> None:
         """Answers a method (GET: and HEAD) at a path, whose `<parts>` in Klein's notation the handler takes by name.
@@ -93,6 +94,9 @@ class Rest:
             return handler(request, **parts)
 
         self._klein.route(PREFIX + path, methods=[method], endpoint=f"{method} {path}")(handle)
+        if "<" not in path:
+            for each in ("GET", "HEAD") if method == "GET" else (method,):
+                self._plain[each.encode(), (PREFIX + path).encode()] = handle
 
     # -- answers
 

@@ -23,10 +23,12 @@ depth.py: the whole book, then changes. By itself the gateway says:
 Close codes of ours: 4001 the gateway is stopping, 4002 too much is waiting for a subscriber that does not read.
 """
 
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from dtc_twisted.hub import Hub, Update
-from dtc_twisted.stream.outbox import text
+from dtc_twisted.stream.outbox import Outbox, Ready, ToOutboxes, frame, text
 from dtc_twisted.stream.sockets import Socket, SocketFactory, is_symbol
 
 
@@ -53,7 +55,7 @@ class Subscriber(Socket):
             self._unsubscribe(str(symbol))
 
     def subscribe(self, request: dict[str, Any]) -> None:
-        self.factory.hub.subscribe(request["symbol"], self)
+        self.factory.hub.subscribe(request["symbol"], self, form=AS_SENT)
 
     def leave(self) -> None:
         self.factory.hub.leave(self)
@@ -68,14 +70,15 @@ class Subscriber(Socket):
 
     # -- from Hub (Consumer)
 
+    @property
+    def sink(self) -> Outbox:
+        return self.outbox
+
     def subscribed(self, symbol: str) -> None:
         self.answer({"action": "subscribe", "symbol": symbol})
 
     def refused(self, symbol: str, text: str) -> None:
         self.answer({"action": "subscribe", "symbol": symbol}, error=text)
-
-    def market(self, update: Update) -> None:
-        self.outbox.put(update.payload, (update.symbol, update.kind))
 
     def stale(self, symbol: str, reason: str) -> None:
         self.outbox.put(text({"event": "stale", "symbol": symbol, "reason": reason}))
@@ -93,30 +96,40 @@ class DepthSubscriber(Subscriber):
     example = '{"action": "subscribe", "symbol": "ESM20_FUT_CME", "num_levels": 5}'
     fields = frozenset({"action", "symbol", "num_levels"})
 
-    def onOpen(self) -> None:
-        super().onOpen()
-        self._views: dict[str, int] = {}
-
     def subscribe(self, request: dict[str, Any]) -> None:
         levels = request.get("num_levels", 0)
         if type(levels) is not int or not 0 <= levels <= MAX_LEVELS:
             self.answer(request, error=f"num_levels: expected a whole number from 0 (all) to {MAX_LEVELS}.")
         else:
-            self._views[request["symbol"]] = levels
-            self.factory.hub.subscribe(request["symbol"], self, levels)
-
-    def market(self, update: Update) -> None:
-        if self.outbox.paused:  # changes cannot be left out one by one: the whole book, once it reads again
-            self.outbox.put(lambda: self._book(update.symbol), (update.symbol, "book"))
-        else:
-            self.outbox.put(update.payload)
-
-    def _book(self, symbol: str) -> bytes | None:
-        book = self.factory.hub.snapshot(symbol, self._views.get(symbol, 0))
-        return None if book is None else book.payload
+            self.factory.hub.subscribe(request["symbol"], self, levels, self.factory.depth)
 
 
 MAX_LEVELS = 10_000
+
+
+class AsSent(ToOutboxes):
+    """A Form: the update as it is."""
+
+    def __call__(self, update: Update, /) -> Ready:
+        return Ready(frame(update.payload), (update.symbol, update.kind))
+
+
+AS_SENT = AsSent()
+
+
+@dataclass(frozen=True)
+class DepthAsSent(ToOutboxes):
+    """A Form: the same of depth. Changes cannot be left out one by one: who reads slowly is owed the whole book."""
+
+    hub: Hub
+
+    def __call__(self, update: Update, /) -> Ready:
+        later = partial(self._book, update.symbol, update.levels)
+        return Ready(frame(update.payload), (update.symbol, "book"), later)
+
+    def _book(self, symbol: str, levels: int) -> bytes | None:
+        book = self.hub.snapshot(symbol, levels)
+        return None if book is None else frame(book.payload)
 
 
 class SubscriberFactory(SocketFactory):
@@ -125,4 +138,5 @@ class SubscriberFactory(SocketFactory):
     def __init__(self, hub: Hub, reactor: Any, protocol: type[Subscriber] = Subscriber) -> None:
         super().__init__(reactor)
         self.hub = hub
+        self.depth = DepthAsSent(hub)
         self.protocol = protocol

@@ -10,6 +10,7 @@ from autobahn.websocket.types import ConnectionRequest
 from dtc_twisted.access import SUBPROTOCOL, Caller
 from dtc_twisted.logs import logger
 from dtc_twisted.stream.outbox import Outbox, text
+from dtc_twisted.stream.sender import sender_to
 
 _log = logger(__name__)
 
@@ -21,7 +22,10 @@ _ECHO = 1000  # characters of a request that is not JSON
 
 
 class Socket(WebSocketServerProtocol):
-    """One subscriber's connection."""
+    """One subscriber's connection.
+
+    outbox: what it is sent, once it is open.
+    """
 
     factory: "SocketFactory"
     transport: Any
@@ -29,6 +33,8 @@ class Socket(WebSocketServerProtocol):
     """Who it is."""
     example = ""
     """An object that may be sent."""
+    outbox: Outbox
+    _opened = False
 
     # -- for those who make it something
 
@@ -53,10 +59,8 @@ class Socket(WebSocketServerProtocol):
     def onOpen(self) -> None:
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
-        self.outbox = Outbox(self)
-        # The HTTP channel that this connection was is still registered.
-        self.transport.unregisterProducer()
-        self.transport.registerProducer(self.outbox, True)
+        self.outbox = Outbox(sender_to(self.transport), self._give_up)
+        self._opened = True
         self.factory.subscribers.add(self)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
@@ -79,27 +83,42 @@ class Socket(WebSocketServerProtocol):
             self.answer(_as_text(payload), error="The gateway failed; its log says why.")
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        if self in self.factory.subscribers:  # the handshake succeeded
-            self.factory.subscribers.remove(self)
+        self._depart()
+        self.factory.subscribers.discard(self)
+
+    # -- from Autobahn, about what it sends itself
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        """Through the same door as all else: nothing overtakes."""
+        if self._opened:
+            self.outbox.send(data)
+        else:
+            super().sendData(data, sync, chopsize)
+
+    def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
+        """After this frame nothing may be sent."""
+        if self.state == self.STATE_OPEN:
+            self._depart()
+        super().sendCloseFrame(code, reasonUtf8, isReply)
+
+    def _depart(self) -> None:
+        """It is told nothing more."""
+        if self._opened:
+            self.outbox.close()
             self.leave()
 
     # -- from Outbox
 
-    def transmit(self, payload: bytes) -> None:
-        if self.state == self.STATE_OPEN:
-            self.sendPreparedMessage(self.factory.prepared(payload))
-
-    def give_up(self) -> None:
+    def _give_up(self) -> None:
         _log.warn("Closing {peer}: it does not read what it asked for.", peer=self.peer)
-        self.leave()
         self.shut(CLOSE_TOO_SLOW, "too slow")
 
     # -- from SocketFactory
 
     def shut(self, code: int, reason: str) -> None:
         """Closes; a peer that does not read is dropped by Autobahn when its close handshake times out."""
-        self.transport.unregisterProducer()
         self.sendClose(code, reason)
+        self.transport.unregisterProducer()
 
 
 class SocketFactory(WebSocketServerFactory):
@@ -120,18 +139,10 @@ class SocketFactory(WebSocketServerFactory):
             utf8validateIncoming=False,
         )
         self.subscribers: set[Socket] = set()
-        self._last: bytes = b""
-        self._last_prepared: Any = None
 
     def resource_for(self, caller: Caller) -> WebSocketResource:
         """What makes a request of this caller's one of our connections."""
         return WebSocketResource(_Welcome(self, caller))
-
-    def prepared(self, payload: bytes) -> Any:
-        """The payload as a ready frame, made once for all who are sent the same."""
-        if payload is not self._last:
-            self._last, self._last_prepared = payload, self.prepareMessage(payload)
-        return self._last_prepared
 
     def shut(self) -> None:
         """Closes all."""

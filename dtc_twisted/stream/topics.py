@@ -29,157 +29,16 @@ asked for it, or read slowly. A snapshot has the number of the last update that 
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IReactorTime
 
-from dtc_twisted.definitions import Definitions, displayed
-from dtc_twisted.display import Display
-from dtc_twisted.errors import DTCError
-from dtc_twisted.hub import Hub, Update
-from dtc_twisted.logs import logger
-from dtc_twisted.market import TRADES
+from dtc_twisted.definitions import Definitions
+from dtc_twisted.hub import Hub
 from dtc_twisted.orders import CHANNELS as ACCOUNTS
 from dtc_twisted.stream.accounts import Accounts
 from dtc_twisted.stream.outbox import text
 from dtc_twisted.stream.requests import WITHOUT_SYMBOL, error_of
 from dtc_twisted.stream.sockets import Socket, SocketFactory
-
-_log = logger(__name__)
-
-
-class Topic:
-    """One subscription of one socket: a Consumer of a hub.
-
-    echo: what its answers repeat of the request.
-    levels: of depth; 0 is all.
-    interval: least seconds between two messages that may be left out; 0 for all of them.
-    """
-
-    def __init__(
-        self, socket: "TopicSocket", channel: str, symbol: str, echo: dict[str, Any], levels: int, interval: float
-    ) -> None:
-        self.channel = channel
-        self.symbol = symbol
-        self.last_update: float | None = None
-        self._socket = socket
-        self._hub = socket.factory.hubs["marketdepth" if channel == "marketdepth" else "marketdata"]
-        self._clock = socket.factory.clock
-        self._echo = echo
-        self._levels = levels
-        self._interval = interval
-        self._display: Display | None = None
-        self._asking: Deferred[Any] | None = None
-        self._held: dict[object, Update] = {}
-        self._timer: IDelayedCall | None = None
-        self._sent_at = 0.0
-
-    # -- from TopicSocket
-
-    def begin(self, definitions: Definitions | None) -> None:
-        """Asks for it; for the symbol's definition first, where prices are to be converted."""
-        if definitions is None:
-            self._hub.subscribe(self.symbol, self, self._levels)
-            return
-        self._asking = definitions.display(self.symbol)
-        self._asking.addCallbacks(self._defined, self._undefined)
-
-    def end(self) -> None:
-        """Nothing more is wanted."""
-        if self._asking is not None:
-            self._asking.cancel()
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._hub.leave(self)
-        self._socket.outbox.drop((self.channel, self.symbol))
-
-    def _defined(self, display: Display) -> None:
-        self._asking = None
-        self._display = display
-        self._hub.subscribe(self.symbol, self, self._levels)
-
-    def _undefined(self, failure: Failure) -> None:
-        self._asking = None
-        if failure.check(CancelledError):
-            return
-        if not failure.check(DTCError):
-            _log.failure("Failed to ask for the definition of {symbol}", failure, symbol=self.symbol)
-        self.refused(self.symbol, failure.getErrorMessage() if failure.check(DTCError) else "The gateway failed.")
-
-    # -- from Hub (Consumer)
-
-    def subscribed(self, symbol: str) -> None:
-        self._socket.answer(self._echo)
-
-    def refused(self, symbol: str, text: str) -> None:
-        self._socket.forget(self)
-        self._socket.answer(self._echo, error=text)
-
-    def market(self, update: Update) -> None:
-        if self.channel not in update.seqs:
-            return
-        self.last_update = now = self._clock.seconds()
-        if not self._interval or update.kind in TRADES:
-            self._send(update)
-        elif self._timer is None and now - self._sent_at >= self._interval:
-            self._sent_at = now
-            self._send(update)
-        else:
-            self._held.pop(update.kind, None)
-            self._held[update.kind] = update
-            if self._timer is None:
-                self._timer = self._clock.callLater(self._sent_at + self._interval - now, self._send_held)
-
-    def stale(self, symbol: str, reason: str) -> None:
-        self._say({"event": "stale", "reason": reason})
-
-    def live(self, symbol: str) -> None:
-        self._say({"event": "live"})
-
-    def ended(self, symbol: str, reason: str) -> None:
-        self._socket.forget(self)
-        self._say({"event": "ended", "error": reason})
-
-    # -- to the socket
-
-    def _say(self, event: dict[str, Any]) -> None:
-        self._socket.outbox.put(text(event | {"channel": self.channel, "symbol": self.symbol}))
-
-    def _send(self, update: Update) -> None:
-        outbox, key = self._socket.outbox, (self.channel, self.symbol)
-        if self.channel == "marketdepth" and outbox.paused:
-            outbox.put(self._book, (key, "book"))  # changes cannot be left out one by one
-        else:
-            outbox.put(self._payload(update), (key, update.kind))
-
-    def _send_held(self) -> None:
-        self._timer = None
-        self._sent_at = self._clock.seconds()
-        held, self._held = self._held, {}
-        if self.channel == "marketdepth":
-            self._socket.outbox.put(self._book, ((self.channel, self.symbol), "book"))
-        else:
-            for update in held.values():
-                self._send(update)
-
-    def _book(self) -> bytes | None:
-        book = self._hub.snapshot(self.symbol, self._levels)
-        return None if book is None else self._payload(book)
-
-    def _payload(self, update: Update) -> bytes:
-        """What is sent; made once for all topics like this one."""
-        variant = (self.channel, self._display)
-        payload = update.variants.get(variant)
-        if payload is None:
-            body = (
-                update.payload
-                if self._display is None
-                else msgspec.json.encode(displayed(self._display, update.payload))
-            )
-            begin = b'{"channel":"%b","seq":%d,' % (self.channel.encode(), update.seqs[self.channel])
-            payload = update.variants[variant] = begin + body[1:]
-        return payload
+from dtc_twisted.stream.topic import Topic
 
 
 class TopicSocket(Socket):
@@ -223,7 +82,10 @@ class TopicSocket(Socket):
         if before is not None:
             before.end()
         rate = request.get("max_rate")
-        topic = Topic(self, *key, request, request.get("num_levels", 0), 1 / rate if rate else 0.0)
+        hub = self.factory.hubs["marketdepth" if key[0] == "marketdepth" else "marketdata"]
+        topic = Topic(self, hub, *key, request, request.get("num_levels", 0))
+        if rate:
+            topic.limit(self.factory.clock, rate)
         self._topics[key] = topic
         topic.begin(self.factory.definitions if request.get("prices") == "display" else None)
 

@@ -1,0 +1,34 @@
+"""What a change of a book costs, from the server's message to its subscribers."""
+
+from benchmarks import gateways, load
+from benchmarks.fanout import measure, settled
+from benchmarks.results import Row
+
+SUBSCRIBERS = 10
+
+
+def depth(runs: int) -> list[Row]:
+    costs: dict[int, list[float]] = {200: [], 2000: []}
+    shares: dict[int, list[float]] = {rate: [] for rate in costs}
+    left_out: dict[int, list[float]] = {rate: [] for rate in costs}
+    for _ in range(runs):
+        with (
+            load.source() as source,
+            gateways.ours(source.found[1]) as gateway,
+            load.subscribers(gateway.found[1], SUBSCRIBERS, path="/api/v1/marketdepth") as subscribers,
+        ):
+            settled(subscribers)
+            for rate in costs:
+                measured = measure(source, gateway, subscribers, f"rate {rate} 1", count=SUBSCRIBERS)
+                costs[rate].append(measured["CPU us a delivery"])
+                shares[rate].append(measured["CPU us a delivery"] * measured["deliveries/s"] / 1e4)
+                left_out[rate].append(measured["left out"])
+    rows: list[Row] = []
+    for rate in costs:
+        what = f"{rate:,} changes/s of one book, {SUBSCRIBERS} subscribers"
+        rows += [
+            (f"CPU a delivery, {what}", costs[rate], "us"),
+            ("CPU of the gateway meanwhile", shares[rate], "%"),
+            ("changes left out", left_out[rate], ""),
+        ]
+    return rows

@@ -1,0 +1,105 @@
+"""What is measured side by side: ours, others that do the same task, and the limit."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+from benchmarks import load
+from benchmarks.processes import MEASURED, Service, gateway
+
+OURS = "dtc_twisted"
+LIMIT = "epoll"
+PACKAGES = ("websockets", "aiohttp", "picows", "uvloop", "msgspec")
+_SERVING = r"Serving http://[^:]+:(\d+)/"
+_PEERS = Path(__file__).parent / "peers"
+
+
+def ours(port: str, *symbols: str) -> Service:
+    """Subscribes to the symbols from the start."""
+    return gateway(port, *(f"--symbol={symbol}" for symbol in symbols))
+
+
+def limit(port: str, *symbol: str) -> Service:
+    """Subscribes to the symbol from the start."""
+    return Service(port, *symbol, until=_SERVING, command=(load.built("gateway"),), cpus=MEASURED)
+
+
+def _python(name: str) -> Callable[[str], Service]:
+    def start(port: str) -> Service:
+        command = (_interpreter(), "-m", f"benchmarks.peers.with_{name}")
+        return Service(port, until=_SERVING, command=command, cpus=MEASURED)
+
+    return start
+
+
+def _node(port: str) -> Service:
+    command = ("node", str(_PEERS / "ws.mjs"))
+    return Service(port, until=_SERVING, command=command, cpus=MEASURED, directory=_node_packages())
+
+
+ALL: dict[str, Callable[[str], Service]] = {
+    OURS: ours,
+    LIMIT: limit,
+    "websockets": _python("websockets"),
+    "aiohttp": _python("aiohttp"),
+    "picows": _python("picows"),
+    "ws": _node,
+}
+"""Each starts a gateway to the DTC server at a port; `found[1]` is where it serves /api/v1/marketdata."""
+
+SUBSCRIBING: dict[str, Callable[[str, str], Service]] = {OURS: ours, LIMIT: limit}
+"""Those that can subscribe by themselves, to a symbol."""
+
+
+def available(names: Sequence[str]) -> list[str]:
+    """Those of them that can be had here; of the others it says why not."""
+    chosen = []
+    for name in names:
+        try:
+            if name == LIMIT:
+                if not load.HAS_C:
+                    raise RuntimeError("there is no Linux, or no C compiler")
+                load.built("gateway")
+            elif name == "ws":
+                _node_packages()
+            elif name != OURS:
+                _interpreter()
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            print(f"Without {name}: {error}\n", file=sys.stderr)
+        else:
+            chosen.append(name)
+    return chosen
+
+
+@cache
+def _interpreter() -> str:
+    """A Python that has the peers' packages, which are installed if need be."""
+    environment = load.CACHE / "peers"
+    python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not (environment / "complete").exists():
+        _run(sys.executable, "-m", "venv", str(environment))
+        packages = [name for name in PACKAGES if name != "uvloop" or os.name != "nt"]
+        _run(str(python), "-m", "pip", "install", "--quiet", *packages)
+        (environment / "complete").touch()
+    return str(python)
+
+
+@cache
+def _node_packages() -> Path:
+    """A directory from which Node.js finds the peer's package, which is installed if need be."""
+    directory = load.CACHE / "node"
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        raise RuntimeError("there is no Node.js")
+    if not (directory / "node_modules" / "ws").exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        _run(npm, "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(directory), "ws")
+    return directory
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, stdout=sys.stderr, timeout=300)

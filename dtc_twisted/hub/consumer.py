@@ -1,0 +1,71 @@
+"""Those who subscribe, and what they are handed."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+
+class Update(Struct):
+    """News of one symbol.
+
+    kind: the message's Type; of depth "book" or "changes".
+    payload: a JSON object (see market.py and depth.py).
+    levels: of depth, how many of each side its readers see; 0 is all.
+    topics: what it belongs to: "marketdata", and "trades" or "quotes"; "marketdepth".
+    seqs: of each topic, the number of its last update, for this symbol and number of levels: of news its own, from 1;
+        of a snapshot for a late joiner that of the last update that is in it. It goes on counting: look at once.
+    """
+
+    symbol: str
+    kind: int | str
+    payload: bytes
+    levels: int
+    topics: tuple[str, ...]
+    seqs: dict[str, int]
+
+
+class Form(Protocol):
+    """What its consumers are handed of an update. Equal forms share the work."""
+
+    def __call__(self, update: Update, /) -> Any:
+        """Makes it; None: the update is nothing to them."""
+
+    def deliver(self, sinks: Sequence[Any], items: list[Any], /) -> None:
+        """Hands the same to each sink, and that is all for now. What one of them does is not the others' trouble."""
+
+
+class Sink(Protocol):
+    """Where a consumer's news goes."""
+
+    def add(self, item: Any, /) -> None:
+        """There is news, in the consumer's form; the same object for each consumer like this one."""
+
+    def flush(self) -> None:
+        """There is no more for now. It may come without any news."""
+
+
+class Consumer(Protocol):
+    """Somebody who subscribes. The hub calls it, and its sink, in the order in which things happen.
+
+    They may call the hub; what they raise is logged, and is nobody else's trouble.
+    """
+
+    @property
+    def sink(self) -> Sink:
+        """The same as long as the consumer is subscribed."""
+
+    def subscribed(self, symbol: str) -> None:
+        """The answer to `subscribe`: updates follow, beginning with a snapshot when there is one."""
+
+    def refused(self, symbol: str, text: str) -> None:
+        """The answer to `subscribe`: the server does not serve this symbol. `text` is the server's."""
+
+    def stale(self, symbol: str, reason: str) -> None:
+        """Updates have stopped; what was seen may be out of date."""
+
+    def live(self, symbol: str) -> None:
+        """Updates are flowing again."""
+
+    def ended(self, symbol: str, text: str) -> None:
+        """The server refused a symbol that it served before: the subscription is over."""

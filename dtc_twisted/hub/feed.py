@@ -1,0 +1,105 @@
+"""One symbol: who is told of it, and in which form."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from twisted.internet.interfaces import IDelayedCall
+
+from dtc_twisted.hub.channel import Known
+from dtc_twisted.hub.consumer import Consumer, Form, Update
+from dtc_twisted.hub.turn import Lane, Turn
+from dtc_twisted.messages import RequestActionEnum
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a consumer stands.
+
+    joined: when; snapshot: whether it was given one then.
+    """
+
+    lane: Lane
+    joined: float
+    snapshot: bool = False
+
+
+@dataclass
+class Wait:
+    """A consumer's wait for the server's answer."""
+
+    timer: IDelayedCall
+    levels: int
+    form: Form | None
+    asked: int = 1  # times; each is answered
+
+
+@dataclass
+class Feed:
+    """One symbol: its consumers, and what is known of it."""
+
+    symbol: str
+    data: Known
+    symbol_id: int = 0
+    action: RequestActionEnum = RequestActionEnum.SUBSCRIBE  # what the server is asked for
+    answered: bool = False  # by the session that is on
+    stale: str = ""  # why updates have stopped; empty while they flow or nobody was told yet
+    places: dict[Consumer, Place] = field(default_factory=dict)
+    waiting: dict[Consumer, Wait] = field(default_factory=dict)
+    lanes: tuple[Lane, ...] = ()
+    _seqs: defaultdict[int, defaultdict[str, int]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(int))
+    )
+
+    # -- who is told
+
+    def join(self, consumer: Consumer, levels: int, form: Form | None, now: float) -> Place:
+        """Puts a consumer where it belongs, and takes it away from where it was."""
+        if consumer in self.places:
+            self.leave(consumer)
+        lane = next((each for each in self.lanes if each.levels == levels and each.form == form), None)
+        if lane is None:
+            lane = Lane(levels, form)
+            self.lanes += (lane,)
+        lane.add(consumer)
+        place = self.places[consumer] = Place(lane, now)
+        return place
+
+    def leave(self, consumer: Consumer) -> None:
+        lane = self.places.pop(consumer).lane
+        lane.remove(consumer)
+        if not lane:
+            self.lanes = tuple(each for each in self.lanes if each is not lane)
+
+    # -- what they are told
+
+    def whole(self, levels: int) -> Update | None:
+        """All that is known, for one who comes late."""
+        whole = self.data.whole(levels, self.symbol_id)
+        if whole is None:
+            return None
+        kind, payload = whole
+        topics = self.data.topics(kind)
+        seqs = self._seqs[levels]
+        return Update(self.symbol, kind, payload, levels, topics, {topic: seqs[topic] for topic in topics})
+
+    def tell(self, turn: Turn) -> None:
+        """Puts into the turn what the last message, or the batch that it ended, is to each."""
+        updates: dict[int, Update | None] = {}
+        for lane in self.lanes:
+            form, levels = lane.form, lane.levels
+            if form is None:
+                continue
+            update = updates[levels] if levels in updates else updates.setdefault(levels, self._news(levels))
+            item = None if update is None else form(update)
+            if item is not None:
+                turn.add(lane, item)
+
+    def _news(self, levels: int) -> Update | None:
+        told = self.data.tell(levels)
+        if told is None:
+            return None
+        kind, payload = told
+        topics, seqs = self.data.topics(kind), self._seqs[levels]
+        for topic in topics:
+            seqs[topic] += 1
+        return Update(self.symbol, kind, payload, levels, topics, seqs)

@@ -1,0 +1,109 @@
+"""What one read of the server's socket brings for everybody.
+
+Consumers who want the same (of one symbol, so many levels, in the same form) share a lane: what a message is to them is
+made once. It is handed out when all messages of the read have been looked at, so that each consumer has one thing to
+send. Mostly that is news of a single lane, which all in it are given in one loop.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from dtc_twisted.hub.consumer import Consumer, Form, Sink, Update
+from dtc_twisted.logs import logger
+
+_log = logger(__name__)
+
+
+class Lane:
+    """The consumers of one symbol who are handed the same.
+
+    form: None when they want no news.
+    updated: when there was last any: seconds since 1970, UTC; None before.
+    """
+
+    def __init__(self, levels: int, form: Form | None) -> None:
+        self.levels = levels
+        self.form = form
+        self.updated: float | None = None
+        self._consumers: dict[Consumer, Sink] = {}
+        self._sinks: tuple[Sink, ...] | None = ()  # None: to be put together anew
+
+    def __len__(self) -> int:
+        return len(self._consumers)
+
+    def add(self, consumer: Consumer) -> None:
+        self._consumers[consumer] = consumer.sink
+        self._sinks = None
+
+    def remove(self, consumer: Consumer) -> None:
+        del self._consumers[consumer]
+        self._sinks = None
+
+    @property
+    def sinks(self) -> tuple[Sink, ...]:
+        """Of those who are in it; who comes or goes makes another one."""
+        if self._sinks is None:
+            self._sinks = tuple(self._consumers.values())
+        return self._sinks
+
+
+class Turn:
+    """Collects news until it is over."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._lanes: list[Lane] = []
+        self._items: list[Any] = []  # one for each of the lanes
+
+    def add(self, lane: Lane, item: Any) -> None:
+        """There is news."""
+        self._lanes.append(lane)
+        self._items.append(item)
+
+    def flush(self) -> None:
+        """Hands out what there is, to each in the order of arrival."""
+        lanes, items = self._lanes, self._items
+        if not items:
+            return
+        self._lanes, self._items = [], []
+        now = self._clock.seconds()
+        lane = lanes[0]
+        if len(items) == 1 or len(set(lanes)) == 1:
+            lane.updated = now
+            assert lane.form is not None
+            tell(lane.form.deliver, lane.sinks, items)
+            return
+        touched: dict[Sink, None] = {}
+        for lane, item in zip(lanes, items, strict=True):
+            lane.updated = now
+            for sink in lane.sinks:
+                tell(sink.add, item)
+            touched.update(dict.fromkeys(lane.sinks))
+        for sink in touched:
+            tell(sink.flush)
+
+
+class Each:
+    """A Form: the update itself, for sinks that want no more than that."""
+
+    def __call__(self, update: Update, /) -> Update:
+        return update
+
+    def deliver(self, sinks: Sequence[Sink], items: list[Any], /) -> None:
+        for sink in sinks:
+            for item in items:
+                tell(sink.add, item)
+            tell(sink.flush)
+
+
+AS_IT_IS = Each()
+
+
+def tell(what: Callable[..., None], *args: Any) -> None:
+    """Calls a consumer or a sink."""
+    try:
+        what(*args)
+    except Exception:  # one consumer's trouble is not the others'
+        _log.failure("Failed to tell a consumer")

@@ -1,0 +1,151 @@
+"""The way to a subscriber's socket: whatever the kernel takes, all bytes arrive, in order."""
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.protocol import Protocol
+from twisted.test.iosim import FakeTransport
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
+
+from dtc_twisted.stream import sender
+from dtc_twisted.stream.sender import DirectSender, Sender, sender_to
+from tests.support import House, SocketTransport, WebSocketCaller
+
+
+class SenderCase(SynchronousTestCase):
+    """A direct sender on a transport that still holds the answer to the handshake."""
+
+    def setUp(self) -> None:
+        self.transport = SocketTransport(Protocol(), isServer=True)
+        self.transport.write(b"101 ")
+        self.rooms = 0
+        self.sender = sender_to(self.transport)
+        self.sender.on_change = self.changed
+        self.sender.register()
+        self.rooms = 0
+
+    def changed(self) -> None:
+        self.rooms += not self.sender.full
+
+    def arrived(self) -> bytes:
+        return self.transport.getOutBuffer() or b""
+
+
+class DirectTests(SenderCase):
+    def test_waits_for_the_handshake(self) -> None:
+        """The transport fails a send that overtakes."""
+        self.sender.send(b"a ")
+        self.assertEqual(self.arrived(), b"101 a ")
+        self.sender.send(b"b ")
+        self.assertFalse(self.transport._holds)
+        self.assertEqual(self.arrived(), b"b ")
+
+    def test_partly(self) -> None:
+        self.arrived()
+        self.transport.room = 3
+        self.sender.send(b"abcde")
+        self.sender.send(b"fg")
+        self.transport.room = 100
+        self.assertEqual(self.arrived(), b"abcdefg")
+        self.sender.send(b"h")
+        self.assertEqual((self.transport.room, self.arrived()), (99, b"h"))
+
+    def test_no_room(self) -> None:
+        self.arrived()
+        self.transport.room = 0
+        self.sender.send(b"abc")
+        self.assertEqual(self.arrived(), b"")
+        self.transport.room = 100
+        self.assertEqual(self.arrived(), b"abc")
+
+    def test_full(self) -> None:
+        """More than Twisted's own limit is held: as slow as for any other producer."""
+        self.arrived()
+        self.rooms = 0
+        self.transport.room = 0
+        self.sender.send(b"x" * sender.SLACK)
+        self.assertFalse(self.sender.full)
+        self.sender.send(b"x")
+        self.assertTrue(self.sender.full)
+        self.assertEqual(self.rooms, 0)
+        self.transport.room = 100
+        self.arrived()
+        self.assertEqual((self.sender.full, self.rooms), (False, 1))
+        self.sender.send(b"y")
+        self.assertEqual((self.arrived(), self.rooms), (b"y", 1))
+
+    def test_lost(self) -> None:
+        """The transport hears of it in its own way."""
+        self.arrived()
+        self.transport.disconnecting = True
+        self.sender.send(b"a")
+        self.assertEqual(self.arrived(), b"")
+
+    @settings(max_examples=300, deadline=None)
+    @given(
+        st.lists(
+            st.one_of(
+                st.tuples(st.just("send"), st.integers(1, 40)),
+                st.tuples(st.just("room"), st.integers(0, 60)),
+                st.tuples(st.just("arrive"), st.none()),
+            )
+        )
+    )
+    def test_any_order(self, steps: list[tuple[str, Any]]) -> None:
+        self.setUp()
+        sent, arrived = b"101 ", b""
+        for what, number in steps:
+            if what == "send":
+                data = bytes([len(sent) % 256]) * number
+                sent += data
+                self.sender.send(data)
+            elif what == "room":
+                self.transport.room = number
+            else:
+                arrived += self.arrived()
+        self.transport.room = 1
+        self.assertEqual(arrived + self.arrived(), sent)
+
+
+class ChoiceTests(SynchronousTestCase):
+    def test_a_socket(self) -> None:
+        transport = SocketTransport(Protocol(), isServer=True)
+        self.assertIs(type(sender_to(transport)), DirectSender)
+
+    def test_tls(self) -> None:
+        transport = SocketTransport(Protocol(), isServer=True)
+        directlyProvides(transport, ISSLTransport)
+        self.assertIs(type(sender_to(transport)), Sender)
+
+    def test_no_descriptor(self) -> None:
+        transport = FakeTransport(Protocol(), isServer=True)
+        self.assertIs(type(sender_to(transport)), Sender)
+
+
+class CrowdedTests(House):
+    """A whole subscriber whose socket has little room."""
+
+    def test_pings_and_closes_in_order(self) -> None:
+        """What Autobahn sends by itself goes through the same door; after the close nothing is sent."""
+        caller: WebSocketCaller = self.subscriber("ESM20_FUT_CME")
+        caller.take()
+        transport: Any = self._pumps[-1].serverIO
+        transport.room = 10
+        self.simulator.trade("ESM20_FUT_CME", 282800, 1, 1)
+        self.flush()
+        self.assertEqual(caller.take(), [])
+        caller._ws.send_ping(b"still there?")
+        caller._write()
+        caller.send({"action": "ping"})
+        self.flush()
+        caller.leave()
+        self.flush()
+        self.simulator.trade("ESM20_FUT_CME", 282825, 2, 1)
+        self.flush()
+        transport.room = 1000
+        self.flush()
+        self.assertEqual([each.get("Volume", each.get("action")) for each in caller.take()], [1, "pong"])
+        self.assertEqual((caller.close_code, caller.lost), (1000, True))
