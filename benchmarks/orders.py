@@ -9,11 +9,14 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 from benchmarks import clients, processes
 from benchmarks.results import Row
+from dtc_twisted.journal import Command
+from dtc_twisted.journal.store import Store
 
 SYMBOL = "ESM20_FUT_CME"
 RATE = 20_000
@@ -31,6 +34,12 @@ def orders(runs: int) -> list[Row]:
     """With a quiet market and a busy one; with the journal on disk (of the temporary folder) and in memory."""
     found: dict[tuple[str, str], list[float]] = {}
     for _ in range(runs):
+        for disk, folder in (("on disk", tempfile.gettempdir()), ("in memory", MEMORY)):
+            if os.path.isdir(folder):
+                for name, value in zip(("p50", "p99"), _percentiles(_commits(folder)), strict=True):
+                    found.setdefault((f"commit of a command to the journal {disk}, {name}", "ms"), []).append(
+                        value * 1000
+                    )
         for market, rate in (("quiet", 0), (f"{RATE} updates/s", RATE)):
             for disk, folder in (("", tempfile.gettempdir()), (", journal in memory", MEMORY)):
                 if os.path.isdir(folder):
@@ -48,6 +57,23 @@ def _measure(rate: int, folder: str) -> dict[tuple[str, str], float]:
         journal = os.path.join(place, "journal.sqlite")
         with processes.gateway(server.found[1], "--allow-trading", "--journal", journal) as service:
             return _measured(int(service.found[1]), service, rate)
+
+
+def _commits(folder: str) -> list[float]:
+    """Seconds that the journal's thread waits for each of so many commands, without a gateway around it."""
+    command = Command(
+        0.0, "local", "submit", "Sim1", ("a" * 23,), {"Symbol": SYMBOL}, [{"Type": 208, "Symbol": SYMBOL}]
+    )
+    times = []
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        store = Store(os.path.join(place, "journal.sqlite"))
+        for number in range(ORDERS):
+            begin = time.perf_counter()
+            store.write([replace(command, client_order_ids=(f"{number:023}",))])
+            times.append(time.perf_counter() - begin)
+            time.sleep(0.001)
+        store.close()
+    return times
 
 
 def _measured(port: int, service: processes.Service, rate: int) -> dict[tuple[str, str], float]:
