@@ -143,8 +143,8 @@ class OrdersMachine(RuleBasedStateMachine):
     @rule(price=PRICES, side=st.sampled_from([1, 2]), quantity=QUANTITIES)
     def somebody_else(self, price: int, side: int, quantity: int) -> None:
         self.release()  # a fill of another's, of which we were told nothing, could as well be ours
-        if self.house.status()["trading"]["unknown"]:
-            self.house.advance(15)
+        while (trading := self.house.status()["trading"])["unknown"] or not trading["ready"]:
+            self.house.advance(5)
         self.count += 1
         order = LIMIT | {"ClientOrderID": f"x{self.count}", "OrderType": 2, "BuySell": side}
         self.house.simulator.submit(dtc.SubmitNewSingleOrder(**order | {"Price1": price, "Quantity": quantity}))

@@ -77,6 +77,8 @@ class Reconciler:
         self._last_fill: dict[str, float] = {}  # by TradeAccount: seconds since 1970 on the server's clock
         self._baseline: float | None = None
         """Fills before are of no interest; seconds since 1970."""
+        self._others: set[str] = set()
+        """ServerOrderIDs of orders that were filled before we came, and are not ours."""
         ledger.on_order.append(self._note_fill)
 
     # -- from those who ask
@@ -180,11 +182,10 @@ class Reconciler:
         open_orders = await ask(OpenOrdersRequest())
         fills: list[HistoricalOrderFillResponse] = []
         for account in self.accounts:
-            start = self._fills_since(account)
-            if start is not None:
-                fills += await _if_supported(
-                    ask(HistoricalOrderFillsRequest(TradeAccount=account, StartDateTime=int(start)))
-                )
+            start = max(0.0, self._fills_since(account, began) - MARGIN)
+            fills += await _if_supported(
+                ask(HistoricalOrderFillsRequest(TradeAccount=account, StartDateTime=int(start)))
+            )
         positions_since = ledger.count
         positions = await ask(CurrentPositionsRequest())
         balances_since = ledger.count
@@ -212,14 +213,14 @@ class Reconciler:
         if fill is not None and self.ready:  # else earlier ones may still be unknown
             self._last_fill[order.trade_account] = max(fill.at, self._last_known(order.trade_account))
 
-    def _fills_since(self, account: str) -> float | None:
-        """From when on fills of an account may be unknown; None: there cannot be any."""
+    def _fills_since(self, account: str, now: float) -> float:
+        """From when on fills of an account may be unknown; those before are somebody else's at most."""
         last = self._last_known(account) or self._baseline
         ours = [order for order in self._ledger if order.sent_at and order.trade_account == account]
         times = [order.sent_at for order in ours if order.is_undecided or last is None]
         times += [] if last is None else [last]
         times += [each.heard_at for each in self._ledger if each.heard_at and each.trade_account == account]
-        return max(0.0, min(times) - MARGIN) if times else None
+        return min(times, default=now)
 
     def _last_known(self, account: str) -> float:
         """When the latest fill that we know of happened; 0: we know of none."""
@@ -236,6 +237,8 @@ class Reconciler:
         is_old = since is None or fill.at < int(since)
         if self._ledger.order(fill.server_order_id) is None:
             on_their_way = (order for order in self._ledger if order.is_undecided and not order.unknown)
+            if is_old:
+                self._others.add(fill.server_order_id)
             if is_old or any(_may_be(order, [fill]) for order in on_their_way):  # the answer will say, or a later read
                 return
         self._ledger.missed(message)
@@ -251,15 +254,15 @@ class Reconciler:
         strange = [
             (name, list(group))
             for name, group in groupby(by_id, lambda fill: fill.server_order_id)
-            if name not in named and self._ledger.order(name) is None
+            if name not in named and name not in self._others and self._ledger.order(name) is None
         ]
         for order in self._ledger:
             is_changed = any(wait.wish is CHANGE and wait.why for wait in order.waits)  # it may have a new id
             in_doubt = (order.is_undecided and order.unknown) or is_changed
             if in_doubt and order.client_order_id not in named and order.server_order_id not in named:
                 may_be = [each for each in strange if _may_be(order, each[1])]
-                if may_be:  # rather the one that filled all of it
-                    best = min(may_be, key=lambda each: abs(order.quantity - sum(fill.quantity for fill in each[1])))
+                if may_be:
+                    best = min(may_be, key=lambda each: _unlikeliness(order, each[1]))
                     strange.remove(best)
                     self._ledger.name(order, best[0])
 
@@ -302,6 +305,13 @@ async def _if_supported(answers: Any) -> list[Any]:
     except RequestRejected as error:
         _log.warn("The server does not tell all: {text}", text=str(error))
         return []
+
+
+def _unlikeliness(order: Order, fills: list[Fill]) -> tuple[float, ...]:
+    """Rather those that filled all of it, then the latest: how much closes a position, we do not know."""
+    rest = abs(order.quantity - sum(fill.quantity for fill in fills)) if order.quantity else 0.0
+    name = fills[0].server_order_id
+    return rest, -max(fill.at for fill in fills), -float(name) if name.isdecimal() else 0.0
 
 
 def _may_be(order: Order, fills: list[Fill]) -> bool:
