@@ -4,6 +4,7 @@ The server tells of changes by itself, but only while we are connected, and keep
 that is neither open nor filled.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import Any
@@ -256,15 +257,20 @@ class Reconciler:
             for name, group in groupby(by_id, lambda fill: fill.server_order_id)
             if name not in named and name not in self._others and self._ledger.order(name) is None
         ]
+        doubtful = []
         for order in self._ledger:
             is_changed = any(wait.wish is CHANGE and wait.why for wait in order.waits)  # it may have a new id
             in_doubt = (order.is_undecided and order.unknown) or is_changed
             if in_doubt and order.client_order_id not in named and order.server_order_id not in named:
-                may_be = [each for each in strange if _may_be(order, each[1])]
-                if may_be:
-                    best = min(may_be, key=lambda each: _unlikeliness(order, each[1]))
-                    strange.remove(best)
-                    self._ledger.name(order, best[0])
+                doubtful.append(order)
+        while pairs := [
+            (_unlikeliness(order, group), number, n)
+            for number, order in enumerate(doubtful)
+            for n, (_, group) in enumerate(strange)
+            if _may_be(order, group)
+        ]:
+            _, number, n = min(pairs)
+            self._ledger.name(doubtful.pop(number), strange.pop(n)[0])
 
     def _conclude(self, order: Order, is_open: bool) -> None:
         """What follows from what the server knows of an order that it has not told of since."""
@@ -308,10 +314,11 @@ async def _if_supported(answers: Any) -> list[Any]:
 
 
 def _unlikeliness(order: Order, fills: list[Fill]) -> tuple[float, ...]:
-    """Rather those that filled all of it, then the latest: how much closes a position, we do not know."""
-    rest = abs(order.quantity - sum(fill.quantity for fill in fills)) if order.quantity else 0.0
+    """Rather those that filled all of it, on its side (which are guesses, if it closes a position), then the latest."""
+    is_opposite = float(order.buy_sell not in (0, fills[0].buy_sell))
+    rest = abs(order.quantity - sum(fill.quantity for fill in fills)) if order.quantity else math.inf
     name = fills[0].server_order_id
-    return rest, -max(fill.at for fill in fills), -float(name) if name.isdecimal() else 0.0
+    return is_opposite, rest, -max(fill.at for fill in fills), -float(name) if name.isdecimal() else 0.0
 
 
 def _may_be(order: Order, fills: list[Fill]) -> bool:
@@ -319,11 +326,12 @@ def _may_be(order: Order, fills: list[Fill]) -> bool:
     first = fills[0]
     if (first.trade_account, first.symbol) != (order.trade_account, order.symbol):
         return False
-    if order.buy_sell and first.buy_sell != order.buy_sell:
-        return False
+    if not order.is_flatten:
+        if order.buy_sell and first.buy_sell != order.buy_sell:
+            return False
+        if order.is_undecided and order.quantity and sum(fill.quantity for fill in fills) > order.quantity:
+            return False
     limit = order.limit if order.is_undecided else None  # else it is one that a change may have made
-    if order.is_undecided and order.quantity and sum(fill.quantity for fill in fills) > order.quantity:
-        return False
     if limit is not None:
         sign = 1 if order.buy_sell == BuySellEnum.BUY else -1
         if any(sign * fill.price > sign * limit for fill in fills):
