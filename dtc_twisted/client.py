@@ -106,17 +106,24 @@ class DTCClientProtocol(WebSocketClientProtocol):
         self._owner.closed(self, reason or "the connection was closed")
 
 
-def connect(reactor: Any, url: str, owner: Owner, timeout: float = CONNECT_TIMEOUT) -> Deferred[Any]:
+def connect(
+    reactor: Any,
+    url: str,
+    owner: Owner,
+    timeout: float = CONNECT_TIMEOUT,
+    protocol: Callable[[Owner], DTCClientProtocol] = DTCClientProtocol,
+) -> Deferred[Any]:
     """Connects to ws://host:port/ or wss://host:port/; what is heard from then on goes to `owner`.
 
     timeout: seconds for the TCP connection.
+    protocol: makes what the connection is spoken with.
 
     The result is the DTCClientProtocol, whose WebSocket is not open yet. Cancel it to give up.
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 0
     factory = WebSocketClientFactory(url, reactor=reactor)
-    factory.protocol = lambda: DTCClientProtocol(owner)  # type: ignore[assignment]
+    factory.protocol = lambda: protocol(owner)  # type: ignore[assignment]
     # Text is 8-bit here, and need not be UTF-8; the codec sees to it. (DTCClientProtocol reads frames by itself: it
     # heeds no limit and no automatic ping that would be set here.)
     factory.setProtocolOptions(utf8validateIncoming=False, closeHandshakeTimeout=CLOSE_TIMEOUT)

@@ -20,11 +20,22 @@ class SessionLost(DTCError):
 
 
 class RequestRejected(DTCError):
-    """The server refused; the text is the server's RejectText."""
+    """The server refused; the text is the server's RejectText.
+
+    retry_after: seconds after which the server is ready to be asked again, if it said so.
+    """
+
+    def __init__(self, text: str, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class RequestTimedOut(DTCError):
     """The server was asked and did not answer, or did not finish its answer, in time."""
+
+
+class UnusableAnswer(DTCError):
+    """The server answered, and nobody can tell what that means."""
 
 
 class LogonRefused(DTCError):

@@ -52,6 +52,11 @@ def _is_record(answer: Any) -> bool:
     return bool(getattr(answer, "StartDateTime", 0) or getattr(answer, "DateTime", 0))
 
 
+def _is_record_or_divisor(answer: Any) -> bool:
+    """The header of prices says what they have to be divided by, if they are whole numbers."""
+    return _is_record(answer) or bool(getattr(answer, "IntToFloatPriceDivisor", 0))
+
+
 _TOTAL = "TotalNumberMessages"
 _DEFINITIONS = Reply(
     (dtc.SecurityDefinitionResponse,), dtc.SecurityDefinitionReject, _is("IsFinalMessage"), _has("Symbol")
@@ -81,7 +86,7 @@ REPLIES: dict[type[Message], Reply] = {
     dtc.HistoricalOrderFillsRequest: Reply((dtc.HistoricalOrderFillResponse,), dtc.HistoricalOrderFillsReject, _is_last_of(_TOTAL, "NoOrderFills"), _is_not("NoOrderFills")),
     dtc.CurrentPositionsRequest: Reply((dtc.PositionUpdate,), dtc.CurrentPositionsReject, _is_last_of(_TOTAL, "NoPositions"), _is_not("NoPositions")),
     dtc.HistoricalTradesRequest: Reply((dtc.HistoricalTradesResponse,), dtc.HistoricalTradesReject, _is("IsFinalMessage"), _has("Symbol")),
-    dtc.HistoricalPriceDataRequest: Reply(_PRICE_RECORDS, dtc.HistoricalPriceDataReject, _is_last_record, _is_record),
+    dtc.HistoricalPriceDataRequest: Reply(_PRICE_RECORDS, dtc.HistoricalPriceDataReject, _is_last_record, _is_record_or_divisor),
     dtc.HistoricalMarketDepthDataRequest: Reply(_DEPTH_RECORDS, dtc.HistoricalMarketDepthDataReject, _is_last_record, _is_record),
     dtc.JournalEntriesRequest: Reply((dtc.JournalEntryResponse,), dtc.JournalEntriesReject, _is("IsFinalResponse"), _has("JournalEntry")),
 }

@@ -277,7 +277,8 @@ class Session:
             self._on_message(message)
         elif type(message) is pending.reply.reject:
             text = getattr(message, "RejectText", "") or "The server gave no reason."
-            self._forget(request_id).result.errback(RequestRejected(text))
+            retry_after = getattr(message, "RetryTimeInSeconds", 0) or None  # in 802, where it may be 0
+            self._forget(request_id).result.errback(RequestRejected(text, retry_after))
         else:
             if pending.reply.has_data(message):
                 pending.on_answer(message)

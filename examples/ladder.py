@@ -3,40 +3,30 @@
 import asyncio
 import json
 import sys
-from typing import Any
 
 import websockets
 
-LEVELS = 5
-BID, ASK = 1, 2
-
-
-def show(symbol: str, book: dict[int, dict[float, float]]) -> None:
-    print(f"\033[H\033[2J{symbol:^30}")
-    for side in (ASK, BID):
-        for price in sorted(book[side], reverse=True):
-            quantity = f"{book[side][price]:>10}"
-            print(
-                f"{'' if side == ASK else quantity:>10} {price:^10} {quantity if side == ASK else '':>10}", flush=True
-            )
+WISH = {"action": "subscribe", "channel": "marketdepth", "num_levels": 5, "prices": "display"}
+SIDES = {"bids": 1, "asks": 2}
 
 
 async def main(url: str, symbol: str) -> None:
-    wish: dict[str, Any] = {"channel": "marketdepth", "symbol": symbol, "num_levels": LEVELS, "prices": "display"}
-    book: dict[int, dict[float, float]] = {BID: {}, ASK: {}}
+    book: dict[tuple[float, int], float] = {}
     async with websockets.connect(url) as gateway:
-        await gateway.send(json.dumps({"action": "subscribe"} | wish))
+        await gateway.send(json.dumps(WISH | {"symbol": symbol}))
         async for text in gateway:
             message = json.loads(text)
             if message.get("event") == "book":
-                for side, name in ((BID, "bids"), (ASK, "asks")):
-                    book[side] = {level["Price"]: level["Quantity"] for level in message[name]}
+                levels = [(side, level) for name, side in SIDES.items() for level in message[name]]
+                book = {(level["Price"], side): level["Quantity"] for side, level in levels}
             for change in message.get("changes", ()):
-                if change["UpdateType"] == 2:
-                    del book[change["Side"]][change["Price"]]
-                else:
-                    book[change["Side"]][change["Price"]] = change["Quantity"]
-            show(symbol, book)
+                book.pop((change["Price"], change["Side"]), None)
+                if change["UpdateType"] == 1:
+                    book[change["Price"], change["Side"]] = change["Quantity"]
+            print(f"\033[H\033[2J{symbol:^30}")
+            for (price, side), quantity in sorted(book.items(), reverse=True):
+                bid, ask = (quantity, "") if side == SIDES["bids"] else ("", quantity)
+                print(f"{bid:>10}{price:^10}{ask:>10}", flush=True)
 
 
 asyncio.run(main(*sys.argv[1:]))

@@ -37,6 +37,7 @@ class SocketTransport(FakeTransport):
         super().__init__(protocol, isServer, hostAddress)
         directlyProvides(self, IReadWriteDescriptor)
         self.room = sys.maxsize
+        self.options: dict[int, int] = {}
         self._holds = False  # what was written, and is not on its way
 
     def write(self, data: bytes) -> None:
@@ -63,7 +64,9 @@ class SocketTransport(FakeTransport):
         return self
 
     def setsockopt(self, level: int, option: int, value: int) -> None:
-        assert (level, value) == (socket.IPPROTO_TCP, 16 * 1024), (level, option, value)
+        known = ((socket.IPPROTO_TCP, 16 * 1024), (socket.SOL_SOCKET, 256 * 1024))
+        assert (level, value) in known, (level, option, value)
+        self.options[option] = value
 
     def send(self, data: bytes) -> int:
         assert not self._holds, "what is sent here overtakes what was written"
@@ -268,6 +271,11 @@ class House(SynchronousTestCase):
         caller.transport.write(lines.encode() + (body or b""))
         self.flush()
         return caller
+
+    def channel_of(self, caller: Caller) -> Any:
+        """Our end of a caller's connection: the transport pauses it when the caller does not read."""
+        server: Any = next(pump.server for pump in self._pumps if pump.client is caller)
+        return server._channel
 
     def fetch(self, path: str, method: str = "GET", headers: str = "", body: bytes | None = None) -> Answer:
         """The answer to a request."""

@@ -1,20 +1,23 @@
 """Historical records: a connection a request, in line, as they come, and how they break off."""
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport
 
 from dtc_twisted import messages as dtc
-from dtc_twisted.errors import NotLoggedOn, RequestRejected, RequestTimedOut, SessionLost
+from dtc_twisted.errors import NotLoggedOn, RequestRejected, RequestTimedOut, SessionLost, UnusableAnswer
 from dtc_twisted.history import History, Request, Transfer
 from dtc_twisted.messages import HistoricalDataIntervalEnum, LogonStatusEnum, Message
 from dtc_twisted.rest import ROWS
+from dtc_twisted.rows.answer import PATIENCE
 from tests.support import Answer, Caller, House
 from tests.test_rows import unchunked
 
@@ -127,6 +130,14 @@ class TransferTests(HistoryCase):
         self.assertIsInstance(asked.result, RequestRejected)
         self.assertEqual(str(asked.result), "Not to you.")
 
+    def test_rejected_for_now(self) -> None:
+        """The server says when to ask again; or not, or 0."""
+        asked = self.ask(self.bars("REFUSED_SIM"))
+        self.assertEqual((type(asked.result), asked.result.retry_after), (RequestRejected, 30))
+        for fields in ({"RetryTimeInSeconds": 0}, {}):
+            self.simulator.reject_next(dtc.HistoricalPriceDataRequest, "No.", **fields)
+            self.assertIsNone(self.ask().result.retry_after)
+
     def test_timed_out(self) -> None:
         self.simulator.ignore_next(dtc.HistoricalPriceDataRequest)
         asked = self.ask()
@@ -224,6 +235,65 @@ class TransferTests(HistoryCase):
         self.assertTrue(self.successResultOf(stopped))
         self.assertIsInstance(self.ask().result, NotLoggedOn)
         self.history.startService()
+
+
+class WholeTests(HistoryCase):
+    """Prices as whole numbers, with a divisor in the header: what servers of old sent."""
+
+    BAR = dtc.HistoricalPriceDataRecordResponse_Int(
+        RequestID=1, StartDateTime=60, OpenPrice=205875, HighPrice=206000, LowPrice=205850, LastPrice=205925, Volume=12
+    )
+    TICK = dtc.HistoricalPriceDataTickRecordResponse_Int(RequestID=1, DateTime=60.5, Price=205875, Volume=1)
+
+    def answered(self, *answer: Message) -> Asked:
+        self.simulator.ignore_next(dtc.HistoricalPriceDataRequest)
+        asked = self.ask()
+        self.simulator.history_connections[0].send(*answer, dtc.HistoricalPriceDataResponseTrailer(RequestID=1))
+        self.flush()
+        return asked
+
+    def header(self, **fields: Any) -> Message:
+        return dtc.HistoricalPriceDataResponseHeader(RequestID=1, NoRecordsToReturn=0, **fields)
+
+    def test_bars(self) -> None:
+        asked = self.answered(self.header(IntToFloatPriceDivisor=100.0), self.BAR, self.BAR)
+        self.assertEqual(asked.result, 2)
+        for row in asked.rows:
+            self.assertIs(type(row), dtc.HistoricalPriceDataRecordResponse)
+            self.assertEqual((row.OpenPrice, row.HighPrice, row.LowPrice), (2058.75, 2060.0, 2058.5))
+            self.assertEqual((row.LastPrice, row.Volume, row.StartDateTime), (2059.25, 12, 60))
+
+    def test_ticks(self) -> None:
+        asked = self.answered(self.header(IntToFloatPriceDivisor=100.0), self.TICK)
+        (row,) = asked.rows
+        self.assertEqual((type(row), row.Price), (dtc.HistoricalPriceDataTickRecordResponse, 2058.75))
+
+    def test_without_divisor(self) -> None:
+        """Nobody knows what they are: nothing is better than something wrong."""
+        for fields in ({}, {"IntToFloatPriceDivisor": 0.0}):
+            asked = self.answered(self.header(**fields), self.BAR)
+            self.assertEqual((type(asked.result), asked.rows), (UnusableAnswer, []))
+
+    def test_without_need(self) -> None:
+        bar = dtc.HistoricalPriceDataRecordResponse(RequestID=1, StartDateTime=60, OpenPrice=2058.75)
+        for fields in ({}, {"IntToFloatPriceDivisor": 100.0}):
+            asked = self.answered(self.header(**fields), bar)
+            self.assertEqual([row.OpenPrice for row in asked.rows], [2058.75])
+
+    def test_rest(self) -> None:
+        """?prices=display goes on from the divided price."""
+        for header, expected in ((self.header(IntToFloatPriceDivisor=10.0), 200), (self.header(), 502)):
+            self.simulator.ignore_next(dtc.HistoricalPriceDataRequest)
+            caller = self.begin(MINUTES + "&prices=display")
+            bar = replace(self.BAR, OpenPrice=2828250, IsFinalRecord=1)
+            self.simulator.history_connections[0].send(header, bar)
+            self.flush()
+            answer = Answer(caller.received)
+            self.assertEqual(answer.status, expected)
+            if expected == 200:
+                self.assertEqual((answer.json[0]["Type"], answer.json[0]["OpenPrice"]), (803, 2828.25))
+            else:
+                self.assertEqual(answer.json["error"]["type"], "UnusableAnswer")
 
 
 class Mute(Protocol):
@@ -439,8 +509,8 @@ class BackpressureTests(HistoryCase):
             self.assertTrue(asked.rows)
 
     def test_slow_caller(self) -> None:
-        """200 000 records for a caller who stops reading: what is on hand does not grow."""
-        start = int(self.clock.seconds()) - 200_000
+        """50 000 records for a caller who stops reading: what is on hand does not grow."""
+        start = int(self.clock.seconds()) - 50_000
         with Gate().closed_on_demand(self) as gate:
             caller: Caller = self.call(Caller())
             server: Any = self._pumps[-1].server
@@ -472,8 +542,61 @@ class BackpressureTests(HistoryCase):
             self.advance(1)
             self.assertTrue(caller.lost)
             body = unchunked(Answer(caller.received)).body
-            self.assertEqual(body.count(b"\n"), 200_000)
+            self.assertEqual(body.count(b"\n"), 50_000)
             self.assertEqual(json.loads(body.splitlines()[-1])["IsFinalRecord"], 1)
+
+
+class StalledTests(HistoryCase):
+    """Callers who stop reading: their places are not theirs for ever."""
+
+    options = ("--host", "127.0.0.1", "--history-connections", "2")
+
+    def stalled(self) -> tuple[Caller, Any]:
+        """A caller in the middle of an answer who takes nothing more; and our end of its connection."""
+        caller = self.begin(MINUTES.replace(ES, "SLOW_SIM"))
+        channel = self.channel_of(caller)
+        self.advance(1, step=0.1)
+        self.assertTrue(caller.received)
+        channel.pauseProducing()
+        return caller, channel
+
+    def test_dropped(self) -> None:
+        callers = [self.stalled()[0] for _ in range(2)]
+        waiting = self.begin(MINUTES)
+        self.assertEqual((self.history.active, self.history.waiting), (2, 1))
+        self.advance(PATIENCE - 2)
+        self.assertEqual((self.history.active, self.history.waiting), (2, 1))
+        self.assertEqual([caller.lost for caller in callers], [False, False])
+        self.advance(3)
+        self.assertEqual([caller.lost for caller in callers], [True, True])
+        self.assertEqual(len(unchunked(Answer(waiting.received)).json), 1440)
+        self.assertEqual(self.history.active, 0)
+        self.assertEqual(self.simulator.history_connections, [])
+        said = "Dropped the caller of /api/v1/historicalpricedata: it took nothing for 120 s."
+        self.assertEqual(self.log_text().count(said), 2)
+        for caller in callers:
+            self.assertFalse(caller.received.endswith(b"0\r\n\r\n"), "looks whole")
+
+    def test_kernel_holds_little(self) -> None:
+        """Else a caller who reads slowly would look like one who does not."""
+        caller, channel = self.stalled()
+        self.assertEqual(channel.transport.getHandle().options, {socket.SO_SNDBUF: 256 * 1024})
+        caller.transport.abortConnection()
+        self.flush()
+
+    def test_going_on_in_time(self) -> None:
+        caller, channel = self.stalled()
+        for _ in range(3):
+            before = len(caller.received)
+            self.advance(PATIENCE - 5)
+            self.assertEqual(len(caller.received), before)
+            channel.resumeProducing()
+            self.advance(1, step=0.1)
+            self.assertTrue(len(caller.received) > before)
+            channel.pauseProducing()
+        self.assertEqual((caller.lost, self.history.active), (False, 1))
+        caller.transport.abortConnection()
+        self.flush()
 
 
 class RestTests(HistoryCase):
@@ -503,6 +626,10 @@ class RestTests(HistoryCase):
     def test_rejected(self) -> None:
         answer = self.fetch(MINUTES.replace(ES, "REFUSED_SIM") + "&format=csv")
         self.assertEqual((answer.status, answer.json["error"]["type"]), (422, "RequestRejected"))
+        self.assertEqual(answer.headers["retry-after"], "30")
+        answer = self.fetch(MINUTES.replace(ES, "NQM20_FUT_CME"))
+        self.assertEqual(answer.status, 422)
+        self.assertNotIn("retry-after", answer.headers)
 
     def test_timed_out(self) -> None:
         self.simulator.ignore_next(dtc.HistoricalPriceDataRequest)

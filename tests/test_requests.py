@@ -109,16 +109,44 @@ class MatrixTests(House):
                 self.check_error(answer, 503, "NotLoggedOn", "Not logged on to the DTC server")
 
 
+def _names(text: str) -> set[str]:
+    """The fields of an answer in JSON or CSV."""
+    return {*text.splitlines()[0].split(",")} if text.startswith("Type,") else {*re.findall(r'"(\w+)": ?', text)}
+
+
+def _types(text: str) -> set[str]:
+    return {*re.findall(r'^(\d+),|"Type": ?(\d+)', text, re.MULTILINE)}
+
+
 def _body(answer: Answer) -> bytes:
     return (unchunked(answer) if "transfer-encoding" in answer.headers else answer).body.strip()
 
 
+_EXAMPLE = re.compile(
+    r"^```sh\ncurl '[^']*/api/v1(/[^'?]*)([^']*)'\n```\n```(?:json|csv)\n(.+?)^```$", re.DOTALL | re.MULTILINE
+)
+"""A curl line alone in its block, and its answer in the next: path, query, answer."""
+
+
 class DocsTests(House):
-    def test_all_have_a_curl_line(self) -> None:
-        lines = [line for line in DOCS.read_text("utf-8").splitlines() if line.startswith("curl ")]
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock.listenTCP(11098, self.simulator.history_factory)
+
+    def test_all_have_a_curl_line_and_its_answer(self) -> None:
+        """Fields and types are those that come in fact."""
+        examples = [match.groups() for match in _EXAMPLE.finditer(DOCS.read_text("utf-8"))]
         for path in (*GETS, "/marketdata", "/marketdepth", "/status"):
-            found = any(f"/api/v1{path}'" in line or f"/api/v1{path}?" in line for line in lines)
-            self.assertTrue(found, f"docs/rest.md has no curl line for {path}")
+            shown = [(query, answer) for each, query, answer in examples if each == path]
+            self.assertTrue(shown, f"docs/rest.md has no curl line with an answer for {path}")
+            for query, answer in shown:
+                # The clock stands in the past, where there are no data of the present.
+                ago = 60 if path == "/historicalmarketdepth" else 86400
+                query = re.sub(r"StartDateTime=2026[^&]*", f"StartDateTime={int(self.clock.seconds()) - ago}", query)
+                real = unchunked(self.fetch(path + query))
+                self.assertEqual(real.status, 200, query)
+                self.assertLessEqual(_names(answer), _names(real.body.decode()), path)
+                self.assertEqual(_types(answer), _types(real.body.decode()), path)
 
     def test_trading_has_curl_lines(self) -> None:
         text = DOCS.with_name("trading.md").read_text("utf-8")

@@ -16,6 +16,7 @@ from dtc_twisted.messages import Message
 from dtc_twisted.rest import GETS, LONG, ROWS, Gateway, QuietSite, Rest
 from dtc_twisted.rest.site import BoundedRequest
 from dtc_twisted.rows import indented
+from dtc_twisted.rows.answer import MOST_WAITING
 from tests.support import Answer, Caller, House
 from tests.test_rows import unchunked
 
@@ -213,7 +214,7 @@ class AnswerTests(RestCase):
 
     def test_from_the_server(self) -> None:
         for path in PATHS:
-            answer = self.fetch(path.url)
+            answer = unchunked(self.fetch(path.url))
             self.assertEqual(answer.status, 200, path.path)
             self.assertEqual(answer.headers["content-type"], "application/json; charset=utf-8")
             self.assertEqual({each["Type"] for each in answer.json}, {path.reply.Type})
@@ -319,7 +320,7 @@ class FormatTests(RestCase):
         """Every path, every format: the same rows."""
         for path in PATHS:
             again = "&" if "?" in path.url else "?"
-            told = [self.fetch(f"{path.url}{again}format={name}") for name in ("json", "ndjson", "csv")]
+            told = [unchunked(self.fetch(f"{path.url}{again}format={name}")) for name in ("json", "ndjson", "csv")]
             self.assertEqual([each.status for each in told], [200, 200, 200], path.path)
             rows = [_without_id(row) for row in told[0].json]
             self.assertTrue(rows, path.path)
@@ -448,6 +449,54 @@ class LongTests(RestCase):
         self.assertTrue(caller.lost)
         self.assertEqual((Answer(caller.received).status, Answer(caller.received).body), (200, b""))
         self.assertEqual(self.pending(), {})
+
+    def many(self, first: int, count: int) -> None:
+        """So many rows of the answer that is waited for."""
+        request_id = self.sent(dtc.SymbolsForExchangeRequest)[-1].RequestID
+        for i in range(first, first + count):
+            self.simulator.send(dtc.SecurityDefinitionResponse(RequestID=request_id, Symbol=f"S{i}", IsFinalMessage=0))
+        self.flush()
+
+    def test_slow_caller(self) -> None:
+        """What it does not take is kept for it, and costs nobody else anything."""
+        caller = self.begun("ndjson")
+        channel = self.channel_of(caller)
+        channel.pauseProducing()
+        received = caller.received
+        self.many(0, 3000)
+        self.assertEqual(caller.received, received)
+        self.assertEqual(self.fetch("/tradeaccounts").status, 200)
+        channel.resumeProducing()
+        self.send(Symbol="Z", IsFinalMessage=1)
+        self.assertTrue(caller.lost)
+        body = unchunked(Answer(caller.received)).body
+        symbols = [json.loads(line)["Symbol"] for line in body.splitlines()]
+        self.assertEqual(symbols, ["A", *(f"S{i}" for i in range(3000)), "Z"])
+
+    def test_caller_who_stopped_reading(self) -> None:
+        caller = self.begun("ndjson")
+        self.channel_of(caller).pauseProducing()
+        for _ in range(31):
+            self.many(0, 10)
+            self.advance(4)
+        self.assertTrue(caller.lost)
+        self.assertEqual(self.pending(), {})
+        self.assertIn("Dropped the caller of /api/v1/symbolsforexchange: it took nothing for 120 s.", self.log_text())
+        self.many(0, 10)  # nobody waits for them
+        self.assertEqual(self.fetch("/tradeaccounts").status, 200)
+
+    def test_caller_for_whom_too_much_is_kept(self) -> None:
+        caller = self.begun("ndjson")
+        self.channel_of(caller).pauseProducing()
+        for first in range(0, MOST_WAITING, 1000):
+            self.many(first, 1000)
+        self.assertEqual((caller.lost, len(self.pending())), (False, 1))
+        self.many(MOST_WAITING, 1)
+        self.assertTrue(caller.lost)
+        self.assertEqual(self.pending(), {})
+        self.assertIn(f"symbolsforexchange: it let {MOST_WAITING} rows pile up.", self.log_text())
+        self.assertEqual(self.status()["state"], "ready")
+        self.assertEqual(self.fetch("/tradeaccounts").status, 200)
 
     def test_connection_is_kept(self) -> None:
         caller = self.call(Caller())
@@ -783,9 +832,7 @@ class FailureTests(RestCase):
 
         def refusal(seconds: float | None) -> Answer:
             def ask(message: Message) -> Deferred[list[Message]]:
-                error: Any = RequestRejected("Not now.")
-                error.retry_after = seconds
-                raise error
+                raise RequestRejected("Not now.", seconds)
 
             answer = self.ask(ask)
             self.assertEqual(self.error(answer, 422), ("RequestRejected", "Not now."))
@@ -813,7 +860,12 @@ def _answers(data: bytes) -> list[tuple[int, str]]:
     answers = []
     while data:
         head = Answer(data)
-        length = int(head.headers["content-length"])
-        body, data = head.body[:length], head.body[length:]
+        if "content-length" in head.headers:
+            length = int(head.headers["content-length"])
+            body, data = head.body[:length], head.body[length:]
+        else:
+            chunks, end, data = head.body.partition(b"\r\n0\r\n\r\n")
+            head.body = chunks + end
+            body = unchunked(head).body
         answers.append((head.status, body.decode()))
     return answers

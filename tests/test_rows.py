@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec import UNSET
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -17,6 +17,7 @@ from dtc_twisted import messages as dtc
 from dtc_twisted.errors import SessionLost
 from dtc_twisted.messages import Message
 from dtc_twisted.rows import FORMATS, Answer, accepted, indented
+from dtc_twisted.rows.answer import AT_ONCE, MOST_WAITING, PATIENCE
 from tests.support import Answer as Received
 
 BAR = dtc.HistoricalPriceDataRecordResponse(
@@ -69,6 +70,26 @@ class FormatTests(SynchronousTestCase):
         row = "803,1,1456736458000000,2828.25,,,2830,,,3,,,0\r\n"
         self.assertEqual(self.written("csv", [BAR], [BAR]), names + row + row)
         self.assertEqual(self.written("csv"), names)
+
+    def test_csv_of_numbers(self) -> None:
+        """As the csv module writes them."""
+        bars = [
+            BAR,
+            dtc.HistoricalPriceDataRecordResponse(),
+            dtc.HistoricalPriceDataRecordResponse(1, -1, 0.1, 0.015, -2.5, 282775.0, 0, 0, 0, 1234567.125, 3, 1),
+        ]
+        depth = [
+            dtc.HistoricalMarketDepthDataRecordResponse(RequestID=1, Command=7, Price=9.5),
+            dtc.HistoricalMarketDepthDataRecordResponse(Quantity=3),
+        ]
+        for rows in (bars, depth):
+            expected = io.StringIO(newline="")
+            writer = csv.DictWriter(expected, ["Type", *type(rows[0]).__struct_fields__])
+            writer.writeheader()
+            for row in rows:
+                writer.writerow({"Type": row.Type} | {n: v for n, v in asdict(row).items() if v is not UNSET})
+            self.assertEqual(self.written("csv", rows), expected.getvalue())
+            self.assertEqual(self.written("csv", rows[:1], rows[1:]), expected.getvalue())
 
     def test_csv_text(self) -> None:
         (row,) = csv.DictReader(io.StringIO(self.written("csv", [SYMBOL]), newline=""))
@@ -134,6 +155,13 @@ class Request:
         self.written: list[bytes] = []
         self.producer: Any = None
         self.lost = False
+
+        self.path = b"/api/v1/symbolsearch"
+        self.transport = self
+        self.aborted = False
+
+    def abortConnection(self) -> None:
+        self.aborted = True
 
     def setHeader(self, name: str, value: str) -> None:
         self.headers[name] = value
@@ -225,10 +253,104 @@ class AnswerTests(SynchronousTestCase):
         self.answer.append(BAR)
         self.turn()
         self.answer.append(BAR)
-        self.request.producer.pauseProducing()
+        producer = self.request.producer
+        producer.pauseProducing()
         self.done.callback(2)
+        self.turn()
+        self.assertEqual((len(self.request.written), self.bodies), (1, []))
+        producer.resumeProducing()
+        self.turn()
         self.assertEqual(b"".join(self.request.written).count(b"\n"), 2)
         self.assertEqual(self.bodies, [None])
+
+    def test_many(self) -> None:
+        """A part at each turn, and the end with the last of them."""
+        self.answer.extend([BAR] * (2 * AT_ONCE + 1))
+        self.done.callback(2 * AT_ONCE + 1)
+        self.assertEqual((self.request.written, self.bodies), ([], []))
+        self.turn()  # and the next: time stands still
+        self.assertEqual([data.count(b"\n") for data in self.request.written], [AT_ONCE, AT_ONCE, 1])
+        self.assertEqual((self.bodies, self.request.producer), ([None], None))
+
+    def test_pause_in_the_middle_of_many(self) -> None:
+        write = self.request.write
+
+        def write_and_pause(data: bytes) -> None:
+            write(data)
+            self.request.producer.pauseProducing()
+
+        self.patch(self.request, "write", write_and_pause)
+        self.answer.extend([BAR] * (2 * AT_ONCE))
+        self.turn()
+        self.assertEqual([data.count(b"\n") for data in self.request.written], [AT_ONCE])
+        self.assertEqual(self.source.told, ["pause"])
+        self.request.producer.resumeProducing()
+        self.turn()
+        self.assertEqual([data.count(b"\n") for data in self.request.written], [AT_ONCE] * 2)
+        self.result.cancel()
+
+    def test_error_after_many(self) -> None:
+        self.answer.append(BAR)
+        self.turn()
+        self.answer.extend([BAR] * (AT_ONCE + 1))
+        self.done.errback(SessionLost("gone"))
+        self.assertFalse(self.request.lost)
+        self.turn()
+        lines = b"".join(self.request.written).splitlines()
+        self.assertEqual((len(lines), json.loads(lines[-1])), (AT_ONCE + 3, ERROR))
+        self.assertTrue(self.request.lost)
+        self.result.cancel()
+
+    def test_caller_takes_nothing(self) -> None:
+        self.answer.append(BAR)
+        self.turn()
+        self.request.producer.pauseProducing()
+        self.clock.advance(PATIENCE - 1)
+        self.assertFalse(self.request.aborted)
+        self.clock.advance(1)
+        self.assertTrue(self.request.aborted)
+        self.assertEqual((self.cancelled, self.bodies), ([True], []))
+        self.result.cancel()  # as the request's end does
+
+    def test_caller_takes_something(self) -> None:
+        self.answer.append(BAR)
+        self.turn()
+        for _ in range(3):
+            self.request.producer.pauseProducing()
+            self.clock.advance(PATIENCE - 1)
+            self.request.producer.resumeProducing()
+        self.clock.advance(PATIENCE)
+        self.assertFalse(self.request.aborted)
+        self.result.cancel()
+
+    def test_caller_takes_nothing_of_the_rest(self) -> None:
+        """All rows are there, and their source has ended."""
+        self.answer.append(BAR)
+        self.turn()
+        self.request.producer.pauseProducing()
+        self.answer.append(BAR)
+        self.done.callback(2)
+        self.clock.advance(PATIENCE)
+        self.assertEqual((self.request.aborted, self.bodies, len(self.request.written)), (True, [], 1))
+        self.result.cancel()
+
+    def test_too_many_wait(self) -> None:
+        """Of a source that cannot be asked to wait."""
+        for source, expected in ((None, True), (self.source, False)):
+            request, done = Request(), Deferred[Any]()
+            answer = Answer(request, FORMATS["ndjson"](type(BAR)), self.clock, lambda failure: ERROR)
+            result = answer.follow(done, source)
+            answer.append(BAR)
+            self.turn()
+            request.producer.pauseProducing()
+            answer.extend([BAR] * MOST_WAITING)
+            self.assertFalse(request.aborted)
+            answer.append(BAR)
+            self.assertEqual(request.aborted, expected)
+            for each in (result, done):
+                each.addErrback(lambda failure: None)
+            result.cancel()
+        self.result.cancel()
 
     def test_error_before_anything_was_sent(self) -> None:
         self.answer.append(BAR)

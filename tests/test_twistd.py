@@ -350,7 +350,7 @@ class SlowReaderTests(SynchronousTestCase):
         self.costs_only_itself("asyncio")
 
     def costs_only_itself(self, reactor: str) -> None:
-        """It is told what it missed, and the latest; the other one misses nothing, and is told no later."""
+        """It is told how much it missed, and then the latest. The other one is served meanwhile."""
         server = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", "20000")
         with running(server):
             port = server.wait_for(r"is at ws://127.0.0.1:(\d+)/")[1]
@@ -363,17 +363,26 @@ class SlowReaderTests(SynchronousTestCase):
                 try:
                     for each in (client, slow):
                         each.send(json.dumps({"action": "subscribe", "channel": "trades", "symbol": ES}))
-                    seqs = [each["seq"] for each in receive(client, lambda message: message.get("seq", 0) > 2500)[1:]]
-                    self.assertEqual(seqs, [*range(seqs[0], seqs[-1] + 1)])
-                    missed = 0
+                    told = receive(client, lambda message: message.get("seq", 0) > 2500)
+                    self.assert_missed_as_told(told)
+                    last = told[-1]["seq"]
+                    told = []
                     for message in slow.read():
-                        missed += message.get("messages", 0)
-                        if message.get("seq", 0) > seqs[-1]:
+                        told.append(message)
+                        if message.get("seq", 0) > last:
                             break
-                    self.assertGreater(missed, 500)
+                    self.assertGreater(self.assert_missed_as_told(told), 500)
                 finally:
                     slow.close()
         self.assertNotIn("Traceback", gateway.text)
+
+    def assert_missed_as_told(self, messages: list[Any]) -> int:
+        """The gaps in what arrived are as large as was said; how large that is."""
+        seqs = [each["seq"] for each in messages if "seq" in each]
+        skipped: int = sum(each["messages"] for each in messages if each.get("event") == "skipped")
+        self.assertEqual(seqs[-1] - seqs[0] + 1 - len(seqs), skipped)
+        self.assertEqual(seqs, sorted(seqs))
+        return skipped
 
 
 class SlowReader:
@@ -414,15 +423,22 @@ from twisted.internet import reactor, ssl
 from dtc_twisted.simulator import Simulator
 simulator = Simulator(reactor)
 context = ssl.DefaultOpenSSLContextFactory(sys.argv[2], sys.argv[1])
-port = reactor.listenSSL(0, simulator.factory, context, interface="127.0.0.1")
+factories = (simulator.factory, simulator.history_factory)
+ports = [reactor.listenSSL(0, factory, context, interface="127.0.0.1") for factory in factories]
 simulator.startService()
-print("secure port", port.getHost().port, flush=True)
+print("secure ports", *[port.getHost().port for port in ports], flush=True)
 reactor.run()
 """
 
 
 class TLSTests(SynchronousTestCase):
-    """`--tls`: wss:// to the server, whose certificate has to be good."""
+    """`--tls`: wss:// to both ports of the server, whose certificate has to be good."""
+
+    BARS = f"/historicalpricedata?Symbol={ES}&RecordInterval=60&MaxDaysToReturn=1"
+
+    def gateway(self, *options: str, **extra: str) -> Gateway:
+        ports = ("-p", self.port, "-q", self.history_port)
+        return Gateway("--host", "localhost", *ports, "--tls", *options, **extra)
 
     def setUp(self) -> None:
         import datetime
@@ -455,17 +471,26 @@ class TLSTests(SynchronousTestCase):
         )
         self.server = Process(sys.executable, "-c", SECURE_SERVER, self.certificate, key_file)
         self.addCleanup(self.server.stop)
-        self.port = self.server.wait_for(r"secure port (\d+)")[1]
+        self.port, self.history_port = self.server.wait_for(r"secure ports (\d+) (\d+)").groups()
 
     def test_trusted(self) -> None:
         trust = os.path.abspath(self.certificate)
-        with running(Gateway("--host", "localhost", "-p", self.port, "--tls", SSL_CERT_FILE=trust)) as gateway:
+        with running(self.gateway(SSL_CERT_FILE=trust)) as gateway:
             gateway.wait_for(r"Logged on to .* at wss://localhost")
             self.assertEqual(gateway.get("/tradeaccounts")[0], 200)
+            status, bars = gateway.get(self.BARS)
+            self.assertEqual((status, len(bars)), (200, 1440))
+            status, bars = gateway.get(self.BARS.replace("=60", "=1"))  # more than one reading of the socket
+            self.assertEqual((status, len(bars)), (200, 86400))
+            self.assertEqual([bar["IsFinalRecord"] for bar in bars[-2:]], [0, 1])
+            self.assertEqual(gateway.get("/historicalpricedata?Symbol=REFUSED_SIM&RecordInterval=60")[0], 422)
 
     def test_not_trusted(self) -> None:
         """One clear line; nothing is sent to whoever that is."""
-        with running(Gateway("--host", "localhost", "-p", self.port, "--tls", "-x", "secret")) as gateway:
+        with running(self.gateway("-x", "secret")) as gateway:
             gateway.wait_for(r"No session with wss://localhost:\d+/: .*certificate")
+            status, body = gateway.get(self.BARS)
+            self.assertEqual((status, body["error"]["type"]), (503, "NotLoggedOn"))
+            self.assertIn("certificate", body["error"]["message"])
         self.assertNotIn("Traceback", gateway.text)
         self.assertNotIn("secret", gateway.text)

@@ -19,6 +19,7 @@ from dtc_twisted.errors import (
     RequestTimedOut,
     SessionLost,
     TooManyOrders,
+    UnusableAnswer,
 )
 from dtc_twisted.logs import logger
 from dtc_twisted.orders import BadOrder
@@ -62,10 +63,12 @@ def described(request: Any, failure: Failure, seconds_to_retry: Callable[[], flo
             status = 421
         case RequestRejected():
             status = 422
-            _retry_after(request, getattr(error, "retry_after", None))
+            _retry_after(request, error.retry_after)
         case UpgradeRequired():
             status = 426
             request.setHeader("Upgrade", "websocket")
+        case UnusableAnswer():
+            status = 502
         case JournalFailed():
             status = 503
             _retry_after(request, 1.0)

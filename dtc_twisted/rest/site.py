@@ -27,7 +27,7 @@ class Tree(KleinResource):
     """Klein's resource, behind Access, and without its HTML and tracebacks for what it cannot read.
 
     plain: handlers of Klein's routes that have no parts. They are looked up, and answered as Klein does; its own way
-        there, for the others, costs more than all the rest of a request.
+        there, for the others, is more than a quarter of the cost of a request.
     answer_error: gives the body for what failed.
     """
 
@@ -68,9 +68,6 @@ class Tree(KleinResource):
         over.addErrback(lambda _gone: result.cancel())
         result.addErrback(self._failed, request, over)
         result.addCallback(lambda body: None if over.called else _finish(request, body))
-        result.addErrback(
-            lambda failure: _log.failure("Failed to write the answer to {path}", failure, path=request.path)
-        )
 
     def _failed(self, failure: Failure, request: Any, over: Deferred[None]) -> bytes | None:
         """over: fires once the answer is out, or its caller gone. Then nobody is left to be told."""

@@ -1,21 +1,27 @@
-"""Historical prices and market depth: a connection of its own for each request, and records as they arrive."""
+"""One request for historical records, from its place in line to the end of its connection."""
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from dtc_twisted.client import Connection, DTCClientProtocol, connect
-from dtc_twisted.errors import DTCError, NotLoggedOn, RequestTimedOut, SessionLost
+from dtc_twisted.errors import DTCError, NotLoggedOn, RequestTimedOut, SessionLost, UnusableAnswer
+from dtc_twisted.history.paced import PacedProtocol, Turns
+from dtc_twisted.history.whole import divided, is_whole
 from dtc_twisted.logs import logger
-from dtc_twisted.messages import HistoricalMarketDepthDataRequest, HistoricalPriceDataRequest, LogonResponse, Message
+from dtc_twisted.messages import (
+    HistoricalMarketDepthDataRequest,
+    HistoricalPriceDataRequest,
+    HistoricalPriceDataResponseHeader,
+    LogonResponse,
+    Message,
+)
 from dtc_twisted.session import Credentials
 
 _log = logger(__name__)
@@ -25,108 +31,49 @@ Rows = Callable[[list[Message]], None]
 """Takes the records that arrived together, oldest first."""
 
 
-class History(Service):
-    """The historical port, which answers one request a connection.
-
-    reactor: IReactorTime, IReactorTCP and IReactorPluggableNameResolver.
-    url: ws://host:port/ or wss://host:port/.
-    credentials: what to log on with; there are no heartbeats on this port, whatever they say.
-    timeout: seconds that the server may say nothing: before the connection, the logon, and any part of the answer.
-    limit: connections at once; further requests wait in line.
-    """
-
-    def __init__(self, reactor: Any, url: str, credentials: Credentials, timeout: float, limit: int = 4) -> None:
-        self.url = url
-        self._reactor = reactor
-        self._credentials = replace(credentials, heartbeat_interval=0)
-        self._timeout = timeout
-        self._limit = limit
-        self._line: deque[Transfer] = deque()
-        self._active: set[Transfer] = set()
-
-    # -- from those who ask
-
-    def fetch(self, request: Request, on_rows: Rows) -> "Transfer":
-        """Asks for records and hands them on as they arrive. The header and the trailer are kept back."""
-        transfer = Transfer(self, self._reactor, request, on_rows, self._credentials, self._timeout)
-        if self.running:
-            self._line.append(transfer)
-            self._advance()
-        else:
-            transfer.end(Failure(NotLoggedOn("The gateway is stopping.")))
-        return transfer
-
-    @property
-    def active(self) -> int:
-        """How many connections there are."""
-        return len(self._active)
-
-    @property
-    def waiting(self) -> int:
-        """How many requests wait in line."""
-        return len(self._line)
-
-    # -- from the service tree
-
-    def stopService(self) -> Deferred[Any] | None:
-        super().stopService()
-        stopping = [*self._line, *self._active]
-        for transfer in stopping:
-            transfer.stop("the gateway is stopping")
-        return DeferredList([transfer.gone for transfer in stopping]) if stopping else None
-
-    # -- from Transfer
-
-    def released(self, transfer: "Transfer") -> None:
-        """It holds no connection any more, or does not wait for one."""
-        self._active.discard(transfer)
-        if transfer in self._line:
-            self._line.remove(transfer)
-        self._advance()
-
-    def _advance(self) -> None:
-        while self.running and self._line and len(self._active) < self._limit:
-            transfer = self._line.popleft()
-            self._active.add(transfer)
-            transfer.begin(self.url)
-
-
 @implementer(IPushProducer)
 class Transfer:
-    """One request, from its place in line to the end of its connection.
+    """One request. Its records have prices as numbers with a fraction, whatever the server sends.
+
+    timeout: seconds that the server may say nothing.
+    turns: when what was read is looked at.
+    released: called with this when it holds no connection any more, or does not wait for one.
 
     result: how many records there were, once they have all been handed on. Fails with NotLoggedOn (no connection, or
-        no logon), RequestRejected, RequestTimedOut or SessionLost. Cancel it to leave, at any time.
+        no logon), RequestRejected, RequestTimedOut, SessionLost or UnusableAnswer. Cancel it to leave, at any time.
     gone: fires when nothing is left of the connection.
     records: how many have been handed on so far.
     """
 
     def __init__(
         self,
-        history: History,
         reactor: Any,
         request: Request,
         on_rows: Rows,
         credentials: Credentials,
         timeout: float,
+        turns: Turns,
+        released: Callable[["Transfer"], None],
     ) -> None:
         self.result: Deferred[int] = Deferred(lambda _result: self._leave())
         self.gone: Deferred[None] = Deferred()
         self.records = 0
-        self._history = history
         self._reactor = reactor
         # Compression is for binary encodings.
         self._request = msgspec.structs.replace(request, UseZLibCompression=0)
         self._on_rows = on_rows
         self._credentials = credentials
         self._timeout = timeout
+        self._turns = turns
+        self._released = released
         self._over = False
         self._asked = False
         self._paused = False
         self._rows: list[Message] = []
+        self._divisor = 0.0
         self._timer: IDelayedCall | None = None
         self._connecting: Deferred[Any] | None = None
-        self._protocol: DTCClientProtocol | None = None
+        self._protocol: PacedProtocol | None = None
         self._connection: Connection | None = None
 
     # -- from History
@@ -134,8 +81,9 @@ class Transfer:
     def begin(self, url: str) -> None:
         """Connects: the place in line is reached."""
         _log.debug("Connecting to {url} for {request}", url=url, request=type(self._request).__name__)
+        make = partial(PacedProtocol, turns=self._turns)
         # Kept before its callbacks are added: it may have failed already.
-        self._connecting = connect(self._reactor, url, self, self._timeout)
+        self._connecting = connect(self._reactor, url, self, self._timeout, make)
         self._connecting.addCallbacks(self._connected, self._not_connected)
 
     def stop(self, reason: str) -> None:
@@ -157,13 +105,13 @@ class Transfer:
         self._paused = True
         if self._asked and not self._over and self._protocol is not None:
             self._unwatch()
-            self._protocol.transport.pauseProducing()
+            self._protocol.pause()
 
     def resumeProducing(self) -> None:
         self._paused = False
         if self._asked and not self._over and self._protocol is not None:
             self._watch()
-            self._protocol.transport.resumeProducing()
+            self._protocol.resume()
 
     def stopProducing(self) -> None:
         self.result.cancel()
@@ -174,7 +122,6 @@ class Transfer:
         """The WebSocket is open: log on."""
         if self._over:
             return
-        self._protocol = protocol
         self._connection = Connection(
             protocol, self._reactor, self._credentials, self._lost, _ignore, logon_timeout=self._timeout
         )
@@ -200,7 +147,7 @@ class Transfer:
 
     # -- the way to the records
 
-    def _connected(self, protocol: DTCClientProtocol) -> None:
+    def _connected(self, protocol: PacedProtocol) -> None:
         self._connecting = None
         self._protocol = protocol
 
@@ -245,10 +192,21 @@ class Transfer:
         return f"The answer was cut off after {self.records} records: {reason.rstrip('.')}."
 
     def _hand_on(self) -> None:
-        """What one reading of the socket brought, in one piece."""
-        if self._rows and not self._over:
-            rows = self._rows.copy()
-            self._rows.clear()
+        """What arrived together, in one piece. The header is kept back."""
+        if self._over or not self._rows:
+            return
+        rows = self._rows.copy()
+        self._rows.clear()
+        first = rows[0]
+        if isinstance(first, HistoricalPriceDataResponseHeader):
+            self._divisor = first.IntToFloatPriceDivisor or 0.0
+            del rows[0]
+        if any(map(is_whole, rows)):
+            if not self._divisor > 0:
+                self._fail(UnusableAnswer("The server sent prices as whole numbers, without IntToFloatPriceDivisor."))
+                return
+            rows = [divided(row, self._divisor) if is_whole(row) else row for row in rows]
+        if rows:
             self.records += len(rows)
             self._on_rows(rows)
 
@@ -263,17 +221,16 @@ class Transfer:
         self._unwatch()
         if self._connection is not None:
             self._connection.session.lose("the transfer is over")
+        protocol = self._protocol
         if self._connecting is not None:
             self._connecting.cancel()
-        elif self._protocol is None:
+        elif protocol is None:
             self._release()
+        elif politely and self._connection is not None:
+            protocol.sendClose()
+            protocol.resume()  # else its end would not be heard
         else:
-            if self._paused:
-                self._protocol.transport.resumeProducing()  # else its end would not be heard
-            if politely and self._connection is not None:
-                self._protocol.sendClose()
-            else:
-                self._protocol.transport.abortConnection()
+            protocol.abort()
 
     def _tell(self, outcome: Failure | int) -> None:
         if isinstance(outcome, Failure):
@@ -283,7 +240,7 @@ class Transfer:
 
     def _release(self) -> None:
         if not self.gone.called:
-            self._history.released(self)
+            self._released(self)
             self.gone.callback(None)
 
     # -- the time

@@ -1,0 +1,140 @@
+"""Bytes in small pieces, one at a turn of the reactor."""
+
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from dtc_twisted.client import DTCClientProtocol
+from dtc_twisted.history.paced import PIECE, PacedProtocol, Turns
+
+
+class Reactor:
+    """Calls that wait for the next turn: task.Clock would make them all at once."""
+
+    def __init__(self) -> None:
+        self._calls: list[Any] = []
+
+    def callLater(self, delay: float, call: Any, *args: Any) -> None:
+        assert delay == 0
+        self._calls.append((call, args))
+
+    def turn(self) -> int:
+        """How many calls it had."""
+        calls, self._calls = self._calls, []
+        for call, args in calls:
+            call(*args)
+        return len(calls)
+
+
+class Transport(StringTransport):
+    protocol: Any
+    disconnected = False
+
+    def abortConnection(self) -> None:
+        self.disconnected = True
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+
+
+class PacedCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = Reactor()
+        clock: Any = self.reactor
+        self.turns = Turns(clock)
+        self.seen: list[Any] = []
+        # What is above the pieces: Autobahn.
+        self.patch(DTCClientProtocol, "dataReceived", lambda protocol, data: self.seen.append((protocol, data)))
+        self.patch(DTCClientProtocol, "connectionLost", lambda protocol, reason: self.seen.append((protocol, reason)))
+
+    def make(self) -> Any:
+        owner: Any = None
+        protocol: Any = PacedProtocol(owner, self.turns)
+        protocol.state = protocol.STATE_OPEN
+        protocol.transport = Transport()
+        protocol.transport.protocol = protocol
+        return protocol
+
+    def turn(self) -> list[Any]:
+        """What one turn brings."""
+        self.assertLessEqual(self.reactor.turn(), 1, "more than a piece a turn")
+        seen, self.seen = self.seen, []
+        return seen
+
+    def test_pieces(self) -> None:
+        protocol = self.make()
+        data = bytes(range(256)) * (PIECE // 100)
+        protocol.dataReceived(data)
+        self.assertEqual((self.seen, protocol.transport.producerState), ([], "paused"))
+        pieces = []
+        while protocol.transport.producerState == "paused":
+            ((_, piece),) = self.turn()
+            pieces.append(piece)
+        self.assertEqual([len(each) for each in pieces], [PIECE, PIECE, len(data) - 2 * PIECE])
+        self.assertEqual(b"".join(pieces), data)
+        self.assertEqual(self.turn(), [])
+
+    def test_each_in_turn(self) -> None:
+        first, second = self.make(), self.make()
+        first.dataReceived(bytes(3 * PIECE))
+        second.dataReceived(bytes(2 * PIECE))
+        order = [protocol for _ in range(5) for protocol, _ in self.turn()]
+        self.assertEqual(order, [first, second, first, second, first])
+
+    def test_end_comes_last(self) -> None:
+        protocol = self.make()
+        protocol.dataReceived(bytes(PIECE + 1))
+        protocol.connectionLost("gone")
+        self.assertEqual([what for _ in range(3) for _, what in self.turn()], [bytes(PIECE), bytes(1), "gone"])
+        protocol.resume()
+        self.assertEqual(self.turn(), [], "told twice")
+
+    def test_end_without_data(self) -> None:
+        protocol = self.make()
+        protocol.connectionLost("gone")
+        self.assertEqual(self.seen, [(protocol, "gone")])
+
+    def test_paused(self) -> None:
+        protocol = self.make()
+        protocol.dataReceived(bytes(2 * PIECE))
+        self.turn()
+        protocol.pause()
+        self.assertEqual((self.turn(), self.turn()), ([], []))
+        protocol.connectionLost("gone")
+        self.assertEqual(self.turn(), [])
+        protocol.resume()
+        self.assertEqual([what for _ in range(2) for _, what in self.turn()], [bytes(PIECE), "gone"])
+
+    def test_paused_with_nothing_read(self) -> None:
+        protocol = self.make()
+        protocol.pause()
+        self.assertEqual(protocol.transport.producerState, "paused")
+        protocol.resume()
+        self.assertEqual(protocol.transport.producerState, "producing")
+
+    def test_aborted(self) -> None:
+        """What is left is forgotten, and the end is told once."""
+        protocol = self.make()
+        protocol.dataReceived(bytes(2 * PIECE))
+        protocol.pause()
+        protocol.abort()
+        self.assertTrue(protocol.transport.disconnected)
+        ((who, reason),) = self.turn()
+        self.assertEqual((who, type(reason)), (protocol, Failure))
+        self.assertEqual(self.turn(), [])
+
+    def test_aborted_when_it_is_gone(self) -> None:
+        protocol = self.make()
+        protocol.dataReceived(b"x")
+        protocol.pause()
+        protocol.connectionLost("gone")
+        protocol.abort()
+        self.assertFalse(protocol.transport.disconnected)
+        self.assertEqual(self.turn(), [(protocol, "gone")])
+
+    def test_too_late(self) -> None:
+        protocol = self.make()
+        protocol.state = protocol.STATE_CLOSED
+        protocol.dataReceived(b"x")
+        self.assertEqual(self.turn(), [])
