@@ -198,6 +198,7 @@ class OrdersMachine(RuleBasedStateMachine):
 
     def fault(self, kind: type[dtc.Message], fault: str) -> None:
         simulator = self.house.simulator
+        self.release()  # what is late is not later than the next command: see `send`
         self.faulty = fault != "none"
         self.fatal = fault.startswith("killed")
         match fault:
