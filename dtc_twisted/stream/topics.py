@@ -13,7 +13,7 @@ list is answered by itself.
 
 Options of a subscription: "prices": "display" (multiplied by DisplayPriceMultiplier and put on the tick; "server" is as
 they come), "max_rate": N (at most so many messages a second and symbol: of quotes and the like the latest, of depth the
-whole book; trades are never left out), "num_levels" (of depth: so many of each side).
+whole book; trades and snapshots come at once), "num_levels" (of depth: so many of each side).
 
 "seq" counts the updates of a topic (channel, symbol, and number of levels): a gap is what was left out because you
 asked for it, or read slowly. A snapshot has the number of the last update that is in it.
