@@ -21,8 +21,8 @@ SIZES = {
 }
 """Of each number of subscribers: patterns that leave every gateway idle most of the time.
 
-Moderate is 20,000 deliveries a second, whatever the number of subscribers. In what is sparse, the processor has forgotten
-all about a gateway from one update to the next.
+Moderate is 20,000 deliveries a second, whatever the number of subscribers. In what is sparse, the processor has
+forgotten all about a gateway from one update to the next.
 """
 
 
