@@ -1,5 +1,6 @@
 """Bytes in small pieces, one at a turn of the reactor."""
 
+from itertools import pairwise
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
@@ -8,17 +9,22 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.client import DTCClientProtocol
-from dtc_twisted.history.paced import PIECE, PacedProtocol, Turns
+from dtc_twisted.history.paced import PIECE, REST, PacedProtocol, Turns
 
 
 class Reactor:
     """Calls that wait for the next turn: task.Clock would make them all at once."""
 
     def __init__(self) -> None:
+        self.now = 1000.0
+        self.delays: list[float] = []
         self._calls: list[Any] = []
 
+    def seconds(self) -> float:
+        return self.now
+
     def callLater(self, delay: float, call: Any, *args: Any) -> None:
-        assert delay == 0
+        self.delays.append(delay)
         self._calls.append((call, args))
 
     def turn(self) -> int:
@@ -27,6 +33,49 @@ class Reactor:
         for call, args in calls:
             call(*args)
         return len(calls)
+
+
+class TurnsTests(SynchronousTestCase):
+    def work(self, seconds: float, rest: float, pieces: int) -> list[float]:
+        """The delay before each piece, when each takes so long, and each rest lasts so long."""
+        reactor = Reactor()
+        clock: Any = reactor
+        turns = Turns(clock)
+
+        def piece() -> None:
+            reactor.now += seconds
+            turns.want(piece)
+
+        turns.want(piece)
+        for _ in range(pieces):
+            reactor.now += rest if reactor.delays[-1] else 0
+            self.assertEqual(reactor.turn(), 1)
+        return reactor.delays
+
+    def test_rests(self) -> None:
+        """Twice as long as it works, however long that is, once it has begun."""
+        for rest, pieces in ((0.001, 5), (0.004, 20), (0.016, 80)):
+            delays = self.work(0.0001, rest, 1000)
+            rests = [number for number, delay in enumerate(delays) if delay]
+            self.assertTrue(rests, rest)
+            gaps = {later - earlier for earlier, later in pairwise(rests[1:])}
+            self.assertTrue(gaps <= {pieces, pieces + 1}, (rest, gaps))
+            self.assertEqual({*delays}, {0, REST})
+
+    def test_a_long_rest_does_not_count_in_full(self) -> None:
+        delays = self.work(0.001, 100.0, 100)
+        rests = [number for number, delay in enumerate(delays) if delay]
+        self.assertLessEqual(max(later - earlier for earlier, later in pairwise(rests)), 12)
+
+    def test_nobody_waits_after_a_pause(self) -> None:
+        reactor = Reactor()
+        clock: Any = reactor
+        turns = Turns(clock)
+        for _ in range(3):
+            turns.want(lambda: None)
+            reactor.turn()
+            reactor.now += 1
+        self.assertEqual(reactor.delays, [0, 0, 0])
 
 
 class Transport(StringTransport):

@@ -13,24 +13,49 @@ PIECE = 4096
 """Bytes: some fifty records, a tenth of a millisecond. One reading of a socket may bring 65536."""
 
 
+REST = 0.001
+"""Seconds of a rest, at the least: timers are coarse, most of all on Windows, and the system may take its time."""
+
+LONGEST = 0.02
+"""Seconds of a rest that count, at the most."""
+
+
 class Turns:
-    """A turn of the reactor for each who wants one, in the order in which they asked."""
+    """A turn of the reactor for each who wants one, in the order in which they asked.
+
+    After a rest, work goes on for half as long as the rest was; then comes the next. A process that never rests is made
+    to wait by the operating system, for milliseconds, whenever others want the processor, and live data with it.
+    """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._line: deque[Callable[[], None]] = deque()
+        self._worked = 0.0  # when, the last time
+        self._tired = 0.0  # from when on a rest is due
+        self._rests = False
 
     def want(self, work: Callable[[], None]) -> None:
         """Calls `work` once."""
         self._line.append(work)
         if len(self._line) == 1:
-            self._clock.callLater(0, self._next)
+            self._call()
+
+    def _call(self) -> None:
+        now = self._clock.seconds()
+        if now - self._worked >= LONGEST:  # there was nothing to do
+            self._tired = now + LONGEST / 2
+        self._rests = now >= self._tired
+        self._clock.callLater(REST if self._rests else 0, self._next)
 
     def _next(self) -> None:
         work = self._line.popleft()
+        if self._rests:
+            now = self._clock.seconds()
+            self._tired = now + min(now - self._worked, LONGEST) / 2
         if self._line:
-            self._clock.callLater(0, self._next)
+            self._call()
         work()
+        self._worked = self._clock.seconds()
 
 
 class PacedProtocol(DTCClientProtocol):
