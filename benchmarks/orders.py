@@ -9,10 +9,14 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 from benchmarks import clients, processes
+from benchmarks.results import Row
+from dtc_twisted.journal import Command
+from dtc_twisted.journal.store import Store
 
 SYMBOL = "ESM20_FUT_CME"
 RATE = 20_000
@@ -25,13 +29,17 @@ PAUSE = 0.02
 MEMORY = "/dev/shm"
 """A file system on which writing through costs nothing: what the journal's disk takes is the difference."""
 
-Row = tuple[str, list[float], str]
-
 
 def orders(runs: int) -> list[Row]:
     """With a quiet market and a busy one; with the journal on disk (of the temporary folder) and in memory."""
     found: dict[tuple[str, str], list[float]] = {}
     for _ in range(runs):
+        for disk, folder in (("on disk", tempfile.gettempdir()), ("in memory", MEMORY)):
+            if os.path.isdir(folder):
+                for name, value in zip(("p50", "p99"), _percentiles(_commits(folder)), strict=True):
+                    found.setdefault((f"commit of a command to the journal {disk}, {name}", "ms"), []).append(
+                        value * 1000
+                    )
         for market, rate in (("quiet", 0), (f"{RATE} updates/s", RATE)):
             for disk, folder in (("", tempfile.gettempdir()), (", journal in memory", MEMORY)):
                 if os.path.isdir(folder):
@@ -46,16 +54,33 @@ def _measure(rate: int, folder: str) -> dict[tuple[str, str], float]:
         tempfile.TemporaryDirectory(dir=folder) as place,
         processes.Service(str(rate), until=r"at port (\d+)", command=command) as server,
     ):
-        arguments = ("dtc", "--host", "127.0.0.1", "-p", server.found[1], "-r", "0", "--allow-trading", "--journal")
         journal = os.path.join(place, "journal.sqlite")
-        with processes.Service(*arguments, journal, until=r"Serving http://[^:]+:(\d+)/") as service:
+        with processes.gateway(server.found[1], "--allow-trading", "--journal", journal) as service:
             return _measured(int(service.found[1]), service, rate)
 
 
+def _commits(folder: str) -> list[float]:
+    """Seconds that the journal's thread waits for each of so many commands, without a gateway around it."""
+    command = Command(
+        0.0, "local", "submit", "Sim1", ("a" * 23,), {"Symbol": SYMBOL}, [{"Type": 208, "Symbol": SYMBOL}]
+    )
+    times = []
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        store = Store(os.path.join(place, "journal.sqlite"))
+        for number in range(ORDERS):
+            begin = time.perf_counter()
+            store.write([replace(command, client_order_ids=(f"{number:023}",))])
+            times.append(time.perf_counter() - begin)
+            time.sleep(0.001)
+        store.close()
+    return times
+
+
 def _measured(port: int, service: processes.Service, rate: int) -> dict[tuple[str, str], float]:
-    caller, stream = clients.connect(port), _subscribed(port)
-    while b'"orders"' not in stream.recv(65536):
-        pass
+    caller, (stream, told) = clients.connect(port), clients.upgraded(port, "/stream")
+    stream.sendall(clients.frame({"action": "subscribe", "channel": "orders"}))
+    while b'"snapshot"' not in told:
+        told += stream.recv(65536)
     ours, theirs = multiprocessing.Pipe()
     reader = multiprocessing.get_context("spawn").Process(target=_read_trades, args=(port, theirs))
     reader.start()
@@ -122,18 +147,6 @@ def _order(caller: socket.socket, stream: socket.socket) -> tuple[float, float, 
         raise RuntimeError(received[caller].decode())
     reached, left = map(int, received[stream].partition(b'"InfoText":"')[2].partition(b'"')[0].split())
     return (reached - begin) / 1e9, (arrived[stream] - left) / 1e9, (arrived[caller] - begin) / 1e9
-
-
-def _subscribed(port: int) -> socket.socket:
-    """A WebSocket at /stream that is subscribed to orders."""
-    client = clients.connect(port)
-    head = "GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    client.sendall(f"{head}Sec-WebSocket-Key: {'A' * 22}==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
-    while b"\r\n\r\n" not in client.recv(65536):
-        pass
-    text = json.dumps({"action": "subscribe", "channel": "orders"}).encode()
-    client.sendall(bytes((0x81, 0x80 | len(text))) + bytes(4) + text)  # masked with zeros
-    return client
 
 
 def _read_trades(port: int, parent: Connection) -> None:

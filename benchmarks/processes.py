@@ -146,11 +146,6 @@ def be_meek(process: psutil.Process) -> None:
         process.nice(psutil.IDLE_PRIORITY_CLASS if sys.platform == "win32" else 19)
 
 
-def simulator(rate: float) -> Service:
-    """A simulated server on a free port, which is `found[1]`."""
-    return Service("dtc-sim", "-p", "0", "-q", "0", "--rate", f"{rate:g}", until=r"server is at ws://[^:]+:(\d+)/")
-
-
 def historical_port() -> Service:
     """A simulated server, meek, whose market is next to still; `found[1]` is its port of historical prices."""
     return Service(

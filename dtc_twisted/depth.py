@@ -178,6 +178,10 @@ class Depth:
             self._views[view] = ({each.Price: each for each in bids}, {each.Price: each for each in asks})
         return "book", msgspec.json.encode({"event": "book", "symbol": self.symbol, "bids": bids, "asks": asks})
 
+    def forget(self, view: int) -> None:
+        """Nobody follows this view's changes."""
+        self._views.pop(view, None)
+
     def topics(self, kind: str) -> tuple[str, ...]:
         """The topics that this belongs to."""
         return ("marketdepth",)

@@ -52,6 +52,9 @@ class MarketData:
         snapshot = MarketDataSnapshot(SymbolID=symbol_id, **self._snapshot)
         return snapshot.Type, self._begin + _encode(snapshot)[1:]
 
+    def forget(self, levels: int) -> None:
+        """There are no views."""
+
     def topics(self, kind: int) -> tuple[str, ...]:
         """The topics that a message of this type belongs to. A snapshot has a quote, but is no trade."""
         return _TOPICS.get(kind, ("marketdata",))
@@ -134,8 +137,10 @@ TYPES: frozenset[type[Message]] = SNAPSHOTS | set(_FIELDS)
 
 TRADES = frozenset(kind.Type for kind, fields in _FIELDS.items() if fields[:2] == _TRADE[:2])
 """A trade each. 134 is none: it restates the last one."""
+WHOLE = frozenset(kind.Type for kind in SNAPSHOTS)
+"""All that is known: what came before is in it."""
 QUOTES = frozenset(kind.Type for kind, fields in _FIELDS.items() if fields[:4] == _BID_ASK[:4])
 _TOPICS: dict[int, tuple[str, ...]] = {
     **dict.fromkeys(TRADES, ("marketdata", "trades")),
-    **dict.fromkeys(QUOTES | {kind.Type for kind in SNAPSHOTS}, ("marketdata", "quotes")),
+    **dict.fromkeys(QUOTES | WHOLE, ("marketdata", "quotes")),
 }

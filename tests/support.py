@@ -123,6 +123,7 @@ class WebSocketCaller(Protocol):
         self.messages: list[Any] = []
         """What arrived, decoded from JSON, oldest first."""
         self.texts: list[str] = []
+        self.pongs: list[bytes] = []
         self.close_code: int | None = None
         self.lost = False
 
@@ -143,6 +144,8 @@ class WebSocketCaller(Protocol):
                 text = bytes(event.data).decode()
                 self.texts.append(text)
                 self.messages.append(json.loads(text))
+            elif isinstance(event, Frame) and event.opcode is Opcode.PONG:
+                self.pongs.append(bytes(event.data))
             elif isinstance(event, Frame) and event.opcode is Opcode.CLOSE:
                 self.close_code = int.from_bytes(bytes(event.data)[:2], "big")
         self._write()

@@ -133,6 +133,32 @@ class SubmitTests(DoubtCase):
         self.advance(12)
         self.assertEqual(self.order()["OrderStatus"], REJECTED)
 
+    def test_two_lost_at_once(self) -> None:
+        """Which is whose, side and quantity tell; of the closing of a position as far as we could know."""
+        held = self.simulator.hold_next(dtc.SubmitFlattenPositionOrder)
+        flatten = {"TradeAccount": "Sim1", "Symbol": ES, "ClientOrderID": "f"}
+        self.begin("/flatten", "POST", body=json.dumps(flatten).encode())
+        self.simulator.answer_late_next(dtc.SubmitNewSingleOrder)
+        self.begin("/orders", "POST", body=json.dumps(MARKET | {"Quantity": 1, "ClientOrderID": "m"}).encode())
+        held.release()
+        self.simulator.drop()
+        self.advance(10)
+        for name, side, quantity in (("f", 2, 3), ("m", 1, 1)):
+            shown = self.order(name)
+            found = (shown["OrderStatus"], shown["BuySell"], shown["FilledQuantity"])
+            self.assertEqual(found, (FILLED, side, quantity))
+        self.check_views_agree()
+
+    def test_fills_from_before_we_came_are_not_ours(self) -> None:
+        self.simulator.drop()
+        other = {"ClientOrderID": "x", "OrderType": 1, "BuySell": 1}
+        self.simulator.submit(dtc.SubmitNewSingleOrder(**MARKET | other))
+        self.kill()
+        self.simulator.ignore_next(dtc.SubmitNewSingleOrder)
+        self.lose(Price1=283000)
+        self.advance(10)
+        self.assertEqual(self.order()["OrderStatus"], REJECTED)
+
     def test_oco_dropped_after(self) -> None:
         self.simulator.drop_on_next(dtc.SubmitNewOCOOrder, accepted=True)
         body = OCO | {"ClientOrderID_1": "one", "ClientOrderID_2": "two"}

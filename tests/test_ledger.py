@@ -216,6 +216,20 @@ class ReconciledTests(LedgerCase):
         self.ledger.receive(filled(2, 3, 2))  # told late
         self.assertEqual(self.take(), [])
 
+    def test_a_missed_fill_was_the_last(self) -> None:
+        """Which was not known when it was read, and is told later."""
+        self.ledger.receive(replace(ACCEPTED_, OrderQuantity=0))
+        self.order().sent_at = NOW
+        self.ledger.missed(listed(3, 1))
+        self.assertEqual(self.order().status, PARTLY)
+        self.take()
+        for _ in (1, 2):
+            self.ledger.receive(filled(3, 3, 1))
+        (told,) = self.take()
+        self.assertEqual((told["OrderStatus"], told["FilledQuantity"]), (FILLED, 3))
+        self.assertNotIn("LastFillQuantity", told)
+        self.assertEqual(len(self.order().fills), 1)
+
     def test_missed_fill_without_an_id(self) -> None:
         self.ledger.receive(ACCEPTED_)
         self.ledger.receive(filled(1, 1, 1))

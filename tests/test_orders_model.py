@@ -116,6 +116,10 @@ class OrdersMachine(RuleBasedStateMachine):
 
     @rule(fault=st.sampled_from(FAULTS))
     def flatten(self, fault: str) -> None:
+        while self.house.status()["trading"][
+            "unknown"
+        ]:  # one of them may be as like what closes a position as it can be
+            self.house.advance(5)
         self.fault(dtc.SubmitFlattenPositionOrder, fault)
         self.post("/flatten", {"TradeAccount": "Sim1", "Symbol": ES, "ClientOrderID": self.name()})
 
@@ -143,8 +147,8 @@ class OrdersMachine(RuleBasedStateMachine):
     @rule(price=PRICES, side=st.sampled_from([1, 2]), quantity=QUANTITIES)
     def somebody_else(self, price: int, side: int, quantity: int) -> None:
         self.release()  # a fill of another's, of which we were told nothing, could as well be ours
-        if self.house.status()["trading"]["unknown"]:
-            self.house.advance(15)
+        while (trading := self.house.status()["trading"])["unknown"] or not trading["ready"]:
+            self.house.advance(5)
         self.count += 1
         order = LIMIT | {"ClientOrderID": f"x{self.count}", "OrderType": 2, "BuySell": side}
         self.house.simulator.submit(dtc.SubmitNewSingleOrder(**order | {"Price1": price, "Quantity": quantity}))
@@ -194,6 +198,7 @@ class OrdersMachine(RuleBasedStateMachine):
 
     def fault(self, kind: type[dtc.Message], fault: str) -> None:
         simulator = self.house.simulator
+        self.release()  # what is late is not later than the next command: see `send`
         self.faulty = fault != "none"
         self.fatal = fault.startswith("killed")
         match fault:

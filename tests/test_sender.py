@@ -77,6 +77,19 @@ class DirectTests(SenderCase):
         self.sender.send(b"y")
         self.assertEqual((self.arrived(), self.rooms), (b"y", 1))
 
+    def test_without_the_option(self) -> None:
+        """Systems may know it and refuse it: it is a help, no more."""
+
+        class Refuses(SocketTransport):
+            def setsockopt(self, level: int, option: int, value: int) -> None:
+                raise OSError("Protocol not available")
+
+        transport = Refuses(Protocol(), isServer=True)
+        there = sender_to(transport)
+        there.register()
+        there.send(b"a")
+        self.assertEqual(transport.getOutBuffer(), b"a")
+
     def test_lost(self) -> None:
         """The transport hears of it in its own way."""
         self.arrived()

@@ -479,6 +479,18 @@ class SlowSubscriberTests(StreamCase):
         kinds = [each.get("event") or each.get("Type") or each["action"] for each in self.resume()]
         self.assertEqual(kinds, ["pong", "stale", "stale", "live", 104, "live", 104, "pong", "subscribe"])
 
+    def test_one_pong_is_enough(self) -> None:
+        """What somebody who never reads can make us keep has a bound."""
+        for number in range(1000):
+            self.slow._ws.send_ping(b"%d" % number)
+        self.slow._write()
+        self.flush()
+        self.assertEqual((self.resume(), self.slow.pongs), ([], [b"999"]))
+        self.slow._ws.send_ping(b"again")
+        self.slow._write()
+        self.flush()
+        self.assertEqual(self.slow.pongs, [b"999", b"again"])
+
     def test_unsubscribed_symbols_are_dropped(self) -> None:
         self.trade(ES, 1)
         self.trade(CL, 2)

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from dtc_twisted import messages as dtc
-from dtc_twisted.messages import RequestActionEnum
-from dtc_twisted.stream import TopicFactory
+from dtc_twisted.messages import MarketDataFeedStatusEnum, RequestActionEnum
+from dtc_twisted.stream import SubscriberFactory, TopicFactory
 from dtc_twisted.tap import Web
 from tests.support import House, WebSocketCaller
 
@@ -101,6 +101,18 @@ class ChannelTests(TopicCase):
         self.flush()
         self.assertEqual(self.sent(dtc.MarketDataRequest)[-1].RequestAction, RequestActionEnum.UNSUBSCRIBE)
 
+    def test_other_options(self) -> None:
+        """They cost no new subscription at the server, and numbers go on."""
+        caller = self.subscribe("marketdepth")
+        self.quote(282600)
+        number = caller.take()[-1]["seq"]
+        answer, book = self.ask(caller, action="subscribe", channel="marketdepth", symbol=ES, max_rate=2)
+        self.assertEqual((answer["success"], book["event"], book["seq"]), (True, "book", number))
+        self.quote(282650)
+        self.advance(1)
+        self.assertEqual([each["event"] for each in caller.take()], ["book"])
+        self.assertEqual(len(self.sent(dtc.MarketDepthRequest)), 1)
+
     def test_list_of_symbols(self) -> None:
         caller = self.connect()
         answers = list(self.ask(caller, action="subscribe", channel="trades", symbol=[ES, CL, "NOPE"], id="x"))
@@ -168,6 +180,49 @@ class ChannelTests(TopicCase):
         self.advance(5)
         self.quote(282650)
         self.assertEqual([each["BidPrice"] for each in quotes.take()], [282650])
+
+    def test_max_rate_and_events(self) -> None:
+        """What was held back comes before an event, not after it; after the end nothing comes."""
+        caller = self.subscribe("quotes", max_rate=0.01)
+        caller.take()
+        self.quote(282600)
+        self.assertEqual(caller.take(), [])
+        self.simulator.reject_next(dtc.MarketDataRequest, "Expired.")
+        self.simulator.drop()
+        self.advance(3)
+        self.assertEqual([each.get("event") or each["BidPrice"] for each in caller.take()], [282600, "stale", "ended"])
+        self.advance(200)
+        self.assertEqual(caller.take(), [])
+
+    def test_max_rate_and_snapshots(self) -> None:
+        """A snapshot is not held back: what came after it would be undone by it."""
+        caller = self.subscribe("marketdata", max_rate=0.01)
+        caller.take()
+        self.quote(282600)
+        self.simulator.send(dtc.MarketDataSnapshot(SymbolID=1, LastTradePrice=282700))
+        self.trade(282800)
+        self.assertEqual([each["Type"] for each in caller.take()], [104, 107])
+        self.advance(100)
+        self.assertEqual({each["Type"] for each in caller.take()} & {104, 107, 108}, set())
+
+    def test_each_request_is_answered(self) -> None:
+        """Also one whose end comes before its answer."""
+        caller = self.connect()
+        topic = {"channel": "trades", "symbol": ES}
+        for kind, asked, options in (
+            (dtc.MarketDataRequest, 1, {}),
+            (dtc.SecurityDefinitionForSymbolRequest, 2, {"prices": "display"}),
+        ):
+            held = [self.simulator.hold_next(kind) for _ in range(asked)]
+            self.assertEqual(self.ask(caller, action="subscribe", id=0, **topic, **options), [])
+            answers = self.ask(caller, action="subscribe", id=1, **topic, **options)
+            answers += self.ask(caller, action="unsubscribe", id=2, **topic)
+            self.assertEqual([(each["id"], each["success"]) for each in answers], [(0, False), (1, False), (2, True)])
+            self.assertEqual({each["error"] for each in answers[:2]}, {"Unsubscribed before the server answered."})
+            for each in held:
+                each.release()
+            self.flush()
+            self.assertEqual((caller.take(), self.status()["symbols"]), ([], []))
 
     def test_errors(self) -> None:
         caller = self.connect()
@@ -330,6 +385,22 @@ class DepthTests(TopicCase):
         self.quote(282600)
         self.assertEqual({each["event"] for each in caller.take()}, {"changes"})
 
+    def test_what_nobody_follows_is_forgotten(self) -> None:
+        """Or each number of levels that was ever asked for would be kept, with its books."""
+        caller = self.connect("/marketdepth")
+        kept: dict[int, dict[float, float]] = {}
+        for levels in (2, 3, 5):
+            self.say(caller, {"action": "subscribe", "symbol": ES, "num_levels": levels})
+        self.assertEqual(self.fetch(f"/marketdepth?Symbol={ES}&NumLevels=4").status, 200)
+        self.assertEqual(self.fetch(f"/marketdepth?Symbol={ES}&NumLevels=5").status, 200)
+        web = next(each for each in self.service if isinstance(each, Web))
+        hub = next(each.hub for each in web._sockets if isinstance(each, SubscriberFactory) and each.hub.symbols)
+        self.assertEqual(list(hub._feeds[ES].data._views), [5])  # type: ignore[attr-defined]
+        self.simulator.shake(ES, 500, 1)
+        self.flush()
+        self.book(caller, kept)
+        self.assertEqual(kept, self.truth(5))
+
     def test_errors(self) -> None:
         caller = self.connect("/marketdepth")
         for levels in (-1, "5", 1.5, True):
@@ -383,6 +454,27 @@ class DepthTests(TopicCase):
         self.flush()
         self.book(caller, kept)
         self.assertEqual(kept, self.truth(3))
+
+    def test_who_is_owed_a_book_gets_it_while_it_is_stale(self) -> None:
+        """The server's feed may come back without another book."""
+        status = dtc.MarketDataFeedStatus
+        for path, options in (("/marketdepth", {}), ("/stream", {"channel": "marketdepth"})):
+            caller = self.connect(path)
+            kept: dict[int, dict[float, float]] = {}
+            self.ask(caller, action="subscribe", symbol=ES, num_levels=3, **options)
+            producer = self._pumps[-1].serverIO.producer
+            producer.pauseProducing()
+            self.simulator.shake(ES, 500, 1)
+            self.simulator.send(status(Status=MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE))
+            self.flush()
+            producer.resumeProducing()
+            self.flush()
+            self.assertEqual([each.get("event") for each in caller.messages], ["skipped", "book", "stale"])
+            self.simulator.send(status(Status=MarketDataFeedStatusEnum.MARKET_DATA_FEED_AVAILABLE))
+            self.simulator.shake(ES, 50, 2)
+            self.flush()
+            self.book(caller, kept)
+            self.assertEqual(kept, self.truth(3))
 
     def test_max_rate(self) -> None:
         caller = self.subscribe("marketdepth", max_rate=1)

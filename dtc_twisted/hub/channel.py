@@ -31,6 +31,9 @@ class Known(Protocol):
     def whole(self, levels: int, symbol_id: int) -> tuple[int | str, bytes] | None:
         """All that is known: kind and payload; None when it is nothing."""
 
+    def forget(self, levels: int) -> None:
+        """Nobody is told of changes to so many levels."""
+
     def topics(self, kind: Any) -> tuple[str, ...]:
         """The topics that such an update belongs to."""
 

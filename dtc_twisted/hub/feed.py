@@ -69,12 +69,14 @@ class Feed:
         lane.remove(consumer)
         if not lane:
             self.lanes = tuple(each for each in self.lanes if each is not lane)
+            self._forget(lane.levels)
 
     # -- what they are told
 
     def whole(self, levels: int) -> Update | None:
         """All that is known, for one who comes late."""
         whole = self.data.whole(levels, self.symbol_id)
+        self._forget(levels)
         if whole is None:
             return None
         kind, payload = whole
@@ -93,6 +95,11 @@ class Feed:
             item = None if update is None else form(update)
             if item is not None:
                 turn.add(lane, item)
+
+    def _forget(self, levels: int) -> None:
+        """Unless somebody sees so many."""
+        if all(each.levels != levels for each in self.lanes):
+            self.data.forget(levels)
 
     def _news(self, levels: int) -> Update | None:
         told = self.data.tell(levels)

@@ -11,16 +11,19 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted import messages as dtc
-from dtc_twisted.errors import NotLoggedOn, RequestRejected, RequestTimedOut
+from dtc_twisted.errors import NotLoggedOn
 from dtc_twisted.hub.channel import MARKET_DATA, MARKET_DEPTH, Channel
 from dtc_twisted.hub.consumer import Consumer, Form, Update
 from dtc_twisted.hub.feed import Feed, Wait
+from dtc_twisted.hub.once import Once
 from dtc_twisted.hub.turn import AS_IT_IS, Turn, tell
 from dtc_twisted.logs import logger
 from dtc_twisted.messages import MarketDataFeedStatusEnum, Message, RequestActionEnum
 from dtc_twisted.session import Session
 
 _log = logger(__name__)
+
+UNSUBSCRIBED = "Unsubscribed before the server answered."
 
 
 class Hub:
@@ -62,12 +65,17 @@ class Hub:
         feed = self._feeds.get(symbol)
         return None if feed is None or not feed.answered or feed.stale else feed.whole(levels)
 
+    def whole(self, symbol: str, levels: int = 0) -> Update | None:
+        """All that is known of a symbol, of now or not; None when that is nothing."""
+        feed = self._feeds.get(symbol)
+        return None if feed is None else feed.whole(levels)
+
     def ask(self, symbol: str, levels: int = 0) -> Deferred[Update]:
         """All that is known of a symbol, once: what is here if it is of now, else what the server answers.
 
         Fails with RequestRejected, RequestTimedOut or NotLoggedOn. Cancel it to forget it.
         """
-        once = _Once(self)
+        once = Once(self.leave)
         update = self.snapshot(symbol, levels)
         if update is not None:
             once.add(update)
@@ -133,7 +141,7 @@ class Hub:
         if not self._remove(feed, consumer):
             return False
         for _ in range(waited.asked if waited is not None else 0):
-            tell(consumer.refused, symbol, "Unsubscribed before the server answered.")
+            tell(consumer.refused, symbol, UNSUBSCRIBED)
         return True
 
     def leave(self, consumer: Consumer) -> None:
@@ -309,44 +317,3 @@ class Hub:
             self._no_longer(feed, consumer)
         del self._feeds[feed.symbol]
         self._by_id.pop(feed.symbol_id, None)
-
-
-class _Once:
-    """A Consumer that wants to know one thing, and goes."""
-
-    def __init__(self, hub: Hub) -> None:
-        self.result: Deferred[Update] = Deferred(lambda _result: hub.leave(self))
-        self._hub = hub
-
-    def subscribed(self, symbol: str) -> None:
-        """What was asked for follows."""
-
-    def refused(self, symbol: str, text: str) -> None:
-        self._end(RequestRejected(text))
-
-    @property
-    def sink(self) -> "_Once":
-        return self
-
-    def add(self, update: Update, /) -> None:
-        self._end(update)
-
-    def flush(self) -> None:
-        """The answer was all."""
-
-    def stale(self, symbol: str, reason: str) -> None:
-        self._end(RequestTimedOut(f"{reason[:1].upper()}{reason[1:]}."))
-
-    def live(self, symbol: str) -> None:
-        """The answer follows."""
-
-    ended = refused
-
-    def _end(self, result: Update | Exception) -> None:
-        self._hub.leave(self)
-        if self.result.called:
-            return
-        if isinstance(result, Exception):
-            self.result.errback(result)
-        else:
-            self.result.callback(result)

@@ -227,6 +227,8 @@ class Desk(Service):
             for number, each in enumerate(symbols, 1)
         ]
         orders = ticket.orders_in(messages)
+        for order in orders:
+            order.expect_to_close(self._ledger.position(account, order.symbol))
         command = self._dispatch.command("flatten", who, body, messages, orders)
         return await self._dispatch.send_new(command, messages, orders, lambda: None)
 

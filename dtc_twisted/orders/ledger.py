@@ -339,6 +339,10 @@ class Ledger:
         return order
 
     def _apply(self, order: Order, update: Fields, fill: Fill | None) -> None:
+        if fill is not None and order.knows(fill) and order.status not in FINAL and update["OrderStatus"] in FINAL:
+            # The fill was read before it was told; that it was the last one is news.
+            update = {name: value for name, value in update.items() if not name.startswith("LastFill")}
+            update["OrderUpdateReason"], fill = int(OrderUpdateReasonEnum.GENERAL_ORDER_UPDATE), None
         if not order.is_late(update, fill):
             self._change(order, update, fill)
 

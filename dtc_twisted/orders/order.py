@@ -5,6 +5,7 @@ from typing import NamedTuple
 from msgspec import to_builtins
 
 from dtc_twisted.messages import (
+    BuySellEnum,
     HistoricalOrderFillResponse,
     OrderStatusEnum,
     OrderTypeEnum,
@@ -150,6 +151,11 @@ class Order:
     def state(self) -> Fields:
         """For callers."""
         return {**self.fields, "OutcomeUnknown": self.unknown} if self.unknown else self.fields
+
+    def expect_to_close(self, position: float) -> None:
+        """The server decides on which side, and how much: most likely this."""
+        side = BuySellEnum.SELL if position > 0 else BuySellEnum.BUY
+        self.fields = self.fields | {"BuySell": int(side), "OrderQuantity": abs(position)}
 
     # -- news
 

@@ -4,6 +4,7 @@ The server tells of changes by itself, but only while we are connected, and keep
 that is neither open nor filled.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import Any
@@ -77,6 +78,8 @@ class Reconciler:
         self._last_fill: dict[str, float] = {}  # by TradeAccount: seconds since 1970 on the server's clock
         self._baseline: float | None = None
         """Fills before are of no interest; seconds since 1970."""
+        self._others: set[str] = set()
+        """ServerOrderIDs of orders that were filled before we came, and are not ours."""
         ledger.on_order.append(self._note_fill)
 
     # -- from those who ask
@@ -180,11 +183,10 @@ class Reconciler:
         open_orders = await ask(OpenOrdersRequest())
         fills: list[HistoricalOrderFillResponse] = []
         for account in self.accounts:
-            start = self._fills_since(account)
-            if start is not None:
-                fills += await _if_supported(
-                    ask(HistoricalOrderFillsRequest(TradeAccount=account, StartDateTime=int(start)))
-                )
+            start = max(0.0, self._fills_since(account, began) - MARGIN)
+            fills += await _if_supported(
+                ask(HistoricalOrderFillsRequest(TradeAccount=account, StartDateTime=int(start)))
+            )
         positions_since = ledger.count
         positions = await ask(CurrentPositionsRequest())
         balances_since = ledger.count
@@ -212,14 +214,14 @@ class Reconciler:
         if fill is not None and self.ready:  # else earlier ones may still be unknown
             self._last_fill[order.trade_account] = max(fill.at, self._last_known(order.trade_account))
 
-    def _fills_since(self, account: str) -> float | None:
-        """From when on fills of an account may be unknown; None: there cannot be any."""
+    def _fills_since(self, account: str, now: float) -> float:
+        """From when on fills of an account may be unknown; those before are somebody else's at most."""
         last = self._last_known(account) or self._baseline
         ours = [order for order in self._ledger if order.sent_at and order.trade_account == account]
         times = [order.sent_at for order in ours if order.is_undecided or last is None]
         times += [] if last is None else [last]
         times += [each.heard_at for each in self._ledger if each.heard_at and each.trade_account == account]
-        return max(0.0, min(times) - MARGIN) if times else None
+        return min(times, default=now)
 
     def _last_known(self, account: str) -> float:
         """When the latest fill that we know of happened; 0: we know of none."""
@@ -236,6 +238,8 @@ class Reconciler:
         is_old = since is None or fill.at < int(since)
         if self._ledger.order(fill.server_order_id) is None:
             on_their_way = (order for order in self._ledger if order.is_undecided and not order.unknown)
+            if is_old:
+                self._others.add(fill.server_order_id)
             if is_old or any(_may_be(order, [fill]) for order in on_their_way):  # the answer will say, or a later read
                 return
         self._ledger.missed(message)
@@ -251,17 +255,22 @@ class Reconciler:
         strange = [
             (name, list(group))
             for name, group in groupby(by_id, lambda fill: fill.server_order_id)
-            if name not in named and self._ledger.order(name) is None
+            if name not in named and name not in self._others and self._ledger.order(name) is None
         ]
+        doubtful = []
         for order in self._ledger:
             is_changed = any(wait.wish is CHANGE and wait.why for wait in order.waits)  # it may have a new id
             in_doubt = (order.is_undecided and order.unknown) or is_changed
             if in_doubt and order.client_order_id not in named and order.server_order_id not in named:
-                may_be = [each for each in strange if _may_be(order, each[1])]
-                if may_be:  # rather the one that filled all of it
-                    best = min(may_be, key=lambda each: abs(order.quantity - sum(fill.quantity for fill in each[1])))
-                    strange.remove(best)
-                    self._ledger.name(order, best[0])
+                doubtful.append(order)
+        while pairs := [
+            (_unlikeliness(order, group), number, n)
+            for number, order in enumerate(doubtful)
+            for n, (_, group) in enumerate(strange)
+            if _may_be(order, group)
+        ]:
+            _, number, n = min(pairs)
+            self._ledger.name(doubtful.pop(number), strange.pop(n)[0])
 
     def _conclude(self, order: Order, is_open: bool) -> None:
         """What follows from what the server knows of an order that it has not told of since."""
@@ -304,16 +313,25 @@ async def _if_supported(answers: Any) -> list[Any]:
         return []
 
 
+def _unlikeliness(order: Order, fills: list[Fill]) -> tuple[float, ...]:
+    """Rather those that filled all of it, on its side (which are guesses, if it closes a position), then the latest."""
+    is_opposite = float(order.buy_sell not in (0, fills[0].buy_sell))
+    rest = abs(order.quantity - sum(fill.quantity for fill in fills)) if order.quantity else math.inf
+    name = fills[0].server_order_id
+    return is_opposite, rest, -max(fill.at for fill in fills), -float(name) if name.isdecimal() else 0.0
+
+
 def _may_be(order: Order, fills: list[Fill]) -> bool:
     """Whether fills of one unknown order may be those of ours."""
     first = fills[0]
     if (first.trade_account, first.symbol) != (order.trade_account, order.symbol):
         return False
-    if order.buy_sell and first.buy_sell != order.buy_sell:
-        return False
+    if not order.is_flatten:
+        if order.buy_sell and first.buy_sell != order.buy_sell:
+            return False
+        if order.is_undecided and order.quantity and sum(fill.quantity for fill in fills) > order.quantity:
+            return False
     limit = order.limit if order.is_undecided else None  # else it is one that a change may have made
-    if order.is_undecided and order.quantity and sum(fill.quantity for fill in fills) > order.quantity:
-        return False
     if limit is not None:
         sign = 1 if order.buy_sell == BuySellEnum.BUY else -1
         if any(sign * fill.price > sign * limit for fill in fills):

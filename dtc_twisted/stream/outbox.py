@@ -18,6 +18,7 @@ MAX_OWED_BYTES = 16 * 1024 * 1024
 """Bytes that may wait for it: what it asks is echoed, and may be long."""
 _PIECE = 64 * 1024
 """Bytes of what is owed that are sent in one piece."""
+_PONG = "pong"  # its key
 
 Owed = bytes | Callable[[], bytes | None]
 """A frame; or what makes it when its time has come, if there is anything to say then."""
@@ -129,6 +130,15 @@ class Outbox:
         else:
             self.send(frame(payload))
 
+    def pong(self, payload: bytes) -> None:
+        """Answers a ping; while the subscriber reads slowly, the latest is enough (RFC 6455, section 5.5.3)."""
+        data = bytes((0x8A, len(payload))) + payload
+        if self._sender.full:
+            self._forget(_PONG)
+            self._keep(data, _PONG)
+        else:
+            self.send(data)
+
     def send(self, data: bytes) -> None:
         """Sends bytes that cannot wait."""
         self._sender.send(data)
@@ -138,7 +148,7 @@ class Outbox:
         """Nothing more of this topic is wanted: what has a key that begins with it."""
         self.flush()
         for key in [key for key in self._owed if isinstance(key, tuple) and key[0] == topic]:
-            self._bytes -= _length(self._owed.pop(key))
+            self._forget(key)
 
     def close(self) -> None:
         """No more updates or answers are sent, and nothing is owed."""
@@ -175,14 +185,20 @@ class Outbox:
     def _keep(self, owed: Owed, key: object) -> None:
         if self._closed:
             return
-        if key is not None and key in self._owed:
-            self._bytes -= _length(self._owed.pop(key))
+        if key is not None and self._forget(key):
             self._skipped += 1
         self._owed[key or object()] = owed
         self._bytes += _length(owed)
         if len(self._owed) > MAX_OWED or self._bytes > MAX_OWED_BYTES:
             self._clear()
             self._give_up()
+
+    def _forget(self, key: object) -> bool:
+        """False when there is nothing with this key."""
+        if key not in self._owed:
+            return False
+        self._bytes -= _length(self._owed.pop(key))
+        return True
 
     def _clear(self) -> None:
         self._owed.clear()

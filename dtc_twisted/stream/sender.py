@@ -9,6 +9,7 @@ transport.
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer, IReadWriteDescriptor, ISSLTransport
@@ -86,7 +87,8 @@ class DirectSender(Sender):
         self._held = 0  # bytes handed to the transport since it held none
         option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
         if option is not None:
-            handle.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
+            with suppress(OSError):  # known here, but not to this system
+                handle.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
 
     def register(self) -> None:
         self._transport.unregisterProducer()
@@ -102,16 +104,13 @@ class DirectSender(Sender):
                 sent = self.direct(data)
             except OSError:  # there is no room, or no connection: the transport will see
                 sent = 0
-        if sent != len(data):
-            self.rest(data[sent:])
-
-    def rest(self, data: bytes) -> None:
-        """What the socket did not take."""
-        self.clear = False
-        self._transport.write(data)
-        self._held += len(data)
-        if self._held > SLACK:
-            self.full = True
+        left = len(data) - sent
+        if left:
+            self.clear = False
+            self._transport.write(data[sent:])
+            self._held += left
+            if self._held > SLACK:
+                self.full = True
 
     # -- from the transport
 

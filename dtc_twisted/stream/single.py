@@ -128,7 +128,7 @@ class DepthAsSent(ToOutboxes):
         return Ready(frame(update.payload), (update.symbol, "book"), later)
 
     def _book(self, symbol: str, levels: int) -> bytes | None:
-        book = self.hub.snapshot(symbol, levels)
+        book = self.hub.whole(symbol, levels)
         return None if book is None else frame(book.payload)
 
 

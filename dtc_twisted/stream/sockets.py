@@ -86,6 +86,10 @@ class Socket(WebSocketServerProtocol):
         self._depart()
         self.factory.subscribers.discard(self)
 
+    def onPing(self, payload: bytes) -> None:
+        if self.state == self.STATE_OPEN:
+            self.outbox.pong(payload)
+
     # -- from Autobahn, about what it sends itself
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:

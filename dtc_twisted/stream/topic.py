@@ -12,9 +12,9 @@ from twisted.python.failure import Failure
 from dtc_twisted.definitions import Definitions, displayed
 from dtc_twisted.display import Display
 from dtc_twisted.errors import DTCError
-from dtc_twisted.hub import Hub, Update
+from dtc_twisted.hub import UNSUBSCRIBED, Hub, Update
 from dtc_twisted.logs import logger
-from dtc_twisted.market import TRADES
+from dtc_twisted.market import TRADES, WHOLE
 from dtc_twisted.stream.outbox import Outbox, Ready, ToOutboxes, frame, text
 
 _log = logger(__name__)
@@ -48,7 +48,7 @@ class TopicForm(ToOutboxes):
         return frame(b'{"channel":"%b","seq":%d,%b' % (self.channel.encode(), number, payload[1:]))
 
     def _book(self, symbol: str, levels: int) -> bytes | None:
-        book = self.hub.snapshot(symbol, levels)
+        book = self.hub.whole(symbol, levels)
         return None if book is None else self._frame(book)
 
 
@@ -106,8 +106,7 @@ class Topic:
             self._asking.cancel()
         if isinstance(self.sink, _Pace):
             self.sink.stop()
-        self._hub.leave(self)
-        self._socket.outbox.drop((self.channel, self.symbol))
+        self._hub.unsubscribe(self.symbol, self)
 
     def _subscribe(self, display: Display | None) -> None:
         self._asking = None
@@ -116,10 +115,12 @@ class Topic:
     def _undefined(self, failure: Failure) -> None:
         self._asking = None
         if failure.check(CancelledError):
-            return
-        if not failure.check(DTCError):
+            self.refused(self.symbol, UNSUBSCRIBED)
+        elif failure.check(DTCError):
+            self.refused(self.symbol, failure.getErrorMessage())
+        else:
             _log.failure("Failed to ask for the definition of {symbol}", failure, symbol=self.symbol)
-        self.refused(self.symbol, failure.getErrorMessage() if failure.check(DTCError) else "The gateway failed.")
+            self.refused(self.symbol, "The gateway failed.")
 
     # -- from Hub (Consumer)
 
@@ -141,11 +142,13 @@ class Topic:
         self._say({"event": "ended", "error": reason})
 
     def _say(self, event: dict[str, Any]) -> None:
+        if isinstance(self.sink, _Pace):
+            self.sink.release()
         self._socket.outbox.put(text(event | {"channel": self.channel, "symbol": self.symbol}))
 
 
 class _Pace:
-    """A Sink that lets through one message in an interval, the latest; trades always.
+    """A Sink that lets through one message in an interval, the latest; trades and snapshots always.
 
     interval: seconds.
     """
@@ -170,8 +173,10 @@ class _Pace:
         if kind in TRADES:
             self._outbox.add(update)
             return
+        if kind in WHOLE:  # later, it would undo the trades that came after it
+            self.stop()
         now = self._clock.seconds()
-        if self._timer is None and now - self._sent_at >= self._interval:
+        if kind in WHOLE or (self._timer is None and now - self._sent_at >= self._interval):
             self._sent_at = now
             self._outbox.add(update)
         else:
@@ -183,9 +188,18 @@ class _Pace:
     def flush(self) -> None:
         self._outbox.flush()
 
-    def stop(self) -> None:
-        if self._timer is not None and self._timer.active():
+    def release(self) -> None:
+        """Lets through what is held: something follows that must not overtake it."""
+        if self._timer is not None:
             self._timer.cancel()
+            self._send_held()
+
+    def stop(self) -> None:
+        """Drops what is held."""
+        self._held.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _send_held(self) -> None:
         self._timer = None

@@ -13,7 +13,7 @@ list is answered by itself.
 
 Options of a subscription: "prices": "display" (multiplied by DisplayPriceMultiplier and put on the tick; "server" is as
 they come), "max_rate": N (at most so many messages a second and symbol: of quotes and the like the latest, of depth the
-whole book; trades are never left out), "num_levels" (of depth: so many of each side).
+whole book; trades and snapshots come at once), "num_levels" (of depth: so many of each side).
 
 "seq" counts the updates of a topic (channel, symbol, and number of levels): a gap is what was left out because you
 asked for it, or read slowly. A snapshot has the number of the last update that is in it.
@@ -78,23 +78,26 @@ class TopicSocket(Socket):
 
     def _subscribe(self, request: dict[str, Any]) -> None:
         key = (request["channel"], request["symbol"])
-        before = self._topics.pop(key, None)
-        if before is not None:
-            before.end()
+        before = self._topics.get(key)
         rate = request.get("max_rate")
         hub = self.factory.hubs["marketdepth" if key[0] == "marketdepth" else "marketdata"]
         topic = Topic(self, hub, *key, request, request.get("num_levels", 0))
         if rate:
             topic.limit(self.factory.clock, rate)
         self._topics[key] = topic
+        self.outbox.drop(key)
         topic.begin(self.factory.definitions if request.get("prices") == "display" else None)
+        if before is not None:  # not earlier: the last one out ends the server's subscription
+            before.end()
 
     def _unsubscribe(self, request: dict[str, Any]) -> None:
-        topic = self._topics.pop((request["channel"], request["symbol"]), None)
+        key = (request["channel"], request["symbol"])
+        topic = self._topics.pop(key, None)
         if topic is None:
             self.answer(request, error=f"Not subscribed to {request['channel']} of {request['symbol']}.")
         else:
             topic.end()
+            self.outbox.drop(key)
             self.answer(request)
 
     def _list(self, request: dict[str, Any]) -> None:

@@ -1,0 +1,166 @@
+"""What always holds at /stream, whoever comes, reads slowly, changes its mind or goes, and whatever the server does."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from websockets.protocol import State
+
+from dtc_twisted import messages as dtc
+from dtc_twisted.messages import MarketDataFeedStatusEnum
+from dtc_twisted.stream import TopicFactory, outbox, sender
+from dtc_twisted.tap import Web
+from tests.support import House, WebSocketCaller
+
+SYMBOLS = ["ESM20_FUT_CME", "CLM20_FUT_NYMEX", "NOPE"]
+CHANNELS = ["trades", "quotes", "marketdata", "marketdepth"]
+URL = "ws://127.0.0.1:8080/api/v1/stream"
+
+
+class Person:
+    """A subscriber, who checks what it hears."""
+
+    def __init__(self, case: House) -> None:
+        self.caller: WebSocketCaller = case.call(WebSocketCaller(URL))
+        self.transport: Any = case._pumps[-1].serverIO
+        self.requests: list[dict[str, Any]] = []
+        self.answers: Counter[int] = Counter()
+        self.topics: dict[tuple[str, str], dict[str, Any]] = {}
+        """What it is subscribed to, and the options."""
+        self.numbers: dict[tuple[str, str], int] = {}
+        self.books: dict[tuple[str, str], list[dict[float, float]]] = {}
+        self.stale: set[tuple[str, str]] = set()
+
+    @property
+    def is_here(self) -> bool:
+        return not self.caller.lost and self.caller._ws.state is State.OPEN
+
+    def ask(self, **request: Any) -> None:
+        request["id"] = len(self.requests)
+        self.requests.append(request)
+        self.caller.send(request)
+
+    def listen(self) -> None:
+        for each in self.caller.take():
+            key = each.get("channel"), each.get("symbol", each.get("Symbol"))
+            if "action" in each:
+                self.answered(key, each)
+            elif each.get("event") != "skipped":
+                assert key in self.topics, ("not subscribed", each)
+                if each.get("event") in ("stale", "live", "ended"):
+                    self.heard(key, each["event"])
+                else:
+                    self.updated(key, each)
+
+    def answered(self, key: Any, answer: dict[str, Any]) -> None:
+        self.answers[answer["id"]] += 1
+        if answer["action"] == "subscribe":  # it takes the place of what was there
+            for kept in (self.topics, self.numbers):
+                kept.pop(key, None)
+            self.stale.discard(key)
+            if answer["success"]:
+                self.topics[key] = answer
+        elif answer["success"]:
+            self.topics.pop(key, None)
+
+    def heard(self, key: Any, event: str) -> None:
+        (self.stale.add if event == "stale" else self.stale.discard)(key)
+        if event == "ended":
+            del self.topics[key]
+
+    def updated(self, key: Any, update: dict[str, Any]) -> None:
+        before, number, limited = self.numbers.get(key, -1), update["seq"], "max_rate" in self.topics[key]
+        again = limited and (key[0] == "marketdata" or (update.get("event") == "book" and number == before))
+        assert number > before or again, (key, before, update)
+        self.numbers[key] = number
+        if update.get("event") == "book":
+            self.books[key] = [{row["Price"]: row["Quantity"] for row in update[side]} for side in ("bids", "asks")]
+        for change in update.get("changes", ()):
+            side = self.books[key][change["Side"] - 1]
+            if change["UpdateType"] == 2:
+                del side[change["Price"]]
+            else:
+                side[change["Price"]] = change["Quantity"]
+
+
+class InvariantTests(House):
+    def test_all(self) -> None:
+        for seed in range(60):
+            chance = random.Random(seed)
+            self.patch(sender, "SLACK", chance.choice([0, 300, 3000]))
+            self.patch(outbox, "_PIECE", chance.choice([100, 2000]))
+            people = [Person(self) for _ in range(4)]
+            for _ in range(chance.randint(20, 100)):
+                here = [each for each in people if each.is_here]
+                if here:
+                    chance.choice(self.steps(chance, chance.choice(here)))()
+                if chance.random() < 0.7:
+                    self.flush()
+                for person in people:
+                    person.listen()
+            self.settle(people)
+            for person in people:
+                if person.is_here:
+                    self.check(person, seed)
+                person.caller.transport.abortConnection()
+            self.flush()
+            self.assertEqual(self.kept(), [], seed)
+
+    def steps(self, chance: random.Random, person: Person) -> list[Callable[[], Any]]:
+        """What may happen next, the usual more often."""
+        symbol, market = chance.choice(SYMBOLS), chance.choice(SYMBOLS[:2])
+        topic = {"channel": chance.choice(CHANNELS), "symbol": symbol}
+        options: dict[str, Any] = {"max_rate": chance.choice([0.3, 2])} if chance.random() < 0.3 else {}
+        if topic["channel"] == "marketdepth":
+            options["num_levels"] = chance.choice([0, 1, 3])
+        elif chance.random() < 0.2:
+            options["prices"] = "display"
+        status = chance.choice(list(MarketDataFeedStatusEnum))
+        request = chance.choice([dtc.MarketDataRequest, dtc.MarketDepthRequest])
+        usual: list[Callable[[], Any]] = [
+            lambda: person.ask(action="subscribe", **topic, **options),
+            lambda: person.ask(action="unsubscribe", **topic),
+            lambda: self.simulator.trade(market, 282800, chance.randint(1, 9), 1),
+            lambda: self.simulator.quote(market, 282600 + 25 * chance.randint(0, 9), 5, 282900, 6),
+            lambda: self.simulator.shake(market, chance.randint(1, 40), chance.randint(0, 9999)),
+            lambda: setattr(person.transport, "room", chance.choice([0, 0, 50])),
+            lambda: setattr(person.transport, "room", 1 << 30),
+        ]
+        return [
+            *usual * 6,
+            lambda: self.advance(chance.choice([0.5, 1, 6])),
+            lambda: self.advance(chance.choice([0.5, 1, 6])),
+            lambda: self.simulator.drop(),
+            lambda: self.simulator.send(dtc.MarketDataFeedStatus(Status=status)),
+            lambda: self.simulator.send(dtc.Heartbeat(NumDroppedMessages=2)),
+            lambda: self.simulator.reject_next(request, "No."),
+            chance.choice([person.caller.leave, person.caller.transport.abortConnection]),
+        ]
+
+    def settle(self, people: list[Person]) -> None:
+        """All is well again, and everybody reads."""
+        for person in people:
+            person.transport.room = 1 << 30
+        available = MarketDataFeedStatusEnum.MARKET_DATA_FEED_AVAILABLE
+        self.simulator.send(dtc.MarketDataFeedStatus(Status=available))
+        self.flush()
+        self.advance(40)
+        for person in people:
+            person.listen()
+
+    def check(self, person: Person, seed: int) -> None:
+        self.assertEqual(dict(person.answers), dict.fromkeys(range(len(person.requests)), 1), seed)
+        for key, options in person.topics.items():
+            self.assertNotIn(key, person.stale, seed)
+            if key[0] == "marketdepth":
+                book, levels = self.simulator.book(key[1]), options["num_levels"] or None
+                truth = [{row[0]: row[1] for row in book[side][:levels]} for side in ("bids", "asks")]
+                self.assertEqual(person.books[key], truth, (seed, key))
+
+    def kept(self) -> list[Any]:
+        """What is left of subscribers in the gateway."""
+        web = next(each for each in self.service if isinstance(each, Web))
+        (topics,) = (each for each in web._sockets if isinstance(each, TopicFactory))
+        hubs = topics.hubs.values()
+        return [*topics.subscribers, *(each for hub in hubs for each in (*hub._feeds, *hub._symbols, *hub._by_id))]
