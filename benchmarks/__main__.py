@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks import gateways, processes
 from benchmarks.depth import depth
 from benchmarks.disturb import disturb
-from benchmarks.fanout import fanout
+from benchmarks.fanout import fanout, sparse
 from benchmarks.growth import growth, topics
 from benchmarks.history import history
 from benchmarks.ingest import ingest
@@ -28,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
 
 COMPARED: dict[str, tuple[Callable[[int, Sequence[str]], list[Result]], str]] = {
     "fanout": (fanout, gateways.LIMIT),
+    "sparse": (sparse, gateways.LIMIT),
     "growth": (growth, gateways.LIMIT),
     "ingest": (ingest, gateways.LIMIT),
     "disturb": (disturb, ""),

@@ -31,8 +31,15 @@ class Form(Protocol):
     def __call__(self, update: Update, /) -> Any:
         """Makes it; None: the update is nothing to them."""
 
-    def deliver(self, sinks: Sequence[Any], items: list[Any], /) -> None:
-        """Hands the same to each sink, and that is all for now. What one of them does is not the others' trouble."""
+    def group(self, sinks: Sequence[Any], /) -> "Group":
+        """Puts together those who are handed the same."""
+
+
+class Group(Protocol):
+    """Sinks that are handed the same."""
+
+    def deliver(self, items: list[Any], /) -> None:
+        """Hands it to each, and that is all for now. What one of them does is not the others' trouble."""
 
 
 class Sink(Protocol):

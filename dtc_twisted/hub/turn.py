@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from dtc_twisted.hub.consumer import Consumer, Form, Sink, Update
+from dtc_twisted.hub.consumer import Consumer, Form, Group, Sink, Update
 from dtc_twisted.logs import logger
 
 _log = logger(__name__)
@@ -28,18 +28,19 @@ class Lane:
         self.form = form
         self.updated: float | None = None
         self._consumers: dict[Consumer, Sink] = {}
-        self._sinks: tuple[Sink, ...] | None = ()  # None: to be put together anew
+        self._sinks: tuple[Sink, ...] | None = None  # None: to be put together anew
+        self._group: Group | None = None
 
     def __len__(self) -> int:
         return len(self._consumers)
 
     def add(self, consumer: Consumer) -> None:
         self._consumers[consumer] = consumer.sink
-        self._sinks = None
+        self._sinks = self._group = None
 
     def remove(self, consumer: Consumer) -> None:
         del self._consumers[consumer]
-        self._sinks = None
+        self._sinks = self._group = None
 
     @property
     def sinks(self) -> tuple[Sink, ...]:
@@ -47,6 +48,14 @@ class Lane:
         if self._sinks is None:
             self._sinks = tuple(self._consumers.values())
         return self._sinks
+
+    @property
+    def group(self) -> Group:
+        """The same, to be handed news at once."""
+        if self._group is None:
+            assert self.form is not None
+            self._group = self.form.group(self.sinks)
+        return self._group
 
 
 class Turn:
@@ -72,8 +81,7 @@ class Turn:
         lane = lanes[0]
         if len(items) == 1 or len(set(lanes)) == 1:
             lane.updated = now
-            assert lane.form is not None
-            tell(lane.form.deliver, lane.sinks, items)
+            tell(lane.group.deliver, items)
             return
         touched: dict[Sink, None] = {}
         for lane, item in zip(lanes, items, strict=True):
@@ -91,8 +99,18 @@ class Each:
     def __call__(self, update: Update, /) -> Update:
         return update
 
-    def deliver(self, sinks: Sequence[Sink], items: list[Any], /) -> None:
-        for sink in sinks:
+    def group(self, sinks: Sequence[Sink], /) -> Group:
+        return OneByOne(sinks)
+
+
+class OneByOne:
+    """A Group of any sinks."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = sinks
+
+    def deliver(self, items: list[Any], /) -> None:
+        for sink in self._sinks:
             for item in items:
                 tell(sink.add, item)
             tell(sink.flush)

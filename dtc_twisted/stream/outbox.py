@@ -3,14 +3,12 @@
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from dtc_twisted.logs import logger
+from dtc_twisted.hub.turn import tell
 from dtc_twisted.stream.sender import Sender
-
-_log = logger(__name__)
 
 MAX_OWED = 10_000
 """Messages that may wait for a subscriber that does not read."""
@@ -38,25 +36,55 @@ class Ready(Struct):
 
 
 class ToOutboxes:
-    """Half a Form: how its items are handed out, which are Ready."""
+    """Half a Form: its items are Ready, and go to outboxes."""
 
-    def deliver(self, sinks: Sequence["Outbox"], items: list[Ready], /) -> None:
-        """Sends the same to each: next to nothing beside a system call for each, where the socket takes it."""
+    def group(self, sinks: Sequence["Outbox"], /) -> "Outboxes":
+        return Outboxes(sinks)
+
+
+class Outboxes:
+    """A Group of those who are sent the same: next to nothing is done for each beside a system call.
+
+    Mostly all of them are clear. Then even a look at each would show: it is another piece of memory that the processor
+    has to fetch.
+    """
+
+    def __init__(self, sinks: Sequence["Outbox"]) -> None:
+        self._sinks = sinks
+        self._directs: list[Callable[[bytes], int]] | None = None  # of all of them, if all are clear
+        self._looked_at = -1
+
+    def deliver(self, items: list[Ready], /) -> None:
         data = items[0].frame if len(items) == 1 else b"".join([each.frame for each in items])
+        if self._looked_at != Outbox.changes:
+            self._looked_at = Outbox.changes
+            self._directs = [sink.direct for sink in self._sinks] if all(sink.clear for sink in self._sinks) else None
+        if self._directs is None:
+            self._deliver_one_by_one(self._sinks, data, items)
+            return
+        size = len(data)
+        for place, direct in enumerate(self._directs):
+            try:
+                sent = direct(data)
+            except OSError:  # there is no room, or no connection
+                sent = 0
+            if sent != size:
+                tell(self._sinks[place].send, data[sent:])
+                self._deliver_one_by_one(self._sinks[place + 1 :], data, items)
+                return
+
+    def _deliver_one_by_one(self, sinks: Sequence["Outbox"], data: bytes, items: list[Ready]) -> None:
         size = len(data)
         for sink in sinks:
+            if not sink.clear:
+                tell(sink.take, data, items)
+                continue
             try:
-                if sink.clear:
-                    try:
-                        sent = sink.direct(data)
-                    except OSError:  # there is no room, or no connection
-                        sent = 0
-                    if sent != size:
-                        sink.send(data[sent:])
-                else:
-                    sink.take(data, items)
-            except Exception:  # one subscriber's trouble is not the others'
-                _log.failure("Failed to send")
+                sent = sink.direct(data)
+            except OSError:
+                sent = 0
+            if sent != size:
+                tell(sink.send, data[sent:])
 
 
 class Outbox:
@@ -69,7 +97,10 @@ class Outbox:
     sender: the way to its socket.
     give_up: called when it is owed too much.
     clear, direct: as of the sender.
+    changes: how many times any outbox has become clear or the opposite.
     """
+
+    changes: ClassVar[int] = 0
 
     __slots__ = (
         "_bytes",
@@ -154,7 +185,7 @@ class Outbox:
         """No more updates or answers are sent, and nothing is owed."""
         self.flush()
         self._closed = True
-        self.clear = False
+        self._look()
         self._clear()
 
     def _sender_changed(self) -> None:
@@ -167,7 +198,10 @@ class Outbox:
         self._look()
 
     def _look(self) -> None:
-        self.clear = self._sender.clear and not self._sender.full and not self._closed
+        clear = self._sender.clear and not self._sender.full and not self._closed
+        if clear is not self.clear:
+            self.clear = clear
+            Outbox.changes += 1
 
     def _some(self) -> list[bytes]:
         """The first of what is owed: about one piece."""
