@@ -13,6 +13,7 @@ from benchmarks.processes import MEASURED, Service, gateway
 
 OURS = "dtc_twisted"
 LIMIT = "epoll"
+REACTOR = "twisted"
 PACKAGES = ("websockets", "aiohttp", "picows", "uvloop", "msgspec")
 _SERVING = r"Serving http://[^:]+:(\d+)/"
 _PEERS = Path(__file__).parent / "peers"
@@ -41,9 +42,15 @@ def _node(port: str) -> Service:
     return Service(port, until=_SERVING, command=command, cpus=MEASURED, directory=_node_packages())
 
 
+def _reactor(port: str) -> Service:
+    command = (sys.executable, "-m", "benchmarks.peers.with_twisted")
+    return Service(port, until=_SERVING, command=command, cpus=MEASURED)
+
+
 ALL: dict[str, Callable[[str], Service]] = {
     OURS: ours,
     LIMIT: limit,
+    REACTOR: _reactor,
     "websockets": _python("websockets"),
     "aiohttp": _python("aiohttp"),
     "picows": _python("picows"),
@@ -66,7 +73,7 @@ def available(names: Sequence[str]) -> list[str]:
                 load.built("gateway")
             elif name == "ws":
                 _node_packages()
-            elif name != OURS:
+            elif name not in (OURS, REACTOR):
                 _interpreter()
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             print(f"Without {name}: {error}\n", file=sys.stderr)
