@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from configparser import ConfigParser
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -129,6 +130,15 @@ class LayersTests(SynchronousTestCase):
 
     def test_every_module_is_in_the_table(self) -> None:
         self.assertEqual({room for room, _, _ in modules()} - {*MAY_IMPORT}, set())
+
+    def test_every_folder_is_installed(self) -> None:
+        """They are listed by hand (see setup.cfg); one that is missing shows only where the gateway is installed."""
+        setup = ConfigParser()
+        setup.read(ROOT.parent / "setup.cfg")
+        listed = setup["options"]["packages"].split()
+        folders = sorted(each.parent for each in ROOT.rglob("__init__.py"))
+        found = [".".join(each.relative_to(ROOT.parent).parts) for each in folders]
+        self.assertEqual(listed, [*found, "twisted.plugins"])
 
     def test_table_names_rooms_only(self) -> None:
         self.assertEqual(set().union(*MAY_IMPORT.values()) - {*MAY_IMPORT}, set())
