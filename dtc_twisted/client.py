@@ -13,11 +13,9 @@ from twisted.python.failure import Failure
 
 from dtc_twisted.codec import Codec
 from dtc_twisted.frames import whole_texts
-from dtc_twisted.logs import logger, wire
+from dtc_twisted.logs import wire
 from dtc_twisted.messages import Message
 from dtc_twisted.session import Credentials, Session
-
-_log = logger(__name__)
 
 CLOSE_TIMEOUT = 3.0
 """Seconds that the server is given for its half of the closing handshake."""
@@ -161,14 +159,7 @@ class Connection:
 
     def receive(self, data: bytes) -> None:
         """Takes bytes from the server."""
-        self.session.touch()
-        receive = self.session.receive
-        for message in self.codec.feed(data):
-            try:
-                receive(message)
-            except Exception:
-                # Whatever one message does to us, it must not cost the feed of everybody.
-                _log.failure("Failed to process {name}", name=type(message).__name__)
+        self.session.receive(self.codec.feed(data))
 
     def send_unknown(self, fields: Mapping[str, Any]) -> None:
         """Sends a message whose type is not known here."""

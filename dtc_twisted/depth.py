@@ -12,6 +12,7 @@ Side is 1 for bids and 2 for asks, UpdateType 1 for a level that is new or has c
 """
 
 from bisect import bisect_left, insort
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -123,7 +124,13 @@ class Depth:
         self._coming = None
         self._batch = []
 
-    def receive(self, message: Any) -> bool:
+    def receive(self, messages: list[Any]) -> Iterator[None]:
+        """Takes messages, and stops at each that completes something to tell."""
+        for message in messages:
+            if self._receive(message):
+                yield
+
+    def _receive(self, message: Any) -> bool:
         """Takes one message. True when it completes something to tell."""
         if type(message) in LEVELS:
             return self._receive_level(message)
@@ -160,14 +167,16 @@ class Depth:
 
     # -- to tell
 
-    def tell(self, view: int) -> tuple[int | str, bytes] | None:
-        """What the last `receive` that was True means to a view: its kind, and a JSON object. None: nothing."""
+    def tell(self, view: int) -> tuple[list[int | str], list[bytes]]:
+        """What was completed last means to a view: its kind, and a JSON object; or nothing."""
         if not self._batch:
-            return self.whole(view)
+            whole = self.whole(view)
+            return ([], []) if whole is None else ([whole[0]], [whole[1]])
         changes = self._batch if view == 0 else self._seen_from(view)
         if not changes:
-            return None
-        return "changes", msgspec.json.encode({"event": "changes", "symbol": self.symbol, "changes": changes})
+            return [], []
+        payload = msgspec.json.encode({"event": "changes", "symbol": self.symbol, "changes": changes})
+        return ["changes"], [payload]
 
     def whole(self, view: int, symbol_id: int = 0) -> tuple[int | str, bytes] | None:
         """The book as a view sees it, and from where its changes count; None when it is not known."""

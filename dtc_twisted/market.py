@@ -4,7 +4,8 @@ What is told is the server's message as a JSON object with Symbol added, or a sn
 all that was seen so far.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
@@ -20,34 +21,38 @@ class MarketData:
 
     def __init__(self, symbol: str) -> None:
         self._snapshot: dict[str, Any] = {}
-        self._last: Message | None = None
+        self._last: list[Any] = []  # to be told
+        self._recent: list[Any] = []  # not part of the snapshot yet
         self._begin = b'{"Symbol":%b,' % msgspec.json.encode(symbol)
 
     @property
     def known(self) -> bool:
+        self._merge()
         return bool(self._snapshot)
 
     def begin(self) -> None:
         """The server is asked anew; what is known stays until it answers."""
 
-    def receive(self, message: Any) -> bool:
-        """Takes one message. True: there is something to tell."""
-        self._last = message
-        if type(message) in SNAPSHOTS:
-            names = (name for name in message.__struct_fields__ if name != "SymbolID")
-            self._snapshot = {name: value for name in names if (value := getattr(message, name)) is not UNSET}
-        elif (merge := _MERGES.get(type(message))) is not None:
-            merge(self._snapshot, message)
-        return True
+    def receive(self, messages: list[Any]) -> Iterable[None]:
+        """Takes messages; all of them are told together."""
+        self._last = messages
+        self._recent += messages
+        if len(self._recent) > _MANY:
+            self._merge()
+        return _ONCE
 
-    def tell(self, levels: int) -> tuple[int | str, bytes]:
-        """The message that was received last: its type, and a JSON object."""
-        assert self._last is not None
-        return self._last.Type, self._begin + _encode(self._last)[1:]
+    def tell(self, levels: int) -> tuple[list[int | str], list[bytes]]:
+        """The messages that were received last: their types, and a JSON object each."""
+        messages = self._last
+        if len(messages) == 1:
+            return [messages[0].Type], [self._begin + _encode(messages[0])[1:]]
+        begin = self._begin
+        bodies = _encode_lines(messages)[1:-1].split(b"\n{")  # in JSON a line end is nowhere but between the lines
+        return [each.Type for each in messages], [begin + body for body in bodies]
 
     def whole(self, levels: int, symbol_id: int = 0) -> tuple[int | str, bytes] | None:
         """The snapshot; None when nothing is known."""
-        if not self._snapshot:
+        if not self.known:
             return None
         snapshot = MarketDataSnapshot(SymbolID=symbol_id, **self._snapshot)
         return snapshot.Type, self._begin + _encode(snapshot)[1:]
@@ -58,6 +63,24 @@ class MarketData:
     def topics(self, kind: int) -> tuple[str, ...]:
         """The topics that a message of this type belongs to. A snapshot has a quote, but is no trade."""
         return _TOPICS.get(kind, ("marketdata",))
+
+    def _merge(self) -> None:
+        """Makes the recent messages part of the snapshot. Mostly the last of each type says it all."""
+        recent, self._recent = self._recent, []
+        latest = dict(zip(map(type, recent), recent, strict=True))
+        if not (_are_apart(frozenset(latest)) and all(self._put(message) for message in latest.values())):
+            for message in recent:
+                self._put(message)
+
+    def _put(self, message: Any) -> bool:
+        """Puts a message into the snapshot. False: it left some of what it is about as it was."""
+        merge = _MERGES.get(type(message))
+        if merge is not None:
+            return merge(self._snapshot, message)
+        if type(message) in SNAPSHOTS:
+            names = (name for name in message.__struct_fields__ if name != "SymbolID")
+            self._snapshot = {name: value for name in names if (value := getattr(message, name)) is not UNSET}
+        return True
 
 
 _Fields = tuple[tuple[str, str], ...]
@@ -108,29 +131,46 @@ _MICROSECONDS = {dtc.MarketDataUpdateTradeWithUnbundledIndicator2, dtc.MarketDat
 """DateTime is in these; it is in seconds elsewhere, and in the snapshot."""
 
 
-def _merger(kind: type[Message]) -> Callable[[dict[str, Any], Message], None]:
-    """What puts an update of this type into a snapshot."""
+_ONCE = (None,)
+_MANY = 16
+"""Messages of a symbol that may wait to become part of its snapshot: few of them are needed for it, if any."""
+
+
+@cache
+def _are_apart(kinds: frozenset[type[Message]]) -> bool:
+    """Whether updates of these types are about different fields of the snapshot."""
+    targets = [target for kind in kinds for _, target in _FIELDS.get(kind, ())]
+    return kinds <= _FIELDS.keys() and len(set(targets)) == len(targets)
+
+
+def _merger(kind: type[Message]) -> Callable[[dict[str, Any], Message], bool]:
+    """What puts an update of this type into a snapshot. False: some of its fields stay as they were."""
     names, targets = zip(*_FIELDS[kind], strict=True)
     values_of = attrgetter(*names) if len(names) > 1 else lambda update: (getattr(update, names[0]),)
     in_microseconds = kind in _MICROSECONDS
     has_condition = "TradeCondition" in kind.__struct_fields__
 
-    def merge(snapshot: dict[str, Any], update: Any) -> None:
+    def merge(snapshot: dict[str, Any], update: Any) -> bool:
         if has_condition and update.TradeCondition == TradeConditionEnum.TRADE_CONDITION_NON_LAST_UPDATE_EQUITY_TRADE:
-            return  # a trade, but by its market's rules not the last price
+            return False  # a trade, but by its market's rules not the last price
+        complete = True
         for target, value in zip(targets, values_of(update), strict=True):
             if value is not UNSET:
                 snapshot[target] = value
-            elif target in ("BidPrice", "AskPrice") and getattr(update, target[:3] + "Quantity") is not UNSET:
+                continue
+            complete = False
+            if target in ("BidPrice", "AskPrice") and getattr(update, target[:3] + "Quantity") is not UNSET:
                 snapshot.pop(target, None)  # this side was sent, and has no price now
         if in_microseconds and update.DateTime is not UNSET:
             snapshot[targets[-1]] /= 1_000_000
+        return complete
 
     return merge
 
 
 _MERGES = {kind: _merger(kind) for kind in _FIELDS}
 _encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 SNAPSHOTS: frozenset[type[Message]] = frozenset({dtc.MarketDataSnapshot, dtc.MarketDataSnapshot_Int})
 TYPES: frozenset[type[Message]] = SNAPSHOTS | set(_FIELDS)

@@ -155,15 +155,21 @@ class Session:
                 result.errback()
         return result
 
-    def receive(self, message: Message) -> None:
-        """Takes one message from the server."""
-        if wire.on:
-            wire.received(message)
-        self._handlers.get(type(message), self._on_message)(message)
-
-    def touch(self) -> None:
-        """Something arrived: the connection is alive."""
+    def receive(self, messages: list[Message]) -> None:
+        """Takes what one read of the socket completed: messages, or none."""
         self.last_received = self._clock.seconds()
+        handlers, logs = self._handlers, wire.on
+        for message in messages:
+            if logs:
+                wire.received(message)
+            try:
+                (handlers.get(type(message)) or self._on_message)(message)
+            except Exception:  # whatever one message does to us, it must not cost the feed of everybody
+                _log.failure("Failed to process {name}", name=type(message).__name__)
+
+    def pass_on(self, handlers: Handlers) -> None:
+        """From now on these take what the server sends by itself, but for what on_message is still asked for."""
+        self._handlers.update({kind: take for kind, take in handlers.items() if kind not in self._handlers})
 
     def is_symbol_id(self, value: object) -> bool:
         """Whether `value` is a SymbolID that this session gave out."""

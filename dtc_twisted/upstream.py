@@ -225,6 +225,7 @@ class Upstream(Service):
         for listener in self.listeners:
             for kind, take in listener.handlers.items():
                 self._takers.setdefault(kind, []).append(take)
+        connection.session.pass_on({kind: takers[0] for kind, takers in self._takers.items() if len(takers) == 1})
         for listener in self.listeners:
             _tell(listener.attach, connection.session)
 

@@ -39,6 +39,18 @@ def update(side: int, price: float, quantity: float, final: int = 1, delete: boo
     )
 
 
+def receive(depth: Depth, message: Any) -> bool:
+    """Whether there is something to tell after this message."""
+    return len(list(depth.receive([message]))) == 1
+
+
+def news(depth: Depth, view: int) -> tuple[int | str, bytes] | None:
+    """What a view is told: at most one thing at a time."""
+    kinds, payloads = depth.tell(view)
+    assert len(kinds) == len(payloads) <= 1
+    return (kinds[0], payloads[0]) if kinds else None
+
+
 class Reader:
     """A subscriber's own book, kept from what it is told: {side: {price: (quantity, orders)}}."""
 
@@ -87,14 +99,14 @@ class BookTests(SynchronousTestCase):
         return json.loads(told[1])
 
     def feed(self, *messages: Any) -> list[bool]:
-        return [self.depth.receive(each) for each in messages]
+        return [receive(self.depth, each) for each in messages]
 
     def test_whole(self) -> None:
         self.assertIsNone(self.depth.whole(0))
         told = self.feed(level(1, 99, 5, first=1), level(1, 98, 6), level(2, 100, 7, last=1))
         self.assertEqual(told, [False, False, True])
         self.assertEqual(
-            self.depth.tell(0),
+            news(self.depth, 0),
             (
                 "book",
                 b'{"event":"book","symbol":"ESM20_FUT_CME","bids":[{"Price":99,"Quantity":5,"NumOrders":1},'
@@ -114,7 +126,7 @@ class BookTests(SynchronousTestCase):
         self.assertEqual(self.book(), before)
         self.assertEqual(self.feed(update(2, 100, 3, 1)), [True])
         self.assertEqual([each["Price"] for each in self.book()["bids"] + self.book()["asks"]], [98, 100])
-        told = self.depth.tell(0)
+        told = news(self.depth, 0)
         assert told is not None
         changes = json.loads(told[1])["changes"]
         self.assertEqual(
@@ -204,11 +216,12 @@ class ModelTests(SynchronousTestCase):
                     else:
                         truth[side][price] = (quantity, 1)
                 messages[-1].FinalUpdateInBatch = FinalUpdateInBatchEnum.FINAL_UPDATE_TRUE
-            told = [depth.receive(each) for each in messages]
+            told = [receive(depth, each) for each in messages]
             self.assertNotIn(True, told[:-1])
-            news = {each: depth.tell(each) for each in {view for view, _ in readers}} if told[-1] else {}
+            views = {view for view, _ in readers} if told[-1] else set()
+            told_to = {view: news(depth, view) for view in views}
             for seen, reader in readers:
-                reader.take(news.get(seen))
+                reader.take(told_to.get(seen))
                 self.assertEqual(reader.sides, best(truth, seen))
             readers.append((view, Reader(depth, view)))
             self.assertEqual(readers[-1][1].sides, best(truth, view))

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
@@ -12,9 +13,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted import market
 from dtc_twisted import messages as dtc
-from dtc_twisted.hub import Hub, Turn, Update
+from dtc_twisted.hub import MARKET_DEPTH, Hub, Turn, Update
 from dtc_twisted.hub.turn import Each
-from dtc_twisted.messages import MarketDataFeedStatusEnum, Message, RequestActionEnum, TradingStatusEnum
+from dtc_twisted.messages import (
+    MarketDataFeedStatusEnum,
+    Message,
+    RequestActionEnum,
+    TradeConditionEnum,
+    TradingStatusEnum,
+)
 
 ES = "ESM20_FUT_CME"
 CL = "CLM20_FUT_NYMEX"
@@ -29,15 +36,15 @@ class FakeSession:
     def __init__(self, first: int = 1, resubscribe: int = 0) -> None:
         self.logon = dtc.LogonResponse(ResubscribeWhenMarketDataFeedAvailable=resubscribe)
         self.sent: list[tuple[str, int, str]] = []
-        self.on_send: Callable[[dtc.MarketDataRequest], None] = lambda request: None
+        self.on_send: Callable[[Any], None] = lambda request: None
         self._first = first
         self._ids: dict[str, int] = {}
 
     def symbol_id(self, symbol: str) -> int:
         return self._ids.setdefault(symbol, self._first + len(self._ids))
 
-    def send(self, message: dtc.MarketDataRequest) -> None:
-        assert isinstance(message, dtc.MarketDataRequest)
+    def send(self, message: Any) -> None:
+        assert isinstance(message, dtc.MarketDataRequest | dtc.MarketDepthRequest)
         assert isinstance(message.RequestAction, RequestActionEnum)
         assert isinstance(message.SymbolID, int) and isinstance(message.Symbol, str)
         self.sent.append((message.RequestAction.name, message.SymbolID, message.Symbol))
@@ -80,10 +87,11 @@ class FakeConsumer:
         return self
 
     def add(self, update: Update, /) -> None:
-        message = json.loads(update.payload)
-        assert message["Type"] == update.kind and message["Symbol"] == update.symbol, message
-        self.payloads.append(update.payload)
-        self._record("market", update.symbol, message)
+        for kind, payload in zip(update.kinds, update.payloads, strict=True):
+            message = json.loads(payload)
+            assert message["Type"] == kind and message["Symbol"] == update.symbol, message
+            self.payloads.append(payload)
+            self._record("market", update.symbol, message)
 
     def flush(self) -> None:
         self.flushes += 1
@@ -777,10 +785,22 @@ class MergeTests(HubCase):
 
 
 def _field_values(update: Message) -> st.SearchStrategy[Message]:
-    """The same update with other values: each field unset or a small number."""
+    """The same update with other values: small numbers, in all fields or in some."""
     names = [name for name in update.__struct_fields__ if name not in ("SymbolID", "TradeCondition")]
-    value = st.one_of(st.just(UNSET), st.integers(0, 9))
-    return st.fixed_dictionaries(dict.fromkeys(names, value)).map(lambda fields: type(update)(SymbolID=1, **fields))
+    value = st.integers(0, 9)
+    fields = st.one_of(
+        st.fixed_dictionaries(dict.fromkeys(names, value)),
+        st.fixed_dictionaries(dict.fromkeys(names, st.one_of(st.just(UNSET), value))),
+    )
+    if "TradeCondition" in update.__struct_fields__:
+        condition = st.sampled_from([TradeConditionEnum(number) for number in (0, 1, 2)])
+        fields = st.builds(lambda fields, condition: fields | {"TradeCondition": condition}, fields, condition)
+    return fields.map(lambda fields: type(update)(SymbolID=1, **fields))
+
+
+def _reads(updates: list[Message]) -> st.SearchStrategy[list[list[Message]]]:
+    """Updates of these types, as reads of the socket bring them: one by one, or several at once."""
+    return st.lists(st.lists(st.one_of([_field_values(update) for update in updates]), min_size=1, max_size=20))
 
 
 _NAMES = {  # field of an update -> field of the snapshot, said once more and by another rule than the hub's
@@ -813,6 +833,8 @@ def model(messages: list[Message]) -> dict[str, object]:
 def _said(message: Message, target: str) -> object:
     """A value; UNSET: there is none now; None: the message says nothing."""
     name = type(message).__name__
+    if getattr(message, "TradeCondition", 0) == 1:
+        return None
     if name.startswith("MarketDataSnapshot"):
         return getattr(message, target, UNSET)
     kind = name.removeprefix("MarketDataUpdate").removesuffix("_Int")
@@ -834,34 +856,38 @@ def _said(message: Message, target: str) -> object:
     return None
 
 
+ALL_UPDATES: list[Message] = [
+    *(update for update, _ in UPDATES),
+    dtc.MarketDataSnapshot(),
+    dtc.MarketDataSnapshot_Int(),
+]
+
+
 class ModelTests(SynchronousTestCase):
     @settings(max_examples=200, deadline=None)
-    @given(
-        st.lists(
-            st.one_of(
-                [
-                    _field_values(update)
-                    for update in (
-                        *(update for update, _ in UPDATES),
-                        dtc.MarketDataSnapshot(),
-                        dtc.MarketDataSnapshot_Int(),
-                    )
-                ]
-            ),
-            max_size=30,
-        )
-    )
-    def test_late_joiner_against_a_model(self, messages: list[Message]) -> None:
+    @given(_reads(ALL_UPDATES))
+    def test_late_joiner_against_a_model(self, reads: list[list[Message]]) -> None:
+        self.check(reads)
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.lists(st.sampled_from(ALL_UPDATES), min_size=1, max_size=3, unique_by=type).flatmap(_reads))
+    def test_few_types_against_a_model(self, reads: list[list[Message]]) -> None:
+        self.check(reads)
+
+    def check(self, reads: list[list[Message]]) -> None:
+        messages = [message for read in reads for message in read]
         clock = Clock()
         turn = Turn(clock)
         hub = Hub(clock, TIMEOUT, turn)
         hub.attach(FakeSession())  # type: ignore[arg-type]
         early, late = FakeConsumer(), FakeConsumer()
         hub.subscribe(ES, early)
-        for message in messages:
-            hub.handlers[type(message)](message)
+        for read in reads:
+            for message in read:
+                hub.handlers[type(message)](message)
             turn.flush()
-        self.assertEqual(len(early.payloads), len(messages))
+        told = [(kind["Type"], kind) for event, *_, kind in early.take() if event == "market"]
+        self.assertEqual(told, [(each.Type, {"Symbol": ES} | msgspec.to_builtins(each)) for each in messages])
         hub.subscribe(ES, late)
         known = [event[2] for event in late.take() if event[0] == "market"]
         expected = model(messages)
@@ -882,12 +908,12 @@ class TradesOnly(Each):
 
     def __call__(self, update: Update, /) -> Any:
         self.made += 1
-        return None if update.kind == 104 else ("made", update.symbol)
+        return None if update.kinds == [104] else ("made", update.symbol, len(update.payloads))
 
 
 class NoSnapshots(Each):
     def __call__(self, update: Update, /) -> Any:
-        return None if update.kind == 104 else update
+        return None if update.kinds == [104] else update
 
 
 class Sink:
@@ -928,13 +954,13 @@ class TurnTests(HubCase):
         self.put(ES, ES)
         self.assertEqual([sink.got for sink in sinks], [[], [], []])
         self.turn.flush()
-        self.assertEqual(form.made, 3)
+        self.assertEqual(form.made, 2)
         first = sinks[0].got
-        self.assertEqual(first, [("made", ES), ("made", ES), "flush"])
+        self.assertEqual(first, [("made", ES, 2), "flush"])
         for sink in sinks:
             self.assertTrue(all(one is other for one, other in zip(sink.got, first, strict=True)))
         self.turn.flush()
-        self.assertEqual(len(first), 3)
+        self.assertEqual(len(first), 2)
 
     def test_each_gets_its_own_in_order(self) -> None:
         form = TradesOnly()
@@ -943,9 +969,9 @@ class TurnTests(HubCase):
         self.snapshot(CL)
         self.put(ES, CL, CL, ES)
         self.turn.flush()
-        self.assertEqual(es.got, [("made", ES), ("made", ES), "flush"])
-        self.assertEqual(cl.got, [("made", CL), ("made", CL), "flush"])
-        self.assertEqual(both.got, [("made", ES), ("made", CL), ("made", CL), ("made", ES), "flush"])
+        self.assertEqual(es.got, [("made", ES, 1), ("made", ES, 1), "flush"])
+        self.assertEqual(cl.got, [("made", CL, 2), "flush"])
+        self.assertEqual(both.got, [("made", ES, 1), ("made", CL, 2), ("made", ES, 1), "flush"])
 
     def test_no_form_no_work(self) -> None:
         consumer = FakeConsumer()
@@ -975,6 +1001,60 @@ class TurnTests(HubCase):
         self.put(ES)
         self.turn.flush()
         self.assertEqual((early.names(), late.names()), (["107", "107"], ["subscribed", "104", "107"]))
+
+    def test_asked_in_the_middle(self) -> None:
+        """What came before the question is in the answer, though it has not been handed out."""
+        early = self.consumer(ES)
+        self.snapshot()
+        early.take()
+        for count, ask in ((2, self.hub.snapshot), (3, self.hub.whole)):
+            self.put(*(ES,) * count)
+            update = ask(ES)
+            assert update is not None
+            self.assertEqual(json.loads(update.payloads[0])["LastTradePrice"], count - 1)
+            self.assertEqual((early.names(), update.of("quotes")[0][0]), ([], 1))
+            self.turn.flush()
+            self.assertEqual(early.names(), ["107"] * count)
+
+    def test_a_status_does_not_overtake(self) -> None:
+        consumer = self.consumer(ES)
+        self.snapshot()
+        consumer.take()
+        self.put(ES)
+        status = dtc.MarketDataFeedSymbolStatus(SymbolID=1, Status=AVAILABLE)
+        self.hub.handlers[type(status)](status)
+        self.put(ES)
+        self.turn.flush()
+        self.assertEqual(consumer.names(), ["107", "116", "107"])
+
+    def test_what_came_before_the_server_is_asked_anew_counts(self) -> None:
+        """Changes of the old book, in the same read as the word that a new one is coming."""
+        hub = Hub(self.clock, TIMEOUT, self.turn, MARKET_DEPTH)
+        hub.attach(FakeSession(resubscribe=1))  # type: ignore[arg-type]
+        sink = self.subscriber(Each())
+        consumer = next(iter(self.sinks))
+        hub.subscribe(ES, consumer)
+        bid: dict[str, Any] = {"SymbolID": 1, "Side": dtc.AtBidOrAskEnum.AT_BID, "Price": 1}
+        for message in (
+            dtc.MarketDepthSnapshotLevel(**bid, Quantity=2, IsFirstMessageInBatch=1, IsLastMessageInBatch=1),
+            dtc.MarketDepthUpdateLevel(**bid, Quantity=3, UpdateType=dtc.MarketDepthUpdateTypeEnum(1)),
+            dtc.MarketDataFeedStatus(Status=AVAILABLE),
+        ):
+            hub.handlers[type(message)](message)
+        self.turn.flush()
+        self.assertEqual([update.kinds for update in sink.got if update != "flush"], [["book"], ["changes"]])
+        hub.leave(consumer)
+
+    def test_one_that_cannot_be_read_costs_no_other_symbol_anything(self) -> None:
+        es, cl = self.subscriber(Each(), ES), self.subscriber(Each(), CL)
+        self.snapshot(ES)
+        self.snapshot(CL)
+        del es.got[:], cl.got[:]
+        self.patch(self.hub._feeds[ES].data, "receive", lambda messages: 1 / 0)
+        self.put(ES, CL)
+        self.turn.flush()
+        self.assertEqual((es.got, len(cl.got)), ([], 2))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_events_do_not_overtake(self) -> None:
         consumer = self.consumer(ES)

@@ -154,9 +154,8 @@ class SessionTests(LogsTestCase):
             lambda message: None, lambda reason: None, Clock(), lambda message: None, Credentials("me", "secret")
         )
         result = session.start()
-        session.receive(TRADE)
-        session.receive(dtc.OrderUpdate(Username="me"))
-        session.receive(dtc.LogonResponse(Result=dtc.LogonStatusEnum.LOGON_SUCCESS))
+        logon = dtc.LogonResponse(Result=dtc.LogonStatusEnum.LOGON_SUCCESS)
+        session.receive([TRADE, dtc.OrderUpdate(Username="me"), logon])
         self.successResultOf(result)
         session.lose("over")
 

@@ -40,13 +40,12 @@ class Peer:
 
     def log_on(self) -> None:
         self.session.start()
-        self.session.receive(SUCCESS)
+        self.session.receive([SUCCESS])
         self.sent.clear()
 
     def receive(self, *messages: Message) -> None:
         for message in messages:
-            self.session.touch()
-            self.session.receive(message)
+            self.session.receive([message])
 
     def request(self, message: Message) -> "Outcome":
         return Outcome(self.session.request(message, TIMEOUT))
@@ -318,7 +317,7 @@ class HeartbeatTests(SessionTestCase):
         """Bytes are enough: a part of a message is a sign of life."""
         for _ in range(10):
             self.live.turn(19)
-            self.live.session.touch()
+            self.live.session.receive([])
         self.assertEqual(self.live.closed, [])
         self.assertEqual(self.live.session.last_received, self.live.clock.seconds())
         self.live.turn(19)
@@ -348,8 +347,9 @@ class EndTests(SessionTestCase):
     def test_closes_whatever_others_make_of_it(self) -> None:
         peer = self.peer()
         peer.broken = ValueError("broken")
-        self.assertRaises(ValueError, peer.receive, dtc.Logoff())
+        peer.receive(dtc.Logoff())
         self.assertEqual(len(peer.closed), 1)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_we_log_off(self) -> None:
         peer = self.peer()
@@ -394,14 +394,14 @@ class UnsolicitedTests(SessionTestCase):
         self.assertEqual(len(peer.offered), 3)
 
     def test_handler_that_raises(self) -> None:
-        """The error is for the one who calls `receive`; the session is as before."""
+        """The error goes to the log; the session, and what was read with it, is as before."""
         peer = self.peer()
         outcome = peer.request(dtc.TradeAccountsRequest())
         peer.broken = ValueError("broken")
-        self.assertRaises(ValueError, peer.receive, dtc.MarketDataSnapshot())
         answer = dtc.TradeAccountResponse(RequestID=1, TotalNumberMessages=1, MessageNumber=1, TradeAccount="A")
-        peer.receive(answer)
+        peer.session.receive([dtc.MarketDataSnapshot(), answer])
         self.assertEqual(outcome.value, [answer])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_callback_that_raises(self) -> None:
         """An error of the one who asked is not the session's."""

@@ -625,7 +625,7 @@ class OutboxTests(SynchronousTestCase):
         sender = FakeSender(1000)
         self.patch(sender, "send", sent.append)
         for each in (b"a", b"b"):
-            sender.outbox.add(Ready(frame(each), (ES, 107)))
+            sender.outbox.add(Ready([frame(each)], ES, [107]))
         self.assertEqual(sent, [])
         sender.outbox.flush()
         sender.outbox.flush()
@@ -633,7 +633,7 @@ class OutboxTests(SynchronousTestCase):
 
     def test_put_does_not_overtake(self) -> None:
         sender = FakeSender(1000)
-        sender.outbox.add(Ready(frame(b"a"), (ES, 107)))
+        sender.outbox.add(Ready([frame(b"a")], ES, [107]))
         sender.outbox.put(b"b")
         self.assertEqual(sender.sent, frames(b"a", b"b"))
 
@@ -643,11 +643,11 @@ class OutboxTests(SynchronousTestCase):
         sender.outbox.put(b"b")
         sender.outbox.close()
         sender.outbox.put(b"c")
-        sender.outbox.add(Ready(frame(b"d"), (ES, 107)))
+        sender.outbox.add(Ready([frame(b"d")], ES, [107]))
         sender.outbox.flush()
         self.assertEqual(sender.drain(), b"")
         sender.outbox.put(b"e")
-        sender.outbox.add(Ready(frame(b"f"), (ES, 107)))
+        sender.outbox.add(Ready([frame(b"f")], ES, [107]))
         sender.outbox.flush()
         self.assertEqual(sender.sent, frames(b"a"))
 
@@ -656,8 +656,8 @@ class OutboxTests(SynchronousTestCase):
         sender = FakeSender(3)
         sender.outbox.put(b"a")
         for each in (b"b", b"c"):
-            sender.outbox.add(Ready(frame(each), (ES, "book"), lambda: frame(b"book")))
-        sender.outbox.add(Ready(frame(b"d"), (CL, "book"), lambda: None))
+            sender.outbox.add(Ready([frame(each)], ES, ["book"], lambda: frame(b"book")))
+        sender.outbox.add(Ready([frame(b"d")], CL, ["book"], lambda: None))
         sender.outbox.flush()
         skipped = frame(b'{"event": "skipped", "messages": 1}')
         self.assertEqual(sender.drain() + sender.drain(), skipped + frames(b"book"))

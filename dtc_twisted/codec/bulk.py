@@ -27,7 +27,8 @@ class Reader:
 
         between: what stands between two messages: `}\0{` or `}{`.
         """
-        if not data.isascii() or b"\\" in data:  # with a backslash a key could be an F that is not seen below
+        # With a backslash a key could be an F that is not seen below. (`in` would take twice as long as `find`.)
+        if not data.isascii() or data.find(b"\\") >= 0:
             return None
         # JSON has `between` nowhere but in a text, and there a line end is an error. So each one found ends a message,
         # and when there is one message more than that, one stands between each two.

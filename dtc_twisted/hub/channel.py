@@ -1,6 +1,6 @@
 """The kinds of data that the server sends for a symbol."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,11 +22,11 @@ class Known(Protocol):
     def begin(self) -> None:
         """The server is asked anew."""
 
-    def receive(self, message: Any) -> bool:
-        """Takes one message; True when there is something to tell."""
+    def receive(self, messages: list[Any]) -> Iterable[None]:
+        """Takes messages as far as there is something to tell, each time it is asked to go on; stops at their end."""
 
-    def tell(self, levels: int) -> tuple[int | str, bytes] | None:
-        """What that is to those who see so many levels: kind and payload; None: nothing."""
+    def tell(self, levels: int) -> tuple[list[int | str], list[bytes]]:
+        """What that is to those who see so many levels: kinds and payloads."""
 
     def whole(self, levels: int, symbol_id: int) -> tuple[int | str, bytes] | None:
         """All that is known: kind and payload; None when it is nothing."""

@@ -1,28 +1,34 @@
 """Those who subscribe, and what they are handed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
 
 
 class Update(Struct):
-    """News of one symbol.
+    """News of one symbol: what came together.
 
-    kind: the message's Type; of depth "book" or "changes".
-    payload: a JSON object (see market.py and depth.py).
+    kinds: of each message its Type; of depth "book" or "changes".
+    payloads: of each a JSON object (see market.py and depth.py).
     levels: of depth, how many of each side its readers see; 0 is all.
-    topics: what it belongs to: "marketdata", and "trades" or "quotes"; "marketdepth".
-    seqs: of each topic, the number of its last update, for this symbol and number of levels: of news its own, from 1;
-        of a snapshot for a late joiner that of the last update that is in it. It goes on counting: look at once.
+    topics: what a kind belongs to: "marketdata", and "trades" or "quotes"; "marketdepth".
+    seqs: of each topic, the number of its last message, for this symbol and number of levels, from 1; of a snapshot for
+        a late joiner that of the last one that is in it. It goes on counting: look at once.
     """
 
     symbol: str
-    kind: int | str
-    payload: bytes
+    kinds: list[int | str]
+    payloads: list[bytes]
     levels: int
-    topics: tuple[str, ...]
-    seqs: dict[str, int]
+    topics: Callable[[Any], tuple[str, ...]]
+    seqs: Mapping[str, int]
+
+    def of(self, topic: str) -> list[tuple[int, int | str, bytes]]:
+        """The messages that belong to a topic: number, kind and payload."""
+        those = [each for each in zip(self.kinds, self.payloads, strict=True) if topic in self.topics(each[0])]
+        first = self.seqs[topic] - len(those) + 1 if those else 0
+        return [(number, *each) for number, each in enumerate(those, first)]
 
 
 class Form(Protocol):

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
 
@@ -59,7 +60,7 @@ class Feed:
         lane = next((each for each in self.lanes if each.levels == levels and each.form == form), None)
         if lane is None:
             lane = Lane(levels, form)
-            self.lanes += (lane,)
+            self.lanes = tuple(sorted((*self.lanes, lane), key=lambda each: each.levels))
         lane.add(consumer)
         place = self.places[consumer] = Place(lane, now)
         return place
@@ -80,18 +81,26 @@ class Feed:
         if whole is None:
             return None
         kind, payload = whole
-        topics = self.data.topics(kind)
-        seqs = self._seqs[levels]
-        return Update(self.symbol, kind, payload, levels, topics, {topic: seqs[topic] for topic in topics})
+        topics, seqs = self.data.topics, self._seqs[levels]
+        return Update(self.symbol, [kind], [payload], levels, topics, {topic: seqs[topic] for topic in topics(kind)})
+
+    def read(self, turn: Turn, messages: list[Any]) -> None:
+        """Takes what came together, and puts into the turn what it is to each."""
+        for _ in self.data.receive(messages):
+            if self.lanes:
+                self.tell(turn)
 
     def tell(self, turn: Turn) -> None:
-        """Puts into the turn what the last message, or the batch that it ended, is to each."""
-        updates: dict[int, Update | None] = {}
-        for lane in self.lanes:
-            form, levels = lane.form, lane.levels
+        """Puts into the turn what there is to tell."""
+        update: Update | None = None
+        levels = -1
+        for lane in self.lanes:  # those with as many levels are neighbours
+            form = lane.form
             if form is None:
                 continue
-            update = updates[levels] if levels in updates else updates.setdefault(levels, self._news(levels))
+            if lane.levels != levels:
+                levels = lane.levels
+                update = self._news(levels)
             item = None if update is None else form(update)
             if item is not None:
                 turn.add(lane, item)
@@ -102,11 +111,12 @@ class Feed:
             self.data.forget(levels)
 
     def _news(self, levels: int) -> Update | None:
-        told = self.data.tell(levels)
-        if told is None:
+        kinds, payloads = self.data.tell(levels)
+        if not payloads:
             return None
-        kind, payload = told
-        topics, seqs = self.data.topics(kind), self._seqs[levels]
-        for topic in topics:
-            seqs[topic] += 1
-        return Update(self.symbol, kind, payload, levels, topics, seqs)
+        topics, seqs = self.data.topics, self._seqs[levels]
+        for kind in kinds if len(kinds) == 1 else set(kinds):
+            count = kinds.count(kind)
+            for topic in topics(kind):
+                seqs[topic] += count
+        return Update(self.symbol, kinds, payloads, levels, topics, seqs)

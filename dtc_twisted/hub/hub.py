@@ -62,11 +62,13 @@ class Hub:
 
     def snapshot(self, symbol: str, levels: int = 0) -> Update | None:
         """All that is known of a symbol; None when that is nothing, or not of now."""
+        self._turn.look()
         feed = self._feeds.get(symbol)
         return None if feed is None or not feed.answered or feed.stale else feed.whole(levels)
 
     def whole(self, symbol: str, levels: int = 0) -> Update | None:
         """All that is known of a symbol, of now or not; None when that is nothing."""
+        self._turn.look()
         feed = self._feeds.get(symbol)
         return None if feed is None else feed.whole(levels)
 
@@ -166,9 +168,12 @@ class Hub:
 
     def _receive_update(self, message: Any) -> None:
         feed = self._by_id.get(message.SymbolID)
-        # None: a late one, of a subscription that is over
-        if feed is not None and feed.data.receive(message):
-            self._deliver(feed)
+        if feed is None:
+            return  # a late one, of a subscription that is over
+        if feed.answered and not feed.stale:
+            self._turn.take(feed, message)
+        else:
+            self._read(feed, message)
 
     def _receive_reject(self, message: Any) -> None:
         feed = self._by_id.get(message.SymbolID)
@@ -189,8 +194,8 @@ class Hub:
         if feed is None:
             return
         available = message.Status != MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE
-        if self._channel is MARKET_DATA and feed.data.receive(message):
-            self._deliver(feed, live=available)
+        if self._channel is MARKET_DATA:
+            self._read(feed, message, live=available)
         elif available and feed.answered:
             self._go_live(feed)
         if not available:
@@ -221,6 +226,7 @@ class Hub:
 
     def _request(self, feed: Feed) -> None:
         """Asks the server for it, when there is one. It answers with a snapshot or a reject."""
+        self._turn.look()
         feed.answered = False
         if self._session is not None:
             feed.data.begin()
@@ -232,13 +238,16 @@ class Hub:
         if self._session is not None:
             self._session.send(self._channel.request(RequestAction=action, SymbolID=feed.symbol_id, Symbol=feed.symbol))
 
-    def _deliver(self, feed: Feed, live: bool = True) -> None:
-        if feed.stale and live:
-            self._go_live(feed)
-        if not feed.answered:
-            self._answer(feed)
-        if feed.lanes:
-            feed.tell(self._turn)
+    def _read(self, feed: Feed, message: Any, live: bool = True) -> None:
+        """Looks at a message at once: it may be what a feed has waited for."""
+        self._turn.look()
+        for _ in feed.data.receive([message]):
+            if feed.stale and live:
+                self._go_live(feed)
+            if not feed.answered:
+                self._answer(feed)
+            if feed.lanes:
+                feed.tell(self._turn)
 
     def _answer(self, feed: Feed) -> None:
         """The server serves it: an answer for those who wait. What the server said follows."""

@@ -3,10 +3,12 @@
 Consumers who want the same (of one symbol, so many levels, in the same form) share a lane: what a message is to them is
 made once. It is handed out when all messages of the read have been looked at, so that each consumer has one thing to
 send. Mostly that is news of a single lane, which all in it are given in one loop.
+
+Messages of one symbol that follow upon each other are looked at together, too: that is cheaper by far than one by one.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -58,13 +60,41 @@ class Lane:
         return self._group
 
 
+class Reader(Protocol):
+    """Looks at messages of one symbol."""
+
+    def read(self, turn: "Turn", messages: list[Any], /) -> None:
+        """Puts into the turn what they are to each."""
+
+
 class Turn:
     """Collects news until it is over."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
+        self._reader: Reader | None = None
+        self._messages: list[Any] = []  # that it has not looked at
         self._lanes: list[Lane] = []
         self._items: list[Any] = []  # one for each of the lanes
+
+    def take(self, reader: Reader, message: Any) -> None:
+        """There is a message, to be looked at soon."""
+        if reader is not self._reader:
+            if self._reader is not None:
+                self.look()
+            self._reader = reader
+        self._messages.append(message)
+
+    def look(self) -> None:
+        """Has looked at all messages so far."""
+        reader, messages = self._reader, self._messages
+        if reader is None:
+            return
+        self._reader, self._messages = None, []
+        try:
+            reader.read(self, messages)
+        except Exception:  # the other symbols' messages are not to suffer
+            _log.failure("Failed to process {name}", name=type(messages[-1]).__name__)
 
     def add(self, lane: Lane, item: Any) -> None:
         """There is news."""
@@ -73,6 +103,7 @@ class Turn:
 
     def flush(self) -> None:
         """Hands out what there is, to each in the order of arrival."""
+        self.look()
         lanes, items = self._lanes, self._items
         if not items:
             return

@@ -25,13 +25,15 @@ Owed = bytes | Callable[[], bytes | None]
 class Ready(Struct):
     """An update as it is sent to all who want it in this form.
 
-    frame: a WebSocket frame.
-    key: its topic and kind: while somebody reads slowly, it replaces the one before it with the same key.
+    frames: a WebSocket frame for each message.
+    topic, kinds: the topic of all, and the kind of each. While somebody reads slowly, a message replaces the one before
+        it of the same topic and kind.
     later: makes what is sent to such a one instead, when its time has come.
     """
 
-    frame: bytes
-    key: tuple[Any, Any]
+    frames: list[bytes]
+    topic: Any
+    kinds: Sequence[Any]
     later: Callable[[], bytes | None] | None = None
 
 
@@ -55,7 +57,7 @@ class Outboxes:
         self._looked_at = -1
 
     def deliver(self, items: list[Ready], /) -> None:
-        data = items[0].frame if len(items) == 1 else b"".join([each.frame for each in items])
+        data = _all_of(items)
         if self._looked_at != Outbox.changes:
             self._looked_at = Outbox.changes
             self._directs = [sink.direct for sink in self._sinks] if all(sink.clear for sink in self._sinks) else None
@@ -136,7 +138,7 @@ class Outbox:
         if pending:
             items = pending.copy()
             pending.clear()
-            self.take(b"".join([each.frame for each in items]), items)
+            self.take(_all_of(items), items)
 
     def take(self, data: bytes, items: list[Ready]) -> None:
         """Sends updates, whose frames are the data, or keeps them for later."""
@@ -146,7 +148,8 @@ class Outbox:
             self.send(data)
             return
         for each in items:
-            self._keep(each.later or each.frame, each.key)
+            for one, kind in zip(each.frames, each.kinds, strict=True):
+                self._keep(each.later or one, (each.topic, kind))
 
     def put(self, payload: bytes, key: object = None) -> None:
         """Sends a message, or keeps it for later.
@@ -243,17 +246,35 @@ def _length(owed: Owed) -> int:
     return len(owed) if isinstance(owed, bytes) else 0
 
 
+def _all_of(items: list[Ready]) -> bytes:
+    """Their frames in one piece."""
+    frames = items[0].frames if len(items) == 1 else [each for item in items for each in item.frames]
+    return b"".join(frames)
+
+
 def frame(payload: bytes) -> bytes:
     """The payload as a whole WebSocket text message (RFC 6455, section 5.2), not masked, as from a server."""
-    length = len(payload)
+    return _head(len(payload)) + payload
+
+
+def frames(payloads: list[bytes]) -> list[bytes]:
+    """The same of each."""
+    try:
+        return [_HEADS[len(payload)] + payload for payload in payloads]
+    except IndexError:
+        return [frame(payload) for payload in payloads]
+
+
+def _head(length: int) -> bytes:
     if length < 126:
-        return _SHORT[length] + payload
+        return bytes((0x81, length))
     if length < 0x10000:
-        return b"\x81\x7e" + length.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + length.to_bytes(8, "big") + payload
+        return b"\x81\x7e" + length.to_bytes(2, "big")
+    return b"\x81\x7f" + length.to_bytes(8, "big")
 
 
-_SHORT = [bytes((0x81, length)) for length in range(126)]
+_HEADS = [_head(length) for length in range(1024)]
+"""Of all lengths that are usual."""
 
 
 def text(value: dict[str, Any]) -> bytes:

@@ -28,7 +28,7 @@ from functools import partial
 from typing import Any
 
 from dtc_twisted.hub import Hub, Update
-from dtc_twisted.stream.outbox import Outbox, Ready, ToOutboxes, frame, text
+from dtc_twisted.stream.outbox import Outbox, Ready, ToOutboxes, frame, frames, text
 from dtc_twisted.stream.sockets import Socket, SocketFactory, is_symbol
 
 
@@ -111,7 +111,7 @@ class AsSent(ToOutboxes):
     """A Form: the update as it is."""
 
     def __call__(self, update: Update, /) -> Ready:
-        return Ready(frame(update.payload), (update.symbol, update.kind))
+        return Ready(frames(update.payloads), update.symbol, update.kinds)
 
 
 AS_SENT = AsSent()
@@ -125,11 +125,11 @@ class DepthAsSent(ToOutboxes):
 
     def __call__(self, update: Update, /) -> Ready:
         later = partial(self._book, update.symbol, update.levels)
-        return Ready(frame(update.payload), (update.symbol, "book"), later)
+        return Ready(frames(update.payloads), update.symbol, ["book"] * len(update.kinds), later)
 
     def _book(self, symbol: str, levels: int) -> bytes | None:
         book = self.hub.whole(symbol, levels)
-        return None if book is None else frame(book.payload)
+        return None if book is None else frame(book.payloads[0])
 
 
 class SubscriberFactory(SocketFactory):

@@ -32,24 +32,24 @@ class TopicForm(ToOutboxes):
     display: Display | None = None
 
     def __call__(self, update: Update, /) -> Ready | None:
-        if self.channel not in update.topics:
+        messages = update.of(self.channel)
+        if not messages:
             return None
         topic = (self.channel, update.symbol)
+        frames = [self._frame(number, payload) for number, _, payload in messages]
         if self.channel != "marketdepth":
-            return Ready(self._frame(update), (topic, update.kind))
+            return Ready(frames, topic, [kind for _, kind, _ in messages])
         # Changes cannot be left out one by one.
-        return Ready(self._frame(update), (topic, "book"), partial(self._book, update.symbol, update.levels))
+        return Ready(frames, topic, ["book"] * len(frames), partial(self._book, update.symbol, update.levels))
 
-    def _frame(self, update: Update) -> bytes:
-        payload = update.payload
+    def _frame(self, number: int, payload: bytes) -> bytes:
         if self.display is not None:
             payload = msgspec.json.encode(displayed(self.display, payload))
-        number = update.seqs[self.channel]
         return frame(b'{"channel":"%b","seq":%d,%b' % (self.channel.encode(), number, payload[1:]))
 
     def _book(self, symbol: str, levels: int) -> bytes | None:
         book = self.hub.whole(symbol, levels)
-        return None if book is None else self._frame(book)
+        return None if book is None else self._frame(book.seqs[self.channel], book.payloads[0])
 
 
 class Subscriber(Protocol):
@@ -169,7 +169,10 @@ class _Pace:
         self.flush()
 
     def add(self, update: Ready, /) -> None:
-        kind = update.key[1]
+        for one, kind in zip(update.frames, update.kinds, strict=True):
+            self._add(Ready([one], update.topic, [kind], update.later), kind)
+
+    def _add(self, update: Ready, kind: Any) -> None:
         if kind in TRADES:
             self._outbox.add(update)
             return
@@ -209,5 +212,5 @@ class _Pace:
             if update.later is None:
                 self._outbox.add(update)
             elif (whole := update.later()) is not None:
-                self._outbox.add(Ready(whole, update.key, update.later))
+                self._outbox.add(Ready([whole], update.topic, update.kinds, update.later))
         self._outbox.flush()
