@@ -168,7 +168,7 @@ class Session:
                 _log.failure("Failed to process {name}", name=type(message).__name__)
 
     def pass_on(self, handlers: Handlers) -> None:
-        """From now on these take messages of their types, in place of on_message; but for those that are seen to here."""
+        """From now on these take messages of their types in place of on_message; but for those seen to here."""
         self._handlers.update({kind: take for kind, take in handlers.items() if kind not in self._handlers})
 
     def is_symbol_id(self, value: object) -> bool:
