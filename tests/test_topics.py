@@ -518,6 +518,23 @@ class SnapshotTests(TopicCase):
         self.trade(volume=9)
         self.assertEqual([each.get("Type") for each in subscriber.take()][-1], 107)
 
+    def test_what_comes_with_it_is_not_taken_for_it(self) -> None:
+        """The server says that it has a feed, and then in one read the snapshot and a trade."""
+        held = self.simulator.hold_next(dtc.MarketDataRequest)
+        self.subscriber(ES)
+        self.simulator.send(
+            dtc.MarketDataFeedSymbolStatus(SymbolID=1, Status=MarketDataFeedStatusEnum.MARKET_DATA_FEED_AVAILABLE)
+        )
+        self.flush()
+        caller = self.begin(f"/marketdata?Symbol={ES}")
+        (connection,) = self.simulator.logged_on()
+        trade = dtc.MarketDataUpdateTrade(SymbolID=1, Price=2, Volume=3)
+        connection.send_together([dtc.MarketDataSnapshot(SymbolID=1, LastTradePrice=1), trade])
+        self.flush()
+        (snapshot,) = json.loads(caller.received.partition(b"\r\n\r\n")[2])
+        self.assertEqual((snapshot["Type"], snapshot["LastTradePrice"]), (104, 1))
+        held.release()
+
     def test_marketdepth(self) -> None:
         book = self.fetch(f"/marketdepth?Symbol={ES}&NumLevels=2").json
         truth = self.simulator.book(ES)

@@ -188,7 +188,7 @@ class Rest:
             raise BadParameter(f"format: {wanted.format!r} was given; expected json.")
 
         def answer(update: Update, display: Display) -> bytes:
-            value = displayed(display, update.payloads[-1])
+            value = displayed(display, update.payloads[0])
             return as_json(request, [value] if path == "/marketdata" else value)
 
         def known(update: Update) -> bytes | Deferred[bytes]:
