@@ -87,8 +87,7 @@ class Feed:
     def read(self, turn: Turn, messages: list[Any]) -> None:
         """Takes what came together, and puts into the turn what it is to each."""
         for _ in self.data.receive(messages):
-            if self.lanes:
-                self.tell(turn)
+            self.tell(turn)
 
     def tell(self, turn: Turn) -> None:
         """Puts into the turn what there is to tell."""
@@ -115,7 +114,7 @@ class Feed:
         if not payloads:
             return None
         topics, seqs = self.data.topics, self._seqs[levels]
-        for kind in kinds if len(kinds) == 1 else set(kinds):
+        for kind in set(kinds):
             count = kinds.count(kind)
             for topic in topics(kind):
                 seqs[topic] += count

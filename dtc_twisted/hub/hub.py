@@ -246,8 +246,7 @@ class Hub:
                 self._go_live(feed)
             if not feed.answered:
                 self._answer(feed)
-            if feed.lanes:
-                feed.tell(self._turn)
+            feed.tell(self._turn)
 
     def _answer(self, feed: Feed) -> None:
         """The server serves it: an answer for those who wait. What the server said follows."""

@@ -80,8 +80,7 @@ class Turn:
     def take(self, reader: Reader, message: Any) -> None:
         """There is a message, to be looked at soon."""
         if reader is not self._reader:
-            if self._reader is not None:
-                self.look()
+            self.look()
             self._reader = reader
         self._messages.append(message)
 

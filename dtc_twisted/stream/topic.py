@@ -15,7 +15,7 @@ from dtc_twisted.errors import DTCError
 from dtc_twisted.hub import UNSUBSCRIBED, Hub, Update
 from dtc_twisted.logs import logger
 from dtc_twisted.market import TRADES, WHOLE
-from dtc_twisted.stream.outbox import Outbox, Ready, ToOutboxes, frame, text
+from dtc_twisted.stream.outbox import Outbox, Ready, ToOutboxes, frame, frames, text
 
 _log = logger(__name__)
 
@@ -36,20 +36,20 @@ class TopicForm(ToOutboxes):
         if not messages:
             return None
         topic = (self.channel, update.symbol)
-        frames = [self._frame(number, payload) for number, _, payload in messages]
+        ready = frames([self._numbered(number, payload) for number, _, payload in messages])
         if self.channel != "marketdepth":
-            return Ready(frames, topic, [kind for _, kind, _ in messages])
+            return Ready(ready, topic, [kind for _, kind, _ in messages])
         # Changes cannot be left out one by one.
-        return Ready(frames, topic, ["book"] * len(frames), partial(self._book, update.symbol, update.levels))
+        return Ready(ready, topic, ["book"] * len(ready), partial(self._book, update.symbol, update.levels))
 
-    def _frame(self, number: int, payload: bytes) -> bytes:
+    def _numbered(self, number: int, payload: bytes) -> bytes:
         if self.display is not None:
             payload = msgspec.json.encode(displayed(self.display, payload))
-        return frame(b'{"channel":"%b","seq":%d,%b' % (self.channel.encode(), number, payload[1:]))
+        return b'{"channel":"%b","seq":%d,%b' % (self.channel.encode(), number, payload[1:])
 
     def _book(self, symbol: str, levels: int) -> bytes | None:
         book = self.hub.whole(symbol, levels)
-        return None if book is None else self._frame(book.seqs[self.channel], book.payloads[0])
+        return None if book is None else frame(self._numbered(book.seqs[self.channel], book.payloads[0]))
 
 
 class Subscriber(Protocol):
