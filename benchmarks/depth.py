@@ -1,7 +1,7 @@
 """What a change of a book costs, from the server's message to its subscribers."""
 
-from benchmarks import gateways, load
-from benchmarks.fanout import measure, settled
+from benchmarks import gateways
+from benchmarks.fanout import measure, world
 from benchmarks.results import Row
 
 SUBSCRIBERS = 10
@@ -12,14 +12,9 @@ def depth(runs: int) -> list[Row]:
     shares: dict[int, list[float]] = {rate: [] for rate in costs}
     left_out: dict[int, list[float]] = {rate: [] for rate in costs}
     for _ in range(runs):
-        with (
-            load.source() as source,
-            gateways.ours(source.found[1]) as gateway,
-            load.subscribers(gateway.found[1], SUBSCRIBERS, path="/api/v1/marketdepth") as subscribers,
-        ):
-            settled(subscribers)
+        with world(gateways.OURS, SUBSCRIBERS, path="/api/v1/marketdepth") as one:
             for rate in costs:
-                measured = measure(source, gateway, subscribers, f"rate {rate} 1", count=SUBSCRIBERS)
+                measured = measure(one, f"rate {rate} 1", count=SUBSCRIBERS)
                 costs[rate].append(measured["CPU us a delivery"])
                 shares[rate].append(measured["CPU us a delivery"] * measured["deliveries/s"] / 1e4)
                 left_out[rate].append(measured["left out"])

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks import gateways, load
 from benchmarks.processes import Service
@@ -51,12 +52,15 @@ class World:
 
 
 @contextmanager
-def world(peer: str, count: int) -> Iterator[World]:
-    """One with so many subscribers of the one symbol."""
+def world(peer: str, count: int, **options: Any) -> Iterator[World]:
+    """One with so many subscribers.
+
+    options: as of load.subscribers; by default all subscribe to the one symbol.
+    """
     with (
         load.source() as source,
         gateways.ALL[peer](source.found[1]) as gateway,
-        load.subscribers(gateway.found[1], count) as subscribers,
+        load.subscribers(gateway.found[1], count, **options) as subscribers,
     ):
         settled(subscribers)
         yield World(source, gateway, subscribers)
@@ -87,23 +91,23 @@ def _side_by_side(worlds: dict[str, World], command: str, count: int) -> dict[st
     for turn in range(TURNS):
         for peer in list(worlds)[:: -1 if turn % 2 else 1]:
             parts[peer].append(_part(worlds[peer], command, SECONDS / TURNS, lead=0.15))
+    for each in worlds.values():
+        settled(each.subscribers)
     return {
         peer: _together(parts[peer]) | {"left out": _left_out(each, count) - before[peer]}
         for peer, each in worlds.items()
     }
 
 
-def measure(
-    source: Service, gateway: Service, subscribers: Service, command: str, seconds: float = SECONDS, count: int = 1
-) -> dict[str, float]:
+def measure(world: World, command: str, count: int) -> dict[str, float]:
     """What the gateway takes while the source does as commanded, beginning when it has got used to it.
 
     count: subscribers to each update.
     """
-    one = World(source, gateway, subscribers)
-    before = _left_out(one, count)
-    measured = _together([_part(one, command, seconds, lead=0.5)])
-    return measured | {"left out": _left_out(one, count) - before}
+    before = _left_out(world, count)
+    measured = _together([_part(world, command, SECONDS, lead=0.5)])
+    settled(world.subscribers)
+    return measured | {"left out": _left_out(world, count) - before}
 
 
 @dataclass
@@ -142,9 +146,8 @@ def _together(parts: Sequence[_Part]) -> dict[str, float]:
 
 
 def _left_out(world: World, count: int) -> int:
-    """Deliveries that were due so far, each update being due to so many, and were not made."""
-    total = settled(world.subscribers)
-    return int(world.source.ask("count")["sent"]) * count - total
+    """Deliveries that were due so far, each update being due to so many, and have not been made."""
+    return int(world.source.ask("count")["sent"]) * count - int(world.subscribers.ask("report")["total"])
 
 
 def settled(subscribers: Service) -> int:

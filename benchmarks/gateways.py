@@ -31,7 +31,8 @@ def limit(port: str, *symbol: str) -> Service:
 
 def _python(name: str) -> Callable[[str], Service]:
     def start(port: str) -> Service:
-        command = (_interpreter(), "-m", f"benchmarks.peers.with_{name}")
+        interpreter = sys.executable if name == REACTOR else _interpreter()
+        command = (interpreter, "-m", f"benchmarks.peers.with_{name}")
         return Service(port, until=_SERVING, command=command, cpus=MEASURED)
 
     return start
@@ -42,15 +43,10 @@ def _node(port: str) -> Service:
     return Service(port, until=_SERVING, command=command, cpus=MEASURED, directory=_node_packages())
 
 
-def _reactor(port: str) -> Service:
-    command = (sys.executable, "-m", "benchmarks.peers.with_twisted")
-    return Service(port, until=_SERVING, command=command, cpus=MEASURED)
-
-
 ALL: dict[str, Callable[[str], Service]] = {
     OURS: ours,
     LIMIT: limit,
-    REACTOR: _reactor,
+    REACTOR: _python(REACTOR),
     "websockets": _python("websockets"),
     "aiohttp": _python("aiohttp"),
     "picows": _python("picows"),

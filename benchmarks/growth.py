@@ -4,7 +4,7 @@ import select
 from collections.abc import Sequence
 
 from benchmarks import clients, gateways, load
-from benchmarks.fanout import measure, settled
+from benchmarks.fanout import measure, world
 from benchmarks.results import Result, Row
 
 SYMBOLS = 2000
@@ -34,13 +34,8 @@ def growth(runs: int, peers: Sequence[str]) -> list[Result]:
     for _ in range(runs):
         for peer in peers:
             for shape, (count, symbols, each, command) in _SHAPES.items():
-                with (
-                    load.source() as source,
-                    gateways.ALL[peer](source.found[1]) as gateway,
-                    load.subscribers(gateway.found[1], count, symbols=symbols, each=EACH) as subscribers,
-                ):
-                    settled(subscribers)
-                    measured = measure(source, gateway, subscribers, command, count=each)
+                with world(peer, count, symbols=symbols, each=EACH) as one:
+                    measured = measure(one, command, count=each)
                     results[shape, peer].add({what: measured[what] for what in ("CPU us a delivery", "p99 ms")})
             for name, shapes in _RATIOS.items():
                 costs = [results[shape, peer].values["CPU us a delivery"][-1] for shape in shapes]
