@@ -280,6 +280,10 @@ class House(SynchronousTestCase):
         server: Any = next(pump.server for pump in self._pumps if pump.client is caller)
         return server._channel
 
+    def transport_of(self, caller: Any) -> Any:
+        """The gateway's end of a caller's connection."""
+        return next(pump.serverIO for pump in self._pumps if pump.client is caller)
+
     def fetch(self, path: str, method: str = "GET", headers: str = "", body: bytes | None = None) -> Answer:
         """The answer to a request."""
         caller = self.begin(path, method, headers, body)
