@@ -1,0 +1,104 @@
+"""Public names (options, error types, channels, events, JSON keys, journal columns) are those of the documentation."""
+
+import re
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from dtc_twisted import tap, tap_sim
+from tests.support import House, WebSocketCaller
+
+ROOT = Path(__file__).parent.parent
+
+
+def table(document: str, first_header: str) -> list[list[str]]:
+    """The rows of the only table of a document whose first header is this."""
+    lines = (ROOT / document).read_text("utf-8").splitlines()
+    (start,) = [number for number, line in enumerate(lines) if _cells(line)[0] == first_header]
+    rows: list[list[str]] = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            return rows
+        rows.append(_cells(line))
+    return rows
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().removeprefix("|").removesuffix("|").split("|")]
+
+
+def names(cell: str) -> list[str]:
+    """What a cell has in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+class OptionTests(SynchronousTestCase):
+    def test_gateway(self) -> None:
+        documented = [name for row in table("README.md", "option") for name in names(row[0])]
+        self.assertEqual(sorted(documented), sorted(options(tap.Options())))
+
+    def test_simulator(self) -> None:
+        documented = [name for row in table("README.md", "option of dtc-sim") for name in names(row[0])]
+        self.assertEqual(sorted(documented), sorted(options(tap_sim.Options())))
+
+
+def options(parser: Any) -> Iterable[str]:
+    """Give the command line options that a parser takes, in their long and short forms."""
+    common = {"help", "version"}
+    for name in {each.rstrip("=") for each in parser.longOpt} - common:
+        yield f"--{name}"
+    for letter, name in parser.synonyms.items():
+        if len(letter) == 1 and name not in common:
+            yield f"-{letter}"
+
+
+class TradingCase(House):
+    options: tuple[str, ...] = ("--host", "127.0.0.1", "--allow-trading")
+
+    def setUp(self) -> None:
+        self.journal = self.mktemp()
+        self.options = (*self.options, "--journal", self.journal)
+        super().setUp()
+
+
+class StatusTests(TradingCase):
+    def test_status(self) -> None:
+        fields = [names(row[0]) for row in table("docs/rest.md", "field")]
+        self.assertEqual(sorted(name for (name,) in fields), sorted(self.status()))
+
+    def test_trading(self) -> None:
+        fields = [names(row[0]) for row in table("docs/trading.md", "field")]
+        self.assertEqual(sorted(name for (name,) in fields), sorted(self.status()["trading"]))
+
+    def test_states(self) -> None:
+        (meaning,) = [row[1] for row in table("docs/rest.md", "field") if row[0] == "`state`"]
+        self.assertIn(self.status()["state"], names(meaning))
+
+
+class JournalTests(TradingCase):
+    def test_columns(self) -> None:
+        with closing(sqlite3.connect(self.journal)) as file:
+            tables = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            columns = {name: [row[1] for row in file.execute(f"PRAGMA table_info({name})")] for name in tables}
+        documented = {names(row[0])[0]: names(row[1]) for row in table("docs/trading.md", "table")}
+        self.assertEqual(columns, documented)
+
+    def test_entries(self) -> None:
+        self.fetch("/trading/halt", "POST")
+        self.fetch("/trading/resume", "POST")
+        entries = {entry["kind"]: sorted(entry) for entry in self.fetch("/journal").json}
+        rows = table("docs/trading.md", "entry of `/journal`")
+        self.assertEqual(entries, {row[0].split()[-1]: sorted(names(row[1])) for row in rows})
+
+
+class ChannelTests(House):
+    def test_channels(self) -> None:
+        caller: WebSocketCaller = self.call(WebSocketCaller("ws://127.0.0.1:8080/api/v1/stream"))
+        self.say(caller, {"action": "subscribe", "channel": "none"})
+        expected = caller.take()[0]["error"].removeprefix("channel: expected one of ").rstrip(".").split(", ")
+        documented = [name for row in table("docs/stream.md", "channel") for name in names(row[0])]
+        self.assertEqual(sorted(documented), sorted(expected))
