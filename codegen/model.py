@@ -1,10 +1,11 @@
-"""What a header says: Enum, Message and Field, with the size and place of each field in the binary form."""
+"""What headers say: Enum, Message and Field, with the size and place of each field in the binary form."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from codegen.lower import STDINT
+from codegen.source import Finding
 
 LIMITS: dict[str, int | float] = {
     "DBL_MAX": 1.7976931348623157e308,
@@ -13,6 +14,13 @@ LIMITS: dict[str, int | float] = {
     "UINT_MAX": 2**32 - 1,
 }
 """What <float.h> and <limits.h> define and DTC uses for a number that is not set."""
+
+MESSAGE_TYPE = "MessageType"
+TEXT = "vls_t"
+"""Type of a text field of variable length. In the binary form it is an offset and a length of 2 bytes each."""
+
+MAX_TEXT = 65535
+"""Bytes that a text of variable length can have, as the length of a whole message is a uint16_t."""
 
 
 @dataclass(frozen=True)
@@ -47,37 +55,56 @@ class Value:
 
 @dataclass(frozen=True)
 class Enum:
-    """`enum name { members }; typedef underlying name;`"""
+    """Hold an enum. `scope` is the C++ namespace, `scoped` is True for an `enum class`."""
 
     name: str
     line: int
     members: dict[str, int]
     underlying: str = ""
+    scope: str = ""
+    scoped: bool = False
 
 
 @dataclass(frozen=True)
 class Field:
-    """A member of a message's struct, or of the union in it. `offset` and `size` are in bytes."""
+    """Hold a member of a message's struct, or of a union in it. `offset` and `size` are in bytes.
+
+    `count` is the number of elements of an array that is no text, 0 for a field that is no array.
+    """
 
     name: str
     line: int
-    type: str  # as stated: "uint32_t", "t_DateTime", "TradeModeEnum", "char"
+    type: str  # as stated: "uint32_t", "t_DateTime", "TradeModeEnum", "char", "vls_t", or a struct's name
     size: int
     alignment: int
     length: int | None = None  # of a char array
-    union: str = ""  # the union's name in the struct
+    union: str = ""  # tells the unions of a struct apart
     offset: int = 0
     default: Value | None = None
+    count: int = 0
+    parent: str = ""  # the name of the union or struct around the field, if it has one
 
     @property
     def path(self) -> str:
-        """How C names the field within its struct."""
-        return f"{self.union}.{self.name}" if self.union else self.name
+        """Name the field within its struct as C does."""
+        return f"{self.parent}.{self.name}" if self.parent else self.name
+
+
+@dataclass(frozen=True)
+class Group:
+    """Hold a union or a struct within a struct, whose fields count as fields of the outer one."""
+
+    name: str
+    union: str
+    members: tuple["Field | Group", ...]
 
 
 @dataclass(frozen=True)
 class Message:
-    """A struct that has a message number. `fields` start with Size and Type; `size` is sizeof, in bytes."""
+    """Hold a struct that has a message number. `fields` start with Size and Type; `size` is sizeof, in bytes.
+
+    `sender` is "" where the header does not state it. `scope` is the struct's C++ namespace.
+    """
 
     struct: str
     line: int
@@ -87,54 +114,91 @@ class Message:
     size: int
     name: str = ""
     number: int = 0
+    scope: str = ""
+    file: str = ""
 
     @property
     def body(self) -> tuple[Field, ...]:
-        """The fields that every encoding carries: all but Size and Type."""
-        return self.fields[2:]
+        """Return the fields that every encoding carries: all but Size, Type and BaseSize."""
+        return self.fields[3:] if self.is_variable else self.fields[2:]
+
+    @property
+    def is_variable(self) -> bool:
+        """Check whether the struct belongs to the encoding with texts of variable length."""
+        return len(self.fields) > 2 and self.fields[2].name == "BaseSize"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Hold the C++ name of a struct of the header, its size, and the path, offset and size of each field, in bytes."""
+
+    struct: str
+    size: int
+    fields: tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """All that a header says, each kind in the header's order. `constants` has a dict for each anonymous enum."""
+    """Hold all that headers say, each kind in their order. `constants` has a dict for each group of constants.
 
-    constants: tuple[dict[str, int], ...]
+    `findings` are what was read and is no message. `layouts` has every struct, messages or not.
+    """
+
+    constants: tuple[dict[str, int | float], ...]
     typedefs: dict[str, str]
     message_types: Enum
     enums: tuple[Enum, ...]
     messages: tuple[Message, ...]
+    findings: tuple[Finding, ...] = ()
+    layouts: tuple[Layout, ...] = ()
 
 
-def lay_out(fields: list[Field], pack: int) -> tuple[tuple[Field, ...], int]:
+def lay_out(members: Sequence[Field | Group], pack: int) -> tuple[tuple[Field, ...], int]:
     """Give each field its offset under `#pragma pack(pack)`; also the size of the whole struct. All in bytes.
 
     A field stands at a multiple of its alignment, which is its natural one or the packing, whichever is less: the rule
     of compilers for Windows, and of those for 64-bit machines elsewhere.
     """
+    fields, size, _ = _place(members, pack, False)
+    return fields, size
+
+
+def _place(members: Sequence[Field | Group], pack: int, union: bool) -> tuple[tuple[Field, ...], int, int]:
+    """Return the fields with their offsets, the size and the alignment of a struct or a union."""
     end, widest = 0, 1
     placed: list[Field] = []
-    for key, group in _groups(fields):
-        alignment = min(pack, max(field.alignment for field in group))
-        start = _round_up(end, alignment)
-        # The members of a union start together; it is as long as the longest, rounded to its alignment.
-        size = max(field.size for field in group)
-        end = start + (_round_up(size, alignment) if key else size)
-        widest = max(widest, alignment)
-        placed += [replace(field, offset=start) for field in group]
-    return tuple(placed), _round_up(end, widest)
+    for member in members:
+        if isinstance(member, Field):
+            aligned, size = min(pack, member.alignment), member.size
+            inner: tuple[Field, ...] = (member,)
+        else:
+            inner, size, aligned = _place(member.members, pack, bool(member.union))
+            inner = tuple(_inside(member, field) for field in inner)
+        start = 0 if union else _round_up(end, aligned)
+        end = max(end, start + size)
+        widest = max(widest, aligned)
+        placed += [replace(field, offset=start + field.offset) for field in inner]
+    return tuple(placed), _round_up(end, widest), widest
 
 
-def _groups(fields: list[Field]) -> Iterator[tuple[str, list[Field]]]:
-    """(union, its fields) in order; a field outside of unions is a group of its own."""
-    group: list[Field] = []
-    for field in fields:
-        if group and not (field.union and field.union == group[0].union):
-            yield group[0].union, group
-            group = []
-        group.append(field)
-    if group:
-        yield group[0].union, group
+def _inside(group: Group, field: Field) -> Field:
+    parent = ".".join(filter(None, (group.name, field.parent)))
+    return replace(field, parent=parent, union=group.union or field.union)
 
 
-def _round_up(offset: int, alignment: int) -> int:
-    return -(-offset // alignment) * alignment
+def alignment(members: Sequence[Field | Group], pack: int) -> int:
+    """Return the alignment of a struct, in bytes."""
+    return _place(members, pack, False)[2]
+
+
+def all_fields(members: Sequence[Field | Group]) -> Iterator[Field]:
+    """Return the fields of a struct and of the unions and structs in it."""
+    for member in members:
+        if isinstance(member, Field):
+            yield member
+        else:
+            yield from all_fields(member.members)
+
+
+def _round_up(offset: int, multiple: int) -> int:
+    return -(-offset // multiple) * multiple

@@ -11,9 +11,9 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from codegen.__main__ import HEADER, OUTPUT, main
 from codegen.emit import emit
-from codegen.lower import HeaderError, blank_comments, expand_includes, lower, refuse_directives
 from codegen.model import Message, Protocol, Value
 from codegen.reader import parse, read
+from codegen.source import HeaderError
 
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Werror", "-Wno-unknown-pragmas")
 
@@ -133,37 +133,6 @@ class CompilerTests(SynchronousTestCase):
             self.assertEqual(real, ours, line)
 
 
-class LowerTests(SynchronousTestCase):
-    def test_comments_leave_their_lines(self) -> None:
-        self.assertEqual(blank_comments("a /* 1\n2 */ b // c\nd", "h"), "a  \n b  \nd")
-
-    def test_comment_marks_in_text_stay(self) -> None:
-        self.assertEqual(blank_comments('"/* \\" //" // x', "h"), '"/* \\" //"  ')
-
-    def test_comment_without_end(self) -> None:
-        error = self.assertRaises(HeaderError, blank_comments, "a\n\n/* b\n", "dtc.h")
-        self.assertEqual(str(error), "dtc.h:3: this comment does not end")
-
-    def test_includes(self) -> None:
-        text = expand_includes("#include <stdint.h>\n # include  <float.h>\nint a;", "h")
-        first, *rest = text.split("\n")
-        self.assertIn("typedef unsigned short uint16_t;", first)
-        self.assertEqual(rest, ["", "int a;"])
-
-    def test_unknown_include(self) -> None:
-        for name in ("<math.h>", '"stdint.h"', "<stdint.h> x"):
-            error = self.assertRaises(HeaderError, expand_includes, f"\n#include {name}\n", "dtc.h")
-            self.assertEqual((error.line, error.what.split(";")[0]), (2, f"cannot include {name}"))
-
-    def test_directives(self) -> None:
-        self.assertEqual(refuse_directives("#pragma dtc client\nint a;", "h"), "#pragma dtc client\nint a;")
-        error = self.assertRaises(HeaderError, refuse_directives, "\n\n  #define A 1", "dtc.h")
-        self.assertEqual(str(error), "dtc.h:3: no preprocessor here: #define cannot be used")
-
-    def test_directive_in_comment_is_none(self) -> None:
-        self.assertEqual(lower("/*\n#define A\n*/", "h"), " \n\n")
-
-
 class ModelTests(SynchronousTestCase):
     def test_small_header(self) -> None:
         message = only(parse(SMALL, "h"))
@@ -191,11 +160,10 @@ class ModelTests(SynchronousTestCase):
         self.assertEqual((first.struct, first.name, first.number), ("s_Pong", "PING", 7))
         self.assertEqual((other.struct, other.name, other.number), ("s_Ping", "PONG", 8))
 
-    def test_not_utf8(self) -> None:
+    def test_latin_1(self) -> None:
         path = Path(self.mktemp())
-        path.write_bytes(b"/*\n\xe9 */")
-        error = self.assertRaises(HeaderError, read, path)
-        self.assertEqual((error.line, error.what), (2, "this is not UTF-8"))
+        path.write_bytes(b"/* \xe9 */" + SMALL.encode())
+        self.assertEqual(read(path), parse(SMALL, path.name))
 
 
 class RefusedTests(SynchronousTestCase):
@@ -203,70 +171,66 @@ class RefusedTests(SynchronousTestCase):
 
     CASES = (
         # types and constants
-        ("NAME_LENGTH = 5", "NAME_LENGTH", 3, "NAME_LENGTH has no number"),
-        ("NAME_LENGTH = 5", "NAME_LENGTH = 2 + 3", 3, "cannot compute this value"),
-        ("NAME_LENGTH = 5", "NAME_LENGTH = 010", 3, "cannot compute this value"),
+        ("NAME_LENGTH = 5", "NAME_LENGTH", 15, "Name has no length"),
+        ("NAME_LENGTH = 5", "NAME_LENGTH = 5 / 0", 3, "division by 0"),
+        ("NAME_LENGTH = 5", "NAME_LENGTH = 09", 3, "not understood as C: Invalid octal constant"),
+        ("NAME_LENGTH = 5", "NAME_LENGTH = f(5)", 3, "cannot compute this value"),
+        ("NAME_LENGTH = 5", "NAME_LENGTH = OTHER", 3, "unknown constant OTHER"),
         ("NAME_LENGTH = 5", "NAME_LENGTH = DBL_MAX", 3, "1.7976931348623157e+308 is not a whole number"),
-        ("typedef double t_Time;", "typedef struct { int a; } t_Time;", 4, "a typedef can only name a number's type"),
         ("typedef double t_Time;", "typedef double t_Time; typedef float t_Time;", 4, "t_Time is declared twice"),
-        ("typedef double t_Time;", "typedef int t_Time;", 4, "unknown type int"),
+        ("typedef double t_Time;", "typedef long t_Time;", 4, "the size of long depends on the compiler"),
         ("typedef double t_Time;", "typedef double t_Time; typedef float int8_t;", 4, "int8_t belongs to <stdint.h>"),
-        ("typedef double t_Time;", "typedef double t_Time; int x;", 4, "not expected here: IdentifierType x"),
-        ("typedef double t_Time;", "typedef double t_Time; int f(void);", 4, "not expected here: FuncDecl f"),
         ("typedef double t_Time;", "typedef double t_Time; union U { int a; };", 4, "not expected here: Union"),
-        ("enum MessageType { PING = 7 };", "enum MessageType { PING = 7, PONG = 8 };", 5, "PONG has no struct"),
-        ("enum MessageType { PING = 7 };", "enum MessageType { PING = 7, PONG = 7 };", 5, "PONG = 7: another member"),
+        ("typedef double t_Time;", "typedef _Alignas(4) double t_Time;", 4, "_Alignas may change the layout"),
+        ("typedef double t_Time;", "typedef double t_Time", 16, "not understood as C"),
+        ("enum MessageType { PING = 7 };", "enum MessageType { PING = 7, PONG = 8 };", 5, "PONG (8) has no struct"),
         (
             "enum MessageType { PING = 7 };",
             "enum MessageType { PING = 70000 };",
             5,
             "PING = 70000 does not fit uint16_t",
         ),
-        ("typedef double t_Time;", "typedef static double t_Time;", 4, "a typedef can only name a number's type"),
-        ("typedef double t_Time;", "typedef _Alignas(4) double t_Time;", 4, "not expected here: _Alignas"),
-        ("typedef double t_Time;", "typedef inline double t_Time;", 4, "not expected here: inline"),
-        ("typedef uint16_t MessageType;", "typedef uint32_t MessageType;", 5, "enum MessageType is not uint16_t"),
-        ("typedef uint16_t MessageType;", "", 5, "enum MessageType has no typedef"),
         ("BUY = 1", "PING = 1", 7, "PING is declared twice"),
         ("SELL = 2", "\nSELL = 300", 8, "SELL = 300 does not fit uint8_t"),
         ("enum SideEnum { BUY = 1, SELL = 2 };", "enum SideEnum;", 7, "enum SideEnum has no members"),
         ("typedef uint8_t SideEnum", "typedef float SideEnum", 8, "the type of an enum is an integer"),
-        # pragmas
+        # directives
         ("pack(push, 8)", "pack(push, 3)", 9, "cannot pack to 3 bytes"),
-        ("pack(push, 8)", "pack(8)", 9, "unknown #pragma pack(8)"),
-        ("#pragma pack(push, 8)", "", 11, "no #pragma pack(push) around struct s_Ping"),
+        ("pack(push, 8)", "packed", 9, "unknown #pragma packed"),
         ("#pragma pack(pop)", "", 9, "this #pragma pack(push) has no pack(pop)"),
         ("#pragma pack(pop)", "#pragma pack(pop)\n#pragma pack(pop)", 26, "nothing to pop"),
         ("#pragma pack(pop)", "#pragma pack(pop)\n#pragma dtc client", 26, "a struct must follow this #pragma dtc"),
         ("#pragma dtc client", "#pragma dtc client\n#pragma dtc client", 10, "a struct must follow this #pragma dtc"),
+        ("#pragma dtc client", "#pragma dtc client\nstruct s_Later;", 10, "a struct must follow this #pragma dtc"),
         ("#pragma dtc client", "#pragma dtc compact", 10, "who sends it? compact is none of"),
         ("#pragma dtc client", "#pragma dtc ", 10, "who sends it? nothing is none of"),
-        ("#pragma dtc client", "#pragma dtc", 10, "unknown #pragma dtc"),
         ("#pragma dtc client", "#pragma dtc client small", 10, "unknown mark small"),
         ("#pragma dtc client", "#pragma dtc client legacy legacy", 10, "legacy is said twice"),
-        ("#pragma dtc client", '_Pragma("dtc client")', 10, "not expected here: _Pragma"),
-        ("#pragma dtc client", '# 99 "other.h"', 10, "no preprocessor here"),
-        ("#pragma dtc client", "#pragma once", 10, "unknown #pragma once"),
-        ("#pragma dtc client", "", 11, "no #pragma dtc before struct s_Ping"),
+        ("#pragma dtc client", '# 99 "other.h"', 10, "unknown directive #99"),
+        ("#pragma dtc client", "#error stop", 10, "#error stop"),
+        ("#pragma dtc client", "#if 1", 10, "this #if has no #endif"),
+        ("#pragma dtc client", "#endif", 10, "this #endif has no #if"),
+        ("#pragma dtc client", "#if 1 +", 10, "cannot compute #if 1 +"),
+        ("#pragma dtc client", '#include "none.h"', 10, 'cannot include "none.h"'),
         # structs
-        ("struct s_Ping {", "struct Ping {", 11, "a message's struct is called s_..."),
-        ("uint16_t Size;", "uint32_t Size;", 11, "struct s_Ping does not start with"),
+        ("struct s_Ping {", "struct Ping {", 18, "unknown struct s_Ping"),
+        ("uint16_t Size;", "uint32_t Size;", 11, "struct s_Ping does not start with uint16_t Size and uint16_t Type"),
+        ("uint16_t Size;", "uint16_t Length;", 19, "s_Ping has no field Size"),
         ("SideEnum Side;", "OtherEnum Side;", 14, "not understood as C"),
-        ("SideEnum Side;", "int Side;", 14, "unknown type int"),
         ("SideEnum Side;", "uint8_t Side : 3;", 14, "Side is a bit field"),
         ("SideEnum Side;", "uint8_t : 3;", 14, "this field is a bit field"),
-        ("SideEnum Side;", "const SideEnum Side;", 14, "not expected in a message"),
         ("SideEnum Side;", "SideEnum *Side;", 14, "not expected in a message: PtrDecl Side"),
-        ("SideEnum Side;", "SideEnum Side[2];", 14, "not expected in a message: ArrayDecl Side"),
-        ("SideEnum Side;", "SideEnum Side; struct { uint8_t a; } b;", 14, "not expected in a message: Struct b"),
-        ("SideEnum Side;", "SideEnum Side; union { uint8_t a; };", 14, "not expected in a message: Union"),
+        ("SideEnum Side;", "long Side;", 14, "the size of long depends on the compiler"),
+        ("SideEnum Side;", "uint8_t (*Side)(int);", 14, "not expected in a message: PtrDecl Side"),
         ("SideEnum Side;", "SideEnum Side; uint8_t Side;", 14, "Side is declared twice"),
-        ("SideEnum Side;", "SideEnum Side;\n#pragma dtc client", 15, "not expected in a message: Pragma"),
-        ("char Name[NAME_LENGTH];", "char Name;", 15, "unknown type char"),
+        ("SideEnum Side;", "SideEnum Side; virtual void f();", 14, "a virtual function in s_Ping changes its layout"),
+        ("SideEnum Side;", "alignas(8) SideEnum Side;", 14, "alignas may change the layout"),
+        ("SideEnum Side;", "SideEnum Side;\n#pragma dtc client", 15, "not expected in a struct: #pragma"),
+        ("struct s_Ping {", "struct s_Ping : s_Base {", 11, "unknown base class s_Base"),
+        ("char Name[NAME_LENGTH];", "char Name;", 22, "'abcd' is no value for int8_t Name"),
         ("char Name[NAME_LENGTH];", "char Name[];", 15, "not expected in a message: ArrayDecl Name"),
         ("char Name[NAME_LENGTH];", "char Name[0];", 15, "Name has no length"),
-        ("char Name[NAME_LENGTH];", "char Name[OTHER_LENGTH];", 15, "cannot compute this value"),
-        ("};\nconst", "} x;\nconst", 10, "a struct must follow this #pragma dtc"),
+        ("};\nconst", "} int x;\nconst", 11, "not understood as C"),
         # defaults
         ("const struct", "static const struct", 18, "only a const struct s_Ping s_Ping_default is expected here"),
         ("const struct s_Ping", "const struct s_Pong", 18, "unknown struct s_Pong"),
@@ -276,37 +240,34 @@ class RefusedTests(SynchronousTestCase):
             18,
             "a default is stated as",
         ),
-        ("sizeof(struct s_Ping)", "24", 19, "s_Ping_default needs .Size = sizeof(struct s_Ping)"),
-        ("    .Size = sizeof(struct s_Ping),\n", "", 18, "s_Ping_default needs .Size = sizeof(struct s_Ping)"),
-        ("    .Type = PING,\n", "", 18, "s_Ping_default states no .Type"),
-        (".Type = PING", ".Type = 7", 20, "the .Type of s_Ping_default is not a member of enum MessageType"),
-        (".Type = PING", ".Type = SELL", 20, "the .Type of s_Ping_default is not a member of enum MessageType"),
+        ("    .Type = PING,\n", "", 11, "struct s_Ping starts as a message does, but nothing states its number"),
         (".Side = SELL", ".Sight = SELL", 21, "s_Ping has no field Sight"),
-        (".Side = SELL", ".Side = 2", 21, "2 is no value for SideEnum Side"),
+        (".Side = SELL", ".Side = 300", 21, "300 is no value for SideEnum Side"),
         (".Side = SELL", ".Side = PING", 21, "PING is no value for SideEnum Side"),
         (".Side = SELL", ".Side = SELL, .Side = BUY", 21, "the default of Side is stated twice"),
         (".Side = SELL", ".Name[0] = 1", 21, "a default is stated as .Field = value"),
         ('"abcd"', '"abcde"', 22, "'abcde' is no value for char Name"),
-        ('"abcd"', '"a\\n"', 22, "cannot compute this value"),
         ('"abcd"', "1", 22, "1 is no value for char Name"),
-        ("DBL_MAX", "1", 23, "1 is no value for t_Time Time"),
         ("DBL_MAX", '"x"', 23, "'x' is no value for t_Time Time"),
-        ("DBL_MAX", "INT_MIN", 23, "cannot compute this value"),
-        ("    .Time = DBL_MAX,\n};", "    .Time = DBL_MAX,\n", 25, "not understood as C"),
+        ("DBL_MAX", "UNKNOWN", 23, "unknown constant UNKNOWN"),
+        ("    .Time = DBL_MAX,\n};", "    .Time = DBL_MAX,\n", 18, "this { is not closed"),
     )
 
+    def reason(self, text: str) -> str:
+        """The first thing that is wrong with a header: an error, or a finding without an explanation."""
+        try:
+            findings = parse(text, "small.h").findings
+        except HeaderError as error:
+            return str(error)
+        return next((str(finding) for finding in findings if not finding.explained), "nothing")
+
     def check(self, text: str, line: int, what: str) -> None:
-        error = self.assertRaises(HeaderError, parse, text, "small.h")
-        self.assertIn(f"small.h:{line}: {what}", str(error))
+        self.assertIn(f"small.h:{line}: {what}", self.reason(text))
 
     def test_each(self) -> None:
         for this, that, line, what in self.CASES:
             self.assertIn(this, SMALL)
-            try:
-                parse(SMALL.replace(this, that, 1), "small.h")
-                said = "no error"
-            except HeaderError as error:
-                said = str(error)
+            said = self.reason(SMALL.replace(this, that, 1))
             self.assertTrue(said.startswith(f"small.h:{line}: {what}"), f"{that!r}: {said}, not {line}: {what}")
 
     def test_default_out_of_range(self) -> None:
@@ -317,8 +278,10 @@ class RefusedTests(SynchronousTestCase):
 
     def test_message_number_twice(self) -> None:
         text = SMALL.replace("#pragma pack(pop)\n", "")
-        again = "\n".join(text.replace("s_Ping", "s_Pong").split("\n")[9:])
-        self.check(text + again + "#pragma pack(pop)\n", 35, "PING is the type of struct s_Ping already")
+        again = "\n".join(text.replace("s_Ping", "s_Pong").replace(" Time;", " Moment;").split("\n")[9:])
+        again = again.replace(".Time", ".Moment")
+        what = "PING (7) is stated by 2 structs with different fields, s_Ping (small.h:11) and s_Pong (small.h:26)"
+        self.check(text + again + "#pragma pack(pop)\n", 11, what)
 
     def test_struct_twice(self) -> None:
         text = SMALL.replace("#pragma pack(pop)\n", "")
@@ -327,18 +290,18 @@ class RefusedTests(SynchronousTestCase):
 
     def test_struct_without_defaults(self) -> None:
         start, end = SMALL.index("const struct"), SMALL.index("#pragma pack(pop)")
-        self.check(SMALL[:start] + SMALL[end:], 11, "struct s_Ping has no s_Ping_default")
+        self.check(SMALL[:start] + SMALL[end:], 11, "struct s_Ping starts as a message does, but nothing states")
 
     def test_defaults_twice(self) -> None:
         again = SMALL[SMALL.index("const struct") : SMALL.index("#pragma pack(pop)")]
         self.check(SMALL + again, 26, "s_Ping_default is declared twice")
 
-    def test_two_unions(self) -> None:
-        unions = "union { uint8_t a; } b; union { uint8_t c; } d;"
-        self.check(SMALL.replace("char Name[NAME_LENGTH];", unions), 11, "struct s_Ping has more than one union")
+    def test_no_sender_in_a_header_that_states_senders(self) -> None:
+        again = "struct s_Pong { uint16_t Size; uint16_t Type = 8; };\n"
+        self.check(SMALL + again, 26, "no #pragma dtc before struct s_Pong")
 
-    def test_no_message_types(self) -> None:
-        self.check("", 1, "there is no enum MessageType")
+    def test_no_messages(self) -> None:
+        self.check("", 1, "no struct states the number of a message")
 
 
 class CommandTests(SynchronousTestCase):
@@ -350,10 +313,10 @@ class CommandTests(SynchronousTestCase):
         self.output = self.place / "out.py"
 
     def test_fresh(self) -> None:
-        self.assertEqual(run(self.header, "--output", self.output), (0, "", ""))
-        self.assertEqual(run(self.header, "--output", self.output, "--check"), (0, "", ""))
+        self.assertEqual(run(self.header, "--output", self.output)[::2], (0, ""))
+        self.assertEqual(run(self.header, "--output", self.output, "--check")[::2], (0, ""))
         self.output.write_bytes(self.output.read_bytes().replace(b"\n", b"\r\n"))
-        self.assertEqual(run(self.header, "--output", self.output, "--check"), (0, "", ""))
+        self.assertEqual(run(self.header, "--output", self.output, "--check")[::2], (0, ""))
 
     def test_written_file(self) -> None:
         run(self.header, "--output", self.output)
@@ -375,7 +338,7 @@ class CommandTests(SynchronousTestCase):
         status, out, err = run(self.header, "--output", self.output, "--check")
         self.assertEqual((status, err), (1, ""))
         command = f"python -m codegen {self.header} --output {self.output}\n"
-        self.assertEqual(out, f"out.py is not up to date with small.h. Run: {command}")
+        self.assertTrue(out.endswith(f"out.py is not up to date with small.h. Run: {command}"), out)
         self.assertEqual(self.output.read_text(encoding="utf-8"), "old")
 
     def test_stale_by_default(self) -> None:
