@@ -1,10 +1,11 @@
 """The whole plugin in memory: gateway, simulator and callers on one fake reactor, with a clock that tests turn."""
 
 import json
+import os
 import random
 import socket
 import sys
-from typing import Any
+from typing import Any, TypeVar
 
 import txaio
 from twisted.internet.address import IPv4Address
@@ -25,6 +26,15 @@ from dtc_twisted.simulator import Simulator
 from dtc_twisted.tap import Options, makeService
 
 MARKETDATA = "ws://127.0.0.1:8080/api/v1/marketdata"
+
+T = TypeVar("T")
+
+
+def slow(test: T) -> T:
+    """Leave a test class or method out of the fast set, which runs when FAST_TESTS is in the environment."""
+    if "FAST_TESTS" in os.environ:
+        test.skip = "slow"  # type: ignore[attr-defined]
+    return test
 
 
 class SocketTransport(FakeTransport):
@@ -179,6 +189,11 @@ class WebSocketCaller(Protocol):
                 self.transport.write(data)
 
 
+def _is_in_use(transport: FakeTransport) -> bool:
+    """Return whether the transport is connected, or holds bytes that were written before it was disconnected."""
+    return bool(transport.stream or not transport.disconnected)
+
+
 class House(SynchronousTestCase):
     """A test case with a gateway, a simulator at 127.0.0.1:11099, and callers."""
 
@@ -239,6 +254,7 @@ class House(SynchronousTestCase):
                 moved = True
             for pump in list(self._pumps):
                 moved = pump.flush() or moved
+        self._pumps = [pump for pump in self._pumps if any(map(_is_in_use, (pump.clientIO, pump.serverIO)))]
 
     def advance(self, seconds: float, step: float = 0.5) -> None:
         """Lets time pass."""

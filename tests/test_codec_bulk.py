@@ -11,6 +11,7 @@ from dtc_twisted import messages as dtc
 from dtc_twisted.codec import Codec
 from dtc_twisted.messages import Message
 from tests import test_codec
+from tests.support import slow
 from tests.test_codec import ANY_MESSAGE, cut
 
 TRADE = dtc.MarketDataUpdateTrade(SymbolID=1, AtBidOrAsk=dtc.AtBidOrAskEnum.AT_ASK, Price=2.5, Volume=3, DateTime=0)
@@ -117,6 +118,7 @@ class BulkTests(SynchronousTestCase):
         received = [[exactly(message) for message in codec.feed(chunk)] for chunk in chunks]
         return received, codec.errors, unknown
 
+    @slow
     @settings(max_examples=400, deadline=None, derandomize=True, database=None)
     @given(
         st.lists(st.tuples(PIECES, ENDS), min_size=1, max_size=8),

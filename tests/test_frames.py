@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dtc_twisted.client import DTCClientProtocol
 from dtc_twisted.frames import whole_texts
 from tests import test_history, test_upstream
-from tests.support import House
+from tests.support import House, slow
 from tests.test_codec import cut
 
 TEXT, BINARY, CLOSE, PING = 0x81, 0x82, 0x88, 0x89
@@ -183,6 +183,7 @@ class ShortCutTests(FramesTestCase):
             *(client.remoteCloseCode, client.remoteCloseReason, wire.disconnecting, wire.aborted),
         )
 
+    @slow
     @settings(max_examples=500, deadline=None, derandomize=True, database=None)
     @given(
         st.lists(FRAMES, min_size=1, max_size=10),

@@ -18,7 +18,7 @@ from dtc_twisted.history import History, Request, Transfer
 from dtc_twisted.messages import HistoricalDataIntervalEnum, LogonStatusEnum, Message
 from dtc_twisted.rest import ROWS
 from dtc_twisted.rows.answer import PATIENCE
-from tests.support import Answer, Caller, House
+from tests.support import Answer, Caller, House, slow
 from tests.test_rows import unchunked
 
 ES = "ESM20_FUT_CME"
@@ -508,6 +508,7 @@ class BackpressureTests(HistoryCase):
             self.advance(1)
             self.assertTrue(asked.rows)
 
+    @slow
     def test_slow_caller(self) -> None:
         """50 000 records for a caller who stops reading: what is on hand does not grow."""
         start = int(self.clock.seconds()) - 50_000

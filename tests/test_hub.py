@@ -22,6 +22,7 @@ from dtc_twisted.messages import (
     TradeConditionEnum,
     TradingStatusEnum,
 )
+from tests.support import slow
 
 ES = "ESM20_FUT_CME"
 CL = "CLM20_FUT_NYMEX"
@@ -864,11 +865,13 @@ ALL_UPDATES: list[Message] = [
 
 
 class ModelTests(SynchronousTestCase):
+    @slow
     @settings(max_examples=200, deadline=None)
     @given(_reads(ALL_UPDATES))
     def test_late_joiner_against_a_model(self, reads: list[list[Message]]) -> None:
         self.check(reads)
 
+    @slow
     @settings(max_examples=200, deadline=None)
     @given(st.lists(st.sampled_from(ALL_UPDATES), min_size=1, max_size=3, unique_by=type).flatmap(_reads))
     def test_few_types_against_a_model(self, reads: list[list[Message]]) -> None:

@@ -15,6 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from dtc_twisted import messages as dtc
 from dtc_twisted.simulator import Simulator
+from tests.support import slow
 from tests.test_orders import CANCELED, ES, FILLED, LIMIT, MARKET, OCO, OPEN, REJECTED
 from tests.test_twistd import PATIENCE, Gateway, Process
 
@@ -44,6 +45,7 @@ class Doomed(Gateway):
         self.url = self.wait_for(r"Serving (http://\S+)/api/v1")[1]
 
 
+@slow
 class KilledTests(TestCase):
     timeout = 60
 

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted import messages as dtc
 from dtc_twisted.messages import OrderStatusEnum
-from tests.support import Answer, Caller
+from tests.support import Answer, Caller, slow
 from tests.test_orders import CANCELED, ES, FILLED, LIMIT, OCO, OrdersCase
 
 FAULTS = (
@@ -291,6 +291,7 @@ def _ids(state: dict[str, Any]) -> set[str]:
 
 
 class ModelTests(SynchronousTestCase):
+    @slow
     def test_any_commands(self) -> None:
         run_state_machine_as_test(
             OrdersMachine,

@@ -7,7 +7,7 @@ from typing import Any
 from dtc_twisted import messages as dtc
 from dtc_twisted.replies import REPLIES
 from dtc_twisted.rest import GETS
-from tests.support import Answer, House
+from tests.support import Answer, House, slow
 from tests.test_rows import unchunked
 
 ES = "ESM20_FUT_CME"
@@ -56,6 +56,7 @@ class MatrixTests(House):
         self.assertEqual({*MATRIX}, {*GETS})
         self.assertEqual({get.request for get in GETS.values()}, {*REPLIES})
 
+    @slow
     def test_reply(self) -> None:
         for path, _, query in self.rows():
             answer = self.fetch(query)
@@ -97,6 +98,7 @@ class MatrixTests(House):
             self.assertIn("retry-after", answer.headers, path)
             self.advance(3)
 
+    @slow
     def test_not_logged_on(self) -> None:
         """Only the historical port, which is another one, has what it has."""
         self.simulator.drop()
@@ -133,6 +135,7 @@ class DocsTests(House):
         super().setUp()
         self.clock.listenTCP(11098, self.simulator.history_factory)
 
+    @slow
     def test_all_have_a_curl_line_and_its_answer(self) -> None:
         """Fields and types are those that come in fact."""
         examples = [match.groups() for match in _EXAMPLE.finditer(DOCS.read_text("utf-8"))]

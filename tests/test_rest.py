@@ -17,7 +17,7 @@ from dtc_twisted.rest import GETS, LONG, ROWS, Gateway, QuietSite, Rest
 from dtc_twisted.rest.site import BoundedRequest
 from dtc_twisted.rows import indented
 from dtc_twisted.rows.answer import MOST_WAITING
-from tests.support import Answer, Caller, House
+from tests.support import Answer, Caller, House, slow
 from tests.test_rows import unchunked
 
 ES = "ESM20_FUT_CME"
@@ -689,6 +689,7 @@ class ManyTests(RestCase):
             self.assertEqual((status, symbol in body), (422 if symbol == "NONE" else 200, True))
         self.hang_up(caller)
 
+    @slow
     def test_pipelined_on_several_connections(self) -> None:
         callers = [self.call(Caller()) for _ in range(10)]
         for caller in callers:

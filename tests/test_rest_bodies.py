@@ -13,7 +13,7 @@ from dtc_twisted.access import Access
 from dtc_twisted.query import BadParameter
 from dtc_twisted.rest import GETS, MAX_BODY, SNAPSHOTS, Gateway, QuietSite, Rest, as_json, body
 from dtc_twisted.rest.bodies import ContentTooLarge, UnsupportedMediaType
-from tests.support import Answer, House
+from tests.support import Answer, House, slow
 
 
 class Brought:
@@ -99,6 +99,7 @@ class BodyTests(SynchronousTestCase):
             return
         self.assertEqual(value, json.loads(content))
 
+    @slow
     @given(st.dictionaries(st.text(), st.recursive(st.none() | st.integers(-(2**63), 2**63) | st.text(), st.lists)))
     def test_every_object(self, value: dict[str, Any]) -> None:
         self.assertEqual(body(Brought(json.dumps(value).encode())), value)

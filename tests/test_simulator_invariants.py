@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dtc_twisted.messages import OrderStatusEnum, PartialFillHandlingEnum
 from dtc_twisted.simulator.orders import CANCELED, FILLED, NEXT
+from tests.support import slow
 from tests.test_simulator import CL, ES, EURUSD
 from tests.test_simulator_trading import BUY, LIMIT, STOP_LIMIT, TradingCase
 
@@ -262,6 +263,7 @@ class InvariantTests(TradingCase):
         )
         self.assertEqual(self.told(self.other), [], "answers go to who asked")
 
+    @slow
     @settings(max_examples=200, deadline=None)
     @given(commands)
     def test_random_commands(self, commands: list[tuple[Any, ...]]) -> None:

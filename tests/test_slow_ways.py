@@ -1,10 +1,10 @@
 """The same tests, without the ways around Twisted's and Autobahn's buffers."""
 
 from tests import test_accounts, test_service, test_stream, test_topics, test_upstream
-from tests.support import House
+from tests.support import House, slow
 
 for _module in (test_accounts, test_service, test_stream, test_topics, test_upstream):
     for _name, _case in list(vars(_module).items()):
         if isinstance(_case, type) and issubclass(_case, House) and _case.__module__ == _module.__name__:
-            _slow = type(f"Slow{_name}", (_case,), {"fast": False, "__module__": __name__})
+            _slow = slow(type(f"Slow{_name}", (_case,), {"fast": False, "__module__": __name__}))
             globals()[_slow.__name__] = _slow

@@ -7,7 +7,7 @@ from dtc_twisted import messages as dtc
 from dtc_twisted.messages import MarketDataFeedStatusEnum, RequestActionEnum
 from dtc_twisted.stream import SubscriberFactory, TopicFactory
 from dtc_twisted.tap import Web
-from tests.support import House, WebSocketCaller
+from tests.support import House, WebSocketCaller, slow
 
 ES = "ESM20_FUT_CME"
 CL = "CLM20_FUT_NYMEX"
@@ -418,6 +418,7 @@ class DepthTests(TopicCase):
         self.assertTrue(all("event" not in each for each in data.take()))
         self.assertTrue(all("Type" not in each for each in depth.take()))
 
+    @slow
     def test_100000_changes_with_reconnects(self) -> None:
         """Whole books and parts of books, kept by subscribers of both addresses, are the server's own at the end."""
         readers: list[tuple[WebSocketCaller, dict[int, dict[float, float]], int]] = []

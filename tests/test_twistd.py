@@ -25,6 +25,8 @@ from websockets.protocol import State
 from websockets.sync.client import connect
 from websockets.uri import parse_uri
 
+from tests.support import slow
+
 ROOT = Path(__file__).parent.parent
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 ES = "ESM20_FUT_CME"
@@ -143,6 +145,7 @@ def receive(client: Any, wanted: Any) -> list[Any]:
             return messages
 
 
+@slow
 class CommandLineTests(SynchronousTestCase):
     def test_listed(self) -> None:
         text = run(*TWISTD, "--help").stdout
@@ -203,6 +206,7 @@ class CommandLineTests(SynchronousTestCase):
         self.assertNotIn("Traceback", gateway.text)
 
 
+@slow
 class TokenTests(SynchronousTestCase):
     def test_token_file(self) -> None:
         token = "a-token-of-enough-letters"
@@ -223,6 +227,7 @@ class TokenTests(SynchronousTestCase):
         self.assertNotIn(token, gateway.text)
 
 
+@slow
 class DemoTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.gateway = Gateway("--demo", "-x", "open sesame", LOG_LEVEL="DEBUG")
@@ -293,6 +298,7 @@ class DemoTests(SynchronousTestCase):
             self.assertIn(f'"Type": {number}', result.stdout)
 
 
+@slow
 class TradingTests(SynchronousTestCase):
     """The examples that trade."""
 
@@ -315,6 +321,7 @@ class TradingTests(SynchronousTestCase):
         self.assertGreaterEqual(len([each for each in orders if each["OrderStatus"] == 7]), 2)
 
 
+@slow
 class TwoProcessesTests(SynchronousTestCase):
     def test_server_dies_and_comes_back(self) -> None:
         def simulator(port: str) -> Process:
@@ -339,6 +346,7 @@ class TwoProcessesTests(SynchronousTestCase):
         self.assertNotIn("Traceback", gateway.text)
 
 
+@slow
 class SlowReaderTests(SynchronousTestCase):
     def test_default(self) -> None:
         self.costs_only_itself("default")
@@ -431,6 +439,7 @@ reactor.run()
 """
 
 
+@slow
 class TLSTests(SynchronousTestCase):
     """`--tls`: wss:// to both ports of the server, whose certificate has to be good."""
 

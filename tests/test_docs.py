@@ -1,0 +1,41 @@
+"""The links of the documentation lead to files and headings that exist."""
+
+import re
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```.*?^```", re.M | re.S)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text("utf-8")), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(page: Path) -> list[str]:
+    """Return the links of a page whose file or heading does not exist. Links to other sites are not followed."""
+    broken = []
+    for link in LINK.findall(FENCE.sub("", page.read_text("utf-8"))):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    return broken
+
+
+class LinkTests(SynchronousTestCase):
+    def test_links_lead_somewhere(self) -> None:
+        broken = {str(page.relative_to(ROOT)): links for page in PAGES if (links := broken_links(page))}
+        self.assertEqual(broken, {})
+
+    def test_broken_links_are_found(self) -> None:
+        page = Path(self.mktemp())
+        page.write_text("# A `b` (c)\n[1](#a-b-c) [2](#d) [3](gone.md) [4](http://localhost/gone)\n```\n[5](x)\n```\n")
+        self.assertEqual(broken_links(page), ["#d", "gone.md"])
