@@ -63,14 +63,14 @@ class _UnexplainedError(Exception):
 def _own_messages(options: argparse.Namespace, given: list[str]) -> int:
     """Read a user's headers, report what is no message, and write the module."""
     protocol = read(*options.headers)
-    print(f"{options.headers[0].name}: {len(protocol.messages)} messages, {len(protocol.enums)} enums.")
+    print(f"{options.headers[0].name}: {_count(protocol.messages, 'message')}, {_count(protocol.enums, 'enum')}.")
     try:
         print(f"A C++ compiler agrees: {check_layouts(options.headers, protocol.layouts)} sizes and offsets.")
     except NoCompilerError as error:
         print(f"Sizes and offsets are not checked: {error}.")
     explained = sorted(finding for finding in protocol.findings if finding.explained)
     if explained:
-        print(f"No messages, for a known reason ({len(explained)}):")
+        print(f"Not messages, for a known reason ({len(explained)}):")
         print("".join(f"  {finding}\n" for finding in explained), end="")
     if options.strict:
         _strict(protocol)
@@ -81,6 +81,10 @@ def _own_messages(options: argparse.Namespace, given: list[str]) -> int:
         return 0
     text = emit(complete(protocol, read(HEADER)), " ".join(path.name for path in options.headers))
     return _write(text, options.output, given, options.check, options.headers[0].name)
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}{'s' * (len(things) != 1)}"
 
 
 def _strict(protocol: Protocol) -> Protocol:

@@ -4,7 +4,7 @@ import keyword
 from dataclasses import dataclass, replace
 
 from codegen.lower import STDINT
-from codegen.model import LIMITS, MESSAGE_TYPE, TEXT, Enum, Field, Layout, Message, Protocol, Value
+from codegen.model import LIMITS, MESSAGE_TYPE, TEXT, Enum, Field, Layout, Message, Protocol, Value, has_base_size
 from codegen.names import Names
 from codegen.source import SCOPE, Finding, HeaderError
 from codegen.structs import NUMBER_NAMES, Record
@@ -35,8 +35,12 @@ class _Candidate:
     number: int
 
     @property
+    def scope(self) -> str:
+        return self.record.full.rpartition(SCOPE)[0]
+
+    @property
     def body(self) -> list[tuple[str, str, int | None]]:
-        fields = self.record.fields[3 if self.record.is_variable else 2 :]
+        fields = self.record.fields[3 if has_base_size(self.record.fields) else 2 :]
         return [(field.name, field.type.rpartition(SCOPE)[2], field.length) for field in fields]
 
     def __str__(self) -> str:
@@ -100,7 +104,7 @@ def _candidate(record: Record, findings: list[Finding], marked: bool) -> _Candid
     if value.value:
         assert isinstance(value.value, int)
         return _Candidate(record, value.name, value.value)
-    if len(record.fields) == 2 + record.is_variable:
+    if len(record.fields) == 2 + has_base_size(record.fields):
         what = f"struct {record.cpp_name} has no fields and no number: the start of all messages"
         findings.append(Finding(record.file, record.line, what, not record.sender))
     else:
@@ -111,12 +115,14 @@ def _candidate(record: Record, findings: list[Finding], marked: bool) -> _Candid
 
 def _each_number_once(found: list[_Candidate], findings: list[Finding]) -> list[_Candidate]:
     """Choose the struct of each message number; report the others."""
+    # A namespace has either texts of fixed length or of variable length.
+    variable = {each.scope for each in found if each.record.is_variable and each.scope}
     numbers: dict[int, list[_Candidate]] = {}
     for candidate in found:
         numbers.setdefault(candidate.number, []).append(candidate)
     chosen = []
     for number, those in numbers.items():
-        fixed = [each for each in those if not each.record.is_variable]
+        fixed = [each for each in those if each.scope not in variable and not each.record.is_variable]
         rivals = fixed or those
         first = rivals[0]
         title = first.name.rpartition(SCOPE)[2]

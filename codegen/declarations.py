@@ -47,11 +47,12 @@ class Declarations:
         if self._marks:
             self._names.fail(self._marks[1], "a struct must follow this #pragma dtc")
 
-    def finish(self) -> Protocol:
-        """Raises HeaderError for what was begun and not ended."""
+    def finish(self, findings: tuple[Finding, ...]) -> Protocol:
+        """Make the protocol. `findings` are those of functions. Raises HeaderError for what was not ended."""
         if self._packs and self._marked:
             self._names.fail(self._packs[-1][1], "this #pragma pack(push) has no pack(pop)")
-        return choose(self._declared, self._structs.records, self._names, self._findings, self._marked)
+        found = [*self._findings, *self._structs.findings, *findings]
+        return choose(self._declared, self._structs.records, self._names, found, self._marked)
 
     def _external(self, node: Any) -> None:
         """Read one declaration that stands in no struct."""

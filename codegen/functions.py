@@ -1,41 +1,169 @@
-"""Functions of a header -> the values that they give to a message's fields. All else of a function is left out.
+"""Functions of a header -> the values that they give to a message's fields.
 
-A statement `Field = value;` of Clear() or of a C function that fills a struct becomes a member
-`int Field : assigned(value);`, in a constructor `int Field : constructed(value);`, and memset() becomes
-`int $cleared : assigned();`. No C header has such members.
+A statement `Field = value;` of a constructor, of Clear() or of a C function that fills a struct becomes a member
+`int Field : assigned(value);`, and memset() becomes `int $cleared : assigned();`. No C header has such members.
 """
+
+from dataclasses import dataclass, field
 
 from codegen.items import RECORDS, Item, items
 from codegen.source import SCOPE, Finding, HeaderError, Token, Tokens, is_name, split
 
 CLEARED = "$cleared"
 ASSIGNED = "assigned"
-CONSTRUCTED = "constructed"
-"""Values given in a constructor. It may call Clear(), never the other way round."""
 
-_CLEARING = ("memset", "ZeroMemory", "bzero", "std$$memset", "SecureZeroMemory")
+_CLEARING = ("memset", "ZeroMemory", "bzero", "SecureZeroMemory")
 _COPYING = ("strcpy", "strncpy", "strcpy_s", "strncpy_s", "memcpy", "strlcpy", "snprintf", "sprintf")
-_WITHOUT_EFFECT = ("Clear", "return", "assert", "static_assert", "Init", "Initialize", "Reset")
+_WITHOUT_EFFECT = ("return", "assert", "static_assert")
 
 
-def lower_functions(tokens: Tokens, file: str, findings: list[Finding], owner: str | None = None) -> Tokens:
-    """Remove each function; keep what it gives to fields. `owner` is the name of the struct around the tokens."""
-    out: Tokens = []
-    for item in items(tokens, 0, len(tokens), file):
-        if item.kind == "function":
-            _check_virtual(item, tokens, file, owner)
-            if owner is None:
-                out += _free_function(item, tokens, file, findings)
-            elif (name := tokens[item.arguments[0] - 1].text if item.arguments else "") and item.body:
-                out += _method(item, tokens, name, owner, file, findings)
-        elif item.body and item.kind in ("namespace", "linkage", *RECORDS):
-            opening, close = item.body
-            inside = record_name(item, tokens) if item.kind in RECORDS else owner
-            inner = lower_functions(tokens[opening + 1 : close], file, findings, inside)
-            out += [*tokens[item.start : opening + 1], *inner, *tokens[close : item.end]]
+@dataclass
+class Functions:
+    """Remove the functions of one file after another; keep what they give to fields.
+
+    `calls` are the methods that constructors call and that no header has defined so far: owner and name.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    calls: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+
+    def lower(self, tokens: Tokens, file: str, owner: str | None = None) -> Tokens:
+        """Remove each function. `owner` is the name of the struct around the tokens."""
+        out: Tokens = []
+        found = list(items(tokens, 0, len(tokens), file))
+        methods = {} if owner is None else _methods(found, tokens)
+        used = _fillers(methods, owner, tokens)
+        for item in found:
+            if item.kind == "function":
+                _check_virtual(item, tokens, file, owner)
+                name = _name(item, tokens)
+                if owner is None:
+                    out += self._free_function(item, tokens, file)
+                elif name in used and methods[name] is item:
+                    out += self._values(item, tokens, _Filler(name, owner, "this", dict(methods), tokens, file))
+            elif item.body and item.kind in ("namespace", "linkage", *RECORDS):
+                opening, close = item.body
+                inside = record_name(item, tokens) if item.kind in RECORDS else owner
+                inner = self.lower(tokens[opening + 1 : close], file, inside)
+                out += [*tokens[item.start : opening + 1], *inner, *tokens[close : item.end]]
+            else:
+                out += tokens[item.start : item.end]
+        return out
+
+    def report_calls(self) -> None:
+        """Report the methods that constructors call and that no header defines."""
+        for (owner, name), (file, line) in self.calls.items():
+            what = f"struct {owner} starts with values that {name}() gives, which is not in the headers"
+            self.findings.append(Finding(file, line, what))
+        self.calls.clear()
+
+    def _free_function(self, item: Item, tokens: Tokens, file: str) -> Tokens:
+        """Read the values that a C function, or a method outside of its struct, gives to a struct."""
+        assert item.arguments
+        if item.body is None:
+            return []
+        opening, close = item.arguments
+        body = tokens[item.body[0] + 1 : item.body[1]]
+        owner, _, name = tokens[opening - 1].text.rpartition(SCOPE)
+        struct, variable = owner, "this"
+        if owner:
+            called = (owner.rpartition(SCOPE)[2], name) in self.calls
+            fills = called or name in (owner.rpartition(SCOPE)[2], "Clear") or _assigns_type(body, variable)
+            if tokens[max(opening - 2, 0)].text == "~" or close > opening + 1 or not fills:
+                return []
+            self.calls.pop((owner.rpartition(SCOPE)[2], name), None)
         else:
-            out += tokens[item.start : item.end]
-    return out
+            struct, variable = _parameter([token.text for token in tokens[opening + 1 : close]])
+            if not struct or not _assigns_type(body, variable):
+                return []
+        line = tokens[item.start].line
+        values = self._values(item, tokens, _Filler(tokens[opening - 1].text, struct, variable, {}, tokens, file))
+        if not values:
+            return []
+        return [*_tokens(line, "struct", struct, "{"), *values, *_tokens(values[-1].line, "}", ";")]
+
+    def _values(self, item: Item, tokens: Tokens, filler: "_Filler", line: int = 0) -> Tokens:
+        """Read the values that a function gives. A method that it calls is read in the place of the call."""
+        assert item.arguments and item.body
+        values: Tokens = []
+        colon = next((place for place in range(item.arguments[1], item.body[0]) if tokens[place].text == ":"), None)
+        if colon is not None:
+            for part in split(tokens[colon + 1 : item.body[0]], ",", angles=True):
+                values += _initialiser(part)
+        for statement in split(tokens[item.body[0] + 1 : item.body[1]], ";"):
+            values += self._statement(statement, filler) if statement else []
+        return [Token(token.text, line or token.line) for token in values]
+
+    def _statement(self, statement: Tokens, filler: "_Filler") -> Tokens:
+        words = [token.text for token in _field(statement, filler.variable)]
+        line = statement[0].line
+        if len(words) == 3 and words[1:] == ["(", ")"] and words[0] not in _WITHOUT_EFFECT:
+            method = filler.methods.pop(words[0], None)
+            if method is not None:
+                return self._values(method, filler.tokens, filler, line)
+            self.calls[(filler.owner.rpartition(SCOPE)[2], words[0])] = (filler.file, line)
+            return []
+        understood = _statement(statement, filler.variable)
+        if understood is None:
+            what = f"not understood in {filler.name}(): {' '.join(token.text for token in statement)[:60]}"
+            self.findings.append(Finding(filler.file, line, what, False))
+        return understood or []
+
+
+@dataclass
+class _Filler:
+    """Hold what is known while a function is read: whose fields it fills, and what it may call."""
+
+    name: str
+    owner: str
+    variable: str
+    methods: dict[str, Item]
+    tokens: Tokens
+    file: str
+
+
+def _name(item: Item, tokens: Tokens) -> str:
+    assert item.arguments
+    return tokens[item.arguments[0] - 1].text
+
+
+def _methods(found: list[Item], tokens: Tokens) -> dict[str, Item]:
+    """Find the methods without parameters that a struct defines itself."""
+    methods = {}
+    for item in found:
+        if item.kind == "function" and item.body and item.arguments:
+            opening, close = item.arguments
+            without = [each.text for each in tokens[opening + 1 : close]] in ([], ["void"])
+            if without and tokens[max(opening - 2, 0)].text != "~":
+                methods[tokens[opening - 1].text] = item
+    return methods
+
+
+def _fillers(methods: dict[str, Item], owner: str | None, tokens: Tokens) -> list[str]:
+    """Choose the methods that give a struct its initial values: the constructor, Clear(), and those that set Type."""
+    called = _called(owner or "", methods, tokens, [])
+    others = [name for name in methods if name not in called]
+    return [
+        *(name for name in others if name == "Clear" or _sets_type(methods[name], tokens)),
+        *(name for name in called if name == owner),
+    ]
+
+
+def _called(name: str, methods: dict[str, Item], tokens: Tokens, found: list[str]) -> list[str]:
+    """Find a method, the methods that it calls, and those that they call."""
+    if name in methods and name not in found:
+        found.append(name)
+        body = methods[name].body
+        assert body
+        for part in split(tokens[body[0] + 1 : body[1]], ";"):
+            if [each.text for each in part[1:]] == ["(", ")"]:
+                _called(part[0].text, methods, tokens, found)
+    return found
+
+
+def _sets_type(method: Item, tokens: Tokens) -> bool:
+    assert method.body
+    return _assigns_type(tokens[method.body[0] + 1 : method.body[1]], "this")
 
 
 def record_name(item: Item, tokens: Tokens) -> str:
@@ -53,52 +181,6 @@ def _check_virtual(item: Item, tokens: Tokens, file: str, owner: str | None) -> 
             raise HeaderError(file, token.line, f"a virtual function in {owner} changes its layout: not understood")
 
 
-def _method(item: Item, tokens: Tokens, name: str, owner: str, file: str, findings: list[Finding]) -> Tokens:
-    """Read the values that a constructor or a method without parameters gives to the fields of its own struct."""
-    assert item.arguments and item.body
-    opening, close = item.arguments
-    if tokens[opening - 2].text == "~" or [each.text for each in tokens[opening + 1 : close]] not in ([], ["void"]):
-        return []
-    body = tokens[item.body[0] + 1 : item.body[1]]
-    if name not in (owner, "Clear") and not _assigns_type(body, "this"):
-        return []
-    values: Tokens = []
-    colon = next((place for place in range(close, item.body[0]) if tokens[place].text == ":"), None)
-    if colon is not None and name == owner:
-        for part in split(tokens[colon + 1 : item.body[0]], ",", angles=True):
-            values += _initialiser(part)
-    values += _statements(body, "this", name, file, findings)
-    if name != owner:
-        return values
-    return [each._replace(text=CONSTRUCTED) if each.text == ASSIGNED else each for each in values]
-
-
-def _free_function(item: Item, tokens: Tokens, file: str, findings: list[Finding]) -> Tokens:
-    """Read the values that a C function, or a method that is defined outside of its struct, gives to a struct."""
-    assert item.arguments
-    if item.body is None:
-        return []
-    opening, close = item.arguments
-    body = tokens[item.body[0] + 1 : item.body[1]]
-    owner, _, name = tokens[opening - 1].text.rpartition(SCOPE)
-    if owner:
-        if "~" in tokens[opening - 2].text or close > opening + 1:
-            return []
-        struct, variable = owner, "this"
-        if name not in (owner.rpartition(SCOPE)[2], "Clear") and not _assigns_type(body, variable):
-            return []
-    else:
-        struct, variable = _parameter([token.text for token in tokens[opening + 1 : close]])
-        if not struct or not _assigns_type(body, variable):
-            return []
-        name = tokens[opening - 1].text
-    line = tokens[item.start].line
-    values = _statements(body, variable, name, file, findings)
-    if not values:
-        return []
-    return [*_tokens(line, "struct", struct, "{"), *values, *_tokens(values[-1].line, "}", ";")]
-
-
 def _parameter(words: list[str]) -> tuple[str, str]:
     """Read the struct and the name of a function's only parameter, `struct s_X *x` or `s_X& x`."""
     words = [word for word in words if word not in ("struct", "const")]
@@ -112,19 +194,6 @@ def _assigns_type(body: Tokens, variable: str) -> bool:
         if words[:2] == ["Type", "="]:
             return True
     return False
-
-
-def _statements(body: Tokens, variable: str, name: str, file: str, findings: list[Finding]) -> Tokens:
-    values: Tokens = []
-    for statement in split(body, ";"):
-        if statement:
-            understood = _statement(statement, variable)
-            if understood is None:
-                text = " ".join(token.text for token in statement)[:60]
-                findings.append(Finding(file, statement[0].line, f"not understood in {name}(): {text}", False))
-            else:
-                values += understood
-    return values
 
 
 def _field(statement: Tokens, variable: str) -> Tokens:
@@ -150,7 +219,7 @@ def _statement(statement: Tokens, variable: str) -> Tokens | None:
                 return _assigned(CLEARED, [], line)
             return _assigned(target[-1], [], line)
         texts = [part for part in arguments if len(part) == 1 and part[0].text.startswith('"')]
-        if words[0].removeprefix("std$$") in _COPYING and len(texts) == 1:
+        if words[0] in _COPYING and len(texts) == 1:
             return _assigned(_field(arguments[0], variable)[-1].text, texts[0])
         if words[0].startswith("Set") and len(words[0]) > 3 and len(arguments) == 1:
             return _assigned(words[0][3:], arguments[0])

@@ -7,7 +7,7 @@ written as declarations that no header contains, and the reader knows: names wit
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from codegen.functions import lower_functions
+from codegen.functions import Functions
 from codegen.items import RECORDS, Item, items
 from codegen.preprocess import Preprocessed, Preprocessor
 from codegen.source import PRAGMA, SCOPE, Finding, HeaderError, Token, Tokens, angle, closing, is_name, render, split
@@ -213,8 +213,9 @@ class Lowering:
 
     def __init__(self, include: Callable[[str], bool] = lambda name: False) -> None:
         self._preprocessor = Preprocessor(include)
+        self._functions = Functions()
         self._templates = Templates()
-        self._types: set[str] = set(STDINT) | {"bool"}
+        self._types: set[str] = set(STDINT) | {"bool", "byte"}
 
     def __call__(self, text: str, file: str) -> Lowered:
         """Lower a header's text; `file` is its name in errors. Raises HeaderError."""
@@ -222,12 +223,17 @@ class Lowering:
         tokens = read.tokens
         for rewrite in REWRITES[:3]:
             tokens = rewrite(tokens, file)
-        tokens = lower_functions(tokens, file, read.findings)
+        tokens = self._functions.lower(tokens, file)
         tokens = self._templates(tokens, file, read.findings)
         tokens = drop_conversions(tokens, self._find_types(tokens))
         for rewrite in REWRITES[3:]:
             tokens = rewrite(tokens, file)
         return Lowered(file, self._declare_types(tokens), _numbers(read), tuple(read.findings))
+
+    def finish(self) -> tuple[Finding, ...]:
+        """Return what was found in functions, when all files have been lowered."""
+        self._functions.report_calls()
+        return tuple(self._functions.findings)
 
     def _find_types(self, tokens: Tokens) -> set[str]:
         """Return the names of types, and those with a scope in the tokens."""

@@ -90,6 +90,11 @@ class Field:
         return f"{self.parent}.{self.name}" if self.parent else self.name
 
 
+def has_base_size(fields: Sequence[Field]) -> bool:
+    """Check whether a struct has BaseSize behind Size and Type, as most of those with texts of variable length."""
+    return len(fields) > 2 and fields[2].name == "BaseSize"
+
+
 @dataclass(frozen=True)
 class Group:
     """Hold a union or a struct within a struct, whose fields count as fields of the outer one."""
@@ -120,12 +125,7 @@ class Message:
     @property
     def body(self) -> tuple[Field, ...]:
         """Return the fields that every encoding carries: all but Size, Type and BaseSize."""
-        return self.fields[3:] if self.is_variable else self.fields[2:]
-
-    @property
-    def is_variable(self) -> bool:
-        """Check whether the struct belongs to the encoding with texts of variable length."""
-        return len(self.fields) > 2 and self.fields[2].name == "BaseSize"
+        return self.fields[3 if has_base_size(self.fields) else 2 :]
 
 
 @dataclass(frozen=True)

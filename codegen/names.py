@@ -129,7 +129,10 @@ class Names:
         """Return a type's name in one way: `unsigned short int` is uint16_t."""
         names: list[str] = list(node.names)
         if len(names) == 1 and (names[0] in SCALARS or names[0] not in ("char", "short", "int", "long", "unsigned")):
-            return {"bool": "uint8_t", "_Bool": "uint8_t"}.get(names[0], names[0])
+            built_in = {"bool": "uint8_t", "_Bool": "uint8_t"}
+            if not self.find("byte", self.types):
+                built_in["byte"] = "uint8_t"  # what <windows.h> declares
+            return built_in.get(names[0], names[0])
         kept = tuple(sorted(name for name in names if name not in ("unsigned", "signed", "int"))) or ("int",)
         if kept not in _INTEGERS:
             self.fail(node, f"the size of {' '.join(names)} depends on the compiler: not understood")

@@ -29,9 +29,9 @@ def read(*paths: Path) -> Protocol:
 
 def parse(text: str, file: str) -> Protocol:
     """Read the protocol that a header's text states; `file` is its name in errors. Raises HeaderError."""
-    declarations = Declarations()
-    _add(declarations, Lowering()(text.replace("\r\n", "\n"), file))
-    return declarations.finish()
+    declarations, lowering = Declarations(), Lowering()
+    _add(declarations, lowering(text.replace("\r\n", "\n"), file))
+    return declarations.finish(lowering.finish())
 
 
 class _Files:
@@ -46,7 +46,7 @@ class _Files:
     def read(self, paths: tuple[Path, ...]) -> Protocol:
         for path in paths:
             self._add(path)
-        return self._declarations.finish()
+        return self._declarations.finish(self._lowering.finish())
 
     def _add(self, path: Path) -> None:
         if path.resolve() in self._known:

@@ -8,11 +8,11 @@ from typing import Any
 
 from pycparser import c_ast  # type: ignore[import-untyped]
 
-from codegen.functions import ASSIGNED, CLEARED, CONSTRUCTED
+from codegen.functions import ASSIGNED, CLEARED
 from codegen.lower import CONSTANT, INITIAL, NAMED
-from codegen.model import TEXT, Field, Group, Value, alignment, all_fields, lay_out
+from codegen.model import TEXT, Field, Group, Value, alignment, all_fields, has_base_size, lay_out
 from codegen.names import Names, line_of
-from codegen.source import SCOPE
+from codegen.source import SCOPE, Finding, HeaderError
 from codegen.templates import SPECIAL
 
 NUMBER_NAMES = re.compile(r"k?_?message_?type|type", re.IGNORECASE)
@@ -50,7 +50,7 @@ class Record:
     @property
     def is_variable(self) -> bool:
         """Check whether the struct belongs to the encoding with texts of variable length."""
-        return self.is_message and len(self.fields) > 2 and self.fields[2].name == "BaseSize"
+        return self.is_message and (has_base_size(self.fields) or any(each.type == TEXT for each in self.fields))
 
 
 class StructReader:
@@ -59,11 +59,12 @@ class StructReader:
     def __init__(self, names: Names) -> None:
         self._names = names
         self.records: dict[str, Record] = {}
+        self.findings: list[Finding] = []
 
     def read(self, node: Any, name: str, pack: int, nested: bool = False) -> str:
         """Read a struct's definition, or the values that a function gives to a struct. Return its full name."""
         names = self._names
-        if node.decls and all(_call(member, ASSIGNED, CONSTRUCTED) for member in node.decls):
+        if node.decls and all(_call(member, ASSIGNED) for member in node.decls):
             full = names.find(name, self.records)
             if full is None:
                 names.fail(node, f"unknown struct {name.replace(SCOPE, '::')}")
@@ -97,7 +98,7 @@ class StructReader:
     def _member(self, member: Any, pack: int, record: Record) -> Iterator[Field | Group]:
         """Read one member of a struct: a field, a union, a constant, or a name of a type."""
         names = self._names
-        if _call(member, ASSIGNED, CONSTRUCTED):
+        if _call(member, ASSIGNED):
             return
         if isinstance(member, c_ast.Pragma):
             names.fail(member, "not expected in a struct: #pragma")
@@ -175,10 +176,10 @@ class StructReader:
     # -- values
 
     def _assign(self, record: Record, members: Any) -> None:
-        """Give the fields the values that initialisers, Clear() and the constructor state, in this order."""
+        """Give the fields the values that initialisers state, and then those that functions give."""
         outer, self._names.scope = self._names.scope, tuple(record.full.split(SCOPE))
         known = {each.name: each for each in all_fields(record.members)}
-        for word in (INITIAL, ASSIGNED, CONSTRUCTED):
+        for word in (INITIAL, ASSIGNED):
             for member in members:
                 if not _call(member, word):
                     continue
@@ -187,11 +188,18 @@ class StructReader:
                 elif member.name not in known:
                     self._names.fail(member, f"{record.cpp_name} has no field {member.name}")
                 else:
-                    self.give(record, known[member.name], member.bitsize.args)
+                    self._give(record, known[member.name], member.bitsize.args)
         self._names.scope = outer
 
-    def give(self, record: Record, given: Field, arguments: Any) -> None:
-        """Give a field its initial value."""
+    def _give(self, record: Record, given: Field, arguments: Any) -> None:
+        """Give a field its initial value. One that cannot be computed is a finding, as it is no part of the layout."""
+        try:
+            self._give_value(record, given, arguments)
+        except HeaderError as error:
+            what = f"initial value of {record.cpp_name}::{given.name}: {error.what}"
+            self.findings.append(Finding(error.file, error.line, what, False))
+
+    def _give_value(self, record: Record, given: Field, arguments: Any) -> None:
         expressions = arguments.exprs if arguments else []
         record.defaults.pop(given.name, None)
         if given.name in ("Size", "BaseSize") or not expressions:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from codegen.functions import lower_functions
+from codegen.functions import Functions
 from codegen.lower import (
     Lowering,
     drop_attributes,
@@ -27,7 +27,7 @@ def lowered(rewrite: Callable[[Tokens, str], Tokens], text: str) -> str:
 
 
 def functions(tokens: Tokens, file: str) -> Tokens:
-    return lower_functions(tokens, file, [])
+    return Functions().lower(tokens, file)
 
 
 class TextTests(SynchronousTestCase):
@@ -184,17 +184,17 @@ class RewriteTests(SynchronousTestCase):
 
     def test_values_that_functions_give(self) -> None:
         self.check(functions, {
-            "struct A { int a; A() { a = 1; } };": "struct A { int a ; int a : constructed ( 1 ) ; } ;",
+            "struct A { int a; A() { a = 1; } };": "struct A { int a ; int a : assigned ( 1 ) ; } ;",
             "struct A { int a; void Clear() { a = 1; } };": "struct A { int a ; int a : assigned ( 1 ) ; } ;",
             "struct A { int a; A() : a(1), b{2} { } };": (
-                "struct A { int a ; int a : constructed ( 1 ) ; int b : constructed ( 2 ) ; } ;"
+                "struct A { int a ; int a : assigned ( 1 ) ; int b : assigned ( 2 ) ; } ;"
             ),
             "struct A { int Type; void Init() { this->Type = 4; } };": (
                 "struct A { int Type ; int Type : assigned ( 4 ) ; } ;"
             ),
-            "struct A { A() { memset(this, 0, sizeof(A)); } };": "struct A { int $cleared : constructed ( ) ; } ;",
-            'struct A { A() { strncpy(a, "x", 3); } };': 'struct A { int a : constructed ( "x" ) ; } ;',
-            'struct A { A() { SetName("x"); } };': 'struct A { int Name : constructed ( "x" ) ; } ;',
+            "struct A { A() { memset(this, 0, sizeof(A)); } };": "struct A { int $cleared : assigned ( ) ; } ;",
+            'struct A { A() { strncpy(a, "x", 3); } };': 'struct A { int a : assigned ( "x" ) ; } ;',
+            'struct A { A() { SetName("x"); } };': 'struct A { int Name : assigned ( "x" ) ; } ;',
             "void A_init(struct A *m) { m->Type = 3; m->x = 1; }": (
                 "struct A { int Type : assigned ( 3 ) ; int x : assigned ( 1 ) ; } ;"
             ),
@@ -204,9 +204,40 @@ class RewriteTests(SynchronousTestCase):
         })  # fmt: skip
 
     def test_statement_that_is_not_understood(self) -> None:
-        findings: list[Finding] = []
-        lower_functions(scan("struct A { int a;\nA() { Clear();\nif (x) a = 1; } };"), "h", findings)
-        self.assertEqual(list(map(str, findings)), ["h:3: not understood in A(): if ( x ) a = 1"])
+        functions = Functions()
+        functions.lower(scan("struct A { int a;\nA() { Other(1, 2);\nif (x) a = 1; } };"), "h")
+        self.assertEqual(
+            list(map(str, functions.findings)),
+            ["h:2: not understood in A(): Other ( 1 , 2 )", "h:3: not understood in A(): if ( x ) a = 1"],
+        )
+
+    def test_methods_that_a_constructor_calls(self) -> None:
+        self.check(functions, {
+            "struct A { A() { Clear(); b = 2; } void Clear() { a = 1; Unset(); } void Unset() { c = 3; } };": (
+                "struct A { int a : assigned ( 1 ) ; int c : assigned ( 3 ) ; int b : assigned ( 2 ) ; } ;"
+            ),
+            "struct A { A() { b = 2; } void Clear() { Type = 1; } void Never() { c = 3; } };": (
+                "struct A { int b : assigned ( 2 ) ; int Type : assigned ( 1 ) ; } ;"
+            ),
+            "struct A { A() { A(); } };": "struct A { } ;",
+        })  # fmt: skip
+
+    def test_method_that_no_header_defines(self) -> None:
+        given = Functions()
+        given.lower(scan("struct A { A() { Type = 1;\nUnset(); } void Unset(); };"), "h")
+        given.report_calls()
+        (finding,) = given.findings
+        self.assertTrue(finding.explained)
+        self.assertEqual(
+            str(finding), "h:2: struct A starts with values that Unset() gives, which is not in the headers"
+        )
+
+    def test_method_that_another_file_defines(self) -> None:
+        given = Functions()
+        given.lower(scan("struct A { A() { Type = 1; Unset(); } void Unset(); };"), "a.h")
+        text = render(given.lower(scan("void N$$A$$Unset() { b = 2; }"), "a.cpp")).strip()
+        given.report_calls()
+        self.assertEqual((text, given.findings), ("struct N$$A { int b : assigned ( 2 ) ; } ;", []))
 
     def test_virtual_function(self) -> None:
         error = self.assertRaises(HeaderError, lowered, functions, "struct A {\nvirtual ~A(); };")
@@ -288,6 +319,6 @@ class RewriteTests(SynchronousTestCase):
     def test_types_are_declared_on_the_first_line(self) -> None:
         text = Lowering()("struct A { };\nnamespace N { enum E { X }; }\nN::E e;", "h").text
         first, _, third = text.rstrip("\n").split("\n")
-        self.assertTrue(first.startswith("typedef struct $type A, E, N$$E, bool, int16_t,"), first)
+        self.assertTrue(first.startswith("typedef struct $type A, E, N$$E, bool, byte, int16_t,"), first)
         self.assertTrue(first.endswith("uint8_t; struct A { } ;"), first)
         self.assertEqual(third, "N$$E e ;")

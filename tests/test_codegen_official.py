@@ -296,6 +296,40 @@ class ReportTests(FilesTestCase):
         )
 
 
+class OldVariableTests(SynchronousTestCase):
+    """In 2015 structs with texts of variable length had no BaseSize, and some constructors called methods."""
+
+    TEXT = """
+    namespace DTC {
+        const unsigned short LOGON_REQUEST = 1, HEARTBEAT = 3;
+        struct s_LogonRequest { unsigned short Size; unsigned short Type; double Price; byte Flag;
+            s_LogonRequest() { memset(this, 0, sizeof(s_LogonRequest)); Type=LOGON_REQUEST; SetToUnsetValues(); }
+            void SetToUnsetValues();
+        };
+        struct s_Heartbeat { unsigned short Size; unsigned short Type; s_Heartbeat() { Type=HEARTBEAT; } };
+    }
+    namespace DTC_VLS {
+        struct s_VariableLengthStringField { unsigned short Offset; unsigned short Length; };
+        typedef s_VariableLengthStringField vls_t;
+        struct s_LogonRequest { unsigned short Size; unsigned short Type; vls_t Name;
+            s_LogonRequest() { Type=DTC::LOGON_REQUEST; } };
+        struct s_Heartbeat { unsigned short Size; unsigned short Type; int A; s_Heartbeat() { Type=DTC::HEARTBEAT; } };
+        struct s_More { unsigned short Size; unsigned short Type; vls_t Name; s_More() { Type=9; } };
+    }
+    """
+
+    def test_read(self) -> None:
+        protocol = parse(self.TEXT, "h")
+        found = {
+            number: (each.scope, [field.name for field in each.body]) for number, each in by_number(protocol).items()
+        }
+        self.assertEqual(found, {1: ("DTC", ["Price", "Flag"]), 3: ("DTC", []), 9: ("DTC_VLS", ["Name"])})
+        self.assertEqual(by_number(protocol)[1].body[1].type, "uint8_t")
+        self.assertEqual([str(each) for each in protocol.findings if not each.explained], [])
+        listed = "\n".join(map(str, protocol.findings))
+        self.assertIn("h:5: struct s_LogonRequest starts with values that SetToUnsetValues() gives", listed)
+
+
 class CompilerTests(FilesTestCase):
     def setUp(self) -> None:
         super().setUp()
