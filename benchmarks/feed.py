@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet import reactor as installed
 from twisted.internet.task import LoopingCall
 
-from dtc_twisted.messages import AtBidOrAskEnum, MarketDataUpdateTrade
+from dtc_twisted.dtc.messages import AtBidOrAskEnum, MarketDataUpdateTrade
 from dtc_twisted.simulator import Simulator
 
 reactor: Any = installed

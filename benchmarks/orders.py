@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks import clients, processes
 from benchmarks.results import Row
 from dtc_twisted.journal import Command
-from dtc_twisted.journal.store import Store
+from dtc_twisted.journal.store import JournalStore
 
 SYMBOL = "ESM20_FUT_CME"
 RATE = 20_000
@@ -66,7 +66,7 @@ def _commits(folder: str) -> list[float]:
     )
     times = []
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        store = Store(os.path.join(place, "journal.sqlite"))
+        store = JournalStore(os.path.join(place, "journal.sqlite"))
         for number in range(ORDERS):
             begin = time.perf_counter()
             store.write([replace(command, client_order_ids=(f"{number:023}",))])

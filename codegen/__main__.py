@@ -15,7 +15,7 @@ from codegen.reader import read
 from codegen.source import HeaderError
 
 HEADER = Path(__file__).with_name("dtc.h")
-OUTPUT = HEADER.parent.parent / "dtc_twisted" / "messages.py"
+OUTPUT = HEADER.parent.parent / "dtc_twisted" / "dtc" / "messages.py"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -102,3 +102,7 @@ class JournalFailed(DTCError):
 
 class DuplicateOrder(Conflict):
     """An order of this ClientOrderID is in the journal already; nothing was sent."""
+
+
+class BadParameter(ValueError):
+    """A parameter is missing, unknown or of the wrong kind. The text names it and says what was expected."""

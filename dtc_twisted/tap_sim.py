@@ -4,21 +4,21 @@ from typing import Any
 
 from twisted.application.service import IService, MultiService
 
-from dtc_twisted.service import LOOPBACK, Listener, OneLineOptions, freeze_when_running, number
+from dtc_twisted.services import LOOPBACK, BaseOptions, ListenService, freeze_gc_when_running, number_option
 from dtc_twisted.simulator import Simulator
 
 
-class Options(OneLineOptions):
+class Options(BaseOptions):
     """What `twistd dtc-sim` understands."""
 
     name = "dtc-sim"
     synopsis = "twistd [twistd options] dtc-sim [options]"
     longdesc = "A simulated DTC server that behaves as Sierra Chart does. It listens on this machine only."
     optParameters = [
-        number("port", "p", 11099, "Port to listen on.", 0, 65535),
-        number("historyport", "q", 11098, "Port of historical prices.", 0, 65535),
-        number("rate", None, 20.0, "Market data updates per second, all symbols together.", 0.1, 1_000_000),
-        number("seed", None, 1, "The same number gives the same market.", 0, 2**63),
+        number_option("port", "p", 11099, "Port to listen on.", 0, 65535),
+        number_option("historyport", "q", 11098, "Port of historical prices.", 0, 65535),
+        number_option("rate", None, 20.0, "Market data updates per second, all symbols together.", 0.1, 1_000_000),
+        number_option("seed", None, 1, "The same number gives the same market.", 0, 2**63),
     ]
 
 
@@ -32,8 +32,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         ("port", simulator.factory, "A simulated DTC server is at ws://{host}:{port}/"),
         ("historyport", simulator.history_factory, "Its historical prices are at ws://{host}:{port}/"),
     ):
-        listener = Listener(reactor, LOOPBACK, options[option], factory, says=says, option=f"--{option}")
+        listener = ListenService(reactor, LOOPBACK, options[option], factory, says=says, option=f"--{option}")
         listener.setServiceParent(services)
     simulator.setServiceParent(services)
-    freeze_when_running(reactor)
+    freeze_gc_when_running(reactor)
     return services

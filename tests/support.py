@@ -21,7 +21,7 @@ from websockets.http11 import Response
 from websockets.uri import parse_uri
 from zope.interface import directlyProvides
 
-from dtc_twisted.messages import Message
+from dtc_twisted.dtc.messages import Message
 from dtc_twisted.simulator import Simulator
 from dtc_twisted.tap import Options, makeService
 
@@ -224,7 +224,7 @@ class House(SynchronousTestCase):
 
     def tearDown(self) -> None:
         """Stops everything, and finds nothing left behind."""
-        self.simulator.speak()
+        self.simulator.end_silence()
         self.simulator.stop_market()
         stopped = self.service.stopService()
         self.advance(4)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from klein import Klein
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted import tap
-from dtc_twisted.access import LOCAL, Access, Caller, caller, read_origin, read_tokens
-from dtc_twisted.logs import wire
-from dtc_twisted.rest import PREFIX, Rest, as_json
-from dtc_twisted.stream import SocketFactory
-from dtc_twisted.tap import Web
+from dtc_twisted import gateway
+from dtc_twisted.dtc.wire_log import wire_log
+from dtc_twisted.gateway import WebService
+from dtc_twisted.web.access import LOCAL_PRINCIPAL, AccessControl, Principal, principal_of, read_origin, read_tokens
+from dtc_twisted.web.rest import PREFIX, RestApi, json_response
+from dtc_twisted.web.stream import StreamFactory
 from tests.support import Answer, House, WebSocketCaller
 from tests.support import Caller as Connection
 from tests.test_tap import CommandLineCase
@@ -50,7 +50,7 @@ class FileTests(SynchronousTestCase):
         return str(caught.exception)
 
     def test_callers(self) -> None:
-        expected = [Caller("viewer", may_trade=False), Caller("me@desk", may_trade=True)]
+        expected = [Principal("viewer", may_trade=False), Principal("me@desk", may_trade=True)]
         self.assertEqual([*read_tokens(self.path(FILE.encode())).values()], expected)
         windows = b"\xef\xbb\xbf" + FILE.strip().replace("\n", "\r\n").encode()
         self.assertEqual([*read_tokens(self.path(windows)).values()], expected)
@@ -58,7 +58,7 @@ class FileTests(SynchronousTestCase):
     def test_tokens_are_not_kept(self) -> None:
         tokens = read_tokens(self.path(FILE.encode()))
         for secret in (READ, TRADE):
-            self.assertNotIn(secret, repr((tokens, vars(Access(tokens)))))
+            self.assertNotIn(secret, repr((tokens, vars(AccessControl(tokens)))))
 
     def test_errors(self) -> None:
         """They name the line, and hold nothing of it: any of its words may be the token, misplaced."""
@@ -165,15 +165,15 @@ class AccessCase(House):
 
     @property
     def web(self) -> Any:
-        return next(each for each in self.service if isinstance(each, Web))
+        return next(each for each in self.service if isinstance(each, WebService))
 
     @property
     def tree(self) -> Any:
         return self.web._factory.resource
 
     @property
-    def rest(self) -> Rest:
-        rest: Rest = self.tree._answer_error.__self__
+    def rest(self) -> RestApi:
+        rest: RestApi = self.tree._answer_error.__self__
         return rest
 
     def error(self, answer: Answer, status: int) -> str:
@@ -196,10 +196,10 @@ class AccessCase(House):
         self.assertEqual(caller.take(), [{"action": "pong"}])
         return caller
 
-    def callers(self) -> list[Caller]:
+    def callers(self) -> list[Principal]:
         """Who the open WebSockets are."""
-        factories: list[SocketFactory] = self.web._sockets
-        return [each.caller for factory in factories for each in factory.subscribers]
+        factories: list[StreamFactory] = self.web._sockets
+        return [each.principal for factory in factories for each in factory.subscribers]
 
 
 class TokenCase(AccessCase):
@@ -277,8 +277,8 @@ class TokenTests(TokenCase):
         seen = []
 
         def handle(request: Any) -> bytes:
-            seen.append(caller(request))
-            return as_json(request, {})
+            seen.append(principal_of(request))
+            return json_response(request, {})
 
         self.rest.route("POST", "/act", handle, trade=True)
         self.rest.route("GET", "/look", handle)
@@ -287,7 +287,7 @@ class TokenTests(TokenCase):
         self.assertEqual(seen, [])
         for path, method, token in (("/act", "POST", TRADE), ("/look", "GET", TRADE), ("/look", "GET", READ)):
             self.assertEqual(self.fetch(path, method, bearer(token)).status, 200)
-        self.assertEqual(seen, [Caller("me@desk", may_trade=True)] * 2 + [Caller("viewer")])
+        self.assertEqual(seen, [Principal("me@desk", may_trade=True)] * 2 + [Principal("viewer")])
 
 
 class WebSocketTokenTests(TokenCase):
@@ -296,13 +296,13 @@ class WebSocketTokenTests(TokenCase):
     def test_header(self) -> None:
         for path in self.PATHS:
             self.websocket({"Authorization": f"Bearer {READ}"}, path)
-        self.assertEqual(self.callers(), [Caller("viewer")] * 3)
+        self.assertEqual(self.callers(), [Principal("viewer")] * 3)
 
     def test_subprotocol(self) -> None:
         for offered in (f"dtc, bearer.{TRADE}", f"bearer.{TRADE}, dtc", f"dtc, bearer.{TRADE}, bearer.{TRADE}"):
             socket = self.websocket({"Sec-WebSocket-Protocol": offered})
             self.assertEqual(socket.answered["sec-websocket-protocol"], "dtc")
-        self.assertEqual(self.callers(), [Caller("me@desk", may_trade=True)] * 3)
+        self.assertEqual(self.callers(), [Principal("me@desk", may_trade=True)] * 3)
 
     def test_only_what_is_offered_is_selected(self) -> None:
         for headers in (
@@ -330,8 +330,8 @@ class WebSocketTokenTests(TokenCase):
 class LogTests(TokenCase):
     def test_no_token_is_logged_or_repeated(self) -> None:
         """Whatever is asked, and however it fails; also what the libraries log."""
-        wire.configure({"LOG_LEVEL": "DEBUG"})
-        self.addCleanup(wire.configure, {})
+        wire_log.configure({"LOG_LEVEL": "DEBUG"})
+        self.addCleanup(wire_log.configure, {})
         self.websocket({"Authorization": f"Bearer {TRADE}", "Sec-WebSocket-Protocol": "dtc, dtc"})
         self.websocket({"Sec-WebSocket-Protocol": f"dtc, bearer.{TRADE}"})
         self.rest.route("GET", "/fails", lambda request: 1 / 0)
@@ -355,21 +355,21 @@ class WithoutTokensTests(AccessCase):
         seen = []
 
         def act(request: Any) -> bytes:
-            seen.append(caller(request))
-            return as_json(request, {})
+            seen.append(principal_of(request))
+            return json_response(request, {})
 
         self.rest.route("POST", "/act", act, trade=True)
         self.assertEqual(self.fetch("/act", "POST").status, 200)
         self.assertEqual(self.fetch("/act", "POST", bearer("whatever-it-may-be")).status, 200)
         self.websocket({"Sec-WebSocket-Protocol": "dtc"})
-        self.assertEqual((seen, self.callers()), ([LOCAL, LOCAL], [LOCAL]))
+        self.assertEqual((seen, self.callers()), ([LOCAL_PRINCIPAL, LOCAL_PRINCIPAL], [LOCAL_PRINCIPAL]))
 
 
 class HostTests(AccessCase):
     arguments = ("--allow-origin", "https://trader.example", "--allow-origin", "chrome-extension://abcdef")
 
     def setUp(self) -> None:
-        self.patch(tap, "gethostname", lambda: "Tower.lan")
+        self.patch(gateway, "gethostname", lambda: "Tower.lan")
         super().setUp()
 
     def test_ours(self) -> None:
@@ -434,7 +434,7 @@ class CrossSiteTests(AccessCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.rest.route("POST", "/act", lambda request: as_json(request, {}))
+        self.rest.route("POST", "/act", lambda request: json_response(request, {}))
 
     def cors(self, answer: Answer) -> dict[str, str]:
         return {name: value for name, value in answer.headers.items() if name.startswith("access-control-")}

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from dtc_twisted import messages as dtc
+from dtc_twisted.dtc import messages as dtc
 from tests.support import House, WebSocketCaller
 from tests.test_orders import CANCELED, ES, FILLED, LIMIT, MARKET, OPEN, OrdersCase
 
@@ -134,8 +134,8 @@ class ChannelTests(AccountsCase):
         self.assertEqual([each["seq"] for each in told], [*range(told[0]["seq"], told[0]["seq"] + 3)])
 
     def socket_factory(self) -> Any:
-        (web,) = (each for each in self.service if type(each).__name__ == "Web")
-        return next(each for each in web._sockets if type(each).__name__ == "TopicFactory")
+        (web,) = (each for each in self.service if type(each).__name__ == "WebService")
+        return next(each for each in web._sockets if type(each).__name__ == "MultiChannelFactory")
 
 
 class ViewTests(House):

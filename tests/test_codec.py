@@ -14,9 +14,9 @@ from msgspec.structs import astuple, replace
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.codec import LOGGED_ERRORS, UNSET_NUMBERS, Codec, slots
-from dtc_twisted.messages import DBL_MAX, FLT_MAX, INT_MAX, MESSAGES, UINT_MAX, Message
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.codec import MAX_LOGGED_ERRORS, UNSET_NUMBERS, Codec, compact_field_names
+from dtc_twisted.dtc.messages import DBL_MAX, FLT_MAX, INT_MAX, MESSAGES, UINT_MAX, Message
 
 FEW = settings(max_examples=4, deadline=None, derandomize=True, database=None)
 MANY = settings(max_examples=100, deadline=None, derandomize=True, database=None)
@@ -58,7 +58,9 @@ def messages_of(kind: type[Message]) -> SearchStrategy[Message]:
             fields |= dict.fromkeys(kind.UNION, fields[kind.UNION[0]])
         return kind(**fields)
 
-    return st.fixed_dictionaries({}, optional={name: values_of(hints[name]) for name in slots(kind)}).map(build)
+    return st.fixed_dictionaries({}, optional={name: values_of(hints[name]) for name in compact_field_names(kind)}).map(
+        build
+    )
 
 
 ANY_MESSAGE = st.sampled_from([*MESSAGES.values()]).flatmap(messages_of)
@@ -66,7 +68,7 @@ ANY_MESSAGE = st.sampled_from([*MESSAGES.values()]).flatmap(messages_of)
 
 def initial(message: Message) -> Message:
     """The message as F carries it: where "unset" is a number like any other, that number."""
-    unset = {name for name in slots(type(message)) if getattr(message, name) is UNSET}
+    unset = {name for name in compact_field_names(type(message)) if getattr(message, name) is UNSET}
     return replace(
         message, **{name: value for name, value in message.DEFAULTS.items() if name in unset and known(value)}
     )
@@ -94,16 +96,16 @@ class CodecTestCase(SynchronousTestCase):
 
     def assert_reads(self, expected: list[Message], *data: bytes) -> None:
         self.assertEqual(self.read(*data), expected)
-        self.assertEqual(self.codec.errors, 0)
+        self.assertEqual(self.codec.malformed_count, 0)
 
     def assert_garbage(self, garbage: bytes, errors: int = 1) -> None:
         """The garbage is counted and logged in short, and what follows it is read."""
         codec = Codec()
         del self.events[:]
         self.assertEqual(codec.feed(garbage + b"\0" + HEARTBEAT + b"\0"), [ALIVE])
-        self.assertEqual(codec.errors, errors)
+        self.assertEqual(codec.malformed_count, errors)
         logged = self.logged(LogLevel.error)
-        self.assertEqual(len(logged), min(errors, LOGGED_ERRORS))
+        self.assertEqual(len(logged), min(errors, MAX_LOGGED_ERRORS))
         for text in logged:
             self.assertIn("not a DTC message", text)
             self.assertLess(len(text), 500)
@@ -122,7 +124,7 @@ class RoundTripTests(CodecTestCase):
                 (decoded,) = codec.feed(data)
                 self.assertIs(type(decoded), type(message))
                 self.assertEqual(decoded, expected(message))
-                self.assertEqual(codec.errors, 0)
+                self.assertEqual(codec.malformed_count, 0)
 
             with self.subTest(kind.__name__):
                 check()
@@ -163,7 +165,7 @@ class RoundTripTests(CodecTestCase):
             received,
             [initial(message) if compact and message.COMPACT else message for message, compact, _ in stream],
         )
-        self.assertEqual(codec.errors, 0)
+        self.assertEqual(codec.malformed_count, 0)
 
     def test_byte_by_byte(self) -> None:
         data = b'{"Type":701,"MessageText":"} {\\"Type\\":3} \\\\"}' + HEARTBEAT + b"\0" + HEARTBEAT
@@ -337,21 +339,21 @@ class FramingTests(CodecTestCase):
                 received = [message for data in (lost[:place], *after) for message in codec.feed(data)]
                 with self.subTest(place, after=after):
                     self.assertEqual(received, [ALIVE] * b"".join(after).count(HEARTBEAT))
-                    self.assertEqual(codec.errors, 1)
+                    self.assertEqual(codec.malformed_count, 1)
 
     def test_stump_within_a_frame(self) -> None:
         for stump in (b'{"Type":107,"F":[1,0,20', b'{"Type":701,"MessageText":"a', b'{"Ty'):
             with self.subTest(stump):
                 codec = Codec()
                 self.assertEqual(codec.feed(stump + HEARTBEAT + b"\0" + HEARTBEAT), [ALIVE, ALIVE])
-                self.assertEqual(codec.errors, 1)
+                self.assertEqual(codec.malformed_count, 1)
 
 
 class TextTests(CodecTestCase):
     def text(self, *data: bytes) -> Any:
         (message,) = self.read(*data)
         assert isinstance(message, dtc.GeneralLogMessage)
-        self.assertEqual(self.codec.errors, 0)
+        self.assertEqual(self.codec.malformed_count, 0)
         return message.MessageText
 
     def test_utf8(self) -> None:
@@ -412,7 +414,7 @@ class UnknownTypeTests(CodecTestCase):
                 (9999, b'{"Type":9999}'),
             ],
         )
-        self.assertEqual(codec.errors, 1)
+        self.assertEqual(codec.malformed_count, 1)
 
     def test_long_ones_are_cut(self) -> None:
         self.read(b'{"Type":9999,"A":"' + b"x" * 100_000 + b'"}\0')
@@ -472,9 +474,9 @@ class GarbageTests(CodecTestCase):
                 self.assert_garbage(garbage)
 
     def test_many_pieces_are_not_logged_one_by_one(self) -> None:
-        self.assertEqual(self.codec.feed(b"{}" * (3 * LOGGED_ERRORS) + HEARTBEAT), [ALIVE])
-        self.assertEqual(self.codec.errors, 3 * LOGGED_ERRORS)
-        self.assertEqual(len(self.logged(LogLevel.error)), LOGGED_ERRORS + 2)
+        self.assertEqual(self.codec.feed(b"{}" * (3 * MAX_LOGGED_ERRORS) + HEARTBEAT), [ALIVE])
+        self.assertEqual(self.codec.malformed_count, 3 * MAX_LOGGED_ERRORS)
+        self.assertEqual(len(self.logged(LogLevel.error)), MAX_LOGGED_ERRORS + 2)
 
     def test_without_nul(self) -> None:
         """Where no NUL ends the garbage, the message after it does."""
@@ -482,7 +484,7 @@ class GarbageTests(CodecTestCase):
             with self.subTest(garbage):
                 codec = Codec()
                 self.assertEqual(codec.feed(garbage) + codec.feed(HEARTBEAT), [ALIVE])
-                self.assertEqual(codec.errors, 1)
+                self.assertEqual(codec.malformed_count, 1)
 
     def test_in_front_of_a_message(self) -> None:
         for garbage in (b"hello ", b"}}", b"\xef\xbb\xbf"):
@@ -529,7 +531,7 @@ class OversizeTests(CodecTestCase):
         self.codec = Codec(max_message=500)
 
     def assert_one_error(self) -> None:
-        self.assertEqual(self.codec.errors, 1)
+        self.assertEqual(self.codec.malformed_count, 1)
         (text,) = self.logged(LogLevel.error)
         self.assertIn("longer than 500 bytes", text)
 
@@ -538,7 +540,7 @@ class OversizeTests(CodecTestCase):
             with self.subTest(end):
                 self.codec = Codec(max_message=500)
                 self.assertEqual(self.read(self.LONG + end + HEARTBEAT + end), [ALIVE])
-                self.assertEqual(self.codec.errors, 1)
+                self.assertEqual(self.codec.malformed_count, 1)
 
     def test_goes_on_after_the_nul(self) -> None:
         self.assertEqual(self.read(self.LONG[:600], self.LONG[600:], b"more\0" + HEARTBEAT + b"\0"), [ALIVE])
@@ -627,6 +629,6 @@ class SymbolIDOrderTests(CodecTestCase):
 
 class SlotsTests(SynchronousTestCase):
     def test_as_declared(self) -> None:
-        self.assertEqual(slots(dtc.Heartbeat), ("NumDroppedMessages", "CurrentDateTime"))
+        self.assertEqual(compact_field_names(dtc.Heartbeat), ("NumDroppedMessages", "CurrentDateTime"))
         for kind in MESSAGES.values():
-            self.assertEqual(len(slots(kind)), len(astuple(kind())) - len(kind.UNION[1:]))
+            self.assertEqual(len(compact_field_names(kind)), len(astuple(kind())) - len(kind.UNION[1:]))

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from msgspec.structs import astuple
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.codec import Codec
-from dtc_twisted.messages import Message
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.codec import Codec
+from dtc_twisted.dtc.messages import Message
 from tests import test_codec
 from tests.support import slow
 from tests.test_codec import ANY_MESSAGE, cut
@@ -89,7 +89,7 @@ def changed(data: bytes, changes: list[tuple[int, int, int]]) -> bytes:
 
 
 class OneByOne(Codec):
-    fast = False
+    bulk_decoding = False
 
 
 class Counting(Codec):
@@ -116,7 +116,7 @@ class BulkTests(SynchronousTestCase):
             on_unknown=lambda number, text: unknown.append((number, text)),
         )
         received = [[exactly(message) for message in codec.feed(chunk)] for chunk in chunks]
-        return received, codec.errors, unknown
+        return received, codec.malformed_count, unknown
 
     @slow
     @settings(max_examples=400, deadline=None, derandomize=True, database=None)
@@ -209,7 +209,7 @@ class BulkTests(SynchronousTestCase):
 
 class _Off(SynchronousTestCase):
     def setUp(self) -> None:
-        self.patch(Codec, "fast", False)
+        self.patch(Codec, "bulk_decoding", False)
         super().setUp()
 
 

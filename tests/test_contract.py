@@ -27,7 +27,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from dtc_twisted import messages as dtc
+from dtc_twisted.dtc import messages as dtc
 from tests.support import Caller, House, WebSocketCaller
 
 FOLDER = Path(__file__).parent / "contract"

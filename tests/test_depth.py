@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.depth import ASK, BID, Depth
-from dtc_twisted.messages import AtBidOrAskEnum, AtBidOrAskEnum8, FinalUpdateInBatchEnum, MarketDepthUpdateTypeEnum
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import AtBidOrAskEnum, AtBidOrAskEnum8, FinalUpdateInBatchEnum, MarketDepthUpdateTypeEnum
+from dtc_twisted.market_data.order_book import ASK, BID, DepthState
 
 SYMBOL = "ESM20_FUT_CME"
 Sides = dict[int, dict[float, tuple[float, int]]]
@@ -39,14 +39,14 @@ def update(side: int, price: float, quantity: float, final: int = 1, delete: boo
     )
 
 
-def receive(depth: Depth, message: Any) -> bool:
+def receive(depth: DepthState, message: Any) -> bool:
     """Whether there is something to tell after this message."""
     return len(list(depth.receive([message]))) == 1
 
 
-def news(depth: Depth, view: int) -> tuple[int | str, bytes] | None:
+def news(depth: DepthState, view: int) -> tuple[int | str, bytes] | None:
     """What a view is told: at most one thing at a time."""
-    kinds, payloads = depth.tell(view)
+    kinds, payloads = depth.encode_updates(view)
     assert len(kinds) == len(payloads) <= 1
     return (kinds[0], payloads[0]) if kinds else None
 
@@ -54,11 +54,11 @@ def news(depth: Depth, view: int) -> tuple[int | str, bytes] | None:
 class Reader:
     """A subscriber's own book, kept from what it is told: {side: {price: (quantity, orders)}}."""
 
-    def __init__(self, depth: Depth, view: int) -> None:
+    def __init__(self, depth: DepthState, view: int) -> None:
         self._depth = depth
         self._view = view
         self.sides: Sides = {BID: {}, ASK: {}}
-        self.take(depth.whole(view))
+        self.take(depth.snapshot(view))
 
     def take(self, told: tuple[int | str, bytes] | None) -> None:
         if told is None:
@@ -90,11 +90,11 @@ def best(sides: Sides, count: int) -> Sides:
 
 class BookTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.depth = Depth(SYMBOL)
-        self.depth.begin()
+        self.depth = DepthState(SYMBOL)
+        self.depth.expect_snapshot()
 
     def book(self) -> Any:
-        told = self.depth.whole(0)
+        told = self.depth.snapshot(0)
         assert told is not None
         return json.loads(told[1])
 
@@ -102,7 +102,7 @@ class BookTests(SynchronousTestCase):
         return [receive(self.depth, each) for each in messages]
 
     def test_whole(self) -> None:
-        self.assertIsNone(self.depth.whole(0))
+        self.assertIsNone(self.depth.snapshot(0))
         told = self.feed(level(1, 99, 5, first=1), level(1, 98, 6), level(2, 100, 7, last=1))
         self.assertEqual(told, [False, False, True])
         self.assertEqual(
@@ -147,7 +147,7 @@ class BookTests(SynchronousTestCase):
         """Those of an old subscription, or that came before the answer: no ghost stays."""
         self.assertEqual(self.feed(update(1, 50, 5)), [False])
         self.feed(level(1, 99, 5, first=1, last=1))
-        self.depth.begin()
+        self.depth.expect_snapshot()
         self.assertEqual(self.feed(update(1, 50, 5), level(1, 97, 5, first=1), update(1, 60, 5)), [False] * 3)
         self.assertEqual(self.feed(level(2, 100, 1, last=1)), [True])
         self.assertEqual([each["Price"] for each in self.book()["bids"] + self.book()["asks"]], [97, 100])
@@ -198,8 +198,8 @@ class ModelTests(SynchronousTestCase):
     @given(_batches, st.lists(st.sampled_from((0, 1, 2, 5)), min_size=40, max_size=40))
     def test_every_view_equals_the_book(self, batches: list[Any], joins: list[int]) -> None:
         """Readers who come at any time, of any view, have what the server has, after each batch."""
-        depth = Depth(SYMBOL)
-        depth.begin()
+        depth = DepthState(SYMBOL)
+        depth.expect_snapshot()
         truth: Sides = {BID: {}, ASK: {}}
         readers: list[tuple[int, Reader]] = []
         for batch, view in zip(["book", *batches], [0, *joins], strict=False):

@@ -13,21 +13,21 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted import display as shown
-from dtc_twisted import messages as dtc
-from dtc_twisted.display import (
-    MAYBE_MICROSECONDS,
+from dtc_twisted.definitions import converter as shown
+from dtc_twisted.definitions.converter import (
+    GUESS_UNIT,
     MICROSECONDS,
     MILLISECONDS,
     SECONDS,
-    Display,
+    DisplayConverter,
+    conversion_plan,
+    format_iso,
     is_on_tick,
-    iso,
-    plan,
-    server_price,
-    shortest,
+    shortest_float32,
+    to_server_price,
 )
-from dtc_twisted.messages import MESSAGES, SecurityDefinitionResponse
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import MESSAGES, SecurityDefinitionResponse
 
 NOT_PRICES = {
     *("StrikePrice", "MinPriceIncrement", "PriceDisplayFormat", "DisplayPriceMultiplier"),
@@ -108,19 +108,19 @@ class ClassifiedTests(SynchronousTestCase):
         for kind in MESSAGES.values():
             types = self.types[kind.__name__]
             makes = {"float_t": "float", "double": "double", "int32_t": "int"}
-            prices = () if kind in shown.WITHOUT_PRICES else [name for name in types if name in shown.PRICES]
-            self.assertEqual(dict(plan(kind).prices), {name: makes[types[name]] for name in prices}, kind)
+            prices = () if kind in shown.NO_PRICE_CLASSES else [name for name in types if name in shown.PRICES]
+            self.assertEqual(dict(conversion_plan(kind).prices), {name: makes[types[name]] for name in prices}, kind)
 
     def test_messages_without_prices(self) -> None:
         having = {kind for kind in MESSAGES.values() if "Divisor" in kind.__struct_fields__}
-        self.assertEqual({*shown.WITHOUT_PRICES}, having)
+        self.assertEqual({*shown.NO_PRICE_CLASSES}, having)
 
     def test_date_times(self) -> None:
         maybe = set()
         for kind in MESSAGES.values():
             types = self.types[kind.__name__]
-            found = dict(plan(kind).times)
-            maybe |= {(kind.Type, name) for name, unit in found.items() if unit == MAYBE_MICROSECONDS}
+            found = dict(conversion_plan(kind).times)
+            maybe |= {(kind.Type, name) for name, unit in found.items() if unit == GUESS_UNIT}
             units = {name: unit or MICROSECONDS for name, unit in found.items()}
             self.assertEqual(units, {name: TYPEDEFS[each] for name, each in types.items() if each in TYPEDEFS}, kind)
         self.assertEqual(maybe, {(803, "StartDateTime"), (807, "FinalRecordLastDateTime")})
@@ -153,19 +153,19 @@ class IsoTests(SynchronousTestCase):
             (1769866200000000, MICROSECONDS, "2026-01-31T13:30:00Z"),
             (1769866200250000, MICROSECONDS, "2026-01-31T13:30:00.250Z"),
             (1769866200000001, MICROSECONDS, "2026-01-31T13:30:00.000001Z"),
-            (1769866200, MAYBE_MICROSECONDS, "2026-01-31T13:30:00Z"),
-            (1769866200.5, MAYBE_MICROSECONDS, "2026-01-31T13:30:00.500Z"),
-            (1769866200000001, MAYBE_MICROSECONDS, "2026-01-31T13:30:00.000001Z"),
+            (1769866200, GUESS_UNIT, "2026-01-31T13:30:00Z"),
+            (1769866200.5, GUESS_UNIT, "2026-01-31T13:30:00.500Z"),
+            (1769866200000001, GUESS_UNIT, "2026-01-31T13:30:00.000001Z"),
             (253402300799, SECONDS, "9999-12-31T23:59:59Z"),
             (-62135596800, SECONDS, "0001-01-01T00:00:00Z"),
         ):
-            self.assertEqual(iso(value, unit), text)
+            self.assertEqual(format_iso(value, unit), text)
 
     def test_errors(self) -> None:
         for value in (253402300800, -62135596801, 2**63, -(2**63), 10**300, 1e300, math.inf, -math.inf, math.nan):
-            for unit in (SECONDS, MAYBE_MICROSECONDS):
+            for unit in (SECONDS, GUESS_UNIT):
                 if unit == SECONDS or abs(value) > 10**19:
-                    self.assertRaises(ValueError, iso, value, unit)
+                    self.assertRaises(ValueError, format_iso, value, unit)
 
     @given(st.datetimes())
     def test_round_trip(self, moment: datetime) -> None:
@@ -176,7 +176,7 @@ class IsoTests(SynchronousTestCase):
             (MILLISECONDS, micros // 1000),
             (SECONDS, micros // 1_000_000),
         ):
-            text = iso(value, unit)
+            text = format_iso(value, unit)
             step = MICROSECONDS // unit
             self.assertEqual(
                 datetime.fromisoformat(text),
@@ -185,24 +185,24 @@ class IsoTests(SynchronousTestCase):
 
     @given(st.integers(0, 4_102_444_800_000))
     def test_milliseconds_in_a_float(self, millis: int) -> None:
-        self.assertEqual(iso(millis / 1000, SECONDS), iso(millis, MILLISECONDS))
+        self.assertEqual(format_iso(millis / 1000, SECONDS), format_iso(millis, MILLISECONDS))
 
 
 class ShortestTests(SynchronousTestCase):
     def test_values(self) -> None:
         for text in ("0.01", "0.25", "0.00005", "0.00001", "1", "1000", "0.00390625", "0.0078125", "1e-8", "0.3"):
-            self.assertEqual(shortest(narrow(float(text))), Decimal(text))
-            self.assertEqual(shortest(float(text)), Decimal(text))
-        self.assertEqual(shortest(0.009999999776482582), Decimal("0.01"))
+            self.assertEqual(shortest_float32(narrow(float(text))), Decimal(text))
+            self.assertEqual(shortest_float32(float(text)), Decimal(text))
+        self.assertEqual(shortest_float32(0.009999999776482582), Decimal("0.01"))
 
     def test_errors(self) -> None:
         for value in (1e300, -1e300, math.nan, math.inf):
-            self.assertRaises(ValueError, shortest, value)
+            self.assertRaises(ValueError, shortest_float32, value)
 
     @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
     @example(dtc.FLT_MAX)
     def test_same_number(self, value: float) -> None:
-        self.assertEqual(narrow(float(shortest(value))), value)
+        self.assertEqual(narrow(float(shortest_float32(value))), value)
 
 
 class PriceTests(SynchronousTestCase):
@@ -226,20 +226,20 @@ class PriceTests(SynchronousTestCase):
             (None, 1.1 + 2.2, 3.3),
             (SecurityDefinitionResponse(), 282825, 282825.0),
         ):
-            found = Display(about).price(server)
+            found = DisplayConverter(about).price(server)
             self.assertEqual(repr(found), repr(display))
 
     def test_definition_of_nonsense(self) -> None:
         for value in (0.0, -0.01, math.nan, math.inf, 1e300, dtc.DBL_MAX):
             about = SecurityDefinitionResponse(DisplayPriceMultiplier=value, MinPriceIncrement=value)
-            self.assertEqual(Display(about).price(282825.5), 282825.5)
-            self.assertEqual(server_price(282825.5, about), 282825.5)
+            self.assertEqual(DisplayConverter(about).price(282825.5), 282825.5)
+            self.assertEqual(to_server_price(282825.5, about), 282825.5)
 
     def test_no_price(self) -> None:
         for about in (None, ES):
             for value in (dtc.DBL_MAX, dtc.FLT_MAX, math.inf, -math.inf):
-                self.assertEqual(Display(about).price(value), value)
-            self.assertTrue(math.isnan(Display(about).price(math.nan)))
+                self.assertEqual(DisplayConverter(about).price(value), value)
+            self.assertTrue(math.isnan(DisplayConverter(about).price(math.nan)))
 
     def test_server_price(self) -> None:
         for about, display, server in (
@@ -250,9 +250,9 @@ class PriceTests(SynchronousTestCase):
             (FOREX, 1.08255, 1.08255),
             (None, 1.5, 1.5),
         ):
-            self.assertEqual(server_price(display, about), server)
+            self.assertEqual(to_server_price(display, about), server)
         for value in (math.nan, math.inf):
-            self.assertRaises(ValueError, server_price, value, ES)
+            self.assertRaises(ValueError, to_server_price, value, ES)
 
     @given(st.sampled_from(sorted(FORMATS)), st.integers(-(10**7), 10**7))
     def test_on_tick(self, name: str, ticks: int) -> None:
@@ -271,22 +271,22 @@ class PriceTests(SynchronousTestCase):
         about = definition(float(multiplier), float(tick))
         exact = ticks * tick
         server = float(exact / multiplier)
-        display = Display(about).price(server)
+        display = DisplayConverter(about).price(server)
         self.assertEqual(display, float(exact))
-        self.assertEqual(server_price(display, about), server)
+        self.assertEqual(to_server_price(display, about), server)
 
     @given(st.sampled_from(sorted(FORMATS)), st.integers(-(10**5), 10**5))
     def test_from_four_bytes(self, name: str, ticks: int) -> None:
         multiplier, tick = (Decimal(each) for each in FORMATS[name])
         about = definition(float(multiplier), float(tick))
         trade = dtc.MarketDataUpdateTradeCompact(Price=narrow(float(ticks * tick / multiplier)))
-        self.assertEqual(Display(about)(trade)["Price"], float(ticks * tick))
+        self.assertEqual(DisplayConverter(about)(trade)["Price"], float(ticks * tick))
 
 
 class MessageTests(SynchronousTestCase):
     def check(self, message: dtc.Message | dict[str, Any], expected: dict[str, Any], **options: Any) -> None:
         about = options.pop("about", ES)
-        found = Display(about, **options)(message)
+        found = DisplayConverter(about, **options)(message)
         self.assertEqual(found, expected)
         self.assertEqual([*found], [*expected])
 
@@ -311,14 +311,14 @@ class MessageTests(SynchronousTestCase):
         self.check(fields, {"Type": 306, "AveragePrice": 2828.375, "OpenProfitLoss": 125.0, "Symbol": "ES"}, times=True)
         self.assertEqual(fields, before)
         merged = {"BidPrice": 282825.0, "AskPrice": UNSET}
-        self.assertEqual(Display(ES)(merged, dtc.MarketDataSnapshot), {"BidPrice": 2828.25})
-        self.assertEqual(Display(ES)({"Type": 99999, "Price": 1.0}), {"Type": 99999, "Price": 1.0})
-        self.assertEqual(Display(ES)({"Price": 1.0}), {"Price": 1.0})
+        self.assertEqual(DisplayConverter(ES)(merged, dtc.MarketDataSnapshot), {"BidPrice": 2828.25})
+        self.assertEqual(DisplayConverter(ES)({"Type": 99999, "Price": 1.0}), {"Type": 99999, "Price": 1.0})
+        self.assertEqual(DisplayConverter(ES)({"Price": 1.0}), {"Price": 1.0})
 
     def test_unset_is_absent(self) -> None:
         for kind in MESSAGES.values():
             expected = {"Type": kind.Type}
-            self.assertEqual({**expected, **Display(ES, times=True)(kind())}.keys() & shown.PRICES, set())
+            self.assertEqual({**expected, **DisplayConverter(ES, times=True)(kind())}.keys() & shown.PRICES, set())
 
     def test_zeros(self) -> None:
         snapshot = dtc.MarketDataSnapshot(SymbolID=1, BidPrice=0.0, AskPrice=0, SessionOpenPrice=0.0, BidQuantity=0.0)
@@ -339,7 +339,7 @@ class MessageTests(SynchronousTestCase):
 
     def test_definition(self) -> None:
         """A security definition is about prices, and has none."""
-        self.assertEqual(Display(ES)(ES)["MinPriceIncrement"], 0.25)
+        self.assertEqual(DisplayConverter(ES)(ES)["MinPriceIncrement"], 0.25)
 
     def test_off_tick_in_four_bytes(self) -> None:
         trade = dtc.MarketDataUpdateTradeCompact(Price=narrow(12.345))
@@ -356,4 +356,4 @@ class MessageTests(SynchronousTestCase):
             (dtc.MarketDataUpdateTradeWithUnbundledIndicator2(DateTime=1769866200250000), "DateTime"),
             (dtc.HistoricalPriceDataRecordResponse(StartDateTime=1769866200250000), "StartDateTime"),
         ):
-            self.assertEqual(Display(None, times=True)(message)[name], "2026-01-31T13:30:00.250Z")
+            self.assertEqual(DisplayConverter(None, times=True)(message)[name], "2026-01-31T13:30:00.250Z")

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.messages import OrderStatusEnum
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import OrderStatusEnum
 from tests.support import Answer
 from tests.test_orders import CANCELED, ES, FILLED, LIMIT, MARKET, OCO, OPEN, REJECTED, OrdersCase
 

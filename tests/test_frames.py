@@ -14,8 +14,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted.client import DTCClientProtocol
-from dtc_twisted.frames import whole_texts
+from dtc_twisted.transport.client import DTCClientProtocol
+from dtc_twisted.transport.websocket_frames import parse_text_frames
 from tests import test_history, test_upstream
 from tests.support import House, slow
 from tests.test_codec import cut
@@ -92,7 +92,7 @@ class Client(DTCClientProtocol):
 
 
 class Plain(Client):
-    fast = False
+    fast_framing = False
 
 
 class FramesTestCase(SynchronousTestCase):
@@ -169,9 +169,9 @@ class ShortCutTests(FramesTestCase):
         for each in (fast, plain):
             each.connectionLost(Failure(ConnectionLost()))
         self.clock.advance(10)
-        self.assertEqual(fast._owner.data, plain._owner.data)
-        self.assertEqual(fast._owner.reasons, plain._owner.reasons)
-        self.assertEqual(len(fast._owner.reasons), 1)
+        self.assertEqual(fast._handler.data, plain._handler.data)
+        self.assertEqual(fast._handler.reasons, plain._handler.reasons)
+        self.assertEqual(len(fast._handler.reasons), 1)
         self.assertEqual(fast.inside_message, plain.inside_message)
         self.assertEqual(self.state(fast), self.state(plain))
 
@@ -210,7 +210,7 @@ class ShortCutTests(FramesTestCase):
     def test_texts_of_a_read_are_one(self) -> None:
         client = self.client()
         client.dataReceived(frame(b"a") + frame(b"b" * 65535) + frame(b"") + frame(b"c\0\xff"))
-        self.assertEqual((client._owner.data, client._owner.calls), (b"a" + b"b" * 65535 + b"c\0\xff", 1))
+        self.assertEqual((client._handler.data, client._handler.calls), (b"a" + b"b" * 65535 + b"c\0\xff", 1))
         self.assertEqual(client.autobahns, 0)
 
     def test_text_over_two_reads(self) -> None:
@@ -220,7 +220,7 @@ class ShortCutTests(FramesTestCase):
             client.dataReceived(data[:place])
             client.dataReceived(data[place:])
             with self.subTest(place):
-                self.assertEqual(client._owner.data, b"abc" * 3)
+                self.assertEqual(client._handler.data, b"abc" * 3)
                 # Only what has a read to itself; a first byte comes back.
                 self.assertEqual(client.autobahns, 1 if place == 1 else 5 if place < 5 else 0)
 
@@ -228,19 +228,19 @@ class ShortCutTests(FramesTestCase):
         client = self.client()
         client.dataReceived(frame(b"abc") * 2 + frame(b"def")[:-1])
         client.connectionLost(Failure(ConnectionLost()))
-        self.assertEqual((client._owner.data, len(client._owner.reasons)), (b"abcabcde", 1))
+        self.assertEqual((client._handler.data, len(client._handler.reasons)), (b"abcabcde", 1))
 
     def test_long_text_is_passed_on_as_it_comes(self) -> None:
         """Also one that began in a read with others."""
         client = self.client()
         client.dataReceived(frame(b"a") + frame(b"b" * 60000)[:1000])
         client.dataReceived(b"b" * 1000)
-        self.assertEqual(len(client._owner.data), 1 + 996 + 1000)
+        self.assertEqual(len(client._handler.data), 1 + 996 + 1000)
         client.dataReceived(b"b" * 1000)
-        self.assertEqual(len(client._owner.data), 1 + 996 + 2000)
-        calls = client._owner.calls
+        self.assertEqual(len(client._handler.data), 1 + 996 + 2000)
+        calls = client._handler.calls
         client.connectionLost(Failure(ConnectionLost()))
-        self.assertEqual(client._owner.calls, calls)
+        self.assertEqual(client._handler.calls, calls)
 
     def test_goes_on_behind_what_is_autobahns(self) -> None:
         """In the next read, wherever the last one ended."""
@@ -250,7 +250,7 @@ class ShortCutTests(FramesTestCase):
             client.autobahns = 0
             client.dataReceived(frame(b"begins ")[4:] + frame(b"b") * 100)
             with self.subTest(other[:2]):
-                self.assertTrue(client._owner.data.endswith(b"begins " + b"b" * 100))
+                self.assertTrue(client._handler.data.endswith(b"begins " + b"b" * 100))
                 self.assertEqual(client.autobahns, 5)
 
     def test_no_delay(self) -> None:
@@ -275,12 +275,12 @@ class WholeTextsTests(SynchronousTestCase):
             (a + frame(b"b", 0xC1), ([b"a"], 3, False)),
         ):
             with self.subTest(data):
-                self.assertEqual(whole_texts(data), expected)
+                self.assertEqual(parse_text_frames(data), expected)
 
 
 class _Off(House):
     def setUp(self) -> None:
-        self.patch(DTCClientProtocol, "fast", False)
+        self.patch(DTCClientProtocol, "fast_framing", False)
         super().setUp()
 
 

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.service import CannotStart
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.services import StartupError
 from tests.support import House
 from tests.test_orders import ES, LIMIT, MARKET, OCO, OrdersCase
 
@@ -122,7 +122,7 @@ class TokenTests(OrdersCase):
 
 class OptionsTests(House):
     def refuse(self, *arguments: str) -> str:
-        with self.assertRaises(CannotStart) as caught:
+        with self.assertRaises(StartupError) as caught:
             self.make_gateway(*arguments)
         return str(caught.exception)
 

@@ -12,12 +12,12 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport
 
-from dtc_twisted import messages as dtc
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import HistoricalDataIntervalEnum, LogonStatusEnum, Message
 from dtc_twisted.errors import NotLoggedOn, RequestRejected, RequestTimedOut, SessionLost, UnusableAnswer
-from dtc_twisted.history import History, Request, Transfer
-from dtc_twisted.messages import HistoricalDataIntervalEnum, LogonStatusEnum, Message
-from dtc_twisted.rest import ROWS
-from dtc_twisted.rows.answer import PATIENCE
+from dtc_twisted.history import HistoryClient, HistoryDownload, HistoryRequest
+from dtc_twisted.web.output.streaming_response import STALL_TIMEOUT
+from dtc_twisted.web.rest import ROW_TYPES
 from tests.support import Answer, Caller, House, slow
 from tests.test_rows import unchunked
 
@@ -30,11 +30,11 @@ DEPTH = f"/historicalmarketdepth?Symbol={ES}"
 class Asked:
     """A transfer, and what came of it."""
 
-    def __init__(self, history: History, request: Request) -> None:
+    def __init__(self, history: HistoryClient, request: HistoryRequest) -> None:
         self.rows: list[Any] = []
         self.batches: list[int] = []
         self.results: list[Any] = []
-        self.transfer: Transfer = history.fetch(request, self._take)
+        self.transfer: HistoryDownload = history.fetch(request, self._take)
         result: Deferred[Any] = self.transfer.result
         result.addCallbacks(self.results.append, lambda failure: self.results.append(failure.value))
 
@@ -53,7 +53,7 @@ class HistoryCase(House):
     def setUp(self) -> None:
         super().setUp()
         self.clock.listenTCP(11098, self.simulator.history_factory)
-        self.history = next(each for each in self.service if isinstance(each, History))
+        self.history = next(each for each in self.service if isinstance(each, HistoryClient))
 
     def tearDown(self) -> None:
         super().tearDown()
@@ -65,7 +65,7 @@ class HistoryCase(House):
             Symbol=symbol, RecordInterval=HistoricalDataIntervalEnum(interval), MaxDaysToReturn=1
         )
 
-    def ask(self, request: Request | None = None) -> Asked:
+    def ask(self, request: HistoryRequest | None = None) -> Asked:
         asked = Asked(self.history, request or self.bars())
         self.flush()
         return asked
@@ -160,7 +160,7 @@ class TransferTests(HistoryCase):
         self.advance(5.5)
         self.assertIsInstance(asked.result, RequestTimedOut)
         self.assertIn(f"cut off after {before} records", str(asked.result))
-        self.simulator.speak()
+        self.simulator.end_silence()
         self.advance(4)
 
     def test_cut_off(self) -> None:
@@ -494,7 +494,7 @@ class BackpressureTests(HistoryCase):
             self.simulator.go_silent()
             self.advance(6)
             self.assertIsInstance(asked.result, RequestTimedOut)
-            self.simulator.speak()
+            self.simulator.end_silence()
             self.advance(4)
 
     def test_paused_in_line(self) -> None:
@@ -565,7 +565,7 @@ class StalledTests(HistoryCase):
         callers = [self.stalled()[0] for _ in range(2)]
         waiting = self.begin(MINUTES)
         self.assertEqual((self.history.active, self.history.waiting), (2, 1))
-        self.advance(PATIENCE - 2)
+        self.advance(STALL_TIMEOUT - 2)
         self.assertEqual((self.history.active, self.history.waiting), (2, 1))
         self.assertEqual([caller.lost for caller in callers], [False, False])
         self.advance(3)
@@ -589,7 +589,7 @@ class StalledTests(HistoryCase):
         caller, channel = self.stalled()
         for _ in range(3):
             before = len(caller.received)
-            self.advance(PATIENCE - 5)
+            self.advance(STALL_TIMEOUT - 5)
             self.assertEqual(len(caller.received), before)
             channel.resumeProducing()
             self.advance(1, step=0.1)
@@ -621,7 +621,7 @@ class RestTests(HistoryCase):
             path = path.replace(ES, "EMPTY_SIM")
             self.assertEqual(self.fetch(path).json, [])
             self.assertEqual(self.fetch(path + "&format=ndjson").body, b"")
-            names = ",".join(["Type", *ROWS[request].__struct_fields__])
+            names = ",".join(["Type", *ROW_TYPES[request].__struct_fields__])
             self.assertEqual(self.fetch(path + "&format=csv").body.decode(), names + "\r\n")
 
     def test_rejected(self) -> None:

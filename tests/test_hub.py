@@ -11,17 +11,17 @@ from msgspec import UNSET
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted import market
-from dtc_twisted import messages as dtc
-from dtc_twisted.hub import MARKET_DEPTH, Hub, Turn, Update
-from dtc_twisted.hub.turn import Each
-from dtc_twisted.messages import (
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import (
     MarketDataFeedStatusEnum,
     Message,
     RequestActionEnum,
     TradeConditionEnum,
     TradingStatusEnum,
 )
+from dtc_twisted.market_data import MARKET_DEPTH, Hub, ReadBatch, Update
+from dtc_twisted.market_data import last_values as market
+from dtc_twisted.market_data.read_batch import IdentityEncoder
 from tests.support import slow
 
 ES = "ESM20_FUT_CME"
@@ -77,10 +77,10 @@ class FakeConsumer:
         self.events.append((name, *details))
         self.on.get(name, lambda: None)()
 
-    def subscribed(self, symbol: str) -> None:
+    def on_subscribed(self, symbol: str) -> None:
         self._record("subscribed", symbol)
 
-    def refused(self, symbol: str, text: str) -> None:
+    def on_rejected(self, symbol: str, text: str) -> None:
         self._record("refused", symbol, text)
 
     @property
@@ -97,13 +97,13 @@ class FakeConsumer:
     def flush(self) -> None:
         self.flushes += 1
 
-    def stale(self, symbol: str, reason: str) -> None:
+    def on_stale(self, symbol: str, reason: str) -> None:
         self._record("stale", symbol, reason)
 
-    def live(self, symbol: str) -> None:
+    def on_live(self, symbol: str) -> None:
         self._record("live", symbol)
 
-    def ended(self, symbol: str, text: str) -> None:
+    def on_ended(self, symbol: str, text: str) -> None:
         self._record("ended", symbol, text)
 
 
@@ -114,7 +114,7 @@ class HubCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.turn = Turn(self.clock)
+        self.turn = ReadBatch(self.clock)
         self.hub = Hub(self.clock, TIMEOUT, self.turn)
         self.session = FakeSession()
         if self.attached:
@@ -286,13 +286,13 @@ class SubscriptionTests(HubCase):
         leaver, other = self.consumer(ES, CL), self.consumer(ES)
         self.snapshot(ES)
         leaver.take()
-        self.hub.leave(leaver)
+        self.hub.unsubscribe_all(leaver)
         self.assertEqual(self.session.take()[2:], [("UNSUBSCRIBE", 2, CL)])
         self.snapshot(CL)
         self.trade(ES)
         self.assertEqual(leaver.take(), [])  # nor a refusal of what it waited for: it has left
         self.assertEqual(other.names(), ["subscribed", "104", "107"])
-        self.hub.leave(leaver)
+        self.hub.unsubscribe_all(leaver)
 
     def test_an_answer_faster_than_the_next_line(self) -> None:
         self.session.on_send = lambda request: self.snapshot()
@@ -574,7 +574,7 @@ class BadConsumerTests(HubCase):
     def test_who_leaves(self) -> None:
         for call in CALLS:
             bad = FakeConsumer()
-            bad.on[call] = lambda bad=bad: self.hub.leave(bad)  # type: ignore[misc]
+            bad.on[call] = lambda bad=bad: self.hub.unsubscribe_all(bad)  # type: ignore[misc]
             self.assertEqual(self.play(bad, FakeConsumer()), self.expected, call)
             last = self.expected.index("104" if call == "market" else call)
             again = [] if call == "refused" else ["refused"]
@@ -596,7 +596,7 @@ class BadConsumerTests(HubCase):
     def test_alone_and_gone_at_once(self) -> None:
         """Told nothing more, in particular no snapshot; and the server is told as well."""
         consumer = FakeConsumer()
-        consumer.on["subscribed"] = lambda: self.hub.leave(consumer)
+        consumer.on["subscribed"] = lambda: self.hub.unsubscribe_all(consumer)
         self.hub.subscribe(ES, consumer)
         self.snapshot()
         self.assertEqual(consumer.names(), ["subscribed"])
@@ -612,7 +612,7 @@ class BadConsumerTests(HubCase):
         self.snapshot(ES)
         self.snapshot(CL)
         consumer.take()
-        consumer.on["stale"] = lambda: self.hub.leave(consumer)
+        consumer.on["stale"] = lambda: self.hub.unsubscribe_all(consumer)
         self.hub.detach("lost")
         self.assertEqual((len(consumer.take()), self.hub.symbols), (1, []))
 
@@ -622,7 +622,7 @@ class BadConsumerTests(HubCase):
         self.hub.detach("lost")
         for call, expected in (("subscribed", ["subscribed"]), ("market", ["subscribed", "104"])):
             consumer = FakeConsumer()
-            consumer.on[call] = lambda consumer=consumer: self.hub.leave(consumer)  # type: ignore[misc]
+            consumer.on[call] = lambda consumer=consumer: self.hub.unsubscribe_all(consumer)  # type: ignore[misc]
             self.hub.subscribe(ES, consumer)
             self.assertEqual(consumer.names(), expected)
 
@@ -700,14 +700,14 @@ class MergeTests(HubCase):
         self.member = self.consumer(ES)
 
     def tearDown(self) -> None:
-        self.hub.leave(self.member)
+        self.hub.unsubscribe_all(self.member)
         super().tearDown()
 
     def known(self) -> dict[str, Any]:
         """What a late joiner is told."""
         late = self.consumer(ES)
         (_, (_, _, snapshot)) = late.take()
-        self.hub.leave(late)
+        self.hub.unsubscribe_all(late)
         self.assertEqual([snapshot.pop(name) for name in ("Type", "Symbol", "SymbolID")], [104, ES, 1])
         return dict(snapshot)
 
@@ -880,7 +880,7 @@ class ModelTests(SynchronousTestCase):
     def check(self, reads: list[list[Message]]) -> None:
         messages = [message for read in reads for message in read]
         clock = Clock()
-        turn = Turn(clock)
+        turn = ReadBatch(clock)
         hub = Hub(clock, TIMEOUT, turn)
         hub.attach(FakeSession())  # type: ignore[arg-type]
         early, late = FakeConsumer(), FakeConsumer()
@@ -899,11 +899,11 @@ class ModelTests(SynchronousTestCase):
         else:
             self.assertEqual(known, [])
         for consumer in (early, late):
-            hub.leave(consumer)
+            hub.unsubscribe_all(consumer)
         self.assertEqual(clock.getDelayedCalls(), [])
 
 
-class TradesOnly(Each):
+class TradesOnly(IdentityEncoder):
     """A Form that makes something else of updates, and nothing of snapshots."""
 
     def __init__(self) -> None:
@@ -914,7 +914,7 @@ class TradesOnly(Each):
         return None if update.kinds == [104] else ("made", update.symbol, len(update.payloads))
 
 
-class NoSnapshots(Each):
+class NoSnapshots(IdentityEncoder):
     def __call__(self, update: Update, /) -> Any:
         return None if update.kinds == [104] else update
 
@@ -935,12 +935,12 @@ class Sink:
 class TurnTests(HubCase):
     """What is done for each consumer, and what is done once for all of them."""
 
-    def subscriber(self, form: Any, *symbols: str) -> Sink:
+    def subscriber(self, encoder: Any, *symbols: str) -> Sink:
         consumer, sink = FakeConsumer(), Sink()
         self.patch(FakeConsumer, "sink", property(lambda consumer: self.sinks.get(consumer, consumer)))
         self.sinks = {**getattr(self, "sinks", {}), consumer: sink}
         for symbol in symbols:
-            self.hub.subscribe(symbol, consumer, form=form)
+            self.hub.subscribe(symbol, consumer, encoder=encoder)
         return sink
 
     def put(self, *symbols: str) -> None:
@@ -950,14 +950,14 @@ class TurnTests(HubCase):
             self.hub.handlers[type(trade)](trade)
 
     def test_made_once_for_all(self) -> None:
-        form = TradesOnly()
-        sinks = [self.subscriber(form, ES) for _ in range(3)]
+        encoder = TradesOnly()
+        sinks = [self.subscriber(encoder, ES) for _ in range(3)]
         self.snapshot()
-        self.assertEqual((form.made, [sink.got for sink in sinks]), (1, [[], [], []]))
+        self.assertEqual((encoder.made, [sink.got for sink in sinks]), (1, [[], [], []]))
         self.put(ES, ES)
         self.assertEqual([sink.got for sink in sinks], [[], [], []])
         self.turn.flush()
-        self.assertEqual(form.made, 2)
+        self.assertEqual(encoder.made, 2)
         first = sinks[0].got
         self.assertEqual(first, [("made", ES, 2), "flush"])
         for sink in sinks:
@@ -966,8 +966,8 @@ class TurnTests(HubCase):
         self.assertEqual(len(first), 2)
 
     def test_each_gets_its_own_in_order(self) -> None:
-        form = TradesOnly()
-        es, cl, both = self.subscriber(form, ES), self.subscriber(form, CL), self.subscriber(form, ES, CL)
+        encoder = TradesOnly()
+        es, cl, both = self.subscriber(encoder, ES), self.subscriber(encoder, CL), self.subscriber(encoder, ES, CL)
         self.snapshot(ES)
         self.snapshot(CL)
         self.put(ES, CL, CL, ES)
@@ -978,9 +978,9 @@ class TurnTests(HubCase):
 
     def test_no_form_no_work(self) -> None:
         consumer = FakeConsumer()
-        self.hub.subscribe(ES, consumer, form=None)
+        self.hub.subscribe(ES, consumer, encoder=None)
         made: list[int] = []
-        self.patch(market.MarketData, "tell", lambda data, levels: made.append(levels))
+        self.patch(market.MarketDataState, "encode_updates", lambda data, levels: made.append(levels))
         self.snapshot()
         self.trade()
         self.assertEqual((made, consumer.names(), consumer.flushes), ([], ["subscribed"], 0))
@@ -1010,12 +1010,12 @@ class TurnTests(HubCase):
         early = self.consumer(ES)
         self.snapshot()
         early.take()
-        for count, ask in ((2, self.hub.snapshot), (3, self.hub.whole)):
+        for count, ask in ((2, self.hub.current_snapshot), (3, self.hub.last_snapshot)):
             self.put(*(ES,) * count)
             update = ask(ES)
             assert update is not None
             self.assertEqual(json.loads(update.payloads[0])["LastTradePrice"], count - 1)
-            self.assertEqual((early.names(), update.of("quotes")[0][0]), ([], 1))
+            self.assertEqual((early.names(), update.messages_for("quotes")[0][0]), ([], 1))
             self.turn.flush()
             self.assertEqual(early.names(), ["107"] * count)
 
@@ -1034,7 +1034,7 @@ class TurnTests(HubCase):
         """Changes of the old book, in the same read as the word that a new one is coming."""
         hub = Hub(self.clock, TIMEOUT, self.turn, MARKET_DEPTH)
         hub.attach(FakeSession(resubscribe=1))  # type: ignore[arg-type]
-        sink = self.subscriber(Each())
+        sink = self.subscriber(IdentityEncoder())
         consumer = next(iter(self.sinks))
         hub.subscribe(ES, consumer)
         bid: dict[str, Any] = {"SymbolID": 1, "Side": dtc.AtBidOrAskEnum.AT_BID, "Price": 1}
@@ -1046,14 +1046,14 @@ class TurnTests(HubCase):
             hub.handlers[type(message)](message)
         self.turn.flush()
         self.assertEqual([update.kinds for update in sink.got if update != "flush"], [["book"], ["changes"]])
-        hub.leave(consumer)
+        hub.unsubscribe_all(consumer)
 
     def test_one_that_cannot_be_read_costs_no_other_symbol_anything(self) -> None:
-        es, cl = self.subscriber(Each(), ES), self.subscriber(Each(), CL)
+        es, cl = self.subscriber(IdentityEncoder(), ES), self.subscriber(IdentityEncoder(), CL)
         self.snapshot(ES)
         self.snapshot(CL)
         del es.got[:], cl.got[:]
-        self.patch(self.hub._feeds[ES].data, "receive", lambda messages: 1 / 0)
+        self.patch(self.hub._feeds[ES].state, "receive", lambda messages: 1 / 0)
         self.put(ES, CL)
         self.turn.flush()
         self.assertEqual((es.got, len(cl.got)), ([], 2))
@@ -1074,7 +1074,7 @@ class TurnTests(HubCase):
 
     def test_one_that_raises_costs_nobody_else_anything(self) -> None:
         for symbols in ((ES,), (ES, CL)):  # the way for one lane, and the way for several
-            first, second = self.subscriber(Each(), *symbols), self.subscriber(Each(), *symbols)
+            first, second = self.subscriber(IdentityEncoder(), *symbols), self.subscriber(IdentityEncoder(), *symbols)
             self.patch(first, "add", lambda item: 1 / 0)
             self.patch(first, "flush", lambda: 1 / 0)
             for symbol in symbols:
@@ -1089,7 +1089,7 @@ class TurnTests(HubCase):
         consumer = self.consumer(ES)
         self.snapshot()
         consumer.take()
-        self.hub.subscribe(ES, consumer, form=None)
+        self.hub.subscribe(ES, consumer, encoder=None)
         self.trade()
         self.assertEqual(consumer.names(), ["subscribed"])
         self.hub.subscribe(ES, consumer)
@@ -1106,14 +1106,14 @@ class TurnTests(HubCase):
         self.clock.advance(10)
         late = self.consumer(ES)
         without = FakeConsumer()
-        self.hub.subscribe(ES, without, form=NoSnapshots())
+        self.hub.subscribe(ES, without, encoder=NoSnapshots())
         times = [self.hub.last_update(ES, each) for each in (early, late, without)]
         self.assertEqual(times, [10, 20, None])
         self.clock.advance(10)
         self.receive(dtc.MarketDataUpdateSessionVolume(SymbolID=1, Volume=1))
         times = [self.hub.last_update(ES, each) for each in (early, late, without)]
         self.assertEqual(times, [30, 30, 30])
-        self.hub.leave(early)
+        self.hub.unsubscribe_all(early)
         self.assertIsNone(self.hub.last_update(ES, early))
         self.assertIsNone(self.hub.last_update(CL, late))
 
@@ -1122,5 +1122,5 @@ class TurnTests(HubCase):
         self.snapshot(ES)
         self.reject(CL)
         self.hub.unsubscribe(ES, one)
-        self.hub.leave(two)
-        self.assertEqual((self.hub._symbols, self.hub._feeds, self.hub._by_id), ({}, {}, {}))
+        self.hub.unsubscribe_all(two)
+        self.assertEqual((self.hub._symbols_by_consumer, self.hub._feeds, self.hub._by_id), ({}, {}, {}))

@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.errors import DuplicateOrder, JournalFailed
-from dtc_twisted.journal import Command, Journal, Recorded
-from dtc_twisted.journal.store import StoreFailed
+from dtc_twisted.journal import Command, Journal, UpdateRecord
+from dtc_twisted.journal.store import StoreError
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,7 +27,7 @@ def command(*ids: str, action: str = "submit", at: float = 100.0) -> Command:
     return Command(at, "algo", action, "Sim1", ids, {"Quantity": 1.5}, messages)
 
 
-def update(client: str, server: str = "", *, is_open: bool = True, previous: str = "", **more: Any) -> Recorded:
+def update(client: str, server: str = "", *, is_open: bool = True, previous: str = "", **more: Any) -> UpdateRecord:
     fields: dict[str, Any] = {
         "at": 101.0,
         "client_order_id": client,
@@ -43,7 +43,7 @@ def update(client: str, server: str = "", *, is_open: bool = True, previous: str
         "reconciled": False,
         "message": {"Type": 301, "ClientOrderID": client, "InfoText": "é"},
     }
-    return Recorded(**fields | more)
+    return UpdateRecord(**fields | more)
 
 
 class Hand:
@@ -62,7 +62,7 @@ class Hand:
         execute(what, *arguments).addBoth(done.callback)
 
     def fail(self) -> None:
-        self.waiting.pop(0)[0].errback(StoreFailed("database or disk is full"))
+        self.waiting.pop(0)[0].errback(StoreError("database or disk is full"))
 
 
 class JournalCase(SynchronousTestCase):
@@ -99,7 +99,7 @@ class RecordTests(JournalCase):
         for _ in (1, 2):
             self.assertEqual(self.journal.command_of("a"), done)
             self.assertIsNone(self.journal.command_of("b"))
-            self.assertEqual(self.journal.undecided(), [done])
+            self.assertEqual(self.journal.unanswered_commands(), [done])
             self.reopen()
 
     def test_duplicate(self) -> None:
@@ -115,7 +115,7 @@ class RecordTests(JournalCase):
         """The id is free again."""
         self.journal.withdraw(self.record("a"))
         self.assertIsNone(self.journal.command_of("a"))
-        self.assertEqual(self.journal.undecided(), [])
+        self.assertEqual(self.journal.unanswered_commands(), [])
         self.record("a")
         self.assertEqual([each["withdrawn"] for each in self.journal.entries(10)], [False, True])
 
@@ -129,7 +129,7 @@ class RecordTests(JournalCase):
 
     def test_numbers_go_on(self) -> None:
         first = self.record("a")
-        self.journal.note(update("a", "1"))
+        self.journal.record_update(update("a", "1"))
         self.reopen()
         self.assertEqual(self.record("b").id, first.id + 2)
 
@@ -137,10 +137,10 @@ class RecordTests(JournalCase):
 class UpdateTests(JournalCase):
     def test_decided(self) -> None:
         self.record("a", "b")
-        self.journal.note(update("a", "1"))
-        self.assertEqual(len(self.journal.undecided()), 1)
-        self.journal.note(update("b", "2", is_open=False))
-        self.assertEqual(self.journal.undecided(), [])
+        self.journal.record_update(update("a", "1"))
+        self.assertEqual(len(self.journal.unanswered_commands()), 1)
+        self.journal.record_update(update("b", "2", is_open=False))
+        self.assertEqual(self.journal.unanswered_commands(), [])
         self.assertEqual([each.client_order_id for each in self.journal.open_orders()], ["a"])
 
     def test_life_of_an_order(self) -> None:
@@ -151,26 +151,26 @@ class UpdateTests(JournalCase):
             update("", "3", previous="2"),
             update("", "9"),
         ):
-            self.journal.note(each)
+            self.journal.record_update(each)
         for _ in (1, 2):
             for name in ("a", "1", "2", "3"):
                 self.assertEqual([each.server_order_id for each in self.journal.updates(name)], ["1", "2", "3"], name)
             self.assertEqual([each.server_order_id for each in self.journal.open_orders()], ["3", "9"])
             self.assertEqual(self.journal.updates("none"), [])
             self.reopen()
-        self.journal.note(update("", "3", is_open=False))
+        self.journal.record_update(update("", "3", is_open=False))
         self.assertEqual([each.server_order_id for each in self.journal.open_orders()], ["9"])
 
     def test_same_as_written(self) -> None:
-        self.journal.note(update("a", "1", reconciled=True, execution_id="x", fill_at=50.5))
+        self.journal.record_update(update("a", "1", reconciled=True, execution_id="x", fill_at=50.5))
         (found,) = self.journal.updates("a")
         self.assertEqual(found, update("a", "1", reconciled=True, execution_id="x", fill_at=50.5, id=found.id))
 
     def test_fills(self) -> None:
         self.assertEqual(self.journal.last_fill_at("Sim1"), 0.0)
         for number in (3, 1, 2):
-            self.journal.note(update("a", "1", execution_id=f"x{number}", fill_at=float(number)))
-        self.journal.note(update("a", "1"))
+            self.journal.record_update(update("a", "1", execution_id=f"x{number}", fill_at=float(number)))
+        self.journal.record_update(update("a", "1"))
         for _ in (1, 2):
             self.assertEqual(self.journal.last_fill_at("Sim1"), 3.0)
             self.assertEqual(self.journal.last_fill_at("Sim2"), 0.0)
@@ -178,9 +178,9 @@ class UpdateTests(JournalCase):
 
     def test_entries(self) -> None:
         self.record("a")
-        self.journal.note(update("a", "1"))
+        self.journal.record_update(update("a", "1"))
         self.record("b", action="cancel")
-        self.journal.note(update("b", "2", symbol="CL", trade_account="Sim2"))
+        self.journal.record_update(update("b", "2", symbol="CL", trade_account="Sim2"))
         entries = self.journal.entries(10)
         self.assertEqual([each["id"] for each in entries], [4, 3, 2, 1])
         self.assertEqual([each["kind"] for each in entries], ["update", "command", "update", "command"])
@@ -227,7 +227,7 @@ class DiskTests(JournalCase):
         self.reopen(self.hand)
 
     def tearDown(self) -> None:
-        self.journal._run = execute
+        self.journal._run_blocking = execute
         while self.hand.waiting:
             self.hand.go()
         super().tearDown()
@@ -240,7 +240,7 @@ class DiskTests(JournalCase):
 
     def test_what_waits_is_there(self) -> None:
         self.journal.record(command("a"))
-        self.journal.note(update("a", "1", execution_id="x", fill_at=5.0))
+        self.journal.record_update(update("a", "1", execution_id="x", fill_at=5.0))
         self.assertIsNotNone(self.journal.command_of("a"))
         self.failureResultOf(self.journal.record(command("a")), DuplicateOrder)
         self.assertEqual(len(self.journal.updates("1")), 1)
@@ -251,7 +251,7 @@ class DiskTests(JournalCase):
         self.journal.record(command("a"))
         done = [self.journal.record(command(name)) for name in "bcd"]
         for name in "bcd":
-            self.journal.note(update(name, name))
+            self.journal.record_update(update(name, name))
         self.hand.go()
         self.assertEqual(len(self.hand.waiting), 1)
         self.hand.go()
@@ -260,17 +260,17 @@ class DiskTests(JournalCase):
 
     def test_full(self) -> None:
         done = self.journal.record(command("a"))
-        self.journal.note(update("x", "1"))
+        self.journal.record_update(update("x", "1"))
         self.hand.fail()
         error = self.failureResultOf(done, JournalFailed)
         self.assertIn("The journal cannot be written: database or disk is full", str(error.value))
-        self.assertEqual(self.journal.failing, str(error.value))
+        self.assertEqual(self.journal.failure_text, str(error.value))
         self.assertIsNone(self.journal.command_of("a"))
         self.clock.advance(1)
         self.hand.fail()
         self.clock.advance(1)
         self.hand.go()
-        self.assertEqual(self.journal.failing, "")
+        self.assertEqual(self.journal.failure_text, "")
         self.assertEqual(len(self.journal.updates("1")), 1)
 
     def test_withdrawn_while_full(self) -> None:
@@ -287,12 +287,12 @@ class DiskTests(JournalCase):
         self.clock.advance(1)
 
     def test_command_tries_at_once(self) -> None:
-        self.journal.note(update("x", "1"))
+        self.journal.record_update(update("x", "1"))
         self.hand.fail()
         done = self.journal.record(command("a"))
         self.hand.go()
         self.successResultOf(done)
-        self.assertEqual((self.journal.failing, len(self.journal.entries(9))), ("", 2))
+        self.assertEqual((self.journal.failure_text, len(self.journal.entries(9))), ("", 2))
         self.clock.advance(1)
 
     def test_really_full(self) -> None:
@@ -309,7 +309,7 @@ class DiskTests(JournalCase):
         self.assertEqual(self.journal.entries(9), [])
         store._writes.execute("PRAGMA max_page_count = 1000000")
         self.successResultOf(self.journal.record(big))
-        self.assertEqual(self.journal.failing, "")
+        self.assertEqual(self.journal.failure_text, "")
         self.clock.advance(1)
 
     def test_hangs(self) -> None:
@@ -322,19 +322,19 @@ class DiskTests(JournalCase):
             self.assertEqual(str(error.value), "The disk has not taken the journal for 2 s.")
         self.failureResultOf(self.journal.record(command("c")), JournalFailed)  # at once
         self.hand.go()
-        self.assertEqual(self.journal.failing, "")
+        self.assertEqual(self.journal.failure_text, "")
         self.hand.go()
         self.assertEqual(
             [(each["client_order_ids"], each["withdrawn"]) for each in self.journal.entries(9)], [(("a",), True)]
         )
-        self.assertEqual(self.journal.undecided(), [])
+        self.assertEqual(self.journal.unanswered_commands(), [])
         again = self.journal.record(command("a"))
         self.hand.go()
         self.successResultOf(again)
 
     def test_end_waits_for_the_disk(self) -> None:
         self.journal.record(command("a"))
-        self.journal.note(update("a", "1"))
+        self.journal.record_update(update("a", "1"))
         stopped = self.journal.stopService()
         self.assertNoResult(stopped)
         self.hand.go()
@@ -344,7 +344,7 @@ class DiskTests(JournalCase):
         self.assertEqual(len(self.journal.entries(9)), 2)
 
     def test_end_does_not_wait_for_ever(self) -> None:
-        self.journal.note(update("a", "1"))
+        self.journal.record_update(update("a", "1"))
         stopped = self.journal.stopService()
         self.clock.advance(5)
         self.successResultOf(stopped)
@@ -391,7 +391,7 @@ class FileTests(JournalCase):
         Path(self.path).write_bytes(main)
         Path(f"{self.path}-wal").write_bytes(wal[:-100])
         self.journal = self.open()
-        self.assertEqual([each.client_order_ids for each in self.journal.undecided()], [("a",)])
+        self.assertEqual([each.client_order_ids for each in self.journal.unanswered_commands()], [("a",)])
         self.record("b")
 
     def test_killed(self) -> None:
@@ -419,7 +419,7 @@ for number in range(100_000):
         child.stdout.close()
         child.wait()
         self.journal = self.open()
-        known = {each.client_order_ids[0] for each in self.journal.undecided()}
+        known = {each.client_order_ids[0] for each in self.journal.unanswered_commands()}
         self.assertGreaterEqual(known, {f"a{int(number)}" for number in said if number.endswith(b"\n")})
 
 
@@ -463,7 +463,7 @@ class ModelTests(JournalCase):
             elif what == "withdraw" and name in recorded and name not in answered:
                 self.journal.withdraw(recorded.pop(name))
             elif what in ("open", "closed"):
-                self.journal.note(update(name, f"s{number}", is_open=what == "open"))
+                self.journal.record_update(update(name, f"s{number}", is_open=what == "open"))
                 last[name] = what == "open"
                 answered |= {name} & recorded.keys()
             elif what == "fail" and hand.waiting:
@@ -479,7 +479,9 @@ class ModelTests(JournalCase):
         settle()
         self.clock.advance(1)
         settle()
-        self.assertEqual({each.client_order_ids[0] for each in self.journal.undecided()}, recorded.keys() - answered)
+        self.assertEqual(
+            {each.client_order_ids[0] for each in self.journal.unanswered_commands()}, recorded.keys() - answered
+        )
         self.assertEqual(
             {each.client_order_id for each in self.journal.open_orders()}, {name for name in last if last[name]}
         )

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from dtc_twisted import messages as dtc
+from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.simulator import Simulator
 from tests.support import slow
 from tests.test_orders import CANCELED, ES, FILLED, LIMIT, MARKET, OCO, OPEN, REJECTED
@@ -23,7 +23,8 @@ reactor: Any = installed
 
 SUICIDE = """
 import os
-from dtc_twisted import messages as dtc, session
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc import session
 send = session.Session.send
 def send_or_die(self, message):
     if isinstance(message, dtc.SubmitNewSingleOrder):

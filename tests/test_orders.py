@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.messages import OrderStatusEnum
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import OrderStatusEnum
 from tests.support import Answer, House
 
 ES, CL = "ESM20_FUT_CME", "CLM20_FUT_NYMEX"

@@ -5,9 +5,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, execute, fail
 
-from dtc_twisted import messages as dtc
+from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.journal import Journal
-from dtc_twisted.journal.store import StoreFailed
+from dtc_twisted.journal.store import StoreError
 from tests.support import Answer
 from tests.test_orders import CANCELED, ES, LIMIT, OrdersCase
 
@@ -22,7 +22,7 @@ class Disk:
 
     def __call__(self, what: Any, *arguments: Any) -> Deferred[Any]:
         if self.full:
-            return fail(StoreFailed("database or disk is full"))
+            return fail(StoreError("database or disk is full"))
         if not self.hangs:
             return execute(what, *arguments)
         done: Deferred[Any] = Deferred()
@@ -40,7 +40,7 @@ class DiskTests(OrdersCase):
     def setUp(self) -> None:
         super().setUp()
         self.disk = Disk()
-        self.journal._run = self.disk
+        self.journal._run_blocking = self.disk
         self.submit()
 
     def tearDown(self) -> None:
@@ -80,7 +80,7 @@ class DiskTests(OrdersCase):
         written = [action for _, action, withdrawn in self.actions() if not withdrawn]
         self.assertEqual(written[:5], ["submit", "cancel", "cancelall", "flatten", "halt"])
         self.assertEqual({who for who, *_ in self.actions()}, {"local", "halt"} & {who for who, *_ in self.actions()})
-        self.assertEqual([each["OrderStatus"] for each in self.journal.history("a")], [4, CANCELED])
+        self.assertEqual([each["OrderStatus"] for each in self.journal.update_messages("a")], [4, CANCELED])
         last = self.journal.last("halt", "resume")
         assert last is not None
         self.assertEqual(last.action, "halt")
@@ -176,5 +176,5 @@ class DiskTests(OrdersCase):
         self.simulator.send_raw(b'{"Type":301,"ServerOrderID":"x1","OrderStatus":%d,"OrderUpdateReason":5}\0' % 2**70)
         self.flush()
         self.assertEqual(self.status()["trading"]["journal"], "ok")
-        self.assertEqual(self.journal.history("x1")[0]["OrderStatus"], 2**70)
+        self.assertEqual(self.journal.update_messages("x1")[0]["OrderStatus"], 2**70)
         self.assertEqual(self.submit("b").status, 201)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.messages import OrderStatusEnum
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import OrderStatusEnum
 from tests.support import Answer, Caller, slow
 from tests.test_orders import CANCELED, ES, FILLED, LIMIT, OCO, OrdersCase
 
@@ -230,13 +230,13 @@ class OrdersMachine(RuleBasedStateMachine):
             if self.fatal:
                 self.house.kill()
             self.house.advance(6)
-            self.house.simulator._next.clear()
+            self.house.simulator._overrides.clear()
 
     def settle(self) -> None:
         """No more faults, and time."""
         house = self.house
         self.release()
-        house.simulator._next.clear()
+        house.simulator._overrides.clear()
         house.advance(40)
         self.release()
         house.advance(20)

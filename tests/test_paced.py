@@ -8,8 +8,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted.client import DTCClientProtocol
-from dtc_twisted.history.paced import PIECE, REST, PacedProtocol, Turns
+from dtc_twisted.history.throttle import CHUNK_SIZE, MIN_PAUSE, ReadScheduler, ThrottledProtocol
+from dtc_twisted.transport.client import DTCClientProtocol
 
 
 class Reactor:
@@ -40,13 +40,13 @@ class TurnsTests(SynchronousTestCase):
         """The delay before each piece, when each takes so long, and each rest lasts so long."""
         reactor = Reactor()
         clock: Any = reactor
-        turns = Turns(clock)
+        turns = ReadScheduler(clock)
 
         def piece() -> None:
             reactor.now += seconds
-            turns.want(piece)
+            turns.schedule(piece)
 
-        turns.want(piece)
+        turns.schedule(piece)
         for _ in range(pieces):
             reactor.now += rest if reactor.delays[-1] else 0
             self.assertEqual(reactor.turn(), 1)
@@ -60,7 +60,7 @@ class TurnsTests(SynchronousTestCase):
             self.assertTrue(rests, rest)
             gaps = {later - earlier for earlier, later in pairwise(rests[1:])}
             self.assertTrue(gaps <= {pieces, pieces + 1}, (rest, gaps))
-            self.assertEqual({*delays}, {0, REST})
+            self.assertEqual({*delays}, {0, MIN_PAUSE})
 
     def test_a_long_rest_does_not_count_in_full(self) -> None:
         delays = self.work(0.001, 100.0, 100)
@@ -70,9 +70,9 @@ class TurnsTests(SynchronousTestCase):
     def test_nobody_waits_after_a_pause(self) -> None:
         reactor = Reactor()
         clock: Any = reactor
-        turns = Turns(clock)
+        turns = ReadScheduler(clock)
         for _ in range(3):
-            turns.want(lambda: None)
+            turns.schedule(lambda: None)
             reactor.turn()
             reactor.now += 1
         self.assertEqual(reactor.delays, [0, 0, 0])
@@ -91,7 +91,7 @@ class PacedCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = Reactor()
         clock: Any = self.reactor
-        self.turns = Turns(clock)
+        self.turns = ReadScheduler(clock)
         self.seen: list[Any] = []
         # What is above the pieces: Autobahn.
         self.patch(DTCClientProtocol, "dataReceived", lambda protocol, data: self.seen.append((protocol, data)))
@@ -99,7 +99,7 @@ class PacedCase(SynchronousTestCase):
 
     def make(self) -> Any:
         owner: Any = None
-        protocol: Any = PacedProtocol(owner, self.turns)
+        protocol: Any = ThrottledProtocol(owner, self.turns)
         protocol.state = protocol.STATE_OPEN
         protocol.transport = Transport()
         protocol.transport.protocol = protocol
@@ -113,29 +113,29 @@ class PacedCase(SynchronousTestCase):
 
     def test_pieces(self) -> None:
         protocol = self.make()
-        data = bytes(range(256)) * (PIECE // 100)
+        data = bytes(range(256)) * (CHUNK_SIZE // 100)
         protocol.dataReceived(data)
         self.assertEqual((self.seen, protocol.transport.producerState), ([], "paused"))
         pieces = []
         while protocol.transport.producerState == "paused":
             ((_, piece),) = self.turn()
             pieces.append(piece)
-        self.assertEqual([len(each) for each in pieces], [PIECE, PIECE, len(data) - 2 * PIECE])
+        self.assertEqual([len(each) for each in pieces], [CHUNK_SIZE, CHUNK_SIZE, len(data) - 2 * CHUNK_SIZE])
         self.assertEqual(b"".join(pieces), data)
         self.assertEqual(self.turn(), [])
 
     def test_each_in_turn(self) -> None:
         first, second = self.make(), self.make()
-        first.dataReceived(bytes(3 * PIECE))
-        second.dataReceived(bytes(2 * PIECE))
+        first.dataReceived(bytes(3 * CHUNK_SIZE))
+        second.dataReceived(bytes(2 * CHUNK_SIZE))
         order = [protocol for _ in range(5) for protocol, _ in self.turn()]
         self.assertEqual(order, [first, second, first, second, first])
 
     def test_end_comes_last(self) -> None:
         protocol = self.make()
-        protocol.dataReceived(bytes(PIECE + 1))
+        protocol.dataReceived(bytes(CHUNK_SIZE + 1))
         protocol.connectionLost("gone")
-        self.assertEqual([what for _ in range(3) for _, what in self.turn()], [bytes(PIECE), bytes(1), "gone"])
+        self.assertEqual([what for _ in range(3) for _, what in self.turn()], [bytes(CHUNK_SIZE), bytes(1), "gone"])
         protocol.resume()
         self.assertEqual(self.turn(), [], "told twice")
 
@@ -146,14 +146,14 @@ class PacedCase(SynchronousTestCase):
 
     def test_paused(self) -> None:
         protocol = self.make()
-        protocol.dataReceived(bytes(2 * PIECE))
+        protocol.dataReceived(bytes(2 * CHUNK_SIZE))
         self.turn()
         protocol.pause()
         self.assertEqual((self.turn(), self.turn()), ([], []))
         protocol.connectionLost("gone")
         self.assertEqual(self.turn(), [])
         protocol.resume()
-        self.assertEqual([what for _ in range(2) for _, what in self.turn()], [bytes(PIECE), "gone"])
+        self.assertEqual([what for _ in range(2) for _, what in self.turn()], [bytes(CHUNK_SIZE), "gone"])
 
     def test_paused_with_nothing_read(self) -> None:
         protocol = self.make()
@@ -165,7 +165,7 @@ class PacedCase(SynchronousTestCase):
     def test_aborted(self) -> None:
         """What is left is forgotten, and the end is told once."""
         protocol = self.make()
-        protocol.dataReceived(bytes(2 * PIECE))
+        protocol.dataReceived(bytes(2 * CHUNK_SIZE))
         protocol.pause()
         protocol.abort()
         self.assertTrue(protocol.transport.disconnected)

@@ -9,14 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.query import BadParameter, Get, Shape, _Enum, kinds, message_of, question, shape
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.field_parser import _Enum, field_parsers
+from dtc_twisted.errors import BadParameter
+from dtc_twisted.web.query import OutputOptions, RequestSpec, message_from_json, parse_output_options, parse_request
 
 INT64 = 2**63
-SYMBOLS = Get(dtc.SymbolSearchRequest, optional=("SearchText", "SecurityType", "SearchType"))
-EXCHANGE = Get(dtc.SymbolsForExchangeRequest, optional=("RequestAction",))
-PRICES = Get(dtc.HistoricalPriceDataRequest, required=("RecordInterval",), optional=("StartDateTime", "EndDateTime"))
-DEPTH = Get(dtc.HistoricalMarketDepthDataRequest, optional=("StartDateTime", "EndDateTime"))
+SYMBOLS = RequestSpec(dtc.SymbolSearchRequest, optional=("SearchText", "SecurityType", "SearchType"))
+EXCHANGE = RequestSpec(dtc.SymbolsForExchangeRequest, optional=("RequestAction",))
+PRICES = RequestSpec(
+    dtc.HistoricalPriceDataRequest, required=("RecordInterval",), optional=("StartDateTime", "EndDateTime")
+)
+DEPTH = RequestSpec(dtc.HistoricalMarketDepthDataRequest, optional=("StartDateTime", "EndDateTime"))
 TYPES = (
     "one of UNSET, FUTURES, STOCK, FOREX, INDEX, FUTURES_STRATEGY, FUTURES_OPTION, STOCK_OPTION, INDEX_OPTION, BOND, "
     "MUTUAL_FUND, or its number"
@@ -33,13 +37,13 @@ def args(**values: str) -> dict[bytes, list[bytes]]:
 
 
 class QueryCase(SynchronousTestCase):
-    def value(self, get: Get, name: str, text: str) -> Any:
+    def value(self, get: RequestSpec, name: str, text: str) -> Any:
         given = args(**{name: text})
         if get is PRICES and name != "RecordInterval":
             given |= args(RecordInterval="0")
-        return getattr(question(get, given), name)
+        return getattr(parse_request(get, given), name)
 
-    def refuse(self, get: Get, name: str, text: str, expected: str) -> None:
+    def refuse(self, get: RequestSpec, name: str, text: str, expected: str) -> None:
         with self.assertRaises(BadParameter) as caught:
             self.value(get, name, text)
         self.assertEqual(str(caught.exception), f"{name}: {text!r} was given; expected {expected}.")
@@ -48,18 +52,18 @@ class QueryCase(SynchronousTestCase):
 class ShapeTests(SynchronousTestCase):
     def test_defaults(self) -> None:
         given = args(Symbol="x")
-        self.assertEqual(shape(given), (Shape(), given))
-        self.assertEqual(Shape(), Shape(format=None, display_prices=False, iso_times=False))
+        self.assertEqual(parse_output_options(given), (OutputOptions(), given))
+        self.assertEqual(OutputOptions(), OutputOptions(format=None, display_prices=False, iso_times=False))
 
     def test_values(self) -> None:
         for name in ("json", "ndjson", "csv"):
-            self.assertEqual(shape(args(format=name)), (Shape(format=name), {}))
-        self.assertEqual(shape(args(prices="server", times="dtc"))[0], Shape())
-        self.assertEqual(shape(args(prices="display", times="iso"))[0], Shape(None, True, True))
+            self.assertEqual(parse_output_options(args(format=name)), (OutputOptions(format=name), {}))
+        self.assertEqual(parse_output_options(args(prices="server", times="dtc"))[0], OutputOptions())
+        self.assertEqual(parse_output_options(args(prices="display", times="iso"))[0], OutputOptions(None, True, True))
 
     def test_takes_out_its_own(self) -> None:
         given = args(format="csv", Symbol="x", prices="display", times="iso")
-        self.assertEqual(shape(given)[1], args(Symbol="x"))
+        self.assertEqual(parse_output_options(given)[1], args(Symbol="x"))
         self.assertEqual(len(given), 4)  # the caller's stay
 
     def test_errors(self) -> None:
@@ -73,7 +77,7 @@ class ShapeTests(SynchronousTestCase):
             ({b"times": [b"iso", b"iso"]}, "times: given 2 times; expected once."),
         ):
             with self.assertRaises(BadParameter) as caught:
-                shape(asked)
+                parse_output_options(asked)
             self.assertEqual(str(caught.exception), text)
 
 
@@ -104,8 +108,8 @@ class EnumTests(QueryCase):
         for enum in dtc.DTCEnum.__subclasses__():
             kind = _Enum(enum)
             shorts = kind.expected.removeprefix("one of ").removesuffix(", or its number").split(", ")
-            self.assertEqual([kind.read(each) for each in shorts], [*enum])
-            self.assertEqual([kind.read(each.name) for each in enum], [*enum])
+            self.assertEqual([kind.parse_text(each) for each in shorts], [*enum])
+            self.assertEqual([kind.parse_text(each.name) for each in enum], [*enum])
 
 
 class IntervalTests(QueryCase):
@@ -120,7 +124,7 @@ class IntervalTests(QueryCase):
 
     def test_goes_out_as_a_number(self) -> None:
         for text in ("7", "1d"):
-            asked = question(PRICES, args(RecordInterval=text))
+            asked = parse_request(PRICES, args(RecordInterval=text))
             self.assertIn("RecordInterval", msgspec.to_builtins(asked))
             self.assertIs(type(msgspec.to_builtins(asked)["RecordInterval"]), int)
 
@@ -146,7 +150,7 @@ class IntervalTests(QueryCase):
 
     def test_missing(self) -> None:
         with self.assertRaises(BadParameter) as caught:
-            question(PRICES, {})
+            parse_request(PRICES, {})
         self.assertEqual(str(caught.exception), f"RecordInterval: missing; expected {INTERVAL}.")
 
 
@@ -219,7 +223,7 @@ class OtherTests(QueryCase):
             names = tuple(name for name in names if kind.__annotations__[name] is not dtc.float_t)
             if (kind.__doc__ or "").find("client to server") < 0 or "CurrentDateTime" in names:
                 continue
-            made = question(Get(kind, optional=names), args(**dict.fromkeys(names, "1")))
+            made = parse_request(RequestSpec(kind, optional=names), args(**dict.fromkeys(names, "1")))
             for name in names:
                 self.assertIn(getattr(made, name), (1, "1", 1_000_000))
 
@@ -232,7 +236,7 @@ class OtherTests(QueryCase):
 
 class JSONTests(SynchronousTestCase):
     def test_values(self) -> None:
-        known = kinds(dtc.SubmitNewSingleOrder)
+        known = field_parsers(dtc.SubmitNewSingleOrder)
         for name, value, read in (
             ("Symbol", "ES", "ES"),
             ("BuySell", "BUY", dtc.BuySellEnum.BUY),
@@ -243,11 +247,11 @@ class JSONTests(SynchronousTestCase):
             ("Price1", 282800, 282800),
             ("Price1", -2827.5, -2827.5),
         ):
-            self.assertEqual(known[name].of_json(value), read)
-            self.assertIs(type(known[name].of_json(value)), type(read))
+            self.assertEqual(known[name].parse_json(value), read)
+            self.assertIs(type(known[name].parse_json(value)), type(read))
 
     def test_errors(self) -> None:
-        known = kinds(dtc.SubmitNewSingleOrder)
+        known = field_parsers(dtc.SubmitNewSingleOrder)
         for name, value in (
             ("Symbol", 5),
             ("Symbol", ""),
@@ -265,26 +269,26 @@ class JSONTests(SynchronousTestCase):
             ("Price1", float("-inf")),
             ("Price1", [1]),
         ):
-            self.assertIsNone(known[name].of_json(value), (name, value))
+            self.assertIsNone(known[name].parse_json(value), (name, value))
 
     def test_unset_is_no_number(self) -> None:
         for kind, name in ((dtc.SubmitNewSingleOrder, "Price1"), (dtc.MarketDataUpdateBidAskCompact, "BidPrice")):
             for value in (dtc.DBL_MAX, dtc.FLT_MAX, 1e15, -1e15):
-                self.assertIsNone(kinds(kind)[name].of_json(value))
-            self.assertEqual(kinds(kind)[name].of_json(-9.9e14), -9.9e14)
+                self.assertIsNone(field_parsers(kind)[name].parse_json(value))
+            self.assertEqual(field_parsers(kind)[name].parse_json(-9.9e14), -9.9e14)
 
     def test_numbers_in_a_query(self) -> None:
-        kind = kinds(dtc.SubmitNewSingleOrder)["Price1"]
+        kind = field_parsers(dtc.SubmitNewSingleOrder)["Price1"]
         for text, value in (("282800", 282800), ("-0.5", -0.5), ("1e3", 1000.0), ("2E-3", 0.002)):
-            self.assertEqual(kind.read(text), value)
+            self.assertEqual(kind.parse_text(text), value)
         for text in ("", "nan", "inf", "1e999", "1_0", " 1", "1 ", "01", ".5", "5.", "0x1", "+1", "\u0663"):
-            self.assertIsNone(kind.read(text), text)
+            self.assertIsNone(kind.parse_text(text), text)
 
     def test_messages(self) -> None:
         given = {"Symbol": "ES", "BuySell": "SELL", "Price1": 2827.5, "Price2": None}
         expected = dtc.SubmitNewSingleOrder(Symbol="ES", BuySell=dtc.BuySellEnum.SELL, Price1=2827.5)
-        self.assertEqual(message_of(dtc.SubmitNewSingleOrder, given), expected)
-        made: Any = message_of(dtc.OpenOrdersRequest, {"RequestAllOrders": None})
+        self.assertEqual(message_from_json(dtc.SubmitNewSingleOrder, given), expected)
+        made: Any = message_from_json(dtc.OpenOrdersRequest, {"RequestAllOrders": None})
         self.assertIs(made.RequestAllOrders, msgspec.UNSET)
         for fields, words in (
             ({"Symbol": 5}, "Symbol: 5 was given; expected a text in UTF-8 of 1 to 63 characters."),
@@ -297,5 +301,5 @@ class JSONTests(SynchronousTestCase):
             ({"Symbol": "x" * 5000}, f'Symbol: "{"x" * 99} was given; expected a text'),
         ):
             with self.assertRaises(BadParameter) as caught:
-                message_of(dtc.SubmitNewSingleOrder, fields)
+                message_from_json(dtc.SubmitNewSingleOrder, fields)
             self.assertIn(words, str(caught.exception))

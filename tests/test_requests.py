@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.replies import REPLIES
-from dtc_twisted.rest import GETS
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.responses import RESPONSES
+from dtc_twisted.web.rest import GET_REQUESTS
 from tests.support import Answer, House, slow
 from tests.test_rows import unchunked
 
@@ -46,15 +46,15 @@ class MatrixTests(House):
 
     def rows(self) -> Any:
         """Each path, its request and a query with an answer."""
-        return ((path, get.request, f"{path}?{MATRIX[path][0]}") for path, get in GETS.items())
+        return ((path, get.request, f"{path}?{MATRIX[path][0]}") for path, get in GET_REQUESTS.items())
 
     def check_error(self, answer: Answer, status: int, kind: str, text: str) -> None:
         self.assertEqual((answer.status, answer.json["error"]["type"]), (status, kind), answer.json)
         self.assertIn(text, answer.json["error"]["message"])
 
     def test_all_are_here(self) -> None:
-        self.assertEqual({*MATRIX}, {*GETS})
-        self.assertEqual({get.request for get in GETS.values()}, {*REPLIES})
+        self.assertEqual({*MATRIX}, {*GET_REQUESTS})
+        self.assertEqual({get.request for get in GET_REQUESTS.values()}, {*RESPONSES})
 
     @slow
     def test_reply(self) -> None:
@@ -75,7 +75,7 @@ class MatrixTests(House):
         for path, request, query in self.rows():
             self.simulator.reject_next(request, f"No {path}.")
             caller = self.begin(query)
-            if REPLIES[request].reject is None:
+            if RESPONSES[request].reject is None:
                 self.advance(6)
                 self.check_error(Answer(caller.received), 504, "RequestTimedOut", "did not answer within 5 s")
             else:
@@ -139,7 +139,7 @@ class DocsTests(House):
     def test_all_have_a_curl_line_and_its_answer(self) -> None:
         """Fields and types are those that come in fact."""
         examples = [match.groups() for match in _EXAMPLE.finditer(DOCS.read_text("utf-8"))]
-        for path in (*GETS, "/marketdata", "/marketdepth", "/status"):
+        for path in (*GET_REQUESTS, "/marketdata", "/marketdepth", "/status"):
             shown = [(query, answer) for each, query, answer in examples if each == path]
             self.assertTrue(shown, f"docs/rest.md has no curl line with an answer for {path}")
             for query, answer in shown:

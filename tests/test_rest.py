@@ -9,14 +9,14 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.access import Access
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import Message
 from dtc_twisted.errors import RequestRejected
-from dtc_twisted.messages import Message
-from dtc_twisted.rest import GETS, LONG, ROWS, Gateway, QuietSite, Rest
-from dtc_twisted.rest.site import BoundedRequest
-from dtc_twisted.rows import indented
-from dtc_twisted.rows.answer import MOST_WAITING
+from dtc_twisted.web.access import AccessControl
+from dtc_twisted.web.output import pretty_json
+from dtc_twisted.web.output.streaming_response import MAX_BUFFERED_ROWS
+from dtc_twisted.web.rest import GET_REQUESTS, ROW_TYPES, STREAMED_REQUESTS, QuietSite, RestApi, RestBackend
+from dtc_twisted.web.rest.resource import BoundedRequest
 from tests.support import Answer, Caller, House, slow
 from tests.test_rows import unchunked
 
@@ -65,7 +65,7 @@ class Path:
     ) -> None:
         self.path = path
         self.url = f"{path}?{query}" if query else path
-        self.request = GETS[path].request
+        self.request = GET_REQUESTS[path].request
         self.reply = reply
         self.answer = answer
         self.empty = empty
@@ -163,18 +163,18 @@ class RestCase(House):
         self.assertEqual(error["status"], status)
         return error["type"], error["message"]
 
-    def serve(self, ask: Callable[[Message], Any] = lambda message: None) -> Rest:
+    def serve(self, ask: Callable[[Message], Any] = lambda message: None) -> RestApi:
         """Another gateway, at port 9000, whose inside is this."""
-        gateway = Gateway(
+        gateway = RestBackend(
             clock=self.clock,
-            ask=lambda message, on_answer: ask(message),
+            request=lambda message, on_answer: ask(message),
             fetch=None,  # type: ignore[arg-type]
             snapshot=None,  # type: ignore[arg-type]
             display=None,  # type: ignore[arg-type]
             retry_after=lambda: 0.0,
             status=dict,
         )
-        rest = Rest(gateway, {}, Access())
+        rest = RestApi(gateway, {}, AccessControl())
         self.clock.listenTCP(9000, QuietSite(rest.resource, reactor=self.clock))
         return rest
 
@@ -191,7 +191,7 @@ class RestCase(House):
         caller = self.begin(path.url)
         request_id = self.sent(path.request)[-1].RequestID
         for fields in messages:
-            if path.request not in LONG:
+            if path.request not in STREAMED_REQUESTS:
                 self.assertEqual(caller.received, b"", "answered too early")
             named = {"RequestID": request_id} if "RequestID" in path.reply.__struct_fields__ else {}
             self.simulator.send(path.reply(**named, **fields))
@@ -207,10 +207,10 @@ class RestCase(House):
 class AnswerTests(RestCase):
     def test_table_is_complete(self) -> None:
         history = ["/historicalmarketdepth", "/historicalpricedata"]
-        self.assertEqual([path.path for path in PATHS], [path for path in GETS if path not in history])
-        self.assertEqual({get.request for get in GETS.values()}, {*ROWS})
+        self.assertEqual([path.path for path in PATHS], [path for path in GET_REQUESTS if path not in history])
+        self.assertEqual({get.request for get in GET_REQUESTS.values()}, {*ROW_TYPES})
         for path in PATHS:
-            self.assertIs(ROWS[path.request], path.reply, path.path)
+            self.assertIs(ROW_TYPES[path.request], path.reply, path.path)
 
     def test_from_the_server(self) -> None:
         for path in PATHS:
@@ -218,7 +218,7 @@ class AnswerTests(RestCase):
             self.assertEqual(answer.status, 200, path.path)
             self.assertEqual(answer.headers["content-type"], "application/json; charset=utf-8")
             self.assertEqual({each["Type"] for each in answer.json}, {path.reply.Type})
-            self.assertEqual(answer.body, indented(answer.json) + b"\n")
+            self.assertEqual(answer.body, pretty_json(answer.json) + b"\n")
 
     def test_one(self) -> None:
         for path in PATHS:
@@ -402,7 +402,7 @@ class LongTests(RestCase):
                 self.flush()
         self.flush()
         body = unchunked(Answer(caller.received)).body
-        self.assertEqual(body, indented(json.loads(body)) + b"\n")
+        self.assertEqual(body, pretty_json(json.loads(body)) + b"\n")
         self.assertEqual([each["Symbol"] for each in json.loads(body)], [f"S{i}" for i in range(5000)])
 
     def test_cut_off(self) -> None:
@@ -488,13 +488,13 @@ class LongTests(RestCase):
     def test_caller_for_whom_too_much_is_kept(self) -> None:
         caller = self.begun("ndjson")
         self.channel_of(caller).pauseProducing()
-        for first in range(0, MOST_WAITING, 1000):
+        for first in range(0, MAX_BUFFERED_ROWS, 1000):
             self.many(first, 1000)
         self.assertEqual((caller.lost, len(self.pending())), (False, 1))
-        self.many(MOST_WAITING, 1)
+        self.many(MAX_BUFFERED_ROWS, 1)
         self.assertTrue(caller.lost)
         self.assertEqual(self.pending(), {})
-        self.assertIn(f"symbolsforexchange: it let {MOST_WAITING} rows pile up.", self.log_text())
+        self.assertIn(f"symbolsforexchange: it let {MAX_BUFFERED_ROWS} rows pile up.", self.log_text())
         self.assertEqual(self.status()["state"], "ready")
         self.assertEqual(self.fetch("/tradeaccounts").status, 200)
 
@@ -637,7 +637,7 @@ class WrongAddressTests(RestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_method_not_allowed(self) -> None:
-        for path in (*GETS, "/status", "/marketdata"):
+        for path in (*GET_REQUESTS, "/status", "/marketdata"):
             for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"):
                 answer = self.fetch(path, method)
                 expected = ("MethodNotAllowed", f"{method} is not possible here.")

@@ -9,10 +9,19 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from dtc_twisted.access import Access
-from dtc_twisted.query import BadParameter
-from dtc_twisted.rest import GETS, MAX_BODY, SNAPSHOTS, Gateway, QuietSite, Rest, as_json, body
-from dtc_twisted.rest.bodies import ContentTooLarge, UnsupportedMediaType
+from dtc_twisted.errors import BadParameter
+from dtc_twisted.web.access import AccessControl
+from dtc_twisted.web.rest import (
+    GET_REQUESTS,
+    MAX_BODY,
+    SNAPSHOT_REQUESTS,
+    QuietSite,
+    RestApi,
+    RestBackend,
+    json_object,
+    json_response,
+)
+from dtc_twisted.web.rest.json_body import ContentTooLarge, UnsupportedMediaType
 from tests.support import Answer, House, slow
 
 
@@ -27,32 +36,32 @@ class Brought:
 class BodyTests(SynchronousTestCase):
     def refusal(self, content: bytes) -> str:
         with self.assertRaises(BadParameter) as caught:
-            body(Brought(content))
+            json_object(Brought(content))
         return str(caught.exception)
 
     def test_objects(self) -> None:
         for content in (b"{}", b' {"a": 1, "b": {"a": [1.5, null, true]}}\n', '{"Ö": "ü"}'.encode()):
-            self.assertEqual(body(Brought(content)), json.loads(content))
+            self.assertEqual(json_object(Brought(content)), json.loads(content))
 
     def test_integers_stay(self) -> None:
-        value = body(Brought(b'{"a": 282800, "b": 282800.0, "c": 9007199254740993}'))
+        value = json_object(Brought(b'{"a": 282800, "b": 282800.0, "c": 9007199254740993}'))
         self.assertEqual([repr(each) for each in value.values()], ["282800", "282800.0", "9007199254740993"])
 
     def test_content_type(self) -> None:
         for kind in ("application/json", "Application/JSON; charset=utf-8", "application/json;x=y"):
-            self.assertEqual(body(Brought(b"{}", kind)), {})
+            self.assertEqual(json_object(Brought(b"{}", kind)), {})
         for other in (None, "", "text/plain", "application/x-www-form-urlencoded", "application/jsonp", "json"):
             with self.assertRaises(UnsupportedMediaType) as caught:
-                body(Brought(b"{}", other))
+                json_object(Brought(b"{}", other))
             self.assertIn("application/json", str(caught.exception))
 
     def test_bound(self) -> None:
         def padded(length: int) -> bytes:
             return b"{}" + b" " * (length - 2)
 
-        self.assertEqual(body(Brought(padded(MAX_BODY))), {})
+        self.assertEqual(json_object(Brought(padded(MAX_BODY))), {})
         with self.assertRaises(ContentTooLarge) as caught:
-            body(Brought(padded(MAX_BODY + 1)))
+            json_object(Brought(padded(MAX_BODY + 1)))
         self.assertIn("65536 bytes", str(caught.exception))
 
     def test_not_an_object(self) -> None:
@@ -94,7 +103,7 @@ class BodyTests(SynchronousTestCase):
     @given(st.binary(max_size=60))
     def test_anything_is_read_or_refused(self, content: bytes) -> None:
         try:
-            value = body(Brought(content))
+            value = json_object(Brought(content))
         except BadParameter:
             return
         self.assertEqual(value, json.loads(content))
@@ -102,7 +111,7 @@ class BodyTests(SynchronousTestCase):
     @slow
     @given(st.dictionaries(st.text(), st.recursive(st.none() | st.integers(-(2**63), 2**63) | st.text(), st.lists)))
     def test_every_object(self, value: dict[str, Any]) -> None:
-        self.assertEqual(body(Brought(json.dumps(value).encode())), value)
+        self.assertEqual(json_object(Brought(json.dumps(value).encode())), value)
 
 
 class MethodCase(House):
@@ -110,20 +119,22 @@ class MethodCase(House):
 
     def setUp(self) -> None:
         super().setUp()
-        gateway: Any = Gateway(
+        gateway: Any = RestBackend(
             clock=self.clock,
-            ask=None,  # type: ignore[arg-type]
+            request=None,  # type: ignore[arg-type]
             fetch=None,  # type: ignore[arg-type]
             snapshot=None,  # type: ignore[arg-type]
             display=None,  # type: ignore[arg-type]
             retry_after=lambda: 0.0,
             status=dict,
         )
-        rest = Rest(gateway, {}, Access())
-        rest.route("POST", "/things", lambda request: as_json(request, body(request), 201))
-        rest.route("GET", "/things", lambda request: as_json(request, []))
-        rest.route("PATCH", "/things/<name>", lambda request, name: as_json(request, {name: body(request)}))
-        rest.route("DELETE", "/things/<name>", lambda request, name: as_json(request, {name: None}))
+        rest = RestApi(gateway, {}, AccessControl())
+        rest.route("POST", "/things", lambda request: json_response(request, json_object(request), 201))
+        rest.route("GET", "/things", lambda request: json_response(request, []))
+        rest.route(
+            "PATCH", "/things/<name>", lambda request, name: json_response(request, {name: json_object(request)})
+        )
+        rest.route("DELETE", "/things/<name>", lambda request, name: json_response(request, {name: None}))
         self.clock.tcpServers.clear()
         self.clock.listenTCP(8080, QuietSite(rest.resource, reactor=self.clock))
 
@@ -202,6 +213,6 @@ class MethodTests(MethodCase):
 class EveryPathTests(House):
     def test_head(self) -> None:
         """HEAD works where GET does: the same status, and no body."""
-        for path in (*GETS, *SNAPSHOTS, "/status"):
+        for path in (*GET_REQUESTS, *SNAPSHOT_REQUESTS, "/status"):
             get, head = self.fetch(path), self.fetch(path, "HEAD")
             self.assertEqual((head.status, head.body), (get.status, b""), path)

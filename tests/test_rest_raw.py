@@ -5,11 +5,11 @@ import io
 import json
 from typing import Any
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.logs import wire
-from dtc_twisted.messages import MESSAGES, Message
-from dtc_twisted.replies import REPLIES
-from dtc_twisted.rest.raw import _REFUSED
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import MESSAGES, Message
+from dtc_twisted.dtc.responses import RESPONSES
+from dtc_twisted.dtc.wire_log import wire_log
+from dtc_twisted.web.rest.raw_message import _REFUSED
 from tests.support import Answer, House, WebSocketCaller
 from tests.test_access import READ, TRADE, TokenCase, bearer
 from tests.test_logs import DEBUG
@@ -57,7 +57,7 @@ class RefusedTests(RawCase):
                 self.assertIn(kind.Type, REFUSED, kind.__name__)
             if is_clients and "SymbolID" in kind.__struct_fields__:  # they are the session's
                 self.assertIn(kind.Type, REFUSED, kind.__name__)
-        self.assertEqual({kind.Type for kind in REPLIES} & REFUSED, {800, 900})
+        self.assertEqual({kind.Type for kind in RESPONSES} & REFUSED, {800, 900})
 
     def test_no_type(self) -> None:
         for fields in ({}, {"Type": None}, {"Type": "400"}, {"Type": 400.0}, {"Type": True}, {"Type": 0}):
@@ -118,7 +118,7 @@ class AnsweredTests(RawCase):
             603: {"TradeAccount": "Sim1"},
             10100: {"TradeAccount": "Sim1"},
         }
-        for kind in REPLIES:
+        for kind in RESPONSES:
             if kind.Type not in REFUSED:
                 answer = self.raw(Type=kind.Type, **required.get(kind.Type, {}))
                 self.assertEqual(answer.status, 200, (kind, answer.body))
@@ -180,8 +180,8 @@ class SentTests(RawCase):
             self.assertEqual((answer.status, answer.json["error"]["type"]), (503, "NotLoggedOn"))
 
     def test_logged(self) -> None:
-        wire.configure(DEBUG)
-        self.addCleanup(wire.configure, {})
+        wire_log.configure(DEBUG)
+        self.addCleanup(wire_log.configure, {})
         self.unknown()
         self.raw(Type=12345, A=1, Username="me", Password="open sesame")
         text = self.log_text()

@@ -13,11 +13,11 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted import messages as dtc
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import Message
 from dtc_twisted.errors import SessionLost
-from dtc_twisted.messages import Message
-from dtc_twisted.rows import FORMATS, Answer, accepted, indented
-from dtc_twisted.rows.answer import AT_ONCE, MOST_WAITING, PATIENCE
+from dtc_twisted.web.output import FORMATS, StreamingResponse, negotiate_format, pretty_json
+from dtc_twisted.web.output.streaming_response import MAX_BUFFERED_ROWS, ROWS_PER_FLUSH, STALL_TIMEOUT
 from tests.support import Answer as Received
 
 BAR = dtc.HistoricalPriceDataRecordResponse(
@@ -47,7 +47,7 @@ class FormatTests(SynchronousTestCase):
         return (b"".join(encoding.rows(part) for part in parts) + encoding.end()).decode()
 
     def test_json_is_the_same_in_any_parts(self) -> None:
-        whole = indented([BAR, SYMBOL, BAR]).decode() + "\n"
+        whole = pretty_json([BAR, SYMBOL, BAR]).decode() + "\n"
         self.assertEqual(whole, json.dumps(json.loads(whole), indent=4, sort_keys=True, ensure_ascii=False) + "\n")
         self.assertEqual(self.written("json", [BAR, SYMBOL, BAR]), whole)
         self.assertEqual(self.written("json", [BAR], [SYMBOL, BAR]), whole)
@@ -142,7 +142,7 @@ class AcceptTests(SynchronousTestCase):
             ("text/csv;q=much", "json"),
             (",;,q=1", "json"),
         ):
-            self.assertEqual(accepted(header), expected, header)
+            self.assertEqual(negotiate_format(header), expected, header)
 
 
 class Request:
@@ -201,15 +201,15 @@ class AnswerTests(SynchronousTestCase):
         self.done: Deferred[Any] = Deferred(lambda _done: self.cancelled.append(True))
         self.answer = self.make("ndjson")
         self.bodies: list[Any] = []
-        self.result = self.answer.follow(self.done, self.source)
+        self.result = self.answer.stream(self.done, self.source)
         self.result.addBoth(self.bodies.append)
 
     def tearDown(self) -> None:
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.done.addErrback(lambda failure: None)
 
-    def make(self, name: str) -> Answer:
-        return Answer(self.request, FORMATS[name](type(BAR)), self.clock, lambda failure: ERROR)
+    def make(self, name: str) -> StreamingResponse:
+        return StreamingResponse(self.request, FORMATS[name](type(BAR)), self.clock, lambda failure: ERROR)
 
     def turn(self) -> None:
         self.clock.advance(0)
@@ -265,11 +265,11 @@ class AnswerTests(SynchronousTestCase):
 
     def test_many(self) -> None:
         """A part at each turn, and the end with the last of them."""
-        self.answer.extend([BAR] * (2 * AT_ONCE + 1))
-        self.done.callback(2 * AT_ONCE + 1)
+        self.answer.extend([BAR] * (2 * ROWS_PER_FLUSH + 1))
+        self.done.callback(2 * ROWS_PER_FLUSH + 1)
         self.assertEqual((self.request.written, self.bodies), ([], []))
         self.turn()  # and the next: time stands still
-        self.assertEqual([data.count(b"\n") for data in self.request.written], [AT_ONCE, AT_ONCE, 1])
+        self.assertEqual([data.count(b"\n") for data in self.request.written], [ROWS_PER_FLUSH, ROWS_PER_FLUSH, 1])
         self.assertEqual((self.bodies, self.request.producer), ([None], None))
 
     def test_pause_in_the_middle_of_many(self) -> None:
@@ -280,24 +280,24 @@ class AnswerTests(SynchronousTestCase):
             self.request.producer.pauseProducing()
 
         self.patch(self.request, "write", write_and_pause)
-        self.answer.extend([BAR] * (2 * AT_ONCE))
+        self.answer.extend([BAR] * (2 * ROWS_PER_FLUSH))
         self.turn()
-        self.assertEqual([data.count(b"\n") for data in self.request.written], [AT_ONCE])
+        self.assertEqual([data.count(b"\n") for data in self.request.written], [ROWS_PER_FLUSH])
         self.assertEqual(self.source.told, ["pause"])
         self.request.producer.resumeProducing()
         self.turn()
-        self.assertEqual([data.count(b"\n") for data in self.request.written], [AT_ONCE] * 2)
+        self.assertEqual([data.count(b"\n") for data in self.request.written], [ROWS_PER_FLUSH] * 2)
         self.result.cancel()
 
     def test_error_after_many(self) -> None:
         self.answer.append(BAR)
         self.turn()
-        self.answer.extend([BAR] * (AT_ONCE + 1))
+        self.answer.extend([BAR] * (ROWS_PER_FLUSH + 1))
         self.done.errback(SessionLost("gone"))
         self.assertFalse(self.request.lost)
         self.turn()
         lines = b"".join(self.request.written).splitlines()
-        self.assertEqual((len(lines), json.loads(lines[-1])), (AT_ONCE + 3, ERROR))
+        self.assertEqual((len(lines), json.loads(lines[-1])), (ROWS_PER_FLUSH + 3, ERROR))
         self.assertTrue(self.request.lost)
         self.result.cancel()
 
@@ -305,7 +305,7 @@ class AnswerTests(SynchronousTestCase):
         self.answer.append(BAR)
         self.turn()
         self.request.producer.pauseProducing()
-        self.clock.advance(PATIENCE - 1)
+        self.clock.advance(STALL_TIMEOUT - 1)
         self.assertFalse(self.request.aborted)
         self.clock.advance(1)
         self.assertTrue(self.request.aborted)
@@ -317,9 +317,9 @@ class AnswerTests(SynchronousTestCase):
         self.turn()
         for _ in range(3):
             self.request.producer.pauseProducing()
-            self.clock.advance(PATIENCE - 1)
+            self.clock.advance(STALL_TIMEOUT - 1)
             self.request.producer.resumeProducing()
-        self.clock.advance(PATIENCE)
+        self.clock.advance(STALL_TIMEOUT)
         self.assertFalse(self.request.aborted)
         self.result.cancel()
 
@@ -330,7 +330,7 @@ class AnswerTests(SynchronousTestCase):
         self.request.producer.pauseProducing()
         self.answer.append(BAR)
         self.done.callback(2)
-        self.clock.advance(PATIENCE)
+        self.clock.advance(STALL_TIMEOUT)
         self.assertEqual((self.request.aborted, self.bodies, len(self.request.written)), (True, [], 1))
         self.result.cancel()
 
@@ -338,12 +338,12 @@ class AnswerTests(SynchronousTestCase):
         """Of a source that cannot be asked to wait."""
         for source, expected in ((None, True), (self.source, False)):
             request, done = Request(), Deferred[Any]()
-            answer = Answer(request, FORMATS["ndjson"](type(BAR)), self.clock, lambda failure: ERROR)
-            result = answer.follow(done, source)
+            answer = StreamingResponse(request, FORMATS["ndjson"](type(BAR)), self.clock, lambda failure: ERROR)
+            result = answer.stream(done, source)
             answer.append(BAR)
             self.turn()
             request.producer.pauseProducing()
-            answer.extend([BAR] * MOST_WAITING)
+            answer.extend([BAR] * MAX_BUFFERED_ROWS)
             self.assertFalse(request.aborted)
             answer.append(BAR)
             self.assertEqual(request.aborted, expected)
@@ -423,7 +423,7 @@ class AnswerTests(SynchronousTestCase):
         self.assertIsInstance(self.bodies[0].value, TypeError)
 
     def test_presented(self) -> None:
-        answer = Answer(self.request, FORMATS["ndjson"](type(BAR)), self.clock, lambda failure: ERROR)
-        answer.present = lambda rows: [{"n": len(rows)}]
-        self.assertEqual(answer.whole([BAR, BAR]), b'{"n":2}\n')
+        answer = StreamingResponse(self.request, FORMATS["ndjson"](type(BAR)), self.clock, lambda failure: ERROR)
+        answer.convert_rows = lambda rows: [{"n": len(rows)}]
+        self.assertEqual(answer.body([BAR, BAR]), b'{"n":2}\n')
         self.result.cancel()

@@ -10,8 +10,8 @@ from twisted.test.iosim import FakeTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
-from dtc_twisted.stream import sender
-from dtc_twisted.stream.sender import DirectSender, Sender, sender_to
+from dtc_twisted.web.stream import writer as sender
+from dtc_twisted.web.stream.writer import SocketWriter, TransportWriter, make_writer
 from tests.support import House, SocketTransport, WebSocketCaller
 
 
@@ -22,13 +22,13 @@ class SenderCase(SynchronousTestCase):
         self.transport = SocketTransport(Protocol(), isServer=True)
         self.transport.write(b"101 ")
         self.rooms = 0
-        self.sender = sender_to(self.transport)
+        self.sender = make_writer(self.transport)
         self.sender.on_change = self.changed
         self.sender.register()
         self.rooms = 0
 
     def changed(self) -> None:
-        self.rooms += not self.sender.full
+        self.rooms += not self.sender.is_full
 
     def arrived(self) -> bytes:
         return self.transport.getOutBuffer() or b""
@@ -66,14 +66,14 @@ class DirectTests(SenderCase):
         self.arrived()
         self.rooms = 0
         self.transport.room = 0
-        self.sender.send(b"x" * sender.SLACK)
-        self.assertFalse(self.sender.full)
+        self.sender.send(b"x" * sender.HIGH_WATER)
+        self.assertFalse(self.sender.is_full)
         self.sender.send(b"x")
-        self.assertTrue(self.sender.full)
+        self.assertTrue(self.sender.is_full)
         self.assertEqual(self.rooms, 0)
         self.transport.room = 100
         self.arrived()
-        self.assertEqual((self.sender.full, self.rooms), (False, 1))
+        self.assertEqual((self.sender.is_full, self.rooms), (False, 1))
         self.sender.send(b"y")
         self.assertEqual((self.arrived(), self.rooms), (b"y", 1))
 
@@ -85,7 +85,7 @@ class DirectTests(SenderCase):
                 raise OSError("Protocol not available")
 
         transport = Refuses(Protocol(), isServer=True)
-        there = sender_to(transport)
+        there = make_writer(transport)
         there.register()
         there.send(b"a")
         self.assertEqual(transport.getOutBuffer(), b"a")
@@ -126,16 +126,16 @@ class DirectTests(SenderCase):
 class ChoiceTests(SynchronousTestCase):
     def test_a_socket(self) -> None:
         transport = SocketTransport(Protocol(), isServer=True)
-        self.assertIs(type(sender_to(transport)), DirectSender)
+        self.assertIs(type(make_writer(transport)), SocketWriter)
 
     def test_tls(self) -> None:
         transport = SocketTransport(Protocol(), isServer=True)
         directlyProvides(transport, ISSLTransport)
-        self.assertIs(type(sender_to(transport)), Sender)
+        self.assertIs(type(make_writer(transport)), TransportWriter)
 
     def test_no_descriptor(self) -> None:
         transport = FakeTransport(Protocol(), isServer=True)
-        self.assertIs(type(sender_to(transport)), Sender)
+        self.assertIs(type(make_writer(transport)), TransportWriter)
 
 
 class CrowdedTests(House):

@@ -11,14 +11,15 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted import messages as dtc
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.features import Feature
+from dtc_twisted.dtc.messages import MESSAGES, LogonStatusEnum, Message, TradeModeEnum
+from dtc_twisted.dtc.responses import RESPONSE_TYPES, RESPONSES
+from dtc_twisted.dtc.session import LogonSettings, Session
 from dtc_twisted.errors import LogonRefused, NotLoggedOn, RequestRejected, RequestTimedOut, SessionLost
-from dtc_twisted.messages import MESSAGES, LogonStatusEnum, Message, TradeModeEnum
-from dtc_twisted.replies import ANSWERS, REPLIES
-from dtc_twisted.session import Credentials, Feature, Session
 
 NOW = 1456736458.75
-QUIET = Credentials(heartbeat_interval=0)
+QUIET = LogonSettings(heartbeat_interval=0)
 SUCCESS = dtc.LogonResponse(Result=LogonStatusEnum.LOGON_SUCCESS, ServerName="A server")
 TIMEOUT = 5.0
 
@@ -26,7 +27,7 @@ TIMEOUT = 5.0
 class Peer:
     """A session, and all that it does to the world."""
 
-    def __init__(self, credentials: Credentials = QUIET) -> None:
+    def __init__(self, credentials: LogonSettings = QUIET) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
         self.sent: list[Message] = []
@@ -39,7 +40,7 @@ class Peer:
         """What the one who takes unsolicited messages raises."""
 
     def log_on(self) -> None:
-        self.session.start()
+        self.session.log_on()
         self.session.receive([SUCCESS])
         self.sent.clear()
 
@@ -98,7 +99,7 @@ class SessionTestCase(SynchronousTestCase):
     def logged(self, level: LogLevel) -> list[str]:
         return [formatEvent(event) for event in self.events if event["log_level"] is level]
 
-    def peer(self, credentials: Credentials = QUIET, *, logged_on: bool = True) -> Peer:
+    def peer(self, credentials: LogonSettings = QUIET, *, logged_on: bool = True) -> Peer:
         """A peer that must have no timers left once the session is lost, and none but its own heartbeats before."""
         peer = Peer(credentials)
         if logged_on:
@@ -107,7 +108,7 @@ class SessionTestCase(SynchronousTestCase):
         return peer
 
     def assert_no_timers(self, peer: Peer) -> None:
-        peer.session.lose("the test is over")
+        peer.session.connection_lost("the test is over")
         self.assertEqual(peer.clock.getDelayedCalls(), [])
 
     def assert_idle(self, peer: Peer) -> None:
@@ -116,9 +117,9 @@ class SessionTestCase(SynchronousTestCase):
 
 
 class LogonTests(SessionTestCase):
-    def logon(self, response: Message | None, credentials: Credentials = QUIET) -> Outcome:
+    def logon(self, response: Message | None, credentials: LogonSettings = QUIET) -> Outcome:
         self.client = self.peer(credentials, logged_on=False)
-        outcome = Outcome(self.client.session.start())
+        outcome = Outcome(self.client.session.log_on())
         self.assertTrue(outcome.waiting)
         if response is not None:
             self.client.receive(response)
@@ -132,7 +133,7 @@ class LogonTests(SessionTestCase):
         self.assert_idle(self.client)
 
     def test_what_is_sent(self) -> None:
-        credentials = Credentials(
+        credentials = LogonSettings(
             username="me",
             password="secret",
             trade_mode=TradeModeEnum.TRADE_MODE_LIVE,
@@ -153,14 +154,14 @@ class LogonTests(SessionTestCase):
         self.assertEqual(self.client.sent, [expected])
 
     def test_by_default(self) -> None:
-        self.logon(None, Credentials())
+        self.logon(None, LogonSettings())
         (logon,) = self.client.sent
         assert isinstance(logon, dtc.LogonRequest)
         self.assertEqual((logon.Username, logon.Password, logon.Integer_1), ("", "", 0))
         self.assertEqual(logon.TradeMode, TradeModeEnum.TRADE_MODE_SIMULATED)
 
     def test_password_is_not_shown(self) -> None:
-        self.assertNotIn("secret", repr(Credentials(password="secret")))
+        self.assertNotIn("secret", repr(LogonSettings(password="secret")))
 
     def test_success(self) -> None:
         self.assertIs(self.logon(SUCCESS).value, SUCCESS)
@@ -210,7 +211,7 @@ class LogonTests(SessionTestCase):
 
     def test_lost(self) -> None:
         outcome = self.logon(None)
-        self.client.session.lose("the cable broke")
+        self.client.session.connection_lost("the cable broke")
         self.assertIsInstance(outcome.value, SessionLost)
         self.assertEqual(str(outcome.value), "the cable broke")
         self.assert_idle(self.client)
@@ -222,7 +223,7 @@ class LogonTests(SessionTestCase):
             raise ValueError("cannot send this")
 
         peer.answer = refuse
-        outcome = Outcome(peer.session.start())
+        outcome = Outcome(peer.session.log_on())
         self.assertIsInstance(outcome.value, ValueError)
         self.assert_idle(peer)
 
@@ -236,7 +237,7 @@ class LogonTests(SessionTestCase):
     def test_answer_during_send(self) -> None:
         peer = self.peer(logged_on=False)
         peer.answer = lambda message: peer.receive(SUCCESS)
-        self.assertIs(Outcome(peer.session.start()).value, SUCCESS)
+        self.assertIs(Outcome(peer.session.log_on()).value, SUCCESS)
 
     def test_second_answer_is_ignored(self) -> None:
         self.logon(SUCCESS)
@@ -247,11 +248,11 @@ class LogonTests(SessionTestCase):
 class HeartbeatTests(SessionTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.live = self.peer(Credentials(heartbeat_interval=10))
+        self.live = self.peer(LogonSettings(heartbeat_interval=10))
 
     def test_none_at_the_logon(self) -> None:
-        peer = self.peer(Credentials(heartbeat_interval=10), logged_on=False)
-        peer.session.start()
+        peer = self.peer(LogonSettings(heartbeat_interval=10), logged_on=False)
+        peer.session.log_on()
         peer.receive(SUCCESS)
         self.assertEqual(len(peer.sent), 1)
 
@@ -275,15 +276,15 @@ class HeartbeatTests(SessionTestCase):
         self.assertEqual(self.live.heartbeats, 3)
 
     def test_none_before_the_logon(self) -> None:
-        peer = self.peer(Credentials(heartbeat_interval=1), logged_on=False)
-        outcome = Outcome(peer.session.start())
+        peer = self.peer(LogonSettings(heartbeat_interval=1), logged_on=False)
+        outcome = Outcome(peer.session.log_on())
         peer.turn(8)
         self.assertTrue(outcome.waiting)
         self.assertEqual(peer.heartbeats, 0)
         self.assertEqual(peer.closed, [])
 
     def test_none_after_the_end(self) -> None:
-        self.live.session.lose("gone")
+        self.live.session.connection_lost("gone")
         self.live.turn(100)
         self.assertEqual((self.live.heartbeats, self.live.closed), (0, []))
 
@@ -358,10 +359,10 @@ class EndTests(SessionTestCase):
         self.assertEqual(peer.closed, [])
 
     def test_lost_twice(self) -> None:
-        peer = self.peer(Credentials())
+        peer = self.peer(LogonSettings())
         outcome = peer.request(dtc.OpenOrdersRequest())
-        peer.session.lose("once")
-        peer.session.lose("twice")
+        peer.session.connection_lost("once")
+        peer.session.connection_lost("twice")
         self.assertEqual(str(outcome.value), "once")
 
     def test_one_failure_cancels_another_request(self) -> None:
@@ -370,7 +371,7 @@ class EndTests(SessionTestCase):
         second = peer.request(dtc.OpenOrdersRequest())
         third = peer.request(dtc.OpenOrdersRequest())
         first.addErrback(lambda failure: second.deferred.cancel())
-        peer.session.lose("gone")
+        peer.session.connection_lost("gone")
         self.assertIsInstance(second.value, CancelledError)
         self.assertIsInstance(third.value, SessionLost)
 
@@ -596,15 +597,15 @@ class ReplyTests(SessionTestCase):
         return result
 
     def test_table_is_complete(self) -> None:
-        self.assertEqual({type(row.request) for row in ROWS}, {*REPLIES})
-        self.assertEqual(len(ROWS), len(REPLIES))
+        self.assertEqual({type(row.request) for row in ROWS}, {*RESPONSES})
+        self.assertEqual(len(ROWS), len(RESPONSES))
         for row in ROWS:
-            self.assertIs(row.reject, REPLIES[type(row.request)].reject)
+            self.assertIs(row.reject, RESPONSES[type(row.request)].reject)
 
     def test_every_answer_is_one(self) -> None:
         """Every type that a reply is made of, 805 and 806 included, reaches the request."""
-        for kind in ANSWERS:
-            rows = [row for row in ROWS if kind in (*(reply := REPLIES[type(row.request)]).answers, reply.reject)]
+        for kind in RESPONSE_TYPES:
+            rows = [row for row in ROWS if kind in (*(reply := RESPONSES[type(row.request)]).types, reply.reject)]
             self.assertTrue(rows, kind)
             peer = self.peer()
             peer.request(rows[0].request)
@@ -684,7 +685,7 @@ class ReplyTests(SessionTestCase):
         def check(peer: Peer, row: Row) -> None:
             outcome = peer.request(row.request)
             peer.receive(*to(1, row.many[0]))
-            peer.session.lose("the cable broke")
+            peer.session.connection_lost("the cable broke")
             self.assertIsInstance(outcome.value, SessionLost)
             self.assertEqual(str(outcome.value), "the cable broke")
 
@@ -769,14 +770,14 @@ class RequestTests(SessionTestCase):
     def test_not_logged_on_yet(self) -> None:
         peer = self.peer(logged_on=False)
         self.assertIsInstance(peer.request(dtc.OpenOrdersRequest()).value, NotLoggedOn)
-        peer.session.start()
+        peer.session.log_on()
         self.assertIsInstance(peer.request(dtc.OpenOrdersRequest()).value, NotLoggedOn)
         peer.receive(SUCCESS)
         self.assertTrue(peer.request(dtc.OpenOrdersRequest()).waiting)
 
     def test_not_logged_on_any_more(self) -> None:
         peer = self.peer()
-        peer.session.lose("gone")
+        peer.session.connection_lost("gone")
         self.assertIsInstance(peer.request(dtc.OpenOrdersRequest()).value, NotLoggedOn)
         self.assertEqual(peer.sent, [])
         self.assert_idle(peer)
@@ -821,7 +822,7 @@ class RequestTests(SessionTestCase):
 
     def test_lost_during_send(self) -> None:
         peer = self.peer()
-        peer.answer = lambda message: peer.session.lose("gone")
+        peer.answer = lambda message: peer.session.connection_lost("gone")
         self.assertIsInstance(peer.request(dtc.OpenOrdersRequest()).value, SessionLost)
 
 

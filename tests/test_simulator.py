@@ -16,15 +16,15 @@ from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.messages import DBL_MAX, INT_MAX, UINT_MAX
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import DBL_MAX, INT_MAX, UINT_MAX
 from dtc_twisted.simulator import INSTRUMENTS, RESTRICTED, Market, Simulator
-from dtc_twisted.simulator.book import ASK, BID, Level
-from dtc_twisted.simulator.instruments import DAY, EPOCH
-from dtc_twisted.simulator.market import FLOOR
-from dtc_twisted.simulator.script import SERVER_NAME
-from dtc_twisted.simulator.ticker import LEVELS, Quote, Trade
-from dtc_twisted.simulator.wire import widened
+from dtc_twisted.simulator.faults import SERVER_NAME
+from dtc_twisted.simulator.market.instruments import DAY, EPOCH
+from dtc_twisted.simulator.market.random_book import ASK, BID, BookLevel
+from dtc_twisted.simulator.market.sierra_json import as_float32
+from dtc_twisted.simulator.market.simulated_market import FLOOR
+from dtc_twisted.simulator.market.ticker import LEVELS, Quote, Trade
 
 ES, CL, EURUSD, BTC = (instrument.symbol for instrument in INSTRUMENTS)
 
@@ -296,7 +296,7 @@ class SessionTests(Case):
         self.assertNotIn(Opcode.PONG, client.opcodes)
         self.ask(client, Type=5, Reason="is anybody there?")
         self.assertFalse(client.lost)
-        self.simulator.speak()
+        self.simulator.end_silence()
         self.assertEqual(len(self.ask(client, Type=400, RequestID=2)), 2)
         client.ping()
         self.flush()
@@ -330,24 +330,24 @@ class FramingTests(Case):
         client = self.log_on()
         self.assertTrue(all(frame.endswith(b"}\0") for frame in client.frames))
         client.take()
-        self.simulator.terminate(False)
+        self.simulator.set_nul_terminator(False)
         client.text(b'{"Type":400,"RequestID":1}\0')
         self.flush()
         self.assertEqual([frame[-1:] for frame in client.frames], [b"}", b"}"])
 
     def test_split(self) -> None:
         client = self.log_on()
-        self.simulator.split(7)
+        self.simulator.set_frame_size(7)
         self.assertEqual(len(self.ask(client, Type=400, RequestID=1)), 2)
         self.assertEqual(max(map(len, client.frames)), 7)
-        self.simulator.split(None)
+        self.simulator.set_frame_size(None)
         self.ask(client, Type=400, RequestID=1)
         self.assertEqual(len(client.frames), 2)
 
     def test_raw_bytes_go_out_as_text(self) -> None:
         client = self.log_on()
         client.take()
-        self.simulator.split(1)
+        self.simulator.set_frame_size(1)
         data = b"\xe9\xff no UTF-8 \0{"
         self.simulator.send_raw(data)
         self.flush()
@@ -492,10 +492,10 @@ class MarketDataTests(Case):
             trade, quote = self.told(client)
             self.assertEqual([trade["Type"], quote["Type"]], types)
             if trade["Type"] == 146:
-                self.assertEqual((trade["DateTime"], trade["Price"]), (int(now * 1e6), widened(1.0826)))
+                self.assertEqual((trade["DateTime"], trade["Price"]), (int(now * 1e6), as_float32(1.0826)))
                 self.assertNotEqual(trade["Price"], 1.0826)
             if quote["Type"] == 144:
-                self.assertEqual((quote["DateTime"], quote["BidPrice"]), (int(now * 1e6), widened(1.0825)))
+                self.assertEqual((quote["DateTime"], quote["BidPrice"]), (int(now * 1e6), as_float32(1.0825)))
 
     def test_compact_updates(self) -> None:
         self.simulator.compact_updates = True
@@ -627,7 +627,7 @@ class MarketTests(Case):
                         prices = [at_price]
                     case Quote(bid, _, ask, _):
                         prices = [bid, ask]
-                    case Level():
+                    case BookLevel():
                         prices = [event.price]
                     case _:
                         continue

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from dtc_twisted import messages as dtc
+from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.simulator import Simulator
-from dtc_twisted.simulator.book import BID
 from dtc_twisted.simulator.connection import MainConnection
-from dtc_twisted.simulator.wire import widened
+from dtc_twisted.simulator.market.random_book import BID
+from dtc_twisted.simulator.market.sierra_json import as_float32
 from tests.test_simulator import BTC, CL, ES, EURUSD, Case, Client
 
 
@@ -86,7 +86,7 @@ class DepthTests(Case):
         batch = self.ask(client, Type=102, RequestAction=3, SymbolID=3, Symbol=EURUSD, NumLevels=2)
         self.assertEqual({message["Type"] for message in batch}, {145})
         self.assertEqual([message["FinalUpdateInBatch"] for message in batch], [3, 2, 2, 1])
-        self.assertEqual(batch[0]["Price"], widened(1.08255))
+        self.assertEqual(batch[0]["Price"], as_float32(1.08255))
 
     def test_updates_make_the_book(self) -> None:
         """The snapshot and the updates after it, put together by a client, are the server's book."""
@@ -172,7 +172,7 @@ class ShakenTests(Case):
             follower = self.follow(client, Follower())
             self.assertEqual(follower.book, self.simulator.book(symbol, as_floats=bool(flags & 0x800)))
             if flags in (0, 0x880):
-                self.simulator.shake(symbol, 3000, seed=5)
+                self.simulator.randomize_book(symbol, 3000, seed=5)
                 self.follow(client, follower)
                 self.assertEqual(follower.updates, 3000)
                 self.assertTrue(3000 / 6 <= follower.batches <= 3000 / 2)
@@ -185,29 +185,29 @@ class ShakenTests(Case):
         self.assertEqual((len(book["bids"]), len(book["asks"])), (10, 10))
         self.assertEqual((book["bids"][0][0], book["asks"][1][0]), (1.08255, 1.08265))
         self.assertEqual(self.simulator.book(EURUSD, 2)["bids"], book["bids"][:2])
-        self.assertEqual(self.simulator.book(EURUSD, as_floats=True)["bids"][0][0], widened(1.08255))
+        self.assertEqual(self.simulator.book(EURUSD, as_floats=True)["bids"][0][0], as_float32(1.08255))
         self.assertRaises(KeyError, self.simulator.book, "XX")
-        self.assertRaises(KeyError, self.simulator.shake, "XX", 1, 1)
+        self.assertRaises(KeyError, self.simulator.randomize_book, "XX", 1, 1)
 
     def test_a_catalogue_symbol(self) -> None:
         client, symbol = self.log_on(), "GCM21_FUT_COMEX"
         client.take()
         client.text(b'{"Type":102,"RequestAction":1,"SymbolID":3,"Symbol":"%s"}\0' % symbol.encode())
         follower = self.follow(client, Follower())
-        self.simulator.shake(symbol, 200, seed=5)
+        self.simulator.randomize_book(symbol, 200, seed=5)
         self.assertEqual(self.follow(client, follower).book, self.simulator.book(symbol))
 
     def test_same_seed_same_shaking(self) -> None:
         def books(seed: int) -> list[Any]:
             simulator = Simulator(Clock())
-            simulator.shake(ES, 50, seed)
+            simulator.randomize_book(ES, 50, seed)
             return [simulator.book(ES)]
 
         self.assertEqual(books(1), books(1))
         self.assertNotEqual(books(1), books(2))
 
     def test_a_later_subscriber_begins_with_the_shaken_book(self) -> None:
-        self.simulator.shake(ES, 500, seed=2)
+        self.simulator.randomize_book(ES, 500, seed=2)
         for flags in (0, 0x800):
             client = self.log_on(Integer_1=flags)
             client.take()
@@ -218,7 +218,7 @@ class ShakenTests(Case):
         client = self.log_on()
         self.subscribe(client, kind=102)
         self.simulator.connections[0].pauseProducing()  # type: ignore[attr-defined]
-        self.simulator.shake(ES, 100, seed=1)
+        self.simulator.randomize_book(ES, 100, seed=1)
         self.assertEqual(len(self.told(client)), 100)
 
     def test_it_stands_still_until_the_next_quote(self) -> None:
@@ -226,7 +226,7 @@ class ShakenTests(Case):
         client.take()
         client.text(b'{"Type":102,"RequestAction":1,"SymbolID":3,"Symbol":"%s"}\0' % ES.encode())
         follower = self.follow(client, Follower())
-        self.simulator.shake(ES, 300, seed=1)
+        self.simulator.randomize_book(ES, 300, seed=1)
         shaken = self.simulator.book(ES)
         self.simulator.start_market()
         self.advance(10, step=0.05)
@@ -260,7 +260,7 @@ class ShakenTests(Case):
                     clock.advance(0.05)
                 simulator.market.stop()
             elif doing == "shake":
-                simulator.shake(ES, 100, seed)
+                simulator.randomize_book(ES, 100, seed)
             elif doing == "quote":
                 simulator.quote(ES, 280000 + seed % 97 * 25, 7, 280000 + seed % 97 * 25 + 50, 9)
             else:
@@ -292,8 +292,8 @@ class WindowTests(Case):
         self.subscribe(client, kind=102, NumLevels=1)
         ticker = self.simulator.market.tickers[ES]
         level = ticker.level(BID, 4)
-        self.assertEqual(list(ticker.windowed([level])), [])
-        self.assertEqual(len(list(ticker.windowed([ticker.level(BID, 0)]))), 1)
+        self.assertEqual(list(ticker.view_updates([level])), [])
+        self.assertEqual(len(list(ticker.view_updates([ticker.level(BID, 0)]))), 1)
 
     def test_each_subscriber_has_a_window_of_its_own(self) -> None:
         clients = {num_levels: self.log_on() for num_levels in (0, 1, 3)}
@@ -302,24 +302,24 @@ class WindowTests(Case):
             client.take()
             self.ask(client, Type=102, RequestAction=1, SymbolID=3, Symbol=ES, NumLevels=num_levels)
             followers[num_levels] = Follower()
-        self.simulator.shake(ES, 2000, seed=3)
+        self.simulator.randomize_book(ES, 2000, seed=3)
         for num_levels, client in clients.items():
             for message in self.told(client):
                 followers[num_levels].follow(message)
             self.assertEqual(followers[num_levels].book, self.simulator.book(ES, num_levels))
-        self.assertEqual(self.simulator.market.tickers[ES].windows.keys(), {1, 3})
+        self.assertEqual(self.simulator.market.tickers[ES].views.keys(), {1, 3})
 
     def test_windows_go_with_who_wanted_them(self) -> None:
         client, other = self.log_on(), self.log_on()
         self.subscribe(client, kind=102, NumLevels=2)
         self.subscribe(other, kind=102, NumLevels=2)
         self.subscribe(client, kind=102, NumLevels=4)
-        self.assertEqual(self.simulator.market.tickers[ES].windows.keys(), {2, 4})
+        self.assertEqual(self.simulator.market.tickers[ES].views.keys(), {2, 4})
         self.ask(other, Type=102, RequestAction=2, SymbolID=1)
-        self.assertEqual(self.simulator.market.tickers[ES].windows.keys(), {4})
+        self.assertEqual(self.simulator.market.tickers[ES].views.keys(), {4})
         self.simulator.drop()
         self.flush()
-        self.assertEqual(self.simulator.market.tickers[ES].windows.keys(), set())
+        self.assertEqual(self.simulator.market.tickers[ES].views.keys(), set())
 
     def test_one_symbol_id_for_data_and_depth(self) -> None:
         client = self.log_on()

@@ -6,19 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.simulator import (
-    INSTRUMENTS,
-    NO_HISTORY,
-    REFUSED_HISTORY,
-    REFUSED_TEXT,
-    RESTRICTED,
-    SLOW_HISTORY,
-    records,
-)
-from dtc_twisted.simulator.history import CHUNK, SLOW_PAUSE
-from dtc_twisted.simulator.instruments import DAY, EPOCH
-from dtc_twisted.simulator.wire import widened
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.simulator import INSTRUMENTS, NO_HISTORY, REFUSED_HISTORY, REFUSED_TEXT, RESTRICTED, SLOW_HISTORY
+from dtc_twisted.simulator.history_handler import CHUNK, SLOW_PAUSE
+from dtc_twisted.simulator.market import records
+from dtc_twisted.simulator.market.instruments import DAY, EPOCH
+from dtc_twisted.simulator.market.sierra_json import as_float32
 from tests.test_simulator import BTC, CL, ES, EURUSD, Case, Client
 
 NOW = EPOCH + 3600
@@ -147,7 +140,8 @@ class HistoryTests(Case):
         self.simulator.drop_history_after(3500)
         self.ask(client, Type=800, RequestID=4, Symbol=ES, RecordInterval=1, StartDateTime=NOW - 1_000_000)
         self.assertEqual([frame.count(b"\0") for frame in client.frames], [1, CHUNK, CHUNK, CHUNK, 500])
-        found = records.starts(dtc.HistoricalPriceDataRequest(RecordInterval=1, StartDateTime=NOW - 1_000_000), NOW)  # type: ignore[arg-type]
+        asked = dtc.HistoricalPriceDataRequest(RecordInterval=1, StartDateTime=NOW - 1_000_000)  # type: ignore[arg-type]
+        found = records.record_times(asked, NOW)
         self.assertEqual(len(found), 1_000_000)
 
     def test_no_more_is_written_than_is_read(self) -> None:
@@ -164,8 +158,8 @@ class HistoryTests(Case):
         self.assertEqual([payload.count(b"\0") for payload in written], [1, CHUNK, CHUNK])
 
     def test_split_and_unterminated(self) -> None:
-        self.simulator.split(100)
-        self.simulator.terminate(False)
+        self.simulator.set_frame_size(100)
+        self.simulator.set_nul_terminator(False)
         client = self.dial(history=True)
         client.text(b'{"Type":1,"ProtocolVersion":8}\0')
         self.flush()
@@ -338,7 +332,7 @@ class HistoricalDepthTests(Case):
     def test_prices_are_4_byte_floats(self) -> None:
         _, *answer = self.depth(Symbol=EURUSD, StartDateTime=(NOW - 10) * 1_000_000)
         prices = {m["Price"] for m in answer[1:]}
-        self.assertEqual(prices, {widened(round(price, 5)) for price in prices})
+        self.assertEqual(prices, {as_float32(round(price, 5)) for price in prices})
         self.assertNotEqual(prices, {round(price, 5) for price in prices})
 
     def test_nothing_in_the_range(self) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dtc_twisted.messages import OrderStatusEnum, PartialFillHandlingEnum
-from dtc_twisted.simulator.orders import CANCELED, FILLED, NEXT
+from dtc_twisted.dtc.messages import OrderStatusEnum, PartialFillHandlingEnum
+from dtc_twisted.simulator.trading.simulated_orders import CANCELED, FILLED, TRANSITIONS
 from tests.support import slow
 from tests.test_simulator import CL, ES, EURUSD
 from tests.test_simulator_trading import BUY, LIMIT, STOP_LIMIT, TradingCase
@@ -81,7 +81,7 @@ class View:
         before = self.orders.pop(message.get("PreviousServerOrderID", server_id), None)
         was = OrderStatusEnum(before["OrderStatus"] if before else 0)
         now = OrderStatusEnum(message["OrderStatus"])
-        case.assertTrue(now == was or now in NEXT[was], f"{was!r} -> {now!r}")
+        case.assertTrue(now == was or now in TRANSITIONS[was], f"{was!r} -> {now!r}")
         case.assertEqual(before is None, reason in (2, 8))
         self.orders[server_id] = message
         if reason in (4, 5):
@@ -103,7 +103,7 @@ class InvariantTests(TradingCase):
         self.clients.clear()
         self.simulator = self.make()
         self.client, self.other = self.log_on(), self.log_on()
-        for account in self.simulator.trading.ledger.accounts.values():
+        for account in self.simulator.trading.portfolio.accounts.values():
             account.cash = 5_000_000.0
         self.heard: list[dict[str, Any]] = []
         self.other.take()

@@ -3,8 +3,8 @@
 from typing import Any
 
 from dtc_twisted.simulator import RESTRICTED, Instrument
-from dtc_twisted.simulator.catalogue import EXCHANGES, Entry, every, find
-from dtc_twisted.simulator.server import PART
+from dtc_twisted.simulator.market.catalogue import EXCHANGES, CatalogueEntry, all_instruments, find_instrument
+from dtc_twisted.simulator.server import LIST_CHUNK
 from tests.test_simulator import BTC, CL, ES, EURUSD, Case, Client
 
 ZN = "ZNU21_FUT_CBOT"
@@ -93,15 +93,15 @@ class SymbolTests(Case):
     def test_a_long_list_comes_in_parts(self) -> None:
         client = self.log_on()
         first = self.ask(client, Type=502, RequestID=4)
-        self.assertEqual(len(first), PART)
+        self.assertEqual(len(first), LIST_CHUNK)
         # Between two parts there is time for others.
         self.assertEqual([message["Type"] for message in self.ask(client, Type=400, RequestID=5)], [401, 401])
         client.take()
         self.advance(0)
-        self.assertEqual({frame.count(b"\0") for frame in client.frames}, {PART, 1})
+        self.assertEqual({frame.count(b"\0") for frame in client.frames}, {LIST_CHUNK, 1})
         rest = client.take()
         answer = first + rest
-        self.assertEqual([message["Symbol"] for message in answer], [each.symbol for each in every()])
+        self.assertEqual([message["Symbol"] for message in answer], [each.symbol for each in all_instruments()])
         self.assertGreater(len(answer), 5000)
         self.assertEqual([message["IsFinalMessage"] for message in answer], [0] * (len(answer) - 1) + [1])
         self.assertEqual({message["RequestID"] for message in answer}, {4})
@@ -116,19 +116,19 @@ class SymbolTests(Case):
         self.assertEqual(client.take(), [])  # tearDown: nothing is left to do
 
     def test_nothing_more_is_made_for_a_client_that_left(self) -> None:
-        client, found = self.log_on(), find(ES)
+        client, found = self.log_on(), find_instrument(ES)
         assert found is not None
-        answer = iter([found.definition(1)] * (3 * PART))
+        answer = iter([found.definition(1)] * (3 * LIST_CHUNK))
         self.simulator._send_list(self.simulator.connections[0], answer)
         self.ask(client, Type=5, Reason="bye")
         self.advance(1)
-        self.assertEqual(len(list(answer)), 2 * PART)
+        self.assertEqual(len(list(answer)), 2 * LIST_CHUNK)
 
     def test_a_list_of_exactly_one_part(self) -> None:
         client = self.log_on()
-        self.simulator._send_list(self.simulator.connections[0], iter([find(ES).definition(1)] * PART))  # type: ignore[union-attr]
+        self.simulator._send_list(self.simulator.connections[0], iter([find_instrument(ES).definition(1)] * LIST_CHUNK))  # type: ignore[union-attr]
         self.advance(0)
-        self.assertEqual(len(client.take()), PART + 2)
+        self.assertEqual(len(client.take()), LIST_CHUNK + 2)
 
 
 class CatalogueTests(Case):
@@ -136,7 +136,7 @@ class CatalogueTests(Case):
 
     def test_many_of_each_kind(self) -> None:
         counts: dict[str, int] = {}
-        for each in every():
+        for each in all_instruments():
             counts[each.exchange] = counts.get(each.exchange, 0) + 1
         self.assertEqual(counts.keys() | {"EUREX"}, EXCHANGES.keys())
         self.assertGreater(sum(counts.values()), 5000)
@@ -145,10 +145,10 @@ class CatalogueTests(Case):
             self.assertGreaterEqual(counts[exchange], least)
 
     def test_each_is_sound(self) -> None:
-        symbols = [each.symbol for each in every()]
+        symbols = [each.symbol for each in all_instruments()]
         self.assertEqual(len(symbols), len(set(symbols)))
-        for each in every():
-            instrument = each.instrument if isinstance(each, Entry) else each
+        for each in all_instruments():
+            instrument = each.instrument if isinstance(each, CatalogueEntry) else each
             self.assertLess(len(instrument.symbol), 64)
             self.assertLess(len(instrument.description), 64)
             self.assertLess(len(instrument.underlying), 32)
@@ -159,15 +159,15 @@ class CatalogueTests(Case):
                 self.assertEqual(price, instrument.price(instrument.ticks(price)), instrument)
 
     def test_always_the_same(self) -> None:
-        first = find(ZN)
-        find.cache_clear()
-        self.assertEqual(first, find(ZN))
+        first = find_instrument(ZN)
+        find_instrument.cache_clear()
+        self.assertEqual(first, find_instrument(ZN))
         assert isinstance(first, Instrument)
         self.assertEqual(
             (first.description, first.underlying, first.exchange, first.tick, first.expires),
             ("10-YEAR T-NOTE FUTURES ZN Sep 2021", "ZN", "CBOT", 0.015625, 1631836800),
         )
-        self.assertIsNone(find("NOPE"))
+        self.assertIsNone(find_instrument("NOPE"))
 
     def test_definition(self) -> None:
         (answer,) = self.ask(self.log_on(), Type=506, RequestID=4, Symbol=ZN)
@@ -190,7 +190,7 @@ class OnDemandTests(Case):
     """A market comes to be when somebody asks for it, and stands still when nobody does."""
 
     def walking(self) -> set[str]:
-        return {ticker.instrument.symbol for ticker in self.simulator.market._all}
+        return {ticker.instrument.symbol for ticker in self.simulator.market._walking}
 
     def told_of(self, client: Any, symbol_id: int) -> int:
         """How many updates of this id arrived since the last time."""
@@ -201,7 +201,7 @@ class OnDemandTests(Case):
         self.assertNotIn(ZN, self.simulator.market.tickers)
         (snapshot,) = self.ask(client, Type=101, RequestAction=1, SymbolID=9, Symbol=ZN)
         self.assertEqual((snapshot["Type"], snapshot["F"][0]), (104, 9))
-        found = find(ZN)
+        found = find_instrument(ZN)
         assert found is not None
         self.assertEqual(snapshot["F"][2:5], [found.open, found.high, found.low])
         client.take()

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from dtc_twisted import messages as dtc
+from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.simulator import RESTRICTED
-from dtc_twisted.simulator.instruments import DAY, EPOCH
-from dtc_twisted.simulator.orders import FILLED, OPEN, Order
-from dtc_twisted.simulator.trading import Command
+from dtc_twisted.simulator.market.instruments import DAY, EPOCH
+from dtc_twisted.simulator.order_handler import OrderCommand
+from dtc_twisted.simulator.trading.simulated_orders import FILLED, OPEN, SimulatedOrder
 from tests.test_simulator import CL, ES, EURUSD, Case, Client
 
 MARKET, LIMIT, STOP, STOP_LIMIT, TOUCHED = range(1, 6)
@@ -24,7 +24,7 @@ class TradingCase(Case):
         self.client = self.log_on()
         self.client.take()
         self.engine = self.simulator.trading.engine
-        for account in self.simulator.trading.ledger.accounts.values():
+        for account in self.simulator.trading.portfolio.accounts.values():
             account.cash = 10_000_000.0
         self.initial = len(self.simulator.orders)
 
@@ -360,7 +360,9 @@ class PositionTests(TradingCase):
         self.simulator.start_market()
         self.submit("a", MARKET, BUY, 1)
         told = [
-            message for message in self.simulator.trading.ledger.changes() if isinstance(message, dtc.PositionUpdate)
+            message
+            for message in self.simulator.trading.portfolio.changed_messages()
+            if isinstance(message, dtc.PositionUpdate)
         ]
         self.assertEqual([message.Symbol for message in told], [CL])
 
@@ -716,7 +718,7 @@ class FlattenTests(TradingCase):
 class OthersTests(TradingCase):
     """What is done by somebody else."""
 
-    def order(self, client_id: str, **fields: Any) -> Command:
+    def order(self, client_id: str, **fields: Any) -> OrderCommand:
         usual: dict[str, Any] = {
             "Symbol": ES,
             "TradeAccount": "Sim1",
@@ -754,9 +756,9 @@ class OthersTests(TradingCase):
 
     def test_an_order_cannot_go_back(self) -> None:
         self.submit("a", MARKET)
-        order: Order = self.simulator.order("a")
+        order: SimulatedOrder = self.simulator.order("a")
         with self.assertRaises(AssertionError):
-            order.become(OPEN)
+            order.transition_to(OPEN)
 
 
 class FaultTests(TradingCase):
@@ -910,5 +912,5 @@ class FaultTests(TradingCase):
     def test_silence(self) -> None:
         self.simulator.go_silent()
         self.assertEqual(self.command(dtc.SubmitNewSingleOrder, "b"), [])
-        self.simulator.speak()
+        self.simulator.end_silence()
         self.assertEqual(self.simulator.reached, ["a"])

@@ -13,12 +13,13 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from dtc_twisted import messages as dtc
-from dtc_twisted import stream
-from dtc_twisted.stream import Outbox, Subscriber, SubscriberFactory, outbox
-from dtc_twisted.stream.outbox import Ready, frame
-from dtc_twisted.stream.sender import DirectSender, Sender
-from dtc_twisted.tap import Web
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.gateway import WebService
+from dtc_twisted.web import stream
+from dtc_twisted.web.stream import MarketDataProtocol, SendQueue, SingleChannelFactory
+from dtc_twisted.web.stream import send_queue as send_queue
+from dtc_twisted.web.stream.send_queue import PreparedUpdate, frame
+from dtc_twisted.web.stream.writer import SocketWriter, TransportWriter
 from tests.support import MARKETDATA, Caller, House, WebSocketCaller
 
 ES = "ESM20_FUT_CME"
@@ -48,16 +49,16 @@ class TextCaller(WebSocketCaller):
 
 class StreamCase(House):
     @property
-    def factory(self) -> SubscriberFactory:
-        web = next(each for each in self.service if isinstance(each, Web))
-        return next(each for each in web._sockets if isinstance(each, SubscriberFactory))
+    def factory(self) -> SingleChannelFactory:
+        web = next(each for each in self.service if isinstance(each, WebService))
+        return next(each for each in web._sockets if isinstance(each, SingleChannelFactory))
 
-    def connect(self, *symbols: str) -> tuple[WebSocketCaller, Subscriber]:
+    def connect(self, *symbols: str) -> tuple[WebSocketCaller, MarketDataProtocol]:
         """A subscriber: its own end, and ours."""
         before = set(self.factory.subscribers)
         caller = self.subscriber(*symbols)
         (subscriber,) = self.factory.subscribers - before
-        assert isinstance(subscriber, Subscriber)
+        assert isinstance(subscriber, MarketDataProtocol)
         return caller, subscriber
 
     def served(self) -> set[str]:
@@ -373,7 +374,7 @@ class ConnectionTests(StreamCase):
         caller.transport.write(UPGRADE)
         self.flush()
         (subscriber,) = self.factory.subscribers
-        self.assertIs(type(subscriber.transport.producer), DirectSender if self.fast else Sender)
+        self.assertIs(type(subscriber.transport.producer), SocketWriter if self.fast else TransportWriter)
         self.assertEqual(subscriber.transport.streamingProducer, not self.fast)
 
     def test_idle_for_an_hour(self) -> None:
@@ -399,7 +400,7 @@ class ConnectionTests(StreamCase):
         caller.transport.write(UPGRADE)
         self.flush()
         self.assertIn(b" 101 ", caller.received)
-        self.factory.shut()
+        self.factory.close_all()
         self.advance(2)
         self.assertFalse(caller.lost)
         self.advance(2)
@@ -408,7 +409,7 @@ class ConnectionTests(StreamCase):
 
     def test_no_requests_after_the_close(self) -> None:
         caller = self.subscriber()
-        self.factory.shut()
+        self.factory.close_all()
         self.say(caller, {"action": "subscribe", "symbol": ES})
         self.assertEqual(self.sent(dtc.MarketDataRequest), [])
 
@@ -501,7 +502,7 @@ class SlowSubscriberTests(StreamCase):
         self.assertEqual(messages[-1], {"action": "unsubscribe", "symbol": ES, "success": True})
 
     def test_too_many(self) -> None:
-        self.patch(outbox, "MAX_OWED", 20)
+        self.patch(send_queue, "MAX_QUEUED", 20)
         for number in range(20):
             self.slow.send({"action": "ping", "id": number})
         self.flush()
@@ -509,7 +510,7 @@ class SlowSubscriberTests(StreamCase):
         self.expect_closed()
 
     def test_too_much(self) -> None:
-        self.patch(outbox, "MAX_OWED_BYTES", 100_000)
+        self.patch(send_queue, "MAX_QUEUED_BYTES", 100_000)
         for _ in range(2):
             self.slow.send({"action": "ping", "x": "y" * 45_000})
         self.flush()
@@ -522,7 +523,7 @@ class SlowSubscriberTests(StreamCase):
         self.expect_closed()
 
     def test_the_weight_is_forgotten(self) -> None:
-        self.patch(outbox, "MAX_OWED_BYTES", 50_000)
+        self.patch(send_queue, "MAX_QUEUED_BYTES", 50_000)
         for _ in range(5):
             self.subscriber_of_slow.transport.producer.pauseProducing()
             self.say(self.slow, {"action": "ping", "x": "y" * 45_000})
@@ -531,7 +532,7 @@ class SlowSubscriberTests(StreamCase):
 
     def test_too_many_while_answers_are_awaited(self) -> None:
         """It is closed once, whatever it still waits for."""
-        self.patch(outbox, "MAX_OWED", 20)
+        self.patch(send_queue, "MAX_QUEUED", 20)
         for number in range(50):
             self.simulator.ignore_next(dtc.MarketDataRequest)
             self.slow.send({"action": "subscribe", "symbol": f"S{number}"})
@@ -541,7 +542,7 @@ class SlowSubscriberTests(StreamCase):
         self.expect_closed()
 
     def test_leaves_before_the_close_is_over(self) -> None:
-        self.subscriber_of_slow.shut(4002, "too slow")
+        self.subscriber_of_slow.close_with(4002, "too slow")
         self.assertEqual(self.factory.hub.symbols, [ES])
         self.flush()
         self.assertEqual(self.served(), {ES})
@@ -568,14 +569,14 @@ class SlowSubscriberTests(StreamCase):
         self.assertEqual(self.trades(self.other), [(ES, 1)])
 
 
-class FakeSender(Sender):
+class FakeSender(TransportWriter):
     """One whose socket takes `room` bytes before it is full."""
 
     def __init__(self, room: int) -> None:
         super().__init__(None)
         self.sent = b""
         self._room = self._left = room
-        self.outbox = Outbox(self, lambda: None)
+        self.send_queue = SendQueue(self, lambda: None)
 
     def register(self) -> None:
         """There is nothing to register with."""
@@ -583,7 +584,7 @@ class FakeSender(Sender):
     def send(self, data: bytes) -> None:
         self.sent += data
         self._left -= len(data)
-        self.full = self._left <= 0
+        self.is_full = self._left <= 0
 
     def drain(self) -> bytes:
         self._left = self._room
@@ -595,25 +596,25 @@ class FakeSender(Sender):
 class OutboxTests(SynchronousTestCase):
     def test_full_again_in_the_middle(self) -> None:
         """Order is kept over several rounds, and by what is put in between."""
-        self.patch(outbox, "_PIECE", 6)  # two messages of a digit
+        self.patch(send_queue, "_CHUNK", 6)  # two messages of a digit
         sender = FakeSender(9)
         for number in range(10):
-            sender.outbox.put(b"%d" % number, number or None)
+            sender.send_queue.send_message(b"%d" % number, number or None)
         self.assertEqual(sender.sent, frames(b"0", b"1", b"2"))
         self.assertEqual(sender.drain(), frames(b"3", b"4", b"5", b"6"))
-        sender.outbox.put(b"a")
-        sender.outbox.put(b"b", "key")
+        sender.send_queue.send_message(b"a")
+        sender.send_queue.send_message(b"b", "key")
         self.assertEqual(sender.drain() + sender.drain(), frames(b"7", b"8", b"9", b"a", b"b"))
-        sender.outbox.put(b"c")
+        sender.send_queue.send_message(b"c")
         self.assertEqual(sender.sent, frames(*(b"%c" % each for each in b"0123456789abc")))
 
     def test_many_are_sent_in_no_time(self) -> None:
         """The cost of what is owed grows with its number, not with its square."""
         sender = FakeSender(1)
-        sender.outbox.put(b"first")
-        many = [b"%d" % number for number in range(stream.MAX_OWED)]
+        sender.send_queue.send_message(b"first")
+        many = [b"%d" % number for number in range(stream.MAX_QUEUED)]
         for each in many:
-            sender.outbox.put(each)
+            sender.send_queue.send_message(each)
         owed = b""
         while piece := sender.drain():
             self.assertLess(len(piece), 70_000)
@@ -625,40 +626,40 @@ class OutboxTests(SynchronousTestCase):
         sender = FakeSender(1000)
         self.patch(sender, "send", sent.append)
         for each in (b"a", b"b"):
-            sender.outbox.add(Ready([frame(each)], ES, [107]))
+            sender.send_queue.add(PreparedUpdate([frame(each)], ES, [107]))
         self.assertEqual(sent, [])
-        sender.outbox.flush()
-        sender.outbox.flush()
+        sender.send_queue.flush()
+        sender.send_queue.flush()
         self.assertEqual(sent, [frames(b"a", b"b")])
 
     def test_put_does_not_overtake(self) -> None:
         sender = FakeSender(1000)
-        sender.outbox.add(Ready([frame(b"a")], ES, [107]))
-        sender.outbox.put(b"b")
+        sender.send_queue.add(PreparedUpdate([frame(b"a")], ES, [107]))
+        sender.send_queue.send_message(b"b")
         self.assertEqual(sender.sent, frames(b"a", b"b"))
 
     def test_nothing_after_the_end(self) -> None:
         sender = FakeSender(3)
-        sender.outbox.put(b"a")
-        sender.outbox.put(b"b")
-        sender.outbox.close()
-        sender.outbox.put(b"c")
-        sender.outbox.add(Ready([frame(b"d")], ES, [107]))
-        sender.outbox.flush()
+        sender.send_queue.send_message(b"a")
+        sender.send_queue.send_message(b"b")
+        sender.send_queue.close()
+        sender.send_queue.send_message(b"c")
+        sender.send_queue.add(PreparedUpdate([frame(b"d")], ES, [107]))
+        sender.send_queue.flush()
         self.assertEqual(sender.drain(), b"")
-        sender.outbox.put(b"e")
-        sender.outbox.add(Ready([frame(b"f")], ES, [107]))
-        sender.outbox.flush()
+        sender.send_queue.send_message(b"e")
+        sender.send_queue.add(PreparedUpdate([frame(b"f")], ES, [107]))
+        sender.send_queue.flush()
         self.assertEqual(sender.sent, frames(b"a"))
 
     def test_later(self) -> None:
         """What somebody slow is owed instead is made when its time has come."""
         sender = FakeSender(3)
-        sender.outbox.put(b"a")
+        sender.send_queue.send_message(b"a")
         for each in (b"b", b"c"):
-            sender.outbox.add(Ready([frame(each)], ES, ["book"], lambda: frame(b"book")))
-        sender.outbox.add(Ready([frame(b"d")], CL, ["book"], lambda: None))
-        sender.outbox.flush()
+            sender.send_queue.add(PreparedUpdate([frame(each)], ES, ["book"], lambda: frame(b"book")))
+        sender.send_queue.add(PreparedUpdate([frame(b"d")], CL, ["book"], lambda: None))
+        sender.send_queue.flush()
         skipped = frame(b'{"event": "skipped", "messages": 1}')
         self.assertEqual(sender.drain() + sender.drain(), skipped + frames(b"book"))
 
@@ -758,7 +759,7 @@ class ModelTests(StreamCase):
             if symbol in model.wants:
                 model.told(107, symbol, self.volume)
 
-    def play(self, step: Any, caller: WebSocketCaller, subscriber: Subscriber, model: Model) -> None:
+    def play(self, step: Any, caller: WebSocketCaller, subscriber: MarketDataProtocol, model: Model) -> None:
         match step:
             case ("subscribe", _, symbol):
                 model.wants.add(symbol)

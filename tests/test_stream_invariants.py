@@ -7,10 +7,12 @@ from typing import Any
 
 from websockets.protocol import State
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.messages import MarketDataFeedStatusEnum
-from dtc_twisted.stream import TopicFactory, outbox, sender
-from dtc_twisted.tap import Web
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import MarketDataFeedStatusEnum
+from dtc_twisted.gateway import WebService
+from dtc_twisted.web.stream import MultiChannelFactory
+from dtc_twisted.web.stream import send_queue as send_queue
+from dtc_twisted.web.stream import writer as sender
 from tests.support import House, WebSocketCaller
 
 SYMBOLS = ["ESM20_FUT_CME", "CLM20_FUT_NYMEX", "NOPE"]
@@ -88,8 +90,8 @@ class InvariantTests(House):
     def test_all(self) -> None:
         for seed in range(60):
             chance = random.Random(seed)
-            self.patch(sender, "SLACK", chance.choice([0, 300, 3000]))
-            self.patch(outbox, "_PIECE", chance.choice([100, 2000]))
+            self.patch(sender, "HIGH_WATER", chance.choice([0, 300, 3000]))
+            self.patch(send_queue, "_CHUNK", chance.choice([100, 2000]))
             people = [Person(self) for _ in range(4)]
             for _ in range(chance.randint(20, 100)):
                 here = [each for each in people if each.is_here]
@@ -123,7 +125,7 @@ class InvariantTests(House):
             lambda: person.ask(action="unsubscribe", **topic),
             lambda: self.simulator.trade(market, 282800, chance.randint(1, 9), 1),
             lambda: self.simulator.quote(market, 282600 + 25 * chance.randint(0, 9), 5, 282900, 6),
-            lambda: self.simulator.shake(market, chance.randint(1, 40), chance.randint(0, 9999)),
+            lambda: self.simulator.randomize_book(market, chance.randint(1, 40), chance.randint(0, 9999)),
             lambda: setattr(person.transport, "room", chance.choice([0, 0, 50])),
             lambda: setattr(person.transport, "room", 1 << 30),
         ]
@@ -160,7 +162,10 @@ class InvariantTests(House):
 
     def kept(self) -> list[Any]:
         """What is left of subscribers in the gateway."""
-        web = next(each for each in self.service if isinstance(each, Web))
-        (topics,) = (each for each in web._sockets if isinstance(each, TopicFactory))
+        web = next(each for each in self.service if isinstance(each, WebService))
+        (topics,) = (each for each in web._sockets if isinstance(each, MultiChannelFactory))
         hubs = topics.hubs.values()
-        return [*topics.subscribers, *(each for hub in hubs for each in (*hub._feeds, *hub._symbols, *hub._by_id))]
+        return [
+            *topics.subscribers,
+            *(each for hub in hubs for each in (*hub._feeds, *hub._symbols_by_consumer, *hub._by_id)),
+        ]

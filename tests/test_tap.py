@@ -8,9 +8,9 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted import messages as dtc
-from dtc_twisted import tap, tap_sim
-from dtc_twisted.service import CannotStart, Listener
+from dtc_twisted import gateway, tap, tap_sim
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.services import ListenService, StartupError
 from tests.support import House
 
 
@@ -26,7 +26,7 @@ class CommandLineCase(SynchronousTestCase):
 
     def refusal(self, *arguments: str, options: type[Any] = tap.Options) -> str:
         """The one line that is said about these."""
-        with self.assertRaises(CannotStart) as caught:
+        with self.assertRaises(StartupError) as caught:
             options().parseOptions(list(arguments))
         text = str(caught.exception.code)
         self.assertNotIn("\n", text)
@@ -152,8 +152,8 @@ class ListenerTests(SynchronousTestCase):
                 raise CannotListenError("127.0.0.1", 8080, OSError(98, "Address already in use"))
 
         factory: Any = object()
-        listener = Listener(Full(), "127.0.0.1", 8080, factory, says="", option="--restport")
-        with self.assertRaises(CannotStart) as caught:
+        listener = ListenService(Full(), "127.0.0.1", 8080, factory, says="", option="--restport")
+        with self.assertRaises(StartupError) as caught:
             listener.startService()
         self.assertEqual(
             caught.exception.code,
@@ -168,9 +168,9 @@ class DemoTests(House):
 
     def make_gateway(self, *arguments: str) -> Any:
         service = super().make_gateway(*arguments)
-        demo = next(each for each in service if isinstance(each, tap.Demo))
+        demo = next(each for each in service if isinstance(each, gateway.DemoService))
         # A fake port has no number of its own: the one that House listens on stands in for it.
-        self.patch(Listener, "port", 11099)
+        self.patch(ListenService, "port", 11099)
         self.demo = demo
         return service
 

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.messages import MarketDataFeedStatusEnum, RequestActionEnum
-from dtc_twisted.stream import SubscriberFactory, TopicFactory
-from dtc_twisted.tap import Web
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import MarketDataFeedStatusEnum, RequestActionEnum
+from dtc_twisted.gateway import WebService
+from dtc_twisted.web.stream import MultiChannelFactory, SingleChannelFactory
 from tests.support import House, WebSocketCaller, slow
 
 ES = "ESM20_FUT_CME"
@@ -39,8 +39,8 @@ class TopicCase(House):
 
     def socket(self) -> Any:
         """Our end of the only subscriber."""
-        web = next(each for each in self.service if isinstance(each, Web))
-        factory = next(each for each in web._sockets if isinstance(each, TopicFactory))
+        web = next(each for each in self.service if isinstance(each, WebService))
+        factory = next(each for each in web._sockets if isinstance(each, MultiChannelFactory))
         (socket,) = factory.subscribers
         return socket
 
@@ -344,7 +344,7 @@ class UnknownTests(TopicCase):
 
     def test_a_failure_costs_nobody_anything(self) -> None:
         upstream: Any = next(each for each in self.service if hasattr(each, "listeners"))
-        upstream.unknown.insert(0, lambda number, text: 1 / 0)
+        upstream.unknown_message_listeners.insert(0, lambda number, text: 1 / 0)
         caller = self.connect()
         self.ask(caller, action="subscribe", channel="unknown")
         self.pass_on('{"Type":12345}')
@@ -393,10 +393,10 @@ class DepthTests(TopicCase):
             self.say(caller, {"action": "subscribe", "symbol": ES, "num_levels": levels})
         self.assertEqual(self.fetch(f"/marketdepth?Symbol={ES}&NumLevels=4").status, 200)
         self.assertEqual(self.fetch(f"/marketdepth?Symbol={ES}&NumLevels=5").status, 200)
-        web = next(each for each in self.service if isinstance(each, Web))
-        hub = next(each.hub for each in web._sockets if isinstance(each, SubscriberFactory) and each.hub.symbols)
-        self.assertEqual(list(hub._feeds[ES].data._views), [5])  # type: ignore[attr-defined]
-        self.simulator.shake(ES, 500, 1)
+        web = next(each for each in self.service if isinstance(each, WebService))
+        hub = next(each.hub for each in web._sockets if isinstance(each, SingleChannelFactory) and each.hub.symbols)
+        self.assertEqual(list(hub._feeds[ES].state._views), [5])  # type: ignore[attr-defined]
+        self.simulator.randomize_book(ES, 500, 1)
         self.flush()
         self.book(caller, kept)
         self.assertEqual(kept, self.truth(5))
@@ -428,7 +428,7 @@ class DepthTests(TopicCase):
             self.say(topics, {"action": "subscribe", "channel": "marketdepth", "symbol": ES, "num_levels": levels})
             readers += [(single, {}, levels), (topics, {}, levels)]
         for round_number in range(20):
-            self.simulator.shake(ES, 5_000, round_number)
+            self.simulator.randomize_book(ES, 5_000, round_number)
             self.flush()
             if round_number % 4 == 3:
                 self.simulator.drop()
@@ -444,14 +444,14 @@ class DepthTests(TopicCase):
         caller = self.subscribe("marketdepth", num_levels=3)
         kept: dict[int, dict[float, float]] = {}
         self.socket().transport.producer.pauseProducing()
-        self.simulator.shake(ES, 500, 1)
+        self.simulator.randomize_book(ES, 500, 1)
         self.flush()
         caller.take()
         self.socket().transport.producer.resumeProducing()
         self.flush()
         self.assertEqual([each.get("event") for each in caller.messages], ["skipped", "book"])
         self.book(caller, kept)
-        self.simulator.shake(ES, 500, 2)
+        self.simulator.randomize_book(ES, 500, 2)
         self.flush()
         self.book(caller, kept)
         self.assertEqual(kept, self.truth(3))
@@ -465,14 +465,14 @@ class DepthTests(TopicCase):
             self.ask(caller, action="subscribe", symbol=ES, num_levels=3, **options)
             producer = self._pumps[-1].serverIO.producer
             producer.pauseProducing()
-            self.simulator.shake(ES, 500, 1)
+            self.simulator.randomize_book(ES, 500, 1)
             self.simulator.send(status(Status=MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE))
             self.flush()
             producer.resumeProducing()
             self.flush()
             self.assertEqual([each.get("event") for each in caller.messages], ["skipped", "book", "stale"])
             self.simulator.send(status(Status=MarketDataFeedStatusEnum.MARKET_DATA_FEED_AVAILABLE))
-            self.simulator.shake(ES, 50, 2)
+            self.simulator.randomize_book(ES, 50, 2)
             self.flush()
             self.book(caller, kept)
             self.assertEqual(kept, self.truth(3))
@@ -480,7 +480,7 @@ class DepthTests(TopicCase):
     def test_max_rate(self) -> None:
         caller = self.subscribe("marketdepth", max_rate=1)
         kept: dict[int, dict[float, float]] = {}
-        self.simulator.shake(ES, 500, 1)
+        self.simulator.randomize_book(ES, 500, 1)
         self.flush()
         self.advance(1.1)
         self.book(caller, kept)
@@ -530,7 +530,7 @@ class SnapshotTests(TopicCase):
         caller = self.begin(f"/marketdata?Symbol={ES}")
         (connection,) = self.simulator.logged_on()
         trade = dtc.MarketDataUpdateTrade(SymbolID=1, Price=2, Volume=3)
-        connection.send_together([dtc.MarketDataSnapshot(SymbolID=1, LastTradePrice=1), trade])
+        connection.send_in_one_frame([dtc.MarketDataSnapshot(SymbolID=1, LastTradePrice=1), trade])
         self.flush()
         (snapshot,) = json.loads(caller.received.partition(b"\r\n\r\n")[2])
         self.assertEqual((snapshot["Type"], snapshot["LastTradePrice"]), (104, 1))

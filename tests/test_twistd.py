@@ -174,7 +174,7 @@ class CommandLineTests(SynchronousTestCase):
         self.assertIn("twisted.plugins.dtc_plugin", helped)
         self.assertTrue({"klein", "autobahn", "msgspec"}.isdisjoint(helped))
         helped = imported("dtc", "--help")
-        self.assertIn("dtc_twisted.rest", helped)
+        self.assertIn("dtc_twisted.web.rest", helped)
         self.assertNotIn("dtc_twisted.simulator", helped)
 
     def test_usage_errors(self) -> None:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.messages import LogonStatusEnum
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import LogonStatusEnum
 from tests.support import House
 
 ES = "ESM20_FUT_CME"
@@ -134,7 +134,7 @@ class LossTests(House):
         self.advance(6)
         self.assertIn("nothing was received for 40 s", self.log_text())
         self.assertNotEqual(self.status()["state"], "ready")
-        self.simulator.speak()
+        self.simulator.end_silence()
         self.advance(20)
         self.assertEqual(self.status()["state"], "ready")
 
@@ -229,8 +229,8 @@ class LyingServerTests(House):
         self.assertEqual(self.status()["garbage"], 1)
 
     def test_split_frames_and_no_nul(self) -> None:
-        self.simulator.split(7)
-        self.simulator.terminate(False)
+        self.simulator.set_frame_size(7)
+        self.simulator.set_nul_terminator(False)
         subscriber = self.subscriber(ES)
         self.simulator.trade(ES, 282800, 1, 1)
         self.flush()

@@ -6,9 +6,9 @@ from typing import Any
 from msgspec import UNSET
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.codec import Codec
-from dtc_twisted.history.whole import divided, is_whole
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.codec import Codec
+from dtc_twisted.history.integer_prices import has_integer_prices, with_float_prices
 
 BAR = {"Type": 803, "F": [1, 1456736458000000, 2058.75, 2060, 2058.5, 2059.25, 12, 3, 5.5, 6, 0]}
 TICK = {"Type": 804, "F": [1, 1456736458.25, 2, 2058.75, 12, 0]}
@@ -23,7 +23,7 @@ class WholeTests(SynchronousTestCase):
         return row
 
     def test_bar(self) -> None:
-        row: Any = divided(self.decode(WHOLE_BAR), 100.0)
+        row: Any = with_float_prices(self.decode(WHOLE_BAR), 100.0)
         self.assertIs(type(row), dtc.HistoricalPriceDataRecordResponse)
         self.assertEqual((row.OpenPrice, row.HighPrice, row.LowPrice, row.LastPrice), (2058.75, 2060, 2058.5, 2059.25))
         self.assertEqual((row.RequestID, row.StartDateTime, row.Volume), (1, 1456736458, 12))
@@ -31,16 +31,16 @@ class WholeTests(SynchronousTestCase):
         self.assertEqual(row.IsFinalRecord, 0)
 
     def test_tick(self) -> None:
-        row: Any = divided(self.decode(WHOLE_TICK), 100.0)
+        row: Any = with_float_prices(self.decode(WHOLE_TICK), 100.0)
         self.assertIs(type(row), dtc.HistoricalPriceDataTickRecordResponse)
         self.assertEqual((row.DateTime, row.Price, row.Volume, row.AtBidOrAsk), (1456736458.25, 2058.75, 12, 2))
 
     def test_unset(self) -> None:
-        row: Any = divided(self.decode({"Type": 805, "F": [1, 1456736458, 205875]}), 100.0)
+        row: Any = with_float_prices(self.decode({"Type": 805, "F": [1, 1456736458, 205875]}), 100.0)
         self.assertEqual((row.OpenPrice, row.HighPrice, row.IsFinalRecord), (2058.75, UNSET, UNSET))
 
     def test_which(self) -> None:
         self.assertEqual(
-            [is_whole(self.decode(each)) for each in (BAR, TICK, WHOLE_BAR, WHOLE_TICK, DEPTH)],
+            [has_integer_prices(self.decode(each)) for each in (BAR, TICK, WHOLE_BAR, WHOLE_TICK, DEPTH)],
             [False, False, True, True, False],
         )

@@ -4,7 +4,7 @@ A download may last for minutes, and it never goes before live data: what comes 
 small pieces, one at a turn of the reactor, of all downloads together (`paced`).
 """
 
-from dtc_twisted.history.port import History
-from dtc_twisted.history.transfer import Request, Transfer
+from dtc_twisted.history.download import HistoryDownload, HistoryRequest
+from dtc_twisted.history.history_client import HistoryClient
 
-__all__ = ["History", "Request", "Transfer"]
+__all__ = ["HistoryClient", "HistoryDownload", "HistoryRequest"]

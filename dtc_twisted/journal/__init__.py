@@ -4,7 +4,7 @@ Whoever reads it while it is written sees what is committed: `sqlite3 FILE 'sele
 since 1970, UTC; prices are the server's; `request`, `messages` and `message` are JSON.
 """
 
-from dtc_twisted.journal.entries import NEW, Command, Recorded
-from dtc_twisted.journal.writer import Journal
+from dtc_twisted.journal.entries import NEW_ORDER_ACTIONS, Command, UpdateRecord
+from dtc_twisted.journal.journal import Journal
 
-__all__ = ["NEW", "Command", "Journal", "Recorded"]
+__all__ = ["NEW_ORDER_ACTIONS", "Command", "Journal", "UpdateRecord"]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-NEW = frozenset({"submit", "oco", "bracket", "flatten"})
+NEW_ORDER_ACTIONS = frozenset({"submit", "oco", "bracket", "flatten"})
 """Actions that make orders, whose ClientOrderIDs are theirs alone."""
 
 
@@ -31,7 +31,7 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class UpdateRecord:
     """What became known of an order.
 
     at: when, seconds since 1970.
@@ -58,4 +58,4 @@ class Recorded:
     id: int = 0
 
 
-Entry = Command | Recorded
+Entry = Command | UpdateRecord

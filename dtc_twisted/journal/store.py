@@ -8,12 +8,12 @@ from dataclasses import asdict
 from typing import Any
 
 from dtc_twisted.errors import JournalFailed
-from dtc_twisted.journal.entries import NEW, Command, Entry, Recorded
+from dtc_twisted.journal.entries import NEW_ORDER_ACTIONS, Command, Entry, UpdateRecord
 
-_APPLICATION = 0x44544301
+_APPLICATION_ID = 0x44544301
 """Marks a file as a journal of ours."""
 
-_VERSION = 1
+_SCHEMA_VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE commands (
@@ -69,30 +69,30 @@ CREATE TABLE open_orders (
 );
 """
 
-_COMMAND = "SELECT * FROM commands WHERE id IN (SELECT command_id FROM command_orders WHERE {}) ORDER BY id"
+_SELECT_COMMANDS = "SELECT * FROM commands WHERE id IN (SELECT command_id FROM command_orders WHERE {}) ORDER BY id"
 _COLUMNS = (
     *("at", "client_order_id", "server_order_id", "previous_server_order_id", "trade_account", "symbol", "status"),
     *("reason", "is_open", "execution_id", "fill_at", "reconciled"),
 )
 
 
-class StoreFailed(Exception):
+class StoreError(Exception):
     """The file cannot be opened or written; the text says why."""
 
 
-class StoreBusy(StoreFailed):
+class StoreLocked(StoreError):
     """Another process has it."""
 
 
 @contextmanager
-def _failing() -> Iterator[None]:
+def _sqlite_errors() -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise StoreFailed(str(error)) from error
+        raise StoreError(str(error)) from error
 
 
-class Store:
+class JournalStore:
     """One connection to write, from one thread at a time, and one to read.
 
     A second file beside it is locked for as long as this lives: others may read the journal, and nobody else may write
@@ -102,15 +102,15 @@ class Store:
     """
 
     def __init__(self, path: str) -> None:
-        with _failing():
+        with _sqlite_errors():
             self._lock = sqlite3.connect(f"{path}.lock", isolation_level=None, timeout=0)
             try:
                 self._lock.execute("BEGIN EXCLUSIVE")
             except sqlite3.OperationalError as error:
                 self._lock.close()
-                raise StoreBusy(str(error)) if "locked" in str(error) else error from None
+                raise StoreLocked(str(error)) if "locked" in str(error) else error from None
         try:
-            with _failing():
+            with _sqlite_errors():
                 self._writes = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
                 self._open()
                 self._reads = sqlite3.connect(path, isolation_level=None, timeout=1)
@@ -129,15 +129,15 @@ class Store:
         run = self._writes.execute
         application, version = (run(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
         empty = run("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-        if not empty and application != _APPLICATION:
-            raise StoreFailed("it is not a journal of this gateway.")
-        if version > _VERSION:
-            raise StoreFailed(f"it is of a newer gateway (version {version}; this one knows {_VERSION}).")
+        if not empty and application != _APPLICATION_ID:
+            raise StoreError("it is not a journal of this gateway.")
+        if version > _SCHEMA_VERSION:
+            raise StoreError(f"it is of a newer gateway (version {version}; this one knows {_SCHEMA_VERSION}).")
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = FULL")
         run("PRAGMA foreign_keys = ON")
         if empty:
-            marks = f"PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_VERSION};"
+            marks = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_SCHEMA_VERSION};"
             self._writes.executescript(f"BEGIN; {_SCHEMA} {marks} COMMIT;")
 
     def close(self) -> None:
@@ -150,7 +150,7 @@ class Store:
     def write(self, entries: Sequence[Entry | int]) -> list[int]:
         """Writes all or none, durably, and gives their numbers. A number marks that command as withdrawn."""
         run = self._writes.execute
-        with _failing():
+        with _sqlite_errors():
             number = self._last_id
             try:
                 run("BEGIN IMMEDIATE")
@@ -187,10 +187,10 @@ class Store:
         )
         self._writes.executemany(
             "INSERT INTO command_orders (command_id, client_order_id, is_new) VALUES (?, ?, ?)",
-            [(number, name, int(command.action in NEW)) for name in command.client_order_ids],
+            [(number, name, int(command.action in NEW_ORDER_ACTIONS)) for name in command.client_order_ids],
         )
 
-    def _write_update(self, number: int, update: Recorded) -> None:
+    def _write_update(self, number: int, update: UpdateRecord) -> None:
         run = self._writes.execute
         values = [getattr(update, name) for name in _COLUMNS]
         marks = ", ".join("?" * (len(_COLUMNS) + 2))
@@ -218,11 +218,11 @@ class Store:
             raise JournalFailed(f"The journal cannot be read: {error}") from None
 
     def command_of(self, client_order_id: str) -> Command | None:
-        found = self._all(_COMMAND.format("client_order_id = ? AND is_new = 1"), (client_order_id,))
+        found = self._all(_SELECT_COMMANDS.format("client_order_id = ? AND is_new = 1"), (client_order_id,))
         return self._command(found[0]) if found else None
 
-    def undecided(self) -> list[Command]:
-        return [*map(self._command, self._all(_COMMAND.format("is_new = 1 AND is_answered = 0")))]
+    def unanswered_commands(self) -> list[Command]:
+        return [*map(self._command, self._all(_SELECT_COMMANDS.format("is_new = 1 AND is_answered = 0")))]
 
     def last(self, actions: Sequence[str]) -> Command | None:
         marks = ", ".join("?" * len(actions))
@@ -230,7 +230,7 @@ class Store:
         found = self._all(query, actions)
         return self._command(found[0]) if found else None
 
-    def updates(self, order_id: str) -> list[Recorded]:
+    def updates(self, order_id: str) -> list[UpdateRecord]:
         names, rows = {order_id}, {}
         asked: set[str] = set()
         while names - asked:
@@ -244,7 +244,7 @@ class Store:
                     names |= {row["server_order_id"], row["previous_server_order_id"]} - {""}
         return [_recorded(rows[number]) for number in sorted(rows)]
 
-    def open_orders(self) -> list[Recorded]:
+    def open_orders(self) -> list[UpdateRecord]:
         query = "SELECT * FROM updates WHERE id IN (SELECT update_id FROM open_orders) ORDER BY id"
         return [*map(_recorded, self._all(query))]
 
@@ -294,10 +294,10 @@ class Store:
         )
 
 
-def _recorded(row: sqlite3.Row) -> Recorded:
+def _recorded(row: sqlite3.Row) -> UpdateRecord:
     fields = {name: row[name] for name in _COLUMNS}
     flags = {name: bool(row[name]) for name in ("is_open", "reconciled")}
-    return Recorded(**fields | flags | {"message": json.loads(row["message"]), "id": row["id"]})
+    return UpdateRecord(**fields | flags | {"message": json.loads(row["message"]), "id": row["id"]})
 
 
 def _text(value: object) -> str:

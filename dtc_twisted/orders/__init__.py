@@ -1,10 +1,10 @@
 """Orders: what callers want done, and the live view of orders, positions and balances."""
 
-from dtc_twisted.orders.desk import Desk
-from dtc_twisted.orders.ledger import CHANNELS, Ledger
-from dtc_twisted.orders.limits import Limits
-from dtc_twisted.orders.reconcile import Reconciler
-from dtc_twisted.orders.ticket import BadOrder
-from dtc_twisted.orders.words import Fields
+from dtc_twisted.orders.account_state import CHANNELS, AccountState
+from dtc_twisted.orders.manager import OrderManager
+from dtc_twisted.orders.outcomes import Fields
+from dtc_twisted.orders.parsing import BadOrder
+from dtc_twisted.orders.reconciler import Reconciler
+from dtc_twisted.orders.risk_limits import RiskLimits
 
-__all__ = ["CHANNELS", "BadOrder", "Desk", "Fields", "Ledger", "Limits", "Reconciler"]
+__all__ = ["CHANNELS", "AccountState", "BadOrder", "Fields", "OrderManager", "Reconciler", "RiskLimits"]

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from msgspec import to_builtins
 
-from dtc_twisted.messages import (
+from dtc_twisted.dtc.messages import (
     BuySellEnum,
     HistoricalOrderFillResponse,
     OrderStatusEnum,
@@ -12,10 +12,10 @@ from dtc_twisted.messages import (
     OrderUpdate,
     OrderUpdateReasonEnum,
 )
-from dtc_twisted.orders.words import FINAL, OPEN, Fields, Wait
+from dtc_twisted.orders.outcomes import OPEN, TERMINAL, Fields, PendingCommand
 
-_OF_THE_REQUEST = ("RequestID", "TotalNumMessages", "MessageNumber", "NoOrders")
-_STATE = (
+_REQUEST_FIELDS = ("RequestID", "TotalNumMessages", "MessageNumber", "NoOrders")
+_COMPARED_FIELDS = (
     *("ServerOrderID", "OrderStatus", "OrderType", "BuySell", "Price1", "Price2", "TimeInForce"),
     *("OrderQuantity", "FilledQuantity", "RemainingQuantity"),
 )
@@ -31,12 +31,12 @@ class Fill(NamedTuple):
     buy_sell: int
     price: float
     quantity: float
-    at: float
+    filled_at: float
     execution_id: str
 
-    def is_like(self, other: "Fill") -> bool:
+    def matches(self, other: "Fill") -> bool:
         """Whether it may be the same fill, told by messages of which one has no id, or no fraction of a second."""
-        return (self.price, self.quantity, int(self.at)) == (other.price, other.quantity, int(other.at))
+        return (self.price, self.quantity, int(self.filled_at)) == (other.price, other.quantity, int(other.filled_at))
 
 
 class Order:
@@ -58,22 +58,26 @@ class Order:
         self.fields = fields
         self.updates: list[Fields] = []
         self.fills: list[Fill] = []
-        self.concluded = False
-        self.touched = 0
+        self.is_inferred = False
+        self.version = 0
         self.sent_at = sent_at
-        self.heard_at = 0.0
-        self.pair = ""
+        self.last_heard_at = 0.0
+        self.oco_id = ""
         self.is_child = False
-        self.is_flatten = False
-        self.waits: list[Wait] = []
+        self.closes_position = False
+        self.pending_commands: list[PendingCommand] = []
 
     @property
-    def unknown(self) -> str:
+    def unknown_reason(self) -> str:
         """Why nobody knows what became of a command about it; empty when all is known."""
-        return next((wait.why for wait in self.waits if wait.why), "") if self.waits else ""
+        return (
+            next((wait.unknown_reason for wait in self.pending_commands if wait.unknown_reason), "")
+            if self.pending_commands
+            else ""
+        )
 
     @property
-    def is_undecided(self) -> bool:
+    def is_in_flight(self) -> bool:
         """Whether it was sent, and the server has not said a word about it."""
         return not self.server_order_id and self.status is OrderStatusEnum.ORDER_STATUS_ORDER_SENT
 
@@ -94,7 +98,7 @@ class Order:
         return str(self.fields.get("Symbol", ""))
 
     @property
-    def name(self) -> str:
+    def display_id(self) -> str:
         """For people."""
         return self.client_order_id or self.server_order_id
 
@@ -127,11 +131,15 @@ class Order:
         """What may still be filled, also if a change that is under way is made."""
         if not self.is_open:
             return 0.0
-        quantity = max(self.quantity, *(wait.quantity for wait in self.waits)) if self.waits else self.quantity
+        quantity = (
+            max(self.quantity, *(wait.quantity for wait in self.pending_commands))
+            if self.pending_commands
+            else self.quantity
+        )
         return max(0.0, quantity - self.filled)
 
     @property
-    def limit(self) -> float | None:
+    def limit_price(self) -> float | None:
         """The worst price at which it may be filled; None: any."""
         name = {
             OrderTypeEnum.ORDER_TYPE_LIMIT: "Price1",
@@ -141,46 +149,46 @@ class Order:
         return None if name is None else self.fields.get(name)
 
     @property
-    def is_for_later(self) -> bool:
+    def is_contingent(self) -> bool:
         """Whether it cannot be filled before its parent is."""
         status: int = self.fields.get("OrderStatus", 0)
         sent = self.is_child and status == OrderStatusEnum.ORDER_STATUS_ORDER_SENT
         return sent or status == OrderStatusEnum.ORDER_STATUS_PENDING_CHILD
 
     @property
-    def state(self) -> Fields:
+    def to_fields(self) -> Fields:
         """For callers."""
-        return {**self.fields, "OutcomeUnknown": self.unknown} if self.unknown else self.fields
+        return {**self.fields, "OutcomeUnknown": self.unknown_reason} if self.unknown_reason else self.fields
 
-    def expect_to_close(self, position: float) -> None:
+    def assume_closing(self, position: float) -> None:
         """The server decides on which side, and how much: most likely this."""
         side = BuySellEnum.SELL if position > 0 else BuySellEnum.BUY
         self.fields = self.fields | {"BuySell": int(side), "OrderQuantity": abs(position)}
 
     # -- news
 
-    def is_late(self, update: Fields, fill: Fill | None) -> bool:
+    def is_outdated(self, update: Fields, fill: Fill | None) -> bool:
         """Whether an update tells what is known already, or what has been overtaken."""
         if fill is not None:
-            return self.knows(fill)
-        if self.updates and update == self.updates[-1] and not self.waits:
+            return self.has_fill(fill)
+        if self.updates and update == self.updates[-1] and not self.pending_commands:
             return True
         if update.get("FilledQuantity", self.filled) < self.filled:
             return True
         status = OrderStatusEnum(update.get("OrderStatus", 0))
-        return self.status in FINAL and not self.concluded and status in OPEN
+        return self.status in TERMINAL and not self.is_inferred and status in OPEN
 
-    def knows(self, fill: Fill) -> bool:
+    def has_fill(self, fill: Fill) -> bool:
         return any(
-            fill.execution_id == each.execution_id if fill.execution_id and each.execution_id else fill.is_like(each)
+            fill.execution_id == each.execution_id if fill.execution_id and each.execution_id else fill.matches(each)
             for each in self.fills
         )
 
-    def differs(self, restated: Fields) -> bool:
+    def differs_from(self, restated: Fields) -> bool:
         """Whether an order that the server restated is not as it was known."""
-        return any(name in restated and restated[name] != self.fields.get(name) for name in _STATE)
+        return any(name in restated and restated[name] != self.fields.get(name) for name in _COMPARED_FIELDS)
 
-    def take(self, update: Fields, fill: Fill | None) -> None:
+    def apply(self, update: Fields, fill: Fill | None) -> None:
         """Makes an update part of what is known."""
         fields = {name: value for name, value in update.items() if name != "Reconciled"}
         if not fields.get("OrderStatus"):  # nothing is said of it
@@ -190,18 +198,18 @@ class Order:
         self.updates.append(update)
         if fill is not None:
             self.fills.append(fill)
-        self.concluded = False
+        self.is_inferred = False
 
 
-def fields_of(update: OrderUpdate) -> Fields:
+def order_fields(update: OrderUpdate) -> Fields:
     """The fields of an update that are about the order."""
     fields: Fields = to_builtins(update)
-    for name in _OF_THE_REQUEST:
+    for name in _REQUEST_FIELDS:
         fields.pop(name, None)
     return {name: value for name, value in fields.items() if value != ""}
 
 
-def fill_in(update: Fields) -> Fill | None:
+def fill_from_update(update: Fields) -> Fill | None:
     """The fill that an ORDER_UPDATE tells of."""
     reasons = (OrderUpdateReasonEnum.ORDER_FILLED, OrderUpdateReasonEnum.ORDER_FILLED_PARTIALLY)
     quantity = update.get("LastFillQuantity")
@@ -219,7 +227,7 @@ def fill_in(update: Fields) -> Fill | None:
     )
 
 
-def fill_of(message: HistoricalOrderFillResponse) -> Fill:
+def fill_from_response(message: HistoricalOrderFillResponse) -> Fill:
     """The fill that a HISTORICAL_ORDER_FILL_RESPONSE is."""
     fields = to_builtins(message)
     return Fill(

@@ -5,13 +5,13 @@ accounts, orders that it fills itself and, on the second port, historical prices
 next.
 """
 
-from dtc_twisted.simulator.catalogue import NO_HISTORY, REFUSED_HISTORY, REFUSED_TEXT, SLOW_HISTORY
-from dtc_twisted.simulator.connection import Connection
-from dtc_twisted.simulator.instruments import INSTRUMENTS, RESTRICTED, RESTRICTED_TEXT, Instrument
-from dtc_twisted.simulator.market import Market
-from dtc_twisted.simulator.orders import Order
-from dtc_twisted.simulator.script import Held
+from dtc_twisted.simulator.connection import SimulatorConnection
+from dtc_twisted.simulator.faults import HeldRequest
+from dtc_twisted.simulator.market.catalogue import NO_HISTORY, REFUSED_HISTORY, REFUSED_TEXT, SLOW_HISTORY
+from dtc_twisted.simulator.market.instruments import INSTRUMENTS, RESTRICTED, RESTRICTED_TEXT, Instrument
+from dtc_twisted.simulator.market.simulated_market import Market
 from dtc_twisted.simulator.server import Simulator
+from dtc_twisted.simulator.trading.simulated_orders import SimulatedOrder
 
 __all__ = [
     "INSTRUMENTS",
@@ -21,10 +21,10 @@ __all__ = [
     "RESTRICTED",
     "RESTRICTED_TEXT",
     "SLOW_HISTORY",
-    "Connection",
-    "Held",
+    "HeldRequest",
     "Instrument",
     "Market",
-    "Order",
+    "SimulatedOrder",
     "Simulator",
+    "SimulatorConnection",
 ]

@@ -9,10 +9,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 
-from dtc_twisted.codec import Codec
+from dtc_twisted.dtc.codec import Codec
+from dtc_twisted.dtc.messages import Heartbeat, Logoff, LogonRequest, Message
 from dtc_twisted.logs import logger
-from dtc_twisted.messages import Heartbeat, Logoff, LogonRequest, Message
-from dtc_twisted.simulator import wire
+from dtc_twisted.simulator.market import sierra_json as wire
 
 if TYPE_CHECKING:
     from dtc_twisted.simulator.server import Simulator
@@ -25,7 +25,7 @@ NORMAL_CLOSURE = 1000
 _log = logger(__name__)
 
 
-class Connection(WebSocketServerProtocol):
+class SimulatorConnection(WebSocketServerProtocol):
     """What both ports have in common: framing, logon, closing."""
 
     def __init__(self, simulator: "Simulator") -> None:
@@ -37,7 +37,7 @@ class Connection(WebSocketServerProtocol):
         self._codec = Codec()
         self._rest = b""
         self._abort: IDelayedCall | None = None
-        self._withheld: list[bytes] | None = None
+        self._captured: list[bytes] | None = None
 
     # -- from Autobahn
 
@@ -49,7 +49,7 @@ class Connection(WebSocketServerProtocol):
         set_no_delay = getattr(self.transport, "setTcpNoDelay", None)  # not every transport is TCP
         if set_no_delay is not None:
             set_no_delay(True)
-        self.simulator.opened(self)
+        self.simulator.connection_made(self)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         # Sierra Chart reads no further than the last NUL: a client that forgets it waits for an answer in vain.
@@ -68,7 +68,7 @@ class Connection(WebSocketServerProtocol):
         self.logged_on = False
         if self._abort is not None and self._abort.active():
             self._abort.cancel()
-        self.simulator.gone(self)
+        self.simulator.connection_lost(self)
         if not self.closed.called:
             self.closed.callback(None)
 
@@ -81,11 +81,11 @@ class Connection(WebSocketServerProtocol):
     def receive(self, message: Message) -> None:
         raise NotImplementedError
 
-    def accepted(self, request: LogonRequest) -> None:
+    def on_logon(self, request: LogonRequest) -> None:
         """The logon succeeded and was answered."""
         self.logged_on = True
 
-    def refused(self) -> None:
+    def on_request_rejected(self) -> None:
         """A request of this connection was refused, and answered so."""
 
     def send(self, *messages: Message) -> None:
@@ -93,7 +93,7 @@ class Connection(WebSocketServerProtocol):
         for message in messages:
             self.send_payload(self.simulator.payload([message]))
 
-    def send_together(self, messages: Iterable[Message]) -> None:
+    def send_in_one_frame(self, messages: Iterable[Message]) -> None:
         """All messages in one frame."""
         self.send_payload(self.simulator.payload(messages))
 
@@ -107,24 +107,24 @@ class Connection(WebSocketServerProtocol):
                 self.send_raw(payload[start : start + size])
 
     @property
-    def withholds(self) -> bool:
+    def is_capturing(self) -> bool:
         """What is sent goes to `withhold`, not to the client."""
-        return self._withheld is not None
+        return self._captured is not None
 
-    def withhold(self, answer: Callable[[], None]) -> list[bytes]:
+    def capture(self, answer: Callable[[], None]) -> list[bytes]:
         """Calls `answer`. What it would have sent here."""
         withheld: list[bytes] = []
-        self._withheld = withheld
+        self._captured = withheld
         try:
             answer()
         finally:
-            self._withheld = None
+            self._captured = None
         return withheld
 
     def send_raw(self, data: bytes) -> None:
         """These bytes in one text frame, whatever they are."""
-        if self._withheld is not None:
-            self._withheld.append(data)
+        if self._captured is not None:
+            self._captured.append(data)
         elif data and self.open and not self.simulator.silent:
             self.sendMessage(data)
 
@@ -153,7 +153,7 @@ class Connection(WebSocketServerProtocol):
             transport.abortConnection()
 
 
-class _Kept:
+class _DelayedUpdates:
     """What is told of orders later."""
 
     def __init__(self) -> None:
@@ -161,7 +161,7 @@ class _Kept:
         self.payloads: list[bytes] = []
 
 
-class MainConnection(Connection):
+class MainConnection(SimulatorConnection):
     """A client of the listening port."""
 
     def __init__(self, simulator: "Simulator") -> None:
@@ -172,10 +172,10 @@ class MainConnection(Connection):
         """Symbol -> SymbolID: subscribed depth."""
         self.depth_levels: dict[str, int] = {}
         """Symbol -> NumLevels of the subscribed depth; 0: all."""
-        self.wants = 0
-        self._kept: list[_Kept] = []
+        self.features = 0
+        self._delayed: list[_DelayedUpdates] = []
         self._interval = 0
-        self._heard = 0.0
+        self._last_received = 0.0
         self._dropped = 0
         self._paused = False
         self._heartbeat = LoopingCall(self._beat)
@@ -186,7 +186,7 @@ class MainConnection(Connection):
         super().onOpen()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        self._heard = self.simulator.clock.seconds()
+        self._last_received = self.simulator.clock.seconds()
         super().onMessage(payload, isBinary)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
@@ -196,12 +196,12 @@ class MainConnection(Connection):
 
     def receive(self, message: Message) -> None:
         self.simulator.received.append(message)
-        self.simulator.treat(self, wire.as_parsed(message))
+        self.simulator.handle(self, wire.clamp_to_int32(message))
 
-    def accepted(self, request: LogonRequest) -> None:
-        super().accepted(request)
-        self.wants = wire.number(request.Integer_1)
-        self._interval = wire.number(request.HeartbeatIntervalInSeconds)
+    def on_logon(self, request: LogonRequest) -> None:
+        super().on_logon(request)
+        self.features = wire.int_or_zero(request.Integer_1)
+        self._interval = wire.int_or_zero(request.HeartbeatIntervalInSeconds)
         if self._interval > 0 and not self._heartbeat.running:
             self._heartbeat.start(self._interval, now=False)
 
@@ -212,30 +212,30 @@ class MainConnection(Connection):
         else:
             self.send_payload(payload)
 
-    def keep_orders(self) -> Callable[[], None]:
+    def delay_order_updates(self) -> Callable[[], None]:
         """Keeps back what `send_order` is given from now on, until what this returns is called.
 
         What was kept back before goes out before.
         """
-        kept = _Kept()
-        self._kept.append(kept)
+        kept = _DelayedUpdates()
+        self._delayed.append(kept)
 
         def release() -> None:
             kept.released = True
-            while self._kept and self._kept[0].released:
-                for payload in self._kept.pop(0).payloads:
+            while self._delayed and self._delayed[0].released:
+                for payload in self._delayed.pop(0).payloads:
                     self.send_payload(payload)
 
         return release
 
     @property
-    def keeps_orders(self) -> bool:
-        return bool(self._kept)
+    def delays_order_updates(self) -> bool:
+        return bool(self._delayed)
 
     def send_order(self, payload: bytes) -> None:
         """Like `send_payload`; it may have to wait."""
-        if self._kept:
-            self._kept[-1].payloads.append(payload)
+        if self._delayed:
+            self._delayed[-1].payloads.append(payload)
         else:
             self.send_payload(payload)
 
@@ -243,7 +243,7 @@ class MainConnection(Connection):
         if self.simulator.silent:
             return
         now = self.simulator.clock.seconds()
-        if now - self._heard >= 2 * self._interval:
+        if now - self._last_received >= 2 * self._interval:
             self._heartbeat.stop()
             self.log_off("No heartbeat received from the client.")
             return

@@ -11,33 +11,33 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 
-from dtc_twisted import messages as dtc
-from dtc_twisted.messages import Message
-from dtc_twisted.simulator import wire
-from dtc_twisted.simulator.accounts import Accounts
-from dtc_twisted.simulator.answers import RefusedError, Symbols
-from dtc_twisted.simulator.connection import Connection, MainConnection
-from dtc_twisted.simulator.history import HistoryConnection
-from dtc_twisted.simulator.live import Live, Request
-from dtc_twisted.simulator.market import Market
-from dtc_twisted.simulator.script import SERVER_NAME, Script
-from dtc_twisted.simulator.ticker import Event, Ticker
-from dtc_twisted.simulator.trading import Command, Desk, Trading
-from dtc_twisted.simulator.wire import text
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import Message
+from dtc_twisted.simulator.account_requests import AccountRequests
+from dtc_twisted.simulator.connection import MainConnection, SimulatorConnection
+from dtc_twisted.simulator.faults import SERVER_NAME, FaultInjector
+from dtc_twisted.simulator.history_handler import HistoryConnection
+from dtc_twisted.simulator.list_requests import RejectedRequest, SymbolRequests
+from dtc_twisted.simulator.market import sierra_json as wire
+from dtc_twisted.simulator.market.sierra_json import str_or_empty
+from dtc_twisted.simulator.market.simulated_market import Market
+from dtc_twisted.simulator.market.ticker import Event, Ticker
+from dtc_twisted.simulator.market_data_handler import MarketDataHandler, SubscribeRequest
+from dtc_twisted.simulator.order_handler import OrderCommand, OrderHandler, OrderInspector
 
 WELCOME = "Connected to SC DTC Protocol server. Service=simulator|SymbolSettings=simulator"
 
 TEXT_LENGTH = 128
 """Bytes of GENERAL_LOG_MESSAGE.MessageText, with the NUL that ends it in the binary protocol."""
 
-PART = 500
+LIST_CHUNK = 500
 """Messages of a long list that are sent at one turn of the reactor."""
 
 ACCOUNT_INTERVAL = 5.0
 """Seconds between two unsolicited updates of positions and balances while the market runs."""
 
 
-class Simulator(Script, Desk, Service):
+class Simulator(FaultInjector, OrderInspector, Service):
     """Both ports of the simulated server.
 
     reactor: the clock; nothing else is asked of it.
@@ -52,15 +52,15 @@ class Simulator(Script, Desk, Service):
         super().__init__(username, password)
         self.clock = reactor
         self.market = Market(reactor, rate=rate, seed=seed, on_events=self._on_events)
-        self.trading = Trading(self)
-        self.accounts = Accounts(reactor, self.trading.ledger, self.trading.engine.orders)
+        self.trading = OrderHandler(self)
+        self.accounts = AccountRequests(reactor, self.trading.portfolio, self.trading.engine.orders)
         self.received: deque[Message] = deque(maxlen=1000)
         """What clients sent to the main port, in order."""
         self.history_received: deque[Message] = deque(maxlen=1000)
         """What clients sent to the historical port, in order."""
-        self.connections: list[Connection] = []
+        self.connections: list[SimulatorConnection] = []
         """Open connections of the main port, oldest first."""
-        self.history_connections: list[Connection] = []
+        self.history_connections: list[SimulatorConnection] = []
         """Open connections of the historical port, oldest first."""
         self.symbol_id_first = False
         """F of types 112 and 117 begins with SymbolID, as a server of 2020 sent it."""
@@ -76,13 +76,13 @@ class Simulator(Script, Desk, Service):
         """Seconds that pass until clients are told what becomes of orders, positions and balances."""
         self.frame_size: int | None = None
         self.terminator = b"\0"
-        self._symbols = Symbols()
-        self.live = Live(self)
+        self._symbols = SymbolRequests()
+        self.live = MarketDataHandler(self)
         self._accounts_due = 0.0
         self.factory = self._make_factory(MainConnection)
         self.history_factory = self._make_factory(HistoryConnection)
 
-    def _make_factory(self, connection: type[Connection]) -> WebSocketServerFactory:
+    def _make_factory(self, connection: type[SimulatorConnection]) -> WebSocketServerFactory:
         factory = WebSocketServerFactory(server=SERVER_NAME, reactor=self.clock)
         # Autobahn's timers round down to whole seconds: anything below 3 s may be over at once.
         factory.setProtocolOptions(openHandshakeTimeout=5, closeHandshakeTimeout=3)
@@ -153,13 +153,13 @@ class Simulator(Script, Desk, Service):
         """
         return self.live.book(symbol, num_levels, as_floats)
 
-    def shake(self, symbol: str, changes: int, seed: int) -> None:
+    def randomize_book(self, symbol: str, changes: int, seed: int) -> None:
         """Makes so many random changes of the book's levels, and sends them to all subscribers, however slow.
 
         Quotes and trades stay as they are; from now on the book does not walk, until the next `quote`.
         Raises KeyError when the symbol is not known.
         """
-        self.live.shake(symbol, changes, seed)
+        self.live.randomize_book(symbol, changes, seed)
 
     def send(self, message: Message) -> None:
         """To each connection that is logged on."""
@@ -175,7 +175,7 @@ class Simulator(Script, Desk, Service):
         """Connections stay open, and nothing at all is sent: no answers, no heartbeats, no pongs."""
         self.silent = True
 
-    def speak(self) -> None:
+    def end_silence(self) -> None:
         """Ends `go_silent`. What was not sent meanwhile is lost."""
         self.silent = False
 
@@ -189,11 +189,11 @@ class Simulator(Script, Desk, Service):
         for connection in list(self.connections):
             connection.log_off(reason, do_not_reconnect)
 
-    def split(self, size: int | None) -> None:
+    def set_frame_size(self, size: int | None) -> None:
         """From now on payloads go out in text frames of at most `size` bytes; None: one frame each."""
         self.frame_size = size
 
-    def terminate(self, nul: bool) -> None:
+    def set_nul_terminator(self, nul: bool) -> None:
         """Whether messages end with NUL from now on."""
         self.terminator = b"\0" if nul else b""
 
@@ -207,16 +207,16 @@ class Simulator(Script, Desk, Service):
 
     # -- from connections
 
-    def opened(self, connection: Connection) -> None:
+    def connection_made(self, connection: SimulatorConnection) -> None:
         (self.connections if isinstance(connection, MainConnection) else self.history_connections).append(connection)
 
-    def gone(self, connection: Connection) -> None:
+    def connection_lost(self, connection: SimulatorConnection) -> None:
         for connections in (self.connections, self.history_connections):
             if connection in connections:
                 connections.remove(connection)
         if isinstance(connection, MainConnection):
-            self.live.forget(connection)
-            self.trading.forget(connection)
+            self.live.connection_lost(connection)
+            self.trading.connection_lost(connection)
 
     def main_connections(self) -> list[MainConnection]:
         return [each for each in self.connections if isinstance(each, MainConnection)]
@@ -231,8 +231,8 @@ class Simulator(Script, Desk, Service):
 
     # -- answers
 
-    def answer(self, connection: Connection, message: Message) -> None:
-        self.trading.heard(connection, message)
+    def answer(self, connection: SimulatorConnection, message: Message) -> None:
+        self.trading.on_message(connection, message)
         match message:
             case dtc.LogonRequest():
                 self._log_on(connection, message)
@@ -246,22 +246,22 @@ class Simulator(Script, Desk, Service):
                 self.refuse(connection, message, "There is no historical data on this port.")
             case dtc.MarketDataRequest() | dtc.MarketDepthRequest() if isinstance(connection, MainConnection):
                 self._answer_live(connection, message)
-            case _ if isinstance(message, Command) and isinstance(connection, MainConnection):
-                self.trading.command(connection, message)
+            case _ if isinstance(message, OrderCommand) and isinstance(connection, MainConnection):
+                self.trading.execute(connection, message)
             case _ if isinstance(connection, MainConnection):
                 self._answer_list(connection, message)
 
-    def _log_on(self, connection: Connection, request: dtc.LogonRequest) -> None:
-        greeting = f"{SERVER_NAME}: logon of {text(request.ClientName)}."
+    def _log_on(self, connection: SimulatorConnection, request: dtc.LogonRequest) -> None:
+        greeting = f"{SERVER_NAME}: logon of {str_or_empty(request.ClientName)}."
         connection.send(dtc.GeneralLogMessage(MessageText=greeting[: TEXT_LENGTH - 1]))
         refused = self.refusal_of_logon(request)
         if refused is not None:
             connection.send(refused)
             return
-        connection.send(self._welcome(connection))
-        connection.accepted(request)
+        connection.send(self._logon_response(connection))
+        connection.on_logon(request)
 
-    def _welcome(self, connection: Connection) -> dtc.LogonResponse:
+    def _logon_response(self, connection: SimulatorConnection) -> dtc.LogonResponse:
         main = isinstance(connection, MainConnection)
         fields: dict[str, Any] = {
             "ProtocolVersion": dtc.CURRENT_VERSION,
@@ -286,41 +286,41 @@ class Simulator(Script, Desk, Service):
         }
         return dtc.LogonResponse(**fields | (self.logon_fields if main else {}))
 
-    def _answer_live(self, connection: MainConnection, request: Request) -> None:
+    def _answer_live(self, connection: MainConnection, request: SubscribeRequest) -> None:
         try:
             self.live.answer(connection, request)
-        except RefusedError as error:
+        except RejectedRequest as error:
             self.refuse(connection, request, str(error))
 
-    def _answer_list(self, connection: Connection, request: Message) -> None:
+    def _answer_list(self, connection: SimulatorConnection, request: Message) -> None:
         try:
             answer = self._symbols.answer(request)
             if answer is None:
                 answer = self.accounts.answer(request)
-        except RefusedError as error:
+        except RejectedRequest as error:
             self.refuse(connection, request, str(error))
         else:
             self._send_list(connection, iter(answer))
 
-    def _send_list(self, connection: Connection, answer: Iterator[Message]) -> None:
+    def _send_list(self, connection: SimulatorConnection, answer: Iterator[Message]) -> None:
         """All of it; when it is long a part at each turn of the reactor, each part in one frame."""
         if not connection.open:
             return
-        part = list(islice(answer, PART))
-        if len(part) < PART:
+        part = list(islice(answer, LIST_CHUNK))
+        if len(part) < LIST_CHUNK:
             connection.send(*part)
         else:
-            connection.send_together(part)
+            connection.send_in_one_frame(part)
             self.clock.callLater(0, self._send_list, connection, answer)
 
     # -- from the market
 
     def _on_events(self, changes: list[tuple[Ticker, list[Event]]]) -> None:
-        self.live.tell(changes)
+        self.live.publish(changes)
         for ticker, events in changes:
             self.trading.engine.on_events(ticker, events)
         now = self.clock.seconds()
         if self.market.running and now >= self._accounts_due:
             self._accounts_due = now + ACCOUNT_INTERVAL
-            for message in self.trading.ledger.changes():
-                self.trading.tell(message)
+            for message in self.trading.portfolio.changed_messages():
+                self.trading.broadcast(message)

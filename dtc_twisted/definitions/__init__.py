@@ -1,0 +1,1 @@
+"""Convert prices and times by what the server says of each symbol."""

@@ -1,0 +1,1 @@
+"""Implement the DTC protocol: messages, encodings and the session, without sockets."""

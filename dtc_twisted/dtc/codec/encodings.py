@@ -1,0 +1,148 @@
+"""The two forms of one message in JSON: by names, and compact."""
+
+from collections.abc import Callable
+from functools import cache
+from operator import itemgetter
+from typing import Any, get_type_hints
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec.structs import astuple
+
+from dtc_twisted.dtc.messages import DBL_MAX, FLT_MAX, INT_MAX, UINT_MAX, Message
+
+UNSET_NUMBERS = frozenset(
+    # The binary protocol's "unset", and what is left of it when a server prints 6 to 17 digits.
+    {INT_MAX, UINT_MAX} | {float(f"{number:.{digits}g}") for number in (DBL_MAX, FLT_MAX) for digits in range(6, 18)}
+)
+
+_UNSET_VALUES = UNSET_NUMBERS | {None}
+
+
+def compact_field_names(message: type[Message]) -> tuple[str, ...]:
+    """Field names in the order of F: as declared, a union's fields being one slot under the first one's name."""
+    return tuple(name for name in message.__struct_fields__ if name not in message.UNION[1:])
+
+
+# -- by names
+
+
+def decode_named(message: type[Message], text: bytes) -> Message:
+    """The message in a JSON object with field names. Raises msgspec.MsgspecError, UnicodeError."""
+    try:
+        return without_unset_numbers(_decoder(message).decode(text))
+    except msgspec.ValidationError:  # a null, which is allowed, or a wrong type, which then raises again
+        return _from_fields(message, msgspec.json.decode(text))
+
+
+def without_unset_numbers(message: Message) -> Message:
+    """The message, its fields unset where they hold the binary protocol's "unset"."""
+    return message if UNSET_NUMBERS.isdisjoint(values := astuple(message)) else _build(type(message), values)
+
+
+def encode_named(message: Message) -> bytes:
+    """The message as JSON with field names; what is unset is left out."""
+    return msgspec.json.encode(message)
+
+
+# -- compact
+
+
+class CompactDecoder:
+    """How F of one type is read.
+
+    symbol_id_first: F begins with SymbolID, which the protocol has further behind.
+    """
+
+    def __init__(self, message: type[Message], symbol_id_first: bool) -> None:
+        self.message = message
+        names = compact_field_names(message)
+        if symbol_id_first:
+            names = ("SymbolID", *(name for name in names if name != "SymbolID"))
+        self._names = names
+        kinds: dict[str, Any] = get_type_hints(message, include_extras=True)
+        self._values = msgspec.defstruct(
+            f"{message.__name__}Values",
+            [(name, kinds[name] | None, UNSET) for name in names],
+            array_like=True,
+            gc=False,
+        )
+        self.envelope = msgspec.defstruct(
+            f"{message.__name__}Envelope", [("F", self._values)], tag_field="Type", tag=message.Type, gc=False
+        )
+        """The whole message, F being read as its values."""
+        self._decoder = msgspec.json.Decoder(self._values)
+        # Where the fields are in F. A union's are all in one slot.
+        places = [names.index(message.UNION[0] if name in message.UNION else name) for name in _fields(message)]
+        self._reorder: Callable[[tuple[Any, ...]], tuple[Any, ...]] | None = None
+        if places != [*range(len(names))]:
+            self._reorder = itemgetter(*places)
+
+    def decode(self, text: Raw) -> Message:
+        """The message whose F is the JSON text. Raises msgspec.MsgspecError."""
+        try:
+            return self.build(self._decoder.decode(text))
+        except msgspec.ValidationError:  # an "unset" where its type does not fit, or a wrong type, which raises again
+            # Fewer values than names: the rest is unset. More: a newer server's, which nobody here knows.
+            fields = dict(zip(self._names, _list_decoder.decode(text), strict=False))
+            if self.message.UNION and self.message.UNION[0] in fields:
+                fields |= dict.fromkeys(self.message.UNION, fields[self.message.UNION[0]])
+            return _from_fields(self.message, fields)
+
+    def build(self, values: Struct) -> Message:
+        """The message of an envelope's F."""
+        found = astuple(values)
+        if self._reorder is not None:
+            found = self._reorder(found)
+        return self.message(*found) if _UNSET_VALUES.isdisjoint(found) else _build(self.message, found)
+
+
+@cache
+def compact_decoder(message: type[Message], symbol_id_first: bool = False) -> CompactDecoder:
+    """The CompactForm of a type."""
+    return CompactDecoder(message, symbol_id_first)
+
+
+def decode_values(text: Raw) -> list[Any]:
+    """F as it is. Raises msgspec.MsgspecError."""
+    return _list_decoder.decode(text)
+
+
+def encode_compact(message: Message) -> bytes:
+    """The message as JSON with F, in which unset fields keep their place."""
+    values = [_wire_value(message, name) for name in compact_field_names(type(message))]
+    return msgspec.json.encode({"Type": message.Type, "F": values})
+
+
+# -- both
+
+_list_decoder = msgspec.json.Decoder(list[Any])
+
+
+def _fields(message: type[Message]) -> tuple[str, ...]:
+    return message.__struct_fields__
+
+
+@cache
+def _decoder(message: type[Message]) -> msgspec.json.Decoder[Message]:
+    return msgspec.json.Decoder(message)
+
+
+def _build(message: type[Message], values: tuple[Any, ...]) -> Message:
+    return message(*[UNSET if value in _UNSET_VALUES else value for value in values])
+
+
+def _from_fields(message: type[Message], fields: dict[str, Any]) -> Message:
+    """A message from values that may be unset in any of the ways there are. Raises msgspec.ValidationError."""
+    return msgspec.convert({name: value for name, value in fields.items() if not _is_unset(value)}, message)
+
+
+def _is_unset(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and value in UNSET_NUMBERS)
+
+
+def _wire_value(message: Message, name: str) -> object:
+    """What stands in F for a field: the binary protocol's initial value when it is unset."""
+    names = message.UNION if name in message.UNION else (name,)
+    value = next((value for each in names if not isinstance(value := getattr(message, each), UnsetType)), None)
+    return message.DEFAULTS.get(name) if value is None else value

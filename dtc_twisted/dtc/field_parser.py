@@ -1,0 +1,200 @@
+"""Parse the value of a DTC field from text (a query) or JSON.
+
+The parser of a field follows from its type in messages.py: text, whole number, number, date-time or enumeration.
+"""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import takewhile
+from typing import Any, get_args, get_type_hints
+
+from dtc_twisted.dtc.messages import DTCEnum, HistoricalDataIntervalEnum, HistoricalMarketDepthDataRequest, Message
+from dtc_twisted.errors import BadParameter
+
+_INTEGER = re.compile(r"-?[0-9]{1,20}")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?")
+_ISO = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(\.\d{1,6})?)?)(Z|[+\- ]\d\d:?\d\d)?)?",
+    re.ASCII,
+)
+_MAX_NUMBER = 1e15
+"""No price or quantity is as large."""
+_INTERVAL = re.compile(r"([1-9][0-9]{0,4})([smh])|1([dw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DAY, _WEEK = _SECONDS["d"], _SECONDS["w"]
+
+_MICROSECONDS: set[type[Message]] = {HistoricalMarketDepthDataRequest}
+"""Date-times are in these on the wire; in seconds in all other requests."""
+
+
+def single_value(name: str, values: list[bytes]) -> str:
+    if len(values) > 1:
+        raise BadParameter(f"{name}: given {len(values)} times; expected once.")
+    return values[0].decode("utf-8", "surrogateescape")
+
+
+def bad_value(name: str, value: bytes, expected: str) -> BadParameter:
+    shown = value[:100].decode("utf-8", "backslashreplace")
+    return BadParameter(f"{name}: {shown!r} was given; expected {expected}.")
+
+
+class FieldParser:
+    """What a parameter may be, by the DTC field of its name."""
+
+    expected: str
+
+    def parse_query(self, name: str, values: list[bytes]) -> str | float:
+        """Raises BadParameter."""
+        text = single_value(name, values)
+        value = self.parse_text(text)
+        if value is None:
+            raise bad_value(name, values[0], self.expected_for(text))
+        return value
+
+    def parse_text(self, text: str) -> str | float | None:
+        """The value for the wire; None when the text is none."""
+        raise NotImplementedError
+
+    def parse_json(self, value: object) -> str | float | None:
+        """The same, of a value in JSON: numbers may be numbers there."""
+        return self.parse_text(str(value)) if type(value) in (int, str) else None
+
+    def expected_for(self, text: str) -> str:
+        return self.expected
+
+
+class _Text(FieldParser):
+    def __init__(self, length: int) -> None:
+        self._length = length  # the protocol counts a NUL at the end
+        self.expected = f"a text in UTF-8 of 1 to {length - 1} characters"
+
+    def parse_text(self, text: str) -> str | None:
+        return text if 0 < len(text) < self._length and text.isprintable() else None
+
+    def parse_json(self, value: object) -> str | None:
+        return self.parse_text(value) if isinstance(value, str) else None
+
+
+class _Integer(FieldParser):
+    def __init__(self, least: int, most: int) -> None:
+        self._least, self._most = least, most
+        self.expected = f"a whole number from {least} to {most}"
+
+    def parse_text(self, text: str) -> int | None:
+        return int(text) if _INTEGER.fullmatch(text) and self._least <= int(text) <= self._most else None
+
+    def parse_json(self, value: object) -> int | None:
+        return self.parse_text(str(value)) if type(value) is int else None
+
+
+class _Number(FieldParser):
+    """A price, a quantity; whole ones stay integers. The huge numbers that mean "unset" are none."""
+
+    expected = "a number"
+
+    def parse_text(self, text: str) -> float | None:
+        return self.parse_json(json.loads(text)) if _NUMBER.fullmatch(text) else None
+
+    def parse_json(self, value: object) -> float | None:
+        if isinstance(value, int | float) and type(value) is not bool and -_MAX_NUMBER < value < _MAX_NUMBER:
+            return value
+        return None
+
+
+class _DateTime(FieldParser):
+    """per_second: units of the field in a second."""
+
+    def __init__(self, least: int, most: int, per_second: int) -> None:
+        self._per_second = per_second
+        # Rounded towards zero: what is in these fits the field.
+        self._seconds = _Integer(-(-least // per_second), most // per_second)
+        fraction = " or microseconds" if per_second > 1 else ""
+        self.expected = (
+            f"whole seconds since 1970 or a date-time in ISO 8601 to the second{fraction}, "
+            "in UTC when it names no zone (2026-01-31, 2026-01-31T13:30:00Z)"
+        )
+
+    def parse_text(self, text: str) -> int | None:
+        if _INTEGER.fullmatch(text):
+            seconds = self._seconds.parse_text(text)
+            return None if seconds is None else seconds * self._per_second
+        match = _ISO.fullmatch(text)
+        if match is None:
+            return None
+        date, time, fraction, zone = match.groups()
+        if fraction and self._per_second == 1:
+            return None
+        zone = (zone or "Z").replace(" ", "+")  # a + that was not escaped in the URL
+        try:
+            moment = datetime.fromisoformat(f"{date}T{time or '00:00'}{zone}")
+        except ValueError:  # the 31st of February
+            return None
+        return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1_000_000 // self._per_second)
+
+    def expected_for(self, text: str) -> str:
+        return self._seconds.expected if _INTEGER.fullmatch(text) else self.expected
+
+
+class _Enum(FieldParser):
+    """A member, by its number, its name, or its name without what all names begin with."""
+
+    def __init__(self, enum: type[DTCEnum]) -> None:
+        words = zip(*(each.name.split("_") for each in enum), strict=False)
+        start = sum(len(each[0]) + 1 for each in takewhile(lambda each: len({*each}) == 1, words))
+        self._members = {str(each.value): each for each in enum}
+        self._members |= {each.name: each for each in enum} | {each.name[start:]: each for each in enum}
+        self.expected = f"one of {', '.join(each.name[start:] for each in enum)}, or its number"
+
+    def parse_text(self, text: str) -> DTCEnum | None:
+        return self._members.get(text.upper())
+
+
+class _Interval(_Enum):
+    """Seconds between records: more than the enum has names for."""
+
+    def __init__(self) -> None:
+        super().__init__(HistoricalDataIntervalEnum)
+        self.expected = f"seconds from 0 (ticks) to {_DAY} or {_WEEK} (a week), or tick, 1s, 5m, 2h, 1d, 1w or the like"
+
+    def parse_text(self, text: str) -> DTCEnum | None:
+        if _INTEGER.fullmatch(text):
+            seconds = int(text)
+        elif (match := _INTERVAL.fullmatch(text)) is not None:
+            number, unit, single = match.groups()
+            seconds = _SECONDS[single] if single else int(number) * _SECONDS[unit]
+            if seconds > _DAY and not single:  # 168 hours are not a week, which begins on a certain day
+                return None
+        else:
+            return super().parse_text(text)
+        return HistoricalDataIntervalEnum(seconds) if 0 <= seconds <= _DAY or seconds == _WEEK else None
+
+
+@cache
+def field_parsers(request: type[Message]) -> dict[str, FieldParser]:
+    """The kinds of a message's fields."""
+    hints = get_type_hints(request, include_extras=True)
+    return {name: _field_parser(request, name, hints[name]) for name in request.__struct_fields__}
+
+
+def _field_parser(request: type[Message], name: str, hint: Any) -> FieldParser:
+    """From the hint of a field (messages.py: char_n, an integer type or an enum), and its name.
+
+    The types of date-times are other names for those of whole numbers: only the field's name tells them apart.
+    """
+    for each in get_args(hint):
+        if each is HistoricalDataIntervalEnum:
+            return _Interval()
+        if isinstance(each, type) and issubclass(each, DTCEnum):
+            return _Enum(each)
+        if hasattr(each, "__metadata__"):
+            limits = each.__metadata__[0].extra
+            if each.__origin__ is str:
+                return _Text(limits["length"])
+            if each.__origin__ is int and name.endswith("DateTime"):
+                return _DateTime(limits["min"], limits["max"], 1_000_000 if request in _MICROSECONDS else 1)
+            if each.__origin__ is int:
+                return _Integer(limits["min"], limits["max"])
+            return _Number()
+    raise TypeError(f"{request.__name__}.{name} is of no kind")

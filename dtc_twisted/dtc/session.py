@@ -1,0 +1,335 @@
+"""One logged-on conversation with a DTC server: logon, heartbeats, requests and their replies. No sockets, no reactor.
+
+A Session lives as long as its connection and is never used again; RequestIDs and SymbolIDs are its own.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Protocol
+
+import msgspec
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
+
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.features import Feature
+from dtc_twisted.dtc.messages import LogonStatusEnum, Message, TradeModeEnum
+from dtc_twisted.dtc.responses import RESPONSE_TYPES, RESPONSES, ResponseSpec
+from dtc_twisted.dtc.wire_log import wire_log
+from dtc_twisted.errors import LogonRefused, NotLoggedOn, RequestRejected, RequestTimedOut, SessionLost
+from dtc_twisted.logs import logger
+
+_log = logger(__name__)
+
+
+@dataclass(frozen=True)
+class LogonSettings:
+    """What we log on with.
+
+    heartbeat_interval: seconds between heartbeats, either way; 0 for none, and for no watch over the server's silence.
+    features: none by default: each asks for types with 4-byte prices or whole-number volumes, and we pass on exactly
+        what the server has.
+    """
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    trade_mode: TradeModeEnum = TradeModeEnum.TRADE_MODE_SIMULATED
+    heartbeat_interval: int = 20
+    features: int = Feature.NONE
+    client_name: str = "dtc_twisted"
+
+
+Handlers = Mapping[type[Message], Callable[[Any], None]]
+"""What takes messages, by their type."""
+
+
+class SessionListener(Protocol):
+    """What follows the sessions of an Upstream, one after the other.
+
+    handlers: of the messages that the server sends by itself: market data, updates without a request.
+    """
+
+    @property
+    def handlers(self) -> Handlers: ...
+
+    def attach(self, session: "Session") -> None:
+        """A session is logged on."""
+
+    def detach(self, reason: str) -> None:
+        """It is over."""
+
+
+@dataclass
+class _Pending:
+    """A request that is waiting for (the rest of) its answer."""
+
+    reply: ResponseSpec
+    result: Deferred[list[Message]]
+    timeout: float | None
+    timer: IDelayedCall | None
+    responses: list[Message]
+    on_response: Callable[[Message], None]
+
+
+class Session:
+    """The conversation over one connection.
+
+    send: takes a message to the wire.
+    close: ends the connection, for the reason given, and calls `lose`.
+    on_message: takes what the server sends by itself.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Message], None],
+        close: Callable[[str], None],
+        clock: IReactorTime,
+        on_message: Callable[[Message], None],
+        logon_settings: LogonSettings,
+        logon_timeout: float = 10.0,
+    ) -> None:
+        self.logon: dtc.LogonResponse | None = None
+        """The server's answer to the logon: its name and what it supports. None before."""
+        self.last_received = clock.seconds()
+        """When anything was last received, seconds since 1970."""
+        self.may_reconnect = True
+        """Whether the server lets us connect again."""
+        self._send = send
+        self._close = close
+        self._clock = clock
+        self._on_unsolicited = on_message
+        self._logon_settings = logon_settings
+        self._logon_timeout = logon_timeout
+        self._logging_on: Deferred[dtc.LogonResponse] | None = None
+        self._heartbeat = LoopingCall(self._send_heartbeat)
+        self._heartbeat.clock = clock
+        self._silence_timer: IDelayedCall | None = None
+        self._is_closed = False
+        self._pending: dict[int, _Pending] = {}
+        self._request_id = 0
+        self._symbol_ids: dict[str, int] = {}
+        self._handlers: dict[type[Message], Callable[[Any], None]] = {
+            dtc.LogonResponse: self._receive_logon_response,
+            dtc.Heartbeat: self._receive_heartbeat,
+            dtc.Logoff: self._receive_logoff,
+            dtc.GeneralLogMessage: self._receive_text,
+            dtc.AlertMessage: self._receive_text,
+            dtc.UserMessage: self._receive_text,
+        }
+        self._handlers |= dict.fromkeys(RESPONSE_TYPES, self._receive_answer)
+
+    # -- from Upstream
+
+    def log_on(self) -> Deferred[dtc.LogonResponse]:
+        """Sends the logon. The result fails with LogonRefused, RequestTimedOut or SessionLost, or as `send` does."""
+        result: Deferred[dtc.LogonResponse] = Deferred(self._cancel_logon)
+        result.addTimeout(self._logon_timeout, self._clock, _logon_timed_out)
+        self._logging_on = result
+        me = self._logon_settings
+        logon = dtc.LogonRequest(
+            Username=me.username,
+            Password=me.password,
+            HeartbeatIntervalInSeconds=me.heartbeat_interval,
+            TradeMode=me.trade_mode,
+            Integer_1=int(me.features),
+            ClientName=me.client_name,
+        )
+        try:
+            self.send(logon)
+        except Exception:
+            if self._logging_on is not None:
+                self._logging_on = None
+                result.errback()
+        return result
+
+    def receive(self, messages: list[Message]) -> None:
+        """Takes what one read of the socket completed: messages, or none."""
+        self.last_received = self._clock.seconds()
+        handlers, logs = self._handlers, wire_log.enabled
+        for message in messages:
+            if logs:
+                wire_log.received(message)
+            try:
+                (handlers.get(type(message)) or self._on_unsolicited)(message)
+            except Exception:  # whatever one message does to us, it must not cost the feed of everybody
+                _log.failure("Failed to process {name}", name=type(message).__name__)
+
+    def set_handlers(self, handlers: Handlers) -> None:
+        """From now on these take messages of their types in place of on_message; but for those seen to here."""
+        self._handlers.update({kind: take for kind, take in handlers.items() if kind not in self._handlers})
+
+    def is_symbol_id(self, value: object) -> bool:
+        """Whether `value` is a SymbolID that this session gave out."""
+        return type(value) is int and 0 < value <= len(self._symbol_ids)
+
+    def log_off(self, reason: str) -> None:
+        """Says goodbye; the caller closes the connection then."""
+        self.send(dtc.Logoff(Reason=reason))
+
+    def connection_lost(self, reason: str) -> None:
+        """The connection is gone: everything that waits fails with SessionLost(reason)."""
+        self._is_closed = True
+        self._handlers.clear()  # what was read together with the end comes too late
+        self._on_unsolicited = _ignore
+        if self._heartbeat.running:
+            self._heartbeat.stop()
+        if self._silence_timer is not None and self._silence_timer.active():
+            self._silence_timer.cancel()
+        if self._logging_on is not None:
+            logging_on, self._logging_on = self._logging_on, None
+            logging_on.errback(SessionLost(reason))
+        while self._pending:  # one failure may make its caller cancel others
+            self._pop_pending(next(iter(self._pending))).result.errback(SessionLost(reason))
+
+    # -- from Hub, Orders and REST
+
+    def send(self, message: Message) -> None:
+        """Sends a message that has no reply."""
+        if wire_log.enabled:
+            wire_log.sending(message)
+        self._send(message)
+
+    def request(
+        self, message: Message, timeout: float | None, on_answer: Callable[[Message], None] | None = None
+    ) -> Deferred[list[Message]]:
+        """Sends a request (RequestID is set here) and collects its reply; an empty list when the server has nothing.
+
+        timeout: seconds without any (further) answer; None: the caller watches the time.
+        on_answer: takes each answer as it comes, instead of the result, which is an empty list then. What only says
+            that there is nothing, or nothing more, is no answer.
+
+        The result fails with NotLoggedOn, RequestRejected, RequestTimedOut or SessionLost, or as `send` does. Cancel it
+        to forget it.
+        """
+        if self.logon is None or self._is_closed:
+            return fail(NotLoggedOn("Not logged on to the DTC server."))
+        reply = RESPONSES[type(message)]
+        self._request_id += 1
+        request_id = self._request_id
+        result: Deferred[list[Message]] = Deferred(lambda _result: self._cancel(request_id))
+        timer = None if timeout is None else self._clock.callLater(timeout, self._time_out, request_id)
+        answers: list[Message] = []
+        # Before it is sent: the reply can be faster than the next line.
+        self._pending[request_id] = _Pending(reply, result, timeout, timer, answers, on_answer or answers.append)
+        try:
+            self.send(msgspec.structs.replace(message, RequestID=request_id))
+        except Exception:
+            if request_id in self._pending:
+                self._pop_pending(request_id).result.errback()
+        return result
+
+    def symbol_id(self, symbol: str) -> int:
+        """The SymbolID of a symbol, the same one during the whole session."""
+        return self._symbol_ids.setdefault(symbol, len(self._symbol_ids) + 1)
+
+    # -- what the server says
+
+    def _receive_logon_response(self, response: dtc.LogonResponse) -> None:
+        logging_on, self._logging_on = self._logging_on, None
+        if logging_on is None:
+            return
+        text = response.ResultText or "no reason given"
+        match response.Result:
+            case LogonStatusEnum.LOGON_SUCCESS:
+                self.logon = response
+                if self._logon_settings.heartbeat_interval:
+                    self._heartbeat.start(self._logon_settings.heartbeat_interval, now=False).addErrback(_no_heartbeat)
+                    self._check_silence()
+                logging_on.callback(response)
+            case LogonStatusEnum.LOGON_RECONNECT_NEW_ADDRESS:
+                address = response.ReconnectAddress or ""
+                logging_on.errback(LogonRefused(text, may_retry=True, reconnect_address=address))
+            case LogonStatusEnum.LOGON_ERROR_NO_RECONNECT:
+                logging_on.errback(LogonRefused(text, may_retry=False))
+            case _:
+                logging_on.errback(LogonRefused(text, may_retry=True))
+
+    def _receive_heartbeat(self, heartbeat: dtc.Heartbeat) -> None:
+        if heartbeat.NumDroppedMessages:
+            _log.warn(
+                "The server dropped {count} market data messages because they were read too slowly.",
+                count=heartbeat.NumDroppedMessages,
+            )
+            self._on_unsolicited(heartbeat)
+
+    def _receive_logoff(self, logoff: dtc.Logoff) -> None:
+        self.may_reconnect = logoff.DoNotReconnect != 1
+        self._close(f"the server logged off: {logoff.Reason or 'no reason given'}")
+        self._on_unsolicited(logoff)
+
+    def _receive_text(self, message: dtc.GeneralLogMessage | dtc.AlertMessage | dtc.UserMessage) -> None:
+        text = message.UserMessage if isinstance(message, dtc.UserMessage) else message.MessageText
+        level = _log.warn if isinstance(message, dtc.AlertMessage) else _log.info
+        level("The server says: {text}", text=text)
+        self._on_unsolicited(message)
+
+    def _receive_answer(self, message: Message) -> None:
+        request_id = self._request_id_of(message)
+        pending = None if request_id is None else self._pending.get(request_id)
+        if pending is None or request_id is None or type(message) not in (*pending.reply.types, pending.reply.reject):
+            self._on_unsolicited(message)
+        elif type(message) is pending.reply.reject:
+            text = getattr(message, "RejectText", "") or "The server gave no reason."
+            retry_after = getattr(message, "RetryTimeInSeconds", 0) or None  # in 802, where it may be 0
+            self._pop_pending(request_id).result.errback(RequestRejected(text, retry_after))
+        else:
+            if pending.reply.has_data(message):
+                pending.on_response(message)
+            if request_id not in self._pending:
+                return  # on_answer has had enough
+            if pending.reply.is_last(message):
+                self._pop_pending(request_id).result.callback(pending.responses)
+            elif pending.timer is not None and pending.timeout is not None:
+                pending.timer.reset(pending.timeout)
+
+    def _request_id_of(self, message: Message) -> int | None:
+        """Which pending request a message may answer; None for what the server sent by itself."""
+        if getattr(message, "Unsolicited", 0) == 1:
+            return None
+        if not hasattr(message, "RequestID"):  # JOURNAL_ENTRY_RESPONSE: the oldest request of its kind
+            waiting = (number for number, each in self._pending.items() if type(message) in each.reply.types)
+            return next(waiting, None)
+        return message.RequestID or None
+
+    # -- timers
+
+    def _send_heartbeat(self) -> None:
+        self.send(dtc.Heartbeat(NumDroppedMessages=0, CurrentDateTime=int(self._clock.seconds())))
+
+    def _check_silence(self) -> None:
+        """Closes the connection once nothing at all came for two heartbeat intervals."""
+        allowed = 2 * self._logon_settings.heartbeat_interval
+        silent = self._clock.seconds() - self.last_received
+        if silent >= allowed:
+            self._close(f"nothing was received for {silent:.0f} s")
+        else:
+            self._silence_timer = self._clock.callLater(allowed - silent, self._check_silence)
+
+    def _time_out(self, request_id: int) -> None:
+        pending = self._pop_pending(request_id)
+        pending.result.errback(RequestTimedOut(f"The server did not answer within {pending.timeout:g} s."))
+
+    def _cancel_logon(self, _result: object) -> None:
+        self._logging_on = None  # an answer that comes now is too late
+
+    def _cancel(self, request_id: int) -> None:
+        self._pop_pending(request_id)
+
+    def _pop_pending(self, request_id: int) -> _Pending:
+        pending = self._pending.pop(request_id)
+        if pending.timer is not None and pending.timer.active():
+            pending.timer.cancel()
+        return pending
+
+
+def _ignore(message: Message) -> None: ...
+
+
+def _no_heartbeat(failure: Failure) -> None:
+    _log.failure("Cannot send heartbeats any more", failure)
+
+
+def _logon_timed_out(_result: object, timeout: float) -> NoReturn:
+    raise RequestTimedOut(f"The server did not answer the logon within {timeout:g} s.")

@@ -1,0 +1,76 @@
+"""Log each message to and from the server: LOG_LEVEL=DEBUG, with market data if LOG_DATA=1."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from dtc_twisted.dtc.messages import Message, MessageType
+from dtc_twisted.logs import MASK, SECRET_FIELDS, logger, set_level
+
+_log = logger(__name__)
+_DATA_TYPES = {*range(MessageType.MARKET_DATA_SNAPSHOT, MessageType.MARKET_ORDERS_SNAPSHOT_MESSAGE_BOUNDARY + 1)} - {
+    MessageType.MARKET_DEPTH_REJECT,
+    MessageType.MARKET_ORDERS_REQUEST,
+    MessageType.MARKET_ORDERS_REJECT,
+} | {
+    MessageType.HISTORICAL_PRICE_DATA_RECORD_RESPONSE,
+    MessageType.HISTORICAL_PRICE_DATA_TICK_RECORD_RESPONSE,
+    MessageType.HISTORICAL_PRICE_DATA_RECORD_RESPONSE_INT,
+    MessageType.HISTORICAL_PRICE_DATA_TICK_RECORD_RESPONSE_INT,
+    MessageType.HISTORICAL_MARKET_DEPTH_DATA_RECORD_RESPONSE,
+}
+
+
+class WireLog:
+    """Log messages as they are sent and received, as indented JSON with secrets masked.
+
+    enabled: test it before any call, because logging is off almost always.
+    """
+
+    def __init__(self) -> None:
+        self.enabled = False
+        self._with_market_data = False
+
+    def configure(self, environment: Mapping[str, str]) -> None:
+        """Read LOG_LEVEL, and LOG_DATA (1: log market data as well).
+
+        Raises ValueError when LOG_LEVEL names no level.
+        """
+        self.enabled = set_level(environment)
+        self._with_market_data = environment.get("LOG_DATA", "") not in ("", "0")
+
+    def sending(self, message: Message) -> None:
+        self._log("Sending", message)
+
+    def sending_unknown(self, fields: Mapping[str, Any]) -> None:
+        """Log a message whose type is not in messages.py."""
+        masked = {name: MASK for name in SECRET_FIELDS if fields.get(name)}
+        _log.debug("Sending Type {number}:\n{json}", number=fields["Type"], json=_indented({**fields, **masked}))
+
+    def received(self, message: Message) -> None:
+        self._log("Received", message)
+
+    def _log(self, verb: str, message: Message) -> None:
+        if message.Type not in _DATA_TYPES or self._with_market_data:
+            _log.debug("{verb} {name}:\n{json}", verb=verb, name=type(message).__name__, json=format_message(message))
+
+
+def format_message(message: Message) -> str:
+    """Return the message as indented JSON with sorted keys, Username and Password masked."""
+    masked = {name: MASK for name in _secrets(type(message)) if getattr(message, name)}
+    return _indented(msgspec.structs.replace(message, **masked))
+
+
+def _indented(value: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=4).decode()
+
+
+@cache
+def _secrets(message: type[Message]) -> tuple[str, ...]:
+    return tuple(name for name in SECRET_FIELDS if name in message.__struct_fields__)
+
+
+wire_log = WireLog()
+"""The one of this process."""

@@ -1,0 +1,272 @@
+"""Put the gateway together: the only module in which its parts meet."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from socket import gethostname
+from tempfile import mkdtemp
+from typing import Any
+
+import platformdirs
+from twisted.application.service import IService, MultiService
+from twisted.internet.defer import Deferred
+
+from dtc_twisted.definitions.security_definitions import SecurityDefinitions
+from dtc_twisted.dtc.messages import TradeModeEnum
+from dtc_twisted.dtc.session import LogonSettings
+from dtc_twisted.errors import JournalFailed
+from dtc_twisted.history import HistoryClient
+from dtc_twisted.journal import Journal
+from dtc_twisted.market_data import MARKET_DEPTH, Hub, PinnedSymbols, ReadBatch, Update
+from dtc_twisted.orders import AccountState, OrderManager, Reconciler, RiskLimits
+from dtc_twisted.services import LOOPBACK, ListenService, StartupError
+from dtc_twisted.transport.upstream import Upstream
+from dtc_twisted.web.access import AccessControl
+from dtc_twisted.web.rest import OrderRoutes, QuietSite, RestApi, RestBackend
+from dtc_twisted.web.stream import (
+    AccountChannels,
+    MarketDepthProtocol,
+    MultiChannelFactory,
+    SingleChannelFactory,
+    StreamFactory,
+)
+
+Settings = dict[str, Any]
+"""The options of `twistd dtc` by name (tap.Options)."""
+
+
+@dataclass
+class MarketData:
+    """Hold what serves market data: a hub for each subscription type, on one read batch."""
+
+    hubs: dict[str, Hub]
+    batch: ReadBatch
+
+    def fetch_snapshot(self, path: str, symbol: str, levels: int) -> Deferred[Update]:
+        """Fetch one snapshot for a REST path, /marketdata or /marketdepth.
+
+        levels: of each side of the book; 0 is all.
+        """
+        return self.hubs[path.strip("/")].fetch_snapshot(symbol, levels)
+
+
+@dataclass
+class Orders:
+    """Hold the order path. journal and manager are None without --allow-trading: then orders can only be read."""
+
+    state: AccountState
+    reconciler: Reconciler
+    journal: Journal | None
+    manager: OrderManager | None
+
+
+class GatewayStatus:
+    """Report the state of the gateway, for `/status` and the channel `status`."""
+
+    def __init__(self, upstream: Upstream, market_data: MarketData, orders: Orders, trade_mode: TradeModeEnum) -> None:
+        self.stream_factories: Sequence[StreamFactory] = ()
+        self._upstream = upstream
+        self._market_data = market_data
+        self._orders = orders
+        self._trade_mode = trade_mode
+
+    def fields(self) -> dict[str, Any]:
+        """Return the status. docs/rest.md describes each key."""
+        upstream = self._upstream
+        status = upstream.status
+        age = upstream.last_message_age
+        manager = self._orders.manager
+        return {
+            "state": status.state,
+            "reason": status.reason,
+            "url": status.url,
+            "server_name": status.server_name,
+            "trade_mode": self._trade_mode.name.removeprefix("TRADE_MODE_").lower(),
+            "logged_on_since": status.logged_on_since,
+            "reconnects": status.reconnects,
+            "last_message_age": None if age is None else round(age, 3),
+            "garbage": upstream.malformed_count,
+            "symbols": sorted({symbol for hub in self._market_data.hubs.values() for symbol in hub.symbols}),
+            "subscribers": sum(len(factory.subscribers) for factory in self.stream_factories),
+            "trading": None if manager is None else manager.status(),
+        }
+
+
+class RequiredJournal(Journal):
+    """End the process when the journal's file cannot be opened."""
+
+    def startService(self) -> None:
+        try:
+            super().startService()
+        except JournalFailed as error:
+            raise StartupError(f"twistd dtc: --journal: {error}") from None
+
+
+class WebService(ListenService):
+    """REST and WebSocket on one port."""
+
+    def __init__(
+        self, reactor: Any, interface: str, port: int, rest: RestApi, sockets: Sequence[StreamFactory]
+    ) -> None:
+        site = QuietSite(rest.resource, reactor=reactor)
+        super().__init__(
+            reactor, interface, port, site, says="Serving http://{host}:{port}/api/v1", option="--restport"
+        )
+        self._sockets = sockets
+
+    def stopService(self) -> Deferred[Any] | None:
+        for factory in self._sockets:
+            factory.close_all()
+        return super().stopService()
+
+
+class DemoService(MultiService):
+    """The simulator, on free ports of this machine, and Upstream and History pointed at it."""
+
+    def __init__(self, reactor: Any, upstream: Upstream, history: HistoryClient) -> None:
+        from dtc_twisted.simulator import Simulator
+
+        super().__init__()
+        self.simulator = Simulator(reactor)
+        self._upstream = upstream
+        self._history = history
+        says = "A simulated DTC server is at ws://{host}:{port}/"
+        self._listener = ListenService(reactor, LOOPBACK, 0, self.simulator.factory, says=says, option="--host")
+        self._listener.setServiceParent(self)
+        says = "Its historical port is at ws://{host}:{port}/"
+        self._history_listener = ListenService(
+            reactor, LOOPBACK, 0, self.simulator.history_factory, says=says, option="--host"
+        )
+        self._history_listener.setServiceParent(self)
+        self.simulator.setServiceParent(self)
+
+    def startService(self) -> None:
+        super().startService()
+        self._upstream.url = f"ws://{LOOPBACK}:{self._listener.port}/"
+        self._history.url = f"ws://{LOOPBACK}:{self._history_listener.port}/"
+
+
+def make_gateway(settings: Settings, reactor: Any) -> IService:
+    """Build the whole gateway: one service that starts and stops all."""
+    logon = _logon_settings(settings)
+    upstream = make_upstream(settings, logon, reactor)
+    history = HistoryClient(
+        reactor, _url(settings, "historyport"), logon, settings["timeout"], settings["history-connections"]
+    )
+    definitions = SecurityDefinitions(upstream.request)
+    market_data = make_market_data(settings, upstream, reactor)
+    upstream.listeners += [
+        definitions,
+        *market_data.hubs.values(),
+        PinnedSymbols(market_data.hubs["marketdata"], settings["symbols"]),
+    ]
+    orders = make_orders(settings, upstream, definitions, reactor)
+    status = GatewayStatus(upstream, market_data, orders, logon.trade_mode)
+    services = MultiService()
+    for service in (orders.journal, orders.manager):
+        if service is not None:
+            service.setServiceParent(services)
+    if settings["demo"]:
+        DemoService(reactor, upstream, history).setServiceParent(services)
+    web = make_web(settings, upstream, history, definitions, market_data, orders, status, reactor)
+    web.setServiceParent(services)
+    upstream.setServiceParent(services)
+    history.setServiceParent(services)
+    return services
+
+
+def make_upstream(settings: Settings, logon: LogonSettings, reactor: Any) -> Upstream:
+    """Build the connection to the DTC server."""
+    return Upstream(reactor, _url(settings, "port"), logon, settings["timeout"])
+
+
+def make_market_data(settings: Settings, upstream: Upstream, reactor: Any) -> MarketData:
+    """Build the hubs, which are flushed after each read of the server's socket."""
+    batch = ReadBatch(reactor)
+    upstream.on_read_done = batch.flush
+    timeout = settings["timeout"]
+    hubs = {"marketdata": Hub(reactor, timeout, batch), "marketdepth": Hub(reactor, timeout, batch, MARKET_DEPTH)}
+    return MarketData(hubs, batch)
+
+
+def make_orders(settings: Settings, upstream: Upstream, definitions: SecurityDefinitions, reactor: Any) -> Orders:
+    """Build the view of orders, positions and balances and, with --allow-trading, order entry."""
+    timeout = settings["timeout"]
+    journal = RequiredJournal(_journal_path(settings), reactor) if settings["allow-trading"] else None
+    state = AccountState() if journal is None else AccountState(journal.update_messages)
+    reconciler = Reconciler(reactor, state, timeout, journal)
+    upstream.listeners.append(reconciler)
+    if journal is None:
+        return Orders(state, reconciler, None, None)
+    limits = RiskLimits(
+        settings["max-order-quantity"],
+        settings["max-position"],
+        settings["max-orders-per-minute"],
+        frozenset(settings["accounts"]),
+        frozenset(settings["tradable"]),
+    )
+    manager = OrderManager(reactor, upstream.require_session, definitions, state, reconciler, journal, limits, timeout)
+    upstream.listeners.append(manager)
+    return Orders(state, reconciler, journal, manager)
+
+
+def make_web(
+    settings: Settings,
+    upstream: Upstream,
+    history: HistoryClient,
+    definitions: SecurityDefinitions,
+    market_data: MarketData,
+    orders: Orders,
+    status: GatewayStatus,
+    reactor: Any,
+) -> "WebService":
+    """Build REST and WebSocket, on one port."""
+    channels = AccountChannels(orders.state, orders.reconciler)
+    stream = MultiChannelFactory(reactor, market_data.hubs, definitions, channels, status.fields)
+    upstream.status_listeners.append(stream.publish_status)
+    upstream.unknown_message_listeners.append(stream.publish_unknown)
+    factories: dict[str, StreamFactory] = {
+        "/marketdata": SingleChannelFactory(market_data.hubs["marketdata"], reactor),
+        "/marketdepth": SingleChannelFactory(market_data.hubs["marketdepth"], reactor, MarketDepthProtocol),
+        "/stream": stream,
+    }
+    status.stream_factories = [*factories.values()]
+    backend = RestBackend(
+        clock=reactor,
+        request=upstream.request,
+        fetch=history.fetch,
+        snapshot=market_data.fetch_snapshot,
+        display=definitions.converter,
+        retry_after=upstream.retry_after,
+        status=status.fields,
+        send=upstream.send if settings["allow-raw"] else None,
+    )
+    machine = gethostname()
+    names = (machine, machine.partition(".")[0], settings["interface"])
+    access = AccessControl(settings["tokens"], settings["origins"], names)
+    rest = RestApi(backend, {path: factory.resource_for for path, factory in factories.items()}, access)
+    OrderRoutes(rest, orders.state, orders.reconciler, definitions.converter, orders.manager)
+    return WebService(reactor, settings["interface"], settings["restport"], rest, status.stream_factories)
+
+
+def _logon_settings(settings: Settings) -> LogonSettings:
+    mode = TradeModeEnum.TRADE_MODE_LIVE if settings["live"] else TradeModeEnum.TRADE_MODE_SIMULATED
+    return LogonSettings(username=settings["username"], password=settings["password"], trade_mode=mode)
+
+
+def _url(settings: Settings, port: str) -> str:
+    scheme = "wss" if settings["tls"] else "ws"
+    host = f"[{settings['host']}]" if ":" in (settings["host"] or "") else settings["host"]
+    return f"{scheme}://{host}:{settings[port]}/"
+
+
+def _journal_path(settings: Settings) -> str:
+    """Where the journal is: one for each server, since its orders are in it; of a demo, one that ends with it."""
+    if settings["journal"]:
+        return str(settings["journal"])
+    if settings["demo"]:
+        return os.path.join(mkdtemp(prefix="dtc-demo-"), "journal.sqlite")
+    folder = platformdirs.user_state_dir("dtc_twisted", appauthor=False, ensure_exists=True)
+    name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{settings['host']}-{settings['port']}")
+    return os.path.join(folder, f"{name}.sqlite")

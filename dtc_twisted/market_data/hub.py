@@ -1,0 +1,333 @@
+"""Who wants which symbol, and who is told: one Hub a channel, market data or depth.
+
+One upstream subscription per symbol, whatever the number of consumers. What consumers want outlives connections: each
+new session is asked again for all of it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import MarketDataFeedStatusEnum, Message, RequestActionEnum
+from dtc_twisted.dtc.session import Session
+from dtc_twisted.errors import NotLoggedOn
+from dtc_twisted.logs import call_safely, logger
+from dtc_twisted.market_data.read_batch import IDENTITY, ReadBatch
+from dtc_twisted.market_data.snapshot_request import SnapshotRequest
+from dtc_twisted.market_data.subscriber import Consumer, Encoder, Update
+from dtc_twisted.market_data.subscription_type import MARKET_DATA, MARKET_DEPTH, SubscriptionType
+from dtc_twisted.market_data.symbol_feed import PendingSubscription, SymbolFeed
+
+_log = logger(__name__)
+
+UNSUBSCRIBED = "Unsubscribed before the server answered."
+
+
+class Hub:
+    """One channel's data for many.
+
+    clock: for the time that the server is given to answer.
+    timeout: those seconds.
+    turn: where news waits for the end of the read that brought it.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, timeout: float, batch: ReadBatch, channel: SubscriptionType = MARKET_DATA
+    ) -> None:
+        self.handlers: dict[type[Message], Callable[[Any], None]] = {
+            **dict.fromkeys(channel.update_types, self._receive_update),
+            channel.reject_type: self._receive_reject,
+            dtc.MarketDataFeedSymbolStatus: self._receive_symbol_status,
+            dtc.MarketDataFeedStatus: self._receive_feed_status,
+        }
+        if channel is MARKET_DEPTH:
+            self.handlers[dtc.Heartbeat] = self._receive_heartbeat
+        self._channel = channel
+        self._clock = clock
+        self._timeout = timeout
+        self._batch = batch
+        self._feeds: dict[str, SymbolFeed] = {}
+        self._by_id: dict[int, SymbolFeed] = {}
+        self._symbols_by_consumer: dict[Consumer, set[str]] = {}
+        self._session: Session | None = None
+        self._offline_reason = "not logged on to the DTC server yet"
+
+    # -- from Stream, and whoever else consumes
+
+    @property
+    def symbols(self) -> list[str]:
+        """The symbols that somebody wants."""
+        return list(self._feeds)
+
+    def current_snapshot(self, symbol: str, levels: int = 0) -> Update | None:
+        """All that is known of a symbol; None when that is nothing, or not of now."""
+        self._batch.process()
+        feed = self._feeds.get(symbol)
+        return None if feed is None or not feed.is_confirmed or feed.stale_reason else feed.snapshot(levels)
+
+    def last_snapshot(self, symbol: str, levels: int = 0) -> Update | None:
+        """All that is known of a symbol, of now or not; None when that is nothing."""
+        self._batch.process()
+        feed = self._feeds.get(symbol)
+        return None if feed is None else feed.snapshot(levels)
+
+    def fetch_snapshot(self, symbol: str, levels: int = 0) -> Deferred[Update]:
+        """All that is known of a symbol, once: what is here if it is of now, else what the server answers.
+
+        Fails with RequestRejected, RequestTimedOut or NotLoggedOn. Cancel it to forget it.
+        """
+        once = SnapshotRequest(self.unsubscribe_all)
+        update = self.current_snapshot(symbol, levels)
+        if update is not None:
+            once.add(update)
+        elif self._session is None:
+            once.result.errback(NotLoggedOn(f"Not logged on to the DTC server: {self._offline_reason}."))
+        else:
+            self.subscribe(symbol, once, levels, action=self._channel.snapshot_action)
+        return once.result
+
+    def last_update(self, symbol: str, consumer: Consumer) -> float | None:
+        """When a consumer was last told anything of a symbol: seconds since 1970, UTC; None: not yet."""
+        feed = self._feeds.get(symbol)
+        place = None if feed is None else feed.subscriptions.get(consumer)
+        if place is None:
+            return None
+        updated = place.group.updated_at
+        if updated is not None and updated >= place.joined_at:
+            return updated
+        return place.joined_at if place.got_snapshot else None
+
+    def subscribe(
+        self,
+        symbol: str,
+        consumer: Consumer,
+        levels: int = 0,
+        encoder: Encoder | None = IDENTITY,
+        action: RequestActionEnum = RequestActionEnum.SUBSCRIBE,
+    ) -> None:
+        """Adds a consumer, or gives it another number of levels or form.
+
+        levels: of depth, how many of each side it wants to see; 0: all.
+        form: what it is handed; None: no news at all.
+
+        The answer is `subscribed` or `refused`, at once or when the server has spoken.
+
+        When the server says nothing in time, or there is no session, the consumer is `subscribed` and `stale`: the wish
+        stays, and is fulfilled as soon as the server answers.
+        """
+        feed = self._feeds.get(symbol)
+        new = feed is None
+        if feed is None:
+            feed = self._feeds[symbol] = SymbolFeed(symbol, self._channel.make_state(symbol))
+        self._symbols_by_consumer.setdefault(consumer, set()).add(symbol)
+        if feed.is_confirmed or feed.state.has_data or consumer in feed.subscriptions:
+            self._add_subscription(feed, consumer, levels, encoder)
+        elif consumer in feed.pending:
+            wait = feed.pending[consumer]
+            wait.request_count += 1
+            wait.levels, wait.encoder = levels, encoder
+        else:
+            timer = self._clock.callLater(self._timeout, self._on_subscribe_timeout, feed, consumer)
+            feed.pending[consumer] = PendingSubscription(timer, levels, encoder)
+        if new or (action is RequestActionEnum.SUBSCRIBE and feed.request_action is not action):
+            feed.request_action = action
+            self._request(feed)  # last: the answer can be faster than the next line
+
+    def unsubscribe(self, symbol: str, consumer: Consumer) -> bool:
+        """Removes a consumer; False when it was not subscribed. The last one out ends the upstream subscription."""
+        feed = self._feeds.get(symbol)
+        if feed is None:
+            return False
+        waited = feed.pending.get(consumer)
+        if not self._remove(feed, consumer):
+            return False
+        for _ in range(waited.request_count if waited is not None else 0):
+            call_safely(consumer.on_rejected, symbol, UNSUBSCRIBED)
+        return True
+
+    def unsubscribe_all(self, consumer: Consumer) -> None:
+        """Removes a consumer from everything, without a word to it."""
+        for symbol in tuple(self._symbols_by_consumer.get(consumer, ())):
+            self._remove(self._feeds[symbol], consumer)
+
+    # -- from Upstream (SessionListener)
+
+    def attach(self, session: Session) -> None:
+        self._session = session
+        for feed in list(self._feeds.values()):
+            self._request(feed)
+
+    def detach(self, reason: str) -> None:
+        self._session = None
+        self._offline_reason = reason
+        self._by_id.clear()
+        for feed in list(self._feeds.values()):
+            feed.is_confirmed = False
+            self._mark_stale(feed, reason)
+
+    def _receive_update(self, message: Any) -> None:
+        feed = self._by_id.get(message.SymbolID)
+        if feed is None:
+            return  # a late one, of a subscription that is over
+        if feed.is_confirmed and not feed.stale_reason:
+            self._batch.enqueue(feed, message)
+        else:
+            self._process_now(feed, message)
+
+    def _receive_reject(self, message: Any) -> None:
+        feed = self._by_id.get(message.SymbolID)
+        if feed is None:
+            return
+        self._batch.flush()
+        text = message.RejectText or "The server gave no reason."
+        self._remove_feed(feed)
+        for consumer, wait in feed.pending.items():
+            wait.timer.cancel()
+            for _ in range(wait.request_count):
+                call_safely(consumer.on_rejected, feed.symbol, text)
+        for consumer in tuple(feed.subscriptions):
+            call_safely(consumer.on_ended, feed.symbol, text)
+
+    def _receive_symbol_status(self, message: Any) -> None:
+        feed = self._by_id.get(message.SymbolID)
+        if feed is None:
+            return
+        available = message.Status != MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE
+        if self._channel is MARKET_DATA:
+            self._process_now(feed, message, live=available)
+        elif available and feed.is_confirmed:
+            self._mark_live(feed)
+        if not available:
+            self._mark_stale(feed, "the server has no data feed for this symbol at present")
+
+    def _receive_feed_status(self, message: dtc.MarketDataFeedStatus) -> None:
+        if message.Status == MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE:
+            _log.warn("The server's market data feed is unavailable.")
+            for feed in list(self._feeds.values()):
+                self._mark_stale(feed, "the server's market data feed is unavailable")
+        elif message.Status == MarketDataFeedStatusEnum.MARKET_DATA_FEED_AVAILABLE:
+            _log.info("The server's market data feed is available.")
+            logon = None if self._session is None else self._session.logon
+            resubscribe = logon is not None and logon.ResubscribeWhenMarketDataFeedAvailable == 1
+            for feed in list(self._feeds.values()):
+                if resubscribe:
+                    self._request(feed)
+                elif feed.is_confirmed:
+                    self._mark_live(feed)
+
+    def _receive_heartbeat(self, heartbeat: dtc.Heartbeat) -> None:
+        if heartbeat.NumDroppedMessages:
+            for feed in list(self._feeds.values()):  # which of its changes are missing nobody knows
+                self._mark_stale(feed, "the server dropped updates")
+                self._request(feed)
+
+    # -- what happens to a feed
+
+    def _request(self, feed: SymbolFeed) -> None:
+        """Asks the server for it, when there is one. It answers with a snapshot or a reject."""
+        self._batch.process()
+        feed.is_confirmed = False
+        if self._session is not None:
+            feed.state.expect_snapshot()
+            feed.symbol_id = self._session.symbol_id(feed.symbol)
+            self._by_id[feed.symbol_id] = feed
+            self._send(feed.request_action, feed)
+
+    def _send(self, action: RequestActionEnum, feed: SymbolFeed) -> None:
+        if self._session is not None:
+            self._session.send(
+                self._channel.request_type(RequestAction=action, SymbolID=feed.symbol_id, Symbol=feed.symbol)
+            )
+
+    def _process_now(self, feed: SymbolFeed, message: Any, live: bool = True) -> None:
+        """Looks at a message at once: it may be what a feed has waited for."""
+        self._batch.process()
+        for _ in feed.state.receive([message]):
+            if feed.stale_reason and live:
+                self._mark_live(feed)
+            if not feed.is_confirmed:
+                self._confirm(feed)
+            feed.publish(self._batch)
+
+    def _confirm(self, feed: SymbolFeed) -> None:
+        """The server serves it: an answer for those who wait. What the server said follows."""
+        self._batch.flush()
+        feed.is_confirmed = True
+        waiting, feed.pending = feed.pending, {}
+        now = self._clock.seconds()
+        for consumer, wait in waiting.items():
+            wait.timer.cancel()
+            feed.join(consumer, wait.levels, wait.encoder, now)
+        for consumer, wait in waiting.items():
+            for _ in range(wait.request_count):
+                call_safely(consumer.on_subscribed, feed.symbol)
+
+    def _add_subscription(
+        self, feed: SymbolFeed, consumer: Consumer, levels: int, encoder: Encoder | None, asked: int = 1
+    ) -> None:
+        """Makes a consumer of a feed that is known: the answer, what is known, and whether it is still true."""
+        self._batch.flush()
+        place = feed.join(consumer, levels, encoder, self._clock.seconds())
+        for _ in range(asked):
+            call_safely(consumer.on_subscribed, feed.symbol)
+        whole = feed.snapshot(levels) if consumer in feed.subscriptions else None
+        item = None if whole is None or encoder is None else encoder(whole)
+        if item is not None:
+            place.got_snapshot = True
+            call_safely(consumer.sink.add, item)
+            call_safely(consumer.sink.flush)
+        if feed.stale_reason and consumer in feed.subscriptions:
+            call_safely(consumer.on_stale, feed.symbol, feed.stale_reason)
+
+    def _on_subscribe_timeout(self, feed: SymbolFeed, consumer: Consumer) -> None:
+        others = () if feed.stale_reason else tuple(feed.subscriptions)
+        silent = f"the server did not answer within {self._timeout:g} s"
+        feed.stale_reason = feed.stale_reason or (self._offline_reason if self._session is None else silent)
+        wait = feed.pending.pop(consumer)
+        self._add_subscription(feed, consumer, wait.levels, wait.encoder, wait.request_count)
+        for other in others:
+            call_safely(other.on_stale, feed.symbol, feed.stale_reason)
+
+    def _mark_stale(self, feed: SymbolFeed, reason: str) -> None:
+        if feed.subscriptions and not feed.stale_reason:
+            self._batch.flush()
+            feed.stale_reason = reason
+            for consumer in tuple(feed.subscriptions):
+                call_safely(consumer.on_stale, feed.symbol, reason)
+
+    def _mark_live(self, feed: SymbolFeed) -> None:
+        if feed.stale_reason:
+            self._batch.flush()
+            feed.stale_reason = ""
+            for consumer in tuple(feed.subscriptions):
+                call_safely(consumer.on_live, feed.symbol)
+
+    def _remove(self, feed: SymbolFeed, consumer: Consumer) -> bool:
+        """Takes a consumer out of a feed, and ends the feed with its last one. False when it was not in."""
+        if consumer in feed.pending:
+            feed.pending.pop(consumer).timer.cancel()
+        elif consumer in feed.subscriptions:
+            feed.leave(consumer)
+        else:
+            return False
+        self._forget_symbol_of(feed, consumer)
+        if not feed.subscriptions and not feed.pending:
+            self._remove_feed(feed)
+            if feed.request_action is RequestActionEnum.SUBSCRIBE:
+                self._send(RequestActionEnum.UNSUBSCRIBE, feed)
+        return True
+
+    def _forget_symbol_of(self, feed: SymbolFeed, consumer: Consumer) -> None:
+        symbols = self._symbols_by_consumer[consumer]
+        symbols.discard(feed.symbol)
+        if not symbols:
+            del self._symbols_by_consumer[consumer]
+
+    def _remove_feed(self, feed: SymbolFeed) -> None:
+        for consumer in (*feed.subscriptions, *feed.pending):
+            self._forget_symbol_of(feed, consumer)
+        del self._feeds[feed.symbol]
+        self._by_id.pop(feed.symbol_id, None)

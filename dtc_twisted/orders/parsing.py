@@ -1,0 +1,344 @@
+"""What a caller wants done, as DTC messages: the fields of a body are checked, all of them, before anything is sent.
+
+Sierra Chart drops fields that it does not know without a word, so that a misspelt stop price would be an order without
+a stop: here, each field must be known, fit the kind of order, and be there when the order needs it.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from secrets import token_hex
+from typing import Any, TypeVar
+
+from msgspec import UNSET, UnsetType, to_builtins
+from msgspec.structs import replace
+
+from dtc_twisted.definitions.converter import PRICES, is_on_tick, to_server_price
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.field_parser import field_parsers
+from dtc_twisted.dtc.messages import (
+    Message,
+    OrderStatusEnum,
+    OrderTypeEnum,
+    SecurityDefinitionResponse,
+    TimeInForceEnum,
+)
+from dtc_twisted.orders.order import Order
+
+JsonObject = dict[str, Any]
+"""What a caller sends: a JSON object."""
+
+_Order = TypeVar("_Order", dtc.SubmitNewSingleOrder, dtc.SubmitNewOCOOrder)
+
+_PRICE_FIELDS: dict[OrderTypeEnum, tuple[str, ...]] = {
+    OrderTypeEnum.ORDER_TYPE_MARKET: (),
+    OrderTypeEnum.ORDER_TYPE_LIMIT: ("Price1",),
+    OrderTypeEnum.ORDER_TYPE_STOP: ("Price1",),
+    OrderTypeEnum.ORDER_TYPE_STOP_LIMIT: ("Price1", "Price2"),
+    OrderTypeEnum.ORDER_TYPE_MARKET_IF_TOUCHED: ("Price1",),
+    OrderTypeEnum.ORDER_TYPE_LIMIT_IF_TOUCHED: ("Price1",),
+    OrderTypeEnum.ORDER_TYPE_MARKET_LIMIT: (),
+}
+"""The prices that each kind of order has, no more and no less."""
+
+_ID = re.compile(r"(?!\.{1,2}\Z)[!-.0-~]{1,31}")
+
+_TIME_IN_FORCE_ALIASES = {"GTC": "GOOD_TILL_CANCELED", "GTD": "GOOD_TILL_DATE_TIME", "IOC": "IMMEDIATE_OR_CANCEL"} | {
+    "AON": "ALL_OR_NONE",
+    "FOK": "FILL_OR_KILL",
+}
+"""What traders say for a TimeInForce."""
+
+_SINGLE_REQUIRED = ("Symbol", "TradeAccount", "OrderType", "BuySell", "Quantity")
+_SINGLE_OPTIONAL = (
+    *("ClientOrderID", "Price1", "Price2", "TimeInForce", "GoodTillDateTime", "IsAutomatedOrder"),
+    *("FreeFormText", "OpenOrClose", "MaxShowQuantity"),
+)
+_OCO_REQUIRED = (
+    *("Symbol", "TradeAccount"),
+    *(f"{name}_{side}" for side in (1, 2) for name in ("OrderType", "BuySell", "Quantity")),
+)
+_OCO_OPTIONAL = (
+    *(f"{name}_{side}" for side in (1, 2) for name in ("ClientOrderID", "Price1", "Price2")),
+    *("TimeInForce", "GoodTillDateTime", "IsAutomatedOrder", "FreeFormText", "OpenOrClose", "PartialFillHandling"),
+)
+
+
+_LEG_FIELDS = ("OrderType", "BuySell", "Price1", "Price2")
+_COMMON_FIELDS = ("Symbol", "TradeAccount", "TimeInForce", "GoodTillDateTime", "FreeFormText", "OpenOrClose")
+
+
+class BadOrder(ValueError):
+    """Fields are missing, unknown, or do not fit. The text names each, and says what was expected."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        super().__init__(" ".join(problems))
+
+
+def parse_single(body: JsonObject, now: float) -> dtc.SubmitNewSingleOrder:
+    """SUBMIT_NEW_SINGLE_ORDER. now: seconds since 1970. Raises BadOrder."""
+    return _build(dtc.SubmitNewSingleOrder, body, _SINGLE_REQUIRED, _SINGLE_OPTIONAL, now, ("",))
+
+
+def parse_oco(body: JsonObject, now: float) -> dtc.SubmitNewOCOOrder:
+    """SUBMIT_NEW_OCO_ORDER. Raises BadOrder."""
+    return _build(dtc.SubmitNewOCOOrder, body, _OCO_REQUIRED, _OCO_OPTIONAL, now, ("_1", "_2"))
+
+
+def parse_bracket(body: JsonObject, now: float) -> tuple[dtc.SubmitNewSingleOrder, dtc.SubmitNewOCOOrder]:
+    """{"Parent": fields of an order, "Children": fields of an OCO order}; what the children have in common with their
+    parent (Symbol, TradeAccount, and the quantities) need not be repeated. Raises BadOrder.
+    """
+    problems = [f"{name}: unknown field." for name in body if name not in ("Parent", "Children")]
+    parts = [body.get(name) for name in ("Parent", "Children")]
+    for name, part in zip(("Parent", "Children"), parts, strict=True):
+        if not isinstance(part, dict):
+            problems.append(f"{name}: expected an object.")
+    if problems:
+        raise BadOrder(problems)
+    first, second = parts
+    assert isinstance(first, dict) and isinstance(second, dict)
+    common = {name: first[name] for name in ("Symbol", "TradeAccount") if name in first}
+    if "Quantity" in first:
+        common |= dict.fromkeys(("Quantity_1", "Quantity_2"), first["Quantity"])
+    orders: list[Any] = []
+    for name, check, part in (("Parent", parse_single, first), ("Children", parse_oco, common | second)):
+        try:
+            orders.append(check(part, now))
+        except BadOrder as error:
+            problems.append(f"{name}: {error}")
+    if not problems:
+        parent, children = orders
+        for name in ("Symbol", "TradeAccount"):
+            if getattr(parent, name) != getattr(children, name):
+                problems.append(f"Children: {name}: expected the parent's.")
+        for side in ("1", "2"):
+            if getattr(children, f"BuySell_{side}") == parent.BuySell:
+                problems.append(f"Children: BuySell_{side}: expected the opposite of the parent's.")
+            if getattr(children, f"Quantity_{side}") > parent.Quantity:
+                problems.append(f"Children: Quantity_{side}: expected at most the parent's.")
+    if problems:
+        raise BadOrder(problems)
+    return replace(orders[0], IsParentOrder=1), orders[1]
+
+
+def parse_replace(body: JsonObject, order_type: OrderTypeEnum, now: float) -> dtc.CancelReplaceOrder:
+    """CANCEL_REPLACE_ORDER, but for what names the order.
+
+    order_type: of the order; unset, when it is not known. Raises BadOrder.
+    """
+    names = ("Price1", "Price2", "Quantity", "TimeInForce", "GoodTillDateTime")
+    fields, problems = _read(dtc.CancelReplaceOrder, body, (), names)
+    if not body:
+        problems.append(f"Nothing is to be changed: expected {', '.join(names)}.")
+    problems += _problems_of_time(fields, now)
+    if fields.get("Quantity", 1) <= 0:
+        problems.append("Quantity: expected more than 0.")
+    for name in ("Price1", "Price2"):
+        if name in fields and name not in _PRICE_FIELDS.get(order_type, names):
+            problems.append(f"{name}: {_type_name(order_type)} orders have none.")
+    if problems:
+        raise BadOrder(problems)
+    flags = {f"{name}IsSet": int(name in fields) for name in ("Price1", "Price2")}
+    made: JsonObject = {"Quantity": 0} | fields | flags
+    return dtc.CancelReplaceOrder(**made)
+
+
+def parse_flatten(body: JsonObject) -> dtc.SubmitFlattenPositionOrder:
+    """SUBMIT_FLATTEN_POSITION_ORDER; without a Symbol it means a whole TradeAccount. Raises BadOrder."""
+    optional = ("Symbol", "ClientOrderID", "FreeFormText", "IsAutomatedOrder")
+    fields, problems = _read(dtc.SubmitFlattenPositionOrder, body, ("TradeAccount",), optional)
+    if problems:
+        raise BadOrder(problems)
+    return dtc.SubmitFlattenPositionOrder(**fields)
+
+
+def parse_cancel_all(body: JsonObject) -> tuple[str, str]:
+    """TradeAccount and Symbol whose orders are to be canceled; empty: any. Raises BadOrder."""
+    fields, problems = _read(dtc.SubmitNewSingleOrder, body, (), ("TradeAccount", "Symbol"))
+    if problems:
+        raise BadOrder(problems)
+    return fields.get("TradeAccount", ""), fields.get("Symbol", "")
+
+
+def id_field_names(message: Message) -> tuple[str, ...]:
+    """The fields of a message that hold the ClientOrderIDs of new orders."""
+    match message:
+        case dtc.SubmitNewSingleOrder() | dtc.SubmitFlattenPositionOrder():
+            return ("ClientOrderID",)
+        case dtc.SubmitNewOCOOrder():
+            return ("ClientOrderID_1", "ClientOrderID_2")
+    return ()
+
+
+def orders_from_messages(messages: Iterable[Message]) -> list[Order]:
+    """The new orders that messages make, not sent yet."""
+    found = []
+    for message in messages:
+        given = to_builtins(message)
+        ids = id_field_names(message)
+        for name in ids:
+            side = name.removeprefix("ClientOrderID")
+            fields = {each: given[each + side] for each in _LEG_FIELDS if each + side in given}
+            fields |= {each: given[each] for each in _COMMON_FIELDS if each in given}
+            fields |= {"ClientOrderID": given[name], "OrderStatus": int(OrderStatusEnum.ORDER_STATUS_ORDER_SENT)}
+            if f"Quantity{side}" in given:
+                fields["OrderQuantity"] = given[f"Quantity{side}"]
+            order = Order(fields)
+            order.oco_id = given[ids[0]] if len(ids) > 1 else ""
+            order.closes_position = isinstance(message, dtc.SubmitFlattenPositionOrder)
+            order.is_child = "ParentTriggerClientOrderID" in given
+            found.append(order)
+    return found
+
+
+def client_order_ids(body: JsonObject) -> list[str]:
+    """The ClientOrderIDs that a caller chose."""
+    parts = [body, body.get("Parent"), body.get("Children")]
+    ids = ("ClientOrderID", "ClientOrderID_1", "ClientOrderID_2")
+    return [part[name] for part in parts if isinstance(part, dict) for name in ids if isinstance(part.get(name), str)]
+
+
+def with_client_order_ids(messages: Iterable[Message], now: float) -> list[Any]:
+    """The messages, with ids of ours for the orders that have none; children name their parent.
+
+    An id says when it was made (milliseconds since 1970, in hexadecimal), and is not guessed twice: 23 characters.
+    """
+    made: list[Any] = []
+    for message in messages:
+        missing = [name for name in id_field_names(message) if getattr(message, name) is UNSET]
+        fields = {name: f"{int(now * 1000):x}-{token_hex(6)}" for name in missing}
+        if made:
+            fields["ParentTriggerClientOrderID"] = made[0].ClientOrderID
+        made.append(replace(message, **fields))
+    return made
+
+
+def suffixed_id(name: str, number: int) -> str:
+    """The ClientOrderID of one order of several that a caller has one name for."""
+    suffix = f"-{number}" if number > 1 else ""
+    return name[: dtc.ORDER_ID_LENGTH - 1 - len(suffix)] + suffix
+
+
+def split_price_option(body: JsonObject) -> tuple[bool, JsonObject]:
+    """Whether prices are display prices ("prices": "display"), and the other fields. Raises BadOrder."""
+    fields = dict(body)
+    prices = fields.pop("prices", "server")
+    if prices not in ("server", "display"):
+        raise BadOrder([f"prices: {_preview(prices)} was given; expected server or display."])
+    return prices == "display", fields
+
+
+def with_server_prices(message: Any, definition: SecurityDefinitionResponse, *, display: bool) -> Any:
+    """The message with its prices in the server's format.
+
+    display: they are display prices. Raises BadOrder when one is not on the symbol's tick.
+    """
+    problems, prices = [], {}
+    for name in message.__struct_fields__:
+        price = getattr(message, name)
+        if name not in PRICES or isinstance(price, UnsetType):
+            continue
+        prices[name] = to_server_price(price, definition) if display else price
+        if not is_on_tick(prices[name], definition):
+            tick = definition.MinPriceIncrement
+            problems.append(f"{name}: {price:.15g} is off the tick, which is {tick:.15g} as a display price.")
+    if problems:
+        raise BadOrder(problems)
+    return replace(message, **{name: int(price) if price == int(price) else price for name, price in prices.items()})
+
+
+# -- fields
+
+
+def _build(
+    kind: type[_Order],
+    body: JsonObject,
+    required: tuple[str, ...],
+    optional: tuple[str, ...],
+    now: float,
+    sides: tuple[str, ...],
+) -> _Order:
+    fields, problems = _read(kind, body, required, optional)
+    problems += _problems_of_time(fields, now)
+    for side in sides:
+        problems += _problems_of_prices(body, fields, side)
+    ids: list[str] = [fields[f"ClientOrderID{side}"] for side in sides if f"ClientOrderID{side}" in fields]
+    if len({*ids}) < len(ids):
+        problems.append("ClientOrderID_2: expected another than ClientOrderID_1.")
+    if problems:
+        raise BadOrder(problems)
+    made: JsonObject = {"TimeInForce": TimeInForceEnum.TIF_DAY} | fields
+    return kind(**made)
+
+
+def _read(
+    kind: type[Message], body: JsonObject, required: tuple[str, ...], optional: tuple[str, ...]
+) -> tuple[JsonObject, list[str]]:
+    """The fields of a body, as the message has them, and what is wrong with the others."""
+    fields, problems = {}, []
+    for name, value in body.items():
+        if name not in required and name not in optional:
+            problems.append(f"{name}: unknown field; expected {', '.join((*required, *optional))}.")
+            continue
+        read, expected = _field_parser(kind, name)
+        given = read(value)
+        if given is None:
+            problems.append(f"{name}: {_preview(value)} was given; expected {expected}.")
+        else:
+            fields[name] = given
+    problems += [f"{name}: missing; expected {_field_parser(kind, name)[1]}." for name in required if name not in body]
+    return fields, problems
+
+
+def _field_parser(kind: type[Message], name: str) -> tuple[Callable[[Any], Any], str]:
+    """What reads a field, None when it cannot; and what it expects."""
+    field = field_parsers(kind)[name]
+    if name.startswith("Is"):
+        return lambda value: int(value) if value in (0, 1) and type(value) in (int, bool) else None, "true or false"
+    if name.startswith("Quantity") or name == "MaxShowQuantity":
+        return lambda value: value if field.parse_json(value) is not None and value > 0 else None, "a number above 0"
+    if name.startswith("ClientOrderID"):  # it is in URLs, and must come back from the server as it was
+        return (
+            lambda value: value if isinstance(value, str) and _ID.fullmatch(value) else None,
+            "1 to 31 characters of ASCII, without space or /, and not . or .. alone",
+        )
+    if name.startswith(("OrderType", "BuySell", "TimeInForce")):  # of which 0, "unset", is none
+        expected = re.sub(r"\w*UNSET, ", "", field.expected)
+        return lambda value: field.parse_json(_TIME_IN_FORCE_ALIASES.get(str(value).upper(), value)) or None, expected
+    return field.parse_json, field.expected
+
+
+def _problems_of_time(fields: JsonObject, now: float) -> list[str]:
+    until = fields.get("GoodTillDateTime")
+    if fields.get("TimeInForce") == TimeInForceEnum.TIF_GOOD_TILL_DATE_TIME:
+        if until is None:
+            return ["GoodTillDateTime: missing; expected until when, with a TimeInForce of GOOD_TILL_DATE_TIME."]
+        if until <= now:
+            return ["GoodTillDateTime: is over already."]
+    elif until is not None:
+        return ["GoodTillDateTime: expected with a TimeInForce of GOOD_TILL_DATE_TIME only."]
+    return []
+
+
+def _problems_of_prices(body: JsonObject, fields: JsonObject, side: str) -> list[str]:
+    order_type = fields.get(f"OrderType{side}")
+    if order_type is None:
+        return []
+    needs = _PRICE_FIELDS.get(order_type)
+    if needs is None:
+        return [f"OrderType{side}: expected one of {', '.join(map(_type_name, _PRICE_FIELDS))}."]
+    names = ("Price1", "Price2")
+    missing = [name for name in needs if name + side not in body]
+    extra = [name for name in names if name + side in body and name not in needs]
+    return [f"{name}{side}: missing; {_type_name(order_type)} orders have one." for name in missing] + [
+        f"{name}{side}: {_type_name(order_type)} orders have none." for name in extra
+    ]
+
+
+def _type_name(order_type: OrderTypeEnum) -> str:
+    return order_type.name.removeprefix("ORDER_TYPE_")
+
+
+def _preview(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 100 else shown[:100] + "..."

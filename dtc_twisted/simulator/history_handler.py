@@ -1,0 +1,163 @@
+"""The historical data port: one request, its records, the end."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from twisted.internet.interfaces import IDelayedCall, IPullProducer
+from zope.interface import implementer
+
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import HistoricalMarketDepthDataRequest, HistoricalPriceDataRequest, Message
+from dtc_twisted.simulator.connection import SimulatorConnection
+from dtc_twisted.simulator.market import records
+from dtc_twisted.simulator.market import sierra_json as wire
+from dtc_twisted.simulator.market.catalogue import (
+    NO_HISTORY,
+    REFUSED_HISTORY,
+    REFUSED_TEXT,
+    RETRY_SECONDS,
+    SLOW_HISTORY,
+    find_instrument,
+    rejection_reason,
+)
+from dtc_twisted.simulator.market.instruments import DAY, simulated_time
+from dtc_twisted.simulator.market.sierra_json import int_or_zero, str_or_empty
+
+CHUNK = 1000
+"""Records in one frame."""
+
+SLOW_PAUSE = 0.1
+"""Seconds before each record of SLOW_HISTORY."""
+
+Request = HistoricalPriceDataRequest | HistoricalMarketDepthDataRequest
+
+
+@implementer(IPullProducer)
+class HistoryConnection(SimulatorConnection):
+    """A client of the historical port."""
+
+    _records: Iterator[str] = iter(())
+    _served = False
+    _until_drop: int | None = None
+    """Records that may still be sent before the connection is cut; None: all."""
+    _pause = 0.0
+    _next: IDelayedCall | None = None
+    _stopped = False
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        self._stop()
+        super().onClose(wasClean, code, reason)
+
+    def receive(self, message: Message) -> None:
+        self.simulator.history_received.append(message)
+        self.simulator.handle(self, wire.clamp_to_int32(message))
+
+    def on_request_rejected(self) -> None:
+        self.close()
+
+    def serve(self, request: Request) -> None:
+        """The answer to the one request that this connection may make, then the end."""
+        if self._served or not self.open:
+            return
+        self._served = True
+        symbol = str_or_empty(request.Symbol)
+        why = _refusal(request)
+        if why:
+            self.simulator.refuse(self, request, why)
+            return
+        if symbol == REFUSED_HISTORY:
+            retry = dtc.HistoricalPriceDataRejectReasonCodeEnum.HPDR_UNABLE_TO_SERVE_DATA_RETRY_IN_SPECIFIED_SECONDS
+            fields = {"RejectReasonCode": retry, "RetryTimeInSeconds": RETRY_SECONDS}
+            self.simulator.refuse(self, request, REFUSED_TEXT, **fields)
+            return
+        starts = self._starts(request)
+        self.send(_header(request, len(starts) == 0))
+        if not starts:
+            self.close()
+            return
+        self._records = self._found(request, starts)
+        self._pause = SLOW_PAUSE if symbol == SLOW_HISTORY else 0.0
+        self._until_drop = self.simulator.next_cut()
+        self.registerProducer(self, False)
+
+    def _starts(self, request: Request) -> range:
+        if str_or_empty(request.Symbol) == NO_HISTORY:
+            return range(0)
+        now = simulated_time(self.simulator.clock.seconds())
+        if isinstance(request, HistoricalPriceDataRequest):
+            return records.record_times(request, now)
+        return records.depth_record_times(request, now)
+
+    def _found(self, request: Request, starts: range) -> Iterator[str]:
+        instrument = find_instrument(str_or_empty(request.Symbol))
+        assert instrument is not None  # else it was refused
+        request_id, empty_final = int_or_zero(request.RequestID), self.simulator.empty_final_record
+        if isinstance(request, HistoricalPriceDataRequest):
+            interval = int_or_zero(request.RecordInterval)
+            return records.price_records(instrument, interval, starts, request_id, empty_final=empty_final)
+        return records.depth_records(instrument, starts, request_id, empty_final=empty_final)
+
+    # -- from the transport, as its producer: called when it has room
+
+    def resumeProducing(self) -> None:
+        if self._stopped:
+            return
+        if self._pause:
+            if self._next is None:
+                self._next = self.simulator.clock.callLater(self._pause, self._produce, 1)
+        else:
+            self._produce(CHUNK)
+
+    def stopProducing(self) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        self._stopped = True
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _produce(self, count: int) -> None:
+        """Sends so many records, or what is left of them; ends the connection when nothing is."""
+        self._next = None
+        if self._until_drop == 0:  # a turn after the last record: that one has left
+            self.drop()
+            return
+        if self._until_drop is not None:
+            count = min(count, self._until_drop)
+        found = [] if self.simulator.silent else list(islice(self._records, count))
+        if found:
+            if self._until_drop is not None:
+                self._until_drop -= len(found)
+            end = self.simulator.terminator.decode()
+            self.send_payload((end.join(found) + end).encode())
+            return
+        self.unregisterProducer()
+        if not self.simulator.silent:
+            self.close()
+
+
+def _refusal(request: Request) -> str:
+    """Why this is not answered with data; empty when it is."""
+    why = rejection_reason(str_or_empty(request.Symbol))
+    if not why and int_or_zero(request.UseZLibCompression):
+        why = "Compression is not possible over a WebSocket."
+    if not why and isinstance(request, HistoricalPriceDataRequest):
+        interval = int_or_zero(request.RecordInterval)
+        if interval != records.WEEK and not 0 <= interval <= DAY:
+            why = "RecordInterval is not a supported one."
+    return why
+
+
+def _header(request: Request, is_empty: bool) -> Message:
+    if isinstance(request, HistoricalPriceDataRequest):
+        return dtc.HistoricalPriceDataResponseHeader(
+            RequestID=int_or_zero(request.RequestID),
+            RecordInterval=request.RecordInterval,
+            UseZLibCompression=0,
+            NoRecordsToReturn=int(is_empty),
+            IntToFloatPriceDivisor=1,
+        )
+    return dtc.HistoricalMarketDepthDataResponseHeader(
+        RequestID=int_or_zero(request.RequestID), UseZLibCompression=0, NoRecordsToReturn=int(is_empty)
+    )

@@ -1,0 +1,181 @@
+"""What the simulated server answers to requests that want a list: symbols, accounts, orders, fills, positions."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import singledispatchmethod
+from typing import Any
+
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import Message
+from dtc_twisted.simulator.market.catalogue import EXCHANGES, CatalogueEntry, all_instruments, find_instrument
+from dtc_twisted.simulator.market.instruments import Instrument
+from dtc_twisted.simulator.market.sierra_json import int_or_zero, str_or_empty
+
+REJECT_TYPES: dict[type[Message], type[Message]] = {
+    dtc.MarketDataRequest: dtc.MarketDataReject,
+    dtc.MarketDepthRequest: dtc.MarketDepthReject,
+    dtc.MarketOrdersRequest: dtc.MarketOrdersReject,
+    dtc.OpenOrdersRequest: dtc.OpenOrdersReject,
+    dtc.HistoricalOrderFillsRequest: dtc.HistoricalOrderFillsReject,
+    dtc.CurrentPositionsRequest: dtc.CurrentPositionsReject,
+    dtc.SymbolsForExchangeRequest: dtc.SecurityDefinitionReject,
+    dtc.UnderlyingSymbolsForExchangeRequest: dtc.SecurityDefinitionReject,
+    dtc.SymbolsForUnderlyingRequest: dtc.SecurityDefinitionReject,
+    dtc.SecurityDefinitionForSymbolRequest: dtc.SecurityDefinitionReject,
+    dtc.SymbolSearchRequest: dtc.SecurityDefinitionReject,
+    dtc.AccountBalanceRequest: dtc.AccountBalanceReject,
+    dtc.HistoricalAccountBalancesRequest: dtc.HistoricalAccountBalancesReject,
+    dtc.AccountBalanceAdjustment: dtc.AccountBalanceAdjustmentReject,
+    dtc.JournalEntriesRequest: dtc.JournalEntriesReject,
+    dtc.HistoricalPriceDataRequest: dtc.HistoricalPriceDataReject,
+    dtc.HistoricalMarketDepthDataRequest: dtc.HistoricalMarketDepthDataReject,
+    dtc.HistoricalTradesRequest: dtc.HistoricalTradesReject,
+}
+"""Request -> what refuses it. A request that is not here cannot be refused."""
+
+
+ORDER_REJECTS: dict[type[Message], dtc.OrderUpdateReasonEnum] = {
+    dtc.SubmitNewSingleOrder: dtc.OrderUpdateReasonEnum.NEW_ORDER_REJECTED,
+    dtc.SubmitNewOCOOrder: dtc.OrderUpdateReasonEnum.NEW_ORDER_REJECTED,
+    dtc.SubmitFlattenPositionOrder: dtc.OrderUpdateReasonEnum.NEW_ORDER_REJECTED,
+    dtc.FlattenPositionsForTradeAccount: dtc.OrderUpdateReasonEnum.NEW_ORDER_REJECTED,
+    dtc.CancelOrder: dtc.OrderUpdateReasonEnum.ORDER_CANCEL_REJECTED,
+    dtc.CancelReplaceOrder: dtc.OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_REJECTED,
+}
+"""What a client sends about orders -> the reason of the ORDER_UPDATE that refuses it."""
+
+
+def make_rejects(request: Message, why: str, **fields: Any) -> list[Message]:
+    """What refuses `request`; nothing when the protocol has nothing for that. fields: of it, other than usual."""
+    reason = ORDER_REJECTS.get(type(request))
+    if reason is not None:
+        return _order_rejects(request, reason, why, **fields)
+    kind = REJECT_TYPES.get(type(request))
+    if kind is None:
+        return []
+    names = kind.__struct_fields__
+    echoed: dict[str, Any] = {
+        name: int_or_zero(getattr(request, name)) for name in ("RequestID", "SymbolID") if name in names
+    }
+    if "RejectReasonCode" in names:
+        echoed["RejectReasonCode"] = dtc.HistoricalPriceDataRejectReasonCodeEnum.HPDR_GENERAL_REJECT_ERROR
+    echoed |= {name: value for name, value in fields.items() if name in names}
+    return [kind(**echoed, RejectText=why[: dtc.TEXT_DESCRIPTION_LENGTH - 1])]
+
+
+def _order_rejects(request: Message, reason: dtc.OrderUpdateReasonEnum, why: str, **fields: Any) -> list[Message]:
+    """An ORDER_UPDATE for each ClientOrderID of the request. A new order has no ServerOrderID yet."""
+    echoed: dict[str, Any] = {
+        name: getattr(request, name)
+        for name in ("Symbol", "ServerOrderID", "TradeAccount")
+        if name in request.__struct_fields__
+    }
+    if reason == dtc.OrderUpdateReasonEnum.NEW_ORDER_REJECTED:
+        echoed["OrderStatus"] = dtc.OrderStatusEnum.ORDER_STATUS_REJECTED
+    echoed |= {"RequestID": 0, "TotalNumMessages": 1, "MessageNumber": 1, "OrderUpdateReason": reason, "NoOrders": 0}
+    echoed["InfoText"] = why[: dtc.TEXT_DESCRIPTION_LENGTH - 1]
+    return [
+        dtc.OrderUpdate(**echoed | {"ClientOrderID": getattr(request, name)} | fields)
+        for name in ("ClientOrderID", "ClientOrderID_1", "ClientOrderID_2")
+        if name in request.__struct_fields__
+    ]
+
+
+class RejectedRequest(Exception):
+    """The request is answered by its reject, with this text."""
+
+
+class SymbolRequests:
+    """Answers from the security definitions: requests 500 to 508."""
+
+    @singledispatchmethod
+    def answer(self, request: Message) -> Iterable[Message] | None:
+        """The messages of the answer; None: not a request for this object. Raises RefusedError."""
+        return None
+
+    @answer.register
+    def _(self, request: dtc.ExchangeListRequest) -> Iterable[Message]:
+        last = len(EXCHANGES) - 1
+        return [
+            dtc.ExchangeListResponse(
+                RequestID=int_or_zero(request.RequestID),
+                Exchange=exchange,
+                IsFinalMessage=int(i == last),
+                Description=description,
+            )
+            for i, (exchange, description) in enumerate(EXCHANGES.items())
+        ]
+
+    @answer.register
+    def _(self, request: dtc.SymbolsForExchangeRequest) -> Iterable[Message]:
+        symbol = str_or_empty(request.Symbol)
+        found = [each for each in _listed(request) if symbol in ("", each.symbol)]
+        return _definitions(found, int_or_zero(request.RequestID))
+
+    @answer.register
+    def _(self, request: dtc.UnderlyingSymbolsForExchangeRequest) -> Iterable[Message]:
+        underlying = {each.underlying: each for each in _listed(request)}
+        last = len(underlying) - 1
+        return [
+            dtc.SecurityDefinitionResponse(
+                RequestID=int_or_zero(request.RequestID),
+                Symbol=symbol,
+                SecurityType=instrument.security_type,
+                UnderlyingSymbol=symbol,
+                IsFinalMessage=int(i == last),
+            )
+            for i, (symbol, instrument) in enumerate(underlying.items())
+        ] or _definitions([], int_or_zero(request.RequestID))
+
+    @answer.register
+    def _(self, request: dtc.SymbolsForUnderlyingRequest) -> Iterable[Message]:
+        underlying = str_or_empty(request.UnderlyingSymbol)
+        found = [each for each in _listed(request) if each.underlying == underlying]
+        return _definitions(found, int_or_zero(request.RequestID))
+
+    @answer.register
+    def _(self, request: dtc.SecurityDefinitionForSymbolRequest) -> Iterable[Message]:
+        symbol = str_or_empty(request.Symbol)
+        if not symbol:
+            raise RejectedRequest("Symbol is not set.")
+        found = find_instrument(symbol)
+        if found is None:
+            raise RejectedRequest(f"{symbol[:40]} is not a known symbol.")
+        return _definitions([found], int_or_zero(request.RequestID))
+
+    @answer.register
+    def _(self, request: dtc.SymbolSearchRequest) -> Iterable[Message]:
+        wanted = str_or_empty(request.SearchText).casefold()
+        if not wanted:
+            raise RejectedRequest("SearchText is not set.")
+        found = _listed(request)
+        if request.SearchType == dtc.SearchTypeEnum.SEARCH_TYPE_BY_DESCRIPTION:
+            found = [each for each in found if wanted in each.description.casefold()]
+        else:
+            found = [each for each in found if wanted in each.symbol.casefold()]
+        return _definitions(found, int_or_zero(request.RequestID))
+
+
+_Listing = (
+    dtc.SymbolsForExchangeRequest
+    | dtc.UnderlyingSymbolsForExchangeRequest
+    | dtc.SymbolsForUnderlyingRequest
+    | dtc.SymbolSearchRequest
+)
+
+
+def _listed(request: _Listing) -> Sequence[Instrument | CatalogueEntry]:
+    """All of the Exchange and the SecurityType that the request names, if it names them."""
+    exchange, kind = str_or_empty(request.Exchange), int_or_zero(request.SecurityType)
+    return [
+        each
+        for each in all_instruments()
+        if (not exchange or each.exchange == exchange) and (not kind or each.security_type == kind)
+    ]
+
+
+def _definitions(found: Sequence[Instrument | CatalogueEntry], request_id: int) -> Iterator[Message]:
+    if not found:
+        yield dtc.SecurityDefinitionResponse(RequestID=request_id, Symbol="", IsFinalMessage=1)
+    for each in found:
+        instrument = each.instrument if isinstance(each, CatalogueEntry) else each
+        yield instrument.definition(request_id, final=each is found[-1])

@@ -1,0 +1,1 @@
+"""Simulate instruments, their market and their history."""

@@ -1,0 +1,234 @@
+"""Historical records, as the JSON that is sent: prices (803) and market depth (903).
+
+A record is a pure function of symbol, interval and time: any two answers agree where they overlap. There may be
+millions in an answer, so that they are written by formats made once, and never exist as messages.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from itertools import islice
+from zlib import crc32
+
+from dtc_twisted.dtc.messages import HistoricalMarketDepthDataRequest, HistoricalPriceDataRequest
+from dtc_twisted.simulator.market.instruments import DAY, Instrument
+from dtc_twisted.simulator.market.sierra_json import as_float32, int_or_zero
+
+WEEK = 604800
+"""Seconds."""
+
+SECOND = 1_000_000
+"""Microseconds."""
+
+DEPTH_LEVELS = 5
+"""Prices on each side of a historical book."""
+
+CLEAR_BOOK, ADD_BID, ADD_ASK, MODIFY_BID, MODIFY_ASK, DELETE_BID, DELETE_ASK = range(1, 8)
+"""HISTORICAL_MARKET_DEPTH_DATA_RECORD_RESPONSE.Command, as in Sierra Chart's market depth files."""
+
+END_OF_BATCH = 1
+"""HISTORICAL_MARKET_DEPTH_DATA_RECORD_RESPONSE.Flags of the last record of those that belong together."""
+
+EMPTY_RECORD = '{"Type":803,"F":[%d,0,0,0,0,0,0,0,0,0,1]}'
+EMPTY_DEPTH_RECORD = '{"Type":903,"RequestID":%d,"StartDateTime":0,"IsFinalRecord":1}'
+"""% RequestID: what is sent as the last record where nothing else is marked as such."""
+
+_SUNDAY = 3 * DAY  # 1970-01-04: weeks begin on Sunday
+
+_WAVES = ((97 * DAY, 0.06), (11 * DAY, 0.02), (5.3 * 3600, 0.004), (420, 0.0006), (37, 0.0002))
+"""What a price is made of: seconds of a period, amplitude relative to the price."""
+
+SHORTEST_WAVE = 10
+"""Seconds. The price does not turn within less, so that a bar's ends are its high and its low."""
+
+_BITS = 2**32
+
+
+def record_times(request: HistoricalPriceDataRequest, now: float) -> range:
+    """When the records begin that the request asks for, within what there is: oldest first, seconds since 1970."""
+    interval, days = int_or_zero(request.RecordInterval), int_or_zero(request.MaxDaysToReturn)
+    end = int_or_zero(request.EndDateTime)
+    if end <= 0 or end > now or interval >= DAY:
+        end = int(now)
+    kept = 5 * 365 * DAY if interval >= DAY else 180 * DAY if interval >= 60 else 14 * DAY if interval else DAY
+    begin = max(int_or_zero(request.StartDateTime), int(now) - kept)
+    if days:
+        begin = max(begin, end - days * DAY)
+    interval, offset = max(interval, 1), _SUNDAY if interval == WEEK else 0
+    return range(-((offset - begin) // interval) * interval + offset, end, interval)
+
+
+def depth_record_times(request: HistoricalMarketDepthDataRequest, now: float) -> range:
+    """The seconds, since 1970, whose books the request asks for, within what there is."""
+    end = -(-int_or_zero(request.EndDateTime) // SECOND)
+    if end <= 0 or end > now:
+        end = int(now)
+    begin = max(-(-int_or_zero(request.StartDateTime) // SECOND), int(now) - DAY)
+    return range(begin, end)
+
+
+def price_function(instrument: Instrument) -> Callable[[float], int]:
+    """The function that gives the price, in ticks, at a time, seconds since 1970."""
+    phase, base, sin = crc32(instrument.symbol.encode()) / _BITS, instrument.last / instrument.tick, math.sin
+    (w1, p1, a1), (w2, p2, a2), (w3, p3, a3), (w4, p4, a4), (w5, p5, a5) = [
+        (2 * math.pi / period, 2 * math.pi * phase * i, amplitude * base)
+        for i, (period, amplitude) in enumerate(_WAVES, 1)
+    ]
+
+    def price(t: float) -> int:  # the sum over all waves, written out: it is most of the work for a record
+        return round(
+            base
+            + a1 * sin(w1 * t + p1)
+            + a2 * sin(w2 * t + p2)
+            + a3 * sin(w3 * t + p3)
+            + a4 * sin(w4 * t + p4)
+            + a5 * sin(w5 * t + p5)
+        )
+
+    return price
+
+
+def price_records(
+    instrument: Instrument, interval: int, starts: range, request_id: int, *, empty_final: bool
+) -> Iterator[str]:
+    """The JSON of each record; the last one is marked as such. starts: not empty.
+
+    empty_final: an empty record follows, which bears the mark.
+    """
+    rows = _ticks(instrument, starts) if interval == 0 else _bars(instrument, interval, starts)
+    # Prices stand in F as they do elsewhere: whole ones without a point.
+    price = f"%.{instrument.decimals}f"
+    form = f'{{"Type":803,"F":[{request_id},%d,{price},{price},{price},{price},%d,%d,%d,%d,0]}}'
+    for row in islice(rows, len(starts) - 1):
+        yield form % row
+    if empty_final:
+        yield form % next(rows)
+        yield EMPTY_RECORD % request_id
+    else:
+        yield form.replace(",0]", ",1]") % next(rows)
+
+
+_Row = tuple[float, ...]
+"""StartDateTime, OpenPrice, HighPrice, LowPrice, LastPrice, Volume, NumTrades, BidVolume, AskVolume."""
+
+
+def _bars(instrument: Instrument, interval: int, starts: range) -> Iterator[_Row]:
+    """A bar opens at the price at which the one before closed."""
+    price, tick, unit, seed = (
+        price_function(instrument),
+        instrument.tick,
+        _unit(instrument),
+        _seed(instrument, interval),
+    )
+    quarter, most = interval / 4, 7 * interval
+    last = price(starts[0])
+    for start in starts:
+        chance = _pseudo_random(start, seed)
+        first, last = last, price(start + interval)
+        within: tuple[int, ...] = (first, last)
+        if interval >= SHORTEST_WAVE:
+            within += (price(start + quarter), price(start + 2 * quarter), price(start + 3 * quarter))
+        high, low = max(within) + chance % 3, min(within) - chance // 3 % 3
+        volume = 1 + chance % most
+        trades, at_bid = 1 + volume // 3, volume // 2
+        yield (
+            start * unit,
+            first * tick,
+            high * tick,
+            low * tick,
+            last * tick,
+            volume,
+            trades,
+            at_bid,
+            volume - at_bid,
+        )
+
+
+def _ticks(instrument: Instrument, starts: range) -> Iterator[_Row]:
+    """A trade each second: OpenPrice 0, HighPrice the ask, LowPrice the bid."""
+    price, tick, unit, seed = price_function(instrument), instrument.tick, _unit(instrument), _seed(instrument, 0)
+    for start in starts:
+        chance = _pseudo_random(start, seed)
+        bid = price(start)
+        volume, at_ask = 1 + chance % 9, chance // 9 % 2
+        at_bid = 0 if at_ask else volume
+        yield (
+            start * unit + chance % unit,
+            0,
+            (bid + 1) * tick,
+            bid * tick,
+            (bid + at_ask) * tick,
+            volume,
+            1,
+            at_bid,
+            volume - at_bid,
+        )
+
+
+def depth_records(instrument: Instrument, starts: range, request_id: int, *, empty_final: bool) -> Iterator[str]:
+    """The JSON of each record; the last one is marked as such. starts: not empty.
+
+    First the whole book, then what changes from second to second.
+    """
+    form = (
+        f'{{"Type":903,"RequestID":{request_id},"StartDateTime":%d,"Command":%d,"Flags":%d,"NumOrders":%d,'
+        '"Price":%r,"Quantity":%d,"IsFinalRecord":%d}'
+    )
+    held: tuple[int | float, ...] | None = None
+    for row in _depth(instrument, starts):
+        if held is not None:
+            yield form % (*held, 0)
+        held = row
+    assert held is not None
+    yield form % (*held, int(not empty_final))
+    if empty_final:
+        yield EMPTY_DEPTH_RECORD % request_id
+
+
+def book_at(instrument: Instrument, second: int, price: Callable[[float], int]) -> dict[tuple[bool, int], int]:
+    """(Whether bid, price in ticks) -> quantity. price: of `prices`."""
+    bid, most = price(second), 2 * instrument.lot
+    seed = _seed(instrument, WEEK + 1)
+    book = {}
+    for i in range(DEPTH_LEVELS):
+        for is_bid, ticks in ((True, bid - i), (False, bid + 1 + i)):
+            # A level keeps its quantity for a while, each price its own.
+            book[is_bid, ticks] = 1 + _pseudo_random((second + 7 * ticks) // 16, seed + ticks) % most
+    return book
+
+
+def _depth(instrument: Instrument, starts: range) -> Iterator[tuple[int | float, ...]]:
+    """StartDateTime, Command, Flags, NumOrders, Price, Quantity."""
+    price = price_function(instrument)
+    book: dict[tuple[bool, int], int] = {}
+    yield starts[0] * SECOND, CLEAR_BOOK, 0, 0, 0, 0
+    for second in starts:
+        before, book = book, book_at(instrument, second, price)
+        changes = [
+            (DELETE_BID if is_bid else DELETE_ASK, is_bid, ticks, 0)
+            for is_bid, ticks in before
+            if (is_bid, ticks) not in book
+        ]
+        for (is_bid, ticks), quantity in book.items():
+            known = before.get((is_bid, ticks))
+            if known is None:
+                changes.append((ADD_BID if is_bid else ADD_ASK, is_bid, ticks, quantity))
+            elif known != quantity:
+                changes.append((MODIFY_BID if is_bid else MODIFY_ASK, is_bid, ticks, quantity))
+        for i, (command, _, ticks, quantity) in enumerate(changes, 1):
+            flags = END_OF_BATCH if i == len(changes) else 0
+            orders = 1 + quantity // 7 % 9 if quantity else 0
+            yield second * SECOND, command, flags, orders, as_float32(instrument.price(ticks)), quantity
+
+
+def _unit(instrument: Instrument) -> int:
+    """How much a second is in StartDateTime."""
+    return 1 if instrument.history_in_seconds else SECOND
+
+
+def _seed(instrument: Instrument, interval: int) -> int:
+    return crc32(f"{instrument.symbol} {interval}".encode())
+
+
+def _pseudo_random(start: int, seed: int) -> int:
+    """A number that looks random, and is always the same."""
+    return (start * 2654435761 + seed) * 2246822519 % _BITS >> 5

@@ -1,0 +1,130 @@
+"""Live market data and depth: who subscribed to what, and what is sent to whom."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.simulator import market_messages as feed
+from dtc_twisted.simulator.connection import MainConnection
+from dtc_twisted.simulator.list_requests import RejectedRequest
+from dtc_twisted.simulator.market.catalogue import rejection_reason
+from dtc_twisted.simulator.market.random_book import BID, DepthView
+from dtc_twisted.simulator.market.sierra_json import as_float32, int_or_zero, str_or_empty
+from dtc_twisted.simulator.market.ticker import Event, Ticker
+
+if TYPE_CHECKING:
+    from dtc_twisted.simulator.server import Simulator
+
+AUTO_DEFINITION_ID = 110000000
+"""RequestID of the security definitions that the server sends by itself."""
+
+BATCHES = 100
+"""Batches of a shaken book that go out together."""
+
+_SUBSCRIBE, _UNSUBSCRIBE = dtc.RequestActionEnum.SUBSCRIBE, dtc.RequestActionEnum.UNSUBSCRIBE
+
+SubscribeRequest = dtc.MarketDataRequest | dtc.MarketDepthRequest
+
+
+class MarketDataHandler:
+    """Answers requests 101 and 102, and tells subscribers what the market does."""
+
+    def __init__(self, simulator: "Simulator") -> None:
+        self._simulator = simulator
+
+    def answer(self, connection: MainConnection, request: SubscribeRequest) -> None:
+        """Raises RefusedError."""
+        symbol, symbol_id = str_or_empty(request.Symbol), int_or_zero(request.SymbolID)
+        if request.RequestAction == _UNSUBSCRIBE:
+            self._unsubscribe(connection, request, symbol_id)
+            return
+        why = rejection_reason(symbol)
+        if why:
+            raise RejectedRequest(why)
+        ticker, now = self._simulator.market.ticker(symbol), self._simulator.clock.seconds()
+        levels = 0
+        if isinstance(request, dtc.MarketDepthRequest):
+            levels = max(int_or_zero(request.NumLevels), 0)
+            connection.send_in_one_frame(feed.depth_snapshot(ticker, symbol_id, levels, connection.features, now))
+        else:
+            if self._simulator.auto_send_security_definition:
+                connection.send(ticker.instrument.definition(AUTO_DEFINITION_ID))
+            connection.send(feed.data_snapshot(ticker, symbol_id, now))
+        if request.RequestAction == _SUBSCRIBE:
+            if isinstance(request, dtc.MarketDepthRequest):
+                connection.depth_ids[symbol] = symbol_id
+                connection.depth_levels[symbol] = levels
+            else:
+                connection.data_ids[symbol] = symbol_id
+            self.update_demand([symbol])
+
+    def connection_lost(self, connection: MainConnection) -> None:
+        """The connection is gone."""
+        symbols = {*connection.data_ids, *connection.depth_ids}
+        for of_symbols in (connection.data_ids, connection.depth_ids, connection.depth_levels):
+            of_symbols.clear()
+        self.update_demand(symbols)
+
+    def publish(self, changes: Sequence[tuple[Ticker, list[Event]]], *, may_drop: bool = True) -> None:
+        """What has changed, to those who subscribed to it.
+
+        may_drop: leave it out for who reads too slowly.
+        """
+        simulator, now = self._simulator, self._simulator.clock.seconds()
+        encoded: dict[tuple[int, int | None, int | None, int, int], tuple[bytes, int]] = {}
+        extra = feed.COMPACT_UPDATES if simulator.compact_updates else 0
+        for connection in simulator.logged_on():
+            payloads, count = [], 0
+            wants = connection.features | extra
+            for index, (ticker, events) in enumerate(changes):
+                symbol = ticker.instrument.symbol
+                data_id, depth_id = connection.data_ids.get(symbol), connection.depth_ids.get(symbol)
+                if data_id is None and depth_id is None:
+                    continue
+                levels = 0 if depth_id is None else connection.depth_levels[symbol]
+                key = (index, data_id, depth_id, levels, wants)
+                ready = encoded.get(key)
+                if ready is None:
+                    messages = list(feed.updates(events, data_id, depth_id, levels, wants, now))
+                    ready = encoded[key] = (simulator.payload(messages), len(messages))
+                payloads.append(ready[0])
+                count += ready[1]
+            if count and may_drop:
+                connection.send_market_data(b"".join(payloads), count)
+            elif count:
+                connection.send_payload(b"".join(payloads))
+
+    def book(self, symbol: str, num_levels: int, as_floats: bool) -> dict[str, list[tuple[float, int, int]]]:
+        sides: dict[str, list[tuple[float, int, int]]] = {"bids": [], "asks": []}
+        for level in self._simulator.market.ticker(symbol).levels(num_levels or None):
+            price = as_float32(level.price) if as_floats else level.price
+            sides["bids" if level.side == BID else "asks"].append((price, level.quantity, level.num_orders))
+        return sides
+
+    def randomize_book(self, symbol: str, changes: int, seed: int) -> None:
+        batches = self._simulator.market.randomize_book(symbol, changes, seed)
+        while some := list(islice(batches, BATCHES)):
+            self.publish(some, may_drop=False)
+
+    def _unsubscribe(self, connection: MainConnection, request: SubscribeRequest, symbol_id: int) -> None:
+        of_depth = isinstance(request, dtc.MarketDepthRequest)
+        subscribed = connection.depth_ids if of_depth else connection.data_ids
+        gone = [symbol for symbol, number_ in subscribed.items() if number_ == symbol_id]
+        for symbol in gone:
+            del subscribed[symbol]
+            if of_depth:
+                del connection.depth_levels[symbol]
+        self.update_demand(gone)
+
+    def update_demand(self, symbols: Iterable[str]) -> None:
+        """Who wants these symbols may have changed: which of them walk, and how much of their books is looked at."""
+        market, connections = self._simulator.market, self._simulator.main_connections()
+        for symbol in symbols:
+            wanted = any(symbol in each.data_ids or symbol in each.depth_ids for each in connections)
+            market.set_walking(symbol, wanted or self._simulator.trading.engine.has_working_orders(symbol))
+            ticker = market.ticker(symbol)
+            looks = {each.depth_levels.get(symbol, 0) for each in connections} - {0}
+            ticker.views = {
+                levels: ticker.views.get(levels) or DepthView(levels, ticker.levels(levels)) for levels in looks
+            }

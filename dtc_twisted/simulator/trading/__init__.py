@@ -1,0 +1,1 @@
+"""Match simulated orders, and keep the accounts."""

@@ -1,0 +1,1 @@
+"""Connect to the DTC server over WebSocket, and reconnect."""

@@ -1,0 +1,338 @@
+"""The session with the DTC server: it is logged on, and comes back for as long as it may."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+from twisted.application.internet import backoffPolicy
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from dtc_twisted.dtc.messages import LogonResponse, Message
+from dtc_twisted.dtc.session import LogonSettings, Session, SessionListener
+from dtc_twisted.errors import LogonRefused, NotLoggedOn
+from dtc_twisted.logs import call_safely, logger
+from dtc_twisted.transport.client import DTCClientProtocol, DTCConnection, connect
+
+_log = logger(__name__)
+
+
+class UpstreamState(StrEnum):
+    CONNECTING = "connecting"
+    LOGGING_ON = "logging_on"
+    READY = "ready"
+    WAITING = "waiting"  # for the next try
+    REFUSED = "refused"  # told not to come back
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class UpstreamStatus:
+    """How things stand with the server.
+
+    url: where we are, or are trying to be, connected to.
+    reason: why there is no session, when there is none.
+    logged_on_since, retry_at: seconds since 1970, UTC.
+    reconnects: how many sessions there were, beyond the first.
+    """
+
+    state: UpstreamState
+    url: str
+    reason: str = ""
+    server_name: str = ""
+    logged_on_since: float | None = None
+    retry_at: float | None = None
+    reconnects: int = 0
+
+
+class Upstream(Service):
+    """Keeps a session with the DTC server, from startService to stopService.
+
+    reactor: IReactorTime, IReactorTCP and IReactorPluggableNameResolver.
+    url: ws://host:port/ or wss://host:port/.
+    timeout: seconds to wait for an answer to a request.
+    listeners: follow each session; add to them before the service starts.
+    retry_policy: number of failures in a row -> seconds to wait.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        url: str,
+        logon_settings: LogonSettings,
+        timeout: float = 5.0,
+        retry_policy: Callable[[int], float] | None = None,
+    ) -> None:
+        self.url = url
+        self.listeners: list[SessionListener] = []
+        self.session: Session | None = None
+        """The session, while logged on."""
+        self.status = UpstreamStatus(UpstreamState.STOPPED, url)
+        self.status_listeners: list[Callable[[], None]] = []
+        """Called when the status has changed."""
+        self.unknown_message_listeners: list[Callable[[int, bytes], None]] = []
+        """Called with Type and JSON text of what the server sends and nobody here knows."""
+        self.on_read_done: Callable[[], None] = lambda: None
+        """Called when all that one read of the socket brought has been handed to the listeners."""
+        self._handlers: dict[type[Message], list[Callable[[Any], None]]] = {}
+        self._reactor = reactor
+        self._logon_settings = logon_settings
+        self._timeout = timeout
+        self._retry_policy = retry_policy or backoffPolicy(0.5, 30.0, 1.6, jitter=random.random)
+        self._connection: DTCConnection | None = None
+        self._connecting: Deferred[Any] | None = None
+        self._retry: IDelayedCall | None = None
+        self._failures = 0
+        self._sessions = 0
+        self._last_received: float | None = None
+        self._malformed_before = 0
+        self._redirect: str | None = None  # where the server sends us
+        self._following_redirect = False  # whether the present try is one of those
+        self._protocol: DTCClientProtocol | None = None  # of the connection, or on its way to become one
+        self._stopped: Deferred[None] | None = None
+
+    # -- from those who ask
+
+    def require_session(self) -> Session:
+        """The session. Raises NotLoggedOn, which says why there is none."""
+        if self.session is None:
+            raise NotLoggedOn(f"Not logged on to the DTC server: {self.status.reason or self.status.state}.")
+        return self.session
+
+    def request(
+        self, message: Message, on_response: Callable[[Message], None] | None = None
+    ) -> Deferred[list[Message]]:
+        """Send a request; the Deferred fires with its responses, or fails as Session.request says.
+
+        Raises NotLoggedOn.
+        """
+        return self.require_session().request(message, self._timeout, on_response)
+
+    def send(self, message: Message | dict[str, Any]) -> None:
+        """Sends a message that is not answered, or not to us; a dictionary: one whose type is not known here.
+
+        Raises NotLoggedOn.
+        """
+        session = self.require_session()
+        if isinstance(message, Message):
+            session.send(message)
+        elif self._connection is not None:
+            self._connection.send_untyped(message)
+
+    @property
+    def malformed_count(self) -> int:
+        """How many times the server sent what is not a DTC message."""
+        return self._malformed_before + (0 if self._connection is None else self._connection.codec.malformed_count)
+
+    def retry_after(self) -> float:
+        """Seconds until the next try; 0 while one is under way."""
+        return 0.0 if self.status.retry_at is None else max(0.0, self.status.retry_at - self._reactor.seconds())
+
+    @property
+    def last_message_age(self) -> float | None:
+        """Seconds since anything arrived from the server; None when nothing ever did."""
+        if self._connection is not None:
+            self._last_received = self._connection.session.last_received
+        return None if self._last_received is None else max(0.0, self._reactor.seconds() - self._last_received)
+
+    # -- from the service tree
+
+    def startService(self) -> None:
+        super().startService()
+        self._connect()
+
+    def stopService(self) -> Deferred[None] | None:
+        super().stopService()
+        if self._retry is not None and self._retry.active():
+            self._retry.cancel()
+        if self._connecting is not None:
+            self._connecting.cancel()
+        self._set_state(UpstreamState.STOPPED)
+        if self._protocol is None:
+            return None
+        self._stopped = Deferred()
+        if self._connection is None:
+            self._protocol.transport.abortConnection()
+        else:
+            if self.session is not None:
+                self.session.log_off("The gateway is stopping.")
+            self._drop_connection(self._connection, "the gateway is stopping")
+        return self._stopped
+
+    # -- from the protocol
+
+    def opened(self, protocol: DTCClientProtocol) -> None:
+        """The WebSocket is open: log on."""
+        if not self.running:
+            return
+        connection = DTCConnection(
+            protocol,
+            self._reactor,
+            self._logon_settings,
+            self._drop_connection,
+            self._dispatch,
+            on_unknown=self._dispatch_unknown,
+        )
+        self._connection = connection
+        self._set_state(UpstreamState.LOGGING_ON)
+        connection.session.log_on().addCallbacks(
+            self._logged_on, self._logon_failed, callbackArgs=(connection,), errbackArgs=(connection,)
+        )
+
+    def received(self, protocol: DTCClientProtocol, data: bytes) -> None:
+        """Bytes arrived."""
+        if self._connection is not None and self._connection.protocol is protocol:
+            self._connection.receive(data)
+            self.on_read_done()
+
+    def closed(self, protocol: DTCClientProtocol, reason: str) -> None:
+        """The socket is gone."""
+        if protocol is not self._protocol:
+            return  # the end of one that we left
+        if self._connection is not None:
+            self._drop_connection(self._connection, reason)
+        elif self.running:
+            self._schedule_reconnect(f"no WebSocket there: {reason}")
+        self._protocol = None
+        if self._stopped is not None:
+            self._stopped.callback(None)
+
+    # -- the way to a session
+
+    def _connect(self) -> None:
+        self._following_redirect = self._redirect is not None
+        url, self._redirect = self._redirect or self.url, None
+        self._set_state(UpstreamState.CONNECTING, url=url)
+        _log.info("Connecting to {url}", url=url)
+        self._connecting = connect(self._reactor, url, self)
+        self._connecting.addCallbacks(self._connected, self._not_connected)
+
+    def _connected(self, protocol: DTCClientProtocol) -> None:
+        self._connecting = None
+        self._protocol = protocol
+
+    def _not_connected(self, failure: Failure) -> None:
+        self._connecting = None
+        if self.running:
+            self._schedule_reconnect(f"cannot connect: {failure.getErrorMessage().rstrip('.')}")
+
+    def _logged_on(self, response: LogonResponse, connection: DTCConnection) -> None:
+        self._failures = 0
+        self._sessions += 1
+        self.session = connection.session
+        self._update_status(
+            state=UpstreamState.READY,
+            reason="",
+            server_name=response.ServerName or "",
+            logged_on_since=self._reactor.seconds(),
+            reconnects=self._sessions - 1,
+        )
+        _log.info(
+            "Logged on to {server} at {url}: {text}",
+            server=response.ServerName or "the server",
+            url=self.status.url,
+            text=response.ResultText or "",
+        )
+        self._handlers.clear()
+        for listener in self.listeners:
+            for kind, take in listener.handlers.items():
+                self._handlers.setdefault(kind, []).append(take)
+        connection.session.set_handlers(
+            {kind: handlers[0] for kind, handlers in self._handlers.items() if len(handlers) == 1}
+        )
+        for listener in self.listeners:
+            call_safely(listener.attach, connection.session)
+
+    def _logon_failed(self, failure: Failure, connection: DTCConnection) -> None:
+        reason = f"logon failed: {failure.getErrorMessage()}"
+        error = failure.value
+        if isinstance(error, LogonRefused):
+            connection.session.may_reconnect = error.may_retry
+            self._redirect = self._redirection(error.reconnect_address)
+            if self._redirect is not None:
+                reason = f"the server sends us to {error.reconnect_address}"
+        self._drop_connection(connection, reason)
+
+    def _redirection(self, address: str) -> str | None:
+        """The URL for LOGON_RESPONSE.ReconnectAddress: host, host:port or a whole URL. None when it makes no sense."""
+        if not address:
+            return None
+        old = urlsplit(self.status.url)
+        try:
+            new = urlsplit(address if "://" in address else f"{old.scheme}://{address}")
+            port = new.port or old.port
+        except ValueError:
+            return None
+        return f"{old.scheme}://{new.hostname}:{port}/" if new.hostname else None
+
+    def _drop_connection(self, connection: DTCConnection, reason: str) -> None:
+        """It is over with this connection, at once: its socket closes behind our back, as politely as it can."""
+        if connection is not self._connection:
+            return
+        self._connection = None
+        self._last_received = connection.session.last_received
+        self._malformed_before += connection.codec.malformed_count
+        connection.protocol.sendClose()
+        if self.session is not None:
+            self.session = None
+            for listener in self.listeners:
+                call_safely(listener.detach, reason)
+        connection.session.connection_lost(reason)
+        if not self.running:
+            return
+        self._protocol = None
+        if connection.session.may_reconnect:
+            self._schedule_reconnect(reason)
+        else:
+            self._set_state(UpstreamState.REFUSED, reason=reason)
+            _log.error("The server told us not to connect again ({reason}): staying away.", reason=reason)
+
+    def _schedule_reconnect(self, reason: str) -> None:
+        # A redirection is followed at once; one that leads to the next is a failure like any other.
+        at_once = self._redirect is not None and not self._following_redirect
+        delay = 0.0 if at_once else self._retry_policy(self._failures)
+        self._failures += 1
+        self._set_state(UpstreamState.WAITING, reason=reason, retry_at=self._reactor.seconds() + delay)
+        _log.warn(
+            "No session with {url}: {reason}. Trying again in {delay:.1f} s.",
+            url=self.status.url,
+            reason=reason.rstrip("."),
+            delay=delay,
+        )
+        self._retry = self._reactor.callLater(delay, self._connect)
+
+    def _dispatch(self, message: Message) -> None:
+        for take in self._handlers.get(type(message), ()):
+            try:
+                take(message)
+            except Exception:  # what one message does to one listener must not cost the others
+                _log.failure("Failed to process {name}", name=type(message).__name__)
+
+    def _dispatch_unknown(self, number: int, text: bytes) -> None:
+        for take in self.unknown_message_listeners:
+            try:
+                take(number, text)
+            except Exception:
+                _log.failure("Failed to pass on a message of type {number}", number=number)
+
+    def _set_state(
+        self, state: UpstreamState, *, url: str | None = None, reason: str | None = None, retry_at: float | None = None
+    ) -> None:
+        """Without a session; the reason stays the last one until there is one again."""
+        self._update_status(
+            state=state,
+            url=url or self.status.url,
+            reason=self.status.reason if reason is None else reason,
+            retry_at=retry_at,
+            logged_on_since=None,
+        )
+
+    def _update_status(self, **changes: Any) -> None:
+        self.status = replace(self.status, **changes)
+        for watcher in self.status_listeners:
+            watcher()

@@ -1,0 +1,1 @@
+"""Serve REST and WebSocket clients."""

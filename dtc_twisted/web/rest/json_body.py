@@ -1,0 +1,60 @@
+"""The body of a request: one JSON object."""
+
+import json
+from typing import Any
+
+import msgspec
+
+from dtc_twisted.errors import BadParameter
+from dtc_twisted.web.access import headers
+
+MAX_BODY = 64 * 1024
+"""Bytes of a request's body."""
+
+_KINDS = {list: "an array", str: "a text", bool: "a boolean", int: "a number", float: "a number", type(None): "null"}
+
+
+class ContentTooLarge(Exception):
+    """The body is longer than MAX_BODY."""
+
+
+class UnsupportedMediaType(Exception):
+    """The body is of another type than the path takes."""
+
+
+def json_object(request: Any) -> dict[str, Any]:
+    """The object that a request brings; its numbers are finite, its texts have a UTF-8.
+
+    Raises UnsupportedMediaType, ContentTooLarge, or BadParameter for what is no JSON object, and for an object that has
+    a name twice.
+    """
+    kinds = [each.partition(";")[0].strip().lower() for each in headers(request, "content-type")]
+    if kinds != ["application/json"]:
+        raise UnsupportedMediaType("Content-Type: expected application/json.")
+    data = request.content.read()
+    if len(data) > MAX_BODY:
+        raise ContentTooLarge(f"The body: expected at most {MAX_BODY} bytes.")
+    if not data:
+        raise BadParameter("The body: empty; expected a JSON object.")
+    try:
+        value = msgspec.json.decode(data)
+        json.loads(data.decode(), object_pairs_hook=_reject_duplicates)  # msgspec would take the last of two
+    except msgspec.MsgspecError as error:
+        raise BadParameter(f"The body: expected a JSON object; {error}.") from None
+    except UnicodeError:
+        raise BadParameter("The body: expected a JSON object in UTF-8.") from None
+    except RecursionError:
+        raise BadParameter("The body: nested too deeply.") from None
+    if not isinstance(value, dict):
+        raise BadParameter(f"The body: expected a JSON object, not {_KINDS[type(value)]}.")
+    return value
+
+
+def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        left = [name for name, _ in pairs]
+        for name in names:
+            left.remove(name)
+        raise BadParameter(f"{left[0]}: given twice; expected once.")
+    return names

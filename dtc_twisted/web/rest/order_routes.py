@@ -1,0 +1,211 @@
+"""Orders, positions and balances: commands to the desk, and the live view of what came of them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from dtc_twisted.definitions.converter import DisplayConverter
+from dtc_twisted.errors import BadParameter, NoSuchOrder, NotPermitted
+from dtc_twisted.orders import CHANNELS, AccountState, Fields, OrderManager, Reconciler
+from dtc_twisted.web.access import principal_of
+from dtc_twisted.web.query import OutputOptions, parse_output_options, query_args, reject_unknown
+from dtc_twisted.web.rest.api import RestApi
+from dtc_twisted.web.rest.json_body import json_object
+from dtc_twisted.web.rest.resource import json_response
+
+MAX_ENTRIES = 1000
+"""Of the journal, in one answer."""
+
+_FILTERS = {
+    "orders": ("TradeAccount", "Symbol"),
+    "positions": ("TradeAccount", "Symbol"),
+    "balances": ("TradeAccount",),
+}
+_JOURNAL = ("limit", "before", "TradeAccount", "Symbol", "ClientOrderID")
+
+
+class OrderRoutes:
+    """Adds the addresses to `rest`.
+
+    display: gives what converts prices of a symbol.
+    desk: None while order entry is off.
+    """
+
+    def __init__(
+        self,
+        rest: RestApi,
+        account_state: AccountState,
+        reconciler: Reconciler,
+        display: Callable[..., Deferred[DisplayConverter]],
+        manager: OrderManager | None,
+    ) -> None:
+        self._account_state = account_state
+        self._reconciler = reconciler
+        self._display = display
+        self._manager_or_none = manager
+        for channel in CHANNELS:
+            rest.route("GET", f"/{channel}", self._list_handler(channel))
+        rest.route("GET", "/orders/<order_id>", self._order)
+        rest.route("GET", "/journal", self._journal)
+        for action, path in (("submit", "/orders"), ("oco", "/orders/oco"), ("bracket", "/orders/bracket")):
+            rest.route("POST", path, self._submit_handler(action), trade=True)
+        rest.route("PATCH", "/orders/<order_id>", self._replace, trade=True)
+        rest.route("DELETE", "/orders/<order_id>", self._cancel, trade=True)
+        rest.route("POST", "/flatten", self._flatten, trade=True)
+        rest.route("POST", "/cancelall", self._cancel_all, trade=True)
+        rest.route("POST", "/trading/halt", self._halt, trade=True)
+        rest.route("POST", "/trading/resume", self._resume, trade=True)
+
+    @property
+    def _manager(self) -> OrderManager:
+        if self._manager_or_none is None:
+            raise NotPermitted("Order entry is off: the gateway was started without --allow-trading.")
+        return self._manager_or_none
+
+    # -- the view
+
+    def _list_handler(self, channel: str) -> Callable[[Any], Deferred[bytes]]:
+        names = _FILTERS[channel]
+
+        def answer(request: Any) -> Deferred[bytes]:
+            wanted, args = _output_options(request)
+            reject_unknown(args, names)
+            wishes = {name: _text(args, name) for name in names if name.encode() in args}
+
+            def read(_: object) -> Deferred[list[Fields]]:
+                rows = [row for row in self._account_state.snapshot(channel) if wishes.items() <= row.items()]
+                return self._convert(rows, wanted)
+
+            return (
+                self._reconciler.ensure_synced()
+                .addCallback(read)
+                .addCallback(lambda rows: json_response(request, rows))
+            )
+
+        return answer
+
+    def _order(self, request: Any, order_id: str) -> Deferred[bytes]:
+        wanted, args = _output_options(request)
+        reject_unknown(args, ())
+
+        def read(_: object) -> Deferred[list[Fields]]:
+            order = self._account_state.order(order_id)
+            if order is None:
+                raise NoSuchOrder(f"No order {order_id} is known.")
+            return self._convert([order.to_fields, *order.updates], wanted)
+
+        def answer(rows: list[Fields]) -> bytes:
+            return json_response(request, rows[0] | {"Updates": rows[1:]})
+
+        return self._reconciler.ensure_synced().addCallback(read).addCallback(answer)
+
+    def _convert(self, rows: Sequence[Fields], wanted: OutputOptions) -> Deferred[list[Fields]]:
+        return Deferred.fromCoroutine(self._convert_rows(rows, wanted))
+
+    async def _convert_rows(self, rows: Sequence[Fields], wanted: OutputOptions) -> list[Fields]:
+        if not wanted.display_prices and not wanted.iso_times:
+            return [*rows]
+        plain = DisplayConverter(prices=False, times=wanted.iso_times)
+        shown = []
+        for row in rows:
+            symbol = row.get("Symbol") if wanted.display_prices else None
+            display = await self._display(symbol, times=wanted.iso_times) if symbol else plain
+            shown.append(display(row))
+        return shown
+
+    # -- commands
+
+    def _submit_handler(self, action: str) -> Callable[[Any], Deferred[bytes]]:
+        def submit(request: Any) -> Deferred[bytes]:
+            manager, fields = self._manager, _fields(request)
+            answer = manager.submit(action, fields, principal_of(request).name)
+            return self._answer(request, fields, answer, 201, is_one=action == "submit")
+
+        return submit
+
+    def _replace(self, request: Any, order_id: str) -> Deferred[bytes]:
+        manager, fields = self._manager, _fields(request)
+        return self._answer(
+            request, fields, manager.replace(order_id, fields, principal_of(request).name), 200, is_one=True
+        )
+
+    def _cancel(self, request: Any, order_id: str) -> Deferred[bytes]:
+        reject_unknown(query_args(request), ())
+        return self._answer(request, {}, self._manager.cancel(order_id, principal_of(request).name), 200, is_one=True)
+
+    def _flatten(self, request: Any) -> Deferred[bytes]:
+        manager, fields = self._manager, _fields(request)
+        return self._answer(request, fields, manager.flatten(fields, principal_of(request).name), 201)
+
+    def _cancel_all(self, request: Any) -> Deferred[bytes]:
+        manager, fields = self._manager, _fields(request)
+        return self._answer(request, fields, manager.cancel_all(fields, principal_of(request).name), 200)
+
+    def _halt(self, request: Any) -> Deferred[bytes]:
+        reject_unknown(query_args(request), ())
+        return self._answer(request, {}, self._manager.halt(principal_of(request).name), 200)
+
+    def _resume(self, request: Any) -> Deferred[bytes]:
+        reject_unknown(query_args(request), ())
+        manager = self._manager
+        return manager.resume(principal_of(request).name).addCallback(
+            lambda _: json_response(request, manager.status())
+        )
+
+    def _answer(
+        self, request: Any, fields: Fields, answer: Deferred[list[Fields]], status: int, *, is_one: bool = False
+    ) -> Deferred[bytes]:
+        """The server's words; in display prices, when the command had them."""
+        wanted = OutputOptions(display_prices=fields.get("prices") == "display")
+
+        def done(rows: list[Fields]) -> bytes:
+            return json_response(request, rows[0] if is_one else rows, status if rows else 200)
+
+        return answer.addCallback(self._convert, wanted).addCallback(done)
+
+    # -- the journal
+
+    def _journal(self, request: Any) -> bytes:
+        args = query_args(request)
+        reject_unknown(args, _JOURNAL)
+        filters = {
+            own: _text(args, name)
+            for name, own in (
+                ("TradeAccount", "trade_account"),
+                ("Symbol", "symbol"),
+                ("ClientOrderID", "client_order_id"),
+            )
+            if name.encode() in args
+        }
+        limit = _number(args, "limit", 100, MAX_ENTRIES)
+        before = _number(args, "before", None, 2**53)
+        return json_response(request, self._manager.journal.entries(limit, before, **filters))
+
+
+def _fields(request: Any) -> Fields:
+    reject_unknown(query_args(request), ())
+    return json_object(request)
+
+
+def _output_options(request: Any) -> tuple[OutputOptions, dict[bytes, list[bytes]]]:
+    wanted, args = parse_output_options(query_args(request))
+    if wanted.format not in (None, "json"):
+        raise BadParameter(f"format: {wanted.format!r} was given; expected json.")
+    return wanted, args
+
+
+def _text(args: dict[bytes, list[bytes]], name: str) -> str:
+    values = args[name.encode()]
+    if len(values) > 1:
+        raise BadParameter(f"{name}: given {len(values)} times; expected once.")
+    return values[0].decode("utf-8", "replace")
+
+
+def _number(args: dict[bytes, list[bytes]], name: str, default: Any, most: int) -> Any:
+    if name.encode() not in args:
+        return default
+    text = _text(args, name)
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= most:
+        raise BadParameter(f"{name}: {text[:100]!r} was given; expected a whole number from 1 to {most}.")
+    return int(text)

@@ -1,0 +1,83 @@
+"""What may be asked with a GET, and what the rows of each answer are."""
+
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import Message
+from dtc_twisted.web.query import RequestSpec
+
+PREFIX = "/api/v1"
+
+GET_REQUESTS = {
+    "/accountbalance": RequestSpec(dtc.AccountBalanceRequest, optional=("TradeAccount",)),
+    "/currentpositions": RequestSpec(dtc.CurrentPositionsRequest, optional=("TradeAccount",)),
+    "/exchangelist": RequestSpec(dtc.ExchangeListRequest),
+    "/historicalaccountbalances": RequestSpec(
+        dtc.HistoricalAccountBalancesRequest, required=("TradeAccount",), optional=("StartDateTime",)
+    ),
+    "/historicalmarketdepth": RequestSpec(
+        dtc.HistoricalMarketDepthDataRequest, required=("Symbol",), optional=("StartDateTime", "EndDateTime")
+    ),
+    "/historicalorderfills": RequestSpec(
+        dtc.HistoricalOrderFillsRequest,
+        required=("TradeAccount",),
+        optional=("ServerOrderID",),
+        one_of=("NumberOfDays", "StartDateTime"),
+    ),
+    "/historicalpricedata": RequestSpec(
+        dtc.HistoricalPriceDataRequest,
+        required=("Symbol", "RecordInterval"),
+        optional=("StartDateTime", "EndDateTime", "MaxDaysToReturn"),
+    ),
+    "/historicaltrades": RequestSpec(dtc.HistoricalTradesRequest, optional=("TradeAccount", "Symbol", "StartDateTime")),
+    "/journalentries": RequestSpec(dtc.JournalEntriesRequest, optional=("StartDateTime",)),
+    "/openorders": RequestSpec(dtc.OpenOrdersRequest, optional=("TradeAccount", "ServerOrderID")),
+    "/securitydefinition": RequestSpec(
+        dtc.SecurityDefinitionForSymbolRequest, required=("Symbol",), optional=("Exchange",)
+    ),
+    "/symbolsearch": RequestSpec(
+        dtc.SymbolSearchRequest, required=("SearchText",), optional=("SearchType", "Exchange", "SecurityType")
+    ),
+    "/symbolsforexchange": RequestSpec(
+        dtc.SymbolsForExchangeRequest, required=("Exchange",), optional=("SecurityType", "Symbol")
+    ),
+    "/symbolsforunderlying": RequestSpec(
+        dtc.SymbolsForUnderlyingRequest, required=("UnderlyingSymbol",), optional=("Exchange", "SecurityType")
+    ),
+    "/tradeaccounts": RequestSpec(dtc.TradeAccountsRequest),
+    "/underlyingsymbolsforexchange": RequestSpec(
+        dtc.UnderlyingSymbolsForExchangeRequest, required=("Exchange",), optional=("SecurityType",)
+    ),
+}
+
+ROW_TYPES: dict[type[Message], type[Message]] = {
+    dtc.AccountBalanceRequest: dtc.AccountBalanceUpdate,
+    dtc.CurrentPositionsRequest: dtc.PositionUpdate,
+    dtc.ExchangeListRequest: dtc.ExchangeListResponse,
+    dtc.HistoricalAccountBalancesRequest: dtc.HistoricalAccountBalanceResponse,
+    dtc.HistoricalMarketDepthDataRequest: dtc.HistoricalMarketDepthDataRecordResponse,
+    dtc.HistoricalOrderFillsRequest: dtc.HistoricalOrderFillResponse,
+    dtc.HistoricalPriceDataRequest: dtc.HistoricalPriceDataRecordResponse,
+    dtc.HistoricalTradesRequest: dtc.HistoricalTradesResponse,
+    dtc.JournalEntriesRequest: dtc.JournalEntryResponse,
+    dtc.OpenOrdersRequest: dtc.OrderUpdate,
+    dtc.SecurityDefinitionForSymbolRequest: dtc.SecurityDefinitionResponse,
+    dtc.SymbolSearchRequest: dtc.SecurityDefinitionResponse,
+    dtc.SymbolsForExchangeRequest: dtc.SecurityDefinitionResponse,
+    dtc.SymbolsForUnderlyingRequest: dtc.SecurityDefinitionResponse,
+    dtc.TradeAccountsRequest: dtc.TradeAccountResponse,
+    dtc.UnderlyingSymbolsForExchangeRequest: dtc.SecurityDefinitionResponse,
+}
+"""What each request's rows are, also when there are none."""
+
+STREAMED_REQUESTS = {
+    dtc.SymbolSearchRequest,
+    dtc.SymbolsForExchangeRequest,
+    dtc.SymbolsForUnderlyingRequest,
+    dtc.UnderlyingSymbolsForExchangeRequest,
+}
+"""Their replies have thousands of rows, which are passed on as they come; as historical records are."""
+
+SNAPSHOT_REQUESTS = {
+    "/marketdata": RequestSpec(dtc.MarketDataRequest, required=("Symbol",)),
+    "/marketdepth": RequestSpec(dtc.MarketDepthRequest, required=("Symbol",), optional=("NumLevels",)),
+}
+"""Paths of WebSockets that answer a plain GET too: with what is known of a symbol."""

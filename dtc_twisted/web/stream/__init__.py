@@ -1,0 +1,22 @@
+"""WebSocket out: what subscribers say, what they are told, and what a slow one is owed. See single.py and topics.py."""
+
+from dtc_twisted.web.stream.account_channels import AccountChannels
+from dtc_twisted.web.stream.multi_channel import MultiChannelFactory
+from dtc_twisted.web.stream.send_queue import MAX_QUEUED, MAX_QUEUED_BYTES, SendQueue
+from dtc_twisted.web.stream.single_channel import MarketDataProtocol, MarketDepthProtocol, SingleChannelFactory
+from dtc_twisted.web.stream.stream_protocol import CLOSE_STOPPING, CLOSE_TOO_SLOW, MAX_REQUEST, StreamFactory
+
+__all__ = [
+    "CLOSE_STOPPING",
+    "CLOSE_TOO_SLOW",
+    "MAX_QUEUED",
+    "MAX_QUEUED_BYTES",
+    "MAX_REQUEST",
+    "AccountChannels",
+    "MarketDataProtocol",
+    "MarketDepthProtocol",
+    "MultiChannelFactory",
+    "SendQueue",
+    "SingleChannelFactory",
+    "StreamFactory",
+]

@@ -1,0 +1,142 @@
+"""One channel at one address: /marketdata and /marketdepth.
+
+    -> {"action": "subscribe", "symbol": "ESM20_FUT_CME"}
+    <- {"action": "subscribe", "symbol": "ESM20_FUT_CME", "success": true}
+    <- {"Symbol": "ESM20_FUT_CME", "Type": 104, ...}        the last known snapshot, then each update: DTC's fields by
+                                                            name, and Symbol
+    <- {"action": "subscribe", "symbol": "X", "success": false, "error": "the server's RejectText"}
+    -> {"action": "unsubscribe", "symbol": "ESM20_FUT_CME"}
+    <- {"action": "unsubscribe", "symbol": "ESM20_FUT_CME", "success": true}
+    -> {"action": "ping"}
+    <- {"action": "pong"}
+    -> anything else
+    <- the same, with {"success": false, "error": "what is wrong"}; what is no JSON object comes back as "request"
+
+At /marketdepth, "num_levels" in a subscription asks for so many levels of each side, and what follows is as in
+depth.py: the whole book, then changes. By itself the gateway says:
+
+    <- {"event": "stale", "symbol": "ESM20_FUT_CME", "reason": "..."}     updates have stopped; the subscription stays
+    <- {"event": "live", "symbol": "ESM20_FUT_CME"}                       they are back; the server may send a snapshot
+    <- {"event": "ended", "symbol": "ESM20_FUT_CME", "error": "..."}      the server refuses the symbol from now on
+    <- {"event": "skipped", "messages": 12}                               you read too slowly: see Outbox
+
+Close codes of ours: 4001 the gateway is stopping, 4002 too much is waiting for a subscriber that does not read.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from dtc_twisted.market_data import Hub, Update
+from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueue, SendQueueEncoder, encode_event, frame, frames
+from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol, is_symbol
+
+
+class MarketDataProtocol(StreamProtocol):
+    """A subscriber to market data; a Consumer of the hub."""
+
+    factory: "SingleChannelFactory"
+    example = '{"action": "subscribe", "symbol": "ESM20_FUT_CME"}'
+    fields: frozenset[str] = frozenset({"action", "symbol"})
+
+    # -- from the socket
+
+    def handle_request(self, request: dict[str, Any]) -> None:
+        action, symbol = request.get("action"), request.get("symbol")
+        if action not in ("subscribe", "unsubscribe"):
+            self.reply(request, error="action: expected subscribe, unsubscribe or ping.")
+        elif not is_symbol(symbol):
+            self.reply(request, error="symbol: expected a text of 1 to 63 characters.")
+        elif unknown := sorted(request.keys() - self.fields):
+            self.reply(request, error=f"Unknown field {unknown[0]}: expected {' and '.join(sorted(self.fields))}.")
+        elif action == "subscribe":
+            self.subscribe(request)
+        else:
+            self._unsubscribe(str(symbol))
+
+    def subscribe(self, request: dict[str, Any]) -> None:
+        self.factory.hub.subscribe(request["symbol"], self, encoder=PLAIN)
+
+    def unsubscribe_all(self) -> None:
+        self.factory.hub.unsubscribe_all(self)
+
+    def _unsubscribe(self, symbol: str) -> None:
+        answer = {"action": "unsubscribe", "symbol": symbol}
+        if self.factory.hub.unsubscribe(symbol, self):
+            self.outgoing.discard(symbol)
+            self.reply(answer)
+        else:
+            self.reply(answer, error=f"Not subscribed to {symbol}.")
+
+    # -- from Hub (Consumer)
+
+    @property
+    def sink(self) -> SendQueue:
+        return self.outgoing
+
+    def on_subscribed(self, symbol: str) -> None:
+        self.reply({"action": "subscribe", "symbol": symbol})
+
+    def on_rejected(self, symbol: str, text: str) -> None:
+        self.reply({"action": "subscribe", "symbol": symbol}, error=text)
+
+    def on_stale(self, symbol: str, reason: str) -> None:
+        self.outgoing.send_message(encode_event({"event": "stale", "symbol": symbol, "reason": reason}))
+
+    def on_live(self, symbol: str) -> None:
+        self.outgoing.send_message(encode_event({"event": "live", "symbol": symbol}))
+
+    def on_ended(self, symbol: str, reason: str) -> None:
+        self.outgoing.send_message(encode_event({"event": "ended", "symbol": symbol, "error": reason}))
+
+
+class MarketDepthProtocol(MarketDataProtocol):
+    """A subscriber to depth of market."""
+
+    example = '{"action": "subscribe", "symbol": "ESM20_FUT_CME", "num_levels": 5}'
+    fields = frozenset({"action", "symbol", "num_levels"})
+
+    def subscribe(self, request: dict[str, Any]) -> None:
+        levels = request.get("num_levels", 0)
+        if type(levels) is not int or not 0 <= levels <= MAX_LEVELS:
+            self.reply(request, error=f"num_levels: expected a whole number from 0 (all) to {MAX_LEVELS}.")
+        else:
+            self.factory.hub.subscribe(request["symbol"], self, levels, self.factory.depth)
+
+
+MAX_LEVELS = 10_000
+
+
+class PlainEncoder(SendQueueEncoder):
+    """A Form: the update as it is."""
+
+    def __call__(self, update: Update, /) -> PreparedUpdate:
+        return PreparedUpdate(frames(update.payloads), update.symbol, update.kinds)
+
+
+PLAIN = PlainEncoder()
+
+
+@dataclass(frozen=True)
+class DepthEncoder(SendQueueEncoder):
+    """A Form: the same of depth. Changes cannot be left out one by one: who reads slowly is owed the whole book."""
+
+    hub: Hub
+
+    def __call__(self, update: Update, /) -> PreparedUpdate:
+        later = partial(self._late_book_frame, update.symbol, update.levels)
+        return PreparedUpdate(frames(update.payloads), update.symbol, ["book"] * len(update.kinds), later)
+
+    def _late_book_frame(self, symbol: str, levels: int) -> bytes | None:
+        book = self.hub.last_snapshot(symbol, levels)
+        return None if book is None else frame(book.payloads[0])
+
+
+class SingleChannelFactory(StreamFactory):
+    """All subscribers of one channel."""
+
+    def __init__(self, hub: Hub, reactor: Any, protocol: type[MarketDataProtocol] = MarketDataProtocol) -> None:
+        super().__init__(reactor)
+        self.hub = hub
+        self.depth = DepthEncoder(hub)
+        self.protocol = protocol

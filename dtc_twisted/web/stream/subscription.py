@@ -1,0 +1,218 @@
+"""One subscription of a socket at /stream to a channel of a symbol."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import msgspec
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from dtc_twisted.definitions.converter import DisplayConverter
+from dtc_twisted.definitions.security_definitions import SecurityDefinitions, convert_payload
+from dtc_twisted.errors import DTCError
+from dtc_twisted.logs import logger
+from dtc_twisted.market_data import UNSUBSCRIBED, Hub, Update
+from dtc_twisted.market_data.last_values import SNAPSHOT_TYPES, TRADE_TYPES
+from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueue, SendQueueEncoder, encode_event, frame, frames
+
+_log = logger(__name__)
+
+
+@dataclass(frozen=True)
+class ChannelEncoder(SendQueueEncoder):
+    """A Form: an update with its channel and number in front; nothing of other channels.
+
+    display: what converts its prices; None: they stay as they are.
+    """
+
+    hub: Hub
+    channel: str
+    display: DisplayConverter | None = None
+
+    def __call__(self, update: Update, /) -> PreparedUpdate | None:
+        messages = update.messages_for(self.channel)
+        if not messages:
+            return None
+        topic = (self.channel, update.symbol)
+        ready = frames([self._numbered(number, payload) for number, _, payload in messages])
+        if self.channel != "marketdepth":
+            return PreparedUpdate(ready, topic, [kind for _, kind, _ in messages])
+        # Changes cannot be left out one by one.
+        return PreparedUpdate(
+            ready, topic, ["book"] * len(ready), partial(self._late_book_frame, update.symbol, update.levels)
+        )
+
+    def _numbered(self, number: int, payload: bytes) -> bytes:
+        if self.display is not None:
+            payload = msgspec.json.encode(convert_payload(self.display, payload))
+        return b'{"channel":"%b","seq":%d,%b' % (self.channel.encode(), number, payload[1:])
+
+    def _late_book_frame(self, symbol: str, levels: int) -> bytes | None:
+        book = self.hub.last_snapshot(symbol, levels)
+        return None if book is None else frame(self._numbered(book.seqs[self.channel], book.payloads[0]))
+
+
+class SubscriptionOwner(Protocol):
+    """Whose subscription it is."""
+
+    outgoing: SendQueue
+
+    def reply(self, request: dict[str, Any], error: str | None = None) -> None: ...
+
+    def discard(self, topic: "ChannelSubscription") -> None: ...
+
+
+class ChannelSubscription:
+    """A Consumer of a hub.
+
+    echo: what its answers repeat of the request.
+    levels: of depth; 0 is all.
+    """
+
+    def __init__(
+        self, socket: SubscriptionOwner, hub: Hub, channel: str, symbol: str, echo: dict[str, Any], levels: int
+    ) -> None:
+        self.channel = channel
+        self.symbol = symbol
+        self._socket = socket
+        self._hub = hub
+        self._echo = echo
+        self._levels = levels
+        self._definition_request: Deferred[Any] | None = None
+        self.sink: SendQueue | _RateLimiter = socket.outgoing
+
+    # -- from TopicSocket
+
+    @property
+    def last_update(self) -> float | None:
+        """Seconds since 1970, UTC; None before the first."""
+        return self._hub.last_update(self.symbol, self)
+
+    def limit_rate(self, clock: IReactorTime, rate: float) -> None:
+        """At most so many messages a second, of those that may be left out."""
+        self.sink = _RateLimiter(clock, 1 / rate, self._socket.outgoing)
+
+    def start(self, definitions: SecurityDefinitions | None) -> None:
+        """Asks for it; for the symbol's definition first, where prices are to be converted."""
+        if definitions is None:
+            self._subscribe(None)
+            return
+        self._definition_request = definitions.converter(self.symbol)
+        self._definition_request.addCallbacks(self._subscribe, self._definition_failed)
+
+    def stop(self) -> None:
+        """Nothing more is wanted."""
+        if self._definition_request is not None:
+            self._definition_request.cancel()
+        if isinstance(self.sink, _RateLimiter):
+            self.sink.discard_pending()
+        self._hub.unsubscribe(self.symbol, self)
+
+    def _subscribe(self, display: DisplayConverter | None) -> None:
+        self._definition_request = None
+        self._hub.subscribe(self.symbol, self, self._levels, ChannelEncoder(self._hub, self.channel, display))
+
+    def _definition_failed(self, failure: Failure) -> None:
+        self._definition_request = None
+        if failure.check(CancelledError):
+            self.on_rejected(self.symbol, UNSUBSCRIBED)
+        elif failure.check(DTCError):
+            self.on_rejected(self.symbol, failure.getErrorMessage())
+        else:
+            _log.failure("Failed to ask for the definition of {symbol}", failure, symbol=self.symbol)
+            self.on_rejected(self.symbol, "The gateway failed.")
+
+    # -- from Hub (Consumer)
+
+    def on_subscribed(self, symbol: str) -> None:
+        self._socket.reply(self._echo)
+
+    def on_rejected(self, symbol: str, text: str) -> None:
+        self._socket.discard(self)
+        self._socket.reply(self._echo, error=text)
+
+    def on_stale(self, symbol: str, reason: str) -> None:
+        self._send_event({"event": "stale", "reason": reason})
+
+    def on_live(self, symbol: str) -> None:
+        self._send_event({"event": "live"})
+
+    def on_ended(self, symbol: str, reason: str) -> None:
+        self._socket.discard(self)
+        self._send_event({"event": "ended", "error": reason})
+
+    def _send_event(self, event: dict[str, Any]) -> None:
+        if isinstance(self.sink, _RateLimiter):
+            self.sink.flush_pending()
+        self._socket.outgoing.send_message(encode_event(event | {"channel": self.channel, "symbol": self.symbol}))
+
+
+class _RateLimiter:
+    """A Sink that lets through one message in an interval, the latest; trades and snapshots always.
+
+    interval: seconds.
+    """
+
+    is_writable = False  # as an Outbox that has to be asked
+
+    def __init__(self, clock: IReactorTime, interval: float, send_queue: SendQueue) -> None:
+        self._clock = clock
+        self._interval = interval
+        self._outbox = send_queue
+        self._pending: dict[object, PreparedUpdate] = {}
+        self._timer: IDelayedCall | None = None
+        self._sent_at = 0.0
+
+    def send_updates(self, data: bytes, items: list[PreparedUpdate]) -> None:
+        for each in items:
+            self.add(each)
+        self.flush()
+
+    def add(self, update: PreparedUpdate, /) -> None:
+        for one, kind in zip(update.frames, update.kinds, strict=True):
+            self._add(PreparedUpdate([one], update.topic, [kind], update.make_late_frame), kind)
+
+    def _add(self, update: PreparedUpdate, kind: Any) -> None:
+        if kind in TRADE_TYPES:
+            self._outbox.add(update)
+            return
+        if kind in SNAPSHOT_TYPES:  # later, it would undo the trades that came after it
+            self.discard_pending()
+        now = self._clock.seconds()
+        if kind in SNAPSHOT_TYPES or (self._timer is None and now - self._sent_at >= self._interval):
+            self._sent_at = now
+            self._outbox.add(update)
+        else:
+            self._pending.pop(kind, None)
+            self._pending[kind] = update
+            if self._timer is None:
+                self._timer = self._clock.callLater(self._sent_at + self._interval - now, self._send_pending)
+
+    def flush(self) -> None:
+        self._outbox.flush()
+
+    def flush_pending(self) -> None:
+        """Lets through what is held: something follows that must not overtake it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._send_pending()
+
+    def discard_pending(self) -> None:
+        """Drops what is held."""
+        self._pending.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _send_pending(self) -> None:
+        self._timer = None
+        self._sent_at = self._clock.seconds()
+        held, self._pending = self._pending, {}
+        for update in held.values():
+            if update.make_late_frame is None:
+                self._outbox.add(update)
+            elif (whole := update.make_late_frame()) is not None:
+                self._outbox.add(PreparedUpdate([whole], update.topic, update.kinds, update.make_late_frame))
+        self._outbox.flush()

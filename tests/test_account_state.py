@@ -1,0 +1,452 @@
+"""The view of orders, positions and balances; and what the gateway lets through."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from twisted.trial.unittest import SynchronousTestCase
+
+from dtc_twisted.dtc.messages import (
+    AccountBalanceUpdate,
+    BuySellEnum,
+    HistoricalOrderFillResponse,
+    OrderStatusEnum,
+    OrderTypeEnum,
+    OrderUpdate,
+    OrderUpdateReasonEnum,
+    PositionUpdate,
+)
+from dtc_twisted.errors import NotPermitted, TooManyOrders
+from dtc_twisted.orders import account_state as ledgers
+from dtc_twisted.orders.account_state import AccountState
+from dtc_twisted.orders.order import Fill, Order
+from dtc_twisted.orders.outcomes import Fields
+from dtc_twisted.orders.risk_limits import RiskLimits
+
+NOW = 1_700_000_000.0
+ES, CL = "ESM20_FUT_CME", "CLM20_FUT_NYM"
+OPEN, FILLED, PARTLY, CANCELED, REJECTED = (
+    OrderStatusEnum[f"ORDER_STATUS_{name}"] for name in ("OPEN", "FILLED", "PARTIALLY_FILLED", "CANCELED", "REJECTED")
+)
+ACCEPTED_ = OrderUpdate(
+    RequestID=0,
+    TotalNumMessages=1,
+    MessageNumber=1,
+    Symbol=ES,
+    TradeAccount="Sim1",
+    ServerOrderID="1",
+    ClientOrderID="a",
+    OrderStatus=OPEN,
+    OrderUpdateReason=OrderUpdateReasonEnum.NEW_ORDER_ACCEPTED,
+    OrderType=OrderTypeEnum.ORDER_TYPE_LIMIT,
+    BuySell=BuySellEnum.BUY,
+    Price1=282800.0,
+    OrderQuantity=3,
+    FilledQuantity=0,
+    RemainingQuantity=3,
+)
+
+
+def filled(quantity: float, total: float, number: int, order: OrderUpdate = ACCEPTED_) -> OrderUpdate:
+    whole = total == order.OrderQuantity
+    return replace(
+        order,
+        OrderStatus=FILLED if whole else PARTLY,
+        OrderUpdateReason=OrderUpdateReasonEnum.ORDER_FILLED if whole else OrderUpdateReasonEnum.ORDER_FILLED_PARTIALLY,
+        FilledQuantity=total,
+        RemainingQuantity=3 - total,
+        AverageFillPrice=282800.0,
+        LastFillPrice=282800.0,
+        LastFillQuantity=quantity,
+        LastFillDateTime=1_700_000_000_500 + number,
+        LastFillExecutionID=f"x{number}",
+    )
+
+
+def listed(quantity: float, number: int, order_id: str = "1", **changes: Any) -> HistoricalOrderFillResponse:
+    fields: Fields = {
+        "Symbol": ES,
+        "TradeAccount": "Sim1",
+        "ServerOrderID": order_id,
+        "BuySell": BuySellEnum.BUY,
+        "Price": 282800.0,
+        "DateTime": 1_700_000_000,
+        "Quantity": quantity,
+        "UniqueExecutionID": f"x{number}",
+    }
+    return HistoricalOrderFillResponse(**fields | changes)
+
+
+class LedgerCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.account_state = AccountState()
+        self.told: list[tuple[str, Fields]] = []
+        self.account_state.listeners.append(lambda channel, fields: self.told.append((channel, fields)))
+
+    def order(self, name: str = "a") -> Order:
+        order = self.account_state.order(name)
+        assert order is not None
+        return order
+
+    def take(self) -> list[Fields]:
+        told, self.told = [fields for _, fields in self.told], []
+        return told
+
+
+class OrderTests(LedgerCase):
+    def test_life(self) -> None:
+        for each in (ACCEPTED_, filled(1, 1, 1), filled(2, 3, 2)):
+            self.account_state.receive(each)
+        order = self.order()
+        self.assertIs(order, self.order("1"))
+        self.assertEqual((order.status, order.filled, order.remaining), (FILLED, 3, 0))
+        self.assertEqual([fill.execution_id for fill in order.fills], ["x1", "x2"])
+        self.assertEqual(len(order.updates), 3)
+        self.assertEqual(self.take(), order.updates)
+        self.assertEqual(self.account_state.seqs, {"orders": 3, "positions": 0, "balances": 0})
+        self.assertNotIn("TotalNumMessages", order.updates[0])
+
+    def test_told_twice(self) -> None:
+        for each in (ACCEPTED_, ACCEPTED_, filled(1, 1, 1), filled(1, 1, 1)):
+            self.account_state.receive(each)
+        self.assertEqual(len(self.take()), 2)
+        self.assertEqual(self.order().filled, 1)
+
+    def test_out_of_order(self) -> None:
+        """A fill that comes late is a fill; a status that comes late is none."""
+        for each in (ACCEPTED_, filled(2, 3, 2), ACCEPTED_, filled(1, 1, 1)):
+            self.account_state.receive(each)
+        self.assertEqual((self.order().status, self.order().filled), (FILLED, 3))
+        self.assertEqual(len(self.order().fills), 2)
+        self.assertEqual(len(self.take()), 3)
+
+    def test_new_id_for_life(self) -> None:
+        """A replaced order may get another ServerOrderID."""
+        self.account_state.receive(ACCEPTED_)
+        reason = OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_COMPLETE
+        self.account_state.receive(
+            replace(ACCEPTED_, ServerOrderID="2", PreviousServerOrderID="1", OrderUpdateReason=reason, Price1=282700.0)
+        )
+        self.assertIs(self.order("1"), self.order("2"))
+        self.assertEqual(len(list(self.account_state)), 1)
+        self.assertEqual(self.order().fields["Price1"], 282700.0)
+
+    def test_name_in_use_again(self) -> None:
+        """ClientOrderIDs are unique in a session of trading only."""
+        self.account_state.receive(ACCEPTED_)
+        self.account_state.receive(filled(3, 3, 1))
+        self.account_state.receive(replace(ACCEPTED_, ServerOrderID="9"))
+        self.assertEqual(self.order("1").status, FILLED)
+        self.assertEqual(self.order("a").server_order_id, "9")
+
+    def test_an_id_of_the_servers_in_use_again(self) -> None:
+        """A simulated server that was started again counts from the start."""
+        self.account_state.receive(ACCEPTED_)
+        self.account_state.receive(filled(3, 3, 1))
+        ours = Order({"ClientOrderID": "b", "OrderStatus": OrderStatusEnum.ORDER_STATUS_ORDER_SENT}, sent_at=1.0)
+        self.account_state.add(ours)
+        self.account_state.receive(replace(ACCEPTED_, ClientOrderID="b"))
+        self.assertIs(self.order("1"), ours)
+        self.assertEqual(ours.status, OPEN)
+        self.account_state.receive(replace(ACCEPTED_, ClientOrderID="b", OrderStatus=CANCELED))
+        self.account_state.receive(replace(ACCEPTED_, ClientOrderID="c"))  # of somebody else
+        self.assertEqual([self.order(name).status for name in "abc"], [FILLED, CANCELED, OPEN])
+
+    def test_second_order_of_a_name_is_refused(self) -> None:
+        """Of which nothing is to be said of the first."""
+        self.account_state.receive(ACCEPTED_)
+        reason = OrderUpdateReasonEnum.NEW_ORDER_REJECTED
+        self.account_state.receive(
+            OrderUpdate(ClientOrderID="a", OrderStatus=REJECTED, OrderUpdateReason=reason, InfoText="Duplicate.")
+        )
+        self.assertEqual(self.order().status, OPEN)
+
+    def test_nothing_said_of_the_status(self) -> None:
+        self.account_state.receive(ACCEPTED_)
+        self.account_state.receive(
+            OrderUpdate(
+                ServerOrderID="1",
+                OrderStatus=OrderStatusEnum.ORDER_STATUS_UNSPECIFIED,
+                OrderUpdateReason=OrderUpdateReasonEnum.ORDER_CANCEL_REJECTED,
+            )
+        )
+        self.assertEqual(self.order().status, OPEN)
+        self.assertEqual(self.take()[1]["ClientOrderID"], "a")  # what names the order is always said
+
+    def test_old_ones_are_forgotten(self) -> None:
+        self.patch(ledgers, "MAX_CLOSED_ORDERS", 2)
+        for number in range(1, 5):
+            order = replace(ACCEPTED_, ServerOrderID=str(number), ClientOrderID=f"a{number}")
+            self.account_state.receive(order)
+            self.account_state.receive(replace(order, OrderStatus=CANCELED))
+        self.assertEqual([order.display_id for order in self.account_state], ["a3", "a4"])
+        self.assertIsNone(self.account_state.order("1"))
+
+
+class ReconciledTests(LedgerCase):
+    """What the server answered when asked."""
+
+    def test_restated(self) -> None:
+        self.account_state.receive(ACCEPTED_)
+        restated = replace(ACCEPTED_, OrderUpdateReason=OrderUpdateReasonEnum.OPEN_ORDERS_REQUEST_RESPONSE)
+        self.account_state.reconcile_order(restated, self.account_state.version)
+        self.assertEqual(len(self.take()), 1)
+        self.account_state.reconcile_order(replace(restated, Price1=282700.0), self.account_state.version)
+        (told,) = self.take()
+        self.assertEqual((told["Price1"], told["Reconciled"]), (282700.0, True))
+
+    def test_what_came_meanwhile_is_newer(self) -> None:
+        self.account_state.receive(ACCEPTED_)
+        asked = self.account_state.version
+        self.account_state.receive(filled(3, 3, 1))
+        self.account_state.reconcile_order(ACCEPTED_, asked)
+        self.assertEqual(self.order().status, FILLED)
+
+    def test_missed_fills(self) -> None:
+        self.account_state.receive(ACCEPTED_)
+        self.account_state.receive(filled(1, 1, 1))
+        self.take()
+        for fill in (listed(1, 1), listed(2, 2)):
+            self.account_state.reconcile_fill(fill)
+        (told,) = self.take()
+        self.assertEqual((told["OrderStatus"], told["FilledQuantity"], told["LastFillQuantity"]), (FILLED, 3, 2))
+        self.assertEqual(told["LastFillExecutionID"], "x2")
+        self.assertTrue(told["Reconciled"])
+        self.account_state.receive(filled(2, 3, 2))  # told late
+        self.assertEqual(self.take(), [])
+
+    def test_a_missed_fill_was_the_last(self) -> None:
+        """Which was not known when it was read, and is told later."""
+        self.account_state.receive(replace(ACCEPTED_, OrderQuantity=0))
+        self.order().sent_at = NOW
+        self.account_state.reconcile_fill(listed(3, 1))
+        self.assertEqual(self.order().status, PARTLY)
+        self.take()
+        for _ in (1, 2):
+            self.account_state.receive(filled(3, 3, 1))
+        (told,) = self.take()
+        self.assertEqual((told["OrderStatus"], told["FilledQuantity"]), (FILLED, 3))
+        self.assertNotIn("LastFillQuantity", told)
+        self.assertEqual(len(self.order().fills), 1)
+
+    def test_missed_fill_without_an_id(self) -> None:
+        self.account_state.receive(ACCEPTED_)
+        self.account_state.receive(filled(1, 1, 1))
+        self.take()
+        self.account_state.reconcile_fill(listed(1, 1, UniqueExecutionID=""))
+        self.assertEqual(self.take(), [])
+
+    def test_fill_of_somebody_else(self) -> None:
+        self.account_state.reconcile_fill(listed(2, 7, "77"))
+        (told,) = self.take()
+        self.assertEqual((told["ServerOrderID"], told["FilledQuantity"]), ("77", 2))
+        self.assertEqual(self.account_state.open_orders(), [])
+
+    def test_concluded(self) -> None:
+        self.account_state.receive(ACCEPTED_)
+        self.account_state.infer_status(self.order(), CANCELED, "It is gone.")
+        told = self.take()[-1]
+        self.assertEqual((told["OrderStatus"], told["Reconciled"], told["InfoText"]), (CANCELED, True, "It is gone."))
+        self.assertEqual(self.account_state.open_orders(), [])
+        self.account_state.receive(replace(ACCEPTED_, Price1=1.0))  # the server knows better
+        self.assertEqual(self.order().status, OPEN)
+
+    @given(st.permutations(range(4)), st.data())
+    def test_any_order_of_fills(self, numbers: list[int], data: st.DataObject) -> None:
+        """However they become known, and however often, fills add up."""
+        account_state = AccountState()
+        order = replace(ACCEPTED_, OrderQuantity=4)
+        account_state.receive(order)
+        for number in [*numbers, *data.draw(st.lists(st.sampled_from(numbers)))]:
+            if data.draw(st.booleans()):
+                account_state.reconcile_fill(listed(1, number))
+            else:
+                account_state.receive(filled(1, number + 1, number, order))
+        found = account_state.order("a")
+        assert found is not None
+        self.assertEqual(sorted(fill.execution_id for fill in found.fills), ["x0", "x1", "x2", "x3"])
+        self.assertEqual(sum(fill.quantity for fill in found.fills), 4)
+
+
+class PositionTests(LedgerCase):
+    def test_positions(self) -> None:
+        self.account_state.receive(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=-2, AveragePrice=282800.0))
+        self.assertEqual(self.account_state.position("Sim1", ES), -2)
+        self.assertEqual(self.account_state.symbols_held("Sim1"), [ES])
+        self.assertEqual(self.account_state.symbols_held("Sim1", CL), [])
+        self.account_state.receive(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=0))
+        self.assertEqual(self.account_state.snapshot("positions"), [])
+        self.assertEqual([each["Quantity"] for each in self.take()], [-2, 0])
+
+    def test_several_of_one_symbol(self) -> None:
+        for several, expected in ((False, 5), (True, 7)):
+            account_state = AccountState()
+            account_state.multiple_positions = several
+            for name, quantity in (("p1", 2), ("p2", 5)):
+                account_state.receive(
+                    PositionUpdate(Symbol=ES, TradeAccount="Sim1", PositionIdentifier=name, Quantity=quantity)
+                )
+            self.assertEqual(account_state.position("Sim1", ES), expected)
+
+    def test_asked(self) -> None:
+        one = PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=2)
+        other = PositionUpdate(Symbol=CL, TradeAccount="Sim1", Quantity=1)
+        self.account_state.receive(other)
+        self.take()
+        keys = [self.account_state.update_position(one, self.account_state.version) for _ in (1, 2)]
+        (told,) = self.take()
+        self.assertEqual((told["Quantity"], told["Reconciled"]), (2, True))
+        self.account_state.remove_absent(keys, [], self.account_state.version)
+        (told,) = self.take()
+        self.assertEqual((told["Symbol"], told["Quantity"], told["Reconciled"]), (CL, 0, True))
+
+    def test_asked_before_it_changed(self) -> None:
+        asked = self.account_state.version
+        self.account_state.receive(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=2))
+        self.account_state.update_position(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=1), asked)
+        self.account_state.remove_absent([], [], asked)
+        self.assertEqual(self.account_state.position("Sim1", ES), 2)
+
+    def test_balances(self) -> None:
+        self.account_state.receive(AccountBalanceUpdate(TradeAccount="Sim1", CashBalance=5.0))
+        self.account_state.update_balance(
+            AccountBalanceUpdate(TradeAccount="Sim1", CashBalance=5.0), self.account_state.version
+        )
+        self.assertEqual(len(self.take()), 1)
+        self.account_state.update_balance(
+            AccountBalanceUpdate(TradeAccount="Sim1", CashBalance=6.0), self.account_state.version
+        )
+        self.assertEqual([each["CashBalance"] for each in self.account_state.snapshot("balances")], [6.0])
+
+
+class LimitsTests(LedgerCase):
+    def new(self, quantity: float, side: BuySellEnum = BuySellEnum.BUY, pair: str = "", symbol: str = ES) -> Order:
+        order = Order(
+            {"Symbol": symbol, "TradeAccount": "Sim1", "BuySell": side, "OrderQuantity": quantity, "OrderStatus": 1}
+        )
+        order.oco_id = pair
+        return order
+
+    def watch(self, limits: RiskLimits) -> None:
+        def heard(order: Order, update: Fields, fill: Fill | None) -> None:
+            if fill is not None:
+                limits.on_fill(fill, self.account_state, NOW)
+
+        self.account_state.order_listeners.append(heard)
+
+    def test_none(self) -> None:
+        RiskLimits().check([self.new(1e9)], self.account_state, NOW)
+        RiskLimits().count_orders(10**6, 0.0)
+
+    def test_order_quantity(self) -> None:
+        limits = RiskLimits(order_quantity=2)
+        limits.check([self.new(2), self.new(2)], self.account_state, NOW)
+        with self.assertRaisesRegex(NotPermitted, "2.5 is more than --max-order-quantity, 2"):
+            limits.check([self.new(2.5)], self.account_state, NOW)
+
+    def test_scope(self) -> None:
+        limits = RiskLimits(accounts=frozenset({"Sim1"}), symbols=frozenset({ES}))
+        limits.check([self.new(1)], self.account_state, NOW)
+        self.assertRaisesRegex(
+            NotPermitted, "Symbol: CL", limits.check, [self.new(1, symbol=CL)], self.account_state, NOW
+        )
+        self.assertRaisesRegex(NotPermitted, "TradeAccount: Sim2", limits.check_scope, "Sim2")
+        limits.check_scope("Sim1")
+
+    def test_position(self) -> None:
+        """The worst that could be: this side's orders filled, the other side's not."""
+        limits = RiskLimits(position=5)
+        self.account_state.receive(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=1))
+        self.account_state.receive(filled(1, 1, 1))  # 2 of it still open
+        limits.check([self.new(2)], self.account_state, NOW)
+        text = r"could become 5.5 long, more than --max-position, 5"
+        self.assertRaisesRegex(NotPermitted, text, limits.check, [self.new(2.5)], self.account_state, NOW)
+        limits.check([self.new(6, BuySellEnum.SELL)], self.account_state, NOW)
+        self.assertRaises(NotPermitted, limits.check, [self.new(6.5, BuySellEnum.SELL)], self.account_state, NOW)
+        self.assertRaises(NotPermitted, limits.check, [self.new(1), self.new(2)], self.account_state, NOW)
+
+    def test_position_of_a_pair(self) -> None:
+        """One of the two is filled."""
+        limits = RiskLimits(position=5)
+        sell = BuySellEnum.SELL
+        limits.check([self.new(5, sell, "p"), self.new(5, sell, "p")], self.account_state, NOW)
+        self.assertRaises(
+            NotPermitted, limits.check, [self.new(5, sell, "p"), self.new(5, sell, "q")], self.account_state, NOW
+        )
+        for one, other in (("1", "2"), ("2", "1")):
+            self.account_state.receive(
+                replace(ACCEPTED_, ServerOrderID=one, ClientOrderID=one, OCOLinkedOrderServerOrderID=other)
+            )
+        limits.check([self.new(2)], self.account_state, NOW)
+        self.assertRaises(NotPermitted, limits.check, [self.new(3)], self.account_state, NOW)
+
+    def test_position_of_children(self) -> None:
+        limits = RiskLimits(position=3)
+        child = self.new(3, BuySellEnum.SELL)
+        child.is_child = True
+        limits.check([self.new(3), child, child], self.account_state, NOW)
+        self.account_state.receive(replace(ACCEPTED_, OrderStatus=OrderStatusEnum.ORDER_STATUS_PENDING_CHILD))
+        limits.check([self.new(3)], self.account_state, NOW)
+
+    def test_a_fill_before_the_position(self) -> None:
+        """The server tells of the position a moment after the fill: meanwhile neither has the quantity."""
+        limits = RiskLimits(position=5)
+        self.watch(limits)
+        position = PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=1)
+        self.account_state.receive(position)
+        self.account_state.receive(filled(3, 3, 1))
+        limits.check([self.new(1), self.new(6, BuySellEnum.SELL)], self.account_state, NOW)
+        for moment in (NOW, NOW + 1.9):
+            self.assertRaises(NotPermitted, limits.check, [self.new(2)], self.account_state, moment)
+        limits.check([self.new(2, symbol=CL)], self.account_state, NOW)
+        self.account_state.receive(replace(position, Quantity=3))
+        limits.check([self.new(2)], self.account_state, NOW + 1.9)
+        self.assertRaises(NotPermitted, limits.check, [self.new(3)], self.account_state, NOW + 1.9)
+
+    def test_a_position_that_is_not_told(self) -> None:
+        """It was told before the fill: that counts for both, but not for ever."""
+        limits = RiskLimits(position=5)
+        self.watch(limits)
+        self.account_state.receive(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=3))
+        self.account_state.receive(filled(3, 3, 1))
+        self.assertRaises(NotPermitted, limits.check, [self.new(2)], self.account_state, NOW + 1.9)
+        limits.check([self.new(2)], self.account_state, NOW + 2)
+
+    def test_what_makes_it_smaller_is_let_through(self) -> None:
+        limits = RiskLimits(position=3)
+        self.account_state.receive(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=10))
+        limits.check([self.new(12, BuySellEnum.SELL)], self.account_state, NOW)
+        self.assertRaises(NotPermitted, limits.check, [self.new(1)], self.account_state, NOW)
+
+    def test_position_of_a_change(self) -> None:
+        limits = RiskLimits(position=5)
+        self.account_state.receive(ACCEPTED_)
+        limits.check([self.new(5)], self.account_state, NOW, instead=self.order())
+        self.assertRaises(NotPermitted, limits.check, [self.new(6)], self.account_state, NOW, instead=self.order())
+
+    def test_orders_per_minute(self) -> None:
+        limits = RiskLimits(orders_per_minute=3)
+        limits.count_orders(2, 100.0)
+        limits.count_orders(1, 110.0)
+        with self.assertRaisesRegex(TooManyOrders, "--max-orders-per-minute, 3") as caught:
+            limits.count_orders(1, 120.0)
+        self.assertEqual(caught.exception.retry_after, 40.0)
+        with self.assertRaises(TooManyOrders) as caught:
+            limits.count_orders(3, 120.0)
+        self.assertEqual(caught.exception.retry_after, 50.0)
+        limits.count_orders(2, 160.0)
+        self.assertRaises(TooManyOrders, limits.count_orders, 1, 160.0)
+        self.assertRaisesRegex(NotPermitted, "4 orders at once", limits.count_orders, 4, 500.0)
+
+    def test_the_clock_is_put_back(self) -> None:
+        """Neither is the minute longer for that, nor are orders forgotten."""
+        limits = RiskLimits(orders_per_minute=2)
+        limits.count_orders(1, 9990.0)
+        limits.count_orders(1, 10000.0)
+        with self.assertRaises(TooManyOrders) as caught:
+            limits.count_orders(1, 100.0)
+        self.assertEqual(caught.exception.retry_after, 50.0)
+        limits.count_orders(1, 150.0)
+        self.assertRaises(TooManyOrders, limits.count_orders, 1, 159.0)
+        limits.count_orders(1, 160.0)
