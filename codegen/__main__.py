@@ -1,4 +1,4 @@
-"""python -m codegen [HEADER ...] [--output FILE] [--check] [--no-strict], or: python -m codegen --diff OLD NEW"""
+"""Run `python -m codegen [HEADER ...]` or `python -m codegen --diff OLD NEW`."""
 
 import argparse
 import shlex

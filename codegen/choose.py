@@ -1,4 +1,7 @@
-"""All that was declared -> the messages among it, each number once, and the reason for all that is no message."""
+"""Choose the messages among all that was declared: each message number once.
+
+All that is no message becomes a finding with the reason.
+"""
 
 import keyword
 from dataclasses import dataclass, replace
@@ -17,7 +20,10 @@ _RESERVED = frozenset(
 
 @dataclass
 class Declared:
-    """Hold what was declared in all files, in their order. Names are full: with their scopes."""
+    """Hold what was declared in all files, in their order.
+
+    Names are full: with their scopes.
+    """
 
     constants: dict[str, Value]
     kinds: dict[str, str]  # of constants: the C type that each was declared with, "" for #define
@@ -50,7 +56,9 @@ class _Candidate:
 def choose(
     declared: Declared, records: dict[str, Record], names: Names, findings: list[Finding], marked: bool
 ) -> Protocol:
-    """Make the protocol of all that was declared. `marked`: structs say by #pragma dtc who sends them.
+    """Make the protocol of all that was declared.
+
+    `marked`: structs say by #pragma dtc who sends them.
 
     Raises HeaderError where a marked struct is no message.
     """
@@ -80,7 +88,10 @@ def choose(
 
 
 def _candidate(record: Record, findings: list[Finding], marked: bool) -> _Candidate | None:
-    """Find the number that a struct states. A struct without one is no message, for a reason."""
+    """Find the number that a struct states.
+
+    A struct without one is no message, for a reason.
+    """
     if record.nested:
         return None
     if marked and not record.sender and record.is_message:
@@ -152,7 +163,7 @@ def _each_number_once(found: list[_Candidate], findings: list[Finding]) -> list[
 
 
 class _Spellings:
-    """Give each enum, typedef, constant and message a name of its own in the generated module."""
+    """Give each enum, typedef, constant and message a unique name in the module."""
 
     def __init__(self, declared: Declared) -> None:
         self.of: dict[str, str] = {}
@@ -223,7 +234,7 @@ def _message_types(
     names: Names,
     findings: list[Finding],
 ) -> Enum:
-    """Make the enum of the message numbers, in the order in which the header declares them."""
+    """Make the enum of the message numbers, in the header's order."""
     places = {full: place for place, full in enumerate(names.lines)}
     pairs = sorted(zip(chosen, messages, strict=True), key=lambda pair: places.get(pair[0].name, len(places)))
     members: dict[str, int] = {}
@@ -243,7 +254,10 @@ def _message_types(
 def _constants(
     declared: Declared, chosen: list[_Candidate], spellings: _Spellings, names: Names, findings: list[Finding]
 ) -> tuple[dict[str, int | float], ...]:
-    """Gather the constants that are no message numbers; report the message numbers without a struct."""
+    """Gather the constants that are no message numbers.
+
+    A message number without a struct becomes a finding.
+    """
     used = {candidate.name for candidate in chosen}
     kinds = {declared.kinds[name] for name in used if name in declared.kinds} - {""}
     groups: list[dict[str, int | float]] = []

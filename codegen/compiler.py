@@ -1,4 +1,4 @@
-"""The layout of each struct, compared with what a C++ compiler makes of the original header."""
+"""Compare the layout of each struct with a C++ compiler's."""
 
 import re
 import shutil
@@ -39,15 +39,23 @@ _SPAN_HEADERS = ("gsl/span", "gsl/gsl", "gsl/gsl-lite.hpp", "gsl-lite/gsl-lite.h
 
 
 class LayoutError(Exception):
-    """Report that a compiler lays a struct out in another way than the model does. Its text has a line for each."""
+    """Report that a compiler lays a struct out in another way than the model does.
+
+    Its text has a line for each.
+    """
 
 
 class NoCompilerError(Exception):
-    """Report that layouts cannot be checked: there is no C++ compiler, or it does not accept the headers."""
+    """Report that no compiler can check the layouts.
+
+    There is none, or it does not accept the headers.
+    """
 
 
 def check_layouts(headers: Sequence[Path], layouts: Sequence[Layout], compiler: str | None = None) -> int:
-    """Compare sizes and offsets with a C++ compiler's. Return how many of them were compared.
+    """Compare sizes and offsets with a C++ compiler's.
+
+    Return how many of them were compared.
 
     Errors in the headers' own functions are no obstacle, if all structs are laid out as expected all the same.
 

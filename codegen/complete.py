@@ -1,4 +1,4 @@
-"""What official headers do not state, and codegen/dtc.h does: who sends a message, and which ones are compact."""
+"""Add what official headers do not state: senders and compact messages."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ from codegen.model import Field, Message, Protocol
 
 
 def complete(protocol: Protocol, known: Protocol) -> Protocol:
-    """Give the messages without a sender the sender and the marks that `known` has for their numbers.
+    """Give messages without a sender the sender and the marks of `known`.
 
     A message that a client sends then starts without the zeros that C++ needs, except where `known` has them.
     """

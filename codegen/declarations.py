@@ -1,24 +1,18 @@
-"""Declarations of the syntax tree -> what was declared: constants, enums, names of types, structs and their marks."""
+"""Read declarations of the syntax tree: constants, enums, types, structs, marks."""
 
-import re
 from dataclasses import replace
 from typing import Any
 
 from pycparser import c_ast  # type: ignore[import-untyped]
 
-from codegen import lower
+from codegen import rewrites
 from codegen.choose import Declared, choose
-from codegen.lower import STDINT
+from codegen.lower import CPP_TYPE, STDINT
 from codegen.model import Enum, Protocol, Value
 from codegen.names import Names, line_of
+from codegen.pragmas import Pragmas
 from codegen.source import SCOPE, Finding
 from codegen.structs import StructReader, kind_of
-
-SENDERS = ("client", "server", "both")
-MARKS = ("compact", "legacy", "nonstandard")
-PACKS = (1, 2, 4, 8, 16)
-NATURAL = 8
-"""The packing where no #pragma pack is: no field of a message has a larger alignment."""
 
 
 class Declarations:
@@ -27,12 +21,9 @@ class Declarations:
     def __init__(self) -> None:
         self._names = Names()
         self._structs = StructReader(self._names)
-        self._pack = NATURAL
-        self._packs: list[tuple[int, int]] = []  # (bytes before, line)
-        self._marks: tuple[str, int] | None = None  # the #pragma dtc that waits for its struct
+        self._pragmas = Pragmas(self._names)
         self._declared = Declared({}, {}, [], {}, self._names.enums)
         self._findings: list[Finding] = []
-        self._marked = False
         self._opened: list[tuple[str, ...]] = []  # the scopes around the namespaces that are open
 
     def add(self, file: str, numbers: Any, tree: Any, findings: tuple[Finding, ...]) -> None:
@@ -44,28 +35,29 @@ class Declarations:
             self._constant(member.name, "", member.value, member)
         for node in tree.ext:
             self._external(node)
-        if self._marks:
-            self._names.fail(self._marks[1], "a struct must follow this #pragma dtc")
+        self._pragmas.need_no_marks()
 
     def finish(self, findings: tuple[Finding, ...]) -> Protocol:
-        """Make the protocol. `findings` are those of functions. Raises HeaderError for what was not ended."""
-        if self._packs and self._marked:
-            self._names.fail(self._packs[-1][1], "this #pragma pack(push) has no pack(pop)")
+        """Make the protocol.
+
+        `findings` are those of functions. Raises HeaderError for what was not ended.
+        """
+        self._pragmas.finish()
         found = [*self._findings, *self._structs.findings, *findings]
-        return choose(self._declared, self._structs.records, self._names, found, self._marked)
+        return choose(self._declared, self._structs.records, self._names, found, self._pragmas.are_stated)
 
     def _external(self, node: Any) -> None:
         """Read one declaration that stands in no struct."""
-        if self._marks and not (isinstance(node, c_ast.Decl) and isinstance(node.type, c_ast.Struct)):
-            self._names.fail(self._marks[1], "a struct must follow this #pragma dtc")
+        if not (isinstance(node, c_ast.Decl) and isinstance(node.type, c_ast.Struct)):
+            self._pragmas.need_no_marks()
         match node:
             case c_ast.Pragma():
                 text = node.string if isinstance(node.string, str) else node.string.value.strip('"')
-                self._pragma(text, node.coord.line)
+                self._pragmas.add(text, node.coord.line)
             case c_ast.Decl(type=c_ast.Struct(name=str() as name, decls=None)) if name.startswith("$"):
                 self._scope(name)
             case c_ast.Decl(type=c_ast.Struct(decls=None)):
-                self._need_no_marks(node)
+                self._pragmas.need_no_marks()
             case c_ast.Typedef():
                 self._typedef(node)
             case c_ast.Decl(type=c_ast.Enum() as enum):
@@ -89,64 +81,15 @@ class Declarations:
     def _scope(self, name: str) -> None:
         """Follow a mark that lower_scopes has written."""
         mark, _, rest = name.partition(SCOPE)
-        if mark == lower.OPEN:
+        if mark == rewrites.OPEN:
             self._opened.append(self._names.scope)
             self._names.scope = (*self._names.scope, *rest.split(SCOPE))
-        elif mark == lower.CLOSE:
+        elif mark == rewrites.CLOSE:
             self._names.scope = self._opened.pop()
-        elif mark == lower.USING:
+        elif mark == rewrites.USING:
             self._names.uses.setdefault(self._names.scope, []).append(rest)
-        elif mark == lower.ALIAS:
+        elif mark == rewrites.ALIAS:
             self._names.types[self._names.full(rest.rpartition(SCOPE)[2])] = rest
-
-    def _pragma(self, text: str, line: int) -> None:
-        if text == "dtc" or text.startswith("dtc "):
-            self._marks = (text.removeprefix("dtc").strip(), line)
-            self._marked = True
-            return
-        match = re.fullmatch(r"pack\s*\((.*)\)", text)
-        if not match:
-            self._names.fail(line, f"unknown #pragma {text}")
-        words = [word.strip() for word in match.group(1).split(",")]
-        if words[0] == "pop":
-            if not self._packs:
-                if self._marked:
-                    self._names.fail(line, "nothing to pop: no #pragma pack(push) before this")
-                self._pack = NATURAL
-                return
-            self._pack = self._packs.pop()[0]
-            return
-        if words[0] == "push":
-            self._packs.append((self._pack, line))
-        size = words[-1]
-        if size.isdecimal():
-            if int(size) not in PACKS:
-                self._names.fail(line, f"cannot pack to {size} bytes")
-            self._pack = int(size)
-        elif words == [""]:
-            self._pack = NATURAL
-        elif words[0] != "push":
-            self._names.fail(line, f"unknown #pragma {text}")
-
-    def _take_marks(self) -> tuple[str, tuple[str, ...]]:
-        """Return the sender and the marks of the struct that is read now."""
-        if self._marks is None:
-            return "", ()
-        text, line = self._marks
-        self._marks = None
-        sender, *marks = text.split() or [""]
-        if sender not in SENDERS:
-            self._names.fail(line, f"who sends it? {sender or 'nothing'} is none of {', '.join(SENDERS)}")
-        for mark in marks:
-            if mark not in MARKS:
-                self._names.fail(line, f"unknown mark {mark}; known are {', '.join(MARKS)}")
-            if marks.count(mark) > 1:
-                self._names.fail(line, f"{mark} is said twice")
-        return sender, tuple(mark for mark in MARKS if mark in marks)
-
-    def _need_no_marks(self, node: Any) -> None:
-        if self._marks:
-            self._names.fail(self._marks[1], "a struct must follow this #pragma dtc")
 
     # -- declarations
 
@@ -154,7 +97,7 @@ class Declarations:
         names = self._names
         if isinstance(node.type, c_ast.TypeDecl):
             match node.type.type:
-                case c_ast.Struct(name=lower.CPP_TYPE):
+                case c_ast.Struct(name=name) if name == CPP_TYPE:
                     return  # what declare_types has written
                 case c_ast.Struct(decls=None, name=name):
                     self._name_type(node, name)
@@ -185,7 +128,7 @@ class Declarations:
         self._findings.append(Finding(names.file, line_of(node), what))
 
     def _name_type(self, node: Any, target: str) -> None:
-        """Declare `typedef target name;`, or the underlying type of the enum of that name."""
+        """Declare `typedef target name;`, or the type of the enum of that name."""
         names = self._names
         full = names.full(node.name)
         enum = names.enums.get(full)
@@ -230,13 +173,13 @@ class Declarations:
         full = names.full(name or "")
         if name and (full in names.enums or full in names.types):
             names.fail(node, f"{name} is declared twice")
-        scoped = any(member.name == lower.SCOPED for member in node.values.enumerators)
+        scoped = any(member.name == rewrites.SCOPED for member in node.values.enumerators)
         enum = Enum(name or "", line_of(node), {}, scope=SCOPE.join(names.scope), scoped=scoped)
         underlying, number = "", -1
         for member in node.values.enumerators:
-            if member.name == lower.UNDERLYING:
+            if member.name == rewrites.UNDERLYING:
                 underlying = names.scalar(names.spelled(member.value.expr.type.type), member)[0]
-            elif member.name != lower.SCOPED:
+            elif member.name != rewrites.SCOPED:
                 number = number + 1 if member.value is None else names.number(member.value)
                 self._enum_member(enum, full, member, number)
         if not name:
@@ -280,9 +223,9 @@ class Declarations:
         names = self._names
         if not name or node.decls is None:
             names.fail(node, "a struct needs a name and fields")
-        sender, marks = self._take_marks()
+        sender, marks = self._pragmas.take_marks()
         self._nested_enums(node)
-        full = self._structs.read(node, name, self._pack)
+        full = self._structs.read(node, name, self._pragmas.pack)
         if sender:
             self._structs.records[full].sender = sender
             self._structs.records[full].marks = marks
@@ -301,7 +244,7 @@ class Declarations:
         self._names.scope = outer
 
     def _stated_values(self, node: Any) -> None:
-        """Read `const struct s_X s_X_default = { .Size = sizeof(struct s_X), .Type = NAME, .Field = value, ... };`."""
+        """Read `const struct s_X s_X_default = { .Type = NAME, .Field = value };`."""
         names = self._names
         struct = node.type.type.name
         full = names.find(struct, self._structs.records)

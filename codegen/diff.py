@@ -73,7 +73,7 @@ def _message(old: Message, new: Message, compact: bool) -> Iterator[str]:
 
 
 def _renamed(old: tuple[Field, ...], new: tuple[Field, ...]) -> dict[str, str]:
-    """Pair a removed field with a new one of the same type that stands between the same neighbours."""
+    """Pair a removed field with a new one of its type in its place."""
     before, after = {field.name for field in old}, {field.name for field in new}
     pairs: dict[str, str] = {}
     for place, field in enumerate(old):

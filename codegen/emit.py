@@ -62,7 +62,7 @@ _DIRECTIONS = {
 
 
 def emit(protocol: Protocol, header: str) -> str:
-    """Write the text of messages.py; `header` is the name of its source in the banner."""
+    """Write the text of messages.py; the banner names `header` as its source."""
     enums = {enum.name for enum in protocol.enums}
     arrays = any(_is_array(field, protocol) for message in protocol.messages for field in message.body)
     parts = [
@@ -85,13 +85,16 @@ def _constants(protocol: Protocol) -> Iterator[str]:
 
 
 def _is_array(field: Field, protocol: Protocol) -> bool:
-    """Check whether a field is an array or a struct of its own, which JSON may show in any way."""
+    """Check whether a field is an array or a struct of its own."""
     known = field.type in SCALARS or field.type in protocol.typedefs or field.type in ("char", TEXT)
     return bool(field.count) or not (known or any(enum.name == field.type for enum in protocol.enums))
 
 
 def _aliases(protocol: Protocol, arrays: bool) -> Iterator[str]:
-    """Say what the fields' types mean: to the type checker, to msgspec and, by Meta, to whoever checks a range."""
+    """Write what the fields' types mean to type checkers and to msgspec.
+
+    Meta has the range or the width of each type.
+    """
     yield "\n"
     for name in STDINT:
         low, high = SCALARS[name].low, SCALARS[name].high

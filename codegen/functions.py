@@ -58,7 +58,7 @@ class Functions:
         self.calls.clear()
 
     def _free_function(self, item: Item, tokens: Tokens, file: str) -> Tokens:
-        """Read the values that a C function, or a method outside of its struct, gives to a struct."""
+        """Read the values that a function outside of a struct gives to that struct."""
         assert item.arguments
         if item.body is None:
             return []
@@ -83,7 +83,10 @@ class Functions:
         return [*_tokens(line, "struct", struct, "{"), *values, *_tokens(values[-1].line, "}", ";")]
 
     def _values(self, item: Item, tokens: Tokens, filler: "_Filler", line: int = 0) -> Tokens:
-        """Read the values that a function gives. A method that it calls is read in the place of the call."""
+        """Read the values that a function gives.
+
+        A method that it calls is read in the place of the call.
+        """
         assert item.arguments and item.body
         values: Tokens = []
         colon = next((place for place in range(item.arguments[1], item.body[0]) if tokens[place].text == ":"), None)
@@ -112,7 +115,7 @@ class Functions:
 
 @dataclass
 class _Filler:
-    """Hold what is known while a function is read: whose fields it fills, and what it may call."""
+    """Hold what a function fills, and the methods that it may call."""
 
     name: str
     owner: str
@@ -140,7 +143,10 @@ def _methods(found: list[Item], tokens: Tokens) -> dict[str, Item]:
 
 
 def _fillers(methods: dict[str, Item], owner: str | None, tokens: Tokens) -> list[str]:
-    """Choose the methods that give a struct its initial values: the constructor, Clear(), and those that set Type."""
+    """Choose the methods that give a struct its initial values.
+
+    They are the constructor, Clear(), and those that set Type.
+    """
     called = _called(owner or "", methods, tokens, [])
     others = [name for name in methods if name not in called]
     return [
@@ -182,13 +188,16 @@ def _check_virtual(item: Item, tokens: Tokens, file: str, owner: str | None) -> 
 
 
 def _parameter(words: list[str]) -> tuple[str, str]:
-    """Read the struct and the name of a function's only parameter, `struct s_X *x` or `s_X& x`."""
+    """Read a function's only parameter, `struct s_X *x` or `s_X& x`."""
     words = [word for word in words if word not in ("struct", "const")]
     return (words[0], words[2]) if len(words) == 3 and words[1] in ("*", "&") else ("", "")
 
 
 def _assigns_type(body: Tokens, variable: str) -> bool:
-    """Check whether a function sets the field Type, which no function does that only reads a message."""
+    """Check whether a function sets the field Type.
+
+    A function that only reads a message does not.
+    """
     for statement in split(body, ";"):
         words = [token.text for token in _field(statement, variable)]
         if words[:2] == ["Type", "="]:

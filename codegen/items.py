@@ -1,4 +1,4 @@
-"""Tokens of C++ -> the declarations of a file, a namespace or a struct, without knowledge of their meaning."""
+"""Split tokens of C++ into declarations, without knowledge of their meaning."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,9 @@ _STATEMENTS = {
 
 @dataclass(frozen=True)
 class Item:
-    """Mark one declaration: tokens[start:end]. `body` is its outermost { and its }, if it has them.
+    """Mark one declaration: tokens[start:end].
+
+    `body` is its outermost { and its }, if it has them.
 
     `kind` is pragma, empty, access, namespace, linkage, enum, struct, class, union, function, using, static_assert,
     friend or variable. `head` is where the declaration starts after `template <...>`.
@@ -32,7 +34,7 @@ class Item:
 
 
 def items(tokens: Tokens, start: int, end: int, file: str) -> Iterator[Item]:
-    """Find the declarations in tokens[start:end], which has no unmatched bracket. Raises HeaderError."""
+    """Find the declarations in tokens[start:end]. Raises HeaderError."""
     place = start
     while place < end:
         item = _item(tokens, place, end, file)

@@ -1,4 +1,4 @@
-"""Header text -> the C text that pycparser reads, in an ordered list of small rewrites.
+"""Rewrite a header's text as C that pycparser reads, in small ordered steps.
 
 Each rewrite keeps every token on its line, so that an error shows the user's own line. What C has no words for is
 written as declarations that no header contains, and the reader knows: names with a $.
@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from codegen.functions import Functions
-from codegen.items import RECORDS, Item, items
+from codegen.items import RECORDS
 from codegen.preprocess import Preprocessed, Preprocessor
-from codegen.source import PRAGMA, SCOPE, Finding, HeaderError, Token, Tokens, angle, closing, is_name, render, split
+from codegen.rewrites import ALIAS, OPEN, SCOPED, UNDERLYING, USING, at, lower_members, lower_scopes
+from codegen.source import PRAGMA, SCOPE, Finding, HeaderError, Token, Tokens, angle, closing, is_name, render
 from codegen.templates import Templates
 
 STDINT = {
@@ -24,15 +25,6 @@ STDINT = {
     "uint64_t": "unsigned long long",
 }
 """What <stdint.h> declares, as far as the protocol uses it: C99's exact widths on every machine of Sierra Chart."""
-
-OPEN, CLOSE, USING, ALIAS = "$open", "$close", "$using", "$alias"
-"""Forward declarations that mark namespaces: `struct $open$$DTC;` to `struct $close;`, and what they use."""
-
-UNDERLYING, SCOPED = "$underlying", "$scoped"
-"""First members of an enum: `$underlying = sizeof(uint8_t)` for `: uint8_t`, `$scoped = 1` for `enum class`."""
-
-INITIAL, CONSTANT, NAMED = "initial", "constant", "named"
-"""Members `T Field : initial(value);`, `int NAME : constant(value);` and `T Name : named();` for a type's name."""
 
 CPP_TYPE = "$type"
 
@@ -60,7 +52,10 @@ _LIMITS = {
 
 @dataclass(frozen=True)
 class Lowered:
-    """Hold a file in the form that the parser reads: its declarations, and apart from them its #define constants."""
+    """Hold a file in the form that the parser reads.
+
+    The #define constants are apart from the declarations.
+    """
 
     file: str
     text: str
@@ -72,7 +67,10 @@ class Lowered:
 
 
 def join_scopes(tokens: Tokens, file: str) -> Tokens:
-    """Join `A :: B` to one name. Names of std lose their scope, because they are those of C."""
+    """Join `A :: B` to one name.
+
+    Names of std lose their scope, because they are those of C.
+    """
     out: Tokens = []
     place = 0
     while place < len(tokens):
@@ -90,7 +88,10 @@ def join_scopes(tokens: Tokens, file: str) -> Tokens:
 
 
 def drop_attributes(tokens: Tokens, file: str) -> Tokens:
-    """Remove the words that change neither a layout nor a value; refuse those that change a layout."""
+    """Remove the attributes that change neither a layout nor a value.
+
+    Raises HeaderError for those that may change a layout.
+    """
     out: Tokens = []
     place = 0
     while place < len(tokens):
@@ -118,7 +119,7 @@ def drop_attributes(tokens: Tokens, file: str) -> Tokens:
 
 
 def spell_in_c(tokens: Tokens, file: str) -> Tokens:
-    """Spell words of C++ and of Microsoft's C as C: `unsigned __int16`, `constexpr auto`, casts, numeric_limits."""
+    """Spell C++ and Microsoft's C as C: `__int16`, `constexpr auto`, casts, limits."""
     out: Tokens = []
     place = 0
     while place < len(tokens):
@@ -144,7 +145,7 @@ def spell_in_c(tokens: Tokens, file: str) -> Tokens:
 
 
 def drop_conversions(tokens: Tokens, types: set[str]) -> Tokens:
-    """Remove a type's name before a value in brackets: `= t_DateTime(0)`, `= vls_t{}`."""
+    """Remove a type before a value in brackets: `= t_DateTime(0)`, `= vls_t{}`."""
     return [
         token
         for place, token in enumerate(tokens)
@@ -158,7 +159,7 @@ def drop_conversions(tokens: Tokens, types: set[str]) -> Tokens:
 
 
 def lower_enums(tokens: Tokens, file: str) -> Tokens:
-    """Write `enum E : uint8_t { A }` as `enum E { $underlying = sizeof(uint8_t), A }`."""
+    """Write `enum E : uint8_t {` as `enum E { $underlying = sizeof(uint8_t),`."""
     out: Tokens = []
     place = 0
     while place < len(tokens):
@@ -177,24 +178,14 @@ def lower_enums(tokens: Tokens, file: str) -> Tokens:
         out += [token, *head[:colon]]
         place = end
         if tokens[end].text == "{":
-            marks = _at(token.line, UNDERLYING, "=", "sizeof", "(") if colon < len(head) else []
+            marks = at(token.line, UNDERLYING, "=", "sizeof", "(") if colon < len(head) else []
             if marks:
-                marks += [*head[colon + 1 :], *_at(token.line, ")", ",")]
+                marks += [*head[colon + 1 :], *at(token.line, ")", ",")]
             if scoped:
-                marks += _at(token.line, SCOPED, "=", "1", ",")
+                marks += at(token.line, SCOPED, "=", "1", ",")
             out += [tokens[end], *marks]
             place += 1
     return out
-
-
-def lower_members(tokens: Tokens, file: str) -> Tokens:
-    """Write the members of structs as C: initial values, static constants, and names of types."""
-    return _each(tokens, file, _member, None)
-
-
-def lower_scopes(tokens: Tokens, file: str) -> Tokens:
-    """Write namespaces as marks, and what stands in them as C: using, constants; remove what lays nothing out."""
-    return _each(tokens, file, _outside, None)
 
 
 REWRITES: tuple[Callable[[Tokens, str], Tokens], ...] = (
@@ -209,7 +200,10 @@ REWRITES: tuple[Callable[[Tokens, str], Tokens], ...] = (
 
 
 class Lowering:
-    """Lower one file after another: macros and templates are known in the files that follow."""
+    """Lower one file after another.
+
+    Macros and templates are known in the files that follow.
+    """
 
     def __init__(self, include: Callable[[str], bool] = lambda name: False) -> None:
         self._preprocessor = Preprocessor(include)
@@ -249,126 +243,13 @@ class Lowering:
         return names | {text for text, _ in tokens if SCOPE in text and text.rpartition(SCOPE)[2] in names}
 
     def _declare_types(self, tokens: Tokens) -> str:
-        """Declare each name of a type before the first line, as C++ lets the names of structs and enums stand alone."""
+        """Declare each type's name before the first line.
+
+        C++ lets the names of structs and enums stand alone, C does not.
+        """
         names = self._find_types(tokens)
         declared = ", ".join(sorted(name for name in names if not name.startswith((OPEN, USING, ALIAS, CPP_TYPE))))
         return f"typedef struct {CPP_TYPE} {declared}; {render(tokens)}"
-
-
-# -- one declaration
-
-
-def _each(
-    tokens: Tokens, file: str, change: Callable[[Item, Tokens, str, str | None], Tokens | None], owner: str | None
-) -> Tokens:
-    """Give each declaration to `change`; what it returns None for is kept, and what stands in it is given as well."""
-    out: Tokens = []
-    for item in items(tokens, 0, len(tokens), file):
-        changed = change(item, tokens[item.start : item.end], file, owner)
-        if changed is not None:
-            out += changed
-        elif item.body and item.kind in ("namespace", "linkage", *RECORDS):
-            opening, close = item.body
-            inner = _each(tokens[opening + 1 : close], file, change, item.kind if item.kind in RECORDS else owner)
-            tail = (
-                list(_initialised(tokens[close : item.end - 1])[0])
-                if item.kind in RECORDS
-                else tokens[close : item.end - 1]
-            )
-            out += [*tokens[item.start : opening + 1], *inner, *tail, tokens[item.end - 1]]
-        else:
-            out += tokens[item.start : item.end]
-    return out
-
-
-def _member(item: Item, tokens: Tokens, file: str, owner: str | None) -> Tokens | None:
-    """Lower one member of a struct."""
-    if owner is None:
-        return None
-    texts = [token.text for token in tokens]
-    if item.kind in ("empty", "access", "friend", "static_assert"):
-        return []
-    if item.kind == "using" or texts[0] == "typedef":
-        if texts[0] == "using" and "=" not in texts:
-            return []
-        name, target = (tokens[1], tokens[3:-1]) if texts[0] == "using" else (tokens[-2], tokens[1:-2])
-        return [*target, name, *_at(name.line, ":", NAMED, "(", ")", ";")]
-    if item.kind != "variable":
-        return None
-    if "static" in texts:
-        return _static(tokens)
-    if texts[0] == "const":
-        tokens = tokens[1:]
-    return _declarators(tokens)
-
-
-def _static(tokens: Tokens) -> Tokens:
-    """Lower `static const T A = 1, B = 2;`. A static member has no place in the struct."""
-    out: Tokens = []
-    for part in split(tokens[:-1], ","):
-        name, value = _initialised(part)
-        texts = [token.text for token in name]
-        if value and "*" not in texts and "[" not in texts and texts[-1] != "]":
-            line = name[-1].line
-            out += [*_at(line, "int", texts[-1], ":", CONSTANT, "("), *value, *_at(value[-1].line, ")", ";")]
-    return out
-
-
-def _declarators(tokens: Tokens) -> Tokens:
-    """Lower `T A = 1, B{2}, C[3] = {};`."""
-    out: Tokens = []
-    for number, part in enumerate(split(tokens[:-1], ",")):
-        name, value = _initialised(part)
-        out += [Token(",", name[0].line)] if number else []
-        out += name
-        if value is not None:
-            line = name[-1].line
-            out += [*_at(line, ":", INITIAL, "("), *value, *_at(value[-1].line if value else line, ")")]
-    return [*out, tokens[-1]]
-
-
-def _initialised(part: Tokens) -> tuple[Tokens, Tokens | None]:
-    """Part a declarator from its value; the value of `{}` is empty, and None stands for no value."""
-    for place, token in enumerate(part):
-        if token.text not in ("=", "{"):
-            continue
-        value = part[place + (token.text == "=") :]
-        while value and value[0].text == "{" and value[-1].text == "}":
-            value = value[1:-1]
-        if [each.text for each in value] == ["(", ")"]:
-            value = []
-        return part[:place], value[:-1] if value and value[-1].text == "," else value
-    return part, None
-
-
-def _outside(item: Item, tokens: Tokens, file: str, owner: str | None) -> Tokens | None:
-    """Lower one declaration that stands in no struct."""
-    if owner is not None:
-        return None
-    line = tokens[0].line
-    texts = [token.text for token in tokens]
-    if item.kind in ("empty", "friend", "static_assert"):
-        return []
-    if item.kind == "linkage" and item.body is None:
-        return []
-    if item.kind in ("namespace", "linkage"):
-        brace = texts.index("{")
-        inner = _each(tokens[brace + 1 : -1], file, _outside, None)
-        if item.kind == "linkage" or brace == 1:
-            return inner
-        return [*_at(line, "struct", OPEN + SCOPE + texts[1], ";"), *inner, *_at(tokens[-1].line, "struct", CLOSE, ";")]
-    if item.kind == "using":
-        if "=" in texts:
-            return [*_at(line, "typedef"), *tokens[3:-1], tokens[1], tokens[-1]]
-        mark = USING if texts[1] == "namespace" else ALIAS
-        return _at(line, "struct", mark + SCOPE + texts[-2], ";") if SCOPE in texts[-2] or mark == USING else []
-    if item.kind == "variable" and texts[0] == "namespace":
-        return []
-    if item.kind == "variable" and "(" not in texts and "const" in texts:
-        name, given = _initialised(tokens[:-1])
-        if given and texts[len(name)] == "{":
-            return [*name, Token("=", line), *given, tokens[-1]]
-    return None
 
 
 def _typedef_names(tokens: Tokens, place: int) -> set[str]:
@@ -395,7 +276,3 @@ def _numbers(read: Preprocessed) -> str:
         for macro in sorted(read.numbers, key=lambda each: each.line)
         for text in ("enum", "{", macro.name, "=", *macro.body, "}", ";")
     )
-
-
-def _at(line: int, *texts: str) -> Tokens:
-    return [Token(text, line) for text in texts]

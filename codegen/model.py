@@ -1,4 +1,4 @@
-"""What headers say: Enum, Message and Field, with the size and place of each field in the binary form."""
+"""Model of headers: Enum, Message and Field, with sizes and offsets in binary."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ MAX_TEXT = 65535
 
 @dataclass(frozen=True)
 class Scalar:
-    """A number's type: its size in bytes, which is its natural alignment as well, and its range."""
+    """Hold a number's type: its size in bytes, which is its alignment, and its range."""
 
     size: int
     low: int | float
@@ -46,7 +46,10 @@ SCALARS = {name: _integer(name) for name in STDINT} | {
 
 @dataclass(frozen=True)
 class Value:
-    """A number or text, with the name it was stated by ("" for a literal) and the enum that name belongs to."""
+    """Hold a number or text, with the constant it was stated by and its enum.
+
+    The name of a literal is "".
+    """
 
     value: int | float | str
     name: str = ""
@@ -55,7 +58,10 @@ class Value:
 
 @dataclass(frozen=True)
 class Enum:
-    """Hold an enum. `scope` is the C++ namespace, `scoped` is True for an `enum class`."""
+    """Hold an enum.
+
+    `scope` is the C++ namespace, `scoped` is True for an `enum class`.
+    """
 
     name: str
     line: int
@@ -67,7 +73,9 @@ class Enum:
 
 @dataclass(frozen=True)
 class Field:
-    """Hold a member of a message's struct, or of a union in it. `offset` and `size` are in bytes.
+    """Hold a member of a message's struct, or of a union in it.
+
+    `offset` and `size` are in bytes.
 
     `count` is the number of elements of an array that is no text, 0 for a field that is no array.
     """
@@ -91,13 +99,16 @@ class Field:
 
 
 def has_base_size(fields: Sequence[Field]) -> bool:
-    """Check whether a struct has BaseSize behind Size and Type, as most of those with texts of variable length."""
+    """Check whether a struct has BaseSize behind Size and Type.
+
+    Most structs with texts of variable length have it.
+    """
     return len(fields) > 2 and fields[2].name == "BaseSize"
 
 
 @dataclass(frozen=True)
 class Group:
-    """Hold a union or a struct within a struct, whose fields count as fields of the outer one."""
+    """Hold a union or struct whose fields count as fields of the outer struct."""
 
     name: str
     union: str
@@ -106,7 +117,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Message:
-    """Hold a struct that has a message number. `fields` start with Size and Type; `size` is sizeof, in bytes.
+    """Hold a struct that has a message number.
+
+    `fields` start with Size and Type; `size` is sizeof, in bytes.
 
     `sender` is "" where the header does not state it. `scope` is the struct's C++ namespace.
     """
@@ -130,7 +143,10 @@ class Message:
 
 @dataclass(frozen=True)
 class Layout:
-    """Hold the C++ name of a struct of the header, its size, and the path, offset and size of each field, in bytes."""
+    """Hold a struct's C++ name, its size, and each field's path, offset and size.
+
+    All in bytes.
+    """
 
     struct: str
     size: int
@@ -139,7 +155,9 @@ class Layout:
 
 @dataclass(frozen=True)
 class Protocol:
-    """Hold all that headers say, each kind in their order. `constants` has a dict for each group of constants.
+    """Hold all that headers say, each kind in their order.
+
+    `constants` has a dict for each group of constants.
 
     `findings` are what was read and is no message. `layouts` has every struct, messages or not.
     """
@@ -164,7 +182,7 @@ def lay_out(members: Sequence[Field | Group], pack: int) -> tuple[tuple[Field, .
 
 
 def _place(members: Sequence[Field | Group], pack: int, union: bool) -> tuple[tuple[Field, ...], int, int]:
-    """Return the fields with their offsets, the size and the alignment of a struct or a union."""
+    """Return fields with offsets, the size and the alignment of a struct or union."""
     end, widest = 0, 1
     placed: list[Field] = []
     for member in members:

@@ -1,4 +1,4 @@
-"""The names of a header: constants, types and enums, looked up as C++ does, and the values of constant expressions."""
+"""Find constants, types and enums as C++ does, and compute constants."""
 
 import operator
 import re
@@ -67,7 +67,7 @@ Scope = tuple[str, ...]
 
 @dataclass
 class Names:
-    """Know the names that were declared so far, each with its namespaces and structs around it."""
+    """Hold the names that were declared so far, each with the scopes around it."""
 
     file: str = ""
     scope: Scope = ()
@@ -88,7 +88,10 @@ class Names:
         return SCOPE.join((*self.scope, name))
 
     def declare(self, name: str, value: Value, node: Any) -> None:
-        """Declare a constant in the current scope. Raises HeaderError if it has another value already."""
+        """Declare a constant in the current scope.
+
+        Raises HeaderError if it has another value already.
+        """
         full = self.full(name)
         known = self.values.get(full)
         if known is not None and (full in self.lines) and (known.value != value.value or known.enum != value.enum):
@@ -98,7 +101,10 @@ class Names:
         self.lines.setdefault(full, (self.file, line_of(node)))
 
     def find(self, name: str, among: Any) -> str | None:
-        """Find a name in a dict of full names: in the current scope, in those around it, and in those that they use."""
+        """Find a name in a dict of full names.
+
+        It is searched for in the current scope, in those around it, and in those that they use.
+        """
         if name.startswith(SCOPE):
             return name.removeprefix(SCOPE) if name.removeprefix(SCOPE) in among else None
         for depth in range(len(self.scope), -1, -1):
@@ -112,7 +118,10 @@ class Names:
     # -- types
 
     def scalar(self, name: str, node: Any) -> tuple[str, Scalar]:
-        """Return the name of a number's type behind a type's name, "uint8_t" or "double", and its size and range."""
+        """Return the number's type behind a type's name, and its size and range.
+
+        The number's type is called "uint8_t" or "double", for example.
+        """
         for _ in range(20):
             if name in SCALARS:
                 return name, SCALARS[name]
@@ -215,7 +224,10 @@ class Names:
 
 
 def line_of(node: Any) -> int:
-    """Return the line of a node. The parser gives none to some, such as a field without a name: then a child's."""
+    """Return the line of a node.
+
+    The parser gives none to some, such as a field without a name: then a child's.
+    """
     return node.coord.line if node.coord else next(map(line_of, node), 0)
 
 

@@ -1,7 +1,7 @@
-"""Header text -> tokens without comments and directives: what a C preprocessor does, as far as headers use it.
+"""Remove comments and directives from headers, as a C preprocessor does.
 
-A macro whose value is a number stays a name: it becomes a constant, because message numbers are stated so in headers of
-2014. Every other macro is replaced by its text.
+A macro whose value is a number stays a name: it becomes a constant, because message numbers are stated so in headers
+of 2014. Every other macro is replaced by its text.
 """
 
 import re
@@ -37,7 +37,10 @@ class Macro:
 
 @dataclass
 class Preprocessed:
-    """Hold a file without comments and directives. `numbers` are the macros that state a number."""
+    """Hold a file without comments and directives.
+
+    `numbers` are the macros that state a number.
+    """
 
     file: str
     tokens: Tokens = field(default_factory=list)
@@ -46,7 +49,10 @@ class Preprocessed:
 
 
 def join_lines(text: str, file: str) -> str:
-    """Join each line that ends with a backslash to the next one. The joined lines are left empty."""
+    """Join each line that ends with a backslash to the next one.
+
+    The joined lines are left empty.
+    """
 
     def join(match: re.Match[str]) -> str:
         return re.sub(r"\\[ \t]*\n", " ", match.group()) + "\n" * match.group().count("\n")
@@ -69,7 +75,9 @@ def blank_comments(text: str, file: str) -> str:
 
 
 class Preprocessor:
-    """Follow the directives of one file after another. Macros stay defined from file to file.
+    """Follow the directives of one file after another.
+
+    Macros stay defined from file to file.
 
     `include` is called with the name of each file that is included in quotes, and returns False if it is not there.
     """
@@ -187,7 +195,7 @@ class Preprocessor:
         self._macros[name] = Macro(name, line, value, listed)
 
     def _is_number(self, value: tuple[str, ...]) -> bool:
-        """Check whether a macro states a number: digits, operators, and macros that state numbers."""
+        """Check whether a macro's body is a number or computed from numbers."""
         known = [word for word in value if _NUMBER.match(word) or word in self._numbers]
         return bool(known) and all(_NUMBER.match(word) or word in self._numbers or word in _OPERATORS for word in value)
 
@@ -198,7 +206,7 @@ class Preprocessor:
             self._read = []
 
     def _expand(self, tokens: Tokens, file: str, hidden: frozenset[str] = frozenset()) -> Tokens:
-        """Replace macros by their text; what stands in it is on the line of the macro's use."""
+        """Replace macros by their text, on the line of the macro's use."""
         out: Tokens = []
         place = 0
         while place < len(tokens):
@@ -247,7 +255,7 @@ class Preprocessor:
 
 @dataclass
 class _Conditional:
-    """Follow one #if: whether its lines count now, and whether one of its branches has been taken."""
+    """Follow one #if: whether its lines are active, and whether a branch was taken."""
 
     line: int
     active: bool = False

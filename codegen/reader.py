@@ -20,7 +20,9 @@ REFUSED = ("_Noreturn",)
 
 
 def read(*paths: Path) -> Protocol:
-    """Read the protocol that header files state. A file that they include is read before them.
+    """Read the protocol that header files state.
+
+    A file that they include is read before them.
 
     Raises HeaderError, and OSError if a file cannot be read.
     """
@@ -28,7 +30,10 @@ def read(*paths: Path) -> Protocol:
 
 
 def parse(text: str, file: str) -> Protocol:
-    """Read the protocol that a header's text states; `file` is its name in errors. Raises HeaderError."""
+    """Read the protocol that a header's text states; `file` is its name in errors.
+
+    Raises HeaderError.
+    """
     declarations, lowering = Declarations(), Lowering()
     _add(declarations, lowering(text.replace("\r\n", "\n"), file))
     return declarations.finish(lowering.finish())

@@ -1,4 +1,4 @@
-"""The words of a header: tokens with their lines, and the errors that name a line."""
+"""Split headers into tokens with their lines; errors that name a line."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ _CLOSE = frozenset(_OPEN.values())
 
 
 class HeaderError(Exception):
-    """Report what the generator does not understand in a header, or what cannot be right there.
+    """Report what is not understood in a header, or cannot be right there.
 
     Its text is `file:line: what`; lines count from 1.
     """
@@ -37,7 +37,10 @@ class HeaderError(Exception):
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """State what was read and is not a message, with the reason. `explained` is False if that may be a mistake."""
+    """State what was read and is not a message, with the reason.
+
+    `explained` is False if that may be a mistake.
+    """
 
     file: str
     line: int
@@ -72,8 +75,10 @@ def decode(path: Path) -> str:
 
 
 def scan(text: str, line: int = 1) -> Tokens:
-    """Split text without comments into tokens; `line` is the line of its first one. A line that starts with # is one
-    token."""
+    """Split text without comments into tokens; `line` is the line of its first one.
+
+    A line that starts with # is one token.
+    """
     tokens: Tokens = []
     for number, content in enumerate(text.split("\n"), line):
         if content.startswith("#"):
@@ -99,7 +104,10 @@ def render(tokens: Iterable[Token]) -> str:
 
 
 def closing(tokens: Sequence[Token], opening: int, file: str) -> int:
-    """Find the place of the bracket that closes the one at `opening`. Raises HeaderError."""
+    """Find the place of the bracket that closes the one at `opening`.
+
+    Raises HeaderError.
+    """
     depth = 0
     for place in range(opening, len(tokens)):
         text = tokens[place].text
@@ -113,7 +121,10 @@ def closing(tokens: Sequence[Token], opening: int, file: str) -> int:
 
 
 def angle(tokens: Sequence[Token], opening: int, file: str) -> int:
-    """Find the place after the > that closes the < at `opening`. Raises HeaderError. A >> closes two."""
+    """Find the place after the > that closes the < at `opening`.
+
+    Raises HeaderError. A >> closes two.
+    """
     depth, place = 0, opening
     while place < len(tokens) and tokens[place].text not in (";", "{", "}"):
         text = tokens[place].text
@@ -130,7 +141,10 @@ def angle(tokens: Sequence[Token], opening: int, file: str) -> int:
 
 
 def split(tokens: Sequence[Token], separator: str, angles: bool = False) -> Iterator[Tokens]:
-    """Split tokens at a separator outside of brackets; `angles` counts < and > as brackets."""
+    """Split tokens at a separator outside of brackets.
+
+    `angles`: < and > count as brackets.
+    """
     part: Tokens = []
     depth = 0
     for token in tokens:

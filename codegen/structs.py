@@ -9,9 +9,9 @@ from typing import Any
 from pycparser import c_ast  # type: ignore[import-untyped]
 
 from codegen.functions import ASSIGNED, CLEARED
-from codegen.lower import CONSTANT, INITIAL, NAMED
 from codegen.model import TEXT, Field, Group, Value, alignment, all_fields, has_base_size, lay_out
 from codegen.names import Names, line_of
+from codegen.rewrites import CONSTANT, INITIAL, NAMED
 from codegen.source import SCOPE, Finding, HeaderError
 from codegen.templates import SPECIAL
 
@@ -62,7 +62,10 @@ class StructReader:
         self.findings: list[Finding] = []
 
     def read(self, node: Any, name: str, pack: int, nested: bool = False) -> str:
-        """Read a struct's definition, or the values that a function gives to a struct. Return its full name."""
+        """Read a struct's definition, or the values that a function gives to a struct.
+
+        Return its full name.
+        """
         names = self._names
         if node.decls and all(_call(member, ASSIGNED) for member in node.decls):
             full = names.find(name, self.records)
@@ -176,7 +179,7 @@ class StructReader:
     # -- values
 
     def _assign(self, record: Record, members: Any) -> None:
-        """Give the fields the values that initialisers state, and then those that functions give."""
+        """Give fields the values of initialisers, and then those of functions."""
         outer, self._names.scope = self._names.scope, tuple(record.full.split(SCOPE))
         known = {each.name: each for each in all_fields(record.members)}
         for word in (INITIAL, ASSIGNED):
@@ -192,7 +195,10 @@ class StructReader:
         self._names.scope = outer
 
     def _give(self, record: Record, given: Field, arguments: Any) -> None:
-        """Give a field its initial value. One that cannot be computed is a finding, as it is no part of the layout."""
+        """Give a field its initial value.
+
+        One that cannot be computed is a finding, as it is no part of the layout.
+        """
         try:
             self._give_value(record, given, arguments)
         except HeaderError as error:
@@ -215,7 +221,10 @@ class StructReader:
             record.defaults[given.name] = (value, line_of(expressions[0]))
 
     def checked(self, given: Field, value: Value, node: Any) -> Value:
-        """Return a value as the type of a field has it. Raises HeaderError for a value that the field cannot have."""
+        """Return a value as the type of a field has it.
+
+        Raises HeaderError for a value that the field cannot have.
+        """
         names = self._names
         number = value.value
         if given.length is not None or isinstance(number, str):
@@ -239,13 +248,13 @@ class StructReader:
 
 
 def _call(member: Any, *names: str) -> bool:
-    """Check whether a member is one that a rewrite has written, `int Field : name(...)`."""
+    """Check whether a rewrite has written a member, `int Field : name(...)`."""
     bits = getattr(member, "bitsize", None)
     return isinstance(bits, c_ast.FuncCall) and isinstance(bits.name, c_ast.ID) and bits.name.name in names
 
 
 def kind_of(node: Any) -> str:
-    """Return what a node is, in words for an error: the innermost type's name of the syntax tree."""
+    """Return what a node is, for an error: its innermost type in the syntax tree."""
     inner = node
     while isinstance(getattr(inner, "type", None), c_ast.Node) and not isinstance(inner, c_ast.IdentifierType):
         inner = inner.type

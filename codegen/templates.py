@@ -11,7 +11,7 @@ _ACCESS = ("public", "private", "protected", "virtual", "struct", "class")
 
 
 class Templates:
-    """Remember the structs and the class templates read so far, and write their fields where they are used.
+    """Write the fields of base classes and class templates where they are used.
 
     A token that is written so gets the line of the use.
     """
@@ -22,7 +22,7 @@ class Templates:
         self._uses: set[str] = set()
 
     def __call__(self, tokens: Tokens, file: str, findings: list[Finding]) -> Tokens:
-        """Write out base classes, `using s_X = Template<...>;` and specialisations; remove the templates."""
+        """Write out base classes, aliases and specialisations; remove the templates."""
         read = set(self._parameters)
         out = self._write_out(tokens, file)
         for name in self._parameters:
@@ -74,7 +74,7 @@ class Templates:
         return [*head, tokens[opening], *body, *tokens[close : item.end]]
 
     def _alias(self, tokens: Tokens, file: str) -> Tokens:
-        """Write out `using s_X = Template<...>;`, `typedef Template<...> s_X;` and `template struct Template<...>;`."""
+        """Write out `using s_X = T<1>;`, `typedef T<1> s_X;`, `template struct T<1>;`."""
         texts = [token.text for token in tokens]
         if "<" not in texts or texts[0] not in ("using", "typedef", "template"):
             return tokens

@@ -205,7 +205,7 @@ class RefusedTests(SynchronousTestCase):
         ("#pragma dtc client", "#pragma dtc compact", 10, "who sends it? compact is none of"),
         ("#pragma dtc client", "#pragma dtc ", 10, "who sends it? nothing is none of"),
         ("#pragma dtc client", "#pragma dtc client small", 10, "unknown mark small"),
-        ("#pragma dtc client", "#pragma dtc client legacy legacy", 10, "legacy is said twice"),
+        ("#pragma dtc client", "#pragma dtc client legacy legacy", 10, "legacy is stated twice"),
         ("#pragma dtc client", '# 99 "other.h"', 10, "unknown directive #99"),
         ("#pragma dtc client", "#error stop", 10, "#error stop"),
         ("#pragma dtc client", "#if 1", 10, "this #if has no #endif"),

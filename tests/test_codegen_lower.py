@@ -12,11 +12,10 @@ from codegen.lower import (
     drop_conversions,
     join_scopes,
     lower_enums,
-    lower_members,
-    lower_scopes,
     spell_in_c,
 )
 from codegen.preprocess import Preprocessor, blank_comments, join_lines
+from codegen.rewrites import lower_members, lower_scopes
 from codegen.source import Finding, HeaderError, Tokens, decode, render, scan
 from codegen.templates import Templates
 
