@@ -322,6 +322,19 @@ class TradingTests(SynchronousTestCase):
 
 
 @slow
+class SessionExampleTests(SynchronousTestCase):
+    """The session without a reactor, on asyncio."""
+
+    def test_example(self) -> None:
+        server = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", "200")
+        with running(server):
+            url = server.wait_for(r"is at (ws://127.0.0.1:\d+)/")[1]
+            result = run(sys.executable, "examples/asyncio_session.py", url, ES, "2")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertRegex(result.stdout, r"server SC DTC Server\naccounts \['Sim1', 'Sim2'\]\ntrade \d+ \d+\ntrade ")
+
+
+@slow
 class TwoProcessesTests(SynchronousTestCase):
     def test_server_dies_and_comes_back(self) -> None:
         def simulator(port: str) -> Process:
