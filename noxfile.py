@@ -61,7 +61,7 @@ def types(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Check the links, the words and the examples of the documentation."""
     install(session, "test")
-    session.run("trial", "tests.test_docs", "tests.test_requests")
+    session.run("trial", "tests.test_docs", "tests.web.test_requests")
 
 
 @nox.session

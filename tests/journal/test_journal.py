@@ -1,0 +1,489 @@
+"""The journal of orders: what is on disk, when, and what is read from it again."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from dtc_twisted.errors import DuplicateOrder, JournalFailed
+from dtc_twisted.journal import Command, Journal, UpdateRecord
+from dtc_twisted.journal.store import StoreError
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*ids: str, action: str = "submit", at: float = 100.0) -> Command:
+    messages = [{"Type": 208, "Symbol": "ES", "ClientOrderID": each} for each in ids]
+    return Command(at, "algo", action, "Sim1", ids, {"Quantity": 1.5}, messages)
+
+
+def update(client: str, server: str = "", *, is_open: bool = True, previous: str = "", **more: Any) -> UpdateRecord:
+    fields: dict[str, Any] = {
+        "at": 101.0,
+        "client_order_id": client,
+        "server_order_id": server,
+        "previous_server_order_id": previous,
+        "trade_account": "Sim1",
+        "symbol": "ES",
+        "status": 4 if is_open else 7,
+        "reason": 2,
+        "is_open": is_open,
+        "execution_id": "",
+        "fill_at": 0.0,
+        "reconciled": False,
+        "message": {"Type": 301, "ClientOrderID": client, "InfoText": "é"},
+    }
+    return UpdateRecord(**fields | more)
+
+
+class Hand:
+    """Runs what the journal writes when the test says so, as a thread would."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Any] = []
+
+    def __call__(self, what: Any, *arguments: Any) -> Deferred[Any]:
+        done: Deferred[Any] = Deferred()
+        self.waiting.append((done, what, arguments))
+        return done
+
+    def go(self) -> None:
+        done, what, arguments = self.waiting.pop(0)
+        execute(what, *arguments).addBoth(done.callback)
+
+    def fail(self) -> None:
+        self.waiting.pop(0)[0].errback(StoreError("database or disk is full"))
+
+
+class JournalCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.path = self.mktemp()
+        self.journal = self.open()
+
+    def tearDown(self) -> None:
+        self.close()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def open(self, run: Any = None) -> Journal:
+        journal = Journal(self.path, self.clock, run)
+        journal.startService()
+        return journal
+
+    def close(self) -> None:
+        if self.journal.running:
+            self.successResultOf(self.journal.stopService())
+
+    def reopen(self, run: Any = None) -> None:
+        self.close()
+        self.journal = self.open(run)
+
+    def record(self, *ids: str, **more: Any) -> Command:
+        return self.successResultOf(self.journal.record(command(*ids, **more)))
+
+
+class RecordTests(JournalCase):
+    def test_command(self) -> None:
+        done = self.record("a")
+        self.assertGreater(done.id, 0)
+        for _ in (1, 2):
+            self.assertEqual(self.journal.command_of("a"), done)
+            self.assertIsNone(self.journal.command_of("b"))
+            self.assertEqual(self.journal.unanswered_commands(), [done])
+            self.reopen()
+
+    def test_duplicate(self) -> None:
+        self.record("a", "b")
+        for _ in (1, 2):
+            error = self.failureResultOf(self.journal.record(command("b")), DuplicateOrder)
+            self.assertIn("b is the id of another order", str(error.value))
+            self.reopen()
+        self.record("b", action="cancel")  # is about it, and is not it
+        self.assertEqual(len(self.journal.entries(10)), 2)
+
+    def test_withdrawn(self) -> None:
+        """The id is free again."""
+        self.journal.withdraw(self.record("a"))
+        self.assertIsNone(self.journal.command_of("a"))
+        self.assertEqual(self.journal.unanswered_commands(), [])
+        self.record("a")
+        self.assertEqual([each["withdrawn"] for each in self.journal.entries(10)], [False, True])
+
+    def test_last(self) -> None:
+        self.assertIsNone(self.journal.last("halt", "resume"))
+        for action in ("halt", "resume", "halt", "submit"):
+            self.record(action=action)
+        last = self.journal.last("halt", "resume")
+        assert last is not None
+        self.assertEqual((last.action, last.id), ("halt", 3))
+
+    def test_numbers_go_on(self) -> None:
+        first = self.record("a")
+        self.journal.record_update(update("a", "1"))
+        self.reopen()
+        self.assertEqual(self.record("b").id, first.id + 2)
+
+
+class UpdateTests(JournalCase):
+    def test_decided(self) -> None:
+        self.record("a", "b")
+        self.journal.record_update(update("a", "1"))
+        self.assertEqual(len(self.journal.unanswered_commands()), 1)
+        self.journal.record_update(update("b", "2", is_open=False))
+        self.assertEqual(self.journal.unanswered_commands(), [])
+        self.assertEqual([each.client_order_id for each in self.journal.open_orders()], ["a"])
+
+    def test_life_of_an_order(self) -> None:
+        """A change may give it another ServerOrderID; another order may get its name."""
+        for each in (
+            update("a", "1"),
+            update("a", "2", previous="1"),
+            update("", "3", previous="2"),
+            update("", "9"),
+        ):
+            self.journal.record_update(each)
+        for _ in (1, 2):
+            for name in ("a", "1", "2", "3"):
+                self.assertEqual([each.server_order_id for each in self.journal.updates(name)], ["1", "2", "3"], name)
+            self.assertEqual([each.server_order_id for each in self.journal.open_orders()], ["3", "9"])
+            self.assertEqual(self.journal.updates("none"), [])
+            self.reopen()
+        self.journal.record_update(update("", "3", is_open=False))
+        self.assertEqual([each.server_order_id for each in self.journal.open_orders()], ["9"])
+
+    def test_same_as_written(self) -> None:
+        self.journal.record_update(update("a", "1", reconciled=True, execution_id="x", fill_at=50.5))
+        (found,) = self.journal.updates("a")
+        self.assertEqual(found, update("a", "1", reconciled=True, execution_id="x", fill_at=50.5, id=found.id))
+
+    def test_fills(self) -> None:
+        self.assertEqual(self.journal.last_fill_at("Sim1"), 0.0)
+        for number in (3, 1, 2):
+            self.journal.record_update(update("a", "1", execution_id=f"x{number}", fill_at=float(number)))
+        self.journal.record_update(update("a", "1"))
+        for _ in (1, 2):
+            self.assertEqual(self.journal.last_fill_at("Sim1"), 3.0)
+            self.assertEqual(self.journal.last_fill_at("Sim2"), 0.0)
+            self.reopen()
+
+    def test_entries(self) -> None:
+        self.record("a")
+        self.journal.record_update(update("a", "1"))
+        self.record("b", action="cancel")
+        self.journal.record_update(update("b", "2", symbol="CL", trade_account="Sim2"))
+        entries = self.journal.entries(10)
+        self.assertEqual([each["id"] for each in entries], [4, 3, 2, 1])
+        self.assertEqual([each["kind"] for each in entries], ["update", "command", "update", "command"])
+        self.assertEqual(entries[3]["request"], {"Quantity": 1.5})
+        self.assertEqual((entries[3]["who"], entries[3]["client_order_ids"]), ("algo", ("a",)))
+        self.assertEqual(entries[0]["message"], update("b").message)
+        self.assertEqual([each["id"] for each in self.journal.entries(2, 4)], [3, 2])
+        self.assertEqual([each["id"] for each in self.journal.entries(9, client_order_id="b")], [4, 3])
+        self.assertEqual([each["id"] for each in self.journal.entries(9, trade_account="Sim2")], [4])
+        self.assertEqual([each["id"] for each in self.journal.entries(9, symbol="ES")], [3, 2, 1])
+
+    def test_nothing_is_searched_for_long(self) -> None:
+        """The reactor waits for what is read, and a journal may be large: each query has its index."""
+        self.record("a")
+        store = self.journal._store
+        assert store is not None
+        queries: list[str] = []
+        store._reads.set_trace_callback(queries.append)
+        order, account, symbol = {"client_order_id": "a"}, {"trade_account": "Sim1"}, {"symbol": "ES"}
+        for filters in (order, account, symbol, account | symbol, order | account | symbol):
+            self.journal.entries(9, None, **filters)
+        self.journal.command_of("a")
+        self.journal.updates("1")
+        self.journal.last_fill_at("Sim1")
+        self.journal.last("halt", "resume")
+        store._reads.set_trace_callback(None)
+        self.assertGreater(len(queries), 15)
+        for query in queries:
+            plan = [row[3] for row in store._reads.execute(f"EXPLAIN QUERY PLAN {query}")]
+            self.assertFalse([step for step in plan if "SCAN" in step], (query, plan))
+
+    def test_others_may_read(self) -> None:
+        self.record("a")
+        other = sqlite3.connect(self.path)
+        self.assertEqual(other.execute("SELECT who, action FROM commands").fetchall(), [("algo", "submit")])
+        self.assertEqual(other.execute("PRAGMA journal_mode").fetchone(), ("wal",))
+        other.close()
+
+
+class DiskTests(JournalCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.hand = Hand()
+        self.reopen(self.hand)
+
+    def tearDown(self) -> None:
+        self.journal._run_blocking = execute
+        while self.hand.waiting:
+            self.hand.go()
+        super().tearDown()
+
+    def test_not_before_it_is_written(self) -> None:
+        done = self.journal.record(command("a"))
+        self.assertNoResult(done)
+        self.hand.go()
+        self.assertEqual(self.successResultOf(done).id, 1)
+
+    def test_what_waits_is_there(self) -> None:
+        self.journal.record(command("a"))
+        self.journal.record_update(update("a", "1", execution_id="x", fill_at=5.0))
+        self.assertIsNotNone(self.journal.command_of("a"))
+        self.failureResultOf(self.journal.record(command("a")), DuplicateOrder)
+        self.assertEqual(len(self.journal.updates("1")), 1)
+        self.assertEqual(self.journal.last_fill_at("Sim1"), 5.0)
+
+    def test_together(self) -> None:
+        """While one is written the next gather, and go in one."""
+        self.journal.record(command("a"))
+        done = [self.journal.record(command(name)) for name in "bcd"]
+        for name in "bcd":
+            self.journal.record_update(update(name, name))
+        self.hand.go()
+        self.assertEqual(len(self.hand.waiting), 1)
+        self.hand.go()
+        self.assertEqual([self.successResultOf(each).id for each in done], [2, 3, 4])
+        self.assertEqual(len(self.journal.entries(10)), 7)
+
+    def test_full(self) -> None:
+        done = self.journal.record(command("a"))
+        self.journal.record_update(update("x", "1"))
+        self.hand.fail()
+        error = self.failureResultOf(done, JournalFailed)
+        self.assertIn("The journal cannot be written: database or disk is full", str(error.value))
+        self.assertEqual(self.journal.failure_text, str(error.value))
+        self.assertIsNone(self.journal.command_of("a"))
+        self.clock.advance(1)
+        self.hand.fail()
+        self.clock.advance(1)
+        self.hand.go()
+        self.assertEqual(self.journal.failure_text, "")
+        self.assertEqual(len(self.journal.updates("1")), 1)
+
+    def test_withdrawn_while_full(self) -> None:
+        """The id is free, whether the disk knows that or not."""
+        done = self.journal.record(command("a"))
+        self.hand.go()
+        self.journal.withdraw(self.successResultOf(done))
+        self.hand.fail()
+        self.assertIsNone(self.journal.command_of("a"))
+        again = self.journal.record(command("a"))
+        self.hand.go()
+        self.assertEqual([each["withdrawn"] for each in self.journal.entries(9)], [False, True])
+        self.assertEqual(self.journal.command_of("a"), self.successResultOf(again))
+        self.clock.advance(1)
+
+    def test_command_tries_at_once(self) -> None:
+        self.journal.record_update(update("x", "1"))
+        self.hand.fail()
+        done = self.journal.record(command("a"))
+        self.hand.go()
+        self.successResultOf(done)
+        self.assertEqual((self.journal.failure_text, len(self.journal.entries(9))), ("", 2))
+        self.clock.advance(1)
+
+    def test_really_full(self) -> None:
+        """Of SQLite's own doing: the file may not grow."""
+        self.reopen()
+        store = self.journal._store
+        assert store is not None
+        pages = store._writes.execute("PRAGMA page_count").fetchone()[0]
+        store._writes.execute(f"PRAGMA max_page_count = {pages}")
+        big = command("a")
+        big.request["text"] = "x" * 100_000
+        error = self.failureResultOf(self.journal.record(big), JournalFailed)
+        self.assertIn("full", str(error.value))
+        self.assertEqual(self.journal.entries(9), [])
+        store._writes.execute("PRAGMA max_page_count = 1000000")
+        self.successResultOf(self.journal.record(big))
+        self.assertEqual(self.journal.failure_text, "")
+        self.clock.advance(1)
+
+    def test_hangs(self) -> None:
+        """Nobody waits longer than it takes to be annoyed; what is written too late is withdrawn."""
+        done = self.journal.record(command("a"))
+        waiting = self.journal.record(command("b"))
+        self.clock.advance(2)
+        for each in (done, waiting):
+            error = self.failureResultOf(each, JournalFailed)
+            self.assertEqual(str(error.value), "The disk has not taken the journal for 2 s.")
+        self.failureResultOf(self.journal.record(command("c")), JournalFailed)  # at once
+        self.hand.go()
+        self.assertEqual(self.journal.failure_text, "")
+        self.hand.go()
+        self.assertEqual(
+            [(each["client_order_ids"], each["withdrawn"]) for each in self.journal.entries(9)], [(("a",), True)]
+        )
+        self.assertEqual(self.journal.unanswered_commands(), [])
+        again = self.journal.record(command("a"))
+        self.hand.go()
+        self.successResultOf(again)
+
+    def test_end_waits_for_the_disk(self) -> None:
+        self.journal.record(command("a"))
+        self.journal.record_update(update("a", "1"))
+        stopped = self.journal.stopService()
+        self.assertNoResult(stopped)
+        self.hand.go()
+        self.hand.go()
+        self.successResultOf(stopped)
+        self.journal = self.open()
+        self.assertEqual(len(self.journal.entries(9)), 2)
+
+    def test_end_does_not_wait_for_ever(self) -> None:
+        self.journal.record_update(update("a", "1"))
+        stopped = self.journal.stopService()
+        self.clock.advance(5)
+        self.successResultOf(stopped)
+
+
+class FileTests(JournalCase):
+    def refuse(self, path: str) -> str:
+        with self.assertRaises(JournalFailed) as caught:
+            Journal(path, self.clock).startService()
+        return str(caught.exception)
+
+    def test_one_at_a_time(self) -> None:
+        self.assertEqual(self.refuse(self.path), f"{self.path} is in use by another gateway.")
+        self.reopen()
+
+    def test_no_folder(self) -> None:
+        self.assertIn("unable to open", self.refuse(os.path.join(self.path, "none", "x.sqlite")))
+
+    def test_something_else(self) -> None:
+        path = self.mktemp()
+        Path(path).write_bytes(b"This is a letter to my aunt." * 100)
+        self.assertIn("not a database", self.refuse(path))
+        path = self.mktemp()
+        other = sqlite3.connect(path)
+        other.execute("CREATE TABLE x (y)")
+        other.close()
+        self.assertIn("it is not a journal of this gateway", self.refuse(path))
+
+    def test_newer(self) -> None:
+        self.close()
+        other = sqlite3.connect(self.path)
+        other.execute("PRAGMA user_version = 2")
+        other.close()
+        self.assertIn("it is of a newer gateway (version 2; this one knows 1)", self.refuse(self.path))
+
+    def test_cut_off(self) -> None:
+        """What was not written to its end is not there; the rest is."""
+        self.record("a")
+        self.record("b")
+        wal = Path(f"{self.path}-wal").read_bytes()
+        main = Path(self.path).read_bytes()
+        self.close()
+        self.path = self.mktemp()
+        Path(self.path).write_bytes(main)
+        Path(f"{self.path}-wal").write_bytes(wal[:-100])
+        self.journal = self.open()
+        self.assertEqual([each.client_order_ids for each in self.journal.unanswered_commands()], [("a",)])
+        self.record("b")
+
+    def test_killed(self) -> None:
+        """Whatever was said to be on disk is there after a kill -9, and the file is free."""
+        program = """
+import sys
+from twisted.internet.task import Clock
+from dtc_twisted.journal import Journal
+from tests.journal.test_journal import command, update
+journal = Journal(sys.argv[1], Clock())
+journal.startService()
+for number in range(100_000):
+    journal.record(command(f"a{number}")).addCallback(lambda _: print(number, flush=True))
+"""
+        self.close()
+        child = subprocess.Popen(
+            (sys.executable, "-c", program, self.path),
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+        assert child.stdout is not None
+        said = [child.stdout.readline() for _ in range(50)]
+        os.kill(child.pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+        said += child.stdout.readlines()
+        child.stdout.close()
+        child.wait()
+        self.journal = self.open()
+        known = {each.client_order_ids[0] for each in self.journal.unanswered_commands()}
+        self.assertGreaterEqual(known, {f"a{int(number)}" for number in said if number.endswith(b"\n")})
+
+
+OPERATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["record", "withdraw", "open", "closed", "reopen", "fail", "go"]),
+        st.integers(0, 5),
+    ),
+    max_size=40,
+)
+
+
+class ModelTests(JournalCase):
+    @given(OPERATIONS)
+    @settings(max_examples=200, deadline=None, derandomize=True)
+    def test_as_a_dict(self, operations: list[tuple[str, int]]) -> None:
+        """Whatever happens in whatever order, it says what was recorded and noted last."""
+        self.close()
+        self.path = self.mktemp()
+        hand = Hand()
+        self.journal = self.open(hand)
+        recorded: dict[str, Command] = {}
+        answered: set[str] = set()
+        last: dict[str, bool] = {}
+
+        def settle() -> None:
+            while hand.waiting:
+                hand.go()
+
+        for what, number in operations:
+            name = f"o{number}"
+            if what == "record":
+                done = self.journal.record(command(name))
+                settle()
+                result: list[Any] = []
+                done.addBoth(result.append)
+                if name in recorded:
+                    self.assertIsInstance(result[0], Failure)
+                else:
+                    recorded[name] = result[0]
+            elif what == "withdraw" and name in recorded and name not in answered:
+                self.journal.withdraw(recorded.pop(name))
+            elif what in ("open", "closed"):
+                self.journal.record_update(update(name, f"s{number}", is_open=what == "open"))
+                last[name] = what == "open"
+                answered |= {name} & recorded.keys()
+            elif what == "fail" and hand.waiting:
+                hand.fail()
+            elif what == "go":
+                settle()
+            elif what == "reopen":
+                settle()
+                self.clock.advance(1)
+                settle()
+                self.successResultOf(self.journal.stopService())
+                self.journal = self.open(hand)
+        settle()
+        self.clock.advance(1)
+        settle()
+        self.assertEqual(
+            {each.client_order_ids[0] for each in self.journal.unanswered_commands()}, recorded.keys() - answered
+        )
+        self.assertEqual(
+            {each.client_order_id for each in self.journal.open_orders()}, {name for name in last if last[name]}
+        )
+        for name in ("o0", "o1", "o2", "o3", "o4", "o5"):
+            self.assertEqual(self.journal.command_of(name), recorded.get(name))

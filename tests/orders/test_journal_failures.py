@@ -1,0 +1,180 @@
+"""Orders while the journal's disk is full, hangs, or cannot be read: what is refused, what goes through."""
+
+import json
+from typing import Any
+
+from twisted.internet.defer import Deferred, execute, fail
+
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.journal import Journal
+from dtc_twisted.journal.store import StoreError
+from tests.orders.test_orders import CANCELED, ES, LIMIT, OrdersCase
+from tests.support import Answer
+
+
+class Disk:
+    """Writes at once, while it is neither full nor hangs."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.hangs = False
+        self._waiting: list[Any] = []
+
+    def __call__(self, what: Any, *arguments: Any) -> Deferred[Any]:
+        if self.full:
+            return fail(StoreError("database or disk is full"))
+        if not self.hangs:
+            return execute(what, *arguments)
+        done: Deferred[Any] = Deferred()
+        self._waiting.append((done, what, arguments))
+        return done
+
+    def go_on(self) -> None:
+        self.hangs = False
+        waiting, self._waiting = self._waiting, []
+        for done, what, arguments in waiting:
+            execute(what, *arguments).addBoth(done.callback)
+
+
+class DiskTests(OrdersCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.disk = Disk()
+        self.journal._run_blocking = self.disk
+        self.submit()
+
+    def tearDown(self) -> None:
+        self.disk.full = False
+        self.disk.go_on()
+        super().tearDown()
+
+    @property
+    def journal(self) -> Journal:
+        found: Journal = next(each for each in self.service if isinstance(each, Journal))
+        return found
+
+    def actions(self) -> list[tuple[str, str, bool]]:
+        """Who did what, and whether it was withdrawn, of the commands in the journal, oldest first."""
+        entries = reversed(self.fetch("/journal?limit=1000").json)
+        return [(each["who"], each["action"], each["withdrawn"]) for each in entries if each["kind"] == "command"]
+
+    def check_refused(self, answer: Answer, text: str) -> None:
+        self.check_error(answer, 503, "JournalFailed", text)
+        self.assertEqual(answer.headers["retry-after"], "1")
+
+    def check_what_goes_through(self) -> None:
+        self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
+        self.assertEqual(self.post("/cancelall", Symbol=ES).status, 200)
+        answer = self.post("/flatten", TradeAccount="Sim1", Symbol=ES, ClientOrderID="f")
+        self.assertEqual(answer.status, 201)
+        self.assertNotIn(("Sim1", ES), self.simulator.positions)
+        again = self.post("/flatten", TradeAccount="Sim1", Symbol=ES, ClientOrderID="f")
+        self.assertEqual(again.json, answer.json)
+        self.assertEqual(len(self.sent(dtc.SubmitFlattenPositionOrder)), 1)
+        self.assertEqual(self.fetch("/trading/halt", "POST").status, 200)
+
+    def check_written_at_last(self) -> None:
+        """With who it was; a halt is one after a restart, too."""
+        self.advance(2)
+        self.assertEqual(self.status()["trading"]["journal"], "ok")
+        written = [action for _, action, withdrawn in self.actions() if not withdrawn]
+        self.assertEqual(written[:5], ["submit", "cancel", "cancelall", "flatten", "halt"])
+        self.assertEqual({who for who, *_ in self.actions()}, {"local", "halt"} & {who for who, *_ in self.actions()})
+        self.assertEqual([each["OrderStatus"] for each in self.journal.update_messages("a")], [4, CANCELED])
+        last = self.journal.last("halt", "resume")
+        assert last is not None
+        self.assertEqual(last.action, "halt")
+
+    def test_full(self) -> None:
+        self.disk.full = True
+        self.check_refused(self.submit("b"), "The journal cannot be written: database or disk is full")
+        self.check_refused(self.post("/orders/a", "PATCH", Quantity=1), "disk is full")
+        self.check_what_goes_through()
+        self.check_refused(self.fetch("/trading/resume", "POST"), "disk is full")
+        self.assertIn("disk is full", self.status()["trading"]["journal"])
+        self.assertEqual(self.simulator.reached, ["a", "f"])
+        self.assertEqual([action for _, action, _ in self.actions()], ["submit"])
+        self.disk.full = False
+        self.check_written_at_last()
+        self.assertEqual(self.fetch("/trading/resume", "POST").status, 200)
+        self.assertEqual(self.submit("b").status, 201)  # its id is free
+
+    def test_hangs(self) -> None:
+        self.disk.hangs = True
+        caller = self.begin("/orders", "POST", body=json.dumps(LIMIT | {"ClientOrderID": "b"}).encode())
+        self.advance(2)
+        self.check_refused(Answer(caller.received), "The disk has not taken the journal for 2 s.")
+        self.check_refused(self.submit("c"), "has not taken")  # at once
+        self.check_what_goes_through()
+        self.disk.go_on()
+        self.check_written_at_last()
+        self.assertEqual(self.simulator.reached, ["a", "f"])
+        self.assertIn(("local", "submit", True), self.actions())
+
+    def test_lost_while_it_hangs(self) -> None:
+        """What goes through whatever the disk does, and then has nowhere to go."""
+        self.disk.hangs = True
+        body = json.dumps({"TradeAccount": "Sim1", "Symbol": ES, "ClientOrderID": "f"}).encode()
+        caller = self.begin("/flatten", "POST", body=body)
+        self.simulator.drop()
+        self.flush()
+        self.advance(2)
+        self.check_error(Answer(caller.received), 503, "SessionLost", "before it was sent")
+        self.disk.go_on()
+        self.advance(3)
+        self.assertEqual(self.actions()[-1], ("local", "flatten", True))
+        self.assertEqual(self.fetch("/flatten", "POST", body=body).status, 201)
+
+    def begin_order(self, name: str) -> Any:
+        """On its way to the disk."""
+        return self.begin("/orders", "POST", body=json.dumps(LIMIT | {"ClientOrderID": name}).encode())
+
+    def test_what_comes_between_disk_and_wire(self) -> None:
+        """It is on disk, and is not sent: so says the journal, and the caller hears that nothing was sent."""
+        self.disk.hangs = True
+        lost, sent = self.begin_order("b"), list(self.simulator.reached)
+        self.simulator.drop()
+        self.flush()
+        self.disk.go_on()
+        self.flush()
+        self.check_error(Answer(lost.received), 503, "NotLoggedOn", "Not logged on")
+        self.advance(4)
+        self.disk.hangs = True
+        halted = self.begin_order("c")
+        self.begin("/trading/halt", "POST")
+        self.disk.go_on()
+        self.flush()
+        self.check_error(Answer(halted.received), 409, "Conflict", "Trading is halted")
+        self.assertEqual(self.simulator.reached, sent)
+        withdrawn = [action for _, action, withdrawn in self.actions() if withdrawn]
+        self.assertEqual(withdrawn, ["submit", "submit"])
+        self.post("/trading/resume")
+        self.kill()
+        for name in "bc":
+            self.assertEqual(self.fetch(f"/orders/{name}").status, 404)
+            self.assertEqual(self.submit(name).status, 201)  # free
+
+    def test_unreadable(self) -> None:
+        store = self.journal._store
+        assert store is not None
+        store._reads.close()
+        self.check_refused(self.submit("b"), "closed database")
+        self.check_refused(self.fetch("/orders/nobody"), "closed database")
+        self.check_refused(self.fetch("/journal"), "closed database")
+        other = LIMIT | {"OrderType": 2, "BuySell": 1, "ClientOrderID": "x"}
+        self.simulator.submit(dtc.SubmitNewSingleOrder(**other))
+        self.flush()
+        self.assertEqual(self.order("x")["OrderStatus"], 4)  # what is told is not lost
+        self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
+        for name in ({}, {"ClientOrderID": "f"}):
+            symbol = "CLM20_FUT_NYMEX" if name else ES
+            self.assertEqual(self.post("/flatten", TradeAccount="Sim1", Symbol=symbol, **name).status, 201)
+        self.assertEqual(self.simulator.positions, {})
+
+    def test_numbers_that_no_file_takes(self) -> None:
+        """One update must not keep all others from the disk."""
+        self.simulator.send_raw(b'{"Type":301,"ServerOrderID":"x1","OrderStatus":%d,"OrderUpdateReason":5}\0' % 2**70)
+        self.flush()
+        self.assertEqual(self.status()["trading"]["journal"], "ok")
+        self.assertEqual(self.journal.update_messages("x1")[0]["OrderStatus"], 2**70)
+        self.assertEqual(self.submit("b").status, 201)

@@ -1,0 +1,518 @@
+"""The real `twistd`, real sockets, and clients that are not ours."""
+
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus
+from websockets.frames import Frame
+from websockets.protocol import State
+from websockets.sync.client import connect
+from websockets.uri import parse_uri
+
+from tests.support import slow
+
+ROOT = Path(__file__).parents[2]
+TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+ES = "ESM20_FUT_CME"
+PATIENCE = 20.0
+"""Seconds after which a thing that has not happened will not."""
+
+
+def environment(**extra: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if name not in ("LOG_LEVEL", "LOG_DATA", "DTC_PASSWORD")}
+    return clean | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | extra
+
+
+class Process:
+    """A process whose output is watched."""
+
+    def __init__(self, *command: str, **extra: str) -> None:
+        self.text = ""
+        self._grown = threading.Condition()
+        self.process = subprocess.Popen(
+            command,
+            env=environment(**extra),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._grown:
+                self.text += line
+                self._grown.notify_all()
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """The first match in the output so far, or in what comes."""
+        end = time.monotonic() + PATIENCE
+        with self._grown:
+            while (match := re.search(pattern, self.text)) is None:
+                left = end - time.monotonic()
+                if left <= 0 or not self._grown.wait(left):
+                    raise AssertionError(f"no {pattern!r} in:\n{self.text}")
+        return match
+
+    def stop(self) -> int:
+        """Asks it to end, and waits."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        finally:
+            self._reader.join(PATIENCE)
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+        return self.process.returncode
+
+
+class Gateway(Process):
+    """`twistd dtc`, on a free port."""
+
+    def __init__(self, *options: str, reactor: str = "default", **extra: str) -> None:
+        super().__init__(*TWISTD, "-n", "--pidfile=", "-r", reactor, "dtc", "-r", "0", *options, **extra)
+        try:
+            self.url = self.wait_for(r"Serving (http://\S+)/api/v1")[1]
+        except AssertionError:
+            self.stop()
+            raise
+
+    def wait_until_ready(self) -> None:
+        self.wait_for("Logged on to")
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=PATIENCE)
+        try:
+            connection.request("GET", f"/api/v1{path}", headers=headers or {})
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
+
+    @property
+    def marketdata(self) -> str:
+        return self.url.replace("http://", "ws://") + "/api/v1/marketdata"
+
+    @property
+    def stream(self) -> str:
+        return self.url.replace("http://", "ws://") + "/api/v1/stream"
+
+
+@contextmanager
+def running(process: Any) -> Iterator[Any]:
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def run(*command: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, env=environment(**extra), capture_output=True, text=True, timeout=PATIENCE * 2, check=False, cwd=ROOT
+    )
+
+
+def receive(client: Any, wanted: Any) -> list[Any]:
+    """Messages up to the first for which `wanted` is true, that one included."""
+    messages = []
+    while True:
+        messages.append(json.loads(client.recv(timeout=PATIENCE)))
+        if wanted(messages[-1]):
+            return messages
+
+
+@slow
+class CommandLineTests(SynchronousTestCase):
+    def test_listed(self) -> None:
+        text = run(*TWISTD, "--help").stdout
+        self.assertRegex(text, r"\n +dtc +A gateway")
+        self.assertRegex(text, r"\n +dtc-sim +A simulated")
+
+    def test_help(self) -> None:
+        result = run(*TWISTD, "dtc", "--help")
+        self.assertEqual(result.returncode, 0)
+        for option in ("host", "port", "historyport", "restport", "live", "simulated", "username", "password"):
+            self.assertIn(f"--{option}", result.stdout)
+
+    def test_imports(self) -> None:
+        """Nothing of ours before it is needed: not for the help of twistd, and no simulator for a gateway."""
+
+        def imported(*arguments: str) -> set[str]:
+            result = run(sys.executable, "-X", "importtime", *TWISTD[1:], *arguments)
+            self.assertEqual(result.returncode, 0)
+            return {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+
+        def ours(modules: set[str]) -> set[str]:
+            return {each for each in modules if each.partition(".")[0] == "dtc_twisted"}
+
+        helped = imported("--help")
+        self.assertEqual(ours(helped), set())
+        self.assertIn("twisted.plugins.dtc_plugin", helped)
+        self.assertTrue({"klein", "autobahn", "msgspec"}.isdisjoint(helped))
+        helped = imported("dtc", "--help")
+        self.assertIn("dtc_twisted.web.rest", helped)
+        self.assertNotIn("dtc_twisted.simulator", helped)
+
+    def test_usage_errors(self) -> None:
+        wrong = ((["dtc"], "--host"), (["dtc", "--demo", "-x"], "-x"), (["dtc-sim", "-p", "no"], "--port"))
+        for arguments, word in wrong:
+            result = run(*TWISTD, "-n", "--pidfile=", *arguments)
+            self.assertEqual(result.returncode, 1)
+            self.assertEqual(len((result.stdout + result.stderr).splitlines()), 1, result)
+            self.assertIn(word, result.stderr)
+
+    def test_port_in_use(self) -> None:
+        with running(Gateway("--demo")) as first:
+            port = str(urlsplit(first.url).port)
+            pidfile = os.path.abspath(self.mktemp())
+            result = run(*TWISTD, "-n", f"--pidfile={pidfile}", "dtc", "--demo", "-r", port)
+            self.assertEqual(result.returncode, 1)
+            self.assertNotIn("Traceback", result.stdout + result.stderr)
+            said = rf"Cannot listen on 127.0.0.1:{port}: .+ Choose another with --restport\."
+            self.assertEqual(len(re.findall(said, result.stdout + result.stderr)), 1)
+            self.assertFalse(os.path.exists(pidfile))
+
+    def test_unknown_host(self) -> None:
+        """One clear line, and it keeps trying."""
+        with running(Gateway("--host", "no-such-host.invalid")) as gateway:
+            gateway.wait_for("No session with ws://no-such-host.invalid:11099/: cannot connect: .*Trying again in")
+            status, body = gateway.get("/accountbalance")
+            self.assertEqual((status, body["error"]["type"]), (503, "NotLoggedOn"))
+            self.assertEqual(gateway.get("/status")[1]["state"] in ("waiting", "connecting"), True)
+        self.assertNotIn("Traceback", gateway.text)
+
+
+@slow
+class TokenTests(SynchronousTestCase):
+    def test_token_file(self) -> None:
+        token = "a-token-of-enough-letters"
+        path = Path(self.mktemp())
+        path.write_text(f"viewer read {token}\n", "utf-8")
+        bearer = {"Authorization": f"Bearer {token}"}
+        with running(Gateway("--demo", "--token-file", str(path.resolve()), LOG_LEVEL="DEBUG")) as gateway:
+            gateway.wait_until_ready()
+            self.assertEqual([gateway.get("/status", headers)[0] for headers in ({}, bearer)], [401, 200])
+            with connect(gateway.marketdata, subprotocols=["dtc", f"bearer.{token}"]) as client:  # type: ignore[list-item]
+                self.assertEqual(client.subprotocol, "dtc")
+                client.send('{"action": "ping"}')
+                self.assertEqual(client.recv(timeout=PATIENCE), '{"action": "pong"}')
+            with self.assertRaises(InvalidStatus) as caught:
+                connect(gateway.marketdata)
+            self.assertEqual(caught.exception.response.status_code, 401)
+        self.assertIn("b'/api/v1/status' 401", gateway.text)
+        self.assertNotIn(token, gateway.text)
+
+
+@slow
+class DemoTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.gateway = Gateway("--demo", "-x", "open sesame", LOG_LEVEL="DEBUG")
+        self.addCleanup(self._stop)
+        self.gateway.wait_until_ready()
+
+    def _stop(self) -> None:
+        status = self.gateway.stop()
+        self.assertNotIn("Traceback", self.gateway.text)
+        self.assertNotIn("sesame", self.gateway.text)
+        if sys.platform != "win32":
+            self.assertIn(status, (0, -15))  # since 24.3, twistd ends itself by the signal that ended it
+
+    def test_whole(self) -> None:
+        """REST, several subscribers, one leaving in the middle, and the log."""
+        status, definitions = self.gateway.get(f"/securitydefinition?Symbol={ES}")
+        self.assertEqual((status, definitions[0]["Symbol"]), (200, ES))
+        self.assertEqual(self.gateway.get("/currentpositions?TradeAccount=Sim2"), (200, []))
+        self.assertEqual(self.gateway.get("/securitydefinition?Symbol=NOPE")[0], 422)
+        with connect(self.gateway.marketdata) as first, connect(self.gateway.marketdata) as second:
+            for client in (first, second):
+                client.send(json.dumps({"action": "subscribe", "symbol": ES}))
+                self.assertEqual(
+                    client.recv(timeout=PATIENCE), '{"action": "subscribe", "symbol": "ESM20_FUT_CME", "success": true}'
+                )
+                snapshot = json.loads(client.recv(timeout=PATIENCE))
+                self.assertEqual((snapshot["Type"], snapshot["Symbol"]), (104, ES))
+            receive(first, lambda message: message["Type"] == 107)
+            first.close()
+            receive(second, lambda message: message["Type"] == 107)
+            self.assertEqual(self.gateway.get("/status")[1]["symbols"], [ES])
+        self.gateway.wait_for('Sending LogonRequest:\n[^}]*"Password": "\\*{8}"')
+        self.assertNotIn("Received MarketDataSnapshot", self.gateway.text)
+
+    def test_keep_alive(self) -> None:
+        connection = http.client.HTTPConnection(urlsplit(self.gateway.url).netloc, timeout=PATIENCE)
+        self.addCleanup(connection.close)
+        for _ in range(3):
+            connection.request("GET", "/api/v1/accountbalance")
+            response = connection.getresponse()
+            self.assertEqual((response.status, len(json.loads(response.read()))), (200, 2))
+            self.assertIsNotNone(connection.sock)
+
+    def test_example_subscribe(self) -> None:
+        example = Process(sys.executable, str(ROOT / "examples" / "subscribe.py"), self.gateway.marketdata, ES)
+        with running(example):
+            example.wait_for(r'"success": true[^{]*\{[^}]*"Type": 104')
+            example.wait_for('"Type": 107')
+
+    def test_example_ladder(self) -> None:
+        url = self.gateway.marketdata.replace("/marketdata", "/stream")
+        with running(Process(sys.executable, str(ROOT / "examples" / "ladder.py"), url, ES)) as example:
+            example.wait_for(r"28\d\d\.\d+ +\d+\s")
+
+    def test_example_history(self) -> None:
+        if find_spec("pandas") is None:
+            raise SkipTest("needs pandas")
+        result = run(sys.executable, "examples/history.py", self.gateway.url, ES, "1h")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertRegex(result.stdout, r"\n20\d\d-\d\d-\d\d \d\d:00:00\+00:00 +2\d\d\d\.\d+")
+
+    def test_example_rest(self) -> None:
+        if shutil.which("sh") is None or shutil.which("curl") is None:
+            raise SkipTest("needs sh and curl")
+        result = run("sh", "examples/rest.sh", self.gateway.url)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        for number in (401, 600, 306, 501, 507, 606, 304):
+            self.assertIn(f'"Type": {number}', result.stdout)
+
+
+@slow
+class TradingTests(SynchronousTestCase):
+    """The examples that trade."""
+
+    def setUp(self) -> None:
+        self.gateway = Gateway("--demo", "--allow-trading")
+        self.addCleanup(self.gateway.stop)
+        self.gateway.wait_until_ready()
+
+    def test_bracket(self) -> None:
+        result = run(sys.executable, "examples/bracket.py", self.gateway.url, ES, "Sim1")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertEqual(re.findall(r"placed \S+ status (\d)", result.stdout), ["4", "3", "3"])
+        self.assertEqual(re.findall(r"now \S+ status (\d)", result.stdout), ["8", "8", "8"])
+
+    def test_strategy(self) -> None:
+        result = run(sys.executable, "examples/strategy.py", self.gateway.url, ES, "Sim1")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertEqual(len(re.findall(r"(bought|sold) 1 at \d+", result.stdout)), 2)
+        _, orders = self.gateway.get(f"/orders?Symbol={ES}")
+        self.assertGreaterEqual(len([each for each in orders if each["OrderStatus"] == 7]), 2)
+
+
+@slow
+class SessionExampleTests(SynchronousTestCase):
+    """The session without a reactor, on asyncio."""
+
+    def test_example(self) -> None:
+        server = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", "200")
+        with running(server):
+            url = server.wait_for(r"is at (ws://127.0.0.1:\d+)/")[1]
+            result = run(sys.executable, "examples/asyncio_session.py", url, ES, "2")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertRegex(result.stdout, r"server SC DTC Server\naccounts \['Sim1', 'Sim2'\]\ntrade \d+ \d+\ntrade ")
+
+
+@slow
+class TwoProcessesTests(SynchronousTestCase):
+    def test_server_dies_and_comes_back(self) -> None:
+        def simulator(port: str) -> Process:
+            process = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", port, "-q", "0", "--rate", "50")
+            process.wait_for("A simulated DTC server is at ")
+            return process
+
+        first = simulator("0")
+        port = first.wait_for(r"is at ws://127.0.0.1:(\d+)/")[1]
+        with running(Gateway("--host", "127.0.0.1", "-p", port)) as gateway, connect(gateway.marketdata) as client:
+            gateway.wait_until_ready()
+            client.send(json.dumps({"action": "subscribe", "symbol": ES}))
+            receive(client, lambda message: message.get("Type") == 107)
+            first.process.kill()
+            first.stop()
+            receive(client, lambda message: message.get("event") == "stale")
+            with running(simulator(port)):
+                receive(client, lambda message: message.get("event") == "live")
+                self.assertEqual(receive(client, lambda message: "Type" in message)[-1]["Type"], 104)
+                receive(client, lambda message: message.get("Type") == 107)
+                self.assertEqual(gateway.get("/status")[1]["reconnects"], 1)
+        self.assertNotIn("Traceback", gateway.text)
+
+
+@slow
+class SlowReaderTests(SynchronousTestCase):
+    def test_default(self) -> None:
+        self.costs_only_itself("default")
+
+    def test_select(self) -> None:
+        self.costs_only_itself("select")
+
+    def test_asyncio(self) -> None:
+        self.costs_only_itself("asyncio")
+
+    def costs_only_itself(self, reactor: str) -> None:
+        """It is told how much it missed, and then the latest. The other one is served meanwhile."""
+        server = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", "20000")
+        with running(server):
+            port = server.wait_for(r"is at ws://127.0.0.1:(\d+)/")[1]
+            with (
+                running(Gateway("--host", "127.0.0.1", "-p", port, reactor=reactor)) as gateway,
+                connect(gateway.stream, max_queue=None) as client,
+            ):
+                gateway.wait_until_ready()
+                slow = SlowReader(gateway.stream)
+                try:
+                    for each in (client, slow):
+                        each.send(json.dumps({"action": "subscribe", "channel": "trades", "symbol": ES}))
+                    told = receive(client, lambda message: message.get("seq", 0) > 2500)
+                    self.assert_missed_as_told(told)
+                    last = told[-1]["seq"]
+                    told = []
+                    for message in slow.read():
+                        told.append(message)
+                        if message.get("seq", 0) > last:
+                            break
+                    self.assertGreater(self.assert_missed_as_told(told), 500)
+                finally:
+                    slow.close()
+        self.assertNotIn("Traceback", gateway.text)
+
+    def assert_missed_as_told(self, messages: list[Any]) -> int:
+        """The gaps in what arrived are as large as was said; how large that is."""
+        seqs = [each["seq"] for each in messages if "seq" in each]
+        skipped: int = sum(each["messages"] for each in messages if each.get("event") == "skipped")
+        self.assertEqual(seqs[-1] - seqs[0] + 1 - len(seqs), skipped)
+        self.assertEqual(seqs, sorted(seqs))
+        return skipped
+
+
+class SlowReader:
+    """A subscriber on a bare socket with next to no room, which reads when it is told to."""
+
+    def __init__(self, url: str) -> None:
+        host, _, port = urlsplit(url).netloc.partition(":")
+        self._socket = socket.socket()
+        self._socket.settimeout(PATIENCE)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._socket.connect((host, int(port)))
+        self._ws = ClientProtocol(parse_uri(url), max_size=None)
+        self._ws.send_request(self._ws.connect())
+        self._write()
+        while self._ws.state is not State.OPEN:
+            self._ws.receive_data(self._socket.recv(1))
+        self.close = self._socket.close
+
+    def send(self, text: str) -> None:
+        self._ws.send_text(text.encode())
+        self._write()
+
+    def read(self) -> Iterator[Any]:
+        while data := self._socket.recv(65536):
+            self._ws.receive_data(data)
+            for event in self._ws.events_received():
+                if isinstance(event, Frame):
+                    yield json.loads(bytes(event.data))
+
+    def _write(self) -> None:
+        for data in self._ws.data_to_send():
+            self._socket.sendall(data)
+
+
+SECURE_SERVER = """
+import sys
+from twisted.internet import reactor, ssl
+from dtc_twisted.simulator import Simulator
+simulator = Simulator(reactor)
+context = ssl.DefaultOpenSSLContextFactory(sys.argv[2], sys.argv[1])
+factories = (simulator.factory, simulator.history_factory)
+ports = [reactor.listenSSL(0, factory, context, interface="127.0.0.1") for factory in factories]
+simulator.startService()
+print("secure ports", *[port.getHost().port for port in ports], flush=True)
+reactor.run()
+"""
+
+
+@slow
+class TLSTests(SynchronousTestCase):
+    """`--tls`: wss:// to both ports of the server, whose certificate has to be good."""
+
+    BARS = f"/historicalpricedata?Symbol={ES}&RecordInterval=60&MaxDaysToReturn=1"
+
+    def gateway(self, *options: str, **extra: str) -> Gateway:
+        ports = ("-p", self.port, "-q", self.history_port)
+        return Gateway("--host", "localhost", *ports, "--tls", *options, **extra)
+
+    def setUp(self) -> None:
+        import datetime
+
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+        now = datetime.datetime.now(datetime.UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(1)
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        self.certificate, key_file = self.mktemp(), self.mktemp()
+        Path(self.certificate).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        Path(key_file).write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        self.server = Process(sys.executable, "-c", SECURE_SERVER, self.certificate, key_file)
+        self.addCleanup(self.server.stop)
+        self.port, self.history_port = self.server.wait_for(r"secure ports (\d+) (\d+)").groups()
+
+    def test_trusted(self) -> None:
+        trust = os.path.abspath(self.certificate)
+        with running(self.gateway(SSL_CERT_FILE=trust)) as gateway:
+            gateway.wait_for(r"Logged on to .* at wss://localhost")
+            self.assertEqual(gateway.get("/tradeaccounts")[0], 200)
+            status, bars = gateway.get(self.BARS)
+            self.assertEqual((status, len(bars)), (200, 1440))
+            status, bars = gateway.get(self.BARS.replace("=60", "=1"))  # more than one reading of the socket
+            self.assertEqual((status, len(bars)), (200, 86400))
+            self.assertEqual([bar["IsFinalRecord"] for bar in bars[-2:]], [0, 1])
+            self.assertEqual(gateway.get("/historicalpricedata?Symbol=REFUSED_SIM&RecordInterval=60")[0], 422)
+
+    def test_not_trusted(self) -> None:
+        """One clear line; nothing is sent to whoever that is."""
+        with running(self.gateway("-x", "secret")) as gateway:
+            gateway.wait_for(r"No session with wss://localhost:\d+/: .*certificate")
+            status, body = gateway.get(self.BARS)
+            self.assertEqual((status, body["error"]["type"]), (503, "NotLoggedOn"))
+            self.assertIn("certificate", body["error"]["message"])
+        self.assertNotIn("Traceback", gateway.text)
+        self.assertNotIn("secret", gateway.text)
