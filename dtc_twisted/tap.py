@@ -6,6 +6,7 @@ from typing import Any
 from twisted.application.service import IService
 from twisted.python import usage
 
+from dtc_twisted.clocks import use_monotonic_time
 from dtc_twisted.gateway import make_gateway
 from dtc_twisted.services import (
     LOOPBACK,
@@ -138,5 +139,6 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     """Make the gateway's service."""
     if reactor is None:
         from twisted.internet import reactor
+    use_monotonic_time(reactor)
     freeze_gc_when_running(reactor)
     return make_gateway(options, reactor)

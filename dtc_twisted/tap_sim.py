@@ -4,6 +4,7 @@ from typing import Any
 
 from twisted.application.service import IService, MultiService
 
+from dtc_twisted.clocks import use_monotonic_time
 from dtc_twisted.services import LOOPBACK, BaseOptions, ListenService, freeze_gc_when_running, number_option
 from dtc_twisted.simulator import Simulator
 
@@ -26,6 +27,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     """The simulated server."""
     if reactor is None:
         from twisted.internet import reactor
+    use_monotonic_time(reactor)
     simulator = Simulator(reactor, rate=options["rate"], seed=options["seed"])
     services = MultiService()
     for option, factory, says in (

@@ -274,13 +274,22 @@ def to_server_price(display: float, definition: SecurityDefinitionResponse | Non
     return float(price / form.multiplier)
 
 
-def is_on_tick(price: float, definition: SecurityDefinitionResponse | None) -> bool:
-    """Whether a server's price is a whole number of ticks; True while nobody knows the symbol's tick."""
+def snap_to_tick(price: float, definition: SecurityDefinitionResponse | None) -> float | None:
+    """The whole number of ticks that a server's price is, but for binary noise; None: it is off the tick.
+
+    While nobody knows the symbol's tick, the price as it is.
+    """
     form = _PriceFormat(definition)
     if form.tick is None:
-        return True
+        return price
     shown = Fraction(Decimal(repr(float(price)))) * form.multiplier
-    return abs(shown - round(shown / form.tick) * form.tick) <= abs(shown) / 10**12
+    near = round(shown / form.tick) * form.tick
+    return float(near / form.multiplier) if abs(shown - near) <= abs(shown) / 10**12 else None
+
+
+def is_on_tick(price: float, definition: SecurityDefinitionResponse | None) -> bool:
+    """Whether a server's price is a whole number of ticks; True while nobody knows the symbol's tick."""
+    return snap_to_tick(price, definition) is not None
 
 
 # -- messages

@@ -24,6 +24,18 @@ class ResponseSpec:
     is_last: Callable[[Any], bool]
     has_data: Callable[[Any], bool]
 
+    @property
+    def is_numbered(self) -> bool:
+        """Whether each answer says how many there are."""
+        return any(name in self.types[0].__struct_fields__ for name in _TOTALS)
+
+    def total(self, answer: Any) -> int:
+        """How many answers there are, as one of them says; 0: it does not."""
+        return max(int(getattr(answer, name, 0) or 0) for name in _TOTALS)
+
+
+_TOTALS = ("TotalNumberMessages", "TotalNumMessages")
+
 
 def _flag_set(*names: str) -> Callable[[Any], bool]:
     return lambda answer: any(getattr(answer, name) == 1 for name in names)
@@ -38,8 +50,16 @@ def _field_set(name: str) -> Callable[[Any], bool]:
 
 
 def _is_last_of(total: str, empty: str = "") -> Callable[[Any], bool]:
-    """MessageNumber has reached `total`, or the flag `empty` says that there is nothing to count."""
-    return lambda answer: (answer.MessageNumber or 0) >= (getattr(answer, total) or 0) or getattr(answer, empty, 0) == 1
+    """MessageNumber has reached `total`, or the flag `empty` says that there is nothing to count.
+
+    An answer with neither number is the only one; one that has lost `total` alone need not be the last.
+    """
+
+    def is_last(answer: Any) -> bool:
+        number, of = answer.MessageNumber or 0, getattr(answer, total) or 0
+        return getattr(answer, empty, 0) == 1 or (number >= of if of else not number)
+
+    return is_last
 
 
 def _is_last_record(answer: Any) -> bool:

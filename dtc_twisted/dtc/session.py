@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
+from dtc_twisted.clocks import wall_time
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.features import Feature
 from dtc_twisted.dtc.messages import LogonStatusEnum, Message, TradeModeEnum
@@ -71,6 +72,14 @@ class _Pending:
     timer: IDelayedCall | None
     responses: list[Message]
     on_response: Callable[[Message], None]
+    count: int = 0
+    total: int = 0
+
+    def is_complete(self, answer: Message) -> bool:
+        """Whether this answer is the last one. They are counted too, because one may have lost its number."""
+        self.count += 1
+        self.total = max(self.total, self.reply.total(answer))
+        return self.reply.is_last(answer) or 0 < self.total <= self.count
 
 
 class Session:
@@ -279,7 +288,7 @@ class Session:
                 pending.on_response(message)
             if request_id not in self._pending:
                 return  # on_answer has had enough
-            if pending.reply.is_last(message):
+            if pending.is_complete(message):
                 self._pop_pending(request_id).result.callback(pending.responses)
             elif pending.timer is not None and pending.timeout is not None:
                 pending.timer.reset(pending.timeout)
@@ -296,7 +305,7 @@ class Session:
     # -- timers
 
     def _send_heartbeat(self) -> None:
-        self.send(dtc.Heartbeat(NumDroppedMessages=0, CurrentDateTime=int(self._clock.seconds())))
+        self.send(dtc.Heartbeat(NumDroppedMessages=0, CurrentDateTime=int(wall_time(self._clock))))
 
     def _check_silence(self) -> None:
         """Closes the connection once nothing at all came for two heartbeat intervals."""
@@ -309,6 +318,9 @@ class Session:
 
     def _time_out(self, request_id: int) -> None:
         pending = self._pop_pending(request_id)
+        if pending.count and pending.reply.is_numbered and not pending.total:
+            pending.result.callback(pending.responses)  # no answer said how many there are: these were all
+            return
         pending.result.errback(RequestTimedOut(f"The server did not answer within {pending.timeout:g} s."))
 
     def _cancel_logon(self, _result: object) -> None:

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from dtc_twisted.clocks import wall_time
 from dtc_twisted.dtc.messages import LogonResponse, Message
 from dtc_twisted.dtc.session import LogonSettings, Session, SessionListener
 from dtc_twisted.errors import LogonRefused, NotLoggedOn
@@ -229,7 +230,7 @@ class Upstream(Service):
             state=UpstreamState.READY,
             reason="",
             server_name=response.ServerName or "",
-            logged_on_since=self._reactor.seconds(),
+            logged_on_since=wall_time(self._reactor),
             reconnects=self._sessions - 1,
         )
         _log.info(

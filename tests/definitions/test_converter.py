@@ -24,6 +24,7 @@ from dtc_twisted.definitions.converter import (
     format_iso,
     is_on_tick,
     shortest_float32,
+    snap_to_tick,
     to_server_price,
 )
 from dtc_twisted.dtc import messages as dtc
@@ -264,6 +265,13 @@ class PriceTests(SynchronousTestCase):
     def test_no_tick_to_be_off(self) -> None:
         for about in (None, definition(1, 0)):
             self.assertTrue(is_on_tick(1.23456, about))
+            self.assertEqual(snap_to_tick(1.23456, about), 1.23456)
+
+    def test_snap(self) -> None:
+        about = definition(1, 0.01)
+        for price, snapped in ((999.99999999999, 1000.0), (0.1 + 0.2, 0.3), (0, 0.0), (-0.7 - 0.1, -0.8)):
+            self.assertEqual(snap_to_tick(price, about), snapped)
+        self.assertIsNone(snap_to_tick(1.005, about))
 
     @given(st.sampled_from(sorted(FORMATS)), st.integers(-(10**7), 10**7))
     def test_there_and_back(self, name: str, ticks: int) -> None:

@@ -15,6 +15,7 @@ from dtc_twisted.dtc.codec.encodings import (
     decode_values,
     encode_compact,
     encode_named,
+    row_from_damaged,
 )
 from dtc_twisted.dtc.codec.repair import MESSAGE_START, as_utf8, preview, split_messages, split_objects
 from dtc_twisted.dtc.messages import MESSAGES, MarketDataUpdateBidAskCompact, MarketDataUpdateTradeCompact, Message
@@ -146,7 +147,8 @@ class Codec:
             if len(several) > 1:
                 return [message for part in several for message in self._decode_piece(part)]
             self._log_malformed(str(error), piece)
-            return []
+            row = row_from_damaged(piece)
+            return [] if row is None else [row]
         return [] if message is None else [message]
 
     def _decode(self, piece: bytes) -> Message | None:

@@ -1,7 +1,9 @@
 """The two forms of one message in JSON: by names, and compact."""
 
+import re
 from collections.abc import Callable
-from functools import cache
+from contextlib import suppress
+from functools import cache, lru_cache
 from operator import itemgetter
 from typing import Any, get_type_hints
 
@@ -9,7 +11,11 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import astuple
 
+from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import DBL_MAX, FLT_MAX, INT_MAX, UINT_MAX, Message
+from dtc_twisted.logs import logger
+
+_log = logger(__name__)
 
 UNSET_NUMBERS = frozenset(
     # The binary protocol's "unset", and what is left of it when a server prints 6 to 17 digits.
@@ -134,7 +140,61 @@ def _build(message: type[Message], values: tuple[Any, ...]) -> Message:
 
 def _from_fields(message: type[Message], fields: dict[str, Any]) -> Message:
     """A message from values that may be unset in any of the ways there are. Raises msgspec.ValidationError."""
-    return msgspec.convert({name: value for name, value in fields.items() if not _is_unset(value)}, message)
+    given = {name: value for name, value in fields.items() if not _is_unset(value)}
+    try:
+        return msgspec.convert(given, message)
+    except msgspec.ValidationError:
+        readable = _readable(message, given) if message in _ROWS else {}
+        if not readable:
+            raise
+        return msgspec.convert(readable, message)
+
+
+_ROWS: tuple[type[Message], ...] = (
+    *(dtc.OrderUpdate, dtc.HistoricalOrderFillResponse, dtc.PositionUpdate),
+    *(dtc.TradeAccountResponse, dtc.AccountBalanceUpdate),
+)
+"""Rows about accounts: a field that is not readable leaves the others, and the other rows, as they are."""
+
+_MEMBER = re.compile(rb'"(\w+)"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(?=[,}]|$)')
+
+
+def row_from_damaged(text: bytes) -> Message | None:
+    """The fields that are readable in a row that is not JSON; None: it is no row, or nothing is."""
+    fields = {name.decode(): value for name, value in _MEMBER.findall(text)}
+    message = next((each for each in _ROWS if str(each.Type).encode() == fields.get("Type")), None)
+    if message is None:
+        return None
+    values = {}
+    for name, value in fields.items():
+        with suppress(msgspec.MsgspecError):
+            values[name] = msgspec.json.decode(value)
+    readable = _readable(message, values)
+    return msgspec.convert(readable, message) if readable else None
+
+
+def _readable(message: type[Message], fields: dict[str, Any]) -> dict[str, Any]:
+    """The values of fields that are readable, numbers in texts among them."""
+    values = {}
+    for name, kind in _kinds(message).items():
+        if name in fields:
+            try:
+                values[name] = msgspec.convert(fields[name], kind, strict=False)
+            except msgspec.ValidationError:
+                _note_unreadable(message.__name__, name, str(fields[name])[:100])
+    return values
+
+
+@cache
+def _kinds(message: type[Message]) -> dict[str, Any]:
+    hints = get_type_hints(message, include_extras=True)
+    return {name: hints[name] for name in message.__struct_fields__}
+
+
+@lru_cache(maxsize=100)
+def _note_unreadable(message: str, field: str, value: str) -> None:
+    """Once each."""
+    _log.warn("Ignored {field} of {message}, which is not readable: {value}", field=field, message=message, value=value)
 
 
 def _is_unset(value: object) -> bool:

@@ -31,6 +31,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
+from dtc_twisted.clocks import as_wall_time
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.market_data import Hub
 from dtc_twisted.orders import CHANNELS as ACCOUNTS
@@ -101,11 +102,15 @@ class MultiChannelProtocol(StreamProtocol):
             self.reply(request)
 
     def _list(self, request: dict[str, Any]) -> None:
-        topics = [
-            {"channel": each.channel, "symbol": each.symbol, "last_update": each.last_update}
-            for each in self._subscriptions.values()
+        clock = self.factory.clock
+        updates: list[tuple[str, str | None, float | None]] = [
+            (each.channel, each.symbol, each.last_update) for each in self._subscriptions.values()
         ]
-        topics += [{"channel": each, "symbol": None, "last_update": told} for each, told in self._last_sent.items()]
+        updates += [(each, None, sent_at) for each, sent_at in self._last_sent.items()]
+        topics = [
+            {"channel": each, "symbol": symbol, "last_update": None if at is None else as_wall_time(clock, at)}
+            for each, symbol, at in updates
+        ]
         self.outgoing.send_message(encode_event(request | {"success": True, "subscriptions": topics}))
 
     def _handle_symbolless(self, request: dict[str, Any]) -> None:
