@@ -59,9 +59,9 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Check the links, the words and the examples of the documentation."""
+    """Check the links, the prose and the examples of the documentation."""
     install(session, "test")
-    session.run("trial", "tests.test_docs", "tests.web.test_requests")
+    session.run("trial", "tests.test_docs", "tests.test_prose", "tests.web.test_requests")
 
 
 @nox.session

@@ -277,7 +277,7 @@ class QueryTests(ContractCase):
             self.get("/tradeaccounts", headers=f"Accept: {accept}\r\n")
         self.compare("formats")
 
-    def test_download(self) -> None:
+    def test_history(self) -> None:
         self.get(BARS, TICKS, DEPTH)
         for symbol in ("EMPTY_SIM", "REFUSED_SIM", "NQM20_FUT_CME", "NONE"):
             self.get(f"/historicalpricedata?Symbol={symbol}&RecordInterval=1d&MaxDaysToReturn=3")
@@ -612,7 +612,7 @@ class StreamTests(ContractCase):
         self.events(ES)
         self.compare("marketdepth")
 
-    def test_single_channel(self) -> None:
+    def test_stream(self) -> None:
         self.open("a", "/stream")
         self.send("a", *({"action": "subscribe", "channel": name} for name in ("status", "unknown")))
         self.send("a", *({"action": "subscribe", "channel": name} for name in ("orders", "positions", "balances")))

@@ -92,7 +92,7 @@ class TransferTests(HistoryCase):
         self.assertEqual([row.IsFinalRecord for row in asked.rows], [0] * 1439 + [1])
         self.assertTrue(len(asked.batches) > 1, "not as they come")
 
-    def test_order_book(self) -> None:
+    def test_depth(self) -> None:
         now = int(self.clock.seconds())
         asked = self.ask(dtc.HistoricalMarketDepthDataRequest(Symbol=ES, StartDateTime=(now - 60) * 1_000_000))
         self.assertEqual(asked.result, len(asked.rows))

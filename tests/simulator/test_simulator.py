@@ -641,7 +641,7 @@ class AccountTests(Case):
         self.assertEqual({message[total] for message in answer}, {len(answer)})
         self.assertEqual({message["RequestID"] for message in answer}, {4})
 
-    def test_account_channels(self) -> None:
+    def test_accounts(self) -> None:
         answer = self.ask(self.log_on(), Type=400, RequestID=4)
         self.assertEqual([message["TradeAccount"] for message in answer], ["Sim1", "Sim2"])
         self.numbers(answer)

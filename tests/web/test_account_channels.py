@@ -108,7 +108,7 @@ class ChannelTests(AccountsCase):
         self.advance(3)
         self.assertEqual([each["event"] for each in caller.take()], ["snapshot"])
 
-    def test_unknown_outcomes(self) -> None:
+    def test_doubt(self) -> None:
         """Is told, and that it is over."""
         caller = self.informed("orders")
         self.simulator.ignore_next(dtc.SubmitNewSingleOrder)

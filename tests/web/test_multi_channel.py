@@ -587,7 +587,7 @@ class DisplayTests(TopicCase):
         self.fetch("/currentpositions?prices=display")
         self.assertEqual(len(self.sent(dtc.SecurityDefinitionForSymbolRequest)), 4)
 
-    def test_download(self) -> None:
+    def test_history(self) -> None:
         query = f"/historicalpricedata?Symbol={ES}&RecordInterval=1d&MaxDaysToReturn=5"
         self.clock.listenTCP(11098, self.simulator.history_factory)
         plain, shown = (self.fetch(query + more) for more in ("", "&prices=display&times=iso"))

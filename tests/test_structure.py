@@ -1,0 +1,298 @@
+"""Check the structure of the package: who imports whom, unique names, short functions."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from configparser import ConfigParser
+from dataclasses import dataclass
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import dtc_twisted
+
+ROOT = Path(dtc_twisted.__file__).parent
+MAX_LINES = 60
+
+BASE = {"errors", "logs"}
+PROTOCOL = BASE | {"dtc"}
+PARTS = PROTOCOL | {"transport", "definitions", "market_data", "history", "journal", "orders", "web"}
+
+MAY_IMPORT: dict[str, set[str]] = {
+    # the base and the protocol
+    "errors": set(),
+    "logs": {"errors"},
+    "dtc": BASE,
+    # from the server to the callers, in the order of the data
+    "transport": PROTOCOL,
+    "definitions": PROTOCOL | {"transport"},
+    "market_data": PROTOCOL | {"transport", "definitions"},
+    "history": PROTOCOL | {"transport"},
+    "journal": PROTOCOL,
+    "orders": PROTOCOL | {"transport", "definitions", "journal"},
+    "web": PARTS - {"web"},
+    # the simulated server
+    "simulator": PROTOCOL,
+    "testing": PROTOCOL | {"simulator"},
+    # what puts the parts together
+    "services": PROTOCOL,
+    "gateway": PARTS | {"services", "simulator"},
+    "tap": PARTS | {"services", "gateway", "simulator"},
+    "tap_sim": PROTOCOL | {"services", "simulator"},
+    # the public names
+    "__init__": PROTOCOL | {"testing"},
+}
+"""Module or package at the top of dtc_twisted -> the others that it may import."""
+
+TAPS = {"tap", "tap_sim"}
+"""Only these import the reactor. Nothing imports them."""
+
+WEBSOCKET_CLIENTS = {"transport", "history"}
+WEBSOCKET_SERVERS = {"web", "simulator", "gateway"}
+"""Only these import Autobahn."""
+
+TEST_TOOLS = ("codegen", "tests", "unittest", "hypothesis", "pytest", "twisted.trial", "twisted.internet.testing")
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported name, for example `dtc_twisted.dtc.codec.Codec`.
+
+    within: whether the statement stands within a function.
+    """
+
+    name: str
+    line: int
+    within: bool
+
+
+@dataclass(frozen=True)
+class Module:
+    """A parsed module.
+
+    name: dotted, without `dtc_twisted.`; the module of a package ends with `__init__`.
+    """
+
+    name: str
+    path: Path
+    tree: ast.Module
+
+    @property
+    def top(self) -> str:
+        """The module or package at the top of dtc_twisted."""
+        return self.name.partition(".")[0]
+
+    def imports(self) -> Iterator[Import]:
+        """Yield each imported name, wherever the statement stands."""
+        package = ["dtc_twisted", *self.name.split(".")[:-1]]
+        inner = {id(each) for node in ast.walk(self.tree) if isinstance(node, FUNCTION) for each in ast.walk(node)}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                above = package[: len(package) - node.level + 1] if node.level else []
+                origin = ".".join([*above, *filter(None, [node.module])])
+                names = [f"{origin}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            yield from (Import(name, node.lineno, id(node) in inner) for name in names)
+
+
+FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def parse_package() -> dict[str, Module]:
+    """Parse every module of the package."""
+    modules = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        modules[name] = Module(name, path.relative_to(ROOT.parent), ast.parse(path.read_text("utf-8")))
+    return modules
+
+
+MODULES = parse_package()
+
+
+def module_of(name: str) -> str | None:
+    """Return the module of ours that an imported name is or belongs to."""
+    prefix = "dtc_twisted"
+    if not is_within(name, prefix):
+        return None
+    parts = name.split(".")[1:]
+    for size in range(len(parts), -1, -1):
+        stem = ".".join(parts[:size])
+        for candidate in (stem, f"{stem}.__init__".lstrip(".")):
+            if candidate in MODULES:
+                return candidate
+    raise AssertionError(f"there is no module for {name}")
+
+
+def is_within(name: str, *packages: str) -> bool:
+    return any(f"{name}.".startswith(f"{package}.") for package in packages)
+
+
+def find_cycle(edges: dict[str, set[str]]) -> list[str]:
+    """Return the nodes of one cycle, or nothing if there is none."""
+    done: set[str] = set()
+    for start in edges:
+        path: list[str] = []
+        pending = [(start, iter(sorted(edges[start])))] if start not in done else []
+        while pending:
+            node, targets = pending[-1]
+            if len(path) < len(pending):
+                path.append(node)
+            target = next((each for each in targets if each not in done), None)
+            if target is None:
+                done.add(node)
+                pending.pop()
+                path.pop()
+            elif target in path:
+                return [*path[path.index(target) :], target]
+            else:
+                pending.append((target, iter(sorted(edges[target]))))
+    return []
+
+
+def importers(*packages: str, allowed: set[str] = frozenset()) -> list[str]:  # type: ignore[assignment]
+    """Return where something of the packages is imported, outside the modules and packages that may."""
+    return [
+        f"{module.path}:{each.line} imports {each.name}"
+        for module in MODULES.values()
+        if module.top not in allowed
+        for each in module.imports()
+        if is_within(each.name, *packages)
+    ]
+
+
+class ImportTests(SynchronousTestCase):
+    maxDiff = None
+
+    def test_every_module_is_in_the_table(self) -> None:
+        self.assertEqual({module.top for module in MODULES.values()} - {*MAY_IMPORT}, set())
+
+    def test_no_upward_import(self) -> None:
+        wrong = [
+            f"{module.path}:{each.line} imports {each.name}"
+            for module in MODULES.values()
+            for each in module.imports()
+            if (target := module_of(each.name))
+            and target.partition(".")[0] not in MAY_IMPORT[module.top] | {module.top, "__init__"}
+        ]
+        self.assertEqual(wrong, [])
+
+    def test_table_has_no_cycle(self) -> None:
+        self.assertEqual(find_cycle(MAY_IMPORT), [])
+
+    def test_no_import_cycle(self) -> None:
+        edges: dict[str, set[str]] = {name: set() for name in MODULES}
+        for module in MODULES.values():
+            edges[module.name] = {target for each in module.imports() if (target := module_of(each.name))}
+        self.assertEqual(find_cycle(edges), [])
+
+    test_no_import_cycle.todo = "simulator.server and simulator.connection"  # type: ignore[attr-defined]
+
+    def test_nothing_imports_the_taps(self) -> None:
+        self.assertEqual([name for name, allowed in MAY_IMPORT.items() if allowed & TAPS], [])
+
+    def test_nothing_imports_tools_of_tests(self) -> None:
+        self.assertEqual(importers(*TEST_TOOLS, "twisted.test"), [])
+
+    def test_only_the_taps_import_the_reactor(self) -> None:
+        self.assertEqual(importers("twisted.internet.reactor", allowed=TAPS), [])
+        # To import the reactor is to install it, so no module does so when it is imported itself.
+        early = [
+            str(module.path)
+            for module in MODULES.values()
+            for each in module.imports()
+            if each.name == "twisted.internet.reactor" and not each.within
+        ]
+        self.assertEqual(early, [])
+
+    def test_autobahn(self) -> None:
+        self.assertEqual(importers("autobahn", allowed=WEBSOCKET_CLIENTS | WEBSOCKET_SERVERS), [])
+        # Names of the server's side are imported one by one, so that the client's can be told apart.
+        names = [text.rpartition(".")[2] for text in importers("autobahn", allowed=WEBSOCKET_CLIENTS)]
+        self.assertEqual([name for name in names if "Client" in name or not name[0].isupper()], [])
+
+    def test_messages_are_data(self) -> None:
+        found = {each.name.partition(".")[0] for each in MODULES["dtc.messages"].imports()}
+        self.assertEqual(found, {"enum", "typing", "msgspec"})
+
+    def test_every_import_is_found(self) -> None:
+        source = """
+import a.b as c
+from d import e
+def f():
+    from . import codec
+    from .tap import g
+    from .. import hub
+    from dtc_twisted import messages as dtc, __version__
+    from twisted.internet import reactor
+"""
+        found = [(each.name, each.within) for each in Module("simulator.x", Path("x.py"), ast.parse(source)).imports()]
+        self.assertEqual(
+            found,
+            [
+                ("a.b", False),
+                ("d.e", False),
+                ("dtc_twisted.simulator.codec", True),
+                ("dtc_twisted.simulator.tap.g", True),
+                ("dtc_twisted.hub", True),
+                ("dtc_twisted.messages", True),
+                ("dtc_twisted.__version__", True),
+                ("twisted.internet.reactor", True),
+            ],
+        )
+
+    def test_modules_of_names(self) -> None:
+        self.assertEqual(module_of("dtc_twisted.dtc.codec.Codec"), "dtc.codec.__init__")
+        self.assertEqual(module_of("dtc_twisted.dtc.messages"), "dtc.messages")
+        self.assertEqual(module_of("dtc_twisted.__version__"), "__init__")
+        self.assertIsNone(module_of("dtc_twisted_other.x"))
+
+    def test_cycles_are_found(self) -> None:
+        self.assertEqual(find_cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}), [])
+        self.assertEqual(find_cycle({"a": {"b"}, "b": {"d", "c"}, "d": set(), "c": {"b"}}), ["b", "c", "b"])
+
+
+class NameTests(SynchronousTestCase):
+    maxDiff = None
+
+    def test_class_names_are_unique(self) -> None:
+        places = defaultdict(list)
+        for module in MODULES.values():
+            for node in ast.walk(module.tree):
+                if isinstance(node, ast.ClassDef) and not (node.name == "Options" and module.name in TAPS):
+                    places[node.name].append(f"{module.path}:{node.lineno}")
+        self.assertEqual({name: found for name, found in places.items() if len(found) > 1}, {})
+
+    def test_module_names_are_unique(self) -> None:
+        places = defaultdict(list)
+        for module in MODULES.values():
+            if module.path.stem != "__init__":
+                places[module.path.stem].append(str(module.path))
+        self.assertEqual({name: found for name, found in places.items() if len(found) > 1}, {})
+
+
+class SizeTests(SynchronousTestCase):
+    maxDiff = None
+
+    def test_functions_are_short(self) -> None:
+        long = {
+            f"{module.path}:{node.lineno} {node.name}": lines
+            for module in MODULES.values()
+            for node in ast.walk(module.tree)
+            if isinstance(node, FUNCTION) and (lines := (node.end_lineno or 0) - node.lineno + 1) > MAX_LINES
+        }
+        self.assertEqual(long, {})
+
+
+class PackagingTests(SynchronousTestCase):
+    def test_every_package_is_installed(self) -> None:
+        """setup.cfg lists the packages by hand. A package that is missing there fails only once it is installed."""
+        setup = ConfigParser()
+        setup.read(ROOT.parent / "setup.cfg")
+        listed = setup["options"]["packages"].split()
+        folders = sorted(each.parent for each in ROOT.rglob("__init__.py"))
+        found = [".".join(each.relative_to(ROOT.parent).parts) for each in folders]
+        self.assertEqual(sorted(listed), sorted([*found, "twisted.plugins"]))

@@ -1,0 +1,151 @@
+"""Check what the package uses of Autobahn that Autobahn does not document, since a new release may change it."""
+
+import ast
+import inspect
+import textwrap
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketAdapterProtocol
+from twisted.trial.unittest import SynchronousTestCase
+
+import dtc_twisted
+from dtc_twisted.simulator.connection import SimulatorConnection
+from dtc_twisted.transport.client import DTCClientProtocol
+from dtc_twisted.web.stream.stream_protocol import StreamProtocol
+from tests.support import House
+
+DOCUMENTED = {
+    "__init__",
+    "connectionLost",
+    "dataReceived",
+    "factory",
+    "onClose",
+    "onConnect",
+    "onMessage",
+    "onMessageFrameData",
+    "onOpen",
+    "onPing",
+    "peer",
+    "registerProducer",
+    "sendClose",
+    "sendMessage",
+    "transport",
+    "unregisterProducer",
+}
+
+UNDOCUMENTED: dict[type[WebSocketAdapterProtocol], set[str]] = {
+    DTCClientProtocol: {
+        "STATE_CLOSED",
+        "STATE_CLOSING",
+        "STATE_OPEN",
+        "consumeData",
+        "current_frame",
+        "current_frame_masker",
+        "data",
+        "inside_message",
+        "state",
+    },
+    StreamProtocol: {"STATE_OPEN", "sendCloseFrame", "sendData", "state"},
+    SimulatorConnection: {"STATE_OPEN", "state"},
+}
+"""Class of ours -> the attributes of its Autobahn base class that it uses."""
+
+
+def tree_of(kind: type) -> ast.AST:
+    return ast.parse(textwrap.dedent(inspect.getsource(kind)))
+
+
+def names_of_autobahn(kind: type) -> set[str]:
+    """Return the attributes that Autobahn gives to a class: those of the class, and those set on `self`."""
+    names = set()
+    for base in kind.__mro__:
+        if base.__module__.startswith("autobahn"):
+            names |= {*vars(base)}
+            stores = (node for node in ast.walk(tree_of(base)) if isinstance(node, ast.Attribute))
+            names |= {node.attr for node in stores if isinstance(node.ctx, ast.Store)}
+    return names
+
+
+def names_used(kind: type) -> set[str]:
+    """Return the attributes that a class defines, or uses by way of `self` or `super()`."""
+    names = set()
+    for node in ast.walk(tree_of(kind)):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("self", "super()"):
+            names.add(node.attr)
+        elif isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+    return names
+
+
+def private_names(tree: ast.AST) -> list[str]:
+    """Return the uses of private attributes of objects other than `self`."""
+    return [
+        f"{node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.endswith("_")
+        and node.attr != "_replace"  # of a named tuple
+        and ast.unparse(node.value) not in ("self", "cls", "super()")
+    ]
+
+
+class AutobahnTests(House):
+    def protocol(self, kind: type[WebSocketAdapterProtocol]) -> Any:
+        """Return a connected protocol of this class."""
+        ends = [end.protocol for pump in self._pumps for end in (pump.clientIO, pump.serverIO)]
+        inner = [value for end in ends for value in vars(end).values()]  # an endpoint's wrapper has it as an attribute
+        return next(each for each in [*ends, *inner] if isinstance(each, kind))
+
+    def check(self, protocol: Any, kind: type[WebSocketAdapterProtocol]) -> None:
+        for name in sorted(UNDOCUMENTED[kind]):
+            self.assertTrue(
+                hasattr(protocol, name),
+                f"Autobahn {version('autobahn')} has no {name!r} any more, which {kind.__module__}.{kind.__name__} "
+                "uses: find what replaces it, or exclude this version in setup.cfg.",
+            )
+
+    def test_client(self) -> None:
+        protocol = self.protocol(DTCClientProtocol)
+        self.assertEqual((protocol.data, protocol.current_frame, protocol.inside_message), (b"", None, False))
+        # The first 10 bytes of a binary message of 256: a heartbeat after spaces.
+        payload = b'{"Type":3}\0'.rjust(256)
+        protocol.dataReceived(b"\x82\x7e\x01\x00" + payload[:10])
+        self.assertEqual((protocol.current_frame.length, protocol.current_frame_masker.pointer()), (256, 10))
+        self.assertTrue(protocol.inside_message)
+        self.check(protocol, DTCClientProtocol)
+        protocol.dataReceived(payload[10:])
+        self.assertEqual((protocol.current_frame, protocol.inside_message), (None, False))
+
+    def test_servers(self) -> None:
+        self.subscriber()
+        for kind in (StreamProtocol, SimulatorConnection):
+            self.check(self.protocol(kind), kind)
+
+    def test_no_other_is_used(self) -> None:
+        """The lists above are complete."""
+        for kind, undocumented in UNDOCUMENTED.items():
+            classes = {kind, *kind.__subclasses__()}
+            used = {name for each in classes for name in names_used(each) & names_of_autobahn(each)}
+            self.assertEqual(used - DOCUMENTED, undocumented, kind.__name__)
+
+    def test_every_class_is_listed(self) -> None:
+        bases = [*WebSocketAdapterProtocol.__subclasses__()]
+        ours = [each for base in bases for each in base.__subclasses__() if each.__module__.startswith("dtc_twisted")]
+        self.assertEqual({*ours}, {*UNDOCUMENTED})
+
+
+class PrivateTests(SynchronousTestCase):
+    def test_no_private_attribute_of_others(self) -> None:
+        found = {
+            str(path.name): uses
+            for path in Path(dtc_twisted.__file__).parent.rglob("*.py")
+            if (uses := private_names(ast.parse(path.read_text("utf-8"))))
+        }
+        self.assertEqual(found, {})
+
+    def test_private_attributes_are_found(self) -> None:
+        tree = ast.parse("self._a\nself.b._c\nd()._e\nf.g\nh._replace(i=1)")
+        self.assertEqual(private_names(tree), ["2: self.b._c", "3: d()._e"])
