@@ -1,6 +1,6 @@
-"""Two clocks: one that is never put back, for waits, and the wall clock, for time stamps.
+"""Monotonic time for timers, and the wall clock for time stamps.
 
-Twisted's timers follow the wall clock: when it is put back by an hour, they stand still for that hour.
+Twisted's timers follow the wall clock: when it is set back by an hour, they stop for that hour.
 """
 
 import time
@@ -12,9 +12,10 @@ _WALL_TIME = "dtc_twisted_wall_time"
 
 
 def use_monotonic_time(reactor: Any) -> None:
-    """Have a reactor's timers follow the monotonic clock from now on; its seconds go on from where they are.
+    """Make a reactor's timers follow the monotonic clock.
 
-    A reactor of tests that keeps its own time, and one that follows the monotonic clock already, are left alone.
+    The reactor's seconds continue from their present value. A test reactor with its own time, and a reactor that
+    follows the monotonic clock already, are not changed.
     """
     if hasattr(reactor, "rightNow") or hasattr(reactor, _WALL_TIME):
         return
@@ -29,5 +30,8 @@ def as_wall_time(clock: IReactorTime, seconds: float) -> float:
 
 
 def wall_time(clock: IReactorTime) -> float:
-    """Return the time of day, in seconds since 1970, UTC; of a clock of tests its seconds."""
+    """Return the time of day, in seconds since 1970, UTC.
+
+    A test clock has no time of day: its seconds are returned.
+    """
     return float(getattr(clock, _WALL_TIME, clock.seconds)())

@@ -14,7 +14,7 @@ import dtc_twisted
 ROOT = Path(dtc_twisted.__file__).parent
 MAX_LINES = 60
 
-BASE = {"errors", "logs"}
+BASE = {"errors", "logs", "clocks"}
 PROTOCOL = BASE | {"dtc"}
 PARTS = PROTOCOL | {"transport", "definitions", "market_data", "history", "journal", "orders", "web"}
 
@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # the base and the protocol
     "errors": set(),
     "logs": {"errors"},
+    "clocks": set(),
     "dtc": BASE,
     # from the server to the callers, in the order of the data
     "transport": PROTOCOL,
