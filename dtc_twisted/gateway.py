@@ -19,7 +19,7 @@ from dtc_twisted.errors import JournalFailed
 from dtc_twisted.history import HistoryClient
 from dtc_twisted.journal import Journal
 from dtc_twisted.market_data import MARKET_DEPTH, Hub, PinnedSymbols, ReadBatch, Update
-from dtc_twisted.orders import AccountState, OrderManager, Reconciler, RiskLimits
+from dtc_twisted.orders import AccountState, OrderManager, Reconciler, RiskLimits, order_loader
 from dtc_twisted.services import LOOPBACK, ListenService, StartupError
 from dtc_twisted.transport.upstream import Upstream
 from dtc_twisted.web.access import AccessControl
@@ -194,7 +194,7 @@ def make_orders(settings: Settings, upstream: Upstream, definitions: SecurityDef
     """Build the view of orders, positions and balances and, with --allow-trading, order entry."""
     timeout = settings["timeout"]
     journal = RequiredJournal(_journal_path(settings), reactor) if settings["allow-trading"] else None
-    state = AccountState() if journal is None else AccountState(journal.update_messages)
+    state = AccountState() if journal is None else AccountState(order_loader(journal), journal.has_order)
     reconciler = Reconciler(reactor, state, timeout, journal)
     upstream.listeners.append(reconciler)
     if journal is None:

@@ -62,6 +62,12 @@ class ScriptedCase(House):
     def market(self, name: str = "m", **fields: Any) -> Answer:
         return self.post("/orders", **MARKET | {"ClientOrderID": name} | fields)
 
+    def begin_submit(self, name: str = "a", **fields: Any) -> Caller:
+        return self.begin_post("/orders", **LIMIT | {"ClientOrderID": name} | fields)
+
+    def begin_market(self, name: str = "m", **fields: Any) -> Caller:
+        return self.begin_post("/orders", **MARKET | {"ClientOrderID": name} | fields)
+
     def tell(self, *messages: dict[str, Any]) -> None:
         """The server sends by itself."""
         self.server.send(*messages)

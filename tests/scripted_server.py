@@ -190,6 +190,7 @@ class ScriptedServer(Factory):
         self._always: dict[int, Action] = {}
         self._answers: Mapping[int, Callable[[Json], list[Json]]] = {
             LOGON_REQUEST: self._log_on,
+            HEARTBEAT: lambda request: [{"Type": HEARTBEAT, "CurrentDateTime": int(self.exchange.now())}],
             SUBMIT: self.exchange.submit,
             SUBMIT_OCO: self.exchange.submit_oco,
             CANCEL: self.exchange.cancel,

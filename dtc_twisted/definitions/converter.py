@@ -56,7 +56,10 @@ MICROSECONDS = 1_000_000
 GUESS_UNIT = 0
 """Seconds or microseconds since 1970: the magnitude tells."""
 
-_FIRST_MICROSECONDS = 100_000_000_000
+GUESS_MILLISECONDS = -1
+"""Seconds or milliseconds since 1970: the magnitude tells. Headers of different years differ."""
+
+_FIRST_MILLISECONDS = _FIRST_MICROSECONDS = 100_000_000_000
 """As microseconds this is 28 hours into 1970, as seconds the year 5138: nobody has prices of either."""
 
 PRICES = frozenset(
@@ -90,7 +93,8 @@ DATE_TIMES = frozenset(
 
 _UNITS: dict[tuple[type[Message], str], int] = {
     (dtc.MarketDepthUpdateLevelFloatWithMilliseconds, "DateTime"): MILLISECONDS,
-    (dtc.OrderUpdate, "LastFillDateTime"): MILLISECONDS,
+    (dtc.OrderUpdate, "LastFillDateTime"): GUESS_MILLISECONDS,
+    (dtc.OrderUpdate, "OrderReceivedDateTime"): GUESS_MILLISECONDS,
     (dtc.MarketDataUpdateBidAskFloatWithMicroseconds, "DateTime"): MICROSECONDS,
     (dtc.MarketDataUpdateTradeWithUnbundledIndicator2, "DateTime"): MICROSECONDS,
     (dtc.MarketOrdersAdd, "DateTime"): MICROSECONDS,
@@ -149,12 +153,14 @@ def format_iso(value: float, unit: int) -> str:
     """A date-time in ISO 8601, UTC: 2026-01-31T13:30:00Z, with .250 or .250001 where there is more than seconds.
 
     value: since 1970, UTC; it may have a fraction.
-    unit: SECONDS, MILLISECONDS, MICROSECONDS or MAYBE_MICROSECONDS.
+    unit: SECONDS, MILLISECONDS, MICROSECONDS, GUESS_UNIT or GUESS_MILLISECONDS.
 
     Raises ValueError for what is not in the years 1 to 9999.
     """
     if unit == GUESS_UNIT:
         unit = MICROSECONDS if abs(value) >= _FIRST_MICROSECONDS else SECONDS
+    elif unit == GUESS_MILLISECONDS:
+        unit = MILLISECONDS if abs(value) >= _FIRST_MILLISECONDS else SECONDS
     if not -_MAX_TIMESTAMP < value < _MAX_TIMESTAMP:
         raise ValueError(f"{value}: not a date-time.")
     seconds, micros = divmod(round(value * (MICROSECONDS // unit)), MICROSECONDS)

@@ -103,6 +103,8 @@ class Session:
         """The server's answer to the logon: its name and what it supports. None before."""
         self.last_received = clock.seconds()
         """When anything was last received, seconds since 1970."""
+        self.server_clock_offset: float | None = None
+        """Seconds by which the server's clock is ahead of ours, as its last heartbeat says; None: none said so."""
         self.may_reconnect = True
         """Whether the server lets us connect again."""
         self._send = send
@@ -256,6 +258,8 @@ class Session:
                 logging_on.errback(LogonRefused(text, may_retry=True))
 
     def _receive_heartbeat(self, heartbeat: dtc.Heartbeat) -> None:
+        if heartbeat.CurrentDateTime:
+            self.server_clock_offset = heartbeat.CurrentDateTime - self._clock.seconds()
         if heartbeat.NumDroppedMessages:
             _log.warn(
                 "The server dropped {count} market data messages because they were read too slowly.",

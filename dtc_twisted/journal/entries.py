@@ -40,6 +40,7 @@ class UpdateRecord:
     execution_id, fill_at: of the fill in it, if there is one; seconds since 1970.
     reconciled: the server did not say so by itself.
     message: the ORDER_UPDATE by field names.
+    is_answer: it states the outcome of the gateway's own order of this ClientOrderID. Not stored with the update.
     """
 
     at: float
@@ -56,6 +57,7 @@ class UpdateRecord:
     reconciled: bool
     message: dict[str, Any]
     id: int = 0
+    is_answer: bool = True
 
 
 Entry = Command | UpdateRecord

@@ -44,6 +44,7 @@ class Journal(Service):
         self._pool: ThreadPool | None = None
         self._run_blocking = run
         self._store: JournalStore | None = None
+        self._ids: set[str] = set()  # of all orders that the gateway made
         self._queue: list[_QueueItem] = []
         self._writing: list[_QueueItem] = []
         self._retry: IDelayedCall | None = None
@@ -59,6 +60,8 @@ class Journal(Service):
             raise JournalFailed(f"{self.path} is in use by another gateway.") from None
         except StoreError as error:
             raise JournalFailed(f"{self.path}: {error}") from None
+        self._ids = self._store.client_order_ids()
+        self._ids = self._store.client_order_ids()
         super().startService()
         if self._run_blocking is None:
             self._run_blocking = self._in_thread() if IReactorFromThreads.providedBy(self._reactor) else execute
@@ -96,26 +99,30 @@ class Journal(Service):
 
         insist: it is sent whatever the disk does, and written as soon as the disk takes it.
         """
-        try:
-            for name in command.client_order_ids if command.action in NEW_ORDER_ACTIONS else ():
-                if self.command_of(name) is not None:
-                    return fail(DuplicateOrder(f"ClientOrderID: {name} is the id of another order."))
-        except JournalFailed:
-            if not insist:
-                return fail()
+        new_ids = command.client_order_ids if command.action in NEW_ORDER_ACTIONS else ()
+        for name in new_ids:
+            if name in self._ids:
+                return fail(DuplicateOrder(f"ClientOrderID: {name} is the id of another order."))
+        self._ids.update(new_ids)
         item = _QueueItem(command, Deferred(lambda _: None), insist=insist)
         assert item.done is not None
         if self._writing and self.failure_text:  # it hangs: others wait already
             if insist:
                 self._queue.append(item)
+            else:
+                self._ids.difference_update(new_ids)
             item.done.errback(JournalFailed(self.failure_text))
             return item.done
+        if not insist:
+            item.done.addErrback(self._release, new_ids)
         item.done.addTimeout(WRITE_TIMEOUT, self._reactor, lambda result, seconds: self._stalled(item))
         self._enqueue(item)
         return item.done
 
     def withdraw(self, command: Command) -> None:
         """It was not sent after all: its ids are free again."""
+        if command.action in NEW_ORDER_ACTIONS:
+            self._ids.difference_update(command.client_order_ids)
         if command.id:
             self._enqueue(_QueueItem(command.id))
             return
@@ -132,6 +139,14 @@ class Journal(Service):
         self._enqueue(_QueueItem(update))
 
     # -- from Desk and REST: reading. What waits for the disk is there already.
+
+    def has_order(self, client_order_id: str) -> bool:
+        """Return whether an order of the gateway has this id."""
+        return client_order_id in self._ids
+
+    def recent_fills(self, seconds: float) -> list[UpdateRecord]:
+        """Return all updates of orders that were filled lately: in so many seconds before the last fill."""
+        return self._reads.recent_fills(seconds)
 
     def command_of(self, client_order_id: str) -> Command | None:
         """The command that made the order of this id."""
@@ -252,6 +267,11 @@ class Journal(Service):
             idle, self._idle = self._idle, []
             for each in idle:
                 each.callback(None)
+
+    def _release(self, failure: Failure, ids: Iterable[str]) -> Failure:
+        """Free the ids of a command that nobody sends."""
+        self._ids.difference_update(ids)
+        return failure
 
     def _stalled(self, item: "_QueueItem") -> Failure:
         if item in self._queue and not item.even_if_unrecorded:

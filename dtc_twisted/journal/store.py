@@ -198,10 +198,11 @@ class JournalStore:
             f"INSERT INTO updates (id, {', '.join(_COLUMNS)}, message) VALUES ({marks})",
             (number, *values, _text(update.message)),
         )
-        run(
-            "UPDATE command_orders SET is_answered = 1 WHERE client_order_id = ? AND is_new = 1",
-            (update.client_order_id,),
-        )
+        if update.is_answer:
+            run(
+                "UPDATE command_orders SET is_answered = 1 WHERE client_order_id = ? AND is_new = 1",
+                (update.client_order_id,),
+            )
         names = (update.server_order_id, update.previous_server_order_id, update.client_order_id)
         run("DELETE FROM open_orders WHERE server_order_id <> '' AND server_order_id IN (?, ?)", names[:2])
         run("DELETE FROM open_orders WHERE server_order_id = '' AND client_order_id = ?", names[2:])
@@ -220,6 +221,21 @@ class JournalStore:
     def command_of(self, client_order_id: str) -> Command | None:
         found = self._all(_SELECT_COMMANDS.format("client_order_id = ? AND is_new = 1"), (client_order_id,))
         return self._command(found[0]) if found else None
+
+    def client_order_ids(self) -> set[str]:
+        """Return the ids of all orders that the gateway made."""
+        return {row[0] for row in self._all("SELECT client_order_id FROM command_orders WHERE is_new = 1")}
+
+    def recent_fills(self, seconds: float) -> list[UpdateRecord]:
+        """Return the updates of orders that were filled in the time before the last fill, oldest first."""
+        query = (
+            "WITH filled AS (SELECT client_order_id, server_order_id FROM updates WHERE fill_at > 0 "
+            "AND fill_at > (SELECT max(fill_at) FROM updates WHERE fill_at > 0) - ?) "
+            "SELECT * FROM updates WHERE (server_order_id <> '' AND server_order_id IN (SELECT server_order_id "
+            "FROM filled)) OR (client_order_id <> '' AND client_order_id IN (SELECT client_order_id FROM filled)) "
+            "ORDER BY id"
+        )
+        return [*map(_recorded, self._all(query, (seconds,)))]
 
     def unanswered_commands(self) -> list[Command]:
         return [*map(self._command, self._all(_SELECT_COMMANDS.format("is_new = 1 AND is_answered = 0")))]

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted.definitions.converter import SECONDS, format_iso
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
-from dtc_twisted.dtc.messages import Message, SecurityDefinitionResponse
+from dtc_twisted.dtc.messages import CancelOrder, Message, SecurityDefinitionResponse
 from dtc_twisted.dtc.session import Handlers, Session
 from dtc_twisted.errors import (
     Conflict,
@@ -32,14 +32,17 @@ from dtc_twisted.journal import Command, Journal
 from dtc_twisted.logs import logger
 from dtc_twisted.orders import parsing as ticket
 from dtc_twisted.orders.account_state import AccountState
+from dtc_twisted.orders.fills import Fill
+from dtc_twisted.orders.halt import TradingHalt
 from dtc_twisted.orders.one_shot import OneShotObserver
-from dtc_twisted.orders.order import Fill, Order
-from dtc_twisted.orders.outcomes import CANCEL, CHANGE, NEW, Fields, status_text
+from dtc_twisted.orders.order import Order
+from dtc_twisted.orders.order_state import new_order_outcome
+from dtc_twisted.orders.outcomes import CANCEL, CHANGE, NEW, Fields
 from dtc_twisted.orders.parsing import BadOrder, JsonObject
 from dtc_twisted.orders.reconciler import Reconciler
 from dtc_twisted.orders.recovery import restore_from_journal
 from dtc_twisted.orders.risk_limits import RiskLimits
-from dtc_twisted.orders.sender import CommandSender, identifiers_of, raise_if_rejected
+from dtc_twisted.orders.sender import AcceptedCommand, CommandSender, identifiers_of, raise_if_rejected, require_open
 
 _log = logger(__name__)
 
@@ -83,16 +86,14 @@ class OrderManager(Service):
         limits: RiskLimits,
         timeout: float,
     ) -> None:
-        self.halted = ""
-        """Since when, and by whom, no new orders are taken; empty: they are."""
+        self.halt_state = TradingHalt()
         self.journal = journal
         self._clock = clock
         self._definitions = definitions
         self._account_state = account_state
         self._reconciler = reconciler
         self._limits = limits
-        self._sender = CommandSender(clock, logged_on, account_state, reconciler, journal, timeout)
-        self._sender.on_accepted = self._on_accepted
+        self._sender = CommandSender(clock, logged_on, account_state, reconciler, journal, self.halt_state, timeout)
         self._commands_in_progress: dict[str, tuple[tuple[str, JsonObject], OneShotObserver]] = {}  # by ClientOrderID
         reconciler.sync_listeners.append(self._on_synced)
         account_state.order_listeners.append(self._on_order_update)
@@ -104,7 +105,7 @@ class OrderManager(Service):
         super().startService()
         last = self.journal.last("halt", "resume")
         if last is not None and last.action == "halt":
-            self.halted = _halt_text(last)
+            self.halt_state.text = _halt_text(last.at, last.who)
         restore_from_journal(self.journal, self._account_state)
         self._reconciler.ensure_synced().addErrback(lambda failure: failure.trap(DTCError))
 
@@ -149,11 +150,11 @@ class OrderManager(Service):
     def status(self) -> dict[str, Any]:
         """For people."""
         return {
-            "halted": self.halted or None,
+            "halted": self.halt_state.text or None,
             "ready": self._reconciler.is_synced,
             "reason": self._reconciler.reason,
             "journal": self.journal.failure_text or "ok",
-            "unknown": [order.display_id for order in self._account_state if order.unknown_reason],
+            "unknown": [order.display_id for order in self._account_state.unknown()],
         }
 
     # -- the same command again
@@ -164,20 +165,18 @@ class OrderManager(Service):
             if name in self._commands_in_progress:
                 first, shared = self._commands_in_progress[name]
                 return shared.when_fired() if first == (action, body) else fail(_id_conflict(name))
+            if not self.journal.has_order(name):
+                if any(self._account_state.index.by_client(name)):  # of somebody else
+                    return fail(_id_conflict(name))
+                continue
             try:
-                command, order = self.journal.command_of(name), self._account_state.order(name)
+                command = self.journal.command_of(name)
             except JournalFailed:
-                command, order = (
-                    None,
-                    next((each for each in self._account_state if each.client_order_id == name), None),
-                )
                 if action != "flatten":  # positions are closed whatever the disk does
                     raise
-            if command is not None:
-                same = (command.action, command.request) == (action, body)
-                return self._recorded_answer(command) if same else fail(_id_conflict(name))
-            if order is not None:
-                return fail(_id_conflict(name))
+                command = None
+            is_same = command is not None and (command.action, command.request) == (action, body)
+            return self._recorded_answer(command) if command is not None and is_same else fail(_id_conflict(name))
         running: OrderUpdates = Deferred()
         shared = OneShotObserver(running)
         self._commands_in_progress |= dict.fromkeys(ids, ((action, body), shared))
@@ -187,12 +186,12 @@ class OrderManager(Service):
         return waiting
 
     def _recorded_answer(self, command: Command) -> OrderUpdates:
-        """What was answered to a command that is over."""
-        orders = [order for order in map(self._account_state.order, command.client_order_ids) if order is not None]
-        words = [next(filter(NEW.settles, order.updates), None) for order in orders]
-        if None in words or not words:
+        """Answer a command again, with the server's latest word on the outcome."""
+        orders = [order for order in map(self._account_state.sent_order, command.client_order_ids) if order is not None]
+        outcomes = [new_order_outcome(order) for order in orders]
+        if None in outcomes or not outcomes:
             return fail(OutcomeUnknown("Nobody knows yet what became of it.", [order.to_fields for order in orders]))
-        return succeed([word for word in words if word is not None]).addCallback(raise_if_rejected, NEW)
+        return succeed([each for each in outcomes if each is not None]).addCallback(raise_if_rejected, NEW)
 
     # -- commands
 
@@ -209,8 +208,8 @@ class OrderManager(Service):
         orders = ticket.orders_from_messages(messages)
         self._limits.check(orders, self._account_state, self._clock.seconds())
         self._limits.count_orders(len(orders), self._clock.seconds())
-        command = self._sender.make_command(action, who, body, messages, orders)
-        return await self._sender.send_new(command, messages, orders, self._check_halted)
+        outcomes = await self._sender.send(AcceptedCommand(action, who, body, messages, orders))
+        return raise_if_rejected(outcomes, NEW)
 
     async def _flatten(self, body: JsonObject, who: str) -> list[Fields]:
         message = ticket.parse_flatten(body)
@@ -218,7 +217,7 @@ class OrderManager(Service):
         self._limits.check_scope(account, symbol)
         self._sender.require_ready()
         symbols = self._account_state.symbols_held(account, symbol)
-        for each in self._account_state:
+        for each in self._account_state.unsettled():
             if each.closes_position and each.is_in_flight and each.trade_account == account and each.symbol in symbols:
                 raise Conflict(
                     f"Order {each.display_id} flattens {each.symbol} already, and its outcome is not known yet."
@@ -234,8 +233,8 @@ class OrderManager(Service):
         orders = ticket.orders_from_messages(messages)
         for order in orders:
             order.assume_closing(self._account_state.position(account, order.symbol))
-        command = self._sender.make_command("flatten", who, body, messages, orders)
-        return await self._sender.send_new(command, messages, orders, lambda: None)
+        outcomes = await self._sender.send(AcceptedCommand("flatten", who, body, messages, orders, insists=True))
+        return raise_if_rejected(outcomes, NEW)
 
     async def _replace(self, order_id: str, body: JsonObject, who: str) -> list[Fields]:
         display, fields = ticket.split_price_option(body)
@@ -245,13 +244,9 @@ class OrderManager(Service):
         definition = await self._definition(order.symbol)
         change = ticket.with_server_prices(change, definition, display=display)
 
-        def check() -> None:
-            self._check_halted()
-            self._open_order(order_id)
-
-        check()
+        require_open(order)
         self._check_account_tradable("replace", order.trade_account)
-        if any(wait.rule is CHANGE for wait in order.pending_commands):
+        if order.has_pending(CHANGE):
             raise Conflict(f"Another change of order {order.display_id} is under way.")
         changed = Order(order.fields | ({"OrderQuantity": change.Quantity} if change.Quantity else {}))
         changed.oco_id, changed.is_child = order.oco_id, order.is_child
@@ -260,51 +255,48 @@ class OrderManager(Service):
         self._limits.check([changed], self._account_state, self._clock.seconds(), instead=order)
         self._limits.count_orders(1, self._clock.seconds())
         change = replace(change, **identifiers_of(order))
-        command = self._sender.make_command("replace", who, body, [change], [order])
-        return await self._sender.send_change(command, change, order, check)
+        outcomes = await self._sender.send(AcceptedCommand("replace", who, body, [change], [order], CHANGE))
+        return raise_if_rejected(outcomes, CHANGE)
 
     async def _cancel(self, order_id: str, who: str) -> list[Fields]:
         order = self._open_order(order_id)
-        return raise_if_rejected(await self._sender.send_cancels("cancel", who, {}, [order]), CANCEL)
+        return raise_if_rejected(await self._cancel_orders("cancel", who, {}, [order]), CANCEL)
 
     async def _cancel_all(self, body: JsonObject, who: str) -> list[Fields]:
         account, symbol = ticket.parse_cancel_all(body)
         if account:
             self._limits.check_scope(account, symbol)
         self._sender.require_ready()
-        return await self._sender.send_cancels("cancelall", who, body, self._cancelable(account, symbol))
+        return await self._cancel_orders("cancelall", who, body, self._cancelable(account, symbol))
 
     async def _halt(self, who: str) -> list[Fields]:
-        command = self._sender.make_command("halt", who, {}, [], [])
-        self.halted = _halt_text(command)
-        _log.warn("Trading is halted {halted}", halted=self.halted)
-        await self._sender.record(command, insist=True)
+        accepted = AcceptedCommand("halt", who, {}, insists=True)
+        self.halt_state.text = _halt_text(self._clock.seconds(), who)
+        _log.warn("Trading is halted {halted}", halted=self.halt_state.text)
+        await self._sender.record(accepted)
         if not self._reconciler.is_synced:
             return []  # they are canceled once the server is there
-        return await self._sender.send_cancels("cancelall", who, {}, self._cancelable())
+        return await self._cancel_orders("cancelall", who, {}, self._cancelable())
 
     async def _resume(self, who: str) -> None:
-        await self._sender.record(self._sender.make_command("resume", who, {}, [], []), insist=False)
-        self.halted = ""
+        await self._sender.record(AcceptedCommand("resume", who, {}))
+        self.halt_state.text = ""
         _log.warn("Trading is resumed by {who}", who=who)
+
+    async def _cancel_orders(self, action: str, who: str, body: JsonObject, orders: Sequence[Order]) -> list[Fields]:
+        messages = [CancelOrder(**identifiers_of(order)) for order in orders]
+        return await self._sender.send(AcceptedCommand(action, who, body, messages, orders, CANCEL, insists=True))
 
     # -- what may be done
 
-    def _check_halted(self) -> None:
-        if self.halted:
-            raise Conflict(f"Trading is halted {self.halted}.")
-
     def _check_account_tradable(self, action: str, account: str) -> None:
         """Whether an account may have new orders now."""
-        self._check_halted()
+        self.halt_state.check()
         session = self._sender.require_ready()
         for name in ("TradingIsSupported", _LOGON_FLAGS[action]):
             if getattr(session.logon, name) != 1:
                 raise RequestRejected(f"The server does not support this: {name} is not 1.")
-        doubtful = next(
-            (each for each in self._account_state if each.unknown_reason and each.trade_account == account), None
-        )
-        if doubtful is not None:
+        for doubtful in self._account_state.unknown(account):
             raise Conflict(
                 f"The outcome of order {doubtful.display_id} is unknown ({doubtful.unknown_reason}); "
                 f"account {account} takes no new orders until it is settled."
@@ -322,10 +314,7 @@ class OrderManager(Service):
         if order is None:
             raise NoSuchOrder(f"No order {order_id} is known.")
         self._limits.check_scope(order.trade_account, order.symbol)
-        if not order.is_open:
-            raise Conflict(f"Order {order.display_id} is not open: it is {status_text(order.status)}.")
-        if not order.server_order_id:
-            raise Conflict(f"The server has not acknowledged order {order.display_id} yet.")
+        require_open(order)
         return order
 
     def _cancelable(self, account: str = "", symbol: str = "") -> list[Order]:
@@ -342,20 +331,26 @@ class OrderManager(Service):
     def _on_order_update(self, order: Order, update: Fields, fill: Fill | None) -> None:
         if fill is not None:
             self._limits.on_fill(fill, self._account_state, self._clock.seconds())
+        self._cancel_if_halted(order, update)
 
     # -- while halted
 
     def _on_synced(self) -> None:
-        if self.halted:
+        if self.halt_state.text:
             self._cancel_in_background(self._cancelable())
 
-    def _on_accepted(self, order: Order) -> None:
-        if self.halted:
+    def _cancel_if_halted(self, order: Order, update: Fields) -> None:
+        """Cancel an order that the server accepts, or accepts the change of, while trading is halted."""
+        reason = update.get("OrderUpdateReason")
+        is_new = reason == NEW.done_reason or len(order.updates) == 1
+        if not self.halt_state.text or order.closes_position or "Reconciled" in update:
+            return
+        if order.is_open and order.server_order_id and (is_new or reason == CHANGE.done_reason):
             self._cancel_in_background([order])
 
     def _cancel_in_background(self, orders: list[Order]) -> None:
-        """Those that turn up while trading is halted."""
-        canceling = Deferred.fromCoroutine(self._sender.send_cancels("cancelall", "halt", {}, orders))
+        """Cancel orders that turn up while trading is halted."""
+        canceling = Deferred.fromCoroutine(self._cancel_orders("cancelall", "halt", {}, orders))
         canceling.addErrback(lambda failure: _log.warn("While halted: {text}", text=failure.getErrorMessage()))
 
 
@@ -363,5 +358,5 @@ def _id_conflict(name: str) -> Conflict:
     return Conflict(f"ClientOrderID: {name} is the id of another order.")
 
 
-def _halt_text(halt: Command) -> str:
-    return f"since {format_iso(int(halt.at), SECONDS)}, by {halt.who}"
+def _halt_text(at: float, who: str) -> str:
+    return f"since {format_iso(int(at), SECONDS)}, by {who}"

@@ -1,57 +1,52 @@
-"""One order: what is known of it, and whether an ORDER_UPDATE is news."""
+"""One order: what the server states of the order, and what the gateway knows besides."""
 
-from typing import NamedTuple
+import math
+from typing import Any
 
 from msgspec import to_builtins
 
-from dtc_twisted.dtc.messages import (
-    BuySellEnum,
-    HistoricalOrderFillResponse,
-    OrderStatusEnum,
-    OrderTypeEnum,
-    OrderUpdate,
-    OrderUpdateReasonEnum,
-)
-from dtc_twisted.orders.outcomes import OPEN, TERMINAL, Fields, PendingCommand
+from dtc_twisted.dtc.messages import BuySellEnum, OrderStatusEnum, OrderTypeEnum, OrderUpdate
+from dtc_twisted.orders.fills import Fill
+from dtc_twisted.orders.outcomes import CHANGE, TERMINAL, Fields, PendingCommand, is_contradictory
 
 _REQUEST_FIELDS = ("RequestID", "TotalNumMessages", "MessageNumber", "NoOrders")
+_QUANTITIES = ("OrderQuantity", "FilledQuantity", "RemainingQuantity", "LastFillQuantity")
+_ENUMERATIONS = ("OrderStatus", "OrderType", "BuySell", "TimeInForce")
+"""Fields in which 0 means unset."""
 _COMPARED_FIELDS = (
     *("ServerOrderID", "OrderStatus", "OrderType", "BuySell", "Price1", "Price2", "TimeInForce"),
     *("OrderQuantity", "FilledQuantity", "RemainingQuantity"),
 )
-"""What a restated order is compared by."""
-
-
-class Fill(NamedTuple):
-    """at: seconds since 1970, UTC. price: the server's."""
-
-    trade_account: str
-    symbol: str
-    server_order_id: str
-    buy_sell: int
-    price: float
-    quantity: float
-    filled_at: float
-    execution_id: str
-
-    def matches(self, other: "Fill") -> bool:
-        """Whether it may be the same fill, told by messages of which one has no id, or no fraction of a second."""
-        return (self.price, self.quantity, int(self.filled_at)) == (other.price, other.quantity, int(other.filled_at))
+_IDENTIFIERS = ("ClientOrderID", "ServerOrderID", "Symbol", "TradeAccount")
+_LIMIT_PRICES = {
+    OrderTypeEnum.ORDER_TYPE_LIMIT: "Price1",
+    OrderTypeEnum.ORDER_TYPE_LIMIT_IF_TOUCHED: "Price1",
+    OrderTypeEnum.ORDER_TYPE_STOP_LIMIT: "Price2",
+}
+_EPSILON = 1e-9
 
 
 class Order:
     """One order.
 
-    fields: the latest word on each field.
-    updates: what was told of it, oldest first.
-    fills: in the order in which they became known.
-    concluded: its status is our conclusion, not the server's word.
-    touched: the number of the ledger's update that changed it last.
-    sent_at: when we sent it, seconds since 1970; 0: it is not from here.
-    heard_at: when an earlier process last heard of it, seconds since 1970; 0: this one has.
-    pair, is_child: of one from here: what names the OCO pair that it is of, and whether it waits for a parent's fill.
-    is_flatten: it is from here, and closes a position.
-    waits: for what the server has not said yet.
+    fields: the latest value of each field.
+    updates: all updates of the order, oldest first.
+    fills: the single fills that are known, in the order in which they became known.
+    is_inferred: the status is a conclusion of the gateway, which the server did not state.
+    version: the number of the account state's change that changed the order last.
+    sent_at: when the gateway sent the order, seconds since 1970; 0: the order is not from here.
+    sequence: the number of the order in the order in which orders became known, also to earlier processes.
+    last_heard_at: when an earlier process last heard of the order; 0: this process has.
+    epoch: the numbering of the server in which the ServerOrderID was last stated.
+    server_order_ids: all ServerOrderIDs that the order had.
+    oco_id, is_child: of an order from here: what names its OCO pair, and whether it waits for a parent's fill.
+    closes_position: the order is from here, and closes a position. Its side and quantity are assumed until stated.
+    pending_commands: commands whose outcome is not known yet.
+    doubt: why the state of the order is not known; empty: it is.
+    is_gone: the order is not among the open orders, and the server does not state its status.
+    position_offset: the part of the position that the known fills did not explain when the order was sent.
+    unconfirmed_quantity: the larger quantity of a change that two reads did not show; counts until the order is closed
+        or its quantity is stated anew.
     """
 
     def __init__(self, fields: Fields, sent_at: float = 0.0) -> None:
@@ -61,24 +56,34 @@ class Order:
         self.is_inferred = False
         self.version = 0
         self.sent_at = sent_at
+        self.sequence = 0
         self.last_heard_at = 0.0
+        self.epoch = 0
+        self.server_order_ids: set[str] = {fields["ServerOrderID"]} if fields.get("ServerOrderID") else set()
         self.oco_id = ""
         self.is_child = False
         self.closes_position = False
         self.pending_commands: list[PendingCommand] = []
+        self.doubt = ""
+        self.is_gone = False
+        self.position_offset: float | None = None
+        self.unconfirmed_quantity = 0.0
+        self._average_of = 0.0  # the filled quantity whose average the server stated
+        self.closing_update: Fields | None = None
+        """The last update in which the server stated that the order is closed."""
+
+    # -- what is known
 
     @property
     def unknown_reason(self) -> str:
-        """Why nobody knows what became of a command about it; empty when all is known."""
-        return (
-            next((wait.unknown_reason for wait in self.pending_commands if wait.unknown_reason), "")
-            if self.pending_commands
-            else ""
-        )
+        """Return why the outcome of a command, or the state of the order, is unknown; empty if all is known."""
+        if self.doubt:
+            return self.doubt
+        return next((each.unknown_reason for each in self.pending_commands if each.unknown_reason), "")
 
     @property
     def is_in_flight(self) -> bool:
-        """Whether it was sent, and the server has not said a word about it."""
+        """Return whether the order was sent, and the server has not stated anything about it."""
         return not self.server_order_id and self.status is OrderStatusEnum.ORDER_STATUS_ORDER_SENT
 
     @property
@@ -99,7 +104,7 @@ class Order:
 
     @property
     def display_id(self) -> str:
-        """For people."""
+        """Return an identifier for people."""
         return self.client_order_id or self.server_order_id
 
     @property
@@ -108,7 +113,8 @@ class Order:
 
     @property
     def is_open(self) -> bool:
-        return self.fields.get("OrderStatus", 0) in OPEN  # as a number: all orders are asked, for each new one
+        """Return whether the order may be open: an unknown status number counts as open."""
+        return self.fields.get("OrderStatus", 0) not in TERMINAL and not self.is_gone
 
     @property
     def order_type(self) -> OrderTypeEnum:
@@ -127,116 +133,151 @@ class Order:
         return float(self.fields.get("FilledQuantity", 0))
 
     @property
+    def explained(self) -> float:
+        """Return the quantity of the fills that are known one by one."""
+        return sum(fill.quantity for fill in self.fills)
+
+    @property
     def remaining(self) -> float:
-        """What may still be filled, also if a change that is under way is made."""
+        """Return what may still be filled, also if a change whose outcome is not known is made."""
         if not self.is_open:
             return 0.0
-        quantity = (
-            max(self.quantity, *(wait.quantity for wait in self.pending_commands))
-            if self.pending_commands
-            else self.quantity
-        )
+        quantity = max(self.quantity, self.unconfirmed_quantity, *[each.quantity for each in self.pending_commands])
         return max(0.0, quantity - self.filled)
 
     @property
     def limit_price(self) -> float | None:
-        """The worst price at which it may be filled; None: any."""
-        name = {
-            OrderTypeEnum.ORDER_TYPE_LIMIT: "Price1",
-            OrderTypeEnum.ORDER_TYPE_LIMIT_IF_TOUCHED: "Price1",
-            OrderTypeEnum.ORDER_TYPE_STOP_LIMIT: "Price2",
-        }.get(self.order_type)
+        """Return the worst price at which the order may be filled; None: any."""
+        name = _LIMIT_PRICES.get(self.order_type)
         return None if name is None else self.fields.get(name)
 
     @property
     def is_contingent(self) -> bool:
-        """Whether it cannot be filled before its parent is."""
+        """Return whether the order cannot be filled before its parent is."""
         status: int = self.fields.get("OrderStatus", 0)
-        sent = self.is_child and status == OrderStatusEnum.ORDER_STATUS_ORDER_SENT
-        return sent or status == OrderStatusEnum.ORDER_STATUS_PENDING_CHILD
+        is_sent = self.is_child and status == OrderStatusEnum.ORDER_STATUS_ORDER_SENT
+        return is_sent or status == OrderStatusEnum.ORDER_STATUS_PENDING_CHILD
 
     @property
     def to_fields(self) -> Fields:
-        """For callers."""
-        return {**self.fields, "OutcomeUnknown": self.unknown_reason} if self.unknown_reason else self.fields
+        """Return the order for callers."""
+        reason = self.unknown_reason
+        return {**self.fields, "OutcomeUnknown": reason} if reason else self.fields
+
+    def has_pending(self, rule: object) -> bool:
+        """Return whether a command of this kind is pending."""
+        return any(each.rule is rule for each in self.pending_commands)
 
     def assume_closing(self, position: float) -> None:
-        """The server decides on which side, and how much: most likely this."""
+        """Assume side and quantity of an order that closes a position; the server decides on both."""
         side = BuySellEnum.SELL if position > 0 else BuySellEnum.BUY
         self.fields = self.fields | {"BuySell": int(side), "OrderQuantity": abs(position)}
 
-    # -- news
+    # -- updates
 
-    def is_outdated(self, update: Fields, fill: Fill | None) -> bool:
-        """Whether an update tells what is known already, or what has been overtaken."""
-        if fill is not None:
-            return self.has_fill(fill)
-        if self.updates and update == self.updates[-1] and not self.pending_commands:
-            return True
-        if update.get("FilledQuantity", self.filled) < self.filled:
-            return True
-        status = OrderStatusEnum(update.get("OrderStatus", 0))
-        return self.status in TERMINAL and not self.is_inferred and status in OPEN
+    def complete(self, update: Fields) -> Fields:
+        """Return an update with the order's identifiers, and without a filled quantity that cannot be."""
+        update = {name: self.fields[name] for name in _IDENTIFIERS if name in self.fields} | update
+        most = update.get("OrderQuantity", 0.0)
+        if not self.closes_position:  # whose quantity is assumed
+            most = max(most, self.quantity, self.filled + self.remaining)
+        if most and update.get("FilledQuantity", 0.0) > most + _EPSILON:
+            for name in ("FilledQuantity", "RemainingQuantity"):
+                update.pop(name, None)
+        if self.server_order_id and update.get("ServerOrderID") != self.server_order_id:
+            update.setdefault("PreviousServerOrderID", self.server_order_id)  # the journal must know it, too
+        return update
 
     def has_fill(self, fill: Fill) -> bool:
-        return any(
-            fill.execution_id == each.execution_id if fill.execution_id and each.execution_id else fill.matches(each)
-            for each in self.fills
-        )
+        """Return whether a fill that an ORDER_UPDATE states is known already."""
+        for each in self.fills:
+            if fill.execution_id and each.execution_id:
+                if fill.execution_id == each.execution_id:
+                    return True
+            elif (fill.price, fill.quantity) == (each.price, each.quantity) and _is_same_second(fill, each):
+                # Alike fills are told apart by what was filled in all; a fill of history does not state it.
+                if fill.total and each.total:
+                    if fill.total == each.total:
+                        return True
+                elif not fill.total or fill.total <= self.explained + _EPSILON:
+                    return True
+        return False
 
-    def differs_from(self, restated: Fields) -> bool:
-        """Whether an order that the server restated is not as it was known."""
-        return any(name in restated and restated[name] != self.fields.get(name) for name in _COMPARED_FIELDS)
+    def differs_from(self, row: Fields) -> bool:
+        """Return whether an order that the server restated is not as it was known."""
+        if is_contradictory(row):
+            return False
+        return any(name in row and row[name] != self.fields.get(name) for name in _COMPARED_FIELDS)
 
-    def apply(self, update: Fields, fill: Fill | None) -> None:
-        """Makes an update part of what is known."""
-        fields = {name: value for name, value in update.items() if name != "Reconciled"}
-        if not fields.get("OrderStatus"):  # nothing is said of it
-            fields.pop("OrderStatus", None)
-        if fields.get("FilledQuantity", self.filled) >= self.filled:  # else a fill that later ones have overtaken
-            self.fields = self.fields | fields
-        self.updates.append(update)
+    def average_with(self, fill: Fill, filled: float) -> float | None:
+        """Return the average price with one more fill; None: not all fills of the filled quantity are known."""
+        fills = [*self.fills, fill]
+        if abs(self.explained + fill.quantity - filled) > _EPSILON:
+            return None
+        return math.fsum(each.price * each.quantity for each in fills) / filled
+
+    def apply(self, update: Fields, fill: Fill | None) -> float:
+        """Make an update part of what is known. Return by how much the filled quantity grew."""
+        before = self.filled
         if fill is not None:
             self.fills.append(fill)
-        self.is_inferred = False
+        if update.get("FilledQuantity", before) >= before or update.get("Reconciled"):
+            self._merge(update)
+        # else the message was overtaken by later ones: only its fill counts
+        filled = max(self.filled, self.explained) if fill is not None else self.filled
+        if filled != self.filled:
+            self.fields["FilledQuantity"] = filled
+        self._complete_average()
+        self.updates.append(update)
+        self.is_inferred = bool(update.get("Inferred"))
+        if not self.is_inferred and update.get("OrderStatus") in TERMINAL and not is_contradictory(update):
+            self.closing_update = update
+        if self.server_order_id:
+            self.server_order_ids.add(self.server_order_id)
+        return max(0.0, self.filled - before)
+
+    def _merge(self, update: Fields) -> None:
+        fields = {name: value for name, value in update.items() if name not in ("Reconciled", "Inferred")}
+        for name in (*_ENUMERATIONS, "OrderQuantity"):
+            if name in fields and not fields[name]:  # nothing is stated
+                del fields[name]
+        if is_contradictory(update):
+            fields.pop("OrderStatus", None)
+        self.fields = self.fields | fields
+        if "AverageFillPrice" in fields:
+            self._average_of = self.filled
+        if "OrderStatus" in fields:
+            self.is_gone = False
+        if not self.is_open or ("OrderQuantity" in fields and CHANGE.settles(update)):
+            self.unconfirmed_quantity = 0.0
+
+    def _complete_average(self) -> None:
+        """Keep the server's average of what is filled; else compute it if all fills are known; else have none."""
+        filled = self.filled
+        if filled and self._average_of == filled and "AverageFillPrice" in self.fields:
+            return
+        if filled and abs(self.explained - filled) <= _EPSILON:
+            self.fields["AverageFillPrice"] = math.fsum(each.price * each.quantity for each in self.fills) / filled
+        elif filled:
+            self.fields.pop("AverageFillPrice", None)
 
 
-def order_fields(update: OrderUpdate) -> Fields:
-    """The fields of an update that are about the order."""
-    fields: Fields = to_builtins(update)
+def _is_same_second(first: Fill, second: Fill) -> bool:
+    return not first.filled_at or not second.filled_at or int(first.filled_at) == int(second.filled_at)
+
+
+def order_fields(message: OrderUpdate) -> Fields:
+    """Return the fields of an update that are about the order, without those that cannot be."""
+    fields: Fields = to_builtins(message)
     for name in _REQUEST_FIELDS:
         fields.pop(name, None)
-    return {name: value for name, value in fields.items() if value != ""}
+    for name in _QUANTITIES:
+        if name in fields and not 0 <= fields[name] < math.inf:
+            del fields[name]
+    if fields.get("BuySell", 0) not in (0, 1, 2):
+        del fields["BuySell"]
+    return {name: value for name, value in fields.items() if value != "" and not _is_not_finite(value)}
 
 
-def fill_from_update(update: Fields) -> Fill | None:
-    """The fill that an ORDER_UPDATE tells of."""
-    reasons = (OrderUpdateReasonEnum.ORDER_FILLED, OrderUpdateReasonEnum.ORDER_FILLED_PARTIALLY)
-    quantity = update.get("LastFillQuantity")
-    if update.get("OrderUpdateReason") not in reasons or not quantity:
-        return None
-    return Fill(
-        update.get("TradeAccount", ""),
-        update.get("Symbol", ""),
-        update.get("ServerOrderID", ""),
-        update.get("BuySell", 0),
-        update.get("LastFillPrice", 0.0),
-        quantity,
-        update.get("LastFillDateTime", 0) / 1000,  # milliseconds
-        update.get("LastFillExecutionID", ""),
-    )
-
-
-def fill_from_response(message: HistoricalOrderFillResponse) -> Fill:
-    """The fill that a HISTORICAL_ORDER_FILL_RESPONSE is."""
-    fields = to_builtins(message)
-    return Fill(
-        fields.get("TradeAccount", ""),
-        fields.get("Symbol", ""),
-        fields.get("ServerOrderID", ""),
-        fields.get("BuySell", 0),
-        fields.get("Price", 0.0),
-        fields.get("Quantity", 0.0),
-        float(fields.get("DateTime", 0)),
-        fields.get("UniqueExecutionID", ""),
-    )
+def _is_not_finite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

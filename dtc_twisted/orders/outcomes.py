@@ -1,112 +1,164 @@
-"""What an ORDER_UPDATE says: whether an order is open, and whether it is the server's word on a command."""
+"""What an ORDER_UPDATE states: whether an order is open, and what became of a command about the order."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from dtc_twisted.dtc.messages import OrderStatusEnum, OrderUpdateReasonEnum
+from dtc_twisted.dtc.messages import OrderStatusEnum as Status
+from dtc_twisted.dtc.messages import OrderUpdateReasonEnum as Reason
 
 Fields = dict[str, Any]
-"""DTC fields by name, of ORDER_UPDATE if nothing else is said; with "Reconciled": true where they were concluded after
-the fact."""
+"""DTC fields by name, of ORDER_UPDATE if nothing else is said.
 
-OPEN = frozenset(
-    {
-        OrderStatusEnum.ORDER_STATUS_ORDER_SENT,
-        OrderStatusEnum.ORDER_STATUS_PENDING_OPEN,
-        OrderStatusEnum.ORDER_STATUS_PENDING_CHILD,
-        OrderStatusEnum.ORDER_STATUS_OPEN,
-        OrderStatusEnum.ORDER_STATUS_PENDING_CANCEL_REPLACE,
-        OrderStatusEnum.ORDER_STATUS_PENDING_CANCEL,
-        OrderStatusEnum.ORDER_STATUS_PARTIALLY_FILLED,
-    }
-)
+"Reconciled": true: found by a read, not stated by the server by itself. "Inferred": true: a conclusion of the gateway,
+which no message of the server states.
+"""
+
 TERMINAL = frozenset(
-    {
-        OrderStatusEnum.ORDER_STATUS_FILLED,
-        OrderStatusEnum.ORDER_STATUS_CANCELED,
-        OrderStatusEnum.ORDER_STATUS_REJECTED,
-    }
+    {Status.ORDER_STATUS_FILLED, Status.ORDER_STATUS_CANCELED, Status.ORDER_STATUS_REJECTED},
 )
-_ACKNOWLEDGED = (OPEN | TERMINAL) - {
-    OrderStatusEnum.ORDER_STATUS_ORDER_SENT,
-    OrderStatusEnum.ORDER_STATUS_PENDING_OPEN,
+"""Statuses of orders that are closed. An order with any other status, also one that is not in OrderStatusEnum, may be
+open."""
+
+ACKNOWLEDGED = TERMINAL | {
+    Status.ORDER_STATUS_PENDING_CHILD,
+    Status.ORDER_STATUS_OPEN,
+    Status.ORDER_STATUS_PENDING_CANCEL_REPLACE,
+    Status.ORDER_STATUS_PENDING_CANCEL,
+    Status.ORDER_STATUS_PARTIALLY_FILLED,
 }
 """Statuses that only an order has which the server has decided about."""
+
+IN_PROGRESS = frozenset({Status.ORDER_STATUS_ORDER_SENT, Status.ORDER_STATUS_PENDING_OPEN})
+"""The server has the order, and has not decided about it."""
+
+_ACCEPTING = frozenset(
+    {
+        Reason.NEW_ORDER_ACCEPTED,
+        Reason.ORDER_FILLED,
+        Reason.ORDER_FILLED_PARTIALLY,
+        Reason.ORDER_CANCEL_REPLACE_COMPLETE,
+    }
+)
+"""Reasons that only an order has which the server has accepted."""
+
+
+def is_known_status(update: Mapping[str, Any]) -> bool:
+    """Return whether OrderStatus is absent, unspecified or one of OrderStatusEnum."""
+    return update.get("OrderStatus", 0) in Status.__members__.values()
+
+
+def is_contradictory(update: Mapping[str, Any]) -> bool:
+    """Return whether the fields of an update cannot be true together: then its OrderStatus says nothing."""
+    reason, status = update.get("OrderUpdateReason", 0), update.get("OrderStatus", 0)
+    if status == Status.ORDER_STATUS_UNSPECIFIED:
+        return False
+    if status == Status.ORDER_STATUS_REJECTED:
+        return reason in _ACCEPTING or reason == Reason.ORDER_CANCELED
+    if reason in (Reason.NEW_ORDER_REJECTED, Reason.ORDER_CANCELED):
+        return bool(status != Status.ORDER_STATUS_CANCELED)
+    filled, quantity = update.get("FilledQuantity"), update.get("OrderQuantity")
+    return bool(status == Status.ORDER_STATUS_FILLED and filled is not None and quantity and filled < quantity)
 
 
 @dataclass(frozen=True)
 class OutcomeRule:
-    """What a command wants to hear of an order.
+    """Decides which ORDER_UPDATEs settle a command.
 
-    done, refused: the reasons of the updates that answer it.
-    statuses: those that answer it whatever the reason.
-    fine: those of them that are no refusal.
+    done_reason, rejected_reason: the reasons of the updates that settle the command.
+    settling_statuses: the statuses that settle the command whatever the reason.
+    accepted_statuses: those of them that are no rejection.
     """
 
     name: str
-    done_reason: OrderUpdateReasonEnum
-    rejected_reason: OrderUpdateReasonEnum
-    settling_statuses: frozenset[OrderStatusEnum]
-    accepted_statuses: frozenset[OrderStatusEnum]
+    done_reason: Reason
+    rejected_reason: Reason
+    settling_statuses: frozenset[Status]
+    accepted_statuses: frozenset[Status]
 
-    def settles(self, update: Fields) -> bool:
-        """Whether an update is the server's word on the command."""
-        answered = update.get("OrderUpdateReason") in (self.done_reason, self.rejected_reason)
-        return answered or update.get("OrderStatus") in self.settling_statuses
+    def settles(self, update: Mapping[str, Any]) -> bool:
+        """Return whether an update states the outcome of the command."""
+        if is_contradictory(update):
+            return False
+        if self is NEW and not is_known_status(update):
+            return False
+        is_stated = update.get("OrderUpdateReason") in (self.done_reason, self.rejected_reason)
+        return is_stated or update.get("OrderStatus") in self.settling_statuses
 
-    def rejection_text(self, word: Fields) -> str:
-        """Why not; empty: it was done."""
-        reason, status = word.get("OrderUpdateReason"), word.get("OrderStatus")
+    def rejection_text(self, update: Mapping[str, Any]) -> str:
+        """Return why the server rejected the command; an empty text if the server did not."""
+        reason, status = update.get("OrderUpdateReason"), update.get("OrderStatus")
+        text = str(update.get("InfoText") or "")
         if reason == self.rejected_reason:
-            return word.get("InfoText") or "The server gave no reason."
+            return text or "The server gave no reason."
         if reason == self.done_reason or status not in self.settling_statuses - self.accepted_statuses:
             return ""
-        return word.get("InfoText") or f"The order is {status_text(OrderStatusEnum(status))}."
+        return text or f"The order is {status_text(Status(status))}."
 
 
 NEW = OutcomeRule(
     "order",
-    OrderUpdateReasonEnum.NEW_ORDER_ACCEPTED,
-    OrderUpdateReasonEnum.NEW_ORDER_REJECTED,
-    _ACKNOWLEDGED,
-    _ACKNOWLEDGED - {OrderStatusEnum.ORDER_STATUS_REJECTED},
+    Reason.NEW_ORDER_ACCEPTED,
+    Reason.NEW_ORDER_REJECTED,
+    ACKNOWLEDGED,
+    ACKNOWLEDGED - {Status.ORDER_STATUS_REJECTED},
 )
 CHANGE = OutcomeRule(
     "change",
-    OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_COMPLETE,
-    OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_REJECTED,
+    Reason.ORDER_CANCEL_REPLACE_COMPLETE,
+    Reason.ORDER_CANCEL_REPLACE_REJECTED,
     TERMINAL,
     frozenset(),
 )
 CANCEL = OutcomeRule(
     "cancellation",
-    OrderUpdateReasonEnum.ORDER_CANCELED,
-    OrderUpdateReasonEnum.ORDER_CANCEL_REJECTED,
+    Reason.ORDER_CANCELED,
+    Reason.ORDER_CANCEL_REJECTED,
     TERMINAL,
-    frozenset({OrderStatusEnum.ORDER_STATUS_CANCELED}),
+    frozenset({Status.ORDER_STATUS_CANCELED}),
 )
 
 
 class PendingCommand:
-    """A command that waits for the server's word on one order.
+    """A command about one order whose outcome is not known yet.
 
-    done: fires with that update; fails when it does not come in time.
-    why: why nobody knows what became of the command; empty while there is time. It stays with the order until the word
-        comes after all, or until what the server knows was read again.
-    missing: how many times the server, asked for what it knows, did not know the order.
-    quantity: of the order, if it is a change that is made; 0: as before.
+    outcome: fires with the update that states the outcome; fails when none comes in time.
+    unknown_reason: why the outcome is unknown; empty while there is time. It stays until the server states the outcome
+        or reads decide it.
+    reads_without: complete reads, with time between, in which the command had no effect.
+    last_read_at: when the last of them began, seconds since 1970.
+    requested: the fields that a change asked for.
     """
 
-    def __init__(self, rule: OutcomeRule, why: str = "") -> None:
+    def __init__(self, rule: OutcomeRule, unknown_reason: str = "", requested: Fields | None = None) -> None:
         self.rule = rule
         self.outcome: Deferred[Fields] = Deferred(lambda _: None)
-        self.unknown_reason = why
-        self.times_missing = 0
-        self.quantity = 0.0
+        self.unknown_reason = unknown_reason
+        self.reads_without = 0
+        self.last_read_at = 0.0
+        self.requested = requested or {}
+
+    @property
+    def quantity(self) -> float:
+        """Return the quantity of the order if the change is made; 0: as before."""
+        return float(self.requested.get("Quantity", 0.0))
+
+    def count_read(self, began: float, interval: float) -> bool:
+        """Count a complete read without effect. Return whether there were two, with `interval` seconds between."""
+        if self.reads_without == 0 or abs(began - self.last_read_at) >= interval:
+            self.reads_without += 1
+            self.last_read_at = began
+        return self.reads_without > 1
+
+    def has_effect(self, row: Mapping[str, Any]) -> bool:
+        """Return whether an order is as the change asked for."""
+        names = {"Quantity": "OrderQuantity"}
+        asked = {names.get(name, name): value for name, value in self.requested.items()}
+        return bool(asked) and all(row.get(name) == value for name, value in asked.items())
 
 
-def status_text(status: OrderStatusEnum) -> str:
-    """For people."""
+def status_text(status: Status) -> str:
+    """Return a status for people."""
     return status.name.removeprefix("ORDER_STATUS_").lower().replace("_", " ")

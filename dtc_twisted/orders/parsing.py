@@ -198,6 +198,13 @@ def client_order_ids(body: JsonObject) -> list[str]:
     return [part[name] for part in parts if isinstance(part, dict) for name in ids if isinstance(part.get(name), str)]
 
 
+def requested_fields(change: JsonObject) -> JsonObject:
+    """Return what a CANCEL_REPLACE_ORDER, by field names, asks for."""
+    asked = {name: change[name] for name in ("TimeInForce", "GoodTillDateTime") if change.get(name)}
+    asked |= {name: change[name] for name in ("Price1", "Price2") if change.get(f"{name}IsSet") and name in change}
+    return asked | ({"Quantity": change["Quantity"]} if change.get("Quantity") else {})
+
+
 def with_client_order_ids(messages: Iterable[Message], now: float) -> list[Any]:
     """The messages, with ids of ours for the orders that have none; children name their parent.
 

@@ -1,72 +1,65 @@
-"""The view of orders, positions and balances, after a logon and whenever in doubt: compared to what the server knows.
+"""When the view of orders, positions and balances is compared with what the server knows.
 
-The server tells of changes by itself, but only while we are connected, and keeps no list of what became of an order
-that is neither open nor filled.
+After each logon, whenever something is in doubt, and once a minute: the server states changes by itself, but only while
+there is a connection, and does not state what became of an order that is neither open nor filled.
 """
 
 import math
-from collections.abc import Callable, Iterable
-from itertools import groupby
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from dtc_twisted.dtc.messages import (
-    AccountBalanceRequest,
-    BuySellEnum,
-    CurrentPositionsRequest,
-    HistoricalOrderFillResponse,
-    HistoricalOrderFillsRequest,
-    Message,
-    OpenOrdersRequest,
-    OrderStatusEnum,
-    OrderUpdate,
-    TradeAccountsRequest,
-)
+from dtc_twisted.dtc.messages import Message
 from dtc_twisted.dtc.session import Handlers, Session
-from dtc_twisted.errors import DTCError, JournalFailed, NotLoggedOn, RequestRejected, SessionLost
+from dtc_twisted.errors import DTCError, JournalFailed, NotLoggedOn, SessionLost
 from dtc_twisted.journal import Journal
 from dtc_twisted.logs import logger
 from dtc_twisted.orders.account_state import AccountState
-from dtc_twisted.orders.order import Fill, Order, fill_from_response
-from dtc_twisted.orders.outcomes import CHANGE, Fields
+from dtc_twisted.orders.fills import Fill
+from dtc_twisted.orders.order import Order
+from dtc_twisted.orders.outcomes import Fields
+from dtc_twisted.orders.reconciliation import Reconciliation
+from dtc_twisted.orders.server_snapshot import ServerSnapshot, read_server
 
 _log = logger(__name__)
 
 CLOCK_SKEW = 60.0
-"""Seconds by which the server's clock may differ from ours."""
+"""Seconds by which the server's clock may differ from what is known of it."""
+
+DAY = 86400.0
+"""Seconds by which fills are read back when something is in doubt: either clock may have been wrong."""
 
 RETRY_DELAY = 5.0
 """Seconds until the server is asked again, after it failed to answer."""
 
+AUDIT_INTERVAL = 60.0
+"""Seconds between reads while nothing is in doubt, and the most between reads while something is."""
+
 
 class Reconciler:
-    """Reads what the server knows: first when somebody wants the view, then after each logon.
+    """Reads what the server knows: first when somebody needs the view, then after each logon.
 
     timeout: seconds to wait for an answer of the server.
     journal: what was known before this process began; None: nothing.
-    on_read: called when the view is whole (again).
-    on_lost: called with the reason, when it is not kept any more.
+    sync_listeners: called when the view is whole (again).
+    loss_listeners: called with the reason, when it is not kept any more.
     """
 
     def __init__(
-        self,
-        clock: IReactorTime,
-        account_state: AccountState,
-        timeout: float,
-        journal: Journal | None = None,
+        self, clock: IReactorTime, state: AccountState, timeout: float, journal: Journal | None = None
     ) -> None:
         self.is_synced = False
-        """Whether the view is whole, and kept so by what the server tells."""
+        """Whether the view is whole, and kept so by what the server states."""
         self.reason = "not asked for yet"
-        """Why it is not."""
+        """Why the view is not whole."""
         self.accounts: list[str] = []
-        self.handlers: Handlers = dict.fromkeys(account_state.types, self._receive)
+        self.handlers: Handlers = dict.fromkeys(state.types, self._receive)
         self.sync_listeners: list[Callable[[], None]] = []
         self.loss_listeners: list[Callable[[str], None]] = []
         self._clock = clock
-        self._account_state = account_state
+        self._state = state
         self._timeout = timeout
         self._journal = journal
         self._is_enabled = False
@@ -75,17 +68,19 @@ class Reconciler:
         self._syncing: Deferred[None] | None = None
         self._resync_wanted = False
         self._timer: IDelayedCall | None = None
+        self._doubtful_reads = 0
         self._last_fill: dict[str, float] = {}  # by TradeAccount: seconds since 1970 on the server's clock
         self._baseline: float | None = None
-        """Fills before are of no interest; seconds since 1970."""
-        self._external_ids: set[str] = set()
-        """ServerOrderIDs of orders that were filled before we came, and are not ours."""
-        account_state.order_listeners.append(self._note_fill)
+        """Fills before are of no interest; seconds since 1970 on the server's clock."""
+        self._old_fills: set[Fill] = set()
+        self._complete_since: dict[str, int] = {}  # by TradeAccount: orders after this had all fills read before
+        state.order_listeners.append(self._on_order_update)
+        state.read_listeners.append(self.resync)
 
-    # -- from those who ask
+    # -- called by those who need the view
 
     def ensure_synced(self) -> Deferred[None]:
-        """From now on the view is kept. Fires when it is whole; fails with NotLoggedOn."""
+        """Keep the view from now on. Fires when the view is whole; fails with NotLoggedOn."""
         self._is_enabled = True
         if self.is_synced:
             return succeed(None)
@@ -93,27 +88,30 @@ class Reconciler:
             return fail(NotLoggedOn(f"Not logged on to the DTC server: {self.reason}."))
         waiting: Deferred[None] = Deferred(self._remove_waiter)
         self._waiting.append(waiting)
-        self._start_sync()
+        if self._syncing is None:
+            self._start_sync()
         return waiting
 
     def require_synced(self) -> None:
-        """Raises NotLoggedOn while the view is not whole."""
+        """Raise NotLoggedOn while the view is not whole."""
         if not self.is_synced:
             raise NotLoggedOn(f"Orders, positions and balances have not been read from the server yet: {self.reason}.")
 
     def resync(self) -> None:
-        """Somebody is in doubt: reads everything once more."""
+        """Read everything once more: something is in doubt."""
+        self._doubtful_reads = 0
         if self._syncing is not None:
             self._resync_wanted = True
-        elif self._session is not None:
+        elif self._session is not None and self._is_enabled:
             self._start_sync()
 
-    # -- from Upstream (SessionListener)
+    # -- called by Upstream (SessionListener)
 
     def attach(self, session: Session) -> None:
         self._session = session
         logon = session.logon
-        self._account_state.multiple_positions = getattr(logon, "UsesMultiplePositionsPerSymbolAndTradeAccount", 0) == 1
+        self._state.multiple_positions = getattr(logon, "UsesMultiplePositionsPerSymbolAndTradeAccount", 0) == 1
+        self._state.begin_epoch()
         if self._is_enabled:
             self._start_sync()
 
@@ -122,7 +120,7 @@ class Reconciler:
 
     def _receive(self, message: Message) -> None:
         if self._is_enabled:
-            self._account_state.receive(message)
+            self._state.receive(message)
 
     # -- reading
 
@@ -143,10 +141,10 @@ class Reconciler:
             waiting, self._waiting = self._waiting, []
             for each in waiting:
                 each.callback(None)
-            for tell in self.sync_listeners:
-                tell()
-            if self._resync_wanted or any(order.unknown_reason for order in self._account_state):
-                self._timer = self._clock.callLater(self._timeout, self._start_sync)
+            for listener in self.sync_listeners:
+                listener()
+            if self._syncing is None and self._session is session:
+                self._timer = self._clock.callLater(self._delay(), self._start_sync)
             self._resync_wanted = False
         else:
             if not result.check(DTCError):
@@ -159,144 +157,84 @@ class Reconciler:
                 each.errback(result)
             self._timer = self._clock.callLater(RETRY_DELAY, self._start_sync)
 
+    def _delay(self) -> float:
+        """Return the seconds until the next read: the longer something is in doubt, the more."""
+        if not self._resync_wanted and not self._state.unknown():
+            return AUDIT_INTERVAL
+        self._doubtful_reads += 1
+        return min(AUDIT_INTERVAL, self._timeout * max(1, self._doubtful_reads - 2))
+
     def _on_session_lost(self, reason: str) -> None:
         self._session, self._syncing = None, None
-        was_ready = self.is_synced
+        was_synced = self.is_synced
         self.is_synced, self.reason, self._resync_wanted = False, reason, False
         self._stop_timer()
-        if was_ready:
-            for tell in self.loss_listeners:
-                tell(reason)
+        if was_synced:
+            for listener in self.loss_listeners:
+                listener(reason)
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.errback(SessionLost(reason))
 
     async def _sync(self, session: Session) -> None:
-        async def ask(request: Message) -> list[Any]:
-            answers: list[Any] = await session.request(request, self._timeout)
-            return answers
+        now = self._clock.seconds()
+        snapshot = await read_server(
+            session, self._timeout, now, lambda: self._state.version, lambda accounts: self._fills_since(accounts, now)
+        )
+        self._apply(session, snapshot)
 
-        account_state = self._account_state
-        began = self._clock.seconds()
-        self.accounts = [each.TradeAccount for each in await ask(TradeAccountsRequest())]
-        orders_since = account_state.version
-        open_orders = await ask(OpenOrdersRequest())
-        fills: list[HistoricalOrderFillResponse] = []
-        for account in self.accounts:
-            start = max(0.0, self._fills_since(account, began) - CLOCK_SKEW)
-            fills += await _or_nothing(ask(HistoricalOrderFillsRequest(TradeAccount=account, StartDateTime=int(start))))
-        positions_since = account_state.version
-        positions = await ask(CurrentPositionsRequest())
-        balances_since = account_state.version
-        balances = await _or_nothing(ask(AccountBalanceRequest()))
-
-        news = {order for order in account_state if order.version > orders_since}
-        self._match_orphan_fills(fills, open_orders)
-        for fill in sorted(fills, key=lambda each: each.DateTime or 0):
-            self._apply_fill(fill)
-        told = {account_state.reconcile_order(each, orders_since) for each in open_orders}
-        for order in account_state:
-            if order not in news and all(wait.unknown_reason for wait in order.pending_commands):
-                self._resolve(order, order in told)
-        keys = [account_state.update_position(each, positions_since) for each in positions]
-        names = [account_state.update_balance(each, balances_since) for each in balances]
-        account_state.remove_absent(keys, names, positions_since)
-        for order in account_state:
-            order.last_heard_at = 0.0
+    def _apply(self, session: Session, snapshot: ServerSnapshot) -> None:
+        self.accounts = snapshot.accounts
+        offset = session.server_clock_offset
+        since = {account: self._last_known(account) or self._baseline for account in snapshot.fills}
+        Reconciliation(self._state, snapshot, self._old_fills, since, self._earliest_fill, self._timeout * 0.9).run()
         if self._baseline is None:
-            self._baseline = began
+            self._baseline = snapshot.began + (offset or 0.0)
+        for account in snapshot.fills:
+            if snapshot.tells_fills(account):
+                self._complete_since.setdefault(account, self._state.sequence)
+
+    def _earliest_fill(self, order: Order) -> float:
+        """Return the seconds between the sending of an order and the earliest time of its fills at the server."""
+        if order.sequence > self._complete_since.get(order.trade_account, math.inf):
+            return -math.inf  # all fills from before were read before the order was sent: then no clock is needed
+        offset = None if self._session is None else self._session.server_clock_offset
+        return (offset or 0.0) - CLOCK_SKEW
 
     # -- fills
 
-    def _note_fill(self, order: Order, update: Fields, fill: Fill | None) -> None:
+    def _on_order_update(self, order: Order, update: Fields, fill: Fill | None) -> None:
         if fill is not None and self.is_synced:  # else earlier ones may still be unknown
             self._last_fill[order.trade_account] = max(fill.filled_at, self._last_known(order.trade_account))
 
-    def _fills_since(self, account: str, now: float) -> float:
-        """From when on fills of an account may be unknown; those before are somebody else's at most."""
+    def _fills_since(self, accounts: Sequence[str], now: float) -> dict[str, float]:
+        """Return from when on fills may be unknown, by account, on the server's clock."""
+        orders = dict.fromkeys([*self._state.unsettled(), *self._state.open_orders()])
+        ours = dict.fromkeys(order.trade_account for order in orders if order.sent_at and order.trade_account)
+        return {account: max(0.0, self._fills_of_since(account, now, orders)) for account in [*accounts, *ours]}
+
+    def _fills_of_since(self, account: str, now: float, orders: dict[Order, None]) -> float:
+        offset = None if self._session is None else self._session.server_clock_offset
         last = self._last_known(account) or self._baseline
-        ours = [order for order in self._account_state if order.sent_at and order.trade_account == account]
-        times = [order.sent_at for order in ours if order.is_in_flight or last is None]
-        times += [] if last is None else [last]
-        times += [
-            each.last_heard_at for each in self._account_state if each.last_heard_at and each.trade_account == account
-        ]
-        return min(times, default=now)
+        times = [] if last is None else [last]
+        for order in orders:
+            if order.trade_account == account:
+                is_unread = order.is_in_flight or (last is None and order.sent_at)
+                times += [order.sent_at + (offset or 0.0)] if is_unread else []
+                times += [order.last_heard_at + (offset or 0.0)] if order.last_heard_at else []
+        start = min(times, default=now + (offset or 0.0))
+        is_first = self._baseline is None
+        is_in_doubt = any(order.trade_account == account for order in self._state.unknown())
+        return start - (DAY if is_first or is_in_doubt else CLOCK_SKEW)
 
     def _last_known(self, account: str) -> float:
-        """When the latest fill that we know of happened; 0: we know of none."""
+        """Return when the latest fill happened that is known, on the server's clock; 0: none is."""
         if account not in self._last_fill:
             try:
                 self._last_fill[account] = 0.0 if self._journal is None else self._journal.last_fill_at(account)
             except JournalFailed:  # of an account that was not there at the start
                 return 0.0
         return self._last_fill[account]
-
-    def _apply_fill(self, message: HistoricalOrderFillResponse) -> None:
-        fill = fill_from_response(message)
-        since = self._last_known(fill.trade_account) or self._baseline
-        is_old = since is None or fill.filled_at < int(since)
-        if self._account_state.order(fill.server_order_id) is None:
-            on_their_way = (order for order in self._account_state if order.is_in_flight and not order.unknown_reason)
-            if is_old:
-                self._external_ids.add(fill.server_order_id)
-            if is_old or any(
-                _could_be_fills_of(order, [fill]) for order in on_their_way
-            ):  # the answer will say, or a later read
-                return
-        self._account_state.reconcile_fill(message)
-
-    def _match_orphan_fills(
-        self, fills: Iterable[HistoricalOrderFillResponse], open_orders: Iterable[OrderUpdate]
-    ) -> None:
-        """Gives orders that were filled before the answer about them came the fills that can only be theirs.
-
-        The server names fills by ServerOrderID alone, which we never heard of such an order. Of what is still open it
-        tells both names.
-        """
-        named = {each.ServerOrderID for each in open_orders} | {each.ClientOrderID for each in open_orders}
-        by_id = sorted(map(fill_from_response, fills), key=lambda fill: fill.server_order_id)
-        strange = [
-            (name, list(group))
-            for name, group in groupby(by_id, lambda fill: fill.server_order_id)
-            if name not in named and name not in self._external_ids and self._account_state.order(name) is None
-        ]
-        doubtful = []
-        for order in self._account_state:
-            is_changed = any(
-                wait.rule is CHANGE and wait.unknown_reason for wait in order.pending_commands
-            )  # it may have a new id
-            in_doubt = (order.is_in_flight and order.unknown_reason) or is_changed
-            if in_doubt and order.client_order_id not in named and order.server_order_id not in named:
-                doubtful.append(order)
-        while pairs := [
-            (_mismatch(order, group), number, n)
-            for number, order in enumerate(doubtful)
-            for n, (_, group) in enumerate(strange)
-            if _could_be_fills_of(order, group)
-        ]:
-            _, number, n = min(pairs)
-            self._account_state.set_server_order_id(doubtful.pop(number), strange.pop(n)[0])
-
-    def _resolve(self, order: Order, is_open: bool) -> None:
-        """What follows from what the server knows of an order that it has not told of since."""
-        if order.is_in_flight:
-            for wait in order.pending_commands:
-                wait.times_missing += 1
-            # Twice, with time between: it may have been on its way when the server was asked first.
-            if all(wait.times_missing > 1 for wait in order.pending_commands):
-                text = "The server knows no open order and no fill of it: it did not arrive, or was refused."
-                self._account_state.infer_status(order, OrderStatusEnum.ORDER_STATUS_REJECTED, text)
-            return
-        if order.is_open and not is_open and order.closes_position and order.filled:
-            self._account_state.infer_status(order, OrderStatusEnum.ORDER_STATUS_FILLED, "It is not open any more.")
-        elif order.is_open and not is_open:
-            self._account_state.infer_status(
-                order, OrderStatusEnum.ORDER_STATUS_CANCELED, "It is not open any more, and was not filled."
-            )
-        if order.pending_commands:
-            order.pending_commands.clear()
-            self._account_state.republish(order)
 
     # -- inside
 
@@ -307,39 +245,3 @@ class Reconciler:
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-
-
-async def _or_nothing(answers: Any) -> list[Any]:
-    """None, when the server refuses to say."""
-    try:
-        found: list[Any] = await answers
-        return found
-    except RequestRejected as error:
-        _log.warn("The server does not tell all: {text}", text=str(error))
-        return []
-
-
-def _mismatch(order: Order, fills: list[Fill]) -> tuple[float, ...]:
-    """Rather those that filled all of it, on its side (which are guesses, if it closes a position), then the latest."""
-    is_opposite = float(order.buy_sell not in (0, fills[0].buy_sell))
-    rest = abs(order.quantity - sum(fill.quantity for fill in fills)) if order.quantity else math.inf
-    name = fills[0].server_order_id
-    return is_opposite, rest, -max(fill.filled_at for fill in fills), -float(name) if name.isdecimal() else 0.0
-
-
-def _could_be_fills_of(order: Order, fills: list[Fill]) -> bool:
-    """Whether fills of one unknown order may be those of ours."""
-    first = fills[0]
-    if (first.trade_account, first.symbol) != (order.trade_account, order.symbol):
-        return False
-    if not order.closes_position:
-        if order.buy_sell and first.buy_sell != order.buy_sell:
-            return False
-        if order.is_in_flight and order.quantity and sum(fill.quantity for fill in fills) > order.quantity:
-            return False
-    limit = order.limit_price if order.is_in_flight else None  # else it is one that a change may have made
-    if limit is not None:
-        sign = 1 if order.buy_sell == BuySellEnum.BUY else -1
-        if any(sign * fill.price > sign * limit for fill in fills):
-            return False
-    return all(fill.filled_at >= order.sent_at - CLOCK_SKEW for fill in fills)

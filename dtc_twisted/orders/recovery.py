@@ -1,40 +1,145 @@
-"""What the last process left: orders that were open, or sent without an answer, when it ended."""
+"""What earlier processes left: orders that were open, or sent without an answer, and what the journal has of others."""
 
+from collections.abc import Callable, Iterable
 from itertools import takewhile
+from typing import Any
 
 import msgspec
 
 from dtc_twisted.dtc.messages import MESSAGES
-from dtc_twisted.journal import Journal
-from dtc_twisted.orders import parsing as ticket
+from dtc_twisted.journal import Journal, UpdateRecord
+from dtc_twisted.orders import parsing
 from dtc_twisted.orders.account_state import AccountState
+from dtc_twisted.orders.fills import fill_from_update
 from dtc_twisted.orders.order import Order
-from dtc_twisted.orders.outcomes import CHANGE, NEW, PendingCommand
+from dtc_twisted.orders.order_index import has_quantity, is_compatible
+from dtc_twisted.orders.outcomes import CHANGE, NEW, TERMINAL, Fields, PendingCommand
 
 _ENDED = "the gateway ended before the server answered"
 
+_RECENT = 86400.0
+"""Seconds back from the last fill, in which closed orders are remembered."""
 
-def restore_from_journal(journal: Journal, account_state: AccountState) -> None:
-    """Brings into the view what the journal says of them; what is not decided is in doubt."""
-    for recorded in journal.open_orders():
-        order = account_state.order(recorded.server_order_id or recorded.client_order_id)  # comes into the view so
-        if order is not None:
-            order.last_heard_at = recorded.at
-            if _has_unanswered_change(journal, order):
-                order.pending_commands.append(PendingCommand(CHANGE, _ENDED))
+_INFERRED_TEXTS = ("The server knows no open order", "It is not open any more")
+"""How the texts of conclusions begin; earlier versions did not mark them otherwise."""
+
+
+def restore_from_journal(journal: Journal, state: AccountState) -> None:
+    """Bring into the view what may be open; what the server did not answer is unknown."""
+    for record in journal.open_orders():
+        for order in load_orders(journal, record.server_order_id or record.client_order_id):
+            if order.is_open and not _is_known(state, order):
+                order.last_heard_at = record.at
+                state.add(order)
+                _expect_unanswered_change(journal, state, order)
     for command in journal.unanswered_commands():
-        messages = [msgspec.convert(each, MESSAGES[each["Type"]]) for each in command.messages]
-        for order in ticket.orders_from_messages(messages):
-            if account_state.order(order.client_order_id) is None:
-                order.sent_at = command.at
-                order.pending_commands.append(PendingCommand(NEW, _ENDED))
-                account_state.add(order)
+        for name in command.client_order_ids:
+            _expect_unanswered_order(journal, state, name)
+    recent = journal.recent_fills(_RECENT)
+    for order in replay(recent, _sent(journal, (record.client_order_id for record in recent))):
+        if not _is_known(state, order):
+            state.remember(order)
 
 
-def _has_unanswered_change(journal: Journal, order: Order) -> bool:
-    """Whether nothing was heard of an order since a change of it was sent."""
-    if not order.client_order_id:
+def order_loader(journal: Journal) -> Callable[[str], list[Order]]:
+    """Return what loads the orders of an id from the journal."""
+    return lambda order_id: load_orders(journal, order_id) if order_id else []
+
+
+def load_orders(journal: Journal, order_id: str) -> list[Order]:
+    """Return the orders that have or had an id, oldest first. Raises JournalFailed."""
+    records = journal.updates(order_id)
+    sent = _sent(journal, [order_id, *(record.client_order_id for record in records)])
+    orders = replay(records, sent)
+    return [order for order in orders if order_id in (order.client_order_id, *order.server_order_ids)]
+
+
+def replay(records: Iterable[UpdateRecord], sent: dict[str, Order]) -> list[Order]:
+    """Return the orders that updates of the journal are about, in the order in which they became known.
+
+    sent: orders of the gateway by ClientOrderID, as they were sent.
+    """
+    orders = [*sent.values()]
+    by_id: dict[str, list[Order]] = {}
+    for order in orders:
+        by_id.setdefault(order.client_order_id, []).append(order)
+    for record in records:
+        update = _with_mark(record.message)
+        names = [name for name in (record.client_order_id, record.server_order_id) if name]
+        candidates = [order for name in names for order in reversed(by_id.get(name, ()))]
+        order = next((each for each in candidates if _is_of(record, update, each)), None) or Order({})
+        if not order.sequence:
+            order.sequence = record.id
+            orders.append(order)
+        order.apply(update, fill_from_update(update))
+        for name in (order.client_order_id, *order.server_order_ids):
+            if name and order not in by_id.setdefault(name, []):
+                by_id[name].append(order)
+    return [order for order in orders if order.updates or order.sent_at]
+
+
+def _is_of(record: UpdateRecord, update: Fields, order: Order) -> bool:
+    """Return whether an update of the journal is about an order."""
+    if record.client_order_id != order.client_order_id or not is_compatible(order, update):
         return False
+    ids = order.server_order_ids
+    if not ids:
+        return has_quantity(order, update)
+    if order.status in TERMINAL and not order.is_inferred and update.get("FilledQuantity", order.filled) < order.filled:
+        return False  # the number and the name are in use again
+    return not record.server_order_id or bool({record.server_order_id, record.previous_server_order_id} & ids)
+
+
+def _with_mark(update: Fields) -> Fields:
+    is_conclusion = update.get("Reconciled") and str(update.get("InfoText", "")).startswith(_INFERRED_TEXTS)
+    return update | {"Inferred": True} if is_conclusion else update
+
+
+def _is_known(state: AccountState, order: Order) -> bool:
+    known = [*state.index.by_client(order.client_order_id), *state.index.by_server(order.server_order_id)]
+    return any(
+        (each.client_order_id, each.server_order_id) == (order.client_order_id, order.server_order_id)
+        and is_compatible(each, order.fields)
+        for each in known
+    )
+
+
+def _sent(journal: Journal, names: Iterable[str]) -> dict[str, Order]:
+    """Return the orders that the gateway sent under these ClientOrderIDs, as they were sent."""
+    sent: dict[str, Order] = {}
+    for name in dict.fromkeys(names):
+        command = journal.command_of(name) if journal.has_order(name) else None
+        for order in () if command is None else _sent_orders(command):
+            if order.client_order_id == name:
+                sent[name] = order
+    return sent
+
+
+def _sent_orders(command: Any) -> list[Order]:
+    messages = [msgspec.convert(each, MESSAGES[each["Type"]]) for each in command.messages]
+    orders = parsing.orders_from_messages(messages)
+    for order in orders:
+        order.sent_at, order.sequence = command.at, command.id
+    return orders
+
+
+def _expect_unanswered_order(journal: Journal, state: AccountState, client_order_id: str) -> None:
+    """Restore an order of whose acceptance nothing was heard."""
+    order = state.index.sent(client_order_id)
+    if order is None:
+        order = next((each for each in load_orders(journal, client_order_id) if each.sent_at), None)
+    if order is not None and not any(map(NEW.settles, order.updates)):
+        state.add(order)
+        state.expect(order, PendingCommand(NEW, _ENDED))
+
+
+def _expect_unanswered_change(journal: Journal, state: AccountState, order: Order) -> None:
+    """Restore the change of an order of which nothing was heard since it was sent."""
+    if not order.client_order_id:
+        return
     newest = journal.entries(100, client_order_id=order.client_order_id)
-    since = takewhile(lambda each: each["kind"] == "command", newest)
-    return any(each["action"] == "replace" and not each["withdrawn"] for each in since)
+    for entry in takewhile(lambda each: each["kind"] == "command", newest):
+        if entry["action"] == "replace" and not entry["withdrawn"]:
+            requested = parsing.requested_fields(entry["messages"][0])
+            state.expect(order, PendingCommand(CHANGE, _ENDED, requested))
+            return

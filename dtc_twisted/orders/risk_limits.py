@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from dtc_twisted.dtc.messages import BuySellEnum
 from dtc_twisted.errors import NotPermitted, TooManyOrders
 from dtc_twisted.orders.account_state import AccountState
-from dtc_twisted.orders.order import Fill, Order
+from dtc_twisted.orders.fills import Fill
+from dtc_twisted.orders.order import Order
 
 _MINUTE = 60.0
 

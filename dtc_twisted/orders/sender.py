@@ -1,213 +1,237 @@
-"""From a checked command to the server's word on it: first on disk, then on the wire, once."""
+"""From an accepted command to its outcome: first to the journal, then to the server, once."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from msgspec import to_builtins
 from twisted.internet.defer import CancelledError, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
-from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.dtc.session import Session
-from dtc_twisted.errors import JournalFailed, OrderRejected, OutcomeUnknown, SessionLost
+from dtc_twisted.errors import Conflict, JournalFailed, OrderRejected, OutcomeUnknown, SessionLost
 from dtc_twisted.journal import Command, Journal, UpdateRecord
 from dtc_twisted.logs import logger
 from dtc_twisted.orders.account_state import AccountState
-from dtc_twisted.orders.order import Fill, Order
-from dtc_twisted.orders.outcomes import CANCEL, CHANGE, NEW, Fields, OutcomeRule, PendingCommand
-from dtc_twisted.orders.parsing import JsonObject
+from dtc_twisted.orders.fills import Fill
+from dtc_twisted.orders.halt import TradingHalt
+from dtc_twisted.orders.order import Order
+from dtc_twisted.orders.outcomes import (
+    CANCEL,
+    CHANGE,
+    IN_PROGRESS,
+    NEW,
+    Fields,
+    OutcomeRule,
+    PendingCommand,
+    status_text,
+)
+from dtc_twisted.orders.parsing import JsonObject, requested_fields
 from dtc_twisted.orders.reconciler import Reconciler
 
 _log = logger(__name__)
 
-_NAMING = ("ServerOrderID", "ClientOrderID", "TradeAccount")
+_IDENTIFIERS = ("ServerOrderID", "ClientOrderID", "TradeAccount")
+
+
+@dataclass(frozen=True)
+class AcceptedCommand:
+    """A command that was checked and may be sent: all that passes from the manager to the sender.
+
+    principal: the caller's name. body: of the caller's request.
+    messages: what is sent, back to back.
+    orders: those concerned, one for each outcome; new ones are not in the view yet.
+    insists: the command is sent whatever the disk does, and while trading is halted: it reduces risk.
+    """
+
+    action: str
+    principal: str
+    body: JsonObject
+    messages: Sequence[Message] = ()
+    orders: Sequence[Order] = ()
+    rule: OutcomeRule = NEW
+    insists: bool = field(default=False, kw_only=True)
 
 
 class CommandSender:
     """Sends commands.
 
     logged_on: the session; raises NotLoggedOn.
-    timeout: seconds to wait for the server's word.
-    on_accepted: called with a new or changed order that the server has taken.
+    timeout: seconds to wait for an outcome.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
         logged_on: Callable[[], Session],
-        account_state: AccountState,
+        state: AccountState,
         reconciler: Reconciler,
         journal: Journal,
+        halt: TradingHalt,
         timeout: float,
     ) -> None:
-        self.on_accepted: Callable[[Order], None] = lambda order: None
         self._clock = clock
         self._logged_on = logged_on
-        self._account_state = account_state
+        self._state = state
         self._reconciler = reconciler
         self._journal = journal
+        self._halt = halt
         self._timeout = timeout
-        account_state.order_listeners.append(self._on_order_update)
+        state.order_listeners.append(self._on_order_update)
 
-    # -- from Desk
+    # -- called by OrderManager
 
     def require_ready(self) -> Session:
-        """The session, when what the server knows is known. Raises NotLoggedOn."""
+        """Return the session, when what the server knows is known. Raises NotLoggedOn."""
         session = self._logged_on()
         self._reconciler.require_synced()
         return session
 
-    async def send_new(
-        self, command: Command, messages: Sequence[Message], orders: Sequence[Order], check: Callable[[], None]
-    ) -> list[Fields]:
-        """Sends new orders, back to back.
+    async def send(self, accepted: AcceptedCommand) -> list[Fields]:
+        """Record and send a command. Return the update that states the outcome for each order, rejections too.
 
-        check: called when they are on disk: raises what still speaks against them. Nothing was sent then.
+        Raises OutcomeUnknown; all other errors say that nothing was sent.
         """
-        session = self.require_ready()
-        waits = [self._expect_outcome(order, NEW) for order in orders]
-        for order in orders:
-            self._account_state.add(order)  # counted from now on
-        try:
-            command = await self._recorded_and_checked(session, command, check)
-        except BaseException:
-            for order, wait in zip(orders, waits, strict=True):
-                self._account_state.remove(order)
-                wait.outcome.addErrback(lambda failure: failure.trap(SessionLost))
-            raise
-        for order in orders:
-            order.sent_at = self._clock.seconds()
-        for message in messages:
-            session.send(message)
-        return raise_if_rejected(await self._outcomes(orders, waits), NEW)
-
-    async def send_change(
-        self, command: Command, message: dtc.CancelReplaceOrder, order: Order, check: Callable[[], None]
-    ) -> list[Fields]:
-        """Sends the change of an order."""
-        session = self.require_ready()
-        wait = self._expect_outcome(order, CHANGE)  # from now on: one at a time, and counted
-        wait.quantity = message.Quantity or 0.0
-        try:
-            await self._recorded_and_checked(session, command, check)
-        except BaseException:
-            order.pending_commands.remove(wait)
-            wait.outcome.addErrback(lambda failure: failure.trap(SessionLost))
-            raise
-        session.send(message)
-        return raise_if_rejected(await self._outcomes([order], [wait]), CHANGE)
-
-    async def send_cancels(self, action: str, who: str, body: JsonObject, orders: Sequence[Order]) -> list[Fields]:
-        """Cancels orders, whatever the disk does; the answers are the server's, refusals too."""
-        if not orders:
+        if not accepted.orders:
             return []
         session = self.require_ready()
-        messages = [dtc.CancelOrder(**identifiers_of(order)) for order in orders]
-        recorded = await self.record(self.make_command(action, who, body, messages, orders), insist=True)
-        self._check_session(session, recorded)
-        waits = [self._expect_outcome(order, CANCEL) for order in orders]
-        for message in messages:
+        if accepted.rule is CANCEL:
+            self._require_open(session, await self.record(accepted), accepted)
+            pending = self._expect(accepted)
+        else:
+            pending = self._expect(accepted)  # counted from now on
+            try:
+                self._require_open(session, await self.record(accepted), accepted)
+            except BaseException:
+                self._withdraw(accepted, pending)
+                raise
+        if accepted.rule is NEW:
+            for order in accepted.orders:
+                order.sent_at = self._clock.seconds()
+                order.position_offset = self._state.position_offset(order.trade_account, order.symbol)
+        for message in accepted.messages:
             session.send(message)
-        return await self._outcomes(orders, waits)
+        return await self._outcomes(accepted, pending)
 
-    def make_command(
-        self, action: str, who: str, body: JsonObject, messages: Iterable[Message], orders: Sequence[Order]
-    ) -> Command:
-        """For the journal."""
-        account = orders[0].trade_account if orders else ""
-        ids = tuple(order.client_order_id for order in orders)
-        return Command(self._clock.seconds(), who, action, account, ids, body, [to_builtins(each) for each in messages])
-
-    async def record(self, command: Command, *, insist: bool) -> Command:
-        """Puts a command on disk. Raises DuplicateOrder, or JournalFailed, unless `insist`: then it goes on without."""
-        recording = self._journal.record(command, insist=insist)
-        if insist and self._journal.failure_text and not recording.called:  # it may take its time to fail again
+    async def record(self, accepted: AcceptedCommand) -> Command:
+        """Put a command on disk. Raises DuplicateOrder, or JournalFailed unless the command insists."""
+        orders = accepted.orders
+        command = Command(
+            self._clock.seconds(),
+            accepted.principal,
+            accepted.action,
+            orders[0].trade_account if orders else "",
+            tuple(order.client_order_id for order in orders),
+            accepted.body,
+            [to_builtins(each) for each in accepted.messages],
+        )
+        recording = self._journal.record(command, insist=accepted.insists)
+        if accepted.insists and self._journal.failure_text and not recording.called:  # it may take its time to fail
             recording.addErrback(lambda failure: failure.trap(JournalFailed, CancelledError))
             return command
         try:
             return await recording
         except JournalFailed as error:
-            if not insist:
+            if not accepted.insists:
                 raise
             _log.error("The journal fails, {action} goes on: {text}", action=command.action, text=str(error))
             return command
 
     def connection_lost(self, reason: str) -> None:
-        """The connection is gone: no word comes any more."""
-        for order in self._account_state:
-            for wait in list(order.pending_commands):
-                if not wait.unknown_reason and not wait.outcome.called:
-                    wait.outcome.errback(SessionLost(f"the connection was lost: {reason}"))
+        """No outcome comes any more."""
+        for order in self._state.unsettled():
+            for command in [*order.pending_commands]:
+                if not command.unknown_reason and not command.outcome.called:
+                    command.outcome.errback(SessionLost(f"the connection was lost: {reason}"))
 
     # -- inside
 
-    def _expect_outcome(self, order: Order, rule: OutcomeRule) -> PendingCommand:
-        """Before it is sent: the answer can be faster than the next line."""
-        wait = PendingCommand(rule)
-        order.pending_commands.append(wait)
-        return wait
+    def _expect(self, accepted: AcceptedCommand) -> list[PendingCommand]:
+        """Await the outcomes, before the command is sent: an answer can be faster than the next line."""
+        requested = requested_fields(to_builtins(accepted.messages[0])) if accepted.rule is CHANGE else {}
+        pending = [PendingCommand(accepted.rule, requested=requested) for _ in accepted.orders]
+        for order, command in zip(accepted.orders, pending, strict=True):
+            if accepted.rule is NEW:
+                self._state.add(order)
+            self._state.expect(order, command)
+        return pending
 
-    async def _recorded_and_checked(self, session: Session, command: Command, check: Callable[[], None]) -> Command:
-        recorded = await self.record(command, insist=command.action == "flatten")
-        self._check_session(session, recorded, check)
-        return recorded
+    def _withdraw(self, accepted: AcceptedCommand, pending: Sequence[PendingCommand]) -> None:
+        for order, command in zip(accepted.orders, pending, strict=True):
+            if accepted.rule is NEW:
+                self._state.remove(order)
+            else:
+                self._state.settle(order, command)
+            command.outcome.addErrback(lambda failure: failure.trap(SessionLost))
 
-    def _check_session(self, session: Session, recorded: Command, check: Callable[[], None] = lambda: None) -> None:
-        """Whether it may still be sent, now that it is on disk."""
+    def _require_open(self, session: Session, recorded: Command, accepted: AcceptedCommand) -> None:
+        """Check, now that the command is on disk, whether it may still be sent."""
         try:
             if self.require_ready() is not session:
                 raise SessionLost("The connection was lost before it was sent.")
-            check()
+            if not accepted.insists:
+                self._halt.check()
+            if accepted.rule is CHANGE:
+                require_open(accepted.orders[0])
         except BaseException:
             self._journal.withdraw(recorded)
             raise
 
-    async def _outcomes(self, orders: Sequence[Order], waits: Sequence[PendingCommand]) -> list[Fields]:
-        """The server's word on each. Raises OutcomeUnknown when one does not come in time."""
-        for wait in waits:
-            wait.outcome.addTimeout(self._timeout, self._clock)
-        words, why = [], ""
-        for order, wait in zip(orders, waits, strict=True):
+    async def _outcomes(self, accepted: AcceptedCommand, pending: Sequence[PendingCommand]) -> list[Fields]:
+        """Return the update that states the outcome for each order. Raises OutcomeUnknown when one does not come."""
+        for command in pending:
+            command.outcome.addTimeout(self._timeout, self._clock)
+        outcomes, reason = [], ""
+        for order, command in zip(accepted.orders, pending, strict=True):
             try:
-                words.append(await wait.outcome)
+                outcomes.append(await command.outcome)
             except (SessionLost, TimeoutError) as error:
-                if wait.rule is NEW and order.server_order_id:  # it has not decided, but has the order
-                    order.pending_commands.remove(wait)
-                    words.append(order.updates[-1])
-                else:
-                    told = isinstance(error, SessionLost)
-                    wait.unknown_reason = why = (
-                        str(error) if told else f"the server said nothing for {self._timeout:g} s"
-                    )
-                    self._account_state.republish(order)
-        if why:
+                if accepted.rule is NEW and is_in_progress(order):
+                    self._state.settle(order, command)
+                    outcomes.append(order.updates[-1])
+                    continue
+                is_lost = isinstance(error, SessionLost)
+                reason = str(error) if is_lost else f"the server said nothing for {self._timeout:g} s"
+                self._state.set_unknown(order, command, reason)
+        if reason:
             self._reconciler.resync()
-            states = [order.to_fields for order in orders]
-            raise OutcomeUnknown(f"Nobody knows what became of the {waits[0].rule.name}: {why}.", states)
-        return words
+            states = [order.to_fields for order in accepted.orders]
+            raise OutcomeUnknown(f"Nobody knows what became of the {accepted.rule.name}: {reason}.", states)
+        return outcomes
 
     def _on_order_update(self, order: Order, update: Fields, fill: Fill | None) -> None:
         self._journal.record_update(_update_record(self._clock.seconds(), order, update, fill))
-        for wait in list(order.pending_commands):
-            if wait.rule.settles(update):
-                order.pending_commands.remove(wait)
-                if not wait.outcome.called:
-                    wait.outcome.callback(update)
-                if wait.rule is not CANCEL and order.is_open:
-                    self.on_accepted(order)
+        for command in [*order.pending_commands]:
+            if command.rule.settles(update):
+                self._state.settle(order, command)
+                if not command.outcome.called:
+                    command.outcome.callback(update)
+
+
+def is_in_progress(order: Order) -> bool:
+    """Return whether the server stated that it has an order, and has not decided about the order yet."""
+    return bool(order.updates) and order.updates[-1].get("OrderStatus") in IN_PROGRESS
+
+
+def require_open(order: Order) -> None:
+    """Raise Conflict unless an order can be changed and canceled."""
+    if not order.is_open:
+        raise Conflict(f"Order {order.display_id} is not open: it is {status_text(order.status)}.")
+    if not order.server_order_id:
+        raise Conflict(f"The server has not acknowledged order {order.display_id} yet.")
 
 
 def identifiers_of(order: Order) -> dict[str, str]:
-    """What names an order in a message about it."""
-    return {name: order.fields[name] for name in _NAMING if order.fields.get(name)}
+    """Return what names an order in a message about it."""
+    return {name: order.fields[name] for name in _IDENTIFIERS if order.fields.get(name)}
 
 
-def raise_if_rejected(words: list[Fields], rule: OutcomeRule) -> list[Fields]:
-    """The server's words. Raises OrderRejected when one is a refusal."""
-    text = next(filter(None, map(rule.rejection_text, words)), "")
+def raise_if_rejected(outcomes: list[Fields], rule: OutcomeRule) -> list[Fields]:
+    """Return the outcomes. Raises OrderRejected when one is a rejection."""
+    text = next(filter(None, map(rule.rejection_text, outcomes)), "")
     if text:
-        raise OrderRejected(text, words)
-    return words
+        raise OrderRejected(text, outcomes)
+    return outcomes
 
 
 def _update_record(now: float, order: Order, update: Fields, fill: Fill | None) -> UpdateRecord:
@@ -225,9 +249,10 @@ def _update_record(now: float, order: Order, update: Fields, fill: Fill | None) 
         fill_at=0.0 if fill is None else fill.filled_at,
         reconciled=bool(update.get("Reconciled", False)),
         message=update,
+        is_answer=bool(order.sent_at) and NEW.settles(update),
     )
 
 
 def _clamp_int64(number: int) -> int:
-    """As SQLite takes it: one update that nobody can write would keep all others from the disk."""
+    """Return a number as SQLite takes it: one update that nobody can write would keep all others from the disk."""
     return int(number) if abs(number) < 2**63 else 0

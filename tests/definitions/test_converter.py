@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.definitions import converter as shown
 from dtc_twisted.definitions.converter import (
+    GUESS_MILLISECONDS,
     GUESS_UNIT,
     MICROSECONDS,
     MILLISECONDS,
@@ -117,14 +118,18 @@ class ClassifiedTests(SynchronousTestCase):
         self.assertEqual({*shown.NO_PRICE_CLASSES}, having)
 
     def test_date_times(self) -> None:
-        maybe = set()
+        maybe, either = set(), set()
         for kind in MESSAGES.values():
             types = self.types[kind.__name__]
             found = dict(conversion_plan(kind).times)
+            either |= {(kind.Type, name) for name, unit in found.items() if unit == GUESS_MILLISECONDS}
+            found = {name: unit for name, unit in found.items() if unit != GUESS_MILLISECONDS}
+            types = {name: each for name, each in types.items() if (kind.Type, name) not in either}
             maybe |= {(kind.Type, name) for name, unit in found.items() if unit == GUESS_UNIT}
             units = {name: unit or MICROSECONDS for name, unit in found.items()}
             self.assertEqual(units, {name: TYPEDEFS[each] for name, each in types.items() if each in TYPEDEFS}, kind)
         self.assertEqual(maybe, {(803, "StartDateTime"), (807, "FinalRecordLastDateTime")})
+        self.assertEqual(either, {(301, "LastFillDateTime"), (301, "OrderReceivedDateTime")})
 
     def test_names_of_date_times(self) -> None:
         names = {name for kind in MESSAGES.values() for name in kind.__struct_fields__}

@@ -1,5 +1,7 @@
 """The view of orders, positions and balances; and what the gateway lets through."""
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 from hypothesis import given
@@ -18,11 +20,14 @@ from dtc_twisted.dtc.messages import (
     PositionUpdate,
 )
 from dtc_twisted.errors import NotPermitted, TooManyOrders
-from dtc_twisted.orders import account_state as ledgers
+from dtc_twisted.orders import order_state as order_states
 from dtc_twisted.orders.account_state import AccountState
-from dtc_twisted.orders.order import Fill, Order
+from dtc_twisted.orders.fills import Fill
+from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import Fields
+from dtc_twisted.orders.reconciliation import Reconciliation
 from dtc_twisted.orders.risk_limits import RiskLimits
+from dtc_twisted.orders.server_snapshot import Batch, ServerSnapshot
 
 NOW = 1_700_000_000.0
 ES, CL = "ESM20_FUT_CME", "CLM20_FUT_NYM"
@@ -78,7 +83,19 @@ def listed(quantity: float, number: int, order_id: str = "1", **changes: Any) ->
     return HistoricalOrderFillResponse(**fields | changes)
 
 
-class LedgerCase(SynchronousTestCase):
+def reconcile(
+    state: AccountState,
+    open_orders: Iterable[OrderUpdate],
+    fills: Iterable[HistoricalOrderFillResponse],
+    since: int,
+    is_complete: bool,
+) -> None:
+    orders, listed_fills = Batch([*open_orders], is_complete), Batch([*fills], True)
+    snapshot = ServerSnapshot(NOW, ["Sim1"], orders, {"Sim1": listed_fills}, Batch(), Batch(), since, since, since)
+    Reconciliation(state, snapshot, set(), {"Sim1": 1.0}, lambda order: -math.inf, 1.0).run()
+
+
+class AccountStateCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.account_state = AccountState()
         self.told: list[tuple[str, Fields]] = []
@@ -89,12 +106,27 @@ class LedgerCase(SynchronousTestCase):
         assert order is not None
         return order
 
+    def read(
+        self,
+        *open_orders: OrderUpdate,
+        fills: Iterable[HistoricalOrderFillResponse] = (),
+        since: int | None = None,
+        is_complete: bool = False,
+    ) -> None:
+        """The server was asked, and answered this.
+
+        since: the version when the server was asked.
+        """
+        reconcile(
+            self.account_state, open_orders, fills, self.account_state.version if since is None else since, is_complete
+        )
+
     def take(self) -> list[Fields]:
         told, self.told = [fields for _, fields in self.told], []
         return told
 
 
-class OrderTests(LedgerCase):
+class OrderTests(AccountStateCase):
     def test_life(self) -> None:
         for each in (ACCEPTED_, filled(1, 1, 1), filled(2, 3, 2)):
             self.account_state.receive(each)
@@ -175,7 +207,7 @@ class OrderTests(LedgerCase):
         self.assertEqual(self.take()[1]["ClientOrderID"], "a")  # what names the order is always said
 
     def test_old_ones_are_forgotten(self) -> None:
-        self.patch(ledgers, "MAX_CLOSED_ORDERS", 2)
+        self.patch(order_states, "MAX_CLOSED_ORDERS", 2)
         for number in range(1, 5):
             order = replace(ACCEPTED_, ServerOrderID=str(number), ClientOrderID=f"a{number}")
             self.account_state.receive(order)
@@ -184,15 +216,15 @@ class OrderTests(LedgerCase):
         self.assertIsNone(self.account_state.order("1"))
 
 
-class ReconciledTests(LedgerCase):
+class ReconciledTests(AccountStateCase):
     """What the server answered when asked."""
 
     def test_restated(self) -> None:
         self.account_state.receive(ACCEPTED_)
         restated = replace(ACCEPTED_, OrderUpdateReason=OrderUpdateReasonEnum.OPEN_ORDERS_REQUEST_RESPONSE)
-        self.account_state.reconcile_order(restated, self.account_state.version)
+        self.read(restated)
         self.assertEqual(len(self.take()), 1)
-        self.account_state.reconcile_order(replace(restated, Price1=282700.0), self.account_state.version)
+        self.read(replace(restated, Price1=282700.0))
         (told,) = self.take()
         self.assertEqual((told["Price1"], told["Reconciled"]), (282700.0, True))
 
@@ -200,15 +232,15 @@ class ReconciledTests(LedgerCase):
         self.account_state.receive(ACCEPTED_)
         asked = self.account_state.version
         self.account_state.receive(filled(3, 3, 1))
-        self.account_state.reconcile_order(ACCEPTED_, asked)
+        self.read(ACCEPTED_, since=asked)
         self.assertEqual(self.order().status, FILLED)
 
     def test_missed_fills(self) -> None:
         self.account_state.receive(ACCEPTED_)
         self.account_state.receive(filled(1, 1, 1))
         self.take()
-        for fill in (listed(1, 1), listed(2, 2)):
-            self.account_state.reconcile_fill(fill)
+        for _ in (1, 2):
+            self.read(fills=[listed(1, 1), listed(2, 2)])
         (told,) = self.take()
         self.assertEqual((told["OrderStatus"], told["FilledQuantity"], told["LastFillQuantity"]), (FILLED, 3, 2))
         self.assertEqual(told["LastFillExecutionID"], "x2")
@@ -220,7 +252,7 @@ class ReconciledTests(LedgerCase):
         """Which was not known when it was read, and is told later."""
         self.account_state.receive(replace(ACCEPTED_, OrderQuantity=0))
         self.order().sent_at = NOW
-        self.account_state.reconcile_fill(listed(3, 1))
+        self.read(fills=[listed(3, 1)])
         self.assertEqual(self.order().status, PARTLY)
         self.take()
         for _ in (1, 2):
@@ -234,11 +266,11 @@ class ReconciledTests(LedgerCase):
         self.account_state.receive(ACCEPTED_)
         self.account_state.receive(filled(1, 1, 1))
         self.take()
-        self.account_state.reconcile_fill(listed(1, 1, UniqueExecutionID=""))
+        self.read(fills=[listed(1, 1, UniqueExecutionID="")])
         self.assertEqual(self.take(), [])
 
     def test_fill_of_somebody_else(self) -> None:
-        self.account_state.reconcile_fill(listed(2, 7, "77"))
+        self.read(fills=[listed(2, 7, "77")], is_complete=True)
         (told,) = self.take()
         self.assertEqual((told["ServerOrderID"], told["FilledQuantity"]), ("77", 2))
         self.assertEqual(self.account_state.open_orders(), [])
@@ -260,7 +292,7 @@ class ReconciledTests(LedgerCase):
         account_state.receive(order)
         for number in [*numbers, *data.draw(st.lists(st.sampled_from(numbers)))]:
             if data.draw(st.booleans()):
-                account_state.reconcile_fill(listed(1, number))
+                reconcile(account_state, [], [listed(1, number)], account_state.version, False)
             else:
                 account_state.receive(filled(1, number + 1, number, order))
         found = account_state.order("a")
@@ -269,7 +301,7 @@ class ReconciledTests(LedgerCase):
         self.assertEqual(sum(fill.quantity for fill in found.fills), 4)
 
 
-class PositionTests(LedgerCase):
+class PositionTests(AccountStateCase):
     def test_positions(self) -> None:
         self.account_state.receive(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=-2, AveragePrice=282800.0))
         self.assertEqual(self.account_state.position("Sim1", ES), -2)
@@ -320,7 +352,7 @@ class PositionTests(LedgerCase):
         self.assertEqual([each["CashBalance"] for each in self.account_state.snapshot("balances")], [6.0])
 
 
-class LimitsTests(LedgerCase):
+class LimitsTests(AccountStateCase):
     def new(self, quantity: float, side: BuySellEnum = BuySellEnum.BUY, pair: str = "", symbol: str = ES) -> Order:
         order = Order(
             {"Symbol": symbol, "TradeAccount": "Sim1", "BuySell": side, "OrderQuantity": quantity, "OrderStatus": 1}

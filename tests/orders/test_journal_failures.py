@@ -158,7 +158,8 @@ class DiskTests(OrdersCase):
         store = self.journal._store
         assert store is not None
         store._reads.close()
-        self.check_refused(self.submit("b"), "closed database")
+        self.check_refused(self.submit("a"), "closed database")  # whose answer is in the journal
+        self.assertEqual(self.submit("b").status, 201)  # a new order reads nothing
         self.check_refused(self.fetch("/orders/nobody"), "closed database")
         self.check_refused(self.fetch("/journal"), "closed database")
         other = LIMIT | {"OrderType": 2, "BuySell": 1, "ClientOrderID": "x"}
@@ -173,7 +174,9 @@ class DiskTests(OrdersCase):
 
     def test_numbers_that_no_file_takes(self) -> None:
         """One update must not keep all others from the disk."""
-        self.simulator.send_raw(b'{"Type":301,"ServerOrderID":"x1","OrderStatus":%d,"OrderUpdateReason":5}\0' % 2**70)
+        self.simulator.send_raw(
+            b'{"Type":301,"ServerOrderID":"x1","Symbol":"ES","OrderStatus":%d,"OrderUpdateReason":5}\0' % 2**70
+        )
         self.flush()
         self.assertEqual(self.status()["trading"]["journal"], "ok")
         self.assertEqual(self.journal.update_messages("x1")[0]["OrderStatus"], 2**70)

@@ -253,7 +253,7 @@ class OrdersMachine(RuleBasedStateMachine):
                     house.assertIn(shown.json["OrderStatus"], DONE, shown.json)
                 continue
             truth = simulator.order(name)
-            house.assertEqual(shown.status, 200, name)
+            house.assertEqual(shown.status, 200, (name, shown.json, house.shown("/orders")))
             state = shown.json
             house.assertEqual(state.get("FilledQuantity", 0), truth.filled, (state, truth))
             if int(truth.status) in DONE:  # of those that are gone, the server does not say how

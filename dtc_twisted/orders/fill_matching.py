@@ -1,0 +1,181 @@
+"""Which fills are new, and whose are the orders and fills that no known order explains. Pure functions.
+
+The server states fills by ServerOrderID alone, which the gateway never learned of an order whose answer was lost. It
+may restate an open order without its ClientOrderID. Both are matched to orders in doubt by what they have in common.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from dtc_twisted.dtc.messages import BuySellEnum
+from dtc_twisted.orders.fills import Fill
+from dtc_twisted.orders.order import Order
+from dtc_twisted.orders.outcomes import CHANGE, Fields
+
+_COMPARED = ("TradeAccount", "Symbol", "BuySell", "OrderType", "OrderQuantity", "Price1", "Price2", "TimeInForce")
+_ORDER_FIELDS = {"Quantity": "OrderQuantity"}
+_EPSILON = 1e-9
+
+Earliest = Callable[[Order], float]
+
+
+@dataclass(eq=False)
+class UnknownOrder:
+    """An order at the server that may be one of ours.
+
+    row: as the open order was restated; None: only its fills are known.
+    shown: the order as which it is in the view; None: it is in none.
+    """
+
+    server_order_id: str
+    row: Fields | None = None
+    fills: list[Fill] = field(default_factory=list)
+    shown: Order | None = None
+
+    @property
+    def number(self) -> float:
+        return float(self.server_order_id) if self.server_order_id.isdecimal() else 0.0
+
+
+def new_fills(known: Sequence[Fill], listed: Iterable[Fill]) -> list[Fill]:
+    """Return the listed fills of an order that are not known, each known fill accounting for one.
+
+    Fills with an id are the same if the ids are; else if price and quantity are, and the second, unless one has none.
+    """
+    rest = [*known]
+    missing: list[Fill] = []
+    for fill in listed:
+        found = _same(rest, fill)
+        if found is None:
+            missing.append(fill)
+        else:
+            rest.remove(found)
+    still_missing = []
+    for fill in missing:  # a clock may round otherwise
+        found = next(
+            (each for each in rest if _is_alike(each, fill) and abs(each.filled_at - fill.filled_at) < 2), None
+        )
+        if found is None:
+            still_missing.append(fill)
+        else:
+            rest.remove(found)
+    return still_missing
+
+
+def _same(known: Iterable[Fill], fill: Fill) -> Fill | None:
+    alike = None
+    for each in known:
+        if fill.execution_id and each.execution_id:
+            if fill.execution_id == each.execution_id:
+                return each
+        elif alike is None and _is_alike(each, fill):
+            is_same_second = int(each.filled_at) == int(fill.filled_at)
+            if is_same_second or not each.filled_at or not fill.filled_at:
+                alike = each
+    return alike
+
+
+def _is_alike(first: Fill, second: Fill) -> bool:
+    if first.execution_id and second.execution_id:
+        return False
+    return (first.price, first.quantity) == (second.price, second.quantity)
+
+
+def assign(
+    orders: Sequence[Order], found: Iterable[UnknownOrder], earliest: Earliest
+) -> list[tuple[Order, UnknownOrder]]:
+    """Return which orders in doubt are which unknown ones.
+
+    Of orders that are alike, the older has the lower ServerOrderID and the earlier fill. When there are more unknown
+    orders than orders in doubt that they fit equally well, nothing is assigned to these.
+
+    earliest: seconds to add to the time when an order was sent, for the earliest time of its fills.
+    """
+    by_age = sorted(orders, key=lambda order: order.sequence)
+    rest = [*found]
+    pairs = []
+    while by_age:
+        fits = [
+            (*mismatch(order, each), number, each.number, _first_fill(each), n)
+            for number, order in enumerate(by_age)
+            for n, each in enumerate(rest)
+            if may_be(order, each, earliest)
+        ]
+        if not fits:
+            break
+        best = min(fits)
+        order, unknown = by_age[best[2]], rest[best[-1]]
+        equally = {fit[-1] for fit in fits if fit[:2] == best[:2] and fit[2] == best[2]}
+        rivals = {fit[2] for fit in fits if fit[:2] == best[:2] and fit[-1] in equally}
+        by_age.remove(order)
+        if len(equally) > len(rivals):
+            continue  # which one, nobody can tell
+        rest.remove(unknown)
+        pairs.append((order, unknown))
+    return pairs
+
+
+def may_be(order: Order, unknown: UnknownOrder, earliest: Earliest) -> bool:
+    """Return whether an unknown order may be an order in doubt."""
+    if unknown.row is not None and not _may_be_row(order, unknown.row):
+        return False
+    return _may_be_fills(order, unknown.fills, earliest) if unknown.fills else unknown.row is not None
+
+
+def mismatch(order: Order, unknown: UnknownOrder) -> tuple[float, float]:
+    """Return how unlikely an unknown order is an order in doubt: smaller is likelier.
+
+    Rather one on its side, and one whose fills are all of the order; both are assumed of an order that closes a
+    position.
+    """
+    side = unknown.row.get("BuySell", 0) if unknown.row is not None else unknown.fills[0].buy_sell
+    is_opposite = float(order.buy_sell not in (0, side))
+    if unknown.row is not None:
+        return is_opposite, 0.0
+    filled = math.fsum(fill.quantity for fill in unknown.fills)
+    return is_opposite, abs(expected(order).get("OrderQuantity", math.inf) - filled)
+
+
+def expected(order: Order) -> Fields:
+    """Return the fields of an order in doubt, as they are at the server if the server has done what was asked."""
+    asked: Fields = {}
+    for command in order.pending_commands:
+        if command.rule is CHANGE:
+            asked |= {
+                "OrderQuantity" if name == "Quantity" else name: value for name, value in command.requested.items()
+            }
+    return order.fields | asked
+
+
+def _may_be_row(order: Order, row: Fields) -> bool:
+    wanted = [order.fields, expected(order)]
+    for name in _COMPARED:
+        if not row.get(name) or (order.closes_position and name in ("BuySell", "OrderQuantity", "OrderType")):
+            continue
+        if all(fields.get(name) not in (None, row[name]) for fields in wanted):
+            return False
+    return True
+
+
+def _may_be_fills(order: Order, fills: list[Fill], earliest: Earliest) -> bool:
+    first = fills[0]
+    for stated, known in ((first.trade_account, order.trade_account), (first.symbol, order.symbol)):
+        if stated and stated != known:
+            return False
+    if not order.closes_position:
+        if order.buy_sell and first.buy_sell and first.buy_sell != order.buy_sell:
+            return False
+        most = max(order.quantity, expected(order).get("OrderQuantity", 0.0)) - order.filled
+        if order.quantity and math.fsum(fill.quantity for fill in fills) > most + _EPSILON:
+            return False
+    limit = order.limit_price if order.is_in_flight else None  # else it is one that a change may have made
+    if limit is not None:
+        sign = 1 if order.buy_sell == BuySellEnum.BUY else -1
+        if any(sign * fill.price > sign * limit for fill in fills):
+            return False
+    return all(not fill.filled_at or fill.filled_at >= order.sent_at + earliest(order) for fill in fills)
+
+
+def _first_fill(unknown: UnknownOrder) -> float:
+    return min((fill.filled_at for fill in unknown.fills), default=0.0)

@@ -1,0 +1,74 @@
+"""Single fills, as ORDER_UPDATE and HISTORICAL_ORDER_FILL_RESPONSE state them."""
+
+from typing import Any, NamedTuple
+
+from msgspec import to_builtins
+
+from dtc_twisted.dtc.messages import HistoricalOrderFillResponse, OrderUpdateReasonEnum
+
+_MILLISECONDS = 1e11
+"""Date-times from here on are milliseconds: in seconds this is the year 5138, in milliseconds 1973."""
+
+_FILL_REASONS = (OrderUpdateReasonEnum.ORDER_FILLED, OrderUpdateReasonEnum.ORDER_FILLED_PARTIALLY)
+
+
+class Fill(NamedTuple):
+    """One execution.
+
+    filled_at: seconds since 1970, UTC; 0: not stated. price: the server's.
+    total: the order's FilledQuantity after the fill; 0: not stated.
+    """
+
+    trade_account: str
+    symbol: str
+    server_order_id: str
+    buy_sell: int
+    price: float
+    quantity: float
+    filled_at: float
+    execution_id: str
+    total: float = 0.0
+
+
+def fill_from_update(update: dict[str, Any]) -> Fill | None:
+    """Return the fill that an ORDER_UPDATE states; None if it states none."""
+    quantity = update.get("LastFillQuantity")
+    if update.get("OrderUpdateReason") not in _FILL_REASONS or not quantity or quantity < 0:
+        return None
+    return Fill(
+        update.get("TradeAccount", ""),
+        update.get("Symbol", ""),
+        update.get("ServerOrderID", ""),
+        update.get("BuySell", 0),
+        update.get("LastFillPrice", 0.0),
+        quantity,
+        seconds(update.get("LastFillDateTime", 0)),
+        update.get("LastFillExecutionID", ""),
+        update.get("FilledQuantity", 0.0),
+    )
+
+
+def fill_from_response(message: HistoricalOrderFillResponse) -> Fill | None:
+    """Return the fill that a HISTORICAL_ORDER_FILL_RESPONSE states; None if it states none.
+
+    Some services begin with a record of the start of the day, which has no ServerOrderID.
+    """
+    fields = to_builtins(message)
+    quantity = fields.get("Quantity", 0.0)
+    if not fields.get("ServerOrderID") or not quantity > 0:
+        return None
+    return Fill(
+        fields.get("TradeAccount", ""),
+        fields.get("Symbol", ""),
+        fields["ServerOrderID"],
+        fields.get("BuySell", 0),
+        fields.get("Price", 0.0),
+        quantity,
+        seconds(fields.get("DateTime", 0)),
+        fields.get("UniqueExecutionID", ""),
+    )
+
+
+def seconds(value: float) -> float:
+    """Return a date-time in seconds since 1970; the server states seconds or, since 2021, milliseconds."""
+    return value / 1000 if abs(value) >= _MILLISECONDS else float(value)

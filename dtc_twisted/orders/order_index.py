@@ -1,0 +1,161 @@
+"""Which order an identifier or an ORDER_UPDATE is about.
+
+An order is recognised by its ServerOrderID, or by its ClientOrderID together with account, symbol and side, within one
+numbering of the server (epoch). When in doubt, an update is about a second order.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from dtc_twisted.dtc.messages import OrderUpdateReasonEnum as Reason
+from dtc_twisted.orders.order import Order
+from dtc_twisted.orders.outcomes import CHANGE, TERMINAL, Fields
+
+_SUPERSEDED = -1
+"""The numbering of orders whose ServerOrderID another order has now."""
+
+
+class Match(NamedTuple):
+    """What an update is about.
+
+    order: None: no order that is known.
+    is_doubtful: only a read of all open orders can tell.
+    """
+
+    order: Order | None
+    is_doubtful: bool = False
+
+
+class OrderIndex:
+    """Orders by ClientOrderID and by ServerOrderID, present or former; several orders may have the same."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        """The server's present numbering: each session may begin another."""
+        self._by_client: defaultdict[str, dict[Order, None]] = defaultdict(dict)
+        self._by_server: defaultdict[str, dict[Order, None]] = defaultdict(dict)
+
+    def add(self, order: Order) -> None:
+        """Index an order, also by an identifier that became known."""
+        if order.client_order_id:
+            self._by_client[order.client_order_id][order] = None
+        for server_order_id in order.server_order_ids:
+            for other in self._by_server[server_order_id]:
+                if other is not order and not other.is_open and other.sequence < order.sequence:
+                    other.epoch = _SUPERSEDED  # the number is in use again
+            self._by_server[server_order_id][order] = None
+
+    def remove(self, order: Order) -> None:
+        for index, names in (
+            (self._by_client, (order.client_order_id,)),
+            (self._by_server, tuple(order.server_order_ids)),
+        ):
+            for name in names:
+                if name in index:
+                    index[name].pop(order, None)
+                    if not index[name]:
+                        del index[name]
+
+    def sent(self, client_order_id: str) -> Order | None:
+        """Return the order that the gateway sent under a ClientOrderID."""
+        return next((order for order in self._by_client.get(client_order_id, ()) if order.sent_at), None)
+
+    def by_client(self, client_order_id: str) -> Iterator[Order]:
+        return iter([*self._by_client.get(client_order_id, ())])
+
+    def by_server(self, server_order_id: str) -> Iterator[Order]:
+        """Yield the orders that have or had a ServerOrderID, those of the present numbering first, the newest first."""
+        found = [*self._by_server.get(server_order_id, ())][::-1]
+        return iter(sorted(found, key=lambda order: not self.is_current(order)))
+
+    def is_current(self, order: Order) -> bool:
+        """Return whether the order's ServerOrderID is one of the server's present numbering, as far as is known."""
+        return order.epoch == self.epoch or order.is_open
+
+    def addressed(self, order_id: str) -> list[Order]:
+        """Return all orders that a ClientOrderID or ServerOrderID may mean."""
+        named = [*self.by_client(order_id)]
+        by_client = [order for order in named if order.sent_at or (order.is_open and order.server_order_id)]
+        by_client = by_client or named[-1:]
+        by_server = [*self.by_server(order_id)]
+        current = [order for order in by_server if self.is_current(order) and order_id == order.server_order_id]
+        current = current or [order for order in by_server if self.is_current(order)]
+        found = dict.fromkeys([*by_client, *current])
+        return [*found] or by_server[:1]
+
+    # -- updates
+
+    def match(self, update: Fields) -> Match:
+        """Return which order an update that the server sent by itself is about."""
+        for name in ("ServerOrderID", "PreviousServerOrderID"):
+            for order in self.by_server(update.get(name, "")):
+                if self._has_server_id(order, update):
+                    return Match(order)
+        named = [order for order in self.by_client(update.get("ClientOrderID", "")) if is_compatible(order, update)]
+        for order in named:
+            if order.is_in_flight and has_quantity(order, update):
+                return Match(order)
+        matches = [match for match in (self._match_client_id(order, update) for order in named) if match is not None]
+        found = [match for match in matches if match.order is not None]
+        if len(found) == 1:
+            return found[0]
+        return Match(None, bool(matches))
+
+    def _has_server_id(self, order: Order, update: Fields) -> bool:
+        if not is_compatible(order, update) or is_another_client_id(order, update):
+            return False
+        if self.is_current(order):
+            return True
+        if update.get("ClientOrderID") and update["ClientOrderID"] == order.client_order_id:
+            return order.is_inferred or update.get("OrderStatus") in TERMINAL or not order.filled
+        # Without a ClientOrderID: a number of an earlier numbering, which may be in use again.
+        return order.is_inferred or update.get("OrderStatus") == order.status
+
+    def _match_client_id(self, order: Order, update: Fields) -> Match | None:
+        """Return what the ClientOrderID says, where the ServerOrderID does not tell; None: nothing."""
+        server_order_id = update.get("ServerOrderID", "")
+        if not order.server_order_id or order.is_inferred:
+            return Match(order) if has_quantity(order, update) else Match(None, True)
+        if not server_order_id:
+            if update.get("OrderUpdateReason") == Reason.NEW_ORDER_REJECTED:
+                return Match(None, True)  # a second order of that name is refused
+            return Match(order) if self.is_current(order) else None
+        if order.sent_at and order.fields.get("OrderStatus") == 9 and update.get("OrderStatus") not in TERMINAL:
+            return Match(order)  # refused, and accepted after all
+        if order.is_open and (order.epoch != self.epoch or order.has_pending(CHANGE)):
+            return Match(order)  # under a new number
+        return Match(None, True) if order.is_open else None
+
+
+def is_compatible(order: Order, update: Fields) -> bool:
+    """Return whether account, symbol and side of an update do not contradict those of an order."""
+    for name in ("TradeAccount", "Symbol"):
+        stated, known = update.get(name, ""), order.fields.get(name, "")
+        if stated and known and stated != known:
+            return False
+    side = update.get("BuySell", 0)
+    return not side or not order.buy_sell or side == order.buy_sell or order.closes_position
+
+
+def is_another_client_id(order: Order, update: Fields) -> bool:
+    """Return whether an update names another ClientOrderID than the order's."""
+    name = update.get("ClientOrderID", "")
+    is_renamed = update.get("PreviousClientOrderID", "") == order.client_order_id
+    return bool(name and order.client_order_id and name != order.client_order_id and not is_renamed)
+
+
+def identifies(update: Fields) -> bool:
+    """Return whether an update of an order that is not known says enough to show the order."""
+    return bool((update.get("ServerOrderID") or update.get("ClientOrderID")) and update.get("Symbol"))
+
+
+def orders_by_age(orders: Iterable[Order]) -> list[Order]:
+    """Return orders, those that were sent first coming first."""
+    return sorted(orders, key=lambda order: order.sent_at)
+
+
+def has_quantity(order: Order, update: Fields) -> bool:
+    """Return whether an update may be the answer to an order that was sent: its quantity cannot be another."""
+    stated = update.get("OrderQuantity")
+    return not stated or not order.quantity or order.closes_position or stated == order.quantity

@@ -1,0 +1,452 @@
+"""The live view of orders: what the server states, in the order of its statements, each told once."""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterator
+
+from dtc_twisted.dtc.messages import BuySellEnum, OrderStatusEnum, OrderUpdate, OrderUpdateReasonEnum
+from dtc_twisted.errors import Conflict, JournalFailed
+from dtc_twisted.logs import logger
+from dtc_twisted.orders.fills import Fill, fill_from_update
+from dtc_twisted.orders.order import Order, order_fields
+from dtc_twisted.orders.order_index import OrderIndex, identifies, is_compatible
+from dtc_twisted.orders.outcomes import (
+    CHANGE,
+    NEW,
+    TERMINAL,
+    Fields,
+    PendingCommand,
+    is_contradictory,
+    is_known_status,
+)
+
+_log = logger(__name__)
+
+MAX_CLOSED_ORDERS = 1000
+"""Closed orders that stay in the view; older ones are in the journal."""
+
+_FIRST_SEQUENCE = 2**50
+"""Beyond the numbers of the journal, which orders have that were known to earlier processes."""
+
+_FILL_FIELDS = ("LastFillPrice", "LastFillQuantity", "LastFillDateTime", "LastFillExecutionID")
+_INFERRED = (
+    *("ClientOrderID", "ServerOrderID", "Symbol", "TradeAccount", "BuySell", "OrderQuantity", "FilledQuantity"),
+)
+_INFERRED_REASONS = {
+    OrderStatusEnum.ORDER_STATUS_CANCELED: OrderUpdateReasonEnum.ORDER_CANCELED,
+    OrderStatusEnum.ORDER_STATUS_REJECTED: OrderUpdateReasonEnum.NEW_ORDER_REJECTED,
+}
+_KEPT_BY_FILLS = (
+    "ClientOrderID",
+    "OrderType",
+    "Price1",
+    "Price2",
+    "TimeInForce",
+    "OrderQuantity",
+    "PreviousServerOrderID",
+)
+_REQUESTED_NAMES = {"Quantity": "OrderQuantity"}
+
+
+class OrderState:
+    """The orders.
+
+    load_order: gives an order that is not in the view any more, from the journal, by either id; raises JournalFailed.
+    is_own_id: whether a ClientOrderID is in the journal.
+    listeners: called with the channel and the fields of each update.
+    order_listeners: called with an order, the update and the fill in the update, after the view has changed.
+    read_listeners: called when only a read of all open orders can tell what is true.
+    """
+
+    def __init__(
+        self,
+        load_order: Callable[[str], list[Order]] = lambda order_id: [],
+        is_own_id: Callable[[str], bool] = lambda client_order_id: False,
+    ) -> None:
+        self.listeners: list[Callable[[str, Fields], None]] = []
+        self.order_listeners: list[Callable[[Order, Fields, Fill | None], None]] = []
+        self.read_listeners: list[Callable[[], None]] = []
+        self.seqs: dict[str, int] = {"orders": 0}
+        """Number of the last update of each channel."""
+        self.version = 0
+        """Number of changes so far."""
+        self.sequence = _FIRST_SEQUENCE
+        """Number of the order that became known last."""
+        self.index = OrderIndex()
+        self.traded: defaultdict[tuple[str, str], float] = defaultdict(float)
+        """The net quantity of all fills that became known, by account and symbol."""
+        self.fill_versions: dict[tuple[str, str], int] = {}
+        self._load_order = load_order
+        self._is_own_id = is_own_id
+        self._orders: dict[Order, None] = {}
+        self._closed: OrderedDict[Order, None] = OrderedDict()
+        self._open: defaultdict[tuple[str, str], dict[Order, None]] = defaultdict(dict)
+        self._open_keys: dict[Order, tuple[str, str]] = {}
+        self._unsettled: dict[Order, None] = {}
+
+    # -- called by whoever shows or checks orders
+
+    def __iter__(self) -> Iterator[Order]:
+        return iter(list(self._orders))
+
+    def order(self, order_id: str) -> Order | None:
+        """Return an order by ClientOrderID or ServerOrderID, from the journal if it is not in the view any more.
+
+        Raises Conflict when more than one order has this id.
+        """
+        found = self.index.addressed(order_id)
+        if not found:
+            found = [self._restore(order) for order in self._load_order(order_id)][-1:]
+        if len(found) > 1:
+            ids = ", ".join(sorted(order.server_order_id or "none yet" for order in found))
+            raise Conflict(f"{order_id} is the id of more than one order; their ServerOrderIDs are {ids}.")
+        return found[0] if found else None
+
+    def sent_order(self, client_order_id: str) -> Order | None:
+        """Return the order that the gateway sent under a ClientOrderID, from the journal if need be."""
+        found = self.index.sent(client_order_id)
+        if found is None:
+            for order in self._load_order(client_order_id):
+                if order.sent_at and order.client_order_id == client_order_id:
+                    found = self._restore(order)
+        return found
+
+    def open_orders(self, trade_account: str = "", symbol: str = "") -> list[Order]:
+        """Return the orders that may be open, of an account or symbol if given."""
+        if trade_account and symbol:
+            return [*self._open.get((trade_account, symbol), ())]
+        return [
+            order
+            for order, (account, name) in self._open_keys.items()
+            if trade_account in ("", account) and symbol in ("", name)
+        ]
+
+    def unsettled(self) -> list[Order]:
+        """Return the orders of which something is awaited or unknown."""
+        return [*self._unsettled]
+
+    def unknown(self, trade_account: str = "") -> list[Order]:
+        """Return the orders of which something is unknown, of an account if given."""
+        return [
+            order for order in self._unsettled if order.unknown_reason and trade_account in ("", order.trade_account)
+        ]
+
+    def order_rows(self) -> list[Fields]:
+        return [order.to_fields for order in self if order.sent_at or order.updates]
+
+    def remember(self, order: Order) -> None:
+        """Know a closed order of the journal again, without showing it: the server may restate its fills."""
+        self.index.add(order)
+
+    # -- called by the sender
+
+    def add(self, order: Order) -> None:
+        """Add an order that is about to be sent, or that was known to an earlier process."""
+        self._number(order)
+        self._orders[order] = None
+        self._index(order)
+
+    def remove(self, order: Order) -> None:
+        """Remove an order that was not sent after all."""
+        for orders in (self._orders, self._closed, self._unsettled):
+            orders.pop(order, None)
+        self._set_open_key(order, None)
+        self.index.remove(order)
+
+    def expect(self, order: Order, command: PendingCommand) -> None:
+        """Await the outcome of a command."""
+        order.pending_commands.append(command)
+        self._unsettled[order] = None
+
+    def settle(self, order: Order, command: PendingCommand) -> None:
+        """End waiting for the outcome of a command."""
+        if command in order.pending_commands:
+            order.pending_commands.remove(command)
+        self._update_unsettled(order)
+
+    def set_unknown(self, order: Order, command: PendingCommand, reason: str) -> None:
+        """State that the outcome of a command did not come in time."""
+        command.unknown_reason = reason
+        self.republish(order)
+
+    def set_doubt(self, order: Order, reason: str) -> None:
+        """State that the order's state is unknown; an empty reason: known again."""
+        if order.doubt != reason:
+            order.doubt = reason
+            self._update_unsettled(order)
+            self.republish(order)
+
+    def republish(self, order: Order) -> None:
+        """Publish how an order stands: what is known of its commands has changed."""
+        self._publish("orders", order.to_fields | {"Reconciled": True})
+
+    # -- called with what the server sends by itself
+
+    def apply_order_update(self, message: OrderUpdate) -> None:
+        update = order_fields(message)
+        order, is_doubtful = self.index.match(update)
+        if order is None and self._is_own_id(update.get("ClientOrderID", "")):
+            order = self._match_own(update)
+        if order is None:
+            if is_doubtful:
+                self._ask_for_read()
+            if not identifies(update) or (is_doubtful and not update.get("ServerOrderID")):
+                _log.debug("An ORDER_UPDATE does not say which order it is about")
+                return
+            order = Order({})
+            if not update.get("ClientOrderID") and any(is_compatible(each, update) for each in self._unsettled):
+                self._ask_for_read()  # the order may be one of ours
+        self._apply(order, update)
+
+    def _match_own(self, update: Fields) -> Order | None:
+        """Return the order of the journal that an update is about."""
+        try:
+            loaded = self._load_order(update["ClientOrderID"])
+        except JournalFailed as error:
+            _log.error("An update is taken for that of a new order: {text}", text=str(error))
+            return None
+        known = {(each.client_order_id, each.server_order_id) for each in self.index.by_client(update["ClientOrderID"])}
+        for order in loaded:
+            if (order.client_order_id, order.server_order_id) not in known:
+                self._restore(order)
+        return self.index.match(update).order
+
+    def _apply(self, order: Order, update: Fields) -> None:
+        update = self._with_requested(order, order.complete(update))
+        fill = fill_from_update(update)
+        if fill is not None and order.has_fill(fill):
+            if not self._says_more(order, update):
+                return
+            # The fill was read before it was told; what else the update says is not known yet.
+            update = {name: value for name, value in update.items() if name not in _FILL_FIELDS}
+            update["OrderUpdateReason"], fill = int(OrderUpdateReasonEnum.GENERAL_ORDER_UPDATE), None
+        if not order.pending_commands and order.updates and update == order.updates[-1]:
+            return
+        if fill is None and self._is_overtaken(order, update):
+            self._ask_for_read()
+            return
+        is_reopened = (
+            order.status in TERMINAL and not order.is_inferred and update.get("OrderStatus", 7) not in TERMINAL
+        )
+        says_nothing = is_contradictory(update) or not is_known_status(update)
+        if is_reopened or (says_nothing and not order.pending_commands):  # else a read follows, if no outcome comes
+            self._ask_for_read()
+        self.commit(order, update, fill)
+
+    def _says_more(self, order: Order, update: Fields) -> bool:
+        """Return whether an update whose fill is known says anything else that is not."""
+        if update.get("FilledQuantity", 0.0) > order.filled:
+            return True
+        return order.is_open and update.get("OrderStatus") in TERMINAL
+
+    def _is_overtaken(self, order: Order, update: Fields) -> bool:
+        """Return whether an update was sent before others that arrived already."""
+        if update.get("FilledQuantity", order.filled) < order.filled:
+            return True
+        if order.pending_commands or order.is_inferred:
+            return False
+        if update in order.updates:
+            return True
+        is_acceptance = update.get("OrderUpdateReason") == OrderUpdateReasonEnum.NEW_ORDER_ACCEPTED
+        return is_acceptance and order.is_open and any(CHANGE.settles(each) for each in order.updates)
+
+    def _with_requested(self, order: Order, update: Fields) -> Fields:
+        """Return the confirmation of a change with the values that were asked for, where the server left them out."""
+        if update.get("OrderUpdateReason") != OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_COMPLETE:
+            return update
+        asked: Fields = {}
+        for command in order.pending_commands:
+            if command.rule is CHANGE:
+                asked = {_REQUESTED_NAMES.get(name, name): value for name, value in command.requested.items()}
+        if "Price1" not in update or not update.get("ServerOrderID"):
+            self._ask_for_read()
+        return update | {name: value for name, value in asked.items() if not update.get(name)}
+
+    # -- called with what the server answered to a read
+
+    def reconcile_order(self, order: Order, row: Fields) -> None:
+        """Apply an open order as the server restated it; published only if it is not as it was known."""
+        if order not in self._orders or order.differs_from(order.complete(row)) or order.is_inferred:
+            self.commit(order, row | {"Reconciled": True}, None)
+        elif order.epoch != self.index.epoch:
+            order.epoch = self.index.epoch
+
+    def reconcile_fill(self, order: Order, fill: Fill) -> None:
+        """Apply a fill that was not known."""
+        filled = max(order.filled, order.explained + fill.quantity)
+        update: Fields = {"Type": OrderUpdate.Type}
+        update |= {name: order.fields[name] for name in _KEPT_BY_FILLS if name in order.fields}
+        update |= {
+            "ServerOrderID": order.server_order_id or fill.server_order_id,
+            "TradeAccount": fill.trade_account or order.trade_account,
+            "Symbol": fill.symbol or order.symbol,
+            "BuySell": fill.buy_sell or order.buy_sell,
+            "FilledQuantity": filled,
+            "LastFillPrice": fill.price,
+            "LastFillQuantity": fill.quantity,
+            "LastFillDateTime": int(fill.filled_at * 1000),
+            "LastFillExecutionID": fill.execution_id,
+            "Reconciled": True,
+        }
+        is_whole = 0 < order.quantity <= filled
+        if order.quantity or order.sent_at:
+            partly, whole = OrderStatusEnum.ORDER_STATUS_PARTIALLY_FILLED, OrderStatusEnum.ORDER_STATUS_FILLED
+            if is_whole or order.is_open or order.is_inferred:
+                update["OrderStatus"] = int(whole if is_whole else partly)
+        else:  # of somebody else: nobody says how large the order was, or is
+            update["OrderStatus"] = int(OrderStatusEnum.ORDER_STATUS_UNSPECIFIED)
+        reason = OrderUpdateReasonEnum.ORDER_FILLED if is_whole else OrderUpdateReasonEnum.ORDER_FILLED_PARTIALLY
+        update["OrderUpdateReason"] = int(reason)
+        if order.quantity:
+            update["RemainingQuantity"] = max(0.0, order.quantity - filled)
+        average = order.average_with(fill, filled)
+        if average is not None:
+            update["AverageFillPrice"] = average
+        self.commit(order, update, fill)
+
+    def infer_status(self, order: Order, status: OrderStatusEnum, text: str) -> None:
+        """Conclude how an order ended that the server does not have any more, or never had."""
+        stated = order.closing_update
+        if stated is not None:  # and an update that was overtaken contradicted it
+            status = OrderStatusEnum(stated["OrderStatus"])
+        reason = _INFERRED_REASONS.get(status, OrderUpdateReasonEnum.GENERAL_ORDER_UPDATE)
+        update = {"Type": OrderUpdate.Type} | {name: order.fields[name] for name in _INFERRED if name in order.fields}
+        update |= {
+            "OrderStatus": int(status),
+            "OrderUpdateReason": int(reason),
+            "RemainingQuantity": 0,
+            "InfoText": text,
+            "Reconciled": True,
+        }
+        self.commit(order, update if stated is not None else update | {"Inferred": True}, None)
+
+    def retire(self, order: Order) -> None:
+        """Count an order as closed that is not among the open orders, and whose status the server does not state."""
+        order.is_gone = True
+        self._index(order)
+
+    def adopt(self, order: Order, server_order_id: str, found: Order | None = None) -> None:
+        """Give an order of ours its ServerOrderID.
+
+        found: the order as which it was shown so far.
+        """
+        if found is not None:
+            self.remove(found)
+            for update in found.updates:
+                own = {"ClientOrderID": order.client_order_id} if order.client_order_id else {}
+                self.commit(order, update | own | {"Reconciled": True}, fill_from_update(update))
+            return
+        previous = {"PreviousServerOrderID": order.server_order_id} if order.server_order_id else {}
+        order.fields = order.fields | previous | {"ServerOrderID": server_order_id}
+        order.server_order_ids.add(server_order_id)
+        order.epoch = self.index.epoch
+        self._index(order)
+
+    def begin_epoch(self) -> None:
+        """Note that a session began: the server may have begun another numbering."""
+        self.index.epoch += 1
+
+    # -- changes
+
+    def commit(self, order: Order, update: Fields, fill: Fill | None) -> None:
+        """Make an update part of what is known of an order, and publish the update."""
+        update = order.complete(update)
+        self.index.remove(order)
+        self._number(order)
+        grown = order.apply(update, fill)
+        if not update.get("Inferred"):
+            order.epoch = self.index.epoch
+        order.doubt = ""
+        order.last_heard_at = 0.0
+        self.version += 1
+        order.version = self.version
+        if grown:
+            self._count_traded(order, grown)
+        self._orders[order] = None
+        self._index(order)
+        self._publish("orders", update)
+        for listener in self.order_listeners:
+            listener(order, update, fill)
+        if any(each.unknown_reason for each in order.pending_commands):
+            self._update_unsettled(order)
+
+    def _number(self, order: Order) -> None:
+        if not order.sequence:
+            self.sequence += 1
+            order.sequence = self.sequence
+
+    def _count_traded(self, order: Order, quantity: float) -> None:
+        key = (order.trade_account, order.symbol)
+        sign = {BuySellEnum.BUY: 1, BuySellEnum.SELL: -1}.get(BuySellEnum(order.buy_sell), 0)
+        self.traded[key] += sign * quantity
+        self.fill_versions[key] = self.version
+
+    def _restore(self, order: Order) -> Order:
+        """Bring an order of the journal back into the view."""
+        for each in [*self.index.by_client(order.client_order_id), *self.index.by_server(order.server_order_id)]:
+            ids = (each.client_order_id, each.server_order_id)
+            if ids == (order.client_order_id, order.server_order_id):
+                if each in self._orders:
+                    return each
+                self.index.remove(each)
+        self._orders[order] = None
+        self._index(order)
+        return order
+
+    def _index(self, order: Order) -> None:
+        self.index.add(order)
+        self._set_open_key(order, (order.trade_account, order.symbol) if order.is_open else None)
+        self._update_unsettled(order)
+        if order.is_open:
+            self._closed.pop(order, None)
+            return
+        self._closed.pop(order, None)
+        self._closed[order] = None
+        while len(self._closed) > MAX_CLOSED_ORDERS:
+            oldest = next((each for each in self._closed if each not in self._unsettled), None)
+            if oldest is None:
+                break
+            self.remove(oldest)
+
+    def _set_open_key(self, order: Order, key: tuple[str, str] | None) -> None:
+        known = self._open_keys.get(order)
+        if known == key:
+            return
+        if known is not None:
+            del self._open_keys[order]
+            self._open[known].pop(order, None)
+            if not self._open[known]:
+                del self._open[known]
+        if key is not None:
+            self._open_keys[order] = key
+            self._open[key][order] = None
+
+    def _update_unsettled(self, order: Order) -> None:
+        if order.pending_commands or order.doubt:
+            self._unsettled[order] = None
+        else:
+            self._unsettled.pop(order, None)
+
+    def _ask_for_read(self) -> None:
+        for listener in self.read_listeners:
+            listener()
+
+    def _publish(self, channel: str, fields: Fields) -> None:
+        self.seqs[channel] += 1
+        for listener in self.listeners:
+            listener(channel, fields)
+
+
+def new_order_outcome(order: Order) -> Fields | None:
+    """Return the update that states the outcome of a new order: the server's latest word; None: it is not known.
+
+    An acceptance is answered as the first time. A rejection that the gateway inferred gives way to whatever the server
+    states later.
+    """
+    outcome: Fields | None = None
+    for update in order.updates:
+        if not NEW.settles(update):
+            continue
+        is_rejection = bool(NEW.rejection_text(update))
+        if outcome is None or is_rejection or NEW.rejection_text(outcome):
+            outcome = update
+    return outcome

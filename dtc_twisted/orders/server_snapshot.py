@@ -1,0 +1,128 @@
+"""What the server answers when it is asked for all that it knows, and whether the answer is complete."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dtc_twisted.dtc.messages import (
+    AccountBalanceRequest,
+    CurrentPositionsRequest,
+    HistoricalOrderFillsRequest,
+    Message,
+    OpenOrdersRequest,
+    TradeAccountsRequest,
+)
+from dtc_twisted.dtc.session import Session
+from dtc_twisted.errors import RequestRejected, RequestTimedOut
+from dtc_twisted.logs import logger
+
+_log = logger(__name__)
+
+
+@dataclass
+class Batch:
+    """The answer to one request.
+
+    rows: the messages, without repetitions.
+    is_complete: none is missing. A message that is missing, or cannot be read, may be the one that matters.
+    """
+
+    rows: list[Any] = field(default_factory=list)
+    is_complete: bool = False
+
+
+@dataclass
+class ServerSnapshot:
+    """What the server knows.
+
+    began: when the first request was sent, seconds since 1970.
+    accounts: the trade accounts that the server lists.
+    fills: by account; None: the server does not tell.
+    orders_since, positions_since, balances_since: the version of the view when each request was sent.
+    """
+
+    began: float
+    accounts: list[str]
+    open_orders: Batch
+    fills: dict[str, Batch | None]
+    positions: Batch
+    balances: Batch
+    orders_since: int
+    positions_since: int
+    balances_since: int
+
+    def tells_fills(self, trade_account: str) -> bool:
+        """Return whether all fills of an account are known, as far back as was asked."""
+        batch = self.fills.get(trade_account)
+        return batch is not None and batch.is_complete and trade_account in self.accounts
+
+
+async def read_server(
+    session: Session,
+    timeout: float,
+    now: float,
+    version: Callable[[], int],
+    fills_since: Callable[[Sequence[str]], dict[str, float]],
+) -> ServerSnapshot:
+    """Ask for all.
+
+    version: the version of the view.
+    fills_since: given the accounts that the server lists, returns from when on fills are wanted, by account.
+
+    Raises RequestRejected, RequestTimedOut, SessionLost.
+    """
+
+    async def ask(request: Message, total: str = "TotalNumberMessages") -> Batch:
+        rows: list[Any] = []
+        try:
+            await session.request(request, timeout, rows.append)
+        except RequestTimedOut:
+            if not rows:
+                raise
+            return Batch(_distinct(rows))
+        return Batch(_distinct(rows), _is_complete(rows, total))
+
+    accounts = [each.TradeAccount for each in (await ask(TradeAccountsRequest())).rows]
+    orders_since = version()
+    open_orders = await ask(OpenOrdersRequest(), "TotalNumMessages")
+    fills: dict[str, Batch | None] = {}
+    is_silent = False
+    for account, since in fills_since(accounts).items():
+        fills[account] = None
+        if is_silent:
+            continue
+        try:
+            fills[account] = await ask(HistoricalOrderFillsRequest(TradeAccount=account, StartDateTime=int(since)))
+        except RequestRejected as error:
+            _log.warn("The server does not tell the fills of {account}: {text}", account=account, text=str(error))
+        except RequestTimedOut:
+            is_silent = True
+            _log.warn("The server does not answer about the fills of {account}", account=account)
+    positions_since = version()
+    positions = await ask(CurrentPositionsRequest())
+    balances_since = version()
+    try:
+        balances = await ask(AccountBalanceRequest())
+    except RequestRejected as error:
+        _log.warn("The server does not tell the balances: {text}", text=str(error))
+        balances = Batch()
+    return ServerSnapshot(
+        now, accounts, open_orders, fills, positions, balances, orders_since, positions_since, balances_since
+    )
+
+
+def _distinct(rows: Iterable[Any]) -> list[Any]:
+    """Return the messages of an answer, each number once."""
+    found: dict[object, Any] = {}
+    for row in rows:
+        found.setdefault(getattr(row, "MessageNumber", None) or object(), row)
+    return [*found.values()]
+
+
+def _is_complete(rows: Sequence[Any], total: str) -> bool:
+    """Return whether the messages of an answer are numbered from 1 to their total, none missing."""
+    if not rows:
+        return True  # the server said that there are none
+    totals = {getattr(row, total) or 0 for row in rows}
+    numbers = {row.MessageNumber or 0 for row in rows}
+    return len(totals) == 1 and numbers == set(range(1, totals.pop() + 1))

@@ -1,0 +1,210 @@
+"""Fills: the server's cumulative FilledQuantity is true, and single fills explain it."""
+
+from typing import Any
+
+from tests.exchange import FILLED, PARTLY_FILLED, R_PARTLY_FILLED
+from tests.scripted_case import ES, ScriptedCase
+from tests.scripted_server import FILLS, edited
+
+
+class AlikeTests(ScriptedCase):
+    """Several fills of one quantity and price within one second, without execution ids."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server.exchange.execution_ids = False
+        self.submit(Quantity=3)
+
+    def check_filled(self, quantity: float, fills: int) -> None:
+        shown = self.order()
+        self.assertEqual(shown["FilledQuantity"], quantity)
+        told = [each for each in shown["Updates"] if each["OrderUpdateReason"] in (4, 5) and "LastFillQuantity" in each]
+        self.assertEqual(len(told), fills)
+        self.assertEqual(shown["AverageFillPrice"], 282000)
+
+    def test_told(self) -> None:
+        for number in (1, 2, 3):
+            self.tell(*self.server.exchange.fill("a", 1, 282000))
+            self.check_filled(number, number)
+        self.assertEqual(self.order()["OrderStatus"], FILLED)
+        self.server.drop()
+        self.advance(10)
+        self.check_filled(3, 3)
+        self.restart()
+        self.check_filled(3, 3)
+
+    def test_told_twice(self) -> None:
+        for number in (1, 2, 3):
+            message, position = self.server.exchange.fill("a", 1, 282000)
+            self.tell(message, message, position)
+            self.check_filled(number, number)
+
+    def test_read(self) -> None:
+        self.server.drop()
+        for _ in range(3):
+            self.server.exchange.fill("a", 1, 282000)
+        self.advance(10)
+        self.check_filled(3, 3)
+        self.assertEqual(self.order()["OrderStatus"], FILLED)
+        self.server.drop()
+        self.advance(10)
+        self.check_filled(3, 3)
+
+    def test_some_told_and_the_others_read(self) -> None:
+        self.tell(*self.server.exchange.fill("a", 1, 282000))
+        self.server.drop()
+        self.server.exchange.fill("a", 1, 282000)
+        self.advance(10)
+        self.check_filled(2, 2)
+        self.assertEqual(self.order()["OrderStatus"], PARTLY_FILLED)
+        self.tell(*self.server.exchange.fill("a", 1, 282000))
+        self.check_filled(3, 3)
+        self.restart()
+        self.check_filled(3, 3)
+
+    def test_a_row_that_comes_twice(self) -> None:
+        self.server.drop()
+        self.server.exchange.fill("a", 1, 282000)
+        self.server.always(FILLS, edited(lambda messages: [each for each in messages for _ in range(2)]))
+        self.advance(10)
+        self.check_filled(1, 1)
+
+
+class AverageTests(ScriptedCase):
+    def test_the_first_fill_has_no_average(self) -> None:
+        self.submit(Quantity=5, Price1=1000)
+        message, _ = self.server.exchange.fill("a", 2, 1000)
+        self.tell(message | {"AverageFillPrice": None})
+        self.server.drop()
+        self.server.exchange.fill("a", 3, 1000)
+        self.advance(10)
+        shown = self.order()
+        self.assertEqual((shown["FilledQuantity"], shown["AverageFillPrice"]), (5, 1000))
+
+    def test_a_fill_is_not_known(self) -> None:
+        """The average is absent."""
+        self.submit(Quantity=5, Price1=1000)
+        message, _ = self.server.exchange.fill("a", 2, 1000)
+        unexplained = {"AverageFillPrice": None, "LastFillPrice": None, "LastFillQuantity": None}
+        self.tell(message | unexplained)
+        self.assertEqual(self.order()["FilledQuantity"], 2)
+        self.assertNotIn("AverageFillPrice", self.order())
+        self.server.exchange.fills.clear()
+        message, _ = self.server.exchange.fill("a", 1, 900)
+        self.tell(message | {"AverageFillPrice": None})
+        self.assertEqual(self.order()["FilledQuantity"], 3)
+        self.assertNotIn("AverageFillPrice", self.order())
+        self.restart()
+        self.assertNotIn("AverageFillPrice", self.order())
+        message, _ = self.server.exchange.fill("a", 1, 1000)
+        self.tell(message)
+        self.assertEqual(self.order()["AverageFillPrice"], message["AverageFillPrice"])
+
+    def test_an_average_that_is_out_of_date(self) -> None:
+        self.submit(Quantity=3, Price1=1000)
+        message, _ = self.server.exchange.fill("a", 1, 1000)
+        self.tell(message)
+        message, _ = self.server.exchange.fill("a", 1, 900)
+        self.tell(message | {"AverageFillPrice": None, "LastFillPrice": None, "LastFillQuantity": None})
+        self.assertNotIn("AverageFillPrice", self.order())
+
+
+class TruthTests(ScriptedCase):
+    def test_the_cumulative_quantity_leads(self) -> None:
+        """A fill was not told; the sum is."""
+        self.submit(Quantity=5)
+        self.server.exchange.fill("a", 1, 282000)
+        self.tell(*self.server.exchange.fill("a", 1, 282000))
+        self.assertEqual(self.order()["FilledQuantity"], 2)
+        self.server.drop()
+        self.advance(10)
+        told = [each["LastFillExecutionID"] for each in self.order()["Updates"] if "LastFillExecutionID" in each]
+        self.assertEqual(sorted(told), ["e1", "e2"])
+        self.assertEqual(self.order()["FilledQuantity"], 2)
+
+    def test_fills_that_come_in_reverse(self) -> None:
+        self.submit(Quantity=2)
+        first, _ = self.server.exchange.fill("a", 1, 282000)
+        second, _ = self.server.exchange.fill("a", 1, 281900)
+        self.tell(second, first)
+        shown = self.order()
+        self.assertEqual((shown["OrderStatus"], shown["FilledQuantity"]), (FILLED, 2))
+        self.assertEqual(shown["AverageFillPrice"], 281950)
+        self.assertEqual(len([each for each in shown["Updates"] if "LastFillExecutionID" in each]), 2)
+
+    def test_the_time_of_a_fill_in_seconds_or_milliseconds(self) -> None:
+        """It is one fill, told and read."""
+        self.server.exchange.execution_ids = False
+        for number, unit in enumerate((1, 1000)):
+            name = f"a{number}"
+            self.submit(name, Quantity=3)
+            message, position = self.server.exchange.fill(name, 1, 282000)
+            self.tell(message | {"LastFillDateTime": int(self.server.exchange.now() * unit)}, position)
+            self.server.drop()
+            self.advance(10)
+            shown = self.fetch(f"/orders/{name}?times=iso").json
+            told = [each for each in shown["Updates"] if "LastFillDateTime" in each]
+            self.assertEqual(len(told), 1)
+            self.assertTrue(told[0]["LastFillDateTime"].startswith("2023-11-14T22:1"), told)
+
+    def test_times_in_seconds_or_milliseconds(self) -> None:
+        self.submit()
+        order = self.server.exchange.order("a")
+        now = self.server.exchange.now()
+        for unit in (1, 1000):
+            self.tell(
+                self.server.exchange.update(order, 3)
+                | {"OrderReceivedDateTime": int(now * unit), "InfoText": f"{unit}"}
+            )
+            shown = self.fetch("/orders/a?times=iso").json
+            self.assertTrue(shown["OrderReceivedDateTime"].startswith("2023-11-14T22:1"), shown)
+
+
+class StrangersTests(ScriptedCase):
+    def submit_theirs(self, count: int) -> None:
+        theirs: dict[str, Any] = {"Symbol": ES, "TradeAccount": "Sim1", "OrderType": 1, "BuySell": 1, "Quantity": 1}
+        for number in range(count):
+            self.server.exchange.submit(theirs | {"ClientOrderID": f"x{number}"})
+
+    def test_many_fills_of_others_after_a_reconnect(self) -> None:
+        """They are closed, as all that is not among the open orders, and do not stay for ever."""
+        self.fetch("/orders")
+        self.server.drop()
+        self.submit_theirs(3000)
+        selects: list[str] = []
+        self.watch_selects(selects)
+        self.advance(10)
+        self.assertEqual(selects, [])
+        self.assertLessEqual(len(self.orders()), 1000)
+        self.assertEqual(self.submit().status, 201)
+        self.restart()
+        self.advance(10)
+        self.assertLessEqual(len(self.orders()), 1001)
+        self.assertEqual(self.order()["OrderStatus"], 4)
+
+    def watch_selects(self, selects: list[str]) -> None:
+        """Note each SELECT that the reactor's thread makes."""
+        journal = next(each for each in self.service if hasattr(each, "has_order"))
+        journal._store._reads.set_trace_callback(selects.append)
+
+    def test_a_new_order_selects_nothing(self) -> None:
+        self.submit()
+        selects: list[str] = []
+        self.watch_selects(selects)
+        self.assertEqual(self.submit("b").status, 201)
+        self.assertEqual(self.market().status, 201)
+        self.assertEqual(self.post("/orders/b", "PATCH", Quantity=3).status, 200)
+        self.assertEqual(self.post("/orders/b", "DELETE").status, 200)
+        self.assertEqual(self.post("/flatten", TradeAccount="Sim1").status, 201)
+        self.assertEqual(selects, [])
+
+    def test_a_partial_fill_of_another(self) -> None:
+        self.fetch("/orders")
+        theirs: dict[str, Any] = {"Symbol": ES, "TradeAccount": "Sim1", "OrderType": 2, "BuySell": 1, "Quantity": 2}
+        self.tell(*self.server.exchange.submit(theirs | {"ClientOrderID": "x", "Price1": 282000}))
+        self.server.drop()
+        self.server.exchange.fill("x", 1, 282000)
+        self.advance(10)
+        shown = self.order("x")
+        self.assertEqual((shown["OrderStatus"], shown["FilledQuantity"]), (PARTLY_FILLED, 1))
+        self.assertEqual(shown["Updates"][-1].get("OrderUpdateReason"), R_PARTLY_FILLED)
