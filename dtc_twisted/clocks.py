@@ -4,14 +4,13 @@ Twisted's timers follow the wall clock: when it is set back by an hour, they sto
 """
 
 import time
-from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
 _WALL_TIME = "dtc_twisted_wall_time"
 
 
-def use_monotonic_time(reactor: Any) -> None:
+def use_monotonic_time(reactor: IReactorTime) -> None:
     """Make a reactor's timers follow the monotonic clock.
 
     The reactor's seconds continue from their present value. A test reactor with its own time, and a reactor that
@@ -20,7 +19,7 @@ def use_monotonic_time(reactor: Any) -> None:
     if hasattr(reactor, "rightNow") or hasattr(reactor, _WALL_TIME):
         return
     ahead = time.time() - time.monotonic()
-    reactor.seconds = lambda: time.monotonic() + ahead
+    reactor.seconds = lambda: time.monotonic() + ahead  # type: ignore[method-assign]
     setattr(reactor, _WALL_TIME, time.time)
 
 

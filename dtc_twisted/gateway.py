@@ -17,6 +17,7 @@ from dtc_twisted.dtc.messages import TradeModeEnum
 from dtc_twisted.dtc.session import LogonSettings
 from dtc_twisted.errors import JournalFailed
 from dtc_twisted.history import HistoryClient
+from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.journal import Journal
 from dtc_twisted.market_data import MARKET_DEPTH, Hub, PinnedSymbols, ReadBatch, Update
 from dtc_twisted.orders import AccountState, OrderManager, Reconciler, RiskLimits, order_loader
@@ -107,7 +108,7 @@ class WebService(ListenService):
     """REST and WebSocket on one port."""
 
     def __init__(
-        self, reactor: Any, interface: str, port: int, rest: RestApi, sockets: Sequence[StreamFactory]
+        self, reactor: IGatewayReactor, interface: str, port: int, rest: RestApi, sockets: Sequence[StreamFactory]
     ) -> None:
         site = QuietSite(rest.resource, reactor=reactor)
         super().__init__(
@@ -124,7 +125,7 @@ class WebService(ListenService):
 class DemoService(MultiService):
     """The simulator, on free ports of this machine, and Upstream and History pointed at it."""
 
-    def __init__(self, reactor: Any, upstream: Upstream, history: HistoryClient) -> None:
+    def __init__(self, reactor: IGatewayReactor, upstream: Upstream, history: HistoryClient) -> None:
         from dtc_twisted.simulator import Simulator
 
         super().__init__()
@@ -147,7 +148,7 @@ class DemoService(MultiService):
         self._history.url = f"ws://{LOOPBACK}:{self._history_listener.port}/"
 
 
-def make_gateway(settings: Settings, reactor: Any) -> IService:
+def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
     """Build the whole gateway: one service that starts and stops all."""
     logon = _logon_settings(settings)
     upstream = make_upstream(settings, logon, reactor)
@@ -176,12 +177,12 @@ def make_gateway(settings: Settings, reactor: Any) -> IService:
     return services
 
 
-def make_upstream(settings: Settings, logon: LogonSettings, reactor: Any) -> Upstream:
+def make_upstream(settings: Settings, logon: LogonSettings, reactor: IGatewayReactor) -> Upstream:
     """Build the connection to the DTC server."""
     return Upstream(reactor, _url(settings, "port"), logon, settings["timeout"])
 
 
-def make_market_data(settings: Settings, upstream: Upstream, reactor: Any) -> MarketData:
+def make_market_data(settings: Settings, upstream: Upstream, reactor: IGatewayReactor) -> MarketData:
     """Build the hubs, which are flushed after each read of the server's socket."""
     batch = ReadBatch(reactor)
     upstream.on_read_done = batch.flush
@@ -190,7 +191,9 @@ def make_market_data(settings: Settings, upstream: Upstream, reactor: Any) -> Ma
     return MarketData(hubs, batch)
 
 
-def make_orders(settings: Settings, upstream: Upstream, definitions: SecurityDefinitions, reactor: Any) -> Orders:
+def make_orders(
+    settings: Settings, upstream: Upstream, definitions: SecurityDefinitions, reactor: IGatewayReactor
+) -> Orders:
     """Build the view of orders, positions and balances and, with --allow-trading, order entry."""
     timeout = settings["timeout"]
     journal = RequiredJournal(_journal_path(settings), reactor) if settings["allow-trading"] else None
@@ -219,7 +222,7 @@ def make_web(
     market_data: MarketData,
     orders: Orders,
     status: GatewayStatus,
-    reactor: Any,
+    reactor: IGatewayReactor,
 ) -> "WebService":
     """Build REST and WebSocket, on one port."""
     channels = AccountChannels(orders.state, orders.reconciler)

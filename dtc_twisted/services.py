@@ -8,7 +8,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IProtocolFactory, IReactorCore, IReactorTCP
 from twisted.python import usage
 
 from dtc_twisted.dtc.wire_log import wire_log
@@ -84,7 +84,7 @@ class BaseOptions(usage.Options):
             raise usage.UsageError(str(error)) from None
 
 
-def freeze_gc_when_running(reactor: Any) -> None:
+def freeze_gc_when_running(reactor: IReactorCore) -> None:
     """Once the process runs, lets the garbage collector leave alone what there is by then: it stays until the end.
 
     75,000 objects, most of them code, which otherwise are searched several times a second under load, for 70 ms each.
@@ -102,7 +102,7 @@ class ListenService(Service):
     """
 
     def __init__(
-        self, reactor: Any, interface: str, port: int, factory: IProtocolFactory, *, says: str, option: str
+        self, reactor: IReactorTCP, interface: str, port: int, factory: IProtocolFactory, *, says: str, option: str
     ) -> None:
         self._reactor = reactor
         self._interface = interface
@@ -119,7 +119,7 @@ class ListenService(Service):
 
     def startService(self) -> None:
         try:
-            self._listening = self._reactor.listenTCP(self._port, self._factory, interface=self._interface)
+            self._listening = self._reactor.listenTCP(self._port, self._factory, interface=self._interface)  # type: ignore[arg-type]
         except CannotListenError as error:
             why = getattr(error.socketError, "strerror", None) or error.socketError
             raise StartupError(

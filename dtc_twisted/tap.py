@@ -1,13 +1,14 @@
 """`twistd dtc`: its options."""
 
 import os
-from typing import Any
+from typing import cast
 
 from twisted.application.service import IService
 from twisted.python import usage
 
 from dtc_twisted.clocks import use_monotonic_time
 from dtc_twisted.gateway import make_gateway
+from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.services import (
     LOOPBACK,
     BaseOptions,
@@ -135,10 +136,12 @@ class Options(BaseOptions):
             raise usage.UsageError(f"--token-file {path}: {error}") from None
 
 
-def makeService(options: Options, reactor: Any = None) -> IService:
+def makeService(options: Options, reactor: IGatewayReactor | None = None) -> IService:
     """Make the gateway's service."""
     if reactor is None:
-        from twisted.internet import reactor
+        from twisted.internet import reactor as installed
+
+        reactor = cast(IGatewayReactor, installed)
     use_monotonic_time(reactor)
     freeze_gc_when_running(reactor)
     return make_gateway(options, reactor)

@@ -1,10 +1,11 @@
 """`twistd dtc-sim`: the simulated DTC server, for all who want to connect to one."""
 
-from typing import Any
+from typing import cast
 
 from twisted.application.service import IService, MultiService
 
 from dtc_twisted.clocks import use_monotonic_time
+from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.services import LOOPBACK, BaseOptions, ListenService, freeze_gc_when_running, number_option
 from dtc_twisted.simulator import Simulator
 
@@ -23,10 +24,12 @@ class Options(BaseOptions):
     ]
 
 
-def makeService(options: Options, reactor: Any = None) -> IService:
+def makeService(options: Options, reactor: IGatewayReactor | None = None) -> IService:
     """The simulated server."""
     if reactor is None:
-        from twisted.internet import reactor
+        from twisted.internet import reactor as installed
+
+        reactor = cast(IGatewayReactor, installed)
     use_monotonic_time(reactor)
     simulator = Simulator(reactor, rate=options["rate"], seed=options["seed"])
     services = MultiService()

@@ -239,7 +239,8 @@ class House(SynchronousTestCase):
     def make_gateway(self, *arguments: str) -> Any:
         options = Options()
         options.parseOptions(list(arguments))
-        return makeService(options, reactor=self.clock)
+        reactor: Any = self.clock
+        return makeService(options, reactor=reactor)
 
     # -- time and traffic
 

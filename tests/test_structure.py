@@ -14,7 +14,7 @@ import dtc_twisted
 ROOT = Path(dtc_twisted.__file__).parent
 MAX_LINES = 60
 
-BASE = {"errors", "logs", "clocks"}
+BASE = {"errors", "logs", "clocks", "interfaces"}
 PROTOCOL = BASE | {"dtc"}
 PARTS = PROTOCOL | {"transport", "definitions", "market_data", "history", "journal", "orders", "web"}
 
@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "logs": {"errors"},
     "clocks": set(),
+    "interfaces": set(),
     "dtc": BASE,
     # from the server to the callers, in the order of the data
     "transport": PROTOCOL,

@@ -120,7 +120,7 @@ class SimulatorOptionsTests(CommandLineCase):
     def test_service(self) -> None:
         options = tap_sim.Options()
         options.parseOptions(["--port", "1234", "--historyport", "1235"])
-        reactor = MemoryReactorClock()
+        reactor: Any = MemoryReactorClock()
         service = tap_sim.makeService(options, reactor=reactor)
         service.startService()
         self.assertEqual(
@@ -140,7 +140,8 @@ class CollectorTests(House):
         """Once all is wired, the garbage collector is told; not before, nor in a process that only looks."""
         hook: tuple[Any, ...] = (gc.freeze, (), {})
         self.assertEqual(self.clock.whenRunningHooks.count(hook), 1)
-        tap_sim.makeService(tap_sim.Options(), reactor=self.clock)
+        reactor: Any = self.clock
+        tap_sim.makeService(tap_sim.Options(), reactor=reactor)
         self.assertEqual(self.clock.whenRunningHooks.count(hook), 2)
         self.assertEqual(gc.get_freeze_count(), self.frozen)
 

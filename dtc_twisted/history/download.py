@@ -21,6 +21,7 @@ from dtc_twisted.dtc.session import LogonSettings
 from dtc_twisted.errors import DTCError, NotLoggedOn, RequestTimedOut, SessionLost, UnusableAnswer
 from dtc_twisted.history.integer_prices import has_integer_prices, with_float_prices
 from dtc_twisted.history.throttle import ReadScheduler, ThrottledProtocol
+from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.logs import logger
 from dtc_twisted.transport.client import DTCClientProtocol, DTCConnection, connect
 
@@ -47,7 +48,7 @@ class HistoryDownload:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IGatewayReactor,
         request: HistoryRequest,
         on_rows: RowsCallback,
         logon_settings: LogonSettings,

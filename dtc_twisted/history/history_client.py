@@ -12,19 +12,21 @@ from dtc_twisted.dtc.session import LogonSettings
 from dtc_twisted.errors import NotLoggedOn
 from dtc_twisted.history.download import HistoryDownload, HistoryRequest, RowsCallback
 from dtc_twisted.history.throttle import ReadScheduler
+from dtc_twisted.interfaces import IGatewayReactor
 
 
 class HistoryClient(Service):
     """The historical port, which answers one request a connection.
 
-    reactor: IReactorTime, IReactorTCP and IReactorPluggableNameResolver.
     url: ws://host:port/ or wss://host:port/.
     credentials: what to log on with; there are no heartbeats on this port, whatever they say.
     timeout: seconds that the server may say nothing: before the connection, the logon, and any part of the answer.
     limit: connections at once; further requests wait in line.
     """
 
-    def __init__(self, reactor: Any, url: str, logon_settings: LogonSettings, timeout: float, limit: int = 4) -> None:
+    def __init__(
+        self, reactor: IGatewayReactor, url: str, logon_settings: LogonSettings, timeout: float, limit: int = 4
+    ) -> None:
         self.url = url
         self._reactor = reactor
         self._logon_settings = replace(logon_settings, heartbeat_interval=0)

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
@@ -15,6 +16,7 @@ from dtc_twisted.dtc.codec import Codec
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.dtc.session import LogonSettings, Session
 from dtc_twisted.dtc.wire_log import wire_log
+from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.transport.websocket_frames import parse_text_frames
 
 CLOSE_TIMEOUT = 3.0
@@ -105,7 +107,7 @@ class DTCClientProtocol(WebSocketClientProtocol):
 
 
 def connect(
-    reactor: Any,
+    reactor: IGatewayReactor,
     url: str,
     owner: ConnectionHandler,
     timeout: float = CONNECT_TIMEOUT,
@@ -144,7 +146,7 @@ class DTCConnection:
     def __init__(
         self,
         protocol: DTCClientProtocol,
-        clock: Any,
+        clock: IReactorTime,
         logon_settings: LogonSettings,
         end: Callable[["DTCConnection", str], None],
         on_message: Callable[[Message], None],

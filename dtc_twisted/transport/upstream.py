@@ -17,6 +17,7 @@ from dtc_twisted.clocks import wall_time
 from dtc_twisted.dtc.messages import LogonResponse, Message
 from dtc_twisted.dtc.session import LogonSettings, Session, SessionListener
 from dtc_twisted.errors import LogonRefused, NotLoggedOn
+from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.logs import call_safely, logger
 from dtc_twisted.transport.client import DTCClientProtocol, DTCConnection, connect
 
@@ -54,7 +55,6 @@ class UpstreamStatus:
 class Upstream(Service):
     """Keeps a session with the DTC server, from startService to stopService.
 
-    reactor: IReactorTime, IReactorTCP and IReactorPluggableNameResolver.
     url: ws://host:port/ or wss://host:port/.
     timeout: seconds to wait for an answer to a request.
     listeners: follow each session; add to them before the service starts.
@@ -63,7 +63,7 @@ class Upstream(Service):
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IGatewayReactor,
         url: str,
         logon_settings: LogonSettings,
         timeout: float = 5.0,

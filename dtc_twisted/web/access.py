@@ -13,7 +13,8 @@ from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+
+from twisted.web.server import Request
 
 SUBPROTOCOL = "dtc"
 """What a WebSocket speaks here, for clients that name it."""
@@ -118,7 +119,7 @@ class AccessControl:
         self._names = {"localhost", *(name.lower() for name in names), *(host[4] for host in hosts if host and host[4])}
         self._is_ours = lru_cache(self._is_this_machine)  # callers say the same few
 
-    def authorize(self, request: Any) -> bool:
+    def authorize(self, request: Request) -> bool:
         """Lets a request in, whose `caller` is known then; whether that is all it wants (a CORS preflight).
 
         Raises Misdirected, Forbidden or Unauthorized.
@@ -132,7 +133,7 @@ class AccessControl:
         request.setComponent(Principal, self._caller(request))
         return False
 
-    def _host(self, request: Any) -> str:
+    def _host(self, request: Request) -> str:
         """The Host header. Only HTTP/1.0, which no browser speaks, goes without."""
         hosts = headers(request, "host")
         host = ",".join(hosts).lower()
@@ -147,7 +148,7 @@ class AccessControl:
         match = _HOST_HEADER.fullmatch(host)
         return match is not None and (match[2] in self._names or _is_address(match))
 
-    def _cross_origin(self, request: Any, host: str) -> bool:
+    def _cross_origin(self, request: Request, host: str) -> bool:
         """Whether the request is of another origin that is allowed. Raises Forbidden when it is not and should be."""
         if self._origins:
             request.setHeader("Vary", "Origin")
@@ -165,7 +166,7 @@ class AccessControl:
             raise Forbidden(f"Origin: {origin[:100]!r} may not do this; --allow-origin lets it.")
         return False
 
-    def _caller(self, request: Any) -> Principal:
+    def _caller(self, request: Request) -> Principal:
         if self._tokens is None:
             return LOCAL_PRINCIPAL
         given = _tokens_in(request)
@@ -179,18 +180,18 @@ class AccessControl:
         raise Unauthorized(f"Authorization: expected Bearer and a token of this gateway's; {what}.")
 
 
-def headers(request: Any, name: str) -> list[str]:
+def headers(request: Request, name: str) -> list[str]:
     """The values of a request's header, whatever bytes they are: Twisted's own way raises for what is not UTF-8."""
     return [value.decode("latin-1") for value in request.requestHeaders.getRawHeaders(name.encode(), [])]
 
 
-def principal_of(request: Any) -> Principal:
+def principal_of(request: Request) -> Principal:
     """Who sent a request that was let in."""
     who: Principal = request.getComponent(Principal)
     return who
 
 
-def require_trade_scope(request: Any) -> Principal:
+def require_trade_scope(request: Request) -> Principal:
     """The same, where it takes the scope trade. Raises Forbidden."""
     who = principal_of(request)
     if not who.may_trade:
@@ -198,12 +199,12 @@ def require_trade_scope(request: Any) -> Principal:
     return who
 
 
-def is_websocket(request: Any) -> bool:
+def is_websocket(request: Request) -> bool:
     """Whether a request wants to become a WebSocket."""
     return "websocket" in ",".join(headers(request, "upgrade")).lower()
 
 
-def strip_token(request: Any) -> None:
+def strip_token(request: Request) -> None:
     """Takes the token out of a request that goes on to those who may log or repeat what they read."""
     request.requestHeaders.removeHeader("authorization")
     if request.requestHeaders.hasHeader("sec-websocket-protocol"):
@@ -213,7 +214,7 @@ def strip_token(request: Any) -> None:
             request.requestHeaders.addRawHeader(b"sec-websocket-protocol", ", ".join(left).encode("latin-1"))
 
 
-def _tokens_in(request: Any) -> list[str]:
+def _tokens_in(request: Request) -> list[str]:
     """The different tokens that a request brings."""
     pairs = [each.partition(" ") for each in headers(request, "authorization")]
     tokens = [token.strip() for scheme, _, token in pairs if scheme.lower() == "bearer"]
@@ -222,12 +223,12 @@ def _tokens_in(request: Any) -> list[str]:
     return [*dict.fromkeys(tokens)]
 
 
-def _subprotocols(request: Any) -> list[str]:
+def _subprotocols(request: Request) -> list[str]:
     lines = headers(request, "sec-websocket-protocol")
     return [each.strip() for line in lines for each in line.split(",") if each.strip()]
 
 
-def _is_preflight(request: Any) -> bool:
+def _is_preflight(request: Request) -> bool:
     return request.method == b"OPTIONS" and bool(headers(request, "access-control-request-method"))
 
 

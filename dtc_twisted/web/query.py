@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from msgspec import UNSET
+from twisted.web.server import Request
 
 from dtc_twisted.dtc.field_parser import bad_value, field_parsers, single_value
 from dtc_twisted.dtc.messages import Message
@@ -43,7 +44,7 @@ class OutputOptions:
     iso_times: bool = False
 
 
-def query_args(request: Any) -> dict[bytes, list[bytes]]:
+def query_args(request: Request) -> dict[bytes, list[bytes]]:
     """The query. Raises BadParameter for what Twisted would leave out."""
     query = request.uri.partition(b"?")[2]
     for part in re.split(b"[&;]", query):

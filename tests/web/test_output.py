@@ -195,7 +195,7 @@ class Source:
 class AnswerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.request = Request()
+        self.request: Any = Request()
         self.source = Source()
         self.cancelled: list[bool] = []
         self.done: Deferred[Any] = Deferred(lambda _done: self.cancelled.append(True))
@@ -337,7 +337,8 @@ class AnswerTests(SynchronousTestCase):
     def test_too_many_wait(self) -> None:
         """Of a source that cannot be asked to wait."""
         for source, expected in ((None, True), (self.source, False)):
-            request, done = Request(), Deferred[Any]()
+            request: Any = Request()
+            done: Deferred[Any] = Deferred()
             answer = StreamingResponse(request, FORMATS["ndjson"](type(BAR)), self.clock, lambda failure: ERROR)
             result = answer.stream(done, source)
             answer.append(BAR)

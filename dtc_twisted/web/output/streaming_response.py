@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.python.failure import Failure
+from twisted.web.server import Request
 from zope.interface import implementer
 
 from dtc_twisted.dtc.messages import Message
@@ -59,7 +60,7 @@ class StreamingResponse:
 
     def __init__(
         self,
-        request: Any,
+        request: Request,
         encoding: RowEncoder,
         clock: IReactorTime,
         describe: Callable[[Failure], dict[str, Any]],
@@ -229,7 +230,8 @@ class StreamingResponse:
         """Cuts the connection. The request's end cancels the result."""
         _log.warn("Dropped the caller of {path}: {why}.", path=self._request.path.decode("utf-8", "replace"), why=why)
         self._client_gone()
-        self._request.transport.abortConnection()
+        transport: Any = self._request.transport
+        transport.abortConnection()
 
     def _client_gone(self) -> None:
         """The caller went away, or has seen the end of what there is."""

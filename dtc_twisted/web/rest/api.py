@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
+from twisted.web.server import Request
 
 from dtc_twisted.definitions.converter import DisplayConverter, conversion_plan
 from dtc_twisted.definitions.security_definitions import convert_payload
@@ -93,7 +94,7 @@ class RestApi:
         self.route("POST", "/raw", self._raw, trade=True)
         for path, socket in sockets.items():
             self.route("GET", path, self._websocket_handler(path, socket))
-        self._klein.handle_errors(Exception)(self._answer_error)
+        self._klein.handle_errors(Exception)(self._answer_error)  # type: ignore[arg-type]
 
     @property
     def resource(self) -> IResource:
@@ -107,7 +108,7 @@ class RestApi:
         trade: whether it takes that scope.
         """
 
-        def handle(request: Any, **parts: str) -> Any:
+        def handle(request: Request, **parts: str) -> Any:
             if trade:
                 require_trade_scope(request)
             return handler(request, **parts)
@@ -120,13 +121,13 @@ class RestApi:
     # -- answers
 
     def _get_handler(self, get: RequestSpec) -> Callable[[Any], Deferred[bytes | None]]:
-        def ask(request: Any) -> Deferred[bytes | None]:
+        def ask(request: Request) -> Deferred[bytes | None]:
             wanted, args = parse_output_options(query_args(request))
             return self._respond(request, _with_implied_fields(parse_request(get, args)), wanted)
 
         return ask
 
-    def _respond(self, request: Any, asked: Message, wanted: OutputOptions) -> Deferred[bytes | None]:
+    def _respond(self, request: Request, asked: Message, wanted: OutputOptions) -> Deferred[bytes | None]:
         """What the server answers, in the shape that is wanted."""
         encoding = FORMATS[wanted.format or negotiate_format(",".join(headers(request, "accept")))](
             ROW_TYPES[type(asked)]
@@ -146,7 +147,7 @@ class RestApi:
         whole: Deferred[Any] = reply.addCallback(answer.body)
         return whole
 
-    def _raw(self, request: Any) -> Deferred[bytes | None] | bytes:
+    def _raw(self, request: Request) -> Deferred[bytes | None] | bytes:
         if self._gateway.send is None:
             raise Forbidden("Raw messages are off: --allow-raw lets them through.")
         fields = json_object(request)
@@ -191,12 +192,12 @@ class RestApi:
 
         return displays.addCallbacks(defined, _first_error)
 
-    def _status(self, request: Any) -> bytes:
+    def _status(self, request: Request) -> bytes:
         reject_unknown(query_args(request), ())
         return json_response(request, self._gateway.status())
 
     def _websocket_handler(self, path: str, socket: Callable[[Principal], IResource]) -> Callable[[Any], Any]:
-        def upgrade(request: Any) -> Any:
+        def upgrade(request: Request) -> Any:
             if is_websocket(request):
                 strip_token(request)
                 return socket(principal_of(request))
@@ -206,7 +207,7 @@ class RestApi:
 
         return upgrade
 
-    def _snapshot(self, path: str, request: Any) -> Deferred[bytes]:
+    def _snapshot(self, path: str, request: Request) -> Deferred[bytes]:
         wanted, args = parse_output_options(query_args(request))
         asked: Any = parse_request(SNAPSHOT_REQUESTS[path], args)
         if wanted.format not in (None, "json"):
@@ -228,11 +229,11 @@ class RestApi:
 
     # -- errors
 
-    def _answer_error(self, request: Any, failure: Failure) -> bytes:
+    def _answer_error(self, request: Request, failure: Failure) -> bytes:
         problem = self._describe_error(request, failure)
         return json_response(request, problem, problem["error"]["status"])
 
-    def _describe_error(self, request: Any, failure: Failure) -> dict[str, Any]:
+    def _describe_error(self, request: Request, failure: Failure) -> dict[str, Any]:
         return describe_error(request, failure, self._gateway.retry_after)
 
 

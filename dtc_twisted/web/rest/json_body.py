@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import msgspec
+from twisted.web.server import Request
 
 from dtc_twisted.errors import BadParameter
 from dtc_twisted.web.access import headers
@@ -22,7 +23,7 @@ class UnsupportedMediaType(Exception):
     """The body is of another type than the path takes."""
 
 
-def json_object(request: Any) -> dict[str, Any]:
+def json_object(request: Request) -> dict[str, Any]:
     """The object that a request brings; its numbers are finite, its texts have a UTF-8.
 
     Raises UnsupportedMediaType, ContentTooLarge, or BadParameter for what is no JSON object, and for an object that has
@@ -31,7 +32,7 @@ def json_object(request: Any) -> dict[str, Any]:
     kinds = [each.partition(";")[0].strip().lower() for each in headers(request, "content-type")]
     if kinds != ["application/json"]:
         raise UnsupportedMediaType("Content-Type: expected application/json.")
-    data = request.content.read()
+    data = request.content.read() if request.content else b""
     if len(data) > MAX_BODY:
         raise ContentTooLarge(f"The body: expected at most {MAX_BODY} bytes.")
     if not data:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.web.server import Request
 
 from dtc_twisted.definitions.converter import DisplayConverter
 from dtc_twisted.errors import BadParameter, NoSuchOrder, NotPermitted
@@ -68,7 +69,7 @@ class OrderRoutes:
     def _list_handler(self, channel: str) -> Callable[[Any], Deferred[bytes]]:
         names = _FILTERS[channel]
 
-        def answer(request: Any) -> Deferred[bytes]:
+        def answer(request: Request) -> Deferred[bytes]:
             wanted, args = _output_options(request)
             reject_unknown(args, names)
             wishes = {name: _text(args, name) for name in names if name.encode() in args}
@@ -85,7 +86,7 @@ class OrderRoutes:
 
         return answer
 
-    def _order(self, request: Any, order_id: str) -> Deferred[bytes]:
+    def _order(self, request: Request, order_id: str) -> Deferred[bytes]:
         wanted, args = _output_options(request)
         reject_unknown(args, ())
 
@@ -117,36 +118,36 @@ class OrderRoutes:
     # -- commands
 
     def _submit_handler(self, action: str) -> Callable[[Any], Deferred[bytes]]:
-        def submit(request: Any) -> Deferred[bytes]:
+        def submit(request: Request) -> Deferred[bytes]:
             manager, fields = self._manager, _fields(request)
             answer = manager.submit(action, fields, principal_of(request).name)
             return self._answer(request, fields, answer, 201, is_one=action == "submit")
 
         return submit
 
-    def _replace(self, request: Any, order_id: str) -> Deferred[bytes]:
+    def _replace(self, request: Request, order_id: str) -> Deferred[bytes]:
         manager, fields = self._manager, _fields(request)
         return self._answer(
             request, fields, manager.replace(order_id, fields, principal_of(request).name), 200, is_one=True
         )
 
-    def _cancel(self, request: Any, order_id: str) -> Deferred[bytes]:
+    def _cancel(self, request: Request, order_id: str) -> Deferred[bytes]:
         reject_unknown(query_args(request), ())
         return self._answer(request, {}, self._manager.cancel(order_id, principal_of(request).name), 200, is_one=True)
 
-    def _flatten(self, request: Any) -> Deferred[bytes]:
+    def _flatten(self, request: Request) -> Deferred[bytes]:
         manager, fields = self._manager, _fields(request)
         return self._answer(request, fields, manager.flatten(fields, principal_of(request).name), 201)
 
-    def _cancel_all(self, request: Any) -> Deferred[bytes]:
+    def _cancel_all(self, request: Request) -> Deferred[bytes]:
         manager, fields = self._manager, _fields(request)
         return self._answer(request, fields, manager.cancel_all(fields, principal_of(request).name), 200)
 
-    def _halt(self, request: Any) -> Deferred[bytes]:
+    def _halt(self, request: Request) -> Deferred[bytes]:
         reject_unknown(query_args(request), ())
         return self._answer(request, {}, self._manager.halt(principal_of(request).name), 200)
 
-    def _resume(self, request: Any) -> Deferred[bytes]:
+    def _resume(self, request: Request) -> Deferred[bytes]:
         reject_unknown(query_args(request), ())
         manager = self._manager
         return manager.resume(principal_of(request).name).addCallback(
@@ -154,7 +155,7 @@ class OrderRoutes:
         )
 
     def _answer(
-        self, request: Any, fields: Fields, answer: Deferred[list[Fields]], status: int, *, is_one: bool = False
+        self, request: Request, fields: Fields, answer: Deferred[list[Fields]], status: int, *, is_one: bool = False
     ) -> Deferred[bytes]:
         """The server's words; in display prices, when the command had them."""
         wanted = OutputOptions(display_prices=fields.get("prices") == "display")
@@ -166,7 +167,7 @@ class OrderRoutes:
 
     # -- the journal
 
-    def _journal(self, request: Any) -> bytes:
+    def _journal(self, request: Request) -> bytes:
         args = query_args(request)
         reject_unknown(args, _JOURNAL)
         filters = {
@@ -183,12 +184,12 @@ class OrderRoutes:
         return json_response(request, self._manager.journal.entries(limit, before, **filters))
 
 
-def _fields(request: Any) -> Fields:
+def _fields(request: Request) -> Fields:
     reject_unknown(query_args(request), ())
     return json_object(request)
 
 
-def _output_options(request: Any) -> tuple[OutputOptions, dict[bytes, list[bytes]]]:
+def _output_options(request: Request) -> tuple[OutputOptions, dict[bytes, list[bytes]]]:
     wanted, args = parse_output_options(query_args(request))
     if wanted.format not in (None, "json"):
         raise BadParameter(f"format: {wanted.format!r} was given; expected json.")

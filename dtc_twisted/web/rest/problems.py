@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.python.failure import Failure
+from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from dtc_twisted.errors import (
@@ -33,7 +34,7 @@ class UpgradeRequired(Exception):
     """The address is a WebSocket's."""
 
 
-def describe_error(request: Any, failure: Failure, seconds_to_retry: Callable[[], float]) -> dict[str, Any]:
+def describe_error(request: Request, failure: Failure, seconds_to_retry: Callable[[], float]) -> dict[str, Any]:
     """What is said of a failure; with the headers that go with its status.
 
     seconds_to_retry: until the next try to reach the server.
@@ -91,6 +92,6 @@ def describe_error(request: Any, failure: Failure, seconds_to_retry: Callable[[]
     return {"success": False, "error": {"type": name, "message": text, "status": status} | about}
 
 
-def _retry_after(request: Any, seconds: float | None) -> None:
+def _retry_after(request: Request, seconds: float | None) -> None:
     if seconds is not None:
         request.setHeader("Retry-After", str(max(1, math.ceil(seconds))))

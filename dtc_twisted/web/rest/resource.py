@@ -8,6 +8,7 @@ from klein import Klein
 from klein.resource import KleinResource
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
+from twisted.web import http
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
@@ -40,7 +41,7 @@ class ApiResource(KleinResource):
         self._exact_routes = plain
         self._answer_error = answer_error
 
-    def render(self, request: Any) -> Any:
+    def render(self, request: Request) -> Any:  # type: ignore[override]
         try:
             is_answered = self._access.authorize(request)
         except Exception:
@@ -54,10 +55,10 @@ class ApiResource(KleinResource):
         if handler is not None:
             self._respond(request, handler)
             return NOT_DONE_YET
-        request.postpath = [part.decode("utf-8", "replace").encode() for part in request.postpath]
+        request.postpath = [part.decode("utf-8", "replace").encode() for part in request.postpath or ()]
         return super().render(request)
 
-    def _respond(self, request: Any, handler: Callable[[Any], Any]) -> None:
+    def _respond(self, request: Request, handler: Callable[[Any], Any]) -> None:
         try:
             result = handler(request)
         except Exception:
@@ -70,7 +71,7 @@ class ApiResource(KleinResource):
         result.addErrback(self._failed, request, over)
         result.addCallback(lambda body: None if over.called else _finish(request, body))
 
-    def _failed(self, failure: Failure, request: Any, over: Deferred[None]) -> bytes | None:
+    def _failed(self, failure: Failure, request: Request, over: Deferred[None]) -> bytes | None:
         """over: fires once the answer is out, or its caller gone. Then nobody is left to be told."""
         if not over.called:
             return self._answer_error(request, failure)
@@ -79,7 +80,7 @@ class ApiResource(KleinResource):
         return None
 
 
-def _finish(request: Any, result: bytes | IResource | None) -> None:
+def _finish(request: Request, result: bytes | IResource | None) -> None:
     """Ends a request with its body, or leaves it to a resource, which is a WebSocket's."""
     if IResource.providedBy(result):
         request.render(result)
@@ -104,12 +105,12 @@ class QuietSite(Site):
     noisy = False
     requestFactory = BoundedRequest
 
-    def log(self, request: Any) -> None:
+    def log(self, request: http.Request) -> None:
         if wire_log.enabled:
             _log.debug("{method} {path} {code}", method=request.method, path=request.path, code=request.code)
 
 
-def json_response(request: Any, value: object, status: int = 200) -> bytes:
+def json_response(request: Request, value: object, status: int = 200) -> bytes:
     """The body of an answer, and its headers."""
     request.setResponseCode(status, HTTPStatus(status).phrase.encode())
     data = pretty_json(value) + b"\n"

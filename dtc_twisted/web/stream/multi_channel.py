@@ -33,6 +33,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted.clocks import as_wall_time
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
+from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.market_data import Hub
 from dtc_twisted.orders import CHANNELS as ACCOUNTS
 from dtc_twisted.web.stream.account_channels import AccountChannels
@@ -158,7 +159,7 @@ class MultiChannelFactory(StreamFactory):
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IGatewayReactor,
         hubs: dict[str, Hub],
         definitions: SecurityDefinitions,
         accounts: AccountChannels,

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.market_data import Hub, Update
 from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueue, SendQueueEncoder, encode_event, frame, frames
 from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol, is_symbol
@@ -135,7 +136,9 @@ class DepthEncoder(SendQueueEncoder):
 class SingleChannelFactory(StreamFactory):
     """All subscribers of one channel."""
 
-    def __init__(self, hub: Hub, reactor: Any, protocol: type[MarketDataProtocol] = MarketDataProtocol) -> None:
+    def __init__(
+        self, hub: Hub, reactor: IGatewayReactor, protocol: type[MarketDataProtocol] = MarketDataProtocol
+    ) -> None:
         super().__init__(reactor)
         self.hub = hub
         self.depth = DepthEncoder(hub)

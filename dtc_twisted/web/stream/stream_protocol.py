@@ -7,6 +7,7 @@ from autobahn.twisted.resource import WebSocketResource
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionRequest
 
+from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.logs import logger
 from dtc_twisted.web.access import SUBPROTOCOL, Principal
 from dtc_twisted.web.stream.send_queue import SendQueue, encode_event
@@ -131,7 +132,7 @@ class StreamFactory(WebSocketServerFactory):
     reactor: for Autobahn's timers.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: IGatewayReactor) -> None:
         super().__init__(reactor=reactor)
         self.noisy = False
         self.setProtocolOptions(

@@ -1,0 +1,7 @@
+"""Interfaces of objects that callers provide."""
+
+from twisted.internet.interfaces import IReactorCore, IReactorPluggableNameResolver, IReactorTCP, IReactorTime
+
+
+class IGatewayReactor(IReactorTime, IReactorTCP, IReactorCore, IReactorPluggableNameResolver):
+    """A reactor with timers, TCP and name resolution: every reactor of Twisted is one."""
