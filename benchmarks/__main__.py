@@ -44,7 +44,10 @@ def main() -> None:
     parser.add_argument("--peers", nargs="+", choices=gateways.ALL, default=list(gateways.ALL))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every value of every run there")
     parser.add_argument("--publish", type=Path, metavar="FILE", help="put the tables into this Markdown file")
+    parser.add_argument("--other", type=Path, metavar="CHECKOUT", help="measure the gateway of this checkout as well")
     options = parser.parse_args()
+    if options.other:
+        gateways.OTHER_CHECKOUT.append(options.other.resolve())
     measured: dict[str, Sequence[Row] | Sequence[Result]] = {}
     about = circumstances()
     processes.step_aside()

@@ -12,6 +12,9 @@ from benchmarks import load
 from benchmarks.processes import MEASURED, Service, gateway
 
 OURS = "dtc_twisted"
+OTHER = "other checkout"
+OTHER_CHECKOUT: list[Path] = []
+"""The checkout to measure beside this one, for example of the last release; `--other` sets it."""
 LIMIT = "epoll"
 REACTOR = "twisted"
 PACKAGES = ("websockets", "aiohttp", "picows", "uvloop", "msgspec")
@@ -22,6 +25,11 @@ _PEERS = Path(__file__).parent / "peers"
 def ours(port: str, *symbols: str) -> Service:
     """Subscribes to the symbols from the start."""
     return gateway(port, *(f"--symbol={symbol}" for symbol in symbols))
+
+
+def other(port: str, *symbols: str) -> Service:
+    """Start the gateway of another checkout of this project, in the same interpreter (`--other`)."""
+    return gateway(port, *(f"--symbol={symbol}" for symbol in symbols), root=OTHER_CHECKOUT[0])
 
 
 def limit(port: str, *symbol: str) -> Service:
@@ -45,6 +53,7 @@ def _node(port: str) -> Service:
 
 ALL: dict[str, Callable[[str], Service]] = {
     OURS: ours,
+    OTHER: other,
     LIMIT: limit,
     REACTOR: _python(REACTOR),
     "websockets": _python("websockets"),
@@ -54,7 +63,7 @@ ALL: dict[str, Callable[[str], Service]] = {
 }
 """Each starts a gateway to the DTC server at a port; `found[1]` is where it serves /api/v1/marketdata."""
 
-SUBSCRIBING: dict[str, Callable[[str, str], Service]] = {OURS: ours, LIMIT: limit}
+SUBSCRIBING: dict[str, Callable[[str, str], Service]] = {OURS: ours, OTHER: other, LIMIT: limit}
 """Those that can subscribe by themselves, to a symbol."""
 
 
@@ -63,7 +72,10 @@ def available(names: Sequence[str]) -> list[str]:
     chosen = []
     for name in names:
         try:
-            if name == LIMIT:
+            if name == OTHER:
+                if not OTHER_CHECKOUT:
+                    continue
+            elif name == LIMIT:
                 if not load.HAS_C:
                     raise RuntimeError("there is no Linux, or no C compiler")
                 load.built("gateway")

@@ -31,6 +31,7 @@ class Service:
     cpus: processors that it may run on; empty for those of this process.
     meek: as of `be_meek`.
     directory: where it runs.
+    root: the checkout whose modules it imports.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Service:
         cpus: Collection[int] = (),
         meek: bool = False,
         directory: Path | None = None,
+        root: Path = ROOT,
     ) -> None:
         self.started = time.perf_counter()
         with _on(cpus):
@@ -49,7 +51,7 @@ class Service:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+                env=os.environ | {"PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1"},
                 encoding="utf-8",
                 cwd=directory,
             )
@@ -159,7 +161,7 @@ def feed(rate: float) -> Service:
     return Service(f"{rate:g}", until=r"at port (\d+)", command=command)
 
 
-def gateway(port: str, *options: str) -> Service:
+def gateway(port: str, *options: str, root: Path = ROOT) -> Service:
     """A gateway on a free port, which is `found[1]`."""
     arguments = ("dtc", "--host", "127.0.0.1", "-p", port, "-r", "0", *options)
-    return Service(*arguments, until=r"Serving http://[^:]+:(\d+)/", cpus=MEASURED)
+    return Service(*arguments, until=r"Serving http://[^:]+:(\d+)/", cpus=MEASURED, root=root)

@@ -22,16 +22,22 @@ _RATIOS = ("CPU us", "p50", "p99", "requests/s", "trades/s")
 
 @dataclass
 class Result:
-    """What one of several gateways showed in one scenario: of each quantity, the value of each run."""
+    """Hold what one of several gateways showed in one scenario: of each quantity, the value of each run.
+
+    beside: the values of the limit that ran beside this gateway, run by run. Empty where all gateways ran together.
+    """
 
     scenario: str
     who: str
     values: dict[str, list[float]] = field(default_factory=dict)
+    beside: dict[str, list[float]] = field(default_factory=dict)
 
-    def add(self, measured: dict[str, float]) -> None:
-        """Takes a run's."""
+    def add(self, measured: dict[str, float], beside: dict[str, float] | None = None) -> None:
+        """Add the values of a run, and those of the limit beside it."""
         for quantity, value in measured.items():
             self.values.setdefault(quantity, []).append(value)
+        for quantity, value in (beside or {}).items():
+            self.beside.setdefault(quantity, []).append(value)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -59,7 +65,7 @@ def comparison(results: Sequence[Result], base: str) -> str:
             for quantity in quantities:
                 values = result.values.get(quantity)
                 compared = known is not None and known is not result and quantity.startswith(_RATIOS)
-                other = known.values.get(quantity) if known is not None and compared else None
+                other = (result.beside or known.values).get(quantity) if known is not None and compared else None
                 cells.append("" if not values else _cell(values, other))
             lines.append(f"| {result.who} | {' | '.join(cells)} |")
         blocks.append("\n".join(lines))

@@ -154,19 +154,25 @@ def receivers(port: str, path: str, count: str, symbols: str, each: str, symbol:
     answers_left = int(count) * (int(each) if int(symbols) > 1 else 1)
     frames: Counter[Any] = Counter(dict.fromkeys(parts, 0))
     ages: list[float] = []
-    skipped = total = gone = 0
+    skipped = total = gone = reads = 0
 
     def obey(line: str) -> None:
-        nonlocal skipped
+        nonlocal skipped, reads
         with lock:
             if line == "report":
                 counts = frames.values()
-                report = {"frames": sum(counts), "least": min(counts), "most": max(counts), "skipped": skipped}
+                report = {
+                    "frames": sum(counts),
+                    "least": min(counts),
+                    "most": max(counts),
+                    "skipped": skipped,
+                    "reads": reads,
+                }
                 print(json.dumps(report | {"total": total, "gone": gone} | _times(ages)), flush=True)
             else:
                 frames.update({each: -count for each, count in frames.items()})
                 ages.clear()
-                skipped = 0
+                skipped = reads = 0
 
     lock = threading.Lock()
     _listen(obey, _exit)
@@ -175,6 +181,7 @@ def receivers(port: str, path: str, count: str, symbols: str, each: str, symbol:
             data = subscriber.recv(1 << 18)
             now = time.time()
             with lock:
+                reads += 1
                 if not data:
                     gone += 1
                     del parts[subscriber]

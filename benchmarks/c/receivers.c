@@ -4,7 +4,8 @@
  * Says "ready" when all are answered. On stdin:
  *
  *   go       forget what was counted
- *   report   prints what was counted: frames, of all and of the subscriber with the fewest and the most; how many
+ *   report   prints what was counted: frames, of all and of the subscriber with the fewest and the most; reads of a
+ *            socket (fewer than frames where updates came joined); how many
  *            messages the gateway says it has skipped; milliseconds from the DateTime of a message to its arrival;
  *            and the total of frames that were ever received, and of subscribers that the gateway has closed
  */
@@ -21,7 +22,7 @@ typedef struct {
 
 static Subscriber *subscribers;
 static int count;
-static uint64_t answers, skipped, gone, total;
+static uint64_t answers, skipped, gone, total, reads;
 
 static void take(const Frame *message, int64_t time, Subscriber *to) {
     if (message->opcode != 1) return;
@@ -51,6 +52,7 @@ static void receive(Subscriber *from, int epoll) {
         epoll_ctl(epoll, EPOLL_CTL_DEL, from->fd, NULL);
         return;
     }
+    reads++;
     int64_t time = now();
     size_t used = 0;
     from->have += size;
@@ -68,15 +70,15 @@ static void obey(char *line) {
             least = frames < least ? frames : least;
             most = frames > most ? frames : most;
         }
-        printf("{\"frames\": %llu, \"least\": %llu, \"most\": %llu, \"skipped\": %llu, \"total\": %llu, \"gone\": %llu, \"p50\": %.4f, "
+        printf("{\"frames\": %llu, \"least\": %llu, \"most\": %llu, \"reads\": %llu, \"skipped\": %llu, \"total\": %llu, \"gone\": %llu, \"p50\": %.4f, "
                "\"p90\": %.4f, \"p99\": %.4f, \"max\": %.4f}\n",
-               (unsigned long long)all, (unsigned long long)least, (unsigned long long)most,
+               (unsigned long long)all, (unsigned long long)least, (unsigned long long)most, (unsigned long long)reads,
                (unsigned long long)skipped, (unsigned long long)total, (unsigned long long)gone, quantile(0.5), quantile(0.9), quantile(0.99),
                histogram_max / 1e6);
         fflush(stdout);
     } else {
         forget();
-        skipped = 0;
+        skipped = reads = 0;
         for (int i = 0; i < count; i++) subscribers[i].frames = 0;
     }
 }
