@@ -8,6 +8,7 @@ from socket import gethostname
 from tempfile import mkdtemp
 from typing import Any
 
+import msgspec
 import platformdirs
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
@@ -20,7 +21,15 @@ from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.journal import Journal
 from dtc_twisted.market_data import MARKET_DEPTH, Hub, PinnedSymbols, ReadBatch, Update
-from dtc_twisted.orders import AccountState, OrderManager, Reconciler, RiskLimits, order_loader
+from dtc_twisted.orders import (
+    AccountState,
+    MarketPrices,
+    OrderManager,
+    Reconciler,
+    RiskLimits,
+    TradingScope,
+    order_loader,
+)
 from dtc_twisted.services import LOOPBACK, ListenService, StartupError
 from dtc_twisted.transport.upstream import Upstream
 from dtc_twisted.web.access import AccessControl
@@ -50,6 +59,14 @@ class MarketData:
         levels: of each side of the book; 0 is all.
         """
         return self.hubs[path.strip("/")].fetch_snapshot(symbol, levels)
+
+    def fetch_prices(self, symbol: str) -> Deferred[MarketPrices]:
+        """Fetch the prices of a symbol: those of the subscription if it is not stale, else the server's answer."""
+        return (
+            self.hubs["marketdata"]
+            .fetch_snapshot(symbol)
+            .addCallback(lambda update: MarketPrices.of_snapshot(msgspec.json.decode(update.payloads[0])))
+        )
 
 
 @dataclass
@@ -83,7 +100,7 @@ class GatewayStatus:
             "reason": status.reason,
             "url": status.url,
             "server_name": status.server_name,
-            "trade_mode": self._trade_mode.name.removeprefix("TRADE_MODE_").lower(),
+            "trade_mode": f"{self._trade_mode.name.removeprefix('TRADE_MODE_').lower()} (requested)",
             "logged_on_since": status.logged_on_since,
             "reconnects": status.reconnects,
             "last_message_age": None if age is None else round(age, 3),
@@ -162,7 +179,7 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
         *market_data.hubs.values(),
         PinnedSymbols(market_data.hubs["marketdata"], settings["symbols"]),
     ]
-    orders = make_orders(settings, upstream, definitions, reactor)
+    orders = make_orders(settings, upstream, definitions, market_data, reactor)
     status = GatewayStatus(upstream, market_data, orders, logon.trade_mode)
     services = MultiService()
     for service in (orders.journal, orders.manager):
@@ -192,7 +209,11 @@ def make_market_data(settings: Settings, upstream: Upstream, reactor: IGatewayRe
 
 
 def make_orders(
-    settings: Settings, upstream: Upstream, definitions: SecurityDefinitions, reactor: IGatewayReactor
+    settings: Settings,
+    upstream: Upstream,
+    definitions: SecurityDefinitions,
+    market_data: MarketData,
+    reactor: IGatewayReactor,
 ) -> Orders:
     """Build the view of orders, positions and balances and, with --allow-trading, order entry."""
     timeout = settings["timeout"]
@@ -202,14 +223,11 @@ def make_orders(
     upstream.listeners.append(reconciler)
     if journal is None:
         return Orders(state, reconciler, None, None)
-    limits = RiskLimits(
-        settings["max-order-quantity"],
-        settings["max-position"],
-        settings["max-orders-per-minute"],
-        frozenset(settings["accounts"]),
-        frozenset(settings["tradable"]),
+    scope = TradingScope(frozenset(settings["accounts"]), frozenset(settings["tradable"]), not settings["live"])
+    manager = OrderManager(
+        *(reactor, upstream.require_session, definitions, state, reconciler, journal),
+        *(RiskLimits(settings, scope), market_data.fetch_prices, timeout, settings["max-daily-loss"]),
     )
-    manager = OrderManager(reactor, upstream.require_session, definitions, state, reconciler, journal, limits, timeout)
     upstream.listeners.append(manager)
     return Orders(state, reconciler, journal, manager)
 

@@ -9,6 +9,7 @@ from twisted.python import usage
 from dtc_twisted.clocks import use_monotonic_time
 from dtc_twisted.gateway import make_gateway
 from dtc_twisted.interfaces import IGatewayReactor
+from dtc_twisted.orders import LIMITS
 from dtc_twisted.services import (
     LOOPBACK,
     BaseOptions,
@@ -41,15 +42,12 @@ class Options(BaseOptions):
         number_option("timeout", None, 5.0, "Seconds to wait for an answer of the server.", 0.1, 3600),
         number_option("history-connections", None, 4, "Connections to the historical port at once.", 1, 100),
         ["journal", None, None, "File of the journal of orders; by default in the state directory of the user."],
-        optional_number_option("max-order-quantity", "The most that one order may have."),
-        optional_number_option(
-            "max-position", "The most, long or short, that a position could become with all orders filled."
-        ),
-        optional_number_option("max-orders-per-minute", "New and changed orders in any 60 seconds.", whole=True),
+        *(optional_number_option(name, text, whole=whole) for name, (text, whole) in LIMITS.items()),
+        optional_number_option("max-daily-loss", "Loss of an account in one day that halts it, in its currency."),
     ]
     optFlags = [
-        ["live", "l", "Live trading mode."],
-        ["simulated", "s", "Simulated trading mode (default)."],
+        ["live", "l", "Request live trading of the server; take orders for any account."],
+        ["simulated", "s", "Request simulated trading; take orders for accounts whose names begin with Sim (default)."],
         ["tls", None, "Connect to the server with wss://."],
         ["allow-trading", None, "Take orders; with --live only together with --token-file."],
         ["allow-raw", None, "Let POST /raw send any message to the server that is no order."],
@@ -106,7 +104,7 @@ class Options(BaseOptions):
             if self["live"] and self["tokens"] is None:
                 raise usage.UsageError("--allow-trading with --live needs --token-file: orders are real there")
             return
-        for name in ("journal", "max-order-quantity", "max-position", "max-orders-per-minute"):
+        for name in ("journal", "max-daily-loss", *LIMITS):
             if self[name] is not None:
                 raise usage.UsageError(f"--{name} goes with --allow-trading only")
         for name in ("accounts", "tradable"):

@@ -27,6 +27,7 @@ from tests.exchange import FILL_RESPONSE, ORDER_UPDATE, POSITION_UPDATE, R_RESTA
 LOGON_REQUEST, LOGON_RESPONSE, HEARTBEAT, LOGOFF = 1, 2, 3, 5
 SUBMIT, SUBMIT_OCO, CANCEL, REPLACE, FLATTEN = 208, 201, 203, 204, 209
 OPEN_ORDERS, FILLS, POSITIONS, ACCOUNTS, DEFINITION, BALANCES = 300, 303, 305, 400, 506, 601
+MARKET_DATA, MARKET_DATA_REJECT, SNAPSHOT = 101, 103, 104
 FILLS_REJECT = 308
 
 DROP: Json = {"Type": "drop"}
@@ -168,6 +169,8 @@ class ScriptedServer(Factory):
         whose connection is gone when it is due, the next connection gets it.
     clock_offset: seconds by which the server's clock is ahead of the test's.
     accepts: whether logons succeed.
+    prices: of the MARKET_DATA_SNAPSHOT that answers a request for market data; None: it is rejected.
+    balance: fields of the ACCOUNT_BALANCE_UPDATE of each account.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -185,6 +188,8 @@ class ScriptedServer(Factory):
             1,
         )
         self.definition: Json = {"MinPriceIncrement": 0.25, "DisplayPriceMultiplier": 0.01, "PriceDisplayFormat": 2}
+        self.prices: Json | None = {"LastTradePrice": 282800, "BidPrice": 282775, "AskPrice": 282825}
+        self.balance: Json = {"CashBalance": 100000.0, "AccountCurrency": "USD"}
         self._clock = clock
         self._next: defaultdict[int, deque[Action]] = defaultdict(deque)
         self._always: dict[int, Action] = {}
@@ -204,9 +209,9 @@ class ScriptedServer(Factory):
                 {"Type": 507, "Symbol": request["Symbol"], "IsFinalMessage": 1} | self.definition
             ],
             BALANCES: lambda request: [
-                {"Type": 600, "TradeAccount": each, "CashBalance": 100000.0, "AccountCurrency": "USD"}
-                for each in self.exchange.accounts
+                {"Type": 600, "TradeAccount": each} | self.balance for each in self.exchange.accounts
             ],
+            MARKET_DATA: self._market_data,
         }
 
     # -- called by tests
@@ -309,6 +314,14 @@ class ScriptedServer(Factory):
             if each["TradeAccount"] == request["TradeAccount"] and each["DateTime"] >= since
         ]
         return [*found] or [{"Type": FILL_RESPONSE, "NoOrderFills": 1}]
+
+    def _market_data(self, request: Json) -> list[Json]:
+        if request.get("RequestAction") == 2:  # unsubscribe
+            return []
+        ids = {"SymbolID": request["SymbolID"]}
+        if self.prices is None:
+            return [{"Type": MARKET_DATA_REJECT, "RejectText": "Not allowed."} | ids]
+        return [{"Type": SNAPSHOT} | ids | self.prices]
 
     def _positions(self, request: Json) -> list[Json]:
         found = [self.exchange.position(*key) for key, quantity in self.exchange.positions.items() if quantity]

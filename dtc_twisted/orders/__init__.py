@@ -2,10 +2,27 @@
 
 from dtc_twisted.orders.account_state import CHANNELS, AccountState
 from dtc_twisted.orders.manager import OrderManager
+from dtc_twisted.orders.market_prices import MarketPrices
 from dtc_twisted.orders.outcomes import Fields
 from dtc_twisted.orders.parsing import BadOrder
 from dtc_twisted.orders.reconciler import Reconciler
 from dtc_twisted.orders.recovery import order_loader
-from dtc_twisted.orders.risk_limits import RiskLimits
+from dtc_twisted.orders.risk_limits import LIMITS, RiskLimits, read_limits
+from dtc_twisted.orders.trader import Trader
+from dtc_twisted.orders.trading_scope import TradingScope
 
-__all__ = ["CHANNELS", "AccountState", "BadOrder", "Fields", "OrderManager", "Reconciler", "RiskLimits", "order_loader"]
+__all__ = [
+    "CHANNELS",
+    "LIMITS",
+    "AccountState",
+    "BadOrder",
+    "Fields",
+    "MarketPrices",
+    "OrderManager",
+    "Reconciler",
+    "RiskLimits",
+    "Trader",
+    "TradingScope",
+    "order_loader",
+    "read_limits",
+]

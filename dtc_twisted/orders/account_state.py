@@ -5,7 +5,7 @@ updates of an order are published once, in the order in which the server stated 
 published again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec import to_builtins
@@ -33,6 +33,8 @@ class AccountState(OrderState):
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
+        self.position_read_listeners: list[Callable[[int], None]] = []
+        """Called when all positions were read, with the `version` when they were asked for."""
         self.seqs = dict.fromkeys(CHANNELS, 0)
         self.positions: dict[PositionKey, Fields] = {}
         self.balances: dict[str, Fields] = {}
@@ -145,6 +147,8 @@ class AccountState(OrderState):
         for account in self.balances.keys() - set(balances):
             if self._versions.get(account, 0) <= since:
                 del self.balances[account]
+        for listener in self.position_read_listeners:
+            listener(since)
 
     def position_key(self, message: PositionUpdate) -> PositionKey:
         fields = to_builtins(message)

@@ -6,23 +6,24 @@ nobody knows what became of the order: it is marked so, and its account takes no
 what it knows.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 
-from dtc_twisted.definitions.converter import SECONDS, format_iso
+from dtc_twisted.clocks import wall_time
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
-from dtc_twisted.dtc.messages import CancelOrder, Message, SecurityDefinitionResponse
+from dtc_twisted.dtc.messages import Message, SecurityDefinitionResponse
 from dtc_twisted.dtc.session import Handlers, Session
 from dtc_twisted.errors import (
     Conflict,
     DTCError,
     JournalFailed,
     NoSuchOrder,
+    NotPermitted,
     NotReady,
     OutcomeUnknown,
     RequestRejected,
@@ -32,17 +33,23 @@ from dtc_twisted.journal import Command, Journal
 from dtc_twisted.logs import logger
 from dtc_twisted.orders import parsing as ticket
 from dtc_twisted.orders.account_state import AccountState
-from dtc_twisted.orders.fills import Fill
-from dtc_twisted.orders.halt import TradingHalt
+from dtc_twisted.orders.cancels import OrderCanceler
+from dtc_twisted.orders.daily_loss import DailyLoss
+from dtc_twisted.orders.flattening import PositionCloser
+from dtc_twisted.orders.halt_control import GATEWAY, HaltControl
+from dtc_twisted.orders.market_prices import FetchPrices, MarketPrices, fetch_prices
 from dtc_twisted.orders.one_shot import OneShotObserver
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_state import new_order_outcome
-from dtc_twisted.orders.outcomes import CANCEL, CHANGE, NEW, Fields
+from dtc_twisted.orders.outcomes import CANCEL, CHANGE, NEW, Fields, status_text
 from dtc_twisted.orders.parsing import BadOrder, JsonObject
 from dtc_twisted.orders.reconciler import Reconciler
-from dtc_twisted.orders.recovery import restore_from_journal
+from dtc_twisted.orders.recovery import is_to_be_canceled, restore_from_journal
 from dtc_twisted.orders.risk_limits import RiskLimits
 from dtc_twisted.orders.sender import AcceptedCommand, CommandSender, identifiers_of, raise_if_rejected, require_open
+from dtc_twisted.orders.trader import Trader
+from dtc_twisted.orders.trading_scope import TradingScope
+from dtc_twisted.orders.unsettled_fills import UnsettledFills
 
 _log = logger(__name__)
 
@@ -63,11 +70,16 @@ OrderUpdates = Deferred[list[Fields]]
 """The ORDER_UPDATEs, by field names, that were the server's word on a command, one for each order."""
 
 
+_Result = TypeVar("_Result")
+
+
 class OrderManager(Service):
     """Takes commands.
 
     logged_on: the session; raises NotLoggedOn.
+    fetch_prices: gets a symbol's prices of now.
     timeout: seconds to wait for the server's word.
+    max_daily_loss: of an account, in its currency; None: no limit but the server's.
 
     Commands fail with BadOrder, NotPermitted, Conflict, NoSuchOrder, JournalFailed, NotLoggedOn or RequestRejected, and
     nothing was sent; with OrderRejected, and the server refused; with OutcomeUnknown, and nobody knows.
@@ -84,30 +96,49 @@ class OrderManager(Service):
         reconciler: Reconciler,
         journal: Journal,
         limits: RiskLimits,
+        fetch_prices: FetchPrices,
         timeout: float,
+        max_daily_loss: float | None = None,
     ) -> None:
-        self.halt_state = TradingHalt()
         self.journal = journal
         self._clock = clock
         self._definitions = definitions
         self._account_state = account_state
         self._reconciler = reconciler
         self._limits = limits
-        self._sender = CommandSender(clock, logged_on, account_state, reconciler, journal, self.halt_state, timeout)
+        self._fetch_prices = fetch_prices
         self._commands_in_progress: dict[str, tuple[tuple[str, JsonObject], OneShotObserver]] = {}  # by ClientOrderID
-        reconciler.sync_listeners.append(self._on_synced)
-        account_state.order_listeners.append(self._on_order_update)
+        now = self._now = lambda: wall_time(clock)
+        self._sender = CommandSender(clock, logged_on, account_state, reconciler, journal, timeout)
+        self._fills = UnsettledFills(clock, account_state, reconciler.resync)
+        self._canceler = OrderCanceler(clock, account_state, reconciler, self._sender, timeout)
+        self._closer = PositionCloser(now, account_state, self._fills, self._sender, journal, reconciler.resync)
+        self._losses = DailyLoss(
+            *(now, account_state, definitions.definition, max_daily_loss), self._on_loss, self._record_day
+        )
+        self._halts = HaltControl(
+            *(now, account_state, self._fills, reconciler, journal, self._sender),
+            *(self._canceler, self._closer, limits.scope, self._losses.exceeded),
+        )
 
     # -- from the service tree
 
     def startService(self) -> None:
         """Takes up what the journal says was open, or sent without an answer, when the last process ended."""
         super().startService()
-        last = self.journal.last("halt", "resume")
-        if last is not None and last.action == "halt":
-            self.halt_state.text = _halt_text(last.at, last.who)
+        self._halts.restore()
+        day = self.journal.last("day")
+        if day is not None:
+            self._losses.restore(day.request)
         restore_from_journal(self.journal, self._account_state)
+        for order in self._account_state.unsettled():
+            if order.is_in_flight and is_to_be_canceled(self.journal, order):
+                self._canceler.request(order)
         self._reconciler.ensure_synced().addErrback(lambda failure: failure.trap(DTCError))
+
+    def stopService(self) -> None:
+        super().stopService()
+        self._fills.stop()
 
     # -- from Upstream (SessionListener)
 
@@ -119,52 +150,61 @@ class OrderManager(Service):
 
     # -- from REST
 
-    def submit(self, action: str, body: JsonObject, who: str) -> OrderUpdates:
-        """New orders. action: "submit", "oco" or "bracket". who: the caller's name.
+    def submit(self, action: str, body: JsonObject, trader: Trader) -> OrderUpdates:
+        """New orders. action: "submit", "oco" or "bracket". trader: the caller.
 
         Of the same ClientOrderID and body there is one order, and one answer.
         """
-        return self._run_once(action, body, lambda: self._submit(action, body, who))
+        return self._run_once(action, body, lambda: self._submit(action, body, trader))
 
-    def flatten(self, body: JsonObject, who: str) -> OrderUpdates:
+    def flatten(self, body: JsonObject, trader: Trader) -> OrderUpdates:
         """Closes the position of a Symbol, or all of a TradeAccount; no orders when there is none."""
-        return self._run_once("flatten", body, lambda: self._flatten(body, who))
+        return self._run_once("flatten", body, lambda: self._flatten(body, trader))
 
-    def replace(self, order_id: str, body: JsonObject, who: str) -> OrderUpdates:
-        return OneShotObserver(Deferred.fromCoroutine(self._replace(order_id, body, who))).when_fired()
+    def replace(self, order_id: str, body: JsonObject, trader: Trader) -> OrderUpdates:
+        return self._run(self._replace(order_id, body, trader))
 
-    def cancel(self, order_id: str, who: str) -> OrderUpdates:
-        return OneShotObserver(Deferred.fromCoroutine(self._cancel(order_id, who))).when_fired()
+    def cancel(self, order_id: str, trader: Trader) -> OrderUpdates:
+        return self._run(self._cancel(order_id, trader))
 
-    def cancel_all(self, body: JsonObject, who: str) -> OrderUpdates:
+    def cancel_all(self, body: JsonObject, trader: Trader) -> OrderUpdates:
         """All open orders, or those of a TradeAccount or Symbol; refusals are among the answers."""
-        return OneShotObserver(Deferred.fromCoroutine(self._cancel_all(body, who))).when_fired()
+        return self._run(self._cancel_all(body, trader))
 
-    def halt(self, who: str) -> OrderUpdates:
-        """From now on no new orders; all open ones are canceled, now and whenever some are found later."""
-        return OneShotObserver(Deferred.fromCoroutine(self._halt(who))).when_fired()
+    def halt(self, body: JsonObject, trader: Trader) -> OrderUpdates:
+        """From now on no new orders; open ones are canceled, now and whenever some are found later."""
+        return self._run(self._halts.halt(body, trader.name, trader.scope))
 
-    def resume(self, who: str) -> Deferred[None]:
-        return OneShotObserver(Deferred.fromCoroutine(self._resume(who))).when_fired()
+    def resume(self, body: JsonObject, trader: Trader) -> Deferred[None]:
+        """Takes new orders again."""
+        return self._run(self._halts.resume(body, trader.name, trader.scope))
 
     def status(self) -> dict[str, Any]:
         """For people."""
+        halts = [*self._halts.halts]
         return {
-            "halted": self.halt_state.text or None,
+            "halted": next((each.since for each in halts if not each.trade_account and not each.symbol), None),
+            "halts": [each.to_json() for each in halts],
             "ready": self._reconciler.is_synced,
             "reason": self._reconciler.reason,
             "journal": self.journal.failure_text or "ok",
             "unknown": [order.display_id for order in self._account_state.unknown()],
         }
 
+    def _run(self, command: Coroutine[Any, Any, _Result]) -> Deferred[_Result]:
+        """Runs a command to its end, whether its caller waits or not."""
+        return OneShotObserver(Deferred.fromCoroutine(command)).when_fired()
+
     # -- the same command again
 
     def _run_once(self, action: str, body: JsonObject, begin: Callable[[], Any]) -> OrderUpdates:
-        ids = ticket.client_order_ids(body)
+        ids = [*dict.fromkeys(ticket.client_order_ids(body))]
         for name in ids:
             if name in self._commands_in_progress:
                 first, shared = self._commands_in_progress[name]
-                return shared.when_fired() if first == (action, body) else fail(_id_conflict(name))
+                if first != (action, body):
+                    return fail(_id_conflict(name))
+                return shared.when_fired().addCallback(_as_repeated)
             if not self.journal.has_order(name):
                 if any(self._account_state.index.by_client(name)):  # of somebody else
                     return fail(_id_conflict(name))
@@ -191,116 +231,146 @@ class OrderManager(Service):
         outcomes = [new_order_outcome(order) for order in orders]
         if None in outcomes or not outcomes:
             return fail(OutcomeUnknown("Nobody knows yet what became of it.", [order.to_fields for order in orders]))
-        return succeed([each for each in outcomes if each is not None]).addCallback(raise_if_rejected, NEW)
+        answer = succeed([each for each in outcomes if each is not None]).addCallback(raise_if_rejected, NEW)
+        return answer.addCallback(_as_repeated)
 
     # -- commands
 
-    async def _submit(self, action: str, body: JsonObject, who: str) -> list[Fields]:
+    async def _submit(self, action: str, body: JsonObject, trader: Trader) -> list[Fields]:
         display, fields = ticket.split_price_option(body)
-        now = self._clock.seconds()
+        now = self._now()
         messages = ticket.with_client_order_ids(_PARSERS[action](fields, now), now)
         account, symbol = messages[0].TradeAccount, messages[0].Symbol
-        self._limits.check_scope(account, symbol)
-        self._check_account_tradable(action, account)
+        self._check_scope(trader, account, symbol)
+        self._check_tradable(action, account, symbol)
+        self._check_account_known(account)
         definition = await self._definition(symbol)
         messages = [ticket.with_server_prices(each, definition, display=display) for each in messages]
-        self._check_account_tradable(action, account)
         orders = ticket.orders_from_messages(messages)
-        self._limits.check(orders, self._account_state, self._clock.seconds())
-        self._limits.count_orders(len(orders), self._clock.seconds())
-        outcomes = await self._sender.send(AcceptedCommand(action, who, body, messages, orders))
-        return raise_if_rejected(outcomes, NEW)
+        prices = await self._prices(orders, trader)
+        self._check_tradable(action, account, symbol)
+        self._check_limits(orders, trader, definition, prices)
 
-    async def _flatten(self, body: JsonObject, who: str) -> list[Fields]:
+        def check() -> None:
+            self._halts.halts.check(account, symbol)
+            self._canceler.check_not_requested(orders)
+
+        try:
+            command = AcceptedCommand(action, trader.name, body, messages, orders, check=check)
+            return raise_if_rejected(await self._sender.send(command), NEW)
+        finally:
+            self._canceler.on_not_sent([order for order in orders if not order.sent_at])
+
+    async def _flatten(self, body: JsonObject, trader: Trader) -> list[Fields]:
         message = ticket.parse_flatten(body)
-        account, symbol = message.TradeAccount or "", message.Symbol or ""
-        self._limits.check_scope(account, symbol)
-        self._sender.require_ready()
-        symbols = self._account_state.symbols_held(account, symbol)
-        for each in self._account_state.unsettled():
-            if each.closes_position and each.is_in_flight and each.trade_account == account and each.symbol in symbols:
-                raise Conflict(
-                    f"Order {each.display_id} flattens {each.symbol} already, and its outcome is not known yet."
-                )
-        if not symbols:
-            return []
-        # One message for each position, not one for the account: only an order that we named has an outcome.
-        (first,) = ticket.with_client_order_ids([message], self._clock.seconds())
-        messages = [
-            replace(first, Symbol=each, ClientOrderID=ticket.suffixed_id(first.ClientOrderID, number))
-            for number, each in enumerate(symbols, 1)
-        ]
-        orders = ticket.orders_from_messages(messages)
-        for order in orders:
-            order.assume_closing(self._account_state.position(account, order.symbol))
-        outcomes = await self._sender.send(AcceptedCommand("flatten", who, body, messages, orders, insists=True))
-        return raise_if_rejected(outcomes, NEW)
+        self._check_scope(trader, message.TradeAccount or "", message.Symbol or "")
+        return await self._closer.flatten(
+            body,
+            trader.name,
+            lambda account, symbol: all(each.permits(account, symbol) for each in self._scopes(trader)),
+        )
 
-    async def _replace(self, order_id: str, body: JsonObject, who: str) -> list[Fields]:
+    async def _replace(self, order_id: str, body: JsonObject, trader: Trader) -> list[Fields]:
         display, fields = ticket.split_price_option(body)
-        order = self._open_order(order_id)
-        change = ticket.parse_replace(fields, order.order_type, self._clock.seconds())
-        self._check_account_tradable("replace", order.trade_account)
+        order = self._open_order(order_id, trader)
+        require_open(order)
+        change = ticket.parse_replace(fields, order.order_type, self._now())
+        self._check_tradable("replace", order.trade_account, order.symbol)
         definition = await self._definition(order.symbol)
         change = ticket.with_server_prices(change, definition, display=display)
-
+        changed = order.changed_by(change)
+        prices = await self._prices([changed], trader)
         require_open(order)
-        self._check_account_tradable("replace", order.trade_account)
+        self._check_tradable("replace", order.trade_account, order.symbol)
         if order.has_pending(CHANGE):
             raise Conflict(f"Another change of order {order.display_id} is under way.")
-        changed = Order(order.fields | ({"OrderQuantity": change.Quantity} if change.Quantity else {}))
-        changed.oco_id, changed.is_child = order.oco_id, order.is_child
         if changed.quantity <= order.filled:
             raise BadOrder([f"Quantity: expected more than what is filled already, {order.filled:g}."])
-        self._limits.check([changed], self._account_state, self._clock.seconds(), instead=order)
-        self._limits.count_orders(1, self._clock.seconds())
+        self._check_limits([changed], trader, definition, prices, replaced=order)
         change = replace(change, **identifiers_of(order))
-        outcomes = await self._sender.send(AcceptedCommand("replace", who, body, [change], [order], CHANGE))
-        return raise_if_rejected(outcomes, CHANGE)
+        command = AcceptedCommand(
+            *("replace", trader.name, body, [change], [order], CHANGE),
+            check=lambda: self._halts.halts.check(order.trade_account, order.symbol),
+        )
+        return raise_if_rejected(await self._sender.send(command), CHANGE)
 
-    async def _cancel(self, order_id: str, who: str) -> list[Fields]:
-        order = self._open_order(order_id)
-        return raise_if_rejected(await self._cancel_orders("cancel", who, {}, [order]), CANCEL)
+    async def _cancel(self, order_id: str, trader: Trader) -> list[Fields]:
+        order = self._open_order(order_id, trader)
+        return raise_if_rejected(await self._canceler.cancel("cancel", trader.name, {}, [order]), CANCEL)
 
-    async def _cancel_all(self, body: JsonObject, who: str) -> list[Fields]:
+    async def _cancel_all(self, body: JsonObject, trader: Trader) -> list[Fields]:
         account, symbol = ticket.parse_cancel_all(body)
-        if account:
-            self._limits.check_scope(account, symbol)
+        self._check_scope(trader, account, symbol)
         self._sender.require_ready()
-        return await self._cancel_orders("cancelall", who, body, self._cancelable(account, symbol))
+        orders = [
+            order
+            for order in self._account_state.open_orders(account, symbol)
+            if all(scope.permits(order.trade_account, order.symbol) for scope in self._scopes(trader))
+        ]
+        return await self._canceler.cancel("cancelall", trader.name, body, orders)
 
-    async def _halt(self, who: str) -> list[Fields]:
-        accepted = AcceptedCommand("halt", who, {}, insists=True)
-        self.halt_state.text = _halt_text(self._clock.seconds(), who)
-        _log.warn("Trading is halted {halted}", halted=self.halt_state.text)
-        await self._sender.record(accepted)
-        if not self._reconciler.is_synced:
-            return []  # they are canceled once the server is there
-        return await self._cancel_orders("cancelall", who, {}, self._cancelable())
+    def _on_loss(self, account: str, reason: str) -> None:
+        halting = Deferred.fromCoroutine(self._halts.halt_account(account, reason))
+        halting.addErrback(lambda failure: _log.failure("Failed to halt an account", failure))
 
-    async def _resume(self, who: str) -> None:
-        await self._sender.record(AcceptedCommand("resume", who, {}))
-        self.halt_state.text = ""
-        _log.warn("Trading is resumed by {who}", who=who)
-
-    async def _cancel_orders(self, action: str, who: str, body: JsonObject, orders: Sequence[Order]) -> list[Fields]:
-        messages = [CancelOrder(**identifiers_of(order)) for order in orders]
-        return await self._sender.send(AcceptedCommand(action, who, body, messages, orders, CANCEL, insists=True))
+    def _record_day(self, day: dict[str, Any]) -> None:
+        recording = Deferred.fromCoroutine(self._sender.record(AcceptedCommand("day", GATEWAY, day, insists=True)))
+        recording.addErrback(lambda failure: failure.trap(JournalFailed))
 
     # -- what may be done
 
-    def _check_account_tradable(self, action: str, account: str) -> None:
-        """Whether an account may have new orders now."""
-        self.halt_state.check()
+    def _scopes(self, trader: Trader) -> list[TradingScope]:
+        return [self._limits.scope, trader.scope]
+
+    def _check_scope(self, trader: Trader, account: str, symbol: str) -> None:
+        for scope in self._scopes(trader):
+            scope.check(account, symbol)
+
+    def _check_account_known(self, account: str) -> None:
+        """Whether the server has listed an account: another spelling of one would have limits of its own."""
+        accounts = self._reconciler.accounts
+        if account not in accounts:
+            raise NotPermitted(
+                f"TradeAccount: {account} is not one of the server's: {', '.join(accounts[:20]) or 'it lists none'}."
+            )
+
+    def _check_tradable(self, action: str, account: str, symbol: str) -> None:
+        """Whether an account may have new orders of a symbol now."""
+        self._halts.halts.check(account, symbol)
         session = self._sender.require_ready()
         for name in ("TradingIsSupported", _LOGON_FLAGS[action]):
             if getattr(session.logon, name) != 1:
                 raise RequestRejected(f"The server does not support this: {name} is not 1.")
+        disabled = self._losses.disabled(account)
+        if disabled:
+            raise Conflict(f"New orders are not taken: {disabled}.")
         for doubtful in self._account_state.unknown(account):
             raise Conflict(
                 f"The outcome of order {doubtful.display_id} is unknown ({doubtful.unknown_reason}); "
                 f"account {account} takes no new orders until it is settled."
             )
+
+    def _check_limits(
+        self,
+        orders: list[Order],
+        trader: Trader,
+        definition: SecurityDefinitionResponse,
+        prices: MarketPrices | None,
+        replaced: Order | None = None,
+    ) -> None:
+        """Whether orders are within the limits; counts them as sent then."""
+        now = self._clock.seconds()
+        limits = [self._limits, trader.limits]
+        for each in limits:
+            each.check(orders, self._account_state, self._fills, definition, prices, replaced)
+            each.check_rate(len(orders), now)
+        for each in limits:
+            each.count_orders(len(orders), now)
+
+    async def _prices(self, orders: list[Order], trader: Trader) -> MarketPrices | None:
+        """The market's prices, if a limit needs them."""
+        option = self._limits.needs_prices(orders) or trader.limits.needs_prices(orders)
+        return await fetch_prices(self._fetch_prices, orders[0].symbol, option) if option else None
 
     async def _definition(self, symbol: str) -> SecurityDefinitionResponse:
         try:
@@ -308,55 +378,22 @@ class OrderManager(Service):
         except RequestTimedOut as error:
             raise NotReady(f"What prices of {symbol} mean is not known, nothing was sent: {error}") from None
 
-    def _open_order(self, order_id: str) -> Order:
+    def _open_order(self, order_id: str, trader: Trader) -> Order:
+        """Raises NoSuchOrder, NotPermitted, or Conflict when it is not open."""
         self._sender.require_ready()
         order = self._account_state.order(order_id)
         if order is None:
             raise NoSuchOrder(f"No order {order_id} is known.")
-        self._limits.check_scope(order.trade_account, order.symbol)
-        require_open(order)
+        self._check_scope(trader, order.trade_account, order.symbol)
+        if not order.is_open:
+            raise Conflict(f"Order {order.display_id} is not open: it is {status_text(order.status)}.")
         return order
 
-    def _cancelable(self, account: str = "", symbol: str = "") -> list[Order]:
-        """Open orders of the accounts and symbols that may be traded."""
-        limits = self._limits
-        return [
-            order
-            for order in self._account_state.open_orders(account, symbol)
-            if order.server_order_id
-            and (not limits.accounts or order.trade_account in limits.accounts)
-            and (not limits.symbols or order.symbol in limits.symbols)
-        ]
 
-    def _on_order_update(self, order: Order, update: Fields, fill: Fill | None) -> None:
-        if fill is not None:
-            self._limits.on_fill(fill, self._account_state, self._clock.seconds())
-        self._cancel_if_halted(order, update)
-
-    # -- while halted
-
-    def _on_synced(self) -> None:
-        if self.halt_state.text:
-            self._cancel_in_background(self._cancelable())
-
-    def _cancel_if_halted(self, order: Order, update: Fields) -> None:
-        """Cancel an order that the server accepts, or accepts the change of, while trading is halted."""
-        reason = update.get("OrderUpdateReason")
-        is_new = reason == NEW.done_reason or len(order.updates) == 1
-        if not self.halt_state.text or order.closes_position or "Reconciled" in update:
-            return
-        if order.is_open and order.server_order_id and (is_new or reason == CHANGE.done_reason):
-            self._cancel_in_background([order])
-
-    def _cancel_in_background(self, orders: list[Order]) -> None:
-        """Cancel orders that turn up while trading is halted."""
-        canceling = Deferred.fromCoroutine(self._cancel_orders("cancelall", "halt", {}, orders))
-        canceling.addErrback(lambda failure: _log.warn("While halted: {text}", text=failure.getErrorMessage()))
+def _as_repeated(answer: list[Fields]) -> list[Fields]:
+    """The answer to a command that was given before: nothing was sent."""
+    return [each | {"Repeated": True} for each in answer]
 
 
 def _id_conflict(name: str) -> Conflict:
     return Conflict(f"ClientOrderID: {name} is the id of another order.")
-
-
-def _halt_text(at: float, who: str) -> str:
-    return f"since {format_iso(int(at), SECONDS)}, by {who}"

@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-from msgspec import to_builtins
+from msgspec import UNSET, to_builtins
 
-from dtc_twisted.dtc.messages import BuySellEnum, OrderStatusEnum, OrderTypeEnum, OrderUpdate
+from dtc_twisted.dtc.messages import BuySellEnum, CancelReplaceOrder, OrderStatusEnum, OrderTypeEnum, OrderUpdate
 from dtc_twisted.orders.fills import Fill
 from dtc_twisted.orders.outcomes import CHANGE, TERMINAL, Fields, PendingCommand, is_contradictory
 
@@ -40,6 +40,7 @@ class Order:
     epoch: the numbering of the server in which the ServerOrderID was last stated.
     server_order_ids: all ServerOrderIDs that the order had.
     oco_id, is_child: of an order from here: what names its OCO pair, and whether it waits for a parent's fill.
+    parent_id: the parent's ClientOrderID, of a child from here.
     closes_position: the order is from here, and closes a position. Its side and quantity are assumed until stated.
     pending_commands: commands whose outcome is not known yet.
     doubt: why the state of the order is not known; empty: it is.
@@ -62,6 +63,7 @@ class Order:
         self.server_order_ids: set[str] = {fields["ServerOrderID"]} if fields.get("ServerOrderID") else set()
         self.oco_id = ""
         self.is_child = False
+        self.parent_id = ""
         self.closes_position = False
         self.pending_commands: list[PendingCommand] = []
         self.doubt = ""
@@ -172,6 +174,13 @@ class Order:
         """Assume side and quantity of an order that closes a position; the server decides on both."""
         side = BuySellEnum.SELL if position > 0 else BuySellEnum.BUY
         self.fields = self.fields | {"BuySell": int(side), "OrderQuantity": abs(position)}
+
+    def changed_by(self, change: CancelReplaceOrder) -> "Order":
+        """Return the order as it would be if a change of the order were made."""
+        fields = {name: getattr(change, name) for name in ("Price1", "Price2") if getattr(change, name) is not UNSET}
+        changed = Order(self.fields | fields | ({"OrderQuantity": change.Quantity} if change.Quantity else {}))
+        changed.oco_id, changed.is_child, changed.parent_id = self.oco_id, self.is_child, self.parent_id
+        return changed
 
     # -- updates
 

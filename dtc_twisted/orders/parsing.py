@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from msgspec import UNSET, UnsetType, to_builtins
 from msgspec.structs import replace
 
-from dtc_twisted.definitions.converter import PRICES, is_on_tick, to_server_price
+from dtc_twisted.definitions.converter import PRICES, snap_to_tick, to_server_price
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.field_parser import field_parsers
 from dtc_twisted.dtc.messages import (
@@ -41,6 +41,13 @@ _PRICE_FIELDS: dict[OrderTypeEnum, tuple[str, ...]] = {
 """The prices that each kind of order has, no more and no less."""
 
 _ID = re.compile(r"(?!\.{1,2}\Z)[!-.0-~]{1,31}")
+
+_SYMBOL = re.compile(r"[!-~](?:[ -~]{0,61}[!-~])?")
+_ACCOUNT = re.compile(r".{1,31}")
+
+_MAX_QUANTITY = 1e12
+_QUANTITY_DECIMALS = 8
+_MAX_PRICE = 1e15
 
 _TIME_IN_FORCE_ALIASES = {"GTC": "GOOD_TILL_CANCELED", "GTD": "GOOD_TILL_DATE_TIME", "IOC": "IMMEDIATE_OR_CANCEL"} | {
     "AON": "ALL_OR_NONE",
@@ -108,6 +115,10 @@ def parse_bracket(body: JsonObject, now: float) -> tuple[dtc.SubmitNewSingleOrde
             problems.append(f"{name}: {error}")
     if not problems:
         parent, children = orders
+        ids = [parent.ClientOrderID, children.ClientOrderID_1, children.ClientOrderID_2]
+        for number, name in enumerate(ids):
+            if name is not UNSET and name in ids[:number]:
+                problems.append(f"Children: ClientOrderID_{number}: {name} is the id of another order of this bracket.")
         for name in ("Symbol", "TradeAccount"):
             if getattr(parent, name) != getattr(children, name):
                 problems.append(f"Children: {name}: expected the parent's.")
@@ -154,10 +165,27 @@ def parse_flatten(body: JsonObject) -> dtc.SubmitFlattenPositionOrder:
 
 def parse_cancel_all(body: JsonObject) -> tuple[str, str]:
     """TradeAccount and Symbol whose orders are to be canceled; empty: any. Raises BadOrder."""
-    fields, problems = _read(dtc.SubmitNewSingleOrder, body, (), ("TradeAccount", "Symbol"))
+    fields, problems = _read_scope(body)
     if problems:
         raise BadOrder(problems)
     return fields.get("TradeAccount", ""), fields.get("Symbol", "")
+
+
+def parse_halt(body: JsonObject) -> tuple[str, str, bool]:
+    """TradeAccount and Symbol that are to be halted; empty: any; and whether positions are closed. Raises BadOrder."""
+    rest = dict(body)
+    flatten = rest.pop("flatten", False)
+    fields, problems = _read_scope(rest)
+    if not isinstance(flatten, bool):
+        problems.append(f"flatten: {_preview(flatten)} was given; expected true or false.")
+    if problems:
+        raise BadOrder(problems)
+    return fields.get("TradeAccount", ""), fields.get("Symbol", ""), flatten
+
+
+def parse_resume(body: JsonObject) -> tuple[str, str]:
+    """TradeAccount and Symbol whose halts are to end; empty: any. Raises BadOrder."""
+    return parse_cancel_all(body)
 
 
 def id_field_names(message: Message) -> tuple[str, ...]:
@@ -186,7 +214,8 @@ def orders_from_messages(messages: Iterable[Message]) -> list[Order]:
             order = Order(fields)
             order.oco_id = given[ids[0]] if len(ids) > 1 else ""
             order.closes_position = isinstance(message, dtc.SubmitFlattenPositionOrder)
-            order.is_child = "ParentTriggerClientOrderID" in given
+            order.parent_id = given.get("ParentTriggerClientOrderID", "")
+            order.is_child = bool(order.parent_id)
             found.append(order)
     return found
 
@@ -245,8 +274,10 @@ def with_server_prices(message: Any, definition: SecurityDefinitionResponse, *, 
         price = getattr(message, name)
         if name not in PRICES or isinstance(price, UnsetType):
             continue
-        prices[name] = to_server_price(price, definition) if display else price
-        if not is_on_tick(prices[name], definition):
+        snapped = snap_to_tick(to_server_price(price, definition) if display else price, definition)
+        if snapped is not None:
+            prices[name] = snapped
+        else:
             tick = definition.MinPriceIncrement
             problems.append(f"{name}: {price:.15g} is off the tick, which is {tick:.15g} as a display price.")
     if problems:
@@ -255,6 +286,12 @@ def with_server_prices(message: Any, definition: SecurityDefinitionResponse, *, 
 
 
 # -- fields
+
+
+def _read_scope(body: JsonObject) -> tuple[JsonObject, list[str]]:
+    """TradeAccount and Symbol of a command about all that have them; an empty one is as none."""
+    given = {name: value for name, value in body.items() if value != ""}
+    return _read(dtc.SubmitNewSingleOrder, given, (), ("TradeAccount", "Symbol"))
 
 
 def _build(
@@ -303,7 +340,23 @@ def _field_parser(kind: type[Message], name: str) -> tuple[Callable[[Any], Any],
     if name.startswith("Is"):
         return lambda value: int(value) if value in (0, 1) and type(value) in (int, bool) else None, "true or false"
     if name.startswith("Quantity") or name == "MaxShowQuantity":
-        return lambda value: value if field.parse_json(value) is not None and value > 0 else None, "a number above 0"
+        return (
+            lambda value: None if field.parse_json(value) is None else _quantity(value),
+            f"a number above 0, up to {_MAX_QUANTITY:.0e}, with {_QUANTITY_DECIMALS} decimals at most",
+        )
+    if name.startswith("Price"):
+        return (
+            lambda value: value if field.parse_json(value) is not None and abs(value) < _MAX_PRICE else None,
+            f"a number below {_MAX_PRICE:.0e}",
+        )
+    if name in ("Symbol", "TradeAccount"):
+        pattern = _SYMBOL if name == "Symbol" else _ACCOUNT
+        return (
+            lambda value: value if isinstance(value, str) and pattern.fullmatch(value) else None,
+            "a name of 1 to 31 characters"
+            if name == "TradeAccount"
+            else "a name of 1 to 63 characters of ASCII, without spaces around it",
+        )
     if name.startswith("ClientOrderID"):  # it is in URLs, and must come back from the server as it was
         return (
             lambda value: value if isinstance(value, str) and _ID.fullmatch(value) else None,
@@ -313,6 +366,12 @@ def _field_parser(kind: type[Message], name: str) -> tuple[Callable[[Any], Any],
         expected = re.sub(r"\w*UNSET, ", "", field.expected)
         return lambda value: field.parse_json(_TIME_IN_FORCE_ALIASES.get(str(value).upper(), value)) or None, expected
     return field.parse_json, field.expected
+
+
+def _quantity(value: float) -> float | None:
+    """The quantity without binary noise; None: it is none that anybody trades."""
+    near = round(value, _QUANTITY_DECIMALS)
+    return near if 0 < near <= _MAX_QUANTITY and abs(near - value) <= value * 1e-12 else None
 
 
 def _problems_of_time(fields: JsonObject, now: float) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from dtc_twisted.clocks import wall_time
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.dtc.session import Handlers, Session
 from dtc_twisted.errors import DTCError, JournalFailed, NotLoggedOn, SessionLost
@@ -177,7 +178,7 @@ class Reconciler:
             each.errback(SessionLost(reason))
 
     async def _sync(self, session: Session) -> None:
-        now = self._clock.seconds()
+        now = wall_time(self._clock)
         snapshot = await read_server(
             session, self._timeout, now, lambda: self._state.version, lambda accounts: self._fills_since(accounts, now)
         )

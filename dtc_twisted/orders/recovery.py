@@ -123,6 +123,12 @@ def _sent_orders(command: Any) -> list[Order]:
     return orders
 
 
+def is_to_be_canceled(journal: Journal, order: Order) -> bool:
+    """Return whether an order was asked to be canceled before the server had acknowledged the order."""
+    entries = journal.entries(100, client_order_id=order.client_order_id)
+    return any(each.get("action") in ("cancel", "cancelall") and not each["withdrawn"] for each in entries)
+
+
 def _expect_unanswered_order(journal: Journal, state: AccountState, client_order_id: str) -> None:
     """Restore an order of whose acceptance nothing was heard."""
     order = state.index.sent(client_order_id)

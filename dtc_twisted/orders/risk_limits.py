@@ -1,149 +1,146 @@
-"""What the gateway lets through, whatever the server would: a guard against a strategy that has gone mad."""
+"""Check orders against limits before they are sent: a guard against a program that sends what nobody meant.
 
-from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+The options of the command line make one RiskLimits, each token with limits of its own another: both hold.
+"""
 
-from dtc_twisted.dtc.messages import BuySellEnum
-from dtc_twisted.errors import NotPermitted, TooManyOrders
+from collections.abc import Iterable, Mapping
+
+from dtc_twisted.dtc.messages import SecurityDefinitionResponse
+from dtc_twisted.errors import NotPermitted
 from dtc_twisted.orders.account_state import AccountState
-from dtc_twisted.orders.fills import Fill
+from dtc_twisted.orders.market_prices import MarketPrices
+from dtc_twisted.orders.notional import check_notional
 from dtc_twisted.orders.order import Order
+from dtc_twisted.orders.order_rate import OrderRate
+from dtc_twisted.orders.price_collar import check_prices
+from dtc_twisted.orders.trading_scope import TradingScope
+from dtc_twisted.orders.unsettled_fills import UnsettledFills
+from dtc_twisted.orders.worst_case import check_position
 
-_MINUTE = 60.0
+LIMITS: Mapping[str, tuple[str, bool]] = {
+    "max-order-quantity": ("Largest quantity of one order.", False),
+    "max-position": ("Largest position, long or short, that could result with all open orders filled.", False),
+    "max-open-orders": ("Most open orders in one trade account.", True),
+    "max-notional": ("Largest worth of one order, in the symbol's currency.", False),
+    "max-price-deviation": ("Largest distance of an order's price from the market, in percent.", False),
+    "max-orders-per-minute": ("New and changed orders in any 60 seconds.", True),
+    "max-orders-per-second": ("New and changed orders in any second.", True),
+}
+"""By name: what the limit is, and whether it is a whole number."""
 
-POSITION_LAG = 2.0
-"""Seconds in which the server tells of the position that a fill has made."""
 
-
-@dataclass(frozen=True)
 class RiskLimits:
-    """None, or an empty set: no limit.
+    """Limits of orders.
 
-    order_quantity: the most that one order may have.
-    position: the most, long or short, that the position of one symbol in one account could become if all open orders
-        were filled.
-    orders_per_minute: new orders and changes of orders, in any 60 seconds; those of an OCO or bracket count one by one.
-    accounts, symbols: those that may be traded.
-    """
-
-    order_quantity: float | None = None
-    position: float | None = None
-    orders_per_minute: int | None = None
-    accounts: frozenset[str] = frozenset()
-    symbols: frozenset[str] = frozenset()
-    _order_times: deque[float] = field(default_factory=deque, compare=False, repr=False)
-    _fills: deque[tuple[float, int, Fill]] = field(default_factory=deque, compare=False, repr=False)
-
-    def check_scope(self, trade_account: str, symbol: str = "") -> None:
-        """Raises NotPermitted for an account or symbol that may not be traded."""
-        if self.accounts and trade_account not in self.accounts:
-            raise NotPermitted(f"TradeAccount: {trade_account} is not one of --allow-account.")
-        if self.symbols and symbol and symbol not in self.symbols:
-            raise NotPermitted(f"Symbol: {symbol} is not one of --allow-symbol.")
-
-    def on_fill(self, fill: Fill, account_state: AccountState, now: float) -> None:
-        """An order is not open any more, or less of it, and the server may tell of the position a moment later."""
-        if self.position is not None:
-            self._fills.append((now, account_state.version, fill))
-
-    def check(
-        self, orders: Iterable[Order], account_state: AccountState, now: float, instead: Order | None = None
-    ) -> None:
-        """Raises NotPermitted when one of these new orders is too large, or all together are.
-
-        now: seconds since 1970.
-        instead: the open order that the only one of them replaces.
-        """
-        while self._fills and not 0 <= now - self._fills[0][0] < POSITION_LAG:
-            self._fills.popleft()
-        fills = [
-            fill
-            for _, count, fill in self._fills
-            if account_state.position_version(fill.trade_account, fill.symbol) < count
-        ]
-        worst: dict[tuple[str, str], _WorstCasePosition] = {}
-        for order in orders:
-            account, symbol = order.trade_account, order.symbol
-            self.check_scope(account, symbol)
-            if self.order_quantity is not None and order.quantity > self.order_quantity:
-                raise NotPermitted(
-                    f"Quantity: {order.quantity:g} is more than --max-order-quantity, {self.order_quantity:g}."
-                )
-            if self.position is None:
-                continue
-            if (account, symbol) not in worst:
-                worst[account, symbol] = _WorstCasePosition(account_state, account, symbol, fills, instead)
-            after = worst[account, symbol]
-            before = after.size(order.buy_sell)
-            after.add(order)
-            size = after.size(order.buy_sell)
-            if size > self.position and size > before:
-                raise NotPermitted(
-                    f"Quantity: with all open orders filled, {symbol} in {account} could become {size:g} "
-                    f"{'long' if order.buy_sell == BuySellEnum.BUY else 'short'}, more than --max-position, "
-                    f"{self.position:g}."
-                )
-
-    def count_orders(self, orders: int, now: float) -> None:
-        """Counts orders that are about to be sent. Raises TooManyOrders, and counts none of them."""
-        if self.orders_per_minute is None:
-            return
-        if self._order_times and now < self._order_times[-1]:  # the clock was put back
-            times = [now - self._order_times[-1] + each for each in self._order_times]
-            self._order_times.clear()
-            self._order_times.extend(times)
-        while self._order_times and self._order_times[0] <= now - _MINUTE:
-            self._order_times.popleft()
-        room = self.orders_per_minute - len(self._order_times)
-        if orders > room:
-            reason = f"more than --max-orders-per-minute, {self.orders_per_minute}"
-            if orders > self.orders_per_minute:
-                raise NotPermitted(f"{orders} orders at once are {reason}.")
-            raise TooManyOrders(f"This is {reason}.", self._order_times[orders - room - 1] + _MINUTE - now)
-        self._order_times.extend([now] * orders)
-
-
-class _WorstCasePosition:
-    """How large the position of a symbol can become.
-
-    Of an OCO pair only one is filled, and children only close what their parent opened.
-
-    fills: of which the position may not know yet.
+    limits: by names of LIMITS; what is None or missing has no limit.
+    scope: the accounts and symbols that may be traded.
+    owner: "of the token NAME" in error texts; empty: of the command line.
     """
 
     def __init__(
-        self, account_state: AccountState, trade_account: str, symbol: str, fills: Iterable[Fill], but: Order | None
+        self, limits: Mapping[str, float | None] | None = None, scope: TradingScope | None = None, owner: str = ""
     ) -> None:
-        self._position = account_state.position(trade_account, symbol)
-        self._open: dict[int, float] = {BuySellEnum.BUY: 0.0, BuySellEnum.SELL: 0.0}
-        self._pairs: dict[tuple[str, int], float] = {}
-        for order in account_state.open_orders(trade_account, symbol):
-            if order is not but:
-                self.add(order)
-        for fill in fills:
-            if (fill.trade_account, fill.symbol) == (trade_account, symbol) and fill.buy_sell in self._open:
-                self._open[fill.buy_sell] += fill.quantity
+        self.scope = scope or TradingScope(owner=owner)
+        self._limits = {name: limit for name, limit in (limits or {}).items() if name in LIMITS and limit is not None}
+        self._owner = owner
+        windows = {"max-orders-per-second": 1.0, "max-orders-per-minute": 60.0}
+        self._rates = [
+            OrderRate(int(self._limits[name]), window, self._option(name))
+            for name, window in windows.items()
+            if name in self._limits
+        ]
 
-    def add(self, order: Order) -> None:
-        if order.is_contingent or order.buy_sell not in self._open:
-            return
-        pair = (_oco_id_of(order), order.buy_sell)
-        counted = self._pairs.get(pair, 0.0) if pair[0] else 0.0
-        remaining = order.remaining
-        if remaining > counted:
-            self._open[order.buy_sell] += remaining - counted
-            self._pairs[pair] = remaining
+    def needs_prices(self, orders: Iterable[Order]) -> str:
+        """Return the option that needs the market's prices of these orders; empty: none does."""
+        if "max-price-deviation" in self._limits:
+            return self._option("max-price-deviation")
+        if "max-notional" in self._limits and any(order.fields.get("Price1") is None for order in orders):
+            return self._option("max-notional")
+        return ""
 
-    def size(self, side: int) -> float:
-        """Of the position, if all orders on this side were filled, and none on the other."""
-        sign = 1 if side == BuySellEnum.BUY else -1
-        return sign * self._position + self._open.get(side, 0.0)
+    def check(
+        self,
+        orders: list[Order],
+        state: AccountState,
+        fills: UnsettledFills,
+        definition: SecurityDefinitionResponse,
+        prices: MarketPrices | None,
+        replaced: Order | None = None,
+    ) -> None:
+        """Raise NotPermitted when one of these orders is too large, or all together are.
+
+        prices: of the market, if `needs_prices`.
+        replaced: the open order that the only one of them stands for.
+        """
+        limit = self._limits.get
+        for order in orders:
+            self.scope.check(order.trade_account, order.symbol)
+            if (most := limit("max-order-quantity")) is not None and order.quantity > most:
+                raise NotPermitted(
+                    f"Quantity: {order.quantity:g} is more than {self._option('max-order-quantity')}, {most:g}."
+                )
+            if (most := limit("max-notional")) is not None:
+                check_notional(order, definition, prices, most, self._option("max-notional"))
+        if (most := limit("max-price-deviation")) is not None and prices is not None:
+            check_prices(orders, prices, most, self._option("max-price-deviation"), replaced)
+        if (most := limit("max-open-orders")) is not None and replaced is None:
+            self._check_open_orders(orders, state, most)
+        if (most := limit("max-position")) is not None:
+            check_position(orders, state, fills, most, self._option("max-position"), replaced)
+
+    def check_rate(self, orders: int, now: float) -> None:
+        """Raise TooManyOrders or NotPermitted when so many orders are too many.
+
+        now: seconds on a clock that is never put back.
+        """
+        for rate in self._rates:
+            rate.check(orders, now)
+
+    def count_orders(self, orders: int, now: float) -> None:
+        """Count orders that are about to be sent, which `check_rate` has let pass."""
+        for rate in self._rates:
+            rate.count(orders, now)
+
+    def _check_open_orders(self, orders: list[Order], state: AccountState, most: float) -> None:
+        account = orders[0].trade_account
+        number = len(state.open_orders(account)) + len(orders)
+        if number > most:
+            raise NotPermitted(
+                f"{number} open orders in {account} would be more than {self._option('max-open-orders')}, {most:g}."
+            )
+
+    def _option(self, name: str) -> str:
+        return f"{name} {self._owner}" if self._owner else f"--{name}"
 
 
-def _oco_id_of(order: Order) -> str:
-    """What both orders of an OCO pair have in common; empty: it is of none."""
-    if order.oco_id:
-        return order.oco_id
-    linked = str(order.fields.get("OCOLinkedOrderServerOrderID", ""))
-    return min(linked, order.server_order_id) if linked and order.server_order_id else ""
+def read_limits(words: Iterable[str], owner: str) -> RiskLimits:
+    """Return the limits in words of NAME=VALUE: allow-account and allow-symbol, several times, and names of LIMITS.
+
+    Raises ValueError, whose text holds nothing of a value.
+    """
+    limits: dict[str, float | None] = {}
+    names: dict[str, list[str]] = {"allow-account": [], "allow-symbol": []}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name in names and value:
+            names[name].append(value)
+        elif name in LIMITS and name not in limits:
+            limits[name] = _number(name, value)
+        elif name in limits:
+            raise ValueError(f"{name}: given twice")
+        else:
+            expected = ", ".join((*names, *LIMITS))
+            raise ValueError(f"after the token, expected NAME=VALUE, NAME being one of {expected}")
+    scope = TradingScope(frozenset(names["allow-account"]), frozenset(names["allow-symbol"]), owner=owner)
+    return RiskLimits(limits, scope, owner)
+
+
+def _number(name: str, value: str) -> float:
+    is_whole = LIMITS[name][1]
+    try:
+        number = int(value) if is_whole else float(value)
+    except ValueError:
+        number = 0
+    if not 0 < number < 1e15:
+        raise ValueError(f"{name}: expected a {'whole ' if is_whole else ''}number above 0")
+    return number

@@ -7,6 +7,7 @@ from msgspec import to_builtins
 from twisted.internet.defer import CancelledError, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
+from dtc_twisted.clocks import wall_time
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.dtc.session import Session
 from dtc_twisted.errors import Conflict, JournalFailed, OrderRejected, OutcomeUnknown, SessionLost
@@ -14,7 +15,6 @@ from dtc_twisted.journal import Command, Journal, UpdateRecord
 from dtc_twisted.logs import logger
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.fills import Fill
-from dtc_twisted.orders.halt import TradingHalt
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import (
     CANCEL,
@@ -41,7 +41,10 @@ class AcceptedCommand:
     principal: the caller's name. body: of the caller's request.
     messages: what is sent, back to back.
     orders: those concerned, one for each outcome; new ones are not in the view yet.
-    insists: the command is sent whatever the disk does, and while trading is halted: it reduces risk.
+    insists: the command is sent whatever the disk does: it reduces risk.
+    requested: orders that are to be canceled once the server has acknowledged them; they are in the journal only.
+    account: the trade account, if there are no orders.
+    check: called when the command is on disk; raises what still speaks against sending.
     """
 
     action: str
@@ -51,6 +54,9 @@ class AcceptedCommand:
     orders: Sequence[Order] = ()
     rule: OutcomeRule = NEW
     insists: bool = field(default=False, kw_only=True)
+    requested: Sequence[Order] = field(default=(), kw_only=True)
+    account: str = field(default="", kw_only=True)
+    check: Callable[[], None] = field(default=lambda: None, kw_only=True)
 
 
 class CommandSender:
@@ -67,7 +73,6 @@ class CommandSender:
         state: AccountState,
         reconciler: Reconciler,
         journal: Journal,
-        halt: TradingHalt,
         timeout: float,
     ) -> None:
         self._clock = clock
@@ -75,7 +80,6 @@ class CommandSender:
         self._state = state
         self._reconciler = reconciler
         self._journal = journal
-        self._halt = halt
         self._timeout = timeout
         state.order_listeners.append(self._on_order_update)
 
@@ -93,6 +97,8 @@ class CommandSender:
         Raises OutcomeUnknown; all other errors say that nothing was sent.
         """
         if not accepted.orders:
+            if accepted.requested:
+                await self.record(accepted)
             return []
         session = self.require_ready()
         if accepted.rule is CANCEL:
@@ -107,7 +113,7 @@ class CommandSender:
                 raise
         if accepted.rule is NEW:
             for order in accepted.orders:
-                order.sent_at = self._clock.seconds()
+                order.sent_at = wall_time(self._clock)
                 order.position_offset = self._state.position_offset(order.trade_account, order.symbol)
         for message in accepted.messages:
             session.send(message)
@@ -115,12 +121,12 @@ class CommandSender:
 
     async def record(self, accepted: AcceptedCommand) -> Command:
         """Put a command on disk. Raises DuplicateOrder, or JournalFailed unless the command insists."""
-        orders = accepted.orders
+        orders = (*accepted.orders, *accepted.requested)
         command = Command(
-            self._clock.seconds(),
+            wall_time(self._clock),
             accepted.principal,
             accepted.action,
-            orders[0].trade_account if orders else "",
+            orders[0].trade_account if orders else accepted.account,
             tuple(order.client_order_id for order in orders),
             accepted.body,
             [to_builtins(each) for each in accepted.messages],
@@ -169,8 +175,7 @@ class CommandSender:
         try:
             if self.require_ready() is not session:
                 raise SessionLost("The connection was lost before it was sent.")
-            if not accepted.insists:
-                self._halt.check()
+            accepted.check()
             if accepted.rule is CHANGE:
                 require_open(accepted.orders[0])
         except BaseException:
@@ -200,7 +205,7 @@ class CommandSender:
         return outcomes
 
     def _on_order_update(self, order: Order, update: Fields, fill: Fill | None) -> None:
-        self._journal.record_update(_update_record(self._clock.seconds(), order, update, fill))
+        self._journal.record_update(_update_record(wall_time(self._clock), order, update, fill))
         for command in [*order.pending_commands]:
             if command.rule.settles(update):
                 self._state.settle(order, command)

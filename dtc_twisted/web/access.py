@@ -7,14 +7,17 @@ A browser lets any page that it shows send requests to this machine. Host and Or
 """
 
 import re
+import shlex
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from ipaddress import IPv4Address, IPv6Address
 
 from twisted.web.server import Request
+
+from dtc_twisted.orders import RiskLimits, Trader, read_limits
 
 SUBPROTOCOL = "dtc"
 """What a WebSocket speaks here, for clients that name it."""
@@ -48,10 +51,17 @@ class Principal:
 
     name: as in the file of tokens; "local" where there is none.
     may_trade: whether orders are taken from it.
+    limits: of its orders, besides those of the command line.
     """
 
     name: str
     may_trade: bool = False
+    limits: RiskLimits = field(default_factory=RiskLimits, compare=False)
+
+    @property
+    def trader(self) -> Trader:
+        """The same, for commands."""
+        return Trader(self.name, self.limits)
 
 
 LOCAL_PRINCIPAL = Principal("local", may_trade=True)
@@ -61,7 +71,8 @@ TokenTable = Mapping[bytes, Principal]
 
 
 def read_tokens(path: str) -> TokenTable:
-    """Reads lines of `NAME SCOPE TOKEN`, SCOPE being read or trade; those that are empty or begin with # say nothing.
+    """Reads lines of `NAME SCOPE TOKEN [LIMIT=VALUE ...]`, SCOPE being read or trade; those that are empty or begin
+    with # say nothing. A word with spaces in it stands in quotation marks.
 
     Raises OSError, or ValueError that says which line is wrong, and why, in words that hold nothing of it.
     """
@@ -69,7 +80,7 @@ def read_tokens(path: str) -> TokenTable:
     with open(path, encoding="utf-8-sig", errors="replace") as file:
         for number, line in enumerate(file, 1):
             if line.strip() and not line.lstrip().startswith("#"):
-                caller, digest = _read_token(number, line.split())
+                caller, digest = _read_token(number, _words(number, line))
                 if caller.name in {each.name for each in tokens.values()}:
                     raise ValueError(f"line {number}: an earlier line has this name already")
                 if digest in tokens:
@@ -80,17 +91,30 @@ def read_tokens(path: str) -> TokenTable:
     return tokens
 
 
+def _words(number: int, line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError:
+        raise ValueError(f"line {number}: a quotation mark is not closed") from None
+
+
 def _read_token(number: int, words: list[str]) -> tuple[Principal, bytes]:
-    if len(words) != 3:
-        raise ValueError(f"line {number}: expected NAME SCOPE TOKEN")
-    name, scope, token = words
+    if len(words) < 3 or not all("=" in word for word in words[3:]):
+        raise ValueError(f"line {number}: expected NAME SCOPE TOKEN [LIMIT=VALUE ...]")
+    name, scope, token, *rest = words
     if not _NAME.fullmatch(name):
         raise ValueError(f"line {number}: the name: expected 1 to 32 letters, digits, or any of . _ @ -")
     if scope not in _SCOPES:
         raise ValueError(f"line {number}: the scope: expected {' or '.join(_SCOPES)}")
     if not _TOKEN.fullmatch(token):
         raise ValueError(f"line {number}: the token: expected 16 to 128 letters, digits, or any of . _ ~ + -")
-    return Principal(name, _SCOPES[scope]), _digest(token)
+    if rest and not _SCOPES[scope]:
+        raise ValueError(f"line {number}: limits go with the scope trade only")
+    try:
+        limits = read_limits(rest, f"of the token {name}")
+    except ValueError as error:
+        raise ValueError(f"line {number}: {error}") from None
+    return Principal(name, _SCOPES[scope], limits), _digest(token)
 
 
 def read_origin(text: str) -> str:

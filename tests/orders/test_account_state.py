@@ -1,4 +1,4 @@
-"""The view of orders, positions and balances; and what the gateway lets through."""
+"""The view of orders, positions and balances."""
 
 import math
 from collections.abc import Iterable
@@ -19,14 +19,11 @@ from dtc_twisted.dtc.messages import (
     OrderUpdateReasonEnum,
     PositionUpdate,
 )
-from dtc_twisted.errors import NotPermitted, TooManyOrders
 from dtc_twisted.orders import order_state as order_states
 from dtc_twisted.orders.account_state import AccountState
-from dtc_twisted.orders.fills import Fill
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import Fields
 from dtc_twisted.orders.reconciliation import Reconciliation
-from dtc_twisted.orders.risk_limits import RiskLimits
 from dtc_twisted.orders.server_snapshot import Batch, ServerSnapshot
 
 NOW = 1_700_000_000.0
@@ -350,135 +347,3 @@ class PositionTests(AccountStateCase):
             AccountBalanceUpdate(TradeAccount="Sim1", CashBalance=6.0), self.account_state.version
         )
         self.assertEqual([each["CashBalance"] for each in self.account_state.snapshot("balances")], [6.0])
-
-
-class LimitsTests(AccountStateCase):
-    def new(self, quantity: float, side: BuySellEnum = BuySellEnum.BUY, pair: str = "", symbol: str = ES) -> Order:
-        order = Order(
-            {"Symbol": symbol, "TradeAccount": "Sim1", "BuySell": side, "OrderQuantity": quantity, "OrderStatus": 1}
-        )
-        order.oco_id = pair
-        return order
-
-    def watch(self, limits: RiskLimits) -> None:
-        def heard(order: Order, update: Fields, fill: Fill | None) -> None:
-            if fill is not None:
-                limits.on_fill(fill, self.account_state, NOW)
-
-        self.account_state.order_listeners.append(heard)
-
-    def test_none(self) -> None:
-        RiskLimits().check([self.new(1e9)], self.account_state, NOW)
-        RiskLimits().count_orders(10**6, 0.0)
-
-    def test_order_quantity(self) -> None:
-        limits = RiskLimits(order_quantity=2)
-        limits.check([self.new(2), self.new(2)], self.account_state, NOW)
-        with self.assertRaisesRegex(NotPermitted, "2.5 is more than --max-order-quantity, 2"):
-            limits.check([self.new(2.5)], self.account_state, NOW)
-
-    def test_scope(self) -> None:
-        limits = RiskLimits(accounts=frozenset({"Sim1"}), symbols=frozenset({ES}))
-        limits.check([self.new(1)], self.account_state, NOW)
-        self.assertRaisesRegex(
-            NotPermitted, "Symbol: CL", limits.check, [self.new(1, symbol=CL)], self.account_state, NOW
-        )
-        self.assertRaisesRegex(NotPermitted, "TradeAccount: Sim2", limits.check_scope, "Sim2")
-        limits.check_scope("Sim1")
-
-    def test_position(self) -> None:
-        """The worst that could be: this side's orders filled, the other side's not."""
-        limits = RiskLimits(position=5)
-        self.account_state.receive(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=1))
-        self.account_state.receive(filled(1, 1, 1))  # 2 of it still open
-        limits.check([self.new(2)], self.account_state, NOW)
-        text = r"could become 5.5 long, more than --max-position, 5"
-        self.assertRaisesRegex(NotPermitted, text, limits.check, [self.new(2.5)], self.account_state, NOW)
-        limits.check([self.new(6, BuySellEnum.SELL)], self.account_state, NOW)
-        self.assertRaises(NotPermitted, limits.check, [self.new(6.5, BuySellEnum.SELL)], self.account_state, NOW)
-        self.assertRaises(NotPermitted, limits.check, [self.new(1), self.new(2)], self.account_state, NOW)
-
-    def test_position_of_a_pair(self) -> None:
-        """One of the two is filled."""
-        limits = RiskLimits(position=5)
-        sell = BuySellEnum.SELL
-        limits.check([self.new(5, sell, "p"), self.new(5, sell, "p")], self.account_state, NOW)
-        self.assertRaises(
-            NotPermitted, limits.check, [self.new(5, sell, "p"), self.new(5, sell, "q")], self.account_state, NOW
-        )
-        for one, other in (("1", "2"), ("2", "1")):
-            self.account_state.receive(
-                replace(ACCEPTED_, ServerOrderID=one, ClientOrderID=one, OCOLinkedOrderServerOrderID=other)
-            )
-        limits.check([self.new(2)], self.account_state, NOW)
-        self.assertRaises(NotPermitted, limits.check, [self.new(3)], self.account_state, NOW)
-
-    def test_position_of_children(self) -> None:
-        limits = RiskLimits(position=3)
-        child = self.new(3, BuySellEnum.SELL)
-        child.is_child = True
-        limits.check([self.new(3), child, child], self.account_state, NOW)
-        self.account_state.receive(replace(ACCEPTED_, OrderStatus=OrderStatusEnum.ORDER_STATUS_PENDING_CHILD))
-        limits.check([self.new(3)], self.account_state, NOW)
-
-    def test_a_fill_before_the_position(self) -> None:
-        """The server tells of the position a moment after the fill: meanwhile neither has the quantity."""
-        limits = RiskLimits(position=5)
-        self.watch(limits)
-        position = PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=1)
-        self.account_state.receive(position)
-        self.account_state.receive(filled(3, 3, 1))
-        limits.check([self.new(1), self.new(6, BuySellEnum.SELL)], self.account_state, NOW)
-        for moment in (NOW, NOW + 1.9):
-            self.assertRaises(NotPermitted, limits.check, [self.new(2)], self.account_state, moment)
-        limits.check([self.new(2, symbol=CL)], self.account_state, NOW)
-        self.account_state.receive(replace(position, Quantity=3))
-        limits.check([self.new(2)], self.account_state, NOW + 1.9)
-        self.assertRaises(NotPermitted, limits.check, [self.new(3)], self.account_state, NOW + 1.9)
-
-    def test_a_position_that_is_not_told(self) -> None:
-        """It was told before the fill: that counts for both, but not for ever."""
-        limits = RiskLimits(position=5)
-        self.watch(limits)
-        self.account_state.receive(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=3))
-        self.account_state.receive(filled(3, 3, 1))
-        self.assertRaises(NotPermitted, limits.check, [self.new(2)], self.account_state, NOW + 1.9)
-        limits.check([self.new(2)], self.account_state, NOW + 2)
-
-    def test_what_makes_it_smaller_is_let_through(self) -> None:
-        limits = RiskLimits(position=3)
-        self.account_state.receive(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=10))
-        limits.check([self.new(12, BuySellEnum.SELL)], self.account_state, NOW)
-        self.assertRaises(NotPermitted, limits.check, [self.new(1)], self.account_state, NOW)
-
-    def test_position_of_a_change(self) -> None:
-        limits = RiskLimits(position=5)
-        self.account_state.receive(ACCEPTED_)
-        limits.check([self.new(5)], self.account_state, NOW, instead=self.order())
-        self.assertRaises(NotPermitted, limits.check, [self.new(6)], self.account_state, NOW, instead=self.order())
-
-    def test_orders_per_minute(self) -> None:
-        limits = RiskLimits(orders_per_minute=3)
-        limits.count_orders(2, 100.0)
-        limits.count_orders(1, 110.0)
-        with self.assertRaisesRegex(TooManyOrders, "--max-orders-per-minute, 3") as caught:
-            limits.count_orders(1, 120.0)
-        self.assertEqual(caught.exception.retry_after, 40.0)
-        with self.assertRaises(TooManyOrders) as caught:
-            limits.count_orders(3, 120.0)
-        self.assertEqual(caught.exception.retry_after, 50.0)
-        limits.count_orders(2, 160.0)
-        self.assertRaises(TooManyOrders, limits.count_orders, 1, 160.0)
-        self.assertRaisesRegex(NotPermitted, "4 orders at once", limits.count_orders, 4, 500.0)
-
-    def test_the_clock_is_put_back(self) -> None:
-        """Neither is the minute longer for that, nor are orders forgotten."""
-        limits = RiskLimits(orders_per_minute=2)
-        limits.count_orders(1, 9990.0)
-        limits.count_orders(1, 10000.0)
-        with self.assertRaises(TooManyOrders) as caught:
-            limits.count_orders(1, 100.0)
-        self.assertEqual(caught.exception.retry_after, 50.0)
-        limits.count_orders(1, 150.0)
-        self.assertRaises(TooManyOrders, limits.count_orders, 1, 159.0)
-        limits.count_orders(1, 160.0)

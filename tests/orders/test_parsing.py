@@ -103,10 +103,10 @@ class SingleTests(TicketCase):
         self.refuse(
             lambda: ticket.parse_single({"BuySel": "BUY", "OrderType": "LIMIT", "Quantity": -1}, NOW),
             "BuySel: unknown field; expected Symbol, TradeAccount, OrderType, BuySell, Quantity, ClientOrderID",
-            "Symbol: missing; expected a text",
+            "Symbol: missing; expected a name",
             "TradeAccount: missing",
             "BuySell: missing; expected one of",
-            "Quantity: -1 was given; expected a number above 0.",
+            "Quantity: -1 was given; expected a number above 0",
             "Price1: missing; LIMIT orders have one.",
         )
 
@@ -116,7 +116,7 @@ class SingleTests(TicketCase):
             self.refuse(lambda value=value: ticket.parse_single(LIMIT | {"Quantity": value}, NOW), "Quantity: ")
         prices: tuple[Any, ...] = (math.nan, -math.inf, "282800", False, {})
         for value in prices:
-            self.refuse_with("Price1: ", "expected a number.", Price1=value)
+            self.refuse_with("Price1: ", "expected a number", Price1=value)
         self.assertEqual(ticket.parse_single(LIMIT | {"Price1": -250, "Quantity": 0.5}, NOW).Price1, -250)
 
     def test_ids(self) -> None:

@@ -277,7 +277,12 @@ class CommandTests(DoubtCase):
         self.simulator.ignore_next(dtc.SubmitNewSingleOrder)
         self.simulator.ignore_next(dtc.OpenOrdersRequest)
         self.lose()
-        self.check_error(self.post("/orders/a", "DELETE"), 409, "Conflict", "has not acknowledged order a")
+        self.check_error(self.post("/orders/a", "PATCH", Quantity=3), 409, "Conflict", "has not acknowledged order a")
+        caller = self.begin("/orders/a", "DELETE")
+        self.advance(1)
+        self.assertFalse(caller.lost)  # it is canceled as soon as it is acknowledged
+        self.advance(20)
+        self.assertTrue(caller.lost)
 
     def test_cancel_while_in_doubt(self) -> None:
         """What makes things smaller is let through."""

@@ -1,4 +1,4 @@
-"""Orders, positions and balances: commands to the desk, and the live view of what came of them."""
+"""Orders, positions and balances: commands to the manager, and the live view of what came of them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,7 +30,7 @@ class OrderRoutes:
     """Adds the addresses to `rest`.
 
     display: gives what converts prices of a symbol.
-    desk: None while order entry is off.
+    manager: None while order entry is off.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class OrderRoutes:
     def _submit_handler(self, action: str) -> Callable[[Any], Deferred[bytes]]:
         def submit(request: Request) -> Deferred[bytes]:
             manager, fields = self._manager, _fields(request)
-            answer = manager.submit(action, fields, principal_of(request).name)
+            answer = manager.submit(action, fields, principal_of(request).trader)
             return self._answer(request, fields, answer, 201, is_one=action == "submit")
 
         return submit
@@ -128,31 +128,29 @@ class OrderRoutes:
     def _replace(self, request: Request, order_id: str) -> Deferred[bytes]:
         manager, fields = self._manager, _fields(request)
         return self._answer(
-            request, fields, manager.replace(order_id, fields, principal_of(request).name), 200, is_one=True
+            request, fields, manager.replace(order_id, fields, principal_of(request).trader), 200, is_one=True
         )
 
     def _cancel(self, request: Request, order_id: str) -> Deferred[bytes]:
         reject_unknown(query_args(request), ())
-        return self._answer(request, {}, self._manager.cancel(order_id, principal_of(request).name), 200, is_one=True)
+        return self._answer(request, {}, self._manager.cancel(order_id, principal_of(request).trader), 200, is_one=True)
 
     def _flatten(self, request: Request) -> Deferred[bytes]:
         manager, fields = self._manager, _fields(request)
-        return self._answer(request, fields, manager.flatten(fields, principal_of(request).name), 201)
+        return self._answer(request, fields, manager.flatten(fields, principal_of(request).trader), 201)
 
     def _cancel_all(self, request: Request) -> Deferred[bytes]:
         manager, fields = self._manager, _fields(request)
-        return self._answer(request, fields, manager.cancel_all(fields, principal_of(request).name), 200)
+        return self._answer(request, fields, manager.cancel_all(fields, principal_of(request).trader), 200)
 
     def _halt(self, request: Request) -> Deferred[bytes]:
-        reject_unknown(query_args(request), ())
-        return self._answer(request, {}, self._manager.halt(principal_of(request).name), 200)
+        manager, fields = self._manager, _optional_fields(request)
+        return self._answer(request, {}, manager.halt(fields, principal_of(request).trader), 200)
 
     def _resume(self, request: Request) -> Deferred[bytes]:
-        reject_unknown(query_args(request), ())
-        manager = self._manager
-        return manager.resume(principal_of(request).name).addCallback(
-            lambda _: json_response(request, manager.status())
-        )
+        manager, fields = self._manager, _optional_fields(request)
+        resumed = manager.resume(fields, principal_of(request).trader)
+        return resumed.addCallback(lambda _: json_response(request, manager.status()))
 
     def _answer(
         self, request: Request, fields: Fields, answer: Deferred[list[Fields]], status: int, *, is_one: bool = False
@@ -187,6 +185,12 @@ class OrderRoutes:
 def _fields(request: Request) -> Fields:
     reject_unknown(query_args(request), ())
     return json_object(request)
+
+
+def _optional_fields(request: Request) -> Fields:
+    """Of a command that may come without a body."""
+    reject_unknown(query_args(request), ())
+    return json_object(request) if request.content.getbuffer().nbytes else {}
 
 
 def _output_options(request: Request) -> tuple[OutputOptions, dict[bytes, list[bytes]]]:

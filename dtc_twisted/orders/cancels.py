@@ -1,0 +1,156 @@
+"""Cancel orders, those too that the server has not acknowledged yet.
+
+CANCEL_ORDER names an order by its ServerOrderID. An order without one is canceled as soon as it has one. The caller
+waits for that, up to the time-out; the order is canceled after that as well.
+"""
+
+from collections.abc import Sequence
+from weakref import WeakSet
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+
+from dtc_twisted.dtc.messages import CancelOrder, OrderStatusEnum
+from dtc_twisted.errors import Conflict, DTCError, OutcomeUnknown
+from dtc_twisted.logs import logger
+from dtc_twisted.orders.account_state import AccountState
+from dtc_twisted.orders.fills import Fill
+from dtc_twisted.orders.order import Order
+from dtc_twisted.orders.outcomes import CANCEL, Fields
+from dtc_twisted.orders.parsing import JsonObject
+from dtc_twisted.orders.reconciler import Reconciler
+from dtc_twisted.orders.sender import AcceptedCommand, CommandSender, identifiers_of
+
+_log = logger(__name__)
+
+_NOT_ACKNOWLEDGED = "the server has not acknowledged the order; it is canceled as soon as it does"
+
+
+class OrderCanceler:
+    """Send cancels.
+
+    timeout: seconds to wait for the server to acknowledge an order.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, state: AccountState, reconciler: Reconciler, sender: CommandSender, timeout: float
+    ) -> None:
+        self._clock = clock
+        self._state = state
+        self._reconciler = reconciler
+        self._sender = sender
+        self._timeout = timeout
+        self._requested: WeakSet[Order] = WeakSet()  # not acknowledged yet
+        self._waiting: dict[Order, list[Deferred[Fields]]] = {}
+        state.order_listeners.append(self._on_order_update)
+        reconciler.sync_listeners.append(self._on_synced)
+
+    # -- called by OrderManager
+
+    async def cancel(
+        self, action: str, who: str, body: JsonObject, orders: Sequence[Order], *, wait: bool = True
+    ) -> list[Fields]:
+        """Cancel orders; return the server's answers, refusals among them.
+
+        wait: for the server to acknowledge those that it has not; else they are returned as they are.
+
+        Raises OutcomeUnknown when one does not come in time, NotLoggedOn or SessionLost when nothing was sent.
+        """
+        acknowledged = [order for order in orders if order.server_order_id]
+        others = [order for order in orders if not order.server_order_id]
+        waiting = [(order, self._wait_for(order)) for order in others] if wait else []
+        self._requested |= set(others)
+        answers, unknown = [], ""
+        try:
+            answers += await self._send(action, who, body, acknowledged, others)
+        except OutcomeUnknown as error:
+            unknown = str(error)
+        for order, outcome in waiting:
+            try:
+                answers.append(await outcome)
+            except (TimeoutError, DTCError) as error:
+                why = _NOT_ACKNOWLEDGED if isinstance(error, TimeoutError) else str(error)
+                unknown = unknown or f"Nobody knows what became of order {order.display_id}: {why}."
+        if not wait:
+            answers += [order.fields | {"OutcomeUnknown": _NOT_ACKNOWLEDGED} for order in others]
+        if unknown:
+            raise OutcomeUnknown(unknown, [order.to_fields for order in orders])
+        return answers
+
+    def request(self, order: Order) -> None:
+        """Cancel an order that is not acknowledged as soon as it is, and do not wait."""
+        self._requested.add(order)
+
+    def check_not_requested(self, orders: Sequence[Order]) -> None:
+        """Raise Conflict when an order that was not sent yet is to be canceled."""
+        for order in orders:
+            if order in self._requested:
+                raise Conflict(f"Order {order.display_id} was canceled before it was sent.")
+
+    def on_not_sent(self, orders: Sequence[Order]) -> None:
+        """Orders were not sent after all."""
+        for order in orders:
+            self._requested.discard(order)
+            text = {"OrderStatus": int(OrderStatusEnum.ORDER_STATUS_CANCELED), "InfoText": "It was not sent."}
+            self._answer(order, order.fields | text | {"Reconciled": True})
+
+    # -- called by AccountState
+
+    def _on_order_update(self, order: Order, update: Fields, fill: Fill | None) -> None:
+        if order not in self._requested:
+            return
+        if not order.is_open:
+            self._requested.discard(order)
+            self._answer(order, update)
+        elif order.server_order_id and self._reconciler.is_synced:
+            self._cancel_requested(order)
+
+    def _on_synced(self) -> None:
+        for order in [*self._requested]:
+            if order.is_open and order.server_order_id:
+                self._cancel_requested(order)
+
+    # -- inside
+
+    def _cancel_requested(self, order: Order) -> None:
+        self._requested.discard(order)
+        canceling = Deferred.fromCoroutine(self._send("cancel", "gateway", {}, [order]))
+        canceling.addCallbacks(
+            lambda answers: self._answer(order, answers[0]), lambda failure: self._fail(order, failure.value)
+        )
+
+    async def _send(
+        self, action: str, who: str, body: JsonObject, orders: Sequence[Order], requested: Sequence[Order] = ()
+    ) -> list[Fields]:
+        messages = [CancelOrder(**identifiers_of(order)) for order in orders]
+        return await self._sender.send(
+            AcceptedCommand(action, who, body, messages, orders, CANCEL, insists=True, requested=requested)
+        )
+
+    def _wait_for(self, order: Order) -> Deferred[Fields]:
+        self.request(order)
+        outcome: Deferred[Fields] = Deferred(lambda _: None)
+        self._waiting.setdefault(order, []).append(outcome)
+        return outcome.addTimeout(self._timeout, self._clock).addBoth(self._left, order, outcome)
+
+    def _left(self, result: object, order: Order, outcome: Deferred[Fields]) -> object:
+        waiting = self._waiting.get(order, [])
+        if outcome in waiting:
+            waiting.remove(outcome)
+        if not waiting:
+            self._waiting.pop(order, None)
+        return result
+
+    def _answer(self, order: Order, answer: Fields) -> None:
+        for each in list(self._waiting.get(order, ())):
+            each.callback(answer)
+
+    def _fail(self, order: Order, error: BaseException) -> None:
+        _log.warn("Cannot cancel order {name}: {text}", name=order.display_id, text=str(error))
+        for each in list(self._waiting.get(order, ())):
+            each.errback(error)
+
+
+def is_being_canceled(order: Order) -> bool:
+    """Return whether a cancel of the order was sent and not answered."""
+    return order.has_pending(CANCEL)

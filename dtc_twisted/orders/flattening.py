@@ -1,0 +1,104 @@
+"""Close positions.
+
+A position is not closed twice: not while an order that closes it may be open, nor while the server's position does not
+include the fills of one. The server decides on the quantity by what it takes for the position: a second order would
+open one on the other side.
+"""
+
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
+
+from dtc_twisted.dtc.messages import SubmitFlattenPositionOrder
+from dtc_twisted.errors import Conflict
+from dtc_twisted.journal import Journal
+from dtc_twisted.orders import parsing
+from dtc_twisted.orders.account_state import AccountState
+from dtc_twisted.orders.names import symbol_key
+from dtc_twisted.orders.outcomes import NEW, Fields
+from dtc_twisted.orders.parsing import JsonObject
+from dtc_twisted.orders.sender import AcceptedCommand, CommandSender, raise_if_rejected
+from dtc_twisted.orders.unsettled_fills import UnsettledFills
+
+
+class PositionCloser:
+    """Send orders that close positions.
+
+    resync: has orders and positions read.
+    wall_time: seconds since 1970, UTC.
+    """
+
+    def __init__(
+        self,
+        wall_time: Callable[[], float],
+        state: AccountState,
+        fills: UnsettledFills,
+        sender: CommandSender,
+        journal: Journal,
+        resync: Callable[[], None],
+    ) -> None:
+        self._wall_time = wall_time
+        self._state = state
+        self._fills = fills
+        self._sender = sender
+        self._journal = journal
+        self._resync = resync
+
+    async def flatten(self, body: JsonObject, who: str, permits: Callable[[str, str], bool]) -> list[Fields]:
+        """Close the position of a Symbol, or all of a TradeAccount that are permitted; no answers when there is none.
+
+        permits: whether a symbol in an account may be traded.
+        Raises Conflict when all of them are being closed.
+        """
+        message = parsing.parse_flatten(body)
+        account, symbol = message.TradeAccount or "", message.Symbol or ""
+        self._sender.require_ready()
+        held = [
+            name
+            for name in self._fills.symbols_held(account)
+            if permits(account, name) and (not symbol or symbol_key(name) == symbol_key(symbol))
+        ]
+        obstacles = {name: self._obstacle(account, name) for name in held}
+        symbols = [name for name in held if not obstacles[name]]
+        if not symbols:
+            if held:
+                raise Conflict(obstacles[held[0]])
+            return []
+        messages = self._messages(message, symbols)
+        orders = parsing.orders_from_messages(messages)
+        for order in orders:
+            order.assume_closing(self._fills.held(account, order.symbol))
+        command = AcceptedCommand("flatten", who, body, messages, orders, insists=True)
+        return raise_if_rejected(await self._sender.send(command), NEW)
+
+    def _obstacle(self, account: str, symbol: str) -> str:
+        """Return why a position is not closed now; empty: it can be."""
+        key = symbol_key(symbol)
+        for order in self._state.open_orders(account):
+            if order.closes_position and symbol_key(order.symbol) == key:
+                return f"Order {order.display_id} flattens {symbol} already; cancel it before another one is sent."
+        stated, held = self._fills.stated(account, symbol), self._fills.held(account, symbol)
+        if not self._fills.is_settled(account, symbol) and (abs(held) < abs(stated) or held * stated < 0):
+            self._resync()
+            return (
+                f"The server's position of {symbol} in {account}, {stated:g}, does not include fills yet that make it "
+                f"{held:g}. It is read again: repeat this in a moment."
+            )
+        return ""
+
+    def _messages(
+        self, message: SubmitFlattenPositionOrder, symbols: Sequence[str]
+    ) -> list[SubmitFlattenPositionOrder]:
+        """One message for each position, not one for the account: only an order that we named has an outcome."""
+        (first,) = parsing.with_client_order_ids([message], self._wall_time())
+        messages, number = [], 0
+        for symbol in symbols:
+            number += 1
+            while number > 1 and self._is_taken(parsing.suffixed_id(first.ClientOrderID, number)):
+                number += 1
+            name = parsing.suffixed_id(first.ClientOrderID, number)
+            messages.append(replace(first, Symbol=symbol, ClientOrderID=name))
+        return messages
+
+    def _is_taken(self, client_order_id: str) -> bool:
+        return self._journal.has_order(client_order_id) or any(self._state.index.by_client(client_order_id))

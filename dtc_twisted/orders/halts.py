@@ -1,0 +1,97 @@
+"""Keep which accounts and symbols take no new orders."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dtc_twisted.definitions.converter import SECONDS, format_iso
+from dtc_twisted.errors import Conflict
+from dtc_twisted.journal import Command
+from dtc_twisted.orders.names import symbol_key
+
+
+@dataclass(frozen=True)
+class Halt:
+    """A halt.
+
+    trade_account, symbol: what is halted; empty: all.
+    at: since when; seconds since 1970, UTC.
+    by: the name of who halted it.
+    reason: why the gateway did; empty: it was asked to.
+    """
+
+    trade_account: str
+    symbol: str
+    at: float
+    by: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        where = "".join(
+            f" {what} {name}" for what, name in (("in account", self.trade_account), ("of", self.symbol)) if name
+        )
+        return f"Trading{where} is halted {self.since}."
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the halt, for the journal and for people; `at` in seconds since 1970."""
+        names = {"TradeAccount": self.trade_account, "Symbol": self.symbol}
+        return names | {"at": self.at, "by": self.by, "reason": self.reason}
+
+    @property
+    def since(self) -> str:
+        """For people: when, by whom and why."""
+        return f"since {format_iso(int(self.at), SECONDS)}, by {self.by}" + (f": {self.reason}" if self.reason else "")
+
+    def covers(self, trade_account: str, symbol: str) -> bool:
+        """Return whether a symbol in an account is halted by it."""
+        if self.trade_account not in ("", trade_account):
+            return False
+        return not self.symbol or symbol_key(self.symbol) == symbol_key(symbol)
+
+
+class Halts:
+    """The halts in force, by account and symbol; an empty one stands for all."""
+
+    def __init__(self) -> None:
+        self._halts: dict[tuple[str, str], Halt] = {}
+
+    def __iter__(self) -> Iterator[Halt]:
+        return iter(list(self._halts.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._halts)
+
+    def add(self, halt: Halt) -> None:
+        """Halt an account or symbol; one that is halted already keeps its earlier time."""
+        self._halts.setdefault((halt.trade_account, halt.symbol), halt)
+
+    def remove(self, halt: Halt) -> None:
+        """End a halt."""
+        self._halts.pop((halt.trade_account, halt.symbol), None)
+
+    def covering(self, trade_account: str, symbol: str) -> Halt | None:
+        """Return a halt of this symbol in this account."""
+        return next((halt for halt in self if halt.covers(trade_account, symbol)), None)
+
+    def check(self, trade_account: str, symbol: str) -> None:
+        """Raise Conflict when this symbol is halted in this account."""
+        halt = self.covering(trade_account, symbol)
+        if halt is not None:
+            raise Conflict(str(halt))
+
+    # -- the journal
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return the halts, for the journal and for people."""
+        return [halt.to_json() for halt in self]
+
+    def restore(self, last: Command | None) -> None:
+        """Take up the halts that the last command which changed them left."""
+        if last is None:
+            return
+        left: list[Mapping[str, Any]] | None = last.request.get("halts")
+        if left is None:  # of a gateway that knew one halt only
+            left = [{"at": last.at, "by": last.who}] if last.action == "halt" else []
+        for each in left:
+            name = each.get
+            self.add(Halt(name("TradeAccount", ""), name("Symbol", ""), each["at"], each["by"], name("reason", "")))

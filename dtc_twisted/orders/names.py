@@ -1,0 +1,14 @@
+"""Compare names of symbols as a server may compare them."""
+
+import unicodedata
+from functools import lru_cache
+
+
+@lru_cache(maxsize=4096)
+def symbol_key(symbol: str) -> str:
+    """Return what all spellings of a symbol have in common that a server may take for the same one.
+
+    Upper and lower case, surrounding spaces and full-width letters make no other symbol here, so that they do not make
+    another limit either.
+    """
+    return unicodedata.normalize("NFKC", symbol).strip().casefold()
