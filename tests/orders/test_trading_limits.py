@@ -209,6 +209,8 @@ class DailyLossTests(ScriptedCase):
     def test_next_day(self) -> None:
         self.balance(CashBalance=98000.0)
         self.check_halted("the loss of Sim1")
+        self.server.drop()
+        self.flush()
         self.clock.advance(DAY)
         self.advance(60)
         self.assertEqual(self.post("/trading/resume").status, 200)

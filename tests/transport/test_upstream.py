@@ -27,7 +27,7 @@ class LogonTests(House):
         self.assertEqual(status["state"], "ready")
         self.assertEqual(status["url"], "ws://127.0.0.1:11099/")
         self.assertEqual(status["server_name"], "SC DTC Server")
-        self.assertEqual(status["trade_mode"], "simulated")
+        self.assertEqual(status["trade_mode"], "simulated (requested)")
         self.assertEqual(status["logged_on_since"], 1_700_000_000)
         self.assertEqual(status["last_message_age"], 3)
         self.assertEqual((status["reconnects"], status["subscribers"], status["symbols"]), (0, 0, []))
