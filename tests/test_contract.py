@@ -494,6 +494,8 @@ class CommandTests(OrderTests):
             {"ClientOrderID": "a b"},
             {"Symbol": "NONE"},
             {"TradeAccount": "Nobody"},
+            {"TradeAccount": "Sim9"},
+            {"Quantity": 1_000_000},
             {"TimeInForce": "GTD"},
         ):
             self.ask("POST", "/orders", ORDER | {"ClientOrderID": "x"} | fields)
@@ -506,7 +508,7 @@ class CommandTests(OrderTests):
             "POST",
             "/orders/bracket",
             {
-                "Parent": ORDER | {"TradeAccount": "Nobody", "ClientOrderID": "p"},
+                "Parent": ORDER | {"Quantity": 1_000_000, "ClientOrderID": "p"},
                 "Children": CHILDREN | {"ClientOrderID_1": "c-1", "ClientOrderID_2": "c-2"},
             },
         )
