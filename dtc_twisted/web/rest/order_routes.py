@@ -190,7 +190,11 @@ def _fields(request: Request) -> Fields:
 def _optional_fields(request: Request) -> Fields:
     """Of a command that may come without a body."""
     reject_unknown(query_args(request), ())
-    return json_object(request) if request.content.getbuffer().nbytes else {}
+    content = request.content
+    if content is None or not content.read(1):
+        return {}
+    content.seek(0)
+    return json_object(request)
 
 
 def _output_options(request: Request) -> tuple[OutputOptions, dict[bytes, list[bytes]]]:
