@@ -30,7 +30,6 @@ PENDING: set[str] = {
     "dtc_twisted/services.py",
     "dtc_twisted/simulator",
     "dtc_twisted/tap.py",
-    "dtc_twisted/transport",
     "dtc_twisted/web",
     "tests",
 }

@@ -1,4 +1,4 @@
-"""What every connection to the DTC server is made of: an endpoint, a WebSocket, a codec and a session."""
+"""Connect to the DTC server over WebSocket, with a codec and a session."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -20,40 +20,41 @@ from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.transport.websocket_frames import parse_text_frames
 
 CLOSE_TIMEOUT = 3.0
-"""Seconds that the server is given for its half of the closing handshake."""
+"""Seconds to wait for the server's close frame."""
 
 CONNECT_TIMEOUT = 30.0
-"""Seconds that an attempt to reach the server may take."""
+"""Seconds that one TCP connection attempt may take."""
 
 LOGON_TIMEOUT = 10.0
-"""Seconds that the server may take to answer the logon."""
+"""Seconds to wait for the answer to the logon."""
 
 
 class ConnectionHandler(Protocol):
-    """Whose connection it is."""
+    """Receives the events of a connection."""
 
     def opened(self, protocol: "DTCClientProtocol") -> None:
-        """The WebSocket is open."""
+        """Handle the end of the opening handshake."""
 
     def received(self, protocol: "DTCClientProtocol", data: bytes) -> None:
-        """Bytes arrived: any part of the stream."""
+        """Handle bytes of the stream. Message boundaries do not matter."""
 
     def closed(self, protocol: "DTCClientProtocol", reason: str) -> None:
-        """The socket is gone, whether the WebSocket was open or not."""
+        """Handle the end of the connection, whether the WebSocket was open or not."""
 
 
 class DTCClientProtocol(WebSocketClientProtocol):
-    """Forwards the socket's events to its owner.
+    """Forwards the events of the socket to its handler.
 
-    Autobahn does the handshakes, the control frames, and all frames but whole text messages in the open state: those
-    are read here, those of one read in one go. Nothing that it does for them is in use here (see `connect`): UTF-8
-    validation, limits, compression, automatic pings, traffic statistics.
+    Complete text frames are parsed here, all those of one read together, while the WebSocket is open. Autobahn handles
+    everything else: the handshakes, control frames, and fragmented, binary or incomplete frames. Text frames that are
+    parsed here bypass Autobahn's UTF-8 validation, limits, compression, automatic pings and statistics, none of which
+    `connect` switches on.
     """
 
     transport: Any
 
     fast_framing = True
-    """Whether whole text messages are read here."""
+    """Whether complete text frames are parsed here."""
 
     def __init__(self, owner: ConnectionHandler) -> None:
         super().__init__()
@@ -65,7 +66,7 @@ class DTCClientProtocol(WebSocketClientProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         if self.fast_framing and self.state == self.STATE_OPEN:
-            if self.current_frame is not None:  # Autobahn has its beginning, and gets its end
+            if self.current_frame is not None:  # Autobahn has its first part, and gets the rest
                 left = self.current_frame.length - self.current_frame_masker.pointer()
                 super().dataReceived(data[:left])
                 data = data[left:]
@@ -75,32 +76,32 @@ class DTCClientProtocol(WebSocketClientProtocol):
             super().dataReceived(data)
 
     def _read_text_frames(self, data: bytes) -> bytes:
-        """Passes on the text messages at the beginning of `data`, which follows `self.data`; returns what is not one.
+        """Forward the complete text frames at the start, and return the remaining bytes.
 
-        `self.data` is Autobahn's: the beginning of a frame that it has not looked at.
+        data: follows `self.data`, Autobahn's attribute, which holds the first part of a frame that it has not parsed.
         """
         data, self.data = self.data + data, b""
         payloads, end, unfinished = parse_text_frames(data)
         if not payloads:
             return data
         rest = data[end:]
-        if unfinished:  # wait for its end here: that is cheaper. A long one that takes more than a read is Autobahn's.
+        if unfinished:  # Kept until the next read. If that does not complete it, Autobahn gets it.
             rest, self.data = b"", rest
         self._handler.received(self, b"".join(payloads))
         return rest
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.data and self.state in (self.STATE_OPEN, self.STATE_CLOSING):
-            self.consumeData()  # the beginning of a text that will have no end
+            self.consumeData()  # the first part of a text frame whose rest will not arrive
         super().connectionLost(reason)
 
     def onMessageFrameData(self, payload: bytes) -> None:
-        # What arrives is a stream of bytes to us: nothing is gained by waiting for the end of a frame or message,
-        # and a huge one is never held in memory.
+        # The codec takes a stream of bytes. To wait for the end of a frame gains nothing, and a huge frame would be
+        # held in memory.
         self._handler.received(self, payload)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """Its data went to onMessageFrameData."""
+        """Do nothing: onMessageFrameData has forwarded the data."""
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         self._handler.closed(self, reason or "the connection was closed")
@@ -113,19 +114,20 @@ def connect(
     timeout: float = CONNECT_TIMEOUT,
     protocol: Callable[[ConnectionHandler], DTCClientProtocol] = DTCClientProtocol,
 ) -> Deferred[Any]:
-    """Connects to ws://host:port/ or wss://host:port/; what is heard from then on goes to `owner`.
+    """Connect to ws://host:port/ or wss://host:port/.
 
+    owner: receives the events of the connection.
     timeout: seconds for the TCP connection.
-    protocol: makes what the connection is spoken with.
+    protocol: makes the protocol of the connection.
 
-    The result is the DTCClientProtocol, whose WebSocket is not open yet. Cancel it to give up.
+    The result is the DTCClientProtocol; its WebSocket is not open yet. Cancel it to stop connecting.
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 0
     factory = WebSocketClientFactory(url, reactor=reactor)
     factory.protocol = lambda: protocol(owner)  # type: ignore[assignment]
-    # Text is 8-bit here, and need not be UTF-8; the codec sees to it. (DTCClientProtocol reads frames by itself: it
-    # heeds no limit and no automatic ping that would be set here.)
+    # The text is 8-bit and may be invalid UTF-8; the codec repairs it. Limits or automatic pings set here would not
+    # apply to the frames that DTCClientProtocol parses itself.
     factory.setProtocolOptions(utf8validateIncoming=False, closeHandshakeTimeout=CLOSE_TIMEOUT)
     factory.noisy = False
     endpoint: Any = HostnameEndpoint(reactor, host, port, timeout=timeout)
@@ -138,9 +140,9 @@ def connect(
 class DTCConnection:
     """One open WebSocket with its codec and session.
 
-    end: called with the connection and the reason when the session wants it closed.
-    on_message: takes what the server sends by itself.
-    on_unknown: as of Codec.
+    end: called with the connection and the reason when the session asks to close it.
+    on_message: receives the messages that do not answer a request.
+    on_unknown: see Codec.
     """
 
     def __init__(
@@ -160,11 +162,11 @@ class DTCConnection:
         self.codec = Codec(is_symbol_id=self.session.is_symbol_id, on_unknown=on_unknown)
 
     def receive(self, data: bytes) -> None:
-        """Takes bytes from the server."""
+        """Decode bytes from the server, and give the messages to the session."""
         self.session.receive(self.codec.feed(data))
 
     def send_untyped(self, fields: Mapping[str, Any]) -> None:
-        """Sends a message whose type is not known here."""
+        """Send a message of an unknown type."""
         if wire_log.enabled:
             wire_log.sending_unknown(fields)
         self._transmit(self.codec.encode_unknown(fields))

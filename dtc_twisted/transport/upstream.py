@@ -1,4 +1,4 @@
-"""The session with the DTC server: it is logged on, and comes back for as long as it may."""
+"""Keep a session with the DTC server: connect, log on, reconnect."""
 
 import random
 from collections.abc import Callable
@@ -28,19 +28,19 @@ class UpstreamState(StrEnum):
     CONNECTING = "connecting"
     LOGGING_ON = "logging_on"
     READY = "ready"
-    WAITING = "waiting"  # for the next try
-    REFUSED = "refused"  # told not to come back
+    WAITING = "waiting"  # for the next attempt
+    REFUSED = "refused"  # the server does not allow a reconnect
     STOPPED = "stopped"
 
 
 @dataclass(frozen=True)
 class UpstreamStatus:
-    """How things stand with the server.
+    """State of the connection to the server.
 
-    url: where we are, or are trying to be, connected to.
-    reason: why there is no session, when there is none.
+    url: the address that is connected, or is being connected to.
+    reason: why there is no session; empty while there is one.
     logged_on_since, retry_at: seconds since 1970, UTC.
-    reconnects: how many sessions there were, beyond the first.
+    reconnects: number of sessions after the first.
     """
 
     state: UpstreamState
@@ -53,12 +53,12 @@ class UpstreamStatus:
 
 
 class Upstream(Service):
-    """Keeps a session with the DTC server, from startService to stopService.
+    """Keeps a session with the DTC server while the service runs.
 
     url: ws://host:port/ or wss://host:port/.
-    timeout: seconds to wait for an answer to a request.
-    listeners: follow each session; add to them before the service starts.
-    retry_policy: number of failures in a row -> seconds to wait.
+    timeout: seconds to wait for the response to a request.
+    listeners: are attached to each session. Add to them before the service starts.
+    retry_policy: number of consecutive failures -> seconds to wait.
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class Upstream(Service):
         self.url = url
         self.listeners: list[SessionListener] = []
         self.session: Session | None = None
-        """The session, while logged on."""
+        """The session, while it is logged on."""
         self.status = UpstreamStatus(UpstreamState.STOPPED, url)
         self.status_listeners: list[Callable[[], None]] = []
-        """Called when the status has changed."""
+        """Called after each change of the status."""
         self.unknown_message_listeners: list[Callable[[int, bytes], None]] = []
-        """Called with Type and JSON text of what the server sends and nobody here knows."""
+        """Called with Type and JSON text of each message of an unknown type."""
         self.on_read_done: Callable[[], None] = lambda: None
-        """Called when all that one read of the socket brought has been handed to the listeners."""
+        """Called after the messages of one read of the socket have been dispatched."""
         self._handlers: dict[type[Message], list[Callable[[Any], None]]] = {}
         self._reactor = reactor
         self._logon_settings = logon_settings
@@ -92,15 +92,15 @@ class Upstream(Service):
         self._sessions = 0
         self._last_received: float | None = None
         self._malformed_before = 0
-        self._redirect: str | None = None  # where the server sends us
-        self._following_redirect = False  # whether the present try is one of those
-        self._protocol: DTCClientProtocol | None = None  # of the connection, or on its way to become one
+        self._redirect: str | None = None  # the address that the server redirects to
+        self._following_redirect = False  # whether the present attempt follows a redirection
+        self._protocol: DTCClientProtocol | None = None  # connected, with or without an open WebSocket
         self._stopped: Deferred[None] | None = None
 
-    # -- from those who ask
+    # -- called by users of the session
 
     def require_session(self) -> Session:
-        """The session. Raises NotLoggedOn, which says why there is none."""
+        """Return the session. Raises NotLoggedOn with the reason if there is none."""
         if self.session is None:
             raise NotLoggedOn(f"Not logged on to the DTC server: {self.status.reason or self.status.state}.")
         return self.session
@@ -108,14 +108,16 @@ class Upstream(Service):
     def request(
         self, message: Message, on_response: Callable[[Message], None] | None = None
     ) -> Deferred[list[Message]]:
-        """Send a request; the Deferred fires with its responses, or fails as Session.request says.
+        """Send a request, and return its responses. Fails as Session.request does.
 
         Raises NotLoggedOn.
         """
         return self.require_session().request(message, self._timeout, on_response)
 
     def send(self, message: Message | dict[str, Any]) -> None:
-        """Sends a message that is not answered, or not to us; a dictionary: one whose type is not known here.
+        """Send a message without waiting for a response.
+
+        message: a dictionary if its type is unknown.
 
         Raises NotLoggedOn.
         """
@@ -127,21 +129,21 @@ class Upstream(Service):
 
     @property
     def malformed_count(self) -> int:
-        """How many times the server sent what is not a DTC message."""
+        """Number of malformed messages received from the server."""
         return self._malformed_before + (0 if self._connection is None else self._connection.codec.malformed_count)
 
     def retry_after(self) -> float:
-        """Seconds until the next try; 0 while one is under way."""
+        """Return the seconds until the next attempt; 0 during an attempt."""
         return 0.0 if self.status.retry_at is None else max(0.0, self.status.retry_at - self._reactor.seconds())
 
     @property
     def last_message_age(self) -> float | None:
-        """Seconds since anything arrived from the server; None when nothing ever did."""
+        """Seconds since the last message from the server; None before the first."""
         if self._connection is not None:
             self._last_received = self._connection.session.last_received
         return None if self._last_received is None else max(0.0, self._reactor.seconds() - self._last_received)
 
-    # -- from the service tree
+    # -- called by the service tree
 
     def startService(self) -> None:
         super().startService()
@@ -165,10 +167,10 @@ class Upstream(Service):
             self._drop_connection(self._connection, "the gateway is stopping")
         return self._stopped
 
-    # -- from the protocol
+    # -- called by the protocol
 
     def opened(self, protocol: DTCClientProtocol) -> None:
-        """The WebSocket is open: log on."""
+        """Log on, because the WebSocket is open."""
         if not self.running:
             return
         connection = DTCConnection(
@@ -186,15 +188,15 @@ class Upstream(Service):
         )
 
     def received(self, protocol: DTCClientProtocol, data: bytes) -> None:
-        """Bytes arrived."""
+        """Process bytes from the server."""
         if self._connection is not None and self._connection.protocol is protocol:
             self._connection.receive(data)
             self.on_read_done()
 
     def closed(self, protocol: DTCClientProtocol, reason: str) -> None:
-        """The socket is gone."""
+        """Drop the connection, because its socket is closed."""
         if protocol is not self._protocol:
-            return  # the end of one that we left
+            return  # a connection that was dropped before
         if self._connection is not None:
             self._drop_connection(self._connection, reason)
         elif self.running:
@@ -203,7 +205,7 @@ class Upstream(Service):
         if self._stopped is not None:
             self._stopped.callback(None)
 
-    # -- the way to a session
+    # -- connecting and logging on
 
     def _connect(self) -> None:
         self._following_redirect = self._redirect is not None
@@ -256,11 +258,14 @@ class Upstream(Service):
             connection.session.may_reconnect = error.may_retry
             self._redirect = self._redirection(error.reconnect_address)
             if self._redirect is not None:
-                reason = f"the server sends us to {error.reconnect_address}"
+                reason = f"the server redirects to {error.reconnect_address}"
         self._drop_connection(connection, reason)
 
     def _redirection(self, address: str) -> str | None:
-        """The URL for LOGON_RESPONSE.ReconnectAddress: host, host:port or a whole URL. None when it makes no sense."""
+        """Return the URL of a LOGON_RESPONSE.ReconnectAddress, or None if it is invalid.
+
+        address: host, host:port or a whole URL.
+        """
         if not address:
             return None
         old = urlsplit(self.status.url)
@@ -272,7 +277,10 @@ class Upstream(Service):
         return f"{old.scheme}://{new.hostname}:{port}/" if new.hostname else None
 
     def _drop_connection(self, connection: DTCConnection, reason: str) -> None:
-        """It is over with this connection, at once: its socket closes behind our back, as politely as it can."""
+        """End the session of a connection at once.
+
+        The socket closes afterwards, by the closing handshake.
+        """
         if connection is not self._connection:
             return
         self._connection = None
@@ -291,16 +299,18 @@ class Upstream(Service):
             self._schedule_reconnect(reason)
         else:
             self._set_state(UpstreamState.REFUSED, reason=reason)
-            _log.error("The server told us not to connect again ({reason}): staying away.", reason=reason)
+            _log.error(
+                "The server does not allow a reconnect ({reason}). Restart the gateway to connect again.", reason=reason
+            )
 
     def _schedule_reconnect(self, reason: str) -> None:
-        # A redirection is followed at once; one that leads to the next is a failure like any other.
+        # The first redirection is followed at once. A redirection after a redirection counts as a failure.
         at_once = self._redirect is not None and not self._following_redirect
         delay = 0.0 if at_once else self._retry_policy(self._failures)
         self._failures += 1
         self._set_state(UpstreamState.WAITING, reason=reason, retry_at=self._reactor.seconds() + delay)
         _log.warn(
-            "No session with {url}: {reason}. Trying again in {delay:.1f} s.",
+            "No session with {url}: {reason}. Next attempt in {delay:.1f} s.",
             url=self.status.url,
             reason=reason.rstrip("."),
             delay=delay,
@@ -311,7 +321,7 @@ class Upstream(Service):
         for take in self._handlers.get(type(message), ()):
             try:
                 take(message)
-            except Exception:  # what one message does to one listener must not cost the others
+            except Exception:  # one listener's failure must not affect the others
                 _log.failure("Failed to process {name}", name=type(message).__name__)
 
     def _dispatch_unknown(self, number: int, text: bytes) -> None:
@@ -319,12 +329,12 @@ class Upstream(Service):
             try:
                 take(number, text)
             except Exception:
-                _log.failure("Failed to pass on a message of type {number}", number=number)
+                _log.failure("Failed to process a message of type {number}", number=number)
 
     def _set_state(
         self, state: UpstreamState, *, url: str | None = None, reason: str | None = None, retry_at: float | None = None
     ) -> None:
-        """Without a session; the reason stays the last one until there is one again."""
+        """Set a state without a session. The last reason stays until the next logon."""
         self._update_status(
             state=state,
             url=url or self.status.url,

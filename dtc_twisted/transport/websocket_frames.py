@@ -1,17 +1,22 @@
-"""The WebSocket frames that a server sends all day, read without ado: text, whole, of less than 64 KiB."""
+"""Parse complete WebSocket text frames of less than 64 KiB (RFC 6455)."""
 
 _TEXT = 0x81
-"""The first byte of a text message in one frame: FIN, no RSV bit, opcode 1."""
+"""First byte of a text message in one frame: FIN, no RSV bit, opcode 1."""
 
 _LENGTH_16 = 126
-"""The second byte where the length is in the next two; less is the length itself, more is masked or 64 bits long."""
+"""Second byte of a frame whose length is in the next two bytes.
+
+A smaller value is the length itself. A larger one marks a 64-bit length or a masked frame.
+"""
 
 
 def parse_text_frames(data: bytes) -> tuple[list[bytes], int, bool]:
-    """The payloads of the text messages that `data`, which begins with a frame, begins with.
+    """Parse the complete text frames at the start of `data`.
 
-    Also how many bytes they took, and whether what follows them is the beginning of another one. If it is not, it is a
-    frame of another kind, a forbidden one perhaps, or nothing at all.
+    data: starts with the first byte of a frame.
+
+    Returns the payloads, the number of bytes parsed, and whether an incomplete text frame follows. If not, nothing
+    follows, or a frame of another kind.
     """
     payloads: list[bytes] = []
     at, size = 0, len(data)
@@ -27,7 +32,7 @@ def parse_text_frames(data: bytes) -> tuple[list[bytes], int, bool]:
             if begin > size:
                 return payloads, at, True
             length = data[at + 2] << 8 | data[at + 3]
-            if length < _LENGTH_16:  # must be written in the short form
+            if length < _LENGTH_16:  # the short form is required; Autobahn fails the connection
                 break
         end = begin + length
         if end > size:

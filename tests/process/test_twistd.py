@@ -199,7 +199,7 @@ class CommandLineTests(SynchronousTestCase):
     def test_unknown_host(self) -> None:
         """One clear line, and it keeps trying."""
         with running(Gateway("--host", "no-such-host.invalid")) as gateway:
-            gateway.wait_for("No session with ws://no-such-host.invalid:11099/: cannot connect: .*Trying again in")
+            gateway.wait_for("No session with ws://no-such-host.invalid:11099/: cannot connect: .*Next attempt in")
             status, body = gateway.get("/accountbalance")
             self.assertEqual((status, body["error"]["type"]), (503, "NotLoggedOn"))
             self.assertEqual(gateway.get("/status")[1]["state"] in ("waiting", "connecting"), True)

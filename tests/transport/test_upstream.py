@@ -60,7 +60,7 @@ class RefusedLogonTests(House):
         tries = len(self.sent(dtc.LogonRequest))
         self.assertEqual(self.status()["state"], "refused")
         self.assertIn("Unknown user.", self.status()["reason"])
-        self.assertIn("told us not to connect again", self.log_text())
+        self.assertIn("does not allow a reconnect", self.log_text())
         self.advance(300, step=5)
         self.assertEqual(len(self.sent(dtc.LogonRequest)), tries)
         self.assertEqual(self.fetch("/tradeaccounts").status, 503)
