@@ -4,4 +4,4 @@ from twisted.internet.interfaces import IReactorCore, IReactorPluggableNameResol
 
 
 class IGatewayReactor(IReactorTime, IReactorTCP, IReactorCore, IReactorPluggableNameResolver):
-    """A reactor with timers, TCP and name resolution: every reactor of Twisted is one."""
+    """A reactor with timers, TCP and name resolution. Twisted's reactors provide it."""

@@ -22,7 +22,6 @@ PENDING: set[str] = {
     "dtc_twisted/dtc",
     "dtc_twisted/errors.py",
     "dtc_twisted/gateway.py",
-    "dtc_twisted/history",
     "dtc_twisted/journal",
     "dtc_twisted/logs.py",
     "dtc_twisted/market_data",
@@ -42,7 +41,7 @@ AVOIDED = re.compile(
 )
 """Words that stand for something else here: name the thing, the message, the field or the method instead."""
 
-MAX_FIRST_LINE = 80
+MAX_FIRST_LINE = 79
 PYTHON = [
     "*.py",
     *(f"{each}/**/*.py" for each in ("dtc_twisted", "codegen", "twisted", "tests", "benchmarks", "examples")),
@@ -125,5 +124,5 @@ def f():
         self.assertEqual(words, [(4, ["news"]), (3, ["told"]), (4, ["word", "word"]), (5, [])])
 
     def test_long_first_lines_are_found(self) -> None:
-        source = f'"""{"a" * 80}\n\n{"b" * 99}"""\ndef f():\n    """{"c" * 81}\n    """'
-        self.assertEqual(long_first_lines(source), ["c" * 81])
+        source = f'"""{"a" * 79}\n\n{"b" * 99}"""\ndef f():\n    """{"c" * 80}\n    """'
+        self.assertEqual(long_first_lines(source), ["c" * 80])

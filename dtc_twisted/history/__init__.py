@@ -1,7 +1,7 @@
-"""Historical prices and market depth: a connection of its own for each request, and records as they arrive.
+"""Download historical prices and market depth, on a connection per request.
 
-A download may last for minutes, and it never goes before live data: what comes from the historical port is taken in
-small pieces, one at a turn of the reactor, of all downloads together (`paced`).
+Records are delivered as they arrive. A download may take minutes, and has a lower priority than live data: `throttle`
+processes the bytes of all downloads in small chunks, one chunk for each iteration of the reactor.
 """
 
 from dtc_twisted.history.download import HistoryDownload, HistoryRequest

@@ -1,4 +1,4 @@
-"""One request for historical records, from its place in line to the end of its connection."""
+"""Download the historical records of one request."""
 
 from collections.abc import Callable
 from functools import partial
@@ -29,21 +29,23 @@ _log = logger(__name__)
 
 HistoryRequest = HistoricalPriceDataRequest | HistoricalMarketDepthDataRequest
 RowsCallback = Callable[[list[Message]], None]
-"""Takes the records that arrived together, oldest first."""
+"""Receives the records of one chunk, oldest first."""
 
 
 @implementer(IPushProducer)
 class HistoryDownload:
-    """One request. Its records have prices as numbers with a fraction, whatever the server sends.
+    """One request on a connection of its own.
 
-    timeout: seconds that the server may say nothing.
-    turns: when what was read is looked at.
-    released: called with this when it holds no connection any more, or does not wait for one.
+    Integer prices of old servers are converted to floating point.
 
-    result: how many records there were, once they have all been handed on. Fails with NotLoggedOn (no connection, or
-        no logon), RequestRejected, RequestTimedOut, SessionLost or UnusableAnswer. Cancel it to leave, at any time.
-    gone: fires when nothing is left of the connection.
-    records: how many have been handed on so far.
+    timeout: seconds without data from the server after which the download fails.
+    scheduler: schedules the processing of the bytes that were read.
+    released: called with this download when it needs no connection any more.
+
+    result: the number of records, after all have been delivered. Fails with NotLoggedOn (no connection, or no logon),
+        RequestRejected, RequestTimedOut, SessionLost or UnusableAnswer. Cancel it to stop the download.
+    disconnected: fires when the connection is closed.
+    records: number of records delivered so far.
     """
 
     def __init__(
@@ -53,19 +55,19 @@ class HistoryDownload:
         on_rows: RowsCallback,
         logon_settings: LogonSettings,
         timeout: float,
-        turns: ReadScheduler,
+        scheduler: ReadScheduler,
         released: Callable[["HistoryDownload"], None],
     ) -> None:
         self.result: Deferred[int] = Deferred(lambda _result: self._on_cancel())
         self.disconnected: Deferred[None] = Deferred()
         self.records = 0
         self._reactor = reactor
-        # Compression is for binary encodings.
+        # Compression exists for the binary encodings only.
         self._request = msgspec.structs.replace(request, UseZLibCompression=0)
         self._on_rows = on_rows
         self._logon_settings = logon_settings
         self._timeout = timeout
-        self._turns = turns
+        self._scheduler = scheduler
         self._on_released = released
         self._is_done = False
         self._is_requested = False
@@ -77,32 +79,32 @@ class HistoryDownload:
         self._protocol: ThrottledProtocol | None = None
         self._connection: DTCConnection | None = None
 
-    # -- from History
+    # -- called by HistoryClient
 
     def start(self, url: str) -> None:
-        """Connects: the place in line is reached."""
+        """Connect to the historical port."""
         _log.debug("Connecting to {url} for {request}", url=url, request=type(self._request).__name__)
-        make = partial(ThrottledProtocol, turns=self._turns)
-        # Kept before its callbacks are added: it may have failed already.
+        make = partial(ThrottledProtocol, scheduler=self._scheduler)
+        # Assigned before the callbacks are added, because it may have failed already.
         self._connecting = connect(self._reactor, url, self, self._timeout, make)
         self._connecting.addCallbacks(self._connected, self._not_connected)
 
     def abort(self, reason: str) -> None:
-        """Ends it at once, without another word to the server."""
+        """Stop, and close the connection without a close frame."""
         if not self._is_done:
-            self._close(politely=False)
+            self._close(close_handshake=False)
             self._fire_result(Failure(SessionLost(self._truncation_text(reason))))
 
     def finish(self, outcome: Failure | int) -> None:
-        """It is over with this transfer; the socket closes behind its back."""
+        """Fire the result, and close the connection by the closing handshake."""
         if not self._is_done:
-            self._close(politely=True)
+            self._close(close_handshake=True)
             self._fire_result(outcome)
 
-    # -- from whom the rows are handed to (IPushProducer)
+    # -- called by the consumer of the rows (IPushProducer)
 
     def pauseProducing(self) -> None:
-        """Nothing more is read from the server, and its silence is not held against it."""
+        """Stop reading from the server, and suspend the timeout."""
         self._paused = True
         if self._is_requested and not self._is_done and self._protocol is not None:
             self._stop_timer()
@@ -117,10 +119,10 @@ class HistoryDownload:
     def stopProducing(self) -> None:
         self.result.cancel()
 
-    # -- from the connection
+    # -- called by the protocol
 
     def opened(self, protocol: DTCClientProtocol) -> None:
-        """The WebSocket is open: log on."""
+        """Log on, because the WebSocket is open."""
         if self._is_done:
             return
         self._connection = DTCConnection(
@@ -129,7 +131,7 @@ class HistoryDownload:
         self._connection.session.log_on().addCallbacks(self._logged_on, self._logon_failed)
 
     def received(self, protocol: DTCClientProtocol, data: bytes) -> None:
-        """Bytes arrived."""
+        """Process bytes from the server."""
         if self._is_done or self._connection is None:
             return
         if self._timer is not None:
@@ -138,7 +140,7 @@ class HistoryDownload:
         self._deliver_rows()
 
     def closed(self, protocol: DTCClientProtocol, reason: str) -> None:
-        """The socket is gone."""
+        """Fail, because the socket is closed, unless the result has fired already."""
         self._protocol = self._connecting = None
         if self._connection is None:
             self._fail(NotLoggedOn(f"No WebSocket at the historical port: {reason.rstrip('.')}."))
@@ -146,7 +148,7 @@ class HistoryDownload:
             self._lost(self._connection, reason)
         self._release()
 
-    # -- the way to the records
+    # -- connecting, logging on, receiving
 
     def _connected(self, protocol: ThrottledProtocol) -> None:
         self._connecting = None
@@ -179,7 +181,7 @@ class HistoryDownload:
         self.finish(failure)
 
     def _lost(self, _connection: DTCConnection, reason: str) -> None:
-        """The connection is about to end, or has."""
+        """Fail, because the session has ended."""
         self._deliver_rows()
         if self._is_requested:
             self._fail(SessionLost(self._truncation_text(reason)))
@@ -193,7 +195,7 @@ class HistoryDownload:
         return f"The answer was cut off after {self.records} records: {reason.rstrip('.')}."
 
     def _deliver_rows(self) -> None:
-        """What arrived together, in one piece. The header is kept back."""
+        """Deliver the records that have arrived, without the header."""
         if self._is_done or not self._rows:
             return
         rows = self._rows.copy()
@@ -204,7 +206,7 @@ class HistoryDownload:
             del rows[0]
         if any(map(has_integer_prices, rows)):
             if not self._divisor > 0:
-                self._fail(UnusableAnswer("The server sent prices as whole numbers, without IntToFloatPriceDivisor."))
+                self._fail(UnusableAnswer("The server sent integer prices without IntToFloatPriceDivisor."))
                 return
             rows = [with_float_prices(row, self._divisor) if has_integer_prices(row) else row for row in rows]
         if rows:
@@ -214,22 +216,22 @@ class HistoryDownload:
     # -- the end
 
     def _on_cancel(self) -> None:
-        """The result was cancelled, and fails with that."""
-        self._close(politely=False)
+        """Close the connection. The result fails with CancelledError."""
+        self._close(close_handshake=False)
 
-    def _close(self, *, politely: bool) -> None:
+    def _close(self, *, close_handshake: bool) -> None:
         self._is_done = True
         self._stop_timer()
         if self._connection is not None:
-            self._connection.session.connection_lost("the transfer is over")
+            self._connection.session.connection_lost("the download has ended")
         protocol = self._protocol
         if self._connecting is not None:
             self._connecting.cancel()
         elif protocol is None:
             self._release()
-        elif politely and self._connection is not None:
+        elif close_handshake and self._connection is not None:
             protocol.sendClose()
-            protocol.resume()  # else its end would not be heard
+            protocol.resume()  # a paused protocol does not report its end
         else:
             protocol.abort()
 
@@ -244,7 +246,7 @@ class HistoryDownload:
             self._on_released(self)
             self.disconnected.callback(None)
 
-    # -- the time
+    # -- timeout
 
     def _start_timer(self) -> None:
         if self._timer is None:
@@ -264,4 +266,4 @@ class HistoryDownload:
 
 
 def _ignore(_message: Message) -> None:
-    """The server may greet; nobody waits for it here."""
+    """Ignore a message that answers no request."""

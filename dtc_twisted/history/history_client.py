@@ -1,4 +1,4 @@
-"""The historical port: who is served now, and who waits in line."""
+"""Queue the downloads from the historical port."""
 
 from collections import deque
 from dataclasses import replace
@@ -16,12 +16,12 @@ from dtc_twisted.interfaces import IGatewayReactor
 
 
 class HistoryClient(Service):
-    """The historical port, which answers one request a connection.
+    """Runs downloads, each on its own connection to the historical port.
 
     url: ws://host:port/ or wss://host:port/.
-    credentials: what to log on with; there are no heartbeats on this port, whatever they say.
-    timeout: seconds that the server may say nothing: before the connection, the logon, and any part of the answer.
-    limit: connections at once; further requests wait in line.
+    logon_settings: used without their heartbeat interval, because this port has no heartbeats.
+    timeout: seconds to wait for the connection, for the logon, and for each part of the response.
+    limit: maximum number of simultaneous connections. Further requests are queued.
     """
 
     def __init__(
@@ -36,50 +36,53 @@ class HistoryClient(Service):
         self._active: set[HistoryDownload] = set()
         self._scheduler = ReadScheduler(reactor)
 
-    # -- from those who ask
+    # -- called by REST
 
     def fetch(self, request: HistoryRequest, on_rows: RowsCallback) -> HistoryDownload:
-        """Asks for records and hands them on as they arrive. The header and the trailer are kept back."""
-        transfer = HistoryDownload(
+        """Request records, and deliver them as they arrive.
+
+        The header and the trailer are not delivered.
+        """
+        download = HistoryDownload(
             self._reactor, request, on_rows, self._logon_settings, self._timeout, self._scheduler, self._on_released
         )
         if self.running:
-            self._queue.append(transfer)
+            self._queue.append(download)
             self._start_next()
         else:
-            transfer.finish(Failure(NotLoggedOn("The gateway is stopping.")))
-        return transfer
+            download.finish(Failure(NotLoggedOn("The gateway is stopping.")))
+        return download
 
     @property
     def active(self) -> int:
-        """How many connections there are."""
+        """Number of connections."""
         return len(self._active)
 
     @property
     def waiting(self) -> int:
-        """How many requests wait in line."""
+        """Number of queued requests."""
         return len(self._queue)
 
-    # -- from the service tree
+    # -- called by the service tree
 
     def stopService(self) -> Deferred[Any] | None:
         super().stopService()
         stopping = [*self._queue, *self._active]
-        for transfer in stopping:
-            transfer.abort("the gateway is stopping")
-        return DeferredList([transfer.disconnected for transfer in stopping]) if stopping else None
+        for download in stopping:
+            download.abort("the gateway is stopping")
+        return DeferredList([download.disconnected for download in stopping]) if stopping else None
 
-    # -- from Transfer
+    # -- called by HistoryDownload
 
-    def _on_released(self, transfer: HistoryDownload) -> None:
-        """It holds no connection any more, or does not wait for one."""
-        self._active.discard(transfer)
-        if transfer in self._queue:
-            self._queue.remove(transfer)
+    def _on_released(self, download: HistoryDownload) -> None:
+        """Remove a download that needs no connection any more, and start the next."""
+        self._active.discard(download)
+        if download in self._queue:
+            self._queue.remove(download)
         self._start_next()
 
     def _start_next(self) -> None:
         while self.running and self._queue and len(self._active) < self._max_connections:
-            transfer = self._queue.popleft()
-            self._active.add(transfer)
-            transfer.start(self.url)
+            download = self._queue.popleft()
+            self._active.add(download)
+            download.start(self.url)

@@ -1,4 +1,4 @@
-"""Historical prices as whole numbers (types 805 and 806), which servers of old sent."""
+"""Convert historical records with integer prices (types 805 and 806)."""
 
 import msgspec
 from msgspec import UNSET
@@ -13,16 +13,19 @@ _FLOAT_CLASSES: dict[type[Message], tuple[type[Message], tuple[str, ...]]] = {
     ),
     dtc.HistoricalPriceDataTickRecordResponse_Int: (dtc.HistoricalPriceDataTickRecordResponse, ("Price",)),
 }
-"""What 805 and 806 are with prices that are not multiplied: 803 and 804."""
+"""Class with integer prices -> the class with floating-point prices (803, 804), and its price fields."""
 
 
 def has_integer_prices(row: Message) -> bool:
-    """Whether its prices are whole numbers, to be divided by IntToFloatPriceDivisor of the header (801)."""
+    """Return whether a record has integer prices.
+
+    They are to be divided by IntToFloatPriceDivisor of the header (801).
+    """
     return type(row) in _FLOAT_CLASSES
 
 
 def with_float_prices(row: Message, divisor: float) -> Message:
-    """The record that a whole-number one stands for."""
+    """Convert a record with integer prices to one with floating-point prices."""
     kind, prices = _FLOAT_CLASSES[type(row)]
     fields = {
         name: value / divisor if name in prices else value

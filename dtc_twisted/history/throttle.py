@@ -1,4 +1,4 @@
-"""Bytes in small pieces, one at a turn of the reactor, so that live data never wait for more than one of them."""
+"""Process the bytes of downloads in chunks, so that live data waits briefly."""
 
 from collections import deque
 from collections.abc import Callable
@@ -10,39 +10,40 @@ from twisted.python.failure import Failure
 from dtc_twisted.transport.client import ConnectionHandler, DTCClientProtocol
 
 CHUNK_SIZE = 4096
-"""Bytes: some fifty records, a tenth of a millisecond. One reading of a socket may bring 65536."""
+"""Bytes of a chunk: about 50 records, which take 0.1 ms. One read of a socket returns up to 65,536 bytes."""
 
 
 MIN_PAUSE = 0.001
-"""Seconds of a rest, at the least: timers are coarse, most of all on Windows, and the system may take its time."""
+"""Minimum length of a pause, in seconds. The real pause may be longer, because timers are coarse."""
 
 MAX_PAUSE = 0.02
-"""Seconds of a rest that count, at the most."""
+"""Maximum length of a pause that is counted, in seconds."""
 
 
 class ReadScheduler:
-    """A turn of the reactor for each who wants one, in the order in which they asked.
+    """Runs one scheduled call per iteration of the reactor.
 
-    After a rest, work goes on for half as long as the rest was; then comes the next. A process that never rests is made
-    to wait by the operating system, for milliseconds, whenever others want the processor, and live data with it.
+    Work and pauses alternate: after a pause, work continues for half the length of the pause. A process that never
+    pauses is suspended for milliseconds by the operating system when other processes need the CPU, which would also
+    delay live data.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._queue: deque[Callable[[], None]] = deque()
-        self._last_run = 0.0  # when, the last time
-        self._pause_due = 0.0  # from when on a rest is due
+        self._last_run = 0.0  # when the last call ended
+        self._pause_due = 0.0  # when the next pause is due
         self._is_pausing = False
 
     def schedule(self, work: Callable[[], None]) -> None:
-        """Calls `work` once."""
+        """Call `work` once, in a later iteration of the reactor."""
         self._queue.append(work)
         if len(self._queue) == 1:
             self._call()
 
     def _call(self) -> None:
         now = self._clock.seconds()
-        if now - self._last_run >= MAX_PAUSE:  # there was nothing to do
+        if now - self._last_run >= MAX_PAUSE:  # the scheduler was idle
             self._pause_due = now + MAX_PAUSE / 2
         self._is_pausing = now >= self._pause_due
         self._clock.callLater(MIN_PAUSE if self._is_pausing else 0, self._next)
@@ -59,24 +60,24 @@ class ReadScheduler:
 
 
 class ThrottledProtocol(DTCClientProtocol):
-    """Reads no more from its socket while there is something left of what it read.
+    """Processes the bytes of one read in chunks, then reads again.
 
-    The end of the connection comes after that, as it would have without us in between.
+    The end of the connection is reported after the last chunk.
     """
 
-    def __init__(self, owner: ConnectionHandler, turns: ReadScheduler) -> None:
+    def __init__(self, owner: ConnectionHandler, scheduler: ReadScheduler) -> None:
         super().__init__(owner)
-        self._scheduler = turns
+        self._scheduler = scheduler
         self._unread: deque[memoryview] = deque()
         self._paused = False
         self._is_scheduled = False
         self._loss_reason: Failure | None = None
-        self._loss_reported = False  # of that
+        self._loss_reported = False
 
-    # -- from Transfer
+    # -- called by HistoryDownload
 
     def pause(self) -> None:
-        """Nothing more is read, nor taken of what was read."""
+        """Stop reading from the socket, and stop processing the bytes that were read."""
         self._paused = True
         self.transport.pauseProducing()
 
@@ -85,17 +86,17 @@ class ThrottledProtocol(DTCClientProtocol):
         self._continue()
 
     def abort(self) -> None:
-        """Cuts the connection; what was read is forgotten."""
+        """Abort the connection, and discard the bytes that were read."""
         self._unread.clear()
         if self._loss_reason is None:
             self.transport.abortConnection()
-        self.resume()  # else the end would not be heard
+        self.resume()  # a paused protocol does not report its end
 
-    # -- from the transport
+    # -- called by the transport
 
     def dataReceived(self, data: bytes) -> None:
         if self.state == self.STATE_CLOSED:
-            return  # Autobahn would keep it
+            return  # Autobahn would store it
         self._unread.append(memoryview(data))
         self.transport.pauseProducing()
         self._continue()
