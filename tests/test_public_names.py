@@ -9,8 +9,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted import tap, tap_sim
-from tests.support import House, WebSocketCaller
+from dtc_twisted import errors, tap, tap_sim
+from dtc_twisted.errors import INTERNAL_ERROR, PUBLIC_ERRORS, public_error
+from dtc_twisted.web.stream import public_names
+from tests.support import House
 
 ROOT = Path(__file__).parent.parent
 
@@ -95,10 +97,49 @@ class JournalTests(TradingCase):
         self.assertEqual(entries, {row[0].split()[-1]: sorted(names(row[1])) for row in rows})
 
 
-class ChannelTests(House):
+class ErrorTests(SynchronousTestCase):
+    def test_documented(self) -> None:
+        rows = table("docs/rest.md", "status")
+        documented = [(int(row[0]), *names(row[1])) for row in rows]
+        self.assertEqual(sorted(documented), sorted({INTERNAL_ERROR, *PUBLIC_ERRORS.values()}))
+
+    def test_names_are_unique(self) -> None:
+        listed = [name for _, name in PUBLIC_ERRORS.values()]
+        self.assertEqual(len(listed), len({*listed}))
+
+    def test_every_exception_is_listed(self) -> None:
+        """Those that are not are caught inside the gateway."""
+        caught = {errors.DTCError, errors.LogonRefused}
+        defined = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)}
+        self.assertEqual(defined - caught, {*PUBLIC_ERRORS})
+
+    def test_name_does_not_follow_the_class(self) -> None:
+        renamed = type("Renamed", (errors.SessionLost,), {})
+        self.assertEqual(public_error(renamed("")), (503, "SessionLost"))
+        self.assertEqual(public_error(KeyError("")), INTERNAL_ERROR)
+
+
+class StreamTests(SynchronousTestCase):
+    def documented(self, first_header: str) -> list[str]:
+        return sorted(name for row in table("docs/stream.md", first_header) for name in names(row[0]))
+
     def test_channels(self) -> None:
-        caller: WebSocketCaller = self.call(WebSocketCaller("ws://127.0.0.1:8080/api/v1/stream"))
-        self.say(caller, {"action": "subscribe", "channel": "none"})
-        expected = caller.take()[0]["error"].removeprefix("channel: expected one of ").rstrip(".").split(", ")
-        documented = [name for row in table("docs/stream.md", "channel") for name in names(row[0])]
-        self.assertEqual(sorted(documented), sorted(expected))
+        self.assertEqual(self.documented("channel"), sorted(public_names.CHANNELS))
+
+    def test_options(self) -> None:
+        rows = table("docs/stream.md", "option")
+        self.assertEqual(sorted(names(row[0])[0] for row in rows), sorted(public_names.OPTIONS))
+
+    def test_events(self) -> None:
+        listed = re.findall(r'"event": "(\w+)"', " ".join(self.documented("event")))
+        self.assertEqual(sorted(listed), sorted(public_names.EVENTS))
+
+    def test_events_of_the_recordings(self) -> None:
+        """What is sent, and nothing else, is listed."""
+        text = "".join(path.read_text("utf-8") for path in (ROOT / "tests" / "contract").glob("*.txt"))
+        self.assertEqual({*re.findall(r'"event": ?"(\w+)"', text)}, {*public_names.EVENTS})
+
+    def test_close_codes(self) -> None:
+        own = [value for name, value in vars(public_names).items() if name.startswith("CLOSE_")]
+        documented = [int(row[0]) for row in table("docs/stream.md", "close code")]
+        self.assertEqual([code for code in documented if code >= 4000], own)

@@ -4,7 +4,6 @@ from dtc_twisted.orders.account_state import CHANNELS, AccountState
 from dtc_twisted.orders.manager import OrderManager
 from dtc_twisted.orders.market_prices import MarketPrices
 from dtc_twisted.orders.outcomes import Fields
-from dtc_twisted.orders.parsing import BadOrder
 from dtc_twisted.orders.reconciler import Reconciler
 from dtc_twisted.orders.recovery import order_loader
 from dtc_twisted.orders.risk_limits import LIMITS, RiskLimits, read_limits
@@ -15,7 +14,6 @@ __all__ = [
     "CHANNELS",
     "LIMITS",
     "AccountState",
-    "BadOrder",
     "Fields",
     "MarketPrices",
     "OrderManager",

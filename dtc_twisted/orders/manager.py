@@ -19,6 +19,7 @@ from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.dtc.messages import Message, SecurityDefinitionResponse
 from dtc_twisted.dtc.session import Handlers, Session
 from dtc_twisted.errors import (
+    BadOrder,
     Conflict,
     DTCError,
     JournalFailed,
@@ -42,7 +43,7 @@ from dtc_twisted.orders.one_shot import OneShotObserver
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_state import new_order_outcome
 from dtc_twisted.orders.outcomes import CANCEL, CHANGE, NEW, Fields, status_text
-from dtc_twisted.orders.parsing import BadOrder, JsonObject
+from dtc_twisted.orders.parsing import JsonObject
 from dtc_twisted.orders.reconciler import Reconciler
 from dtc_twisted.orders.recovery import is_to_be_canceled, restore_from_journal
 from dtc_twisted.orders.risk_limits import RiskLimits

@@ -22,6 +22,7 @@ from dtc_twisted.dtc.messages import (
     SecurityDefinitionResponse,
     TimeInForceEnum,
 )
+from dtc_twisted.errors import BadOrder
 from dtc_twisted.orders.order import Order
 
 JsonObject = dict[str, Any]
@@ -72,13 +73,6 @@ _OCO_OPTIONAL = (
 
 _LEG_FIELDS = ("OrderType", "BuySell", "Price1", "Price2")
 _COMMON_FIELDS = ("Symbol", "TradeAccount", "TimeInForce", "GoodTillDateTime", "FreeFormText", "OpenOrClose")
-
-
-class BadOrder(ValueError):
-    """Fields are missing, unknown, or do not fit. The text names each, and says what was expected."""
-
-    def __init__(self, problems: Iterable[str]) -> None:
-        super().__init__(" ".join(problems))
 
 
 def parse_single(body: JsonObject, now: float) -> dtc.SubmitNewSingleOrder:

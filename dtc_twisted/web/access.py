@@ -17,6 +17,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from twisted.web.server import Request
 
+from dtc_twisted.errors import Forbidden, Misdirected, Unauthorized
 from dtc_twisted.orders import RiskLimits, Trader, read_limits
 
 SUBPROTOCOL = "dtc"
@@ -31,18 +32,6 @@ _HOST_HEADER = re.compile(_HOST)
 _ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://({_HOST})/?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _SAFE_METHODS = (b"GET", b"HEAD")
-
-
-class Unauthorized(Exception):
-    """The caller did not say who it is."""
-
-
-class Forbidden(Exception):
-    """The caller may not do this."""
-
-
-class Misdirected(Exception):
-    """The request is for another host."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import SecurityDefinitionResponse
+from dtc_twisted.errors import BadOrder
 from dtc_twisted.orders import parsing as ticket
-from dtc_twisted.orders.parsing import BadOrder
 
 NOW = 1_700_000_000.0
 ES = SecurityDefinitionResponse(Symbol="ESM20_FUT_CME", DisplayPriceMultiplier=0.01, MinPriceIncrement=0.25)

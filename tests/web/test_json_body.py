@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from dtc_twisted.errors import BadParameter
+from dtc_twisted.errors import BadParameter, ContentTooLarge, UnsupportedMediaType
 from dtc_twisted.web.access import AccessControl
 from dtc_twisted.web.rest import (
     GET_REQUESTS,
@@ -21,7 +21,6 @@ from dtc_twisted.web.rest import (
     json_object,
     json_response,
 )
-from dtc_twisted.web.rest.json_body import ContentTooLarge, UnsupportedMediaType
 from tests.support import Answer, House, slow
 
 

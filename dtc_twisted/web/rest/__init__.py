@@ -2,8 +2,8 @@
 
 `Rest.route` adds an address; `body` reads the JSON object that a request brings, `as_json` writes an answer.
 
-Errors are `{"success": false, "error": {"type", "message", "status"}}`; which status means what is decided in
-problems.py and nowhere else.
+Errors are `{"success": false, "error": {"type", "message", "status"}}`; status and type are those of
+`errors.PUBLIC_ERRORS`.
 """
 
 from dtc_twisted.web.rest.api import RestApi, RestBackend

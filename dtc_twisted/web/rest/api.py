@@ -16,14 +16,13 @@ from dtc_twisted.definitions.converter import DisplayConverter, conversion_plan
 from dtc_twisted.definitions.security_definitions import convert_payload
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
-from dtc_twisted.errors import BadParameter
+from dtc_twisted.errors import BadParameter, Forbidden, UpgradeRequired
 from dtc_twisted.history import HistoryDownload
 from dtc_twisted.history import HistoryRequest as HistoryRequest
 from dtc_twisted.logs import logger
 from dtc_twisted.market_data import Update
 from dtc_twisted.web.access import (
     AccessControl,
-    Forbidden,
     Principal,
     headers,
     is_websocket,
@@ -41,7 +40,7 @@ from dtc_twisted.web.query import (
     reject_unknown,
 )
 from dtc_twisted.web.rest.json_body import json_object
-from dtc_twisted.web.rest.problems import UpgradeRequired, describe_error
+from dtc_twisted.web.rest.problems import describe_error
 from dtc_twisted.web.rest.raw_message import parse_raw_message
 from dtc_twisted.web.rest.resource import ApiResource, RouteTable, json_response
 from dtc_twisted.web.rest.routes import GET_REQUESTS, PREFIX, ROW_TYPES, SNAPSHOT_REQUESTS, STREAMED_REQUESTS

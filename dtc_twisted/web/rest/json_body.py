@@ -6,21 +6,13 @@ from typing import Any
 import msgspec
 from twisted.web.server import Request
 
-from dtc_twisted.errors import BadParameter
+from dtc_twisted.errors import BadParameter, ContentTooLarge, UnsupportedMediaType
 from dtc_twisted.web.access import headers
 
 MAX_BODY = 64 * 1024
 """Bytes of a request's body."""
 
 _KINDS = {list: "an array", str: "a text", bool: "a boolean", int: "a number", float: "a number", type(None): "null"}
-
-
-class ContentTooLarge(Exception):
-    """The body is longer than MAX_BODY."""
-
-
-class UnsupportedMediaType(Exception):
-    """The body is of another type than the path takes."""
 
 
 def json_object(request: Request) -> dict[str, Any]:

@@ -17,7 +17,8 @@ import msgspec
 from twisted.python.failure import Failure
 
 from dtc_twisted.errors import DTCError
-from dtc_twisted.orders import CHANNELS, AccountState, Fields, Reconciler
+from dtc_twisted.orders import AccountState, Fields, Reconciler
+from dtc_twisted.web.stream.public_names import ACCOUNT_CHANNELS, LIVE, SNAPSHOT, STALE
 from dtc_twisted.web.stream.send_queue import encode_event
 
 
@@ -36,8 +37,8 @@ class AccountChannels:
     def __init__(self, account_state: AccountState, reconciler: Reconciler) -> None:
         self._account_state = account_state
         self._reconciler = reconciler
-        self._subscribers: dict[str, dict[AccountSubscriber, None]] = {channel: {} for channel in CHANNELS}
-        self._pending: dict[str, dict[AccountSubscriber, None]] = {channel: {} for channel in CHANNELS}
+        self._subscribers: dict[str, dict[AccountSubscriber, None]] = {channel: {} for channel in ACCOUNT_CHANNELS}
+        self._pending: dict[str, dict[AccountSubscriber, None]] = {channel: {} for channel in ACCOUNT_CHANNELS}
         self._stale = False
         account_state.listeners.append(self._on_update)
         reconciler.sync_listeners.append(self._on_synced)
@@ -54,11 +55,11 @@ class AccountChannels:
             return
         self._reconciler.ensure_synced().addErrback(_ignore)
         if listener in self._pending[channel]:
-            self._send_event(channel, [listener], "stale", reason=self._reconciler.reason)
+            self._send_event(channel, [listener], STALE, reason=self._reconciler.reason)
 
     def unsubscribe(self, listener: AccountSubscriber, channel: str) -> None:
         """It may be any channel, and one that it never joined."""
-        if channel in CHANNELS:
+        if channel in ACCOUNT_CHANNELS:
             self._subscribers[channel].pop(listener, None)
             self._pending[channel].pop(listener, None)
 
@@ -73,16 +74,16 @@ class AccountChannels:
                 listener.publish(channel, payload, seq)
 
     def _on_synced(self) -> None:
-        for channel in CHANNELS:
+        for channel in ACCOUNT_CHANNELS:
             if self._stale:
-                self._send_event(channel, self._subscribers[channel], "live")
+                self._send_event(channel, self._subscribers[channel], LIVE)
             self._send_snapshots(channel)
         self._stale = False
 
     def _on_lost(self, reason: str) -> None:
         self._stale = True
-        for channel in CHANNELS:
-            self._send_event(channel, self._subscribers[channel] | self._pending[channel], "stale", reason=reason)
+        for channel in ACCOUNT_CHANNELS:
+            self._send_event(channel, self._subscribers[channel] | self._pending[channel], STALE, reason=reason)
 
     # -- to the subscribers
 
@@ -90,7 +91,7 @@ class AccountChannels:
         """Gives those who wait for it all that is known."""
         waiting, self._pending[channel] = self._pending[channel], {}
         if waiting:
-            snapshot = {"channel": channel, "event": "snapshot", "seq": self._account_state.seqs[channel]}
+            snapshot = {"channel": channel, "event": SNAPSHOT, "seq": self._account_state.seqs[channel]}
             payload = msgspec.json.encode(snapshot | {channel: self._account_state.snapshot(channel)})
             self._subscribers[channel] |= waiting
             for listener in waiting:

@@ -35,12 +35,12 @@ from dtc_twisted.clocks import as_wall_time
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.market_data import Hub
-from dtc_twisted.orders import CHANNELS as ACCOUNTS
 from dtc_twisted.web.stream.account_channels import AccountChannels
+from dtc_twisted.web.stream.public_names import ACCOUNT_CHANNELS, SYMBOLLESS_CHANNELS
 from dtc_twisted.web.stream.send_queue import encode_event
 from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol
 from dtc_twisted.web.stream.subscription import ChannelSubscription
-from dtc_twisted.web.stream.validation import SYMBOLLESS_CHANNELS, validation_error
+from dtc_twisted.web.stream.validation import validation_error
 
 
 class MultiChannelProtocol(StreamProtocol):
@@ -121,7 +121,7 @@ class MultiChannelProtocol(StreamProtocol):
             self.reply(request)
             if channel == "status":
                 self.publish("status", self.factory.status_message())
-            elif channel in ACCOUNTS:
+            elif channel in ACCOUNT_CHANNELS:
                 self.factory.accounts.subscribe(self, channel)
         elif channel in self._last_sent:
             del self._last_sent[channel]

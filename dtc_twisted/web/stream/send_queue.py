@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from dtc_twisted.logs import call_safely
+from dtc_twisted.web.stream.public_names import SKIPPED
 from dtc_twisted.web.stream.writer import TransportWriter
 
 MAX_QUEUED = 10_000
@@ -196,7 +197,7 @@ class SendQueue:
     def _on_writer_change(self) -> None:
         if not self._writer.is_full:
             if self._conflated_count:
-                self._writer.send(frame(encode_event({"event": "skipped", "messages": self._conflated_count})))
+                self._writer.send(frame(encode_event({"event": SKIPPED, "messages": self._conflated_count})))
                 self._conflated_count = 0
             while self._queue and not self._writer.is_full:
                 self._writer.send(b"".join(self._next_chunk()))

@@ -29,6 +29,7 @@ from typing import Any
 
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.market_data import Hub, Update
+from dtc_twisted.web.stream.public_names import ENDED, LIVE, STALE
 from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueue, SendQueueEncoder, encode_event, frame, frames
 from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol, is_symbol
 
@@ -82,13 +83,13 @@ class MarketDataProtocol(StreamProtocol):
         self.reply({"action": "subscribe", "symbol": symbol}, error=text)
 
     def on_stale(self, symbol: str, reason: str) -> None:
-        self.outgoing.send_message(encode_event({"event": "stale", "symbol": symbol, "reason": reason}))
+        self.outgoing.send_message(encode_event({"event": STALE, "symbol": symbol, "reason": reason}))
 
     def on_live(self, symbol: str) -> None:
-        self.outgoing.send_message(encode_event({"event": "live", "symbol": symbol}))
+        self.outgoing.send_message(encode_event({"event": LIVE, "symbol": symbol}))
 
     def on_ended(self, symbol: str, reason: str) -> None:
-        self.outgoing.send_message(encode_event({"event": "ended", "symbol": symbol, "error": reason}))
+        self.outgoing.send_message(encode_event({"event": ENDED, "symbol": symbol, "error": reason}))
 
 
 class MarketDepthProtocol(MarketDataProtocol):

@@ -10,6 +10,7 @@ from autobahn.websocket.types import ConnectionRequest
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.logs import logger
 from dtc_twisted.web.access import SUBPROTOCOL, Principal
+from dtc_twisted.web.stream.public_names import CLOSE_STOPPING, CLOSE_TOO_SLOW
 from dtc_twisted.web.stream.send_queue import SendQueue, encode_event
 from dtc_twisted.web.stream.writer import make_writer
 
@@ -17,8 +18,6 @@ _log = logger(__name__)
 
 MAX_REQUEST = 64 * 1024
 """Bytes of a subscriber's message; a longer one closes its connection (1009)."""
-CLOSE_STOPPING = 4001
-CLOSE_TOO_SLOW = 4002
 _MAX_ECHO = 1000  # characters of a request that is not JSON
 
 

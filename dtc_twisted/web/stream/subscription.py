@@ -11,10 +11,11 @@ from twisted.python.failure import Failure
 
 from dtc_twisted.definitions.converter import DisplayConverter
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions, convert_payload
-from dtc_twisted.errors import DTCError
+from dtc_twisted.errors import INTERNAL_ERROR, public_error
 from dtc_twisted.logs import logger
 from dtc_twisted.market_data import UNSUBSCRIBED, Hub, Update
 from dtc_twisted.market_data.last_values import SNAPSHOT_TYPES, TRADE_TYPES
+from dtc_twisted.web.stream.public_names import ENDED, LIVE, STALE
 from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueue, SendQueueEncoder, encode_event, frame, frames
 
 _log = logger(__name__)
@@ -118,7 +119,7 @@ class ChannelSubscription:
         self._definition_request = None
         if failure.check(CancelledError):
             self.on_rejected(self.symbol, UNSUBSCRIBED)
-        elif failure.check(DTCError):
+        elif public_error(failure.value) != INTERNAL_ERROR:
             self.on_rejected(self.symbol, failure.getErrorMessage())
         else:
             _log.failure("Failed to ask for the definition of {symbol}", failure, symbol=self.symbol)
@@ -134,14 +135,14 @@ class ChannelSubscription:
         self._socket.reply(self._echo, error=text)
 
     def on_stale(self, symbol: str, reason: str) -> None:
-        self._send_event({"event": "stale", "reason": reason})
+        self._send_event({"event": STALE, "reason": reason})
 
     def on_live(self, symbol: str) -> None:
-        self._send_event({"event": "live"})
+        self._send_event({"event": LIVE})
 
     def on_ended(self, symbol: str, reason: str) -> None:
         self._socket.discard(self)
-        self._send_event({"event": "ended", "error": reason})
+        self._send_event({"event": ENDED, "error": reason})
 
     def _send_event(self, event: dict[str, Any]) -> None:
         if isinstance(self.sink, _RateLimiter):

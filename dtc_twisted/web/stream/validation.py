@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from dtc_twisted.orders import CHANNELS as ACCOUNTS
+from dtc_twisted.web.stream.public_names import CHANNELS, OPTIONS, SYMBOLLESS_CHANNELS
 from dtc_twisted.web.stream.single_channel import MAX_LEVELS
 from dtc_twisted.web.stream.stream_protocol import is_symbol
 
-SYMBOLLESS_CHANNELS = ("status", "unknown", *ACCOUNTS)
-CHANNELS = ("marketdata", "trades", "quotes", "marketdepth", *SYMBOLLESS_CHANNELS)
 MAX_SYMBOLS = 1000
 """Symbols in one request."""
-_FIELDS = {"action", "channel", "symbol", "id", "num_levels", "prices", "max_rate"}
+_FIELDS = {"action", "channel", *OPTIONS}
 
 
 def validation_error(request: dict[str, Any]) -> str | None:

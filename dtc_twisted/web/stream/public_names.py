@@ -1,0 +1,19 @@
+"""Public names of the WebSockets: channels, events, options and close codes. docs/stream.md lists the same."""
+
+SYMBOL_CHANNELS = ("marketdata", "trades", "quotes", "marketdepth")
+"""Channels of /stream of which each subscription names a symbol."""
+ACCOUNT_CHANNELS = ("orders", "positions", "balances")
+SYMBOLLESS_CHANNELS = ("status", "unknown", *ACCOUNT_CHANNELS)
+CHANNELS = (*SYMBOL_CHANNELS, *SYMBOLLESS_CHANNELS)
+
+STALE, LIVE, ENDED, SKIPPED, BOOK, CHANGES, SNAPSHOT = EVENTS = (
+    *("stale", "live", "ended", "skipped"),
+    *("book", "changes", "snapshot"),
+)
+"""Values of `event` in messages from the gateway."""
+
+OPTIONS = ("symbol", "id", "prices", "max_rate", "num_levels")
+"""Fields of a subscription to /stream, besides `action` and `channel`."""
+
+CLOSE_STOPPING = 4001
+CLOSE_TOO_SLOW = 4002
