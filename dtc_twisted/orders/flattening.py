@@ -17,6 +17,7 @@ from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.names import symbol_key
 from dtc_twisted.orders.outcomes import NEW, Fields
 from dtc_twisted.orders.parsing import JsonObject
+from dtc_twisted.orders.reconciler import Reconciler
 from dtc_twisted.orders.sender import AcceptedCommand, CommandSender, raise_if_rejected
 from dtc_twisted.orders.unsettled_fills import UnsettledFills
 
@@ -24,7 +25,6 @@ from dtc_twisted.orders.unsettled_fills import UnsettledFills
 class PositionCloser:
     """Send orders that close positions.
 
-    resync: has orders and positions read.
     wall_time: seconds since 1970, UTC.
     """
 
@@ -35,14 +35,14 @@ class PositionCloser:
         fills: UnsettledFills,
         sender: CommandSender,
         journal: Journal,
-        resync: Callable[[], None],
+        reconciler: Reconciler,
     ) -> None:
         self._wall_time = wall_time
         self._state = state
         self._fills = fills
         self._sender = sender
         self._journal = journal
-        self._resync = resync
+        self._reconciler = reconciler
 
     async def flatten(self, body: JsonObject, who: str, permits: Callable[[str, str], bool]) -> list[Fields]:
         """Close the position of a Symbol, or all of a TradeAccount that are permitted; no answers when there is none.
@@ -52,12 +52,15 @@ class PositionCloser:
         """
         message = parsing.parse_flatten(body)
         account, symbol = message.TradeAccount or "", message.Symbol or ""
-        self._sender.require_ready()
         held = [
             name
             for name in self._fills.symbols_held(account)
             if permits(account, name) and (not symbol or symbol_key(name) == symbol_key(symbol))
         ]
+        if not self._reconciler.is_synced and not held:
+            if not symbol:
+                self._sender.require_ready()
+            held = [symbol]  # the server knows whether there is a position
         obstacles = {name: self._obstacle(account, name) for name in held}
         symbols = [name for name in held if not obstacles[name]]
         if not symbols:
@@ -67,7 +70,9 @@ class PositionCloser:
         messages = self._messages(message, symbols)
         orders = parsing.orders_from_messages(messages)
         for order in orders:
-            order.assume_closing(self._fills.held(account, order.symbol))
+            position = self._fills.held(account, order.symbol)
+            if position:
+                order.assume_closing(position)
         command = AcceptedCommand("flatten", who, body, messages, orders, insists=True)
         return raise_if_rejected(await self._sender.send(command), NEW)
 
@@ -79,7 +84,7 @@ class PositionCloser:
                 return f"Order {order.display_id} flattens {symbol} already; cancel it before another one is sent."
         stated, held = self._fills.stated(account, symbol), self._fills.held(account, symbol)
         if not self._fills.is_settled(account, symbol) and (abs(held) < abs(stated) or held * stated < 0):
-            self._resync()
+            self._reconciler.resync()
             return (
                 f"The server's position of {symbol} in {account}, {stated:g}, does not include fills yet that make it "
                 f"{held:g}. It is read again: repeat this in a moment."

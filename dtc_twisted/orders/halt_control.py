@@ -34,6 +34,11 @@ GATEWAY = "gateway"
 """Who halts trading because of losses, and cancels what opens while it is halted."""
 
 
+_NOT_ON_DISK = (
+    "Trading is halted, but a restart of the gateway would end the halt. It is recorded as soon as the disk takes it."
+)
+
+
 class HaltControl:
     """Halt and resume.
 
@@ -89,9 +94,9 @@ class HaltControl:
             each.check(account, symbol)
         for key in _keys(account, symbol, scope):
             self.halts.add(Halt(*key, at=self._wall_time(), by=who))
-        await self._record("halt", who, body, account)
+        failure = await self._record("halt", who, body, account)
         if not self._reconciler.is_synced:
-            return []  # orders are canceled once the server is there
+            return failure  # orders are canceled once the server is there
 
         def is_meant(order_account: str, order_symbol: str) -> bool:
             halted = any(
@@ -117,7 +122,7 @@ class HaltControl:
                 unknown = unknown or error
         if unknown is not None:
             raise unknown
-        return answers
+        return answers + failure
 
     async def halt_account(self, account: str, reason: str) -> None:
         """Halt an account because of its losses; its orders are canceled, but for those that close a position."""
@@ -179,11 +184,14 @@ class HaltControl:
             raise unknown
         return answers
 
-    async def _record(self, action: str, who: str, body: JsonObject, account: str) -> None:
+    async def _record(self, action: str, who: str, body: JsonObject, account: str) -> list[Fields]:
+        """Record a halt. Return what the caller must know, if the disk does not take the record."""
         request = body | {"halts": self.halts.to_json()}
         for halt in self.halts:
             _log.warn("{halt}", halt=str(halt))
         await self._sender.record(AcceptedCommand(action, who, request, account=account, insists=True))
+        failure = self._journal.failure_text
+        return [{"JournalFailed": f"{failure} {_NOT_ON_DISK}"}] if failure else []
 
     def _cancel_halted(self) -> None:
         if self.halts and self._reconciler.is_synced:

@@ -113,7 +113,7 @@ class OrderManager(Service):
         self._sender = CommandSender(clock, logged_on, account_state, reconciler, journal, timeout)
         self._fills = UnsettledFills(clock, account_state, reconciler.resync)
         self._canceler = OrderCanceler(clock, account_state, reconciler, self._sender, timeout)
-        self._closer = PositionCloser(now, account_state, self._fills, self._sender, journal, reconciler.resync)
+        self._closer = PositionCloser(now, account_state, self._fills, self._sender, journal, reconciler)
         self._losses = DailyLoss(
             *(now, account_state, definitions.definition, max_daily_loss), self._on_loss, self._record_day
         )

@@ -100,7 +100,7 @@ class CommandSender:
             if accepted.requested:
                 await self.record(accepted)
             return []
-        session = self.require_ready()
+        session = self._require_session(accepted)
         if accepted.rule is CANCEL:
             self._require_open(session, await self.record(accepted), accepted)
             pending = self._expect(accepted)
@@ -152,6 +152,10 @@ class CommandSender:
 
     # -- inside
 
+    def _require_session(self, accepted: AcceptedCommand) -> Session:
+        """Return the session. A flatten needs no more: it names no order of the server."""
+        return self._logged_on() if accepted.insists and accepted.rule is NEW else self.require_ready()
+
     def _expect(self, accepted: AcceptedCommand) -> list[PendingCommand]:
         """Await the outcomes, before the command is sent: an answer can be faster than the next line."""
         requested = requested_fields(to_builtins(accepted.messages[0])) if accepted.rule is CHANGE else {}
@@ -173,7 +177,7 @@ class CommandSender:
     def _require_open(self, session: Session, recorded: Command, accepted: AcceptedCommand) -> None:
         """Check, now that the command is on disk, whether it may still be sent."""
         try:
-            if self.require_ready() is not session:
+            if self._require_session(accepted) is not session:
                 raise SessionLost("The connection was lost before it was sent.")
             accepted.check()
             if accepted.rule is CHANGE:

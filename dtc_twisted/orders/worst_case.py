@@ -96,9 +96,9 @@ def check_position(
     replaced: the open order that the only new one stands for.
     """
     orders = [*new]
-    now = state.open_orders()
-    others = [order for order in now if order is not replaced]
     for account, symbol in dict.fromkeys((order.trade_account, order.symbol) for order in orders):
+        now = state.open_orders(account)
+        others = [order for order in now if order is not replaced]
         before = WorstCasePosition(fills, account, symbol, now)
         after = WorstCasePosition(fills, account, symbol, [*others, *orders])
         for side, word in ((BuySellEnum.BUY, "long"), (BuySellEnum.SELL, "short")):

@@ -125,6 +125,32 @@ class DiskTests(OrdersCase):
         self.assertEqual(self.actions()[-1], ("local", "flatten", True))
         self.assertEqual(self.fetch("/flatten", "POST", body=body).status, 201)
 
+    def test_halt_that_is_not_recorded(self) -> None:
+        """The answer says so, until the disk takes the record."""
+        self.disk.full = True
+        *canceled, failure = self.fetch("/trading/halt", "POST").json
+        self.assertIn("a restart of the gateway would end the halt", failure["JournalFailed"])
+        self.assertIn("a", [each.get("ClientOrderID") for each in canceled])
+        self.disk.full = False
+        self.advance(2)
+        self.assertEqual(self.fetch("/trading/halt", "POST").json, [])
+        self.kill()
+        self.check_error(self.submit("b"), 409, "Conflict", "halted")
+
+    def test_cancel_all_before_it_is_sent(self) -> None:
+        """An order that is on its way to the disk when all are canceled is not sent."""
+        self.disk.hangs = True
+        order = self.begin_order("b")
+        caller = self.begin("/cancelall", "POST", body=b"{}")
+        self.disk.go_on()
+        self.flush()
+        self.check_error(Answer(order.received), 409, "Conflict", "Order b was canceled before it was sent.")
+        rows = {each["ClientOrderID"]: each for each in Answer(caller.received).json}
+        self.assertEqual((rows["b"]["OrderStatus"], rows["b"]["InfoText"]), (CANCELED, "It was not sent."))
+        self.assertEqual(rows["a"]["OrderStatus"], CANCELED)
+        self.assertEqual(self.simulator.reached, ["a"])
+        self.assertEqual(self.submit("b").status, 201)  # its id is free
+
     def begin_order(self, name: str) -> Any:
         """On its way to the disk."""
         return self.begin("/orders", "POST", body=json.dumps(LIMIT | {"ClientOrderID": name}).encode())

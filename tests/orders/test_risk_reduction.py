@@ -145,6 +145,36 @@ class CancelAllTests(CommandsCase):
         self.assertEqual(self.server.exchange.open_orders(), [])
 
 
+class UnreadTests(CommandsCase):
+    """The server does not answer the reads after a logon."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.market("m")
+        self.server.always(OPEN_ORDERS, ignored)
+        self.server.drop()
+        self.advance(10)
+        self.assertFalse(self.status()["trading"]["ready"])
+
+    def test_flatten(self) -> None:
+        self.assertEqual(self.post("/flatten", TradeAccount="Sim1").status, 201)
+        self.assertEqual(self.server.exchange.positions["Sim1", ES], 0)
+
+    def test_flatten_of_a_position_that_is_not_known(self) -> None:
+        self.restart()
+        self.check_error(self.post("/flatten", TradeAccount="Sim1"), 503, "NotLoggedOn")
+        self.assertEqual(self.post("/flatten", TradeAccount="Sim1", Symbol=ES).status, 201)
+        self.assertEqual(self.server.exchange.positions["Sim1", ES], 0)
+        self.assertEqual(self.post("/flatten", TradeAccount="Sim1", Symbol="X").status, 422)
+
+    def test_halt(self) -> None:
+        self.halt()
+        self.check_error(self.submit("a"), 409, "Conflict", "halted")
+        self.server.be_truthful()
+        self.advance(10)
+        self.check_error(self.submit("a"), 409, "Conflict", "halted")
+
+
 class SameIdTests(CommandsCase):
     legs: dict[str, Any] = {
         "OrderType_1": "LIMIT",

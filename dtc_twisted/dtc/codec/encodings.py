@@ -162,7 +162,7 @@ _MEMBER = re.compile(rb'"(\w+)"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][
 def row_from_damaged(text: bytes) -> Message | None:
     """The fields that are readable in a row that is not JSON; None: it is no row, or nothing is."""
     fields = {name.decode(): value for name, value in _MEMBER.findall(text)}
-    message = next((each for each in _ROWS if str(each.Type).encode() == fields.get("Type")), None)
+    message = next((each for each in _ROWS if str(each.Type).encode() == fields.get("Type", b"").strip(b'"')), None)
     if message is None:
         return None
     values = {}
