@@ -19,7 +19,6 @@ PENDING: set[str] = {
     "docs",
     "dtc_twisted/__init__.py",
     "dtc_twisted/definitions",
-    "dtc_twisted/dtc",
     "dtc_twisted/errors.py",
     "dtc_twisted/gateway.py",
     "dtc_twisted/journal",

@@ -1,1 +1,1 @@
-"""Implement the DTC protocol: messages, encodings and the session, without sockets."""
+"""Implement the DTC protocol without sockets: messages, encodings, session."""

@@ -29,17 +29,23 @@ class AsyncioDelayedCall:
         return self._state == "active"
 
     def cancel(self) -> None:
-        """Call the function no more. Raises AlreadyCalled or AlreadyCancelled."""
+        """Cancel the call. Raises AlreadyCalled or AlreadyCancelled."""
         self._require_active()
         self._state = "cancelled"
         self._handle.cancel()
 
     def reset(self, secondsFromNow: float) -> None:
-        """Call the function so many seconds from now instead. Raises AlreadyCalled or AlreadyCancelled."""
+        """Call the function `secondsFromNow` from now.
+
+        Raises AlreadyCalled or AlreadyCancelled.
+        """
         self._move(self._loop.time() + secondsFromNow)
 
     def delay(self, secondsLater: float) -> None:
-        """Call the function so many seconds later than planned. Raises AlreadyCalled or AlreadyCancelled."""
+        """Call the function later by `secondsLater`.
+
+        Raises AlreadyCalled or AlreadyCancelled.
+        """
         self._move(self._at + secondsLater)
 
     def getTime(self) -> float:

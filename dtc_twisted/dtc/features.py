@@ -1,8 +1,11 @@
-"""Name the bits of LOGON_REQUEST.Integer_1: which messages the client asks for."""
+"""Name the bits of LOGON_REQUEST.Integer_1: messages that the client requests."""
 
 
 class Feature:
-    """The bits of LOGON_REQUEST.Integer_1. Plain integers, because an IntFlag is slow to test."""
+    """Bits of LOGON_REQUEST.Integer_1.
+
+    They are plain integers, because tests of an IntFlag are slow.
+    """
 
     NONE = 0
     RELAY_MODE = 0x2

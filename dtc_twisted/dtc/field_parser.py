@@ -20,13 +20,13 @@ _ISO = re.compile(
     re.ASCII,
 )
 _MAX_NUMBER = 1e15
-"""No price or quantity is as large."""
+"""Limit of prices and quantities."""
 _INTERVAL = re.compile(r"([1-9][0-9]{0,4})([smh])|1([dw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DAY, _WEEK = _SECONDS["d"], _SECONDS["w"]
 
 _MICROSECONDS: set[type[Message]] = {HistoricalMarketDepthDataRequest}
-"""Date-times are in these on the wire; in seconds in all other requests."""
+"""Requests whose date-times are in microseconds. In all others they are in seconds."""
 
 
 def single_value(name: str, values: list[bytes]) -> str:
@@ -41,12 +41,12 @@ def bad_value(name: str, value: bytes, expected: str) -> BadParameter:
 
 
 class FieldParser:
-    """What a parameter may be, by the DTC field of its name."""
+    """Parses the values of one DTC field."""
 
     expected: str
 
     def parse_query(self, name: str, values: list[bytes]) -> str | float:
-        """Raises BadParameter."""
+        """Parse the values of a query parameter. Raises BadParameter."""
         text = single_value(name, values)
         value = self.parse_text(text)
         if value is None:
@@ -54,11 +54,11 @@ class FieldParser:
         return value
 
     def parse_text(self, text: str) -> str | float | None:
-        """The value for the wire; None when the text is none."""
+        """Return the value for the message; None if the text is invalid."""
         raise NotImplementedError
 
     def parse_json(self, value: object) -> str | float | None:
-        """The same, of a value in JSON: numbers may be numbers there."""
+        """Return the value of a JSON value, which may be a number; None if invalid."""
         return self.parse_text(str(value)) if type(value) in (int, str) else None
 
     def expected_for(self, text: str) -> str:
@@ -67,7 +67,7 @@ class FieldParser:
 
 class _Text(FieldParser):
     def __init__(self, length: int) -> None:
-        self._length = length  # the protocol counts a NUL at the end
+        self._length = length  # the length of the protocol includes a NUL
         self.expected = f"a text in UTF-8 of 1 to {length - 1} characters"
 
     def parse_text(self, text: str) -> str | None:
@@ -90,7 +90,10 @@ class _Integer(FieldParser):
 
 
 class _Number(FieldParser):
-    """A price, a quantity; whole ones stay integers. The huge numbers that mean "unset" are none."""
+    """A price or a quantity.
+
+    Integers stay integers. The huge numbers that mean "unset" are invalid.
+    """
 
     expected = "a number"
 
@@ -108,7 +111,7 @@ class _DateTime(FieldParser):
 
     def __init__(self, least: int, most: int, per_second: int) -> None:
         self._per_second = per_second
-        # Rounded towards zero: what is in these fits the field.
+        # Rounded towards zero, so that every value fits the field.
         self._seconds = _Integer(-(-least // per_second), most // per_second)
         fraction = " or microseconds" if per_second > 1 else ""
         self.expected = (
@@ -126,7 +129,7 @@ class _DateTime(FieldParser):
         date, time, fraction, zone = match.groups()
         if fraction and self._per_second == 1:
             return None
-        zone = (zone or "Z").replace(" ", "+")  # a + that was not escaped in the URL
+        zone = (zone or "Z").replace(" ", "+")  # a `+` that was not escaped in the URL
         try:
             moment = datetime.fromisoformat(f"{date}T{time or '00:00'}{zone}")
         except ValueError:  # the 31st of February
@@ -138,7 +141,7 @@ class _DateTime(FieldParser):
 
 
 class _Enum(FieldParser):
-    """A member, by its number, its name, or its name without what all names begin with."""
+    """A member, by its number, its name, or its name without the common prefix."""
 
     def __init__(self, enum: type[DTCEnum]) -> None:
         words = zip(*(each.name.split("_") for each in enum), strict=False)
@@ -152,7 +155,7 @@ class _Enum(FieldParser):
 
 
 class _Interval(_Enum):
-    """Seconds between records: more than the enum has names for."""
+    """Seconds between records. More values are allowed than the enum has names."""
 
     def __init__(self) -> None:
         super().__init__(HistoricalDataIntervalEnum)
@@ -164,7 +167,7 @@ class _Interval(_Enum):
         elif (match := _INTERVAL.fullmatch(text)) is not None:
             number, unit, single = match.groups()
             seconds = _SECONDS[single] if single else int(number) * _SECONDS[unit]
-            if seconds > _DAY and not single:  # 168 hours are not a week, which begins on a certain day
+            if seconds > _DAY and not single:  # 168 hours are not a week, which starts on a fixed day
                 return None
         else:
             return super().parse_text(text)
@@ -173,15 +176,16 @@ class _Interval(_Enum):
 
 @cache
 def field_parsers(request: type[Message]) -> dict[str, FieldParser]:
-    """The kinds of a message's fields."""
+    """Return the parsers of the fields of a message."""
     hints = get_type_hints(request, include_extras=True)
     return {name: _field_parser(request, name, hints[name]) for name in request.__struct_fields__}
 
 
 def _field_parser(request: type[Message], name: str, hint: Any) -> FieldParser:
-    """From the hint of a field (messages.py: char_n, an integer type or an enum), and its name.
+    """Return the parser of a field, by its type hint and its name.
 
-    The types of date-times are other names for those of whole numbers: only the field's name tells them apart.
+    hint: char_n, an integer type or an enum of messages.py. A date-time has the hint of an integer, and is recognized
+        by the name of the field.
     """
     for each in get_args(hint):
         if each is HistoricalDataIntervalEnum:
@@ -197,4 +201,4 @@ def _field_parser(request: type[Message], name: str, hint: Any) -> FieldParser:
             if each.__origin__ is int:
                 return _Integer(limits["min"], limits["max"])
             return _Number()
-    raise TypeError(f"{request.__name__}.{name} is of no kind")
+    raise TypeError(f"{request.__name__}.{name} has no parser")

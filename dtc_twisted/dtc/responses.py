@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""When a request is answered: one line a request, as PROTOCOL's table has them."""
+"""List the response types of each request, and recognize its last response."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from dtc_twisted.dtc.messages import Message
 
 @dataclass(frozen=True)
 class ResponseSpec:
-    """How a request is answered.
+    """The responses to one type of request.
 
-    answers: the types that answer it.
-    reject: the type that refuses it, if there is one.
-    is_last: whether an answer completes the reply.
-    has_data: whether an answer is more than the statement that there is nothing, or nothing more.
+    types: message types of the responses.
+    reject: message type of the rejection, if there is one.
+    is_last: returns whether a response is the last one.
+    has_data: returns False for a response that only states that there is no data, or no more.
     """
 
     types: tuple[type[Message], ...]
@@ -26,11 +26,11 @@ class ResponseSpec:
 
     @property
     def is_numbered(self) -> bool:
-        """Whether each answer says how many there are."""
+        """Whether each response states the number of responses."""
         return any(name in self.types[0].__struct_fields__ for name in _TOTALS)
 
     def total(self, answer: Any) -> int:
-        """How many answers there are, as one of them says; 0: it does not."""
+        """Return the number of responses that a response states; 0 if it states none."""
         return max(int(getattr(answer, name, 0) or 0) for name in _TOTALS)
 
 
@@ -50,9 +50,12 @@ def _field_set(name: str) -> Callable[[Any], bool]:
 
 
 def _is_last_of(total: str, empty: str = "") -> Callable[[Any], bool]:
-    """MessageNumber has reached `total`, or the flag `empty` says that there is nothing to count.
+    """Make a test for the last response, by its MessageNumber or by a flag.
 
-    An answer with neither number is the only one; one that has lost `total` alone need not be the last.
+    total: field with the number of responses.
+    empty: flag of a response without data.
+
+    A response with neither number is the only one. A response without `total` alone is not the last.
     """
 
     def is_last(answer: Any) -> bool:
@@ -68,12 +71,15 @@ def _is_last_record(answer: Any) -> bool:
 
 
 def _is_record(answer: Any) -> bool:
-    """Headers and trailers are none; the final record may be an empty one."""
+    """Return whether a message is a record with data.
+
+    Headers, trailers and an empty final record have none.
+    """
     return bool(getattr(answer, "StartDateTime", 0) or getattr(answer, "DateTime", 0))
 
 
 def _is_record_or_divisor(answer: Any) -> bool:
-    """The header of prices says what they have to be divided by, if they are whole numbers."""
+    """Return whether a message is a record, or a header with a price divisor."""
     return _is_record(answer) or bool(getattr(answer, "IntToFloatPriceDivisor", 0))
 
 
@@ -114,4 +120,4 @@ RESPONSES: dict[type[Message], ResponseSpec] = {
 RESPONSE_TYPES = {
     answer for reply in RESPONSES.values() for answer in (*reply.types, reply.reject) if answer is not None
 }
-"""All types that answer a request."""
+"""Message types of all responses and rejections."""

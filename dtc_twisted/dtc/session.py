@@ -1,6 +1,6 @@
-"""One logged-on conversation with a DTC server: logon, heartbeats, requests and their replies. No sockets, no reactor.
+"""Hold one conversation with a DTC server: logon, heartbeats, requests.
 
-A Session lives as long as its connection and is never used again; RequestIDs and SymbolIDs are its own.
+A Session uses no sockets and no reactor. It is used for one connection, and has its own RequestIDs and SymbolIDs.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,11 +27,12 @@ _log = logger(__name__)
 
 @dataclass(frozen=True)
 class LogonSettings:
-    """What we log on with.
+    """Fields of the LOGON_REQUEST.
 
-    heartbeat_interval: seconds between heartbeats, either way; 0 for none, and for no watch over the server's silence.
-    features: none by default: each asks for types with 4-byte prices or whole-number volumes, and we pass on exactly
-        what the server has.
+    heartbeat_interval: seconds between heartbeats in each direction. 0: no heartbeats are sent, and silence of the
+        server does not close the connection.
+    features: none by default, because each requests types with 4-byte prices or integer volumes, and the gateway
+        forwards the server's exact values.
     """
 
     username: str = ""
@@ -43,28 +44,28 @@ class LogonSettings:
 
 
 Handlers = Mapping[type[Message], Callable[[Any], None]]
-"""What takes messages, by their type."""
+"""Message type -> the function that handles its messages."""
 
 
 class SessionListener(Protocol):
-    """What follows the sessions of an Upstream, one after the other.
+    """Is attached to the sessions of an Upstream, one after the other.
 
-    handlers: of the messages that the server sends by itself: market data, updates without a request.
+    handlers: handle unsolicited messages: market data, updates without a request.
     """
 
     @property
     def handlers(self) -> Handlers: ...
 
     def attach(self, session: "Session") -> None:
-        """A session is logged on."""
+        """Start to use a session that is logged on."""
 
     def detach(self, reason: str) -> None:
-        """It is over."""
+        """Stop using the session, which has ended."""
 
 
 @dataclass
 class _Pending:
-    """A request that is waiting for (the rest of) its answer."""
+    """A request whose last response has not arrived."""
 
     reply: ResponseSpec
     result: Deferred[list[Message]]
@@ -76,7 +77,10 @@ class _Pending:
     total: int = 0
 
     def is_complete(self, answer: Message) -> bool:
-        """Whether this answer is the last one. They are counted too, because one may have lost its number."""
+        """Count a response, and return whether it is the last one.
+
+        Responses are counted because the server may omit the number of one.
+        """
         self.count += 1
         self.total = max(self.total, self.reply.total(answer))
         return self.reply.is_last(answer) or 0 < self.total <= self.count
@@ -85,9 +89,9 @@ class _Pending:
 class Session:
     """The conversation over one connection.
 
-    send: takes a message to the wire.
-    close: ends the connection, for the reason given, and calls `lose`.
-    on_message: takes what the server sends by itself.
+    send: sends a message.
+    close: closes the connection with a reason, and calls `connection_lost`.
+    on_message: handles unsolicited messages.
     """
 
     def __init__(
@@ -100,13 +104,13 @@ class Session:
         logon_timeout: float = 10.0,
     ) -> None:
         self.logon: dtc.LogonResponse | None = None
-        """The server's answer to the logon: its name and what it supports. None before."""
+        """The server's LOGON_RESPONSE with its name and features; None before the logon."""
         self.last_received = clock.seconds()
-        """When anything was last received, seconds since 1970."""
+        """Time of the last message from the server, seconds since 1970."""
         self.server_clock_offset: float | None = None
-        """Seconds by which the server's clock is ahead of ours, as its last heartbeat says; None: none said so."""
+        """Server time minus local time in seconds, by the last heartbeat that has a time; else None."""
         self.may_reconnect = True
-        """Whether the server lets us connect again."""
+        """Whether the server allows a reconnect."""
         self._send = send
         self._close = close
         self._clock = clock
@@ -131,10 +135,13 @@ class Session:
         }
         self._handlers |= dict.fromkeys(RESPONSE_TYPES, self._receive_answer)
 
-    # -- from Upstream
+    # -- called by the connection
 
     def log_on(self) -> Deferred[dtc.LogonResponse]:
-        """Sends the logon. The result fails with LogonRefused, RequestTimedOut or SessionLost, or as `send` does."""
+        """Send the logon request.
+
+        The result fails with LogonRefused, RequestTimedOut or SessionLost, or as `send` does.
+        """
         result: Deferred[dtc.LogonResponse] = Deferred(self._cancel_logon)
         result.addTimeout(self._logon_timeout, self._clock, _logon_timed_out)
         self._logging_on = result
@@ -156,7 +163,7 @@ class Session:
         return result
 
     def receive(self, messages: list[Message]) -> None:
-        """Takes what one read of the socket completed: messages, or none."""
+        """Dispatch the messages of one read of the socket, in order."""
         self.last_received = self._clock.seconds()
         handlers, logs = self._handlers, wire_log.enabled
         for message in messages:
@@ -164,25 +171,28 @@ class Session:
                 wire_log.received(message)
             try:
                 (handlers.get(type(message)) or self._on_unsolicited)(message)
-            except Exception:  # whatever one message does to us, it must not cost the feed of everybody
+            except Exception:  # one message must not end the session, which serves all subscribers
                 _log.failure("Failed to process {name}", name=type(message).__name__)
 
     def set_handlers(self, handlers: Handlers) -> None:
-        """From now on these take messages of their types in place of on_message; but for those seen to here."""
+        """Dispatch messages of these types to these handlers instead of on_message.
+
+        Types that the session handles itself are ignored.
+        """
         self._handlers.update({kind: take for kind, take in handlers.items() if kind not in self._handlers})
 
     def is_symbol_id(self, value: object) -> bool:
-        """Whether `value` is a SymbolID that this session gave out."""
+        """Return whether `value` is a SymbolID that this session has assigned."""
         return type(value) is int and 0 < value <= len(self._symbol_ids)
 
     def log_off(self, reason: str) -> None:
-        """Says goodbye; the caller closes the connection then."""
+        """Send a LOGOFF. The caller closes the connection afterwards."""
         self.send(dtc.Logoff(Reason=reason))
 
     def connection_lost(self, reason: str) -> None:
-        """The connection is gone: everything that waits fails with SessionLost(reason)."""
+        """End the session: all pending requests fail with SessionLost(reason)."""
         self._is_closed = True
-        self._handlers.clear()  # what was read together with the end comes too late
+        self._handlers.clear()  # messages of the same read after the end are ignored
         self._on_unsolicited = _ignore
         if self._heartbeat.running:
             self._heartbeat.stop()
@@ -191,28 +201,27 @@ class Session:
         if self._logging_on is not None:
             logging_on, self._logging_on = self._logging_on, None
             logging_on.errback(SessionLost(reason))
-        while self._pending:  # one failure may make its caller cancel others
+        while self._pending:  # an errback may cancel other requests
             self._pop_pending(next(iter(self._pending))).result.errback(SessionLost(reason))
 
-    # -- from Hub, Orders and REST
+    # -- called by users of the session
 
     def send(self, message: Message) -> None:
-        """Sends a message that has no reply."""
+        """Send a message without waiting for a response."""
         if wire_log.enabled:
             wire_log.sending(message)
         self._send(message)
 
     def request(
-        self, message: Message, timeout: float | None, on_answer: Callable[[Message], None] | None = None
+        self, message: Message, timeout: float | None, on_response: Callable[[Message], None] | None = None
     ) -> Deferred[list[Message]]:
-        """Sends a request (RequestID is set here) and collects its reply; an empty list when the server has nothing.
+        """Send a request, and collect its responses. RequestID is set here.
 
-        timeout: seconds without any (further) answer; None: the caller watches the time.
-        on_answer: takes each answer as it comes, instead of the result, which is an empty list then. What only says
-            that there is nothing, or nothing more, is no answer.
+        timeout: seconds without a (further) response after which the request fails; None: never.
+        on_response: receives each response with data as it arrives. The result is an empty list then.
 
-        The result fails with NotLoggedOn, RequestRejected, RequestTimedOut or SessionLost, or as `send` does. Cancel it
-        to forget it.
+        The result is an empty list if the server has no data. It fails with NotLoggedOn, RequestRejected,
+        RequestTimedOut or SessionLost, or as `send` does. Cancel it to ignore further responses.
         """
         if self.logon is None or self._is_closed:
             return fail(NotLoggedOn("Not logged on to the DTC server."))
@@ -221,9 +230,9 @@ class Session:
         request_id = self._request_id
         result: Deferred[list[Message]] = Deferred(lambda _result: self._cancel(request_id))
         timer = None if timeout is None else self._clock.callLater(timeout, self._time_out, request_id)
-        answers: list[Message] = []
-        # Before it is sent: the reply can be faster than the next line.
-        self._pending[request_id] = _Pending(reply, result, timeout, timer, answers, on_answer or answers.append)
+        responses: list[Message] = []
+        # Registered before it is sent, because the response may arrive within `send`.
+        self._pending[request_id] = _Pending(reply, result, timeout, timer, responses, on_response or responses.append)
         try:
             self.send(msgspec.structs.replace(message, RequestID=request_id))
         except Exception:
@@ -232,10 +241,10 @@ class Session:
         return result
 
     def symbol_id(self, symbol: str) -> int:
-        """The SymbolID of a symbol, the same one during the whole session."""
+        """Return the SymbolID of a symbol, which stays the same during the session."""
         return self._symbol_ids.setdefault(symbol, len(self._symbol_ids) + 1)
 
-    # -- what the server says
+    # -- messages from the server
 
     def _receive_logon_response(self, response: dtc.LogonResponse) -> None:
         logging_on, self._logging_on = self._logging_on, None
@@ -275,7 +284,7 @@ class Session:
     def _receive_text(self, message: dtc.GeneralLogMessage | dtc.AlertMessage | dtc.UserMessage) -> None:
         text = message.UserMessage if isinstance(message, dtc.UserMessage) else message.MessageText
         level = _log.warn if isinstance(message, dtc.AlertMessage) else _log.info
-        level("The server says: {text}", text=text)
+        level("Message from the server: {text}", text=text)
         self._on_unsolicited(message)
 
     def _receive_answer(self, message: Message) -> None:
@@ -291,14 +300,14 @@ class Session:
             if pending.reply.has_data(message):
                 pending.on_response(message)
             if request_id not in self._pending:
-                return  # on_answer has had enough
+                return  # on_response has cancelled the request
             if pending.is_complete(message):
                 self._pop_pending(request_id).result.callback(pending.responses)
             elif pending.timer is not None and pending.timeout is not None:
                 pending.timer.reset(pending.timeout)
 
     def _request_id_of(self, message: Message) -> int | None:
-        """Which pending request a message may answer; None for what the server sent by itself."""
+        """Return the RequestID that a message responds to; None if it is unsolicited."""
         if getattr(message, "Unsolicited", 0) == 1:
             return None
         if not hasattr(message, "RequestID"):  # JOURNAL_ENTRY_RESPONSE: the oldest request of its kind
@@ -312,7 +321,7 @@ class Session:
         self.send(dtc.Heartbeat(NumDroppedMessages=0, CurrentDateTime=int(wall_time(self._clock))))
 
     def _check_silence(self) -> None:
-        """Closes the connection once nothing at all came for two heartbeat intervals."""
+        """Close the connection if nothing was received for two heartbeat intervals."""
         allowed = 2 * self._logon_settings.heartbeat_interval
         silent = self._clock.seconds() - self.last_received
         if silent >= allowed:
@@ -323,12 +332,12 @@ class Session:
     def _time_out(self, request_id: int) -> None:
         pending = self._pop_pending(request_id)
         if pending.count and pending.reply.is_numbered and not pending.total:
-            pending.result.callback(pending.responses)  # no answer said how many there are: these were all
+            pending.result.callback(pending.responses)  # no response stated the number of responses: these are all
             return
         pending.result.errback(RequestTimedOut(f"The server did not answer within {pending.timeout:g} s."))
 
     def _cancel_logon(self, _result: object) -> None:
-        self._logging_on = None  # an answer that comes now is too late
+        self._logging_on = None  # a later response is ignored
 
     def _cancel(self, request_id: int) -> None:
         self._pop_pending(request_id)
@@ -344,7 +353,7 @@ def _ignore(message: Message) -> None: ...
 
 
 def _no_heartbeat(failure: Failure) -> None:
-    _log.failure("Cannot send heartbeats any more", failure)
+    _log.failure("Heartbeats have stopped", failure)
 
 
 def _logon_timed_out(_result: object, timeout: float) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Log each message to and from the server: LOG_LEVEL=DEBUG, with market data if LOG_DATA=1."""
+"""Log each message to and from the server (LOG_LEVEL=DEBUG, LOG_DATA=1)."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -24,9 +24,9 @@ _DATA_TYPES = {*range(MessageType.MARKET_DATA_SNAPSHOT, MessageType.MARKET_ORDER
 
 
 class WireLog:
-    """Log messages as they are sent and received, as indented JSON with secrets masked.
+    """Logs messages sent and received, as indented JSON with secrets masked.
 
-    enabled: test it before any call, because logging is off almost always.
+    enabled: callers test it first, because logging is usually off.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class WireLog:
 
 
 def format_message(message: Message) -> str:
-    """Return the message as indented JSON with sorted keys, Username and Password masked."""
+    """Return the message as indented JSON with sorted keys and masked secrets."""
     masked = {name: MASK for name in _secrets(type(message)) if getattr(message, name)}
     return _indented(msgspec.structs.replace(message, **masked))
 
@@ -73,4 +73,4 @@ def _secrets(message: type[Message]) -> tuple[str, ...]:
 
 
 wire_log = WireLog()
-"""The one of this process."""
+"""The wire log of this process."""

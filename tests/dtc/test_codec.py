@@ -107,7 +107,7 @@ class CodecTestCase(SynchronousTestCase):
         logged = self.logged(LogLevel.error)
         self.assertEqual(len(logged), min(errors, MAX_LOGGED_ERRORS))
         for text in logged:
-            self.assertIn("not a DTC message", text)
+            self.assertIn("a malformed message", text)
             self.assertLess(len(text), 500)
 
 
@@ -603,7 +603,7 @@ class SymbolIDOrderTests(CodecTestCase):
         assert isinstance(trade, dtc.MarketDataUpdateTradeCompact)
         self.assertEqual((trade.SymbolID, trade.Price), (3, 1))
         (text,) = self.logged(LogLevel.info)
-        self.assertIn("where the protocol says", text)
+        self.assertIn("in the order of the protocol", text)
 
     def test_not_decided_by_an_id_that_is_not_ours(self) -> None:
         for strange in (b'{"Type":112,"F":[2.5,7,1456736458,99,1]}\0', b'{"Type":112,"F":[99,2.5,7,1456736458,1]}\0'):

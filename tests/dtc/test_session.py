@@ -232,7 +232,9 @@ class LogonTests(SessionTestCase):
         self.assertTrue(outcome.waiting)
         self.client.receive(dtc.UserMessage(UserMessage="Hello"), SUCCESS)
         self.assertIs(outcome.value, SUCCESS)
-        self.assertEqual(self.logged(LogLevel.info), ["The server says: Welcome", "The server says: Hello"])
+        self.assertEqual(
+            self.logged(LogLevel.info), ["Message from the server: Welcome", "Message from the server: Hello"]
+        )
 
     def test_answer_during_send(self) -> None:
         peer = self.peer(logged_on=False)
@@ -302,7 +304,7 @@ class HeartbeatTests(SessionTestCase):
         self.live.answer = refuse
         self.live.turn(15)
         self.assertEqual(self.live.heartbeats, 1)
-        self.assertIn("Cannot send heartbeats any more", self.logged(LogLevel.critical))
+        self.assertIn("Heartbeats have stopped", self.logged(LogLevel.critical))
         (failure,) = self.flushLoggedErrors(ValueError)
         self.assertEqual(str(failure.value), "closed")
 
@@ -390,8 +392,10 @@ class UnsolicitedTests(SessionTestCase):
         peer = self.peer()
         peer.receive(dtc.GeneralLogMessage(MessageText="{general}"), dtc.UserMessage(UserMessage="to you"))
         peer.receive(dtc.AlertMessage(MessageText="alert"))
-        self.assertEqual(self.logged(LogLevel.info), ["The server says: {general}", "The server says: to you"])
-        self.assertEqual(self.logged(LogLevel.warn), ["The server says: alert"])
+        self.assertEqual(
+            self.logged(LogLevel.info), ["Message from the server: {general}", "Message from the server: to you"]
+        )
+        self.assertEqual(self.logged(LogLevel.warn), ["Message from the server: alert"])
         self.assertEqual(len(peer.offered), 3)
 
     def test_handler_that_raises(self) -> None:

@@ -1,12 +1,12 @@
-"""Bytes <-> messages: DTC's JSON encodings as they travel over a WebSocket.
+"""Convert bytes to messages and back, in DTC's JSON encodings over a WebSocket.
 
-A message is a JSON object that ends with one NUL byte. Its fields come by name, or as `{"Type": 107, "F": [...]}` in
-the order of the protocol ("compact"). Which of the two a peer uses is told by what arrives, never by the type. The
-payloads of WebSocket messages are one stream of bytes: a payload may hold several messages, or a part of one, and a
-server may leave out the NUL.
+A message is a JSON object that ends with one NUL byte. Its fields have names, or it is compact: `{"Type": 107,
+"F": [...]}`, with the values in the order of the protocol. The decoder recognizes the encoding of each message. The
+payloads of WebSocket messages form one stream of bytes: a payload may contain several messages or a part of one, and a
+server may omit the NUL.
 
-`stream` has the Codec, `bulk` its short cut for a whole read of ordinary messages, `forms` the two forms of one
-message, `text` what is done to bytes that are not in order.
+`codec` has the Codec, `bulk_decoder` decodes a whole read in one call, `encodings` has the two encodings of a message,
+and `repair` handles invalid bytes.
 """
 
 from dtc_twisted.dtc.codec.codec import MAX_LOGGED_ERRORS, MAX_MESSAGE, Codec

@@ -1,7 +1,7 @@
-"""A whole read of ordinary messages, decoded in one call.
+"""Decode a whole read of regular messages in one call.
 
-Ordinary is what a server sends all day: ASCII, known types, one NUL after each message (or none at all), values of the
-right type. A Reader gives exactly what reading the messages one by one would give, or it declines.
+Regular messages are ASCII, of known types, with values of the right types, and all or none of them end with a NUL. The
+result is the same as that of decoding the messages one by one, or None.
 """
 
 from functools import lru_cache, reduce
@@ -15,7 +15,7 @@ from dtc_twisted.dtc.messages import MESSAGES, Message
 
 
 class BulkDecoder:
-    """Decodes where the types of `forms` come compact, and all others by names."""
+    """Decodes reads in which the types of `forms` are compact, and no others."""
 
     def __init__(self, forms: frozenset[CompactDecoder]) -> None:
         kinds: dict[int, Any] = {**MESSAGES, **{form.message.Type: form.envelope for form in forms}}
@@ -23,15 +23,15 @@ class BulkDecoder:
         self._readers = {form.envelope: form.build for form in forms}
 
     def decode(self, data: bytes, between: bytes) -> list[Message] | None:
-        r"""The messages in `data`; None when they are not ordinary.
+        r"""Return the messages in `data`; None if they are not regular.
 
-        between: what stands between two messages: `}\0{` or `}{`.
+        between: the bytes between two messages: `}\0{` or `}{`.
         """
-        # With a backslash a key could be an F that is not seen below. (`in` would take twice as long as `find`.)
+        # An escaped key could be an F that is not counted below. (`in` takes twice as long as `find`.)
         if not data.isascii() or data.find(b"\\") >= 0:
             return None
-        # JSON has `between` nowhere but in a text, and there a line end is an error. So each one found ends a message,
-        # and when there is one message more than that, one stands between each two.
+        # Within a JSON string the inserted line end is an error, so each `between` separates two messages. One message
+        # more than separators proves that no message was lost.
         try:
             found = self._decoder.decode_lines(data.replace(between, b"}\n{"))
         except (msgspec.MsgspecError, RecursionError):
@@ -46,11 +46,11 @@ class BulkDecoder:
             else:
                 found[place] = read(each.F)
                 compact += 1
-        # Any other F is that of a compact message that was read by names.
+        # A further F belongs to a compact message that was decoded as one with names.
         return found if data.count(b"F") == compact or data.count(b'"F"') == compact else None
 
 
 @lru_cache(maxsize=32)
 def bulk_decoder(forms: frozenset[CompactDecoder]) -> BulkDecoder:
-    """The Reader for these; at most one form of each type."""
+    """Return the decoder for these compact types; at most one form of each type."""
     return BulkDecoder(forms)

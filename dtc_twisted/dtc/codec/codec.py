@@ -1,4 +1,4 @@
-"""The Codec: one end of a connection, from any split of the stream to messages, and back."""
+"""Decode a stream of bytes, split anywhere, into messages, and encode messages."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,21 +22,21 @@ from dtc_twisted.dtc.messages import MESSAGES, MarketDataUpdateBidAskCompact, Ma
 from dtc_twisted.logs import logger
 
 MAX_MESSAGE = 1 << 20
-"""Bytes. The longest DTC message is a few thousand; anything beyond this is not a message."""
+"""Maximum length of a message, in bytes. The longest DTC message has a few thousand."""
 
 MAX_LOGGED_ERRORS = 100
-"""Pieces of garbage that a connection may log; after so many, only one in as many is logged."""
+"""Malformed messages that are logged for a connection; of further ones, one in as many is logged."""
 
 _log = logger(__name__)
 _SYMBOL_ID_LATER = {MarketDataUpdateTradeCompact, MarketDataUpdateBidAskCompact}
 
 
 class MalformedMessage(ValueError):
-    """What arrived is not a DTC message; the text says why."""
+    """The bytes are not a DTC message. The text has the reason."""
 
 
 class _Envelope(Struct):
-    """What is needed to choose how to read the rest."""
+    """The keys that select the decoder of a message."""
 
     Type: int
     F: Raw | UnsetType = msgspec.UNSET
@@ -46,16 +46,16 @@ _envelope_decoder = msgspec.json.Decoder(_Envelope)
 
 
 class Codec:
-    """One end of one connection.
+    """Encodes and decodes the messages of one connection.
 
-    compact: whether `encode` uses F for the types that Sierra Chart sends that way (a server's choice).
-    is_symbol_id: tells the SymbolIDs of this connection; needed to read types 112 and 117 (see `_symbol_id_is_first`).
-    max_message: bytes; longer messages are skipped.
-    on_unknown: takes the Type and the JSON text, in UTF-8, of each message whose type is not known.
+    compact: whether `encode` uses the compact encoding for the types for which Sierra Chart uses it.
+    is_symbol_id: returns whether a value is a SymbolID of this connection (see `_symbol_id_is_first`).
+    max_message: bytes. Longer messages are skipped.
+    on_unknown: receives the Type and the JSON text, in UTF-8, of each message of an unknown type.
     """
 
     bulk_decoding = True
-    """Whether whole reads are decoded in one call where they can be; what comes out is the same."""
+    """Whether whole reads are decoded in one call where possible. The result is the same."""
 
     def __init__(
         self,
@@ -66,38 +66,46 @@ class Codec:
         on_unknown: Callable[[int, bytes], None] = lambda number, text: None,
     ) -> None:
         self.malformed_count = 0
-        """How many pieces of garbage arrived so far."""
+        """Number of malformed messages received."""
         self._compact = compact
         self._is_symbol_id = is_symbol_id
         self._max_message = max_message
         self._on_unknown = on_unknown
         self._too_long = f"longer than {max_message} bytes"
         self._buffer = b""
-        self._skipping = False  # in the middle of a message that is too long
+        self._skipping = False  # within a message that is too long
         self._unknown_types: set[int] = set()
         self._symbol_id_first: bool | None = None
-        self._compact_decoders: dict[type[Message], CompactDecoder] = {}  # of the types that come compact
+        self._compact_decoders: dict[type[Message], CompactDecoder] = {}  # of the types that the server sends compact
         self._bulk = bulk_decoder(frozenset())
 
     def encode(self, message: Message) -> bytes:
-        """The message as bytes to send, NUL included. Unset fields are left out, or keep their place in F."""
+        """Return the message as bytes with a NUL.
+
+        Unset fields are omitted; in the compact encoding they keep their position.
+        """
         if not (self._compact and message.COMPACT):
             return encode_named(message) + b"\0"
         return encode_compact(message) + b"\0"
 
     def encode_unknown(self, fields: Mapping[str, Any]) -> bytes:
-        """The same, of the fields of a message whose type is not known here, `Type` among them."""
+        """Return a message of an unknown type as bytes with a NUL.
+
+        fields: with `Type`.
+        """
         return msgspec.json.encode({"Type": fields["Type"], **fields}) + b"\0"
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages that `data` (any part of the stream) completes; keeps the beginning of the next one.
+        """Return the messages that `data` completes, and keep an incomplete one.
 
-        Never raises: garbage is logged and counted in `errors`, and reading goes on behind it.
+        data: any part of the stream.
+
+        Malformed messages are logged, counted and skipped; nothing is raised.
         """
         if self._skipping:
             data = self._skip_to_next(data)
         if self._buffer:
-            # A message that begins now means that the one before it lost its end: let it be a piece of its own.
+            # If a message starts here, the rest of the previous one is missing: they are decoded separately.
             data = self._buffer + (b"\0" if data.startswith(MESSAGE_START) else b"") + data
             self._buffer = b""
         head, nul, tail = data.rpartition(b"\0")
@@ -107,7 +115,7 @@ class Codec:
         return messages
 
     def _decode_head(self, head: bytes) -> list[Message]:
-        """The messages that ended with a NUL each, but for the last NUL."""
+        """Decode messages that each end with a NUL. The last NUL is not in `head`."""
         if self.bulk_decoding and len(head) <= self._max_message:
             messages = self._bulk.decode(head, b"}\0{")
             if messages is not None:
@@ -115,7 +123,7 @@ class Codec:
         return [message for piece in head.split(b"\0") for message in self._decode_piece(piece)]
 
     def _decode_tail(self, tail: bytes) -> list[Message]:
-        """The messages behind the last NUL, and the beginning of the next one."""
+        """Decode the messages after the last NUL, and keep an incomplete one."""
         if self.bulk_decoding and len(tail) <= self._max_message and tail.endswith(b"}"):
             messages = self._bulk.decode(tail, b"}{")
             if messages is not None:
@@ -128,7 +136,10 @@ class Codec:
         return messages
 
     def _skip_to_next(self, data: bytes) -> bytes:
-        """What follows the too long message: after its NUL, or where a message plainly begins."""
+        """Return the bytes after a message that is too long.
+
+        They follow its NUL, or start with a message.
+        """
         if not data.startswith(MESSAGE_START):
             _, nul, data = data.partition(b"\0")
             if not nul:
@@ -137,7 +148,7 @@ class Codec:
         return data
 
     def _decode_piece(self, piece: bytes) -> list[Message]:
-        """The messages in what stands between two NULs: one, or several where a server forgot the NUL."""
+        """Decode the bytes between two NULs: one message, or several if a NUL is missing."""
         if not piece or piece.isspace():
             return []
         try:
@@ -152,9 +163,9 @@ class Codec:
         return [] if message is None else [message]
 
     def _decode(self, piece: bytes) -> Message | None:
-        """The message in `piece`; None when its type is not known.
+        """Decode one message; None if its type is unknown.
 
-        Raises GarbageError.
+        Raises MalformedMessage.
         """
         if len(piece) > self._max_message:
             raise MalformedMessage(self._too_long)
@@ -188,16 +199,17 @@ class Codec:
         return message
 
     def _note_form(self, known: type[Message], form: CompactDecoder | None) -> None:
-        """The type comes in this form, or by names: the next read is likely to have more of it."""
+        """Remember the encoding of a type for the bulk decoder; None: with names."""
         self._compact_decoders.pop(known, None)
         if form is not None:
             self._compact_decoders[known] = form
         self._bulk = bulk_decoder(frozenset(self._compact_decoders.values()))
 
     def _symbol_id_is_first(self, known: type[Message], raw: Raw) -> bool:
-        """Whether F of types 112 and 117 begins with SymbolID, against the header's order, as a server was seen to.
+        """Return whether F of types 112 and 117 starts with SymbolID.
 
-        Decided once for the connection, by where an id stands that is one of ours.
+        That is not the order of the protocol's header, but some servers use it. It is decided once for the connection,
+        by the position of a known SymbolID.
         """
         if self._symbol_id_first is None:
             values = decode_values(raw)
@@ -209,22 +221,22 @@ class Codec:
             else:
                 return False
             _log.info(
-                "The server sends SymbolID {place} in the compact trade and bid/ask updates.",
-                place="first" if self._symbol_id_first else "where the protocol says",
+                "The server sends SymbolID {place} in compact trade and bid/ask updates.",
+                place="first" if self._symbol_id_first else "in the order of the protocol",
             )
         return self._symbol_id_first
 
     def _note_unknown(self, number: int, piece: bytes) -> None:
         if number not in self._unknown_types:
             self._unknown_types.add(number)
-            _log.info("Message type {number} is not known here: {start}", number=number, start=preview(piece))
+            _log.info("Message type {number} is unknown: {start}", number=number, start=preview(piece))
 
     def _log_malformed(self, why: str, piece: bytes) -> None:
         self.malformed_count += 1
         if self.malformed_count > MAX_LOGGED_ERRORS and self.malformed_count % MAX_LOGGED_ERRORS:
             return
         _log.error(
-            "Ignored what is not a DTC message ({why}), {length} bytes: {start}",
+            "Ignored a malformed message ({why}), {length} bytes: {start}",
             why=why,
             length=len(piece),
             start=preview(piece),

@@ -1,4 +1,4 @@
-"""The two forms of one message in JSON: by names, and compact."""
+"""Encode and decode one message in JSON, with field names or compact."""
 
 import re
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from dtc_twisted.logs import logger
 _log = logger(__name__)
 
 UNSET_NUMBERS = frozenset(
-    # The binary protocol's "unset", and what is left of it when a server prints 6 to 17 digits.
+    # The binary protocol's "unset", also as a server prints it with 6 to 17 digits.
     {INT_MAX, UINT_MAX} | {float(f"{number:.{digits}g}") for number in (DBL_MAX, FLT_MAX) for digits in range(6, 18)}
 )
 
@@ -26,28 +26,34 @@ _UNSET_VALUES = UNSET_NUMBERS | {None}
 
 
 def compact_field_names(message: type[Message]) -> tuple[str, ...]:
-    """Field names in the order of F: as declared, a union's fields being one slot under the first one's name."""
+    """Return the field names in the order of F.
+
+    A union has the name of its first field.
+    """
     return tuple(name for name in message.__struct_fields__ if name not in message.UNION[1:])
 
 
-# -- by names
+# -- with names
 
 
 def decode_named(message: type[Message], text: bytes) -> Message:
-    """The message in a JSON object with field names. Raises msgspec.MsgspecError, UnicodeError."""
+    """Decode a JSON object with field names.
+
+    Raises msgspec.MsgspecError, UnicodeError.
+    """
     try:
         return without_unset_numbers(_decoder(message).decode(text))
-    except msgspec.ValidationError:  # a null, which is allowed, or a wrong type, which then raises again
+    except msgspec.ValidationError:  # a null, which is allowed, or a wrong type, which raises again
         return _from_fields(message, msgspec.json.decode(text))
 
 
 def without_unset_numbers(message: Message) -> Message:
-    """The message, its fields unset where they hold the binary protocol's "unset"."""
+    """Return the message without the values that mean "unset" in the binary protocol."""
     return message if UNSET_NUMBERS.isdisjoint(values := astuple(message)) else _build(type(message), values)
 
 
 def encode_named(message: Message) -> bytes:
-    """The message as JSON with field names; what is unset is left out."""
+    """Encode a message as JSON with field names, without unset fields."""
     return msgspec.json.encode(message)
 
 
@@ -55,9 +61,9 @@ def encode_named(message: Message) -> bytes:
 
 
 class CompactDecoder:
-    """How F of one type is read.
+    """Decodes F of one type.
 
-    symbol_id_first: F begins with SymbolID, which the protocol has further behind.
+    symbol_id_first: F starts with SymbolID, which has a later position in the protocol.
     """
 
     def __init__(self, message: type[Message], symbol_id_first: bool) -> None:
@@ -76,27 +82,27 @@ class CompactDecoder:
         self.envelope = msgspec.defstruct(
             f"{message.__name__}Envelope", [("F", self._values)], tag_field="Type", tag=message.Type, gc=False
         )
-        """The whole message, F being read as its values."""
+        """Struct of the whole message, with F as its values."""
         self._decoder = msgspec.json.Decoder(self._values)
-        # Where the fields are in F. A union's are all in one slot.
+        # Positions of the fields in F. The fields of a union have one position.
         places = [names.index(message.UNION[0] if name in message.UNION else name) for name in _fields(message)]
         self._reorder: Callable[[tuple[Any, ...]], tuple[Any, ...]] | None = None
         if places != [*range(len(names))]:
             self._reorder = itemgetter(*places)
 
     def decode(self, text: Raw) -> Message:
-        """The message whose F is the JSON text. Raises msgspec.MsgspecError."""
+        """Decode F. Raises msgspec.MsgspecError."""
         try:
             return self.build(self._decoder.decode(text))
         except msgspec.ValidationError:  # an "unset" where its type does not fit, or a wrong type, which raises again
-            # Fewer values than names: the rest is unset. More: a newer server's, which nobody here knows.
+            # Missing values are unset. Further values are of a newer protocol version, and are ignored.
             fields = dict(zip(self._names, _list_decoder.decode(text), strict=False))
             if self.message.UNION and self.message.UNION[0] in fields:
                 fields |= dict.fromkeys(self.message.UNION, fields[self.message.UNION[0]])
             return _from_fields(self.message, fields)
 
     def build(self, values: Struct) -> Message:
-        """The message of an envelope's F."""
+        """Return the message of an envelope's values."""
         found = astuple(values)
         if self._reorder is not None:
             found = self._reorder(found)
@@ -105,17 +111,17 @@ class CompactDecoder:
 
 @cache
 def compact_decoder(message: type[Message], symbol_id_first: bool = False) -> CompactDecoder:
-    """The CompactForm of a type."""
+    """Return the decoder of a type."""
     return CompactDecoder(message, symbol_id_first)
 
 
 def decode_values(text: Raw) -> list[Any]:
-    """F as it is. Raises msgspec.MsgspecError."""
+    """Decode F as a list. Raises msgspec.MsgspecError."""
     return _list_decoder.decode(text)
 
 
 def encode_compact(message: Message) -> bytes:
-    """The message as JSON with F, in which unset fields keep their place."""
+    """Encode a message as JSON with F, in which unset fields keep their position."""
     values = [_wire_value(message, name) for name in compact_field_names(type(message))]
     return msgspec.json.encode({"Type": message.Type, "F": values})
 
@@ -139,7 +145,10 @@ def _build(message: type[Message], values: tuple[Any, ...]) -> Message:
 
 
 def _from_fields(message: type[Message], fields: dict[str, Any]) -> Message:
-    """A message from values that may be unset in any of the ways there are. Raises msgspec.ValidationError."""
+    """Return a message from values of which some mean "unset".
+
+    Raises msgspec.ValidationError.
+    """
     given = {name: value for name, value in fields.items() if not _is_unset(value)}
     try:
         return msgspec.convert(given, message)
@@ -154,13 +163,16 @@ _ROWS: tuple[type[Message], ...] = (
     *(dtc.OrderUpdate, dtc.HistoricalOrderFillResponse, dtc.PositionUpdate),
     *(dtc.TradeAccountResponse, dtc.AccountBalanceUpdate),
 )
-"""Rows about accounts: a field that is not readable leaves the others, and the other rows, as they are."""
+"""Rows about accounts. If a field cannot be read, the others are kept."""
 
 _MEMBER = re.compile(rb'"(\w+)"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(?=[,}]|$)')
 
 
 def row_from_damaged(text: bytes) -> Message | None:
-    """The fields that are readable in a row that is not JSON; None: it is no row, or nothing is."""
+    """Return the readable fields of a row that is not valid JSON.
+
+    None: the message is no row, or no field is readable.
+    """
     fields = {name.decode(): value for name, value in _MEMBER.findall(text)}
     message = next((each for each in _ROWS if str(each.Type).encode() == fields.get("Type", b"").strip(b'"')), None)
     if message is None:
@@ -174,7 +186,7 @@ def row_from_damaged(text: bytes) -> Message | None:
 
 
 def _readable(message: type[Message], fields: dict[str, Any]) -> dict[str, Any]:
-    """The values of fields that are readable, numbers in texts among them."""
+    """Return the fields that are readable. A number may be a string."""
     values = {}
     for name, kind in _kinds(message).items():
         if name in fields:
@@ -193,8 +205,8 @@ def _kinds(message: type[Message]) -> dict[str, Any]:
 
 @lru_cache(maxsize=100)
 def _note_unreadable(message: str, field: str, value: str) -> None:
-    """Once each."""
-    _log.warn("Ignored {field} of {message}, which is not readable: {value}", field=field, message=message, value=value)
+    """Log a field that cannot be read, once for each value."""
+    _log.warn("Ignored {field} of {message}, which cannot be read: {value}", field=field, message=message, value=value)
 
 
 def _is_unset(value: object) -> bool:
@@ -202,7 +214,10 @@ def _is_unset(value: object) -> bool:
 
 
 def _wire_value(message: Message, name: str) -> object:
-    """What stands in F for a field: the binary protocol's initial value when it is unset."""
+    """Return the value of a field in F.
+
+    If unset, it is the initial value in the binary protocol.
+    """
     names = message.UNION if name in message.UNION else (name,)
     value = next((value for each in names if not isinstance(value := getattr(message, each), UnsetType)), None)
     return message.DEFAULTS.get(name) if value is None else value

@@ -1,4 +1,4 @@
-"""Bytes that are not in order: 8-bit text that is not UTF-8, messages without a NUL between them, garbage."""
+"""Repair invalid input: text that is not UTF-8, missing NULs, malformed JSON."""
 
 import codecs
 import re
@@ -6,14 +6,14 @@ import re
 from dtc_twisted.logs import mask_secrets
 
 MESSAGE_START = b'{"Type"'
-"""Where these bytes stand, a message begins: within a text their quotes would be escaped."""
+"""First bytes of a message. They do not occur within a string, where quotes are escaped."""
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}"]', re.DOTALL)
 _BEFORE_BEGIN = re.compile(rb"(?=%s)" % re.escape(MESSAGE_START))
 
 
 def as_utf8(data: bytes) -> bytes:
-    """`data` with each byte that is not UTF-8 read as Latin-1, so that text of 8-bit servers stays readable."""
+    """Return `data` as UTF-8; bytes that are not UTF-8 are read as Latin-1."""
     return data.decode("utf-8", errors="dtc-latin-1").encode()
 
 
@@ -26,13 +26,16 @@ codecs.register_error("dtc-latin-1", _latin_1)
 
 
 def split_messages(piece: bytes) -> list[bytes]:
-    """What may be messages within a piece that is none as a whole."""
+    """Split bytes that are not one message into parts that may be messages."""
     complete, rest = split_objects(piece)
     return [part for each in [*complete, rest] for part in _BEFORE_BEGIN.split(each) if part.strip()]
 
 
 def split_objects(data: bytes) -> tuple[list[bytes], bytes]:
-    """The complete JSON objects that `data` begins with, and the rest. Text between objects stays with the next."""
+    """Split off the complete JSON objects at the start of `data`.
+
+    Returns them and the rest. Bytes between two objects stay with the second.
+    """
     complete: list[bytes] = []
     begin = depth = 0
     for token in _TOKEN.finditer(data):
@@ -43,11 +46,11 @@ def split_objects(data: bytes) -> tuple[list[bytes], bytes]:
             if not depth:
                 complete.append(data[begin : token.end()])
                 begin = token.end()
-        elif token[0] == b'"':  # a string that is not over: nor is the object
+        elif token[0] == b'"':  # an incomplete string, so the object is incomplete
             break
     return complete, data[begin:]
 
 
 def preview(piece: bytes) -> str:
-    """The beginning of a piece as text for the log, with secrets masked."""
+    """Return the first 200 bytes as text for the log, with secrets masked."""
     return mask_secrets(as_utf8(piece[:200]).decode())
