@@ -1,1 +1,1 @@
-"""Convert prices and times by what the server says of each symbol."""
+"""Convert prices and times by the security definition of each symbol."""

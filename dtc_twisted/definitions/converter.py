@@ -1,9 +1,9 @@
-"""DTC messages as people read them: prices as they are displayed, date-times in ISO 8601. Pure functions.
+"""Convert DTC messages to display prices and ISO 8601 date-times.
 
-Prices. The server's format times DisplayPriceMultiplier of the symbol's SECURITY_DEFINITION_RESPONSE (507) is the
-display price: ES 282825 at 0.01 is 2828.25. It is put on the tick (MinPriceIncrement, in display prices) when it is as
-near to one as a 4-byte float can tell: 1.0825500488 is 1.08255. What is elsewhere (an average, a settlement, a trade at
-mid-point) keeps its value, without binary noise.
+Prices. The display price is the server's price times DisplayPriceMultiplier of the symbol's
+SECURITY_DEFINITION_RESPONSE (507): ES 282825 at 0.01 is 2828.25. It is rounded to the tick (MinPriceIncrement, in
+display prices) if the difference is within the precision of a 4-byte float: 1.0825500488 becomes 1.08255. Other prices
+(an average, a settlement, a trade at mid-point) keep their value, without binary noise.
 
 | prices | in |
 |---|---|
@@ -21,16 +21,16 @@ mid-point) keeps its value, without binary noise.
 | OpenPrice HighPrice LowPrice LastPrice | 803 805 |
 | EntryPrice ExitPrice | 10102 |
 
-Not touched: money (profits, balances, margins, commissions), quantities, and what a security definition says of prices
-(StrikePrice and MinPriceIncrement are display prices already; multipliers, divisors, the format); texts and flags about
-prices in orders; the legacy integer orders 205-207, which carry a divisor of their own. The other integer prices (125-133,
-805, 806) are divided by IntToFloatPriceDivisor first.
+Not converted: money (profits, balances, margins, commissions); quantities; the prices and factors of a security
+definition (StrikePrice and MinPriceIncrement are display prices already); texts and flags about prices in orders; the legacy
+integer orders 205-207, which have a divisor of their own. Other integer prices (125-133, 805, 806) are first divided by
+IntToFloatPriceDivisor.
 
-What was not sent stays absent. 0 is a price like any other (the OpenPrice of a tick in 803 is 0), except in a snapshot
-(104, 125) in which all are 0: that means no data, and they are left out.
+A field that was not sent stays absent. 0 is a valid price (the OpenPrice of a tick in 803 is 0). Exception: a snapshot (104,
+125) in which all prices are 0 has no data, and the prices are omitted.
 
-Date-times. All kinds become `2026-01-31T13:30:00Z`, UTC, with `.250` or `.250001` where there is more than seconds. 0 means
-unset, and is left out. What no calendar has stays a number. TradingSessionDate, Date, SecurityExpirationDate and
+Date-times. All kinds become `2026-01-31T13:30:00Z`, UTC, with `.250` or `.250001` if they have a fraction. 0 means unset, and
+is omitted. A number outside the years 1 to 9999 stays a number. TradingSessionDate, Date, SecurityExpirationDate and
 RolloverDate are date-times of midnight.
 """  # noqa: E501 (a table)
 
@@ -51,16 +51,16 @@ from dtc_twisted.dtc.messages import Message, SecurityDefinitionResponse
 SECONDS = 1
 MILLISECONDS = 1_000
 MICROSECONDS = 1_000_000
-"""Units of date-times: how many are in a second."""
+"""Units of date-times, as their number in a second."""
 
 GUESS_UNIT = 0
-"""Seconds or microseconds since 1970: the magnitude tells."""
+"""Seconds or microseconds since 1970, by the magnitude."""
 
 GUESS_MILLISECONDS = -1
-"""Seconds or milliseconds since 1970: the magnitude tells. Headers of different years differ."""
+"""Seconds or milliseconds since 1970, by the magnitude, because headers of different years differ."""
 
 _FIRST_MILLISECONDS = _FIRST_MICROSECONDS = 100_000_000_000
-"""As microseconds this is 28 hours into 1970, as seconds the year 5138: nobody has prices of either."""
+"""In microseconds this is 2 January 1970, in seconds the year 5138. There are no prices of either."""
 
 PRICES = frozenset(
     (
@@ -73,12 +73,12 @@ PRICES = frozenset(
         *("OpenPrice", "HighPrice", "LowPrice", "LastPrice"),
     )
 )
-"""The fields that are prices, in every message that has them."""
+"""Price fields, in every message that has them."""
 
 NO_PRICE_CLASSES: frozenset[type[Message]] = frozenset(
     (dtc.CancelReplaceOrderInt, dtc.SubmitNewSingleOrderInt, dtc.SubmitNewOCOOrderInt)
 )
-"""But not in these: see above."""
+"""Messages whose price fields are not converted (see above)."""
 
 DATE_TIMES = frozenset(
     (
@@ -89,7 +89,7 @@ DATE_TIMES = frozenset(
         *("Date", "TradingSessionDate", "SecurityExpirationDate", "RolloverDate"),
     )
 )
-"""The fields that are date-times: in seconds (whole, or with a fraction), if not one of these:"""
+"""Date-time fields. Their unit is seconds, integers or with a fraction, unless `_UNITS` has another."""
 
 _UNITS: dict[tuple[type[Message], str], int] = {
     (dtc.MarketDepthUpdateLevelFloatWithMilliseconds, "DateTime"): MILLISECONDS,
@@ -112,10 +112,10 @@ _SNAPSHOTS = (dtc.MarketDataSnapshot, dtc.MarketDataSnapshot_Int)
 
 
 class ConversionPlan(NamedTuple):
-    """What is to be converted in a kind of message.
+    """Fields to convert in a type of message.
 
-    prices: fields, and how their numbers are made: "float" (4 bytes), "double" or "int".
-    times: fields, and their unit.
+    prices: fields with their number type: "float" (4 bytes), "double" or "int".
+    times: fields with their unit.
     """
 
     prices: tuple[tuple[str, str], ...]
@@ -124,7 +124,7 @@ class ConversionPlan(NamedTuple):
 
 @cache
 def conversion_plan(kind: type[Message]) -> ConversionPlan:
-    """The plan of a kind of message."""
+    """Return the fields to convert in a type of message."""
     names = kind.__struct_fields__
     made = _number_types(kind)
     prices = () if kind in NO_PRICE_CLASSES else tuple((name, made[name]) for name in names if name in PRICES)
@@ -146,16 +146,18 @@ def _number_types(kind: type[Message]) -> dict[str, str]:
 # -- date-times
 
 _MAX_TIMESTAMP = 1e18
-"""Beyond all calendars, in any unit."""
+"""Outside the years 1 to 9999 in every unit."""
 
 
 def format_iso(value: float, unit: int) -> str:
-    """A date-time in ISO 8601, UTC: 2026-01-31T13:30:00Z, with .250 or .250001 where there is more than seconds.
+    """Return a date-time in ISO 8601, UTC: 2026-01-31T13:30:00Z.
+
+    A fraction of a second has three or six digits.
 
     value: since 1970, UTC; it may have a fraction.
     unit: SECONDS, MILLISECONDS, MICROSECONDS, GUESS_UNIT or GUESS_MILLISECONDS.
 
-    Raises ValueError for what is not in the years 1 to 9999.
+    Raises ValueError outside the years 1 to 9999.
     """
     if unit == GUESS_UNIT:
         unit = MICROSECONDS if abs(value) >= _FIRST_MICROSECONDS else SECONDS
@@ -189,16 +191,16 @@ def _try_format_iso(value: float, unit: int) -> str | float:
 # -- prices
 
 _TICK_TOLERANCE = 2.5e-7
-"""So much of itself may a price be off its tick and still mean it: 4 units in the last place of a 4-byte float."""
+"""Relative difference from a tick up to which a price is rounded: 4 units in the last place of a 4-byte float."""
 
 _MAX_PRICE = 1e15
-"""Above this a float has no room for fractions, and a price is none (FLT_MAX: unset)."""
+"""Limit of prices. Larger floats have no fractions; FLT_MAX means unset."""
 
 
 def shortest_float32(value: float) -> Decimal:
-    """The shortest decimal with the same 4-byte float: 0.01 for 0.009999999776482582.
+    """Return the shortest decimal of a 4-byte float: 0.01 for 0.009999999776482582.
 
-    Raises ValueError for what no 4-byte float can hold, and for what is not a number.
+    Raises ValueError if the value exceeds a 4-byte float, or is not finite.
     """
     if not isfinite(value):
         raise ValueError(f"{value}: not a number.")
@@ -206,7 +208,7 @@ def shortest_float32(value: float) -> Decimal:
         wanted = struct.pack("<f", value)
     except OverflowError as e:
         raise ValueError(f"{value}: too large for a 4-byte float.") from e
-    texts = (f"{value:.{digits}g}" for digits in range(1, 10))  # 9 are always enough
+    texts = (f"{value:.{digits}g}" for digits in range(1, 10))  # 9 digits always suffice
     return Decimal(next(text for text in texts if _pack(float(text)) == wanted))
 
 
@@ -218,7 +220,7 @@ def _pack(value: float) -> bytes:
 
 
 def _positive(value: Any) -> Fraction | None:
-    """A number of a definition; None when it is unset, or nonsense."""
+    """Return a number of a definition as a fraction; None if unset or not positive."""
     if value is UNSET or not value > 0:
         return None
     try:
@@ -228,7 +230,7 @@ def _positive(value: Any) -> Fraction | None:
 
 
 class _PriceFormat:
-    """The price format of a symbol, as exact numbers."""
+    """Price format of a symbol, as exact numbers."""
 
     def __init__(self, definition: SecurityDefinitionResponse | None) -> None:
         definition = definition or SecurityDefinitionResponse()
@@ -238,7 +240,7 @@ class _PriceFormat:
 
 
 def _make_price_converter(multiplier: Fraction, tick: Fraction | None, make: str) -> Callable[[float], float]:
-    """Makes display prices of the server's."""
+    """Make a function that converts a server price to a display price."""
     factor = float(multiplier)
 
     def off_tick(value: float) -> float:
@@ -255,7 +257,7 @@ def _make_price_converter(multiplier: Fraction, tick: Fraction | None, make: str
     def display(value: float) -> float:
         if not -_MAX_PRICE < value * per_tick < _MAX_PRICE:
             return value
-        price = round(value * per_tick) * up / down  # of two ints: the float nearest to the decimal
+        price = round(value * per_tick) * up / down  # a quotient of two integers is the float nearest to the decimal
         if abs(value * factor - price) <= _TICK_TOLERANCE * abs(price):
             return price
         return off_tick(value)
@@ -264,10 +266,12 @@ def _make_price_converter(multiplier: Fraction, tick: Fraction | None, make: str
 
 
 def to_server_price(display: float, definition: SecurityDefinitionResponse | None) -> float:
-    """The server's price of a display price: 2828.25 at 0.01 is 282825.0.
+    """Convert a display price to a server price: 2828.25 at 0.01 is 282825.0.
 
-    Exact for prices on the tick. What is off the tick stays so: an order at a price that nobody named would be worse
-    than a rejected one. Raises ValueError for what is not a number.
+    The result is exact for a price on a tick. A price off the tick is not rounded, because an order at a price that was
+    not requested would be worse than a rejected one.
+
+    Raises ValueError if the price is not finite.
     """
     if not isfinite(display):
         raise ValueError(f"{display}: not a price.")
@@ -281,9 +285,9 @@ def to_server_price(display: float, definition: SecurityDefinitionResponse | Non
 
 
 def snap_to_tick(price: float, definition: SecurityDefinitionResponse | None) -> float | None:
-    """The whole number of ticks that a server's price is, but for binary noise; None: it is off the tick.
+    """Remove binary noise from a server price; None if it is off the tick.
 
-    While nobody knows the symbol's tick, the price as it is.
+    If the tick is unknown, the price is returned unchanged.
     """
     form = _PriceFormat(definition)
     if form.tick is None:
@@ -294,7 +298,7 @@ def snap_to_tick(price: float, definition: SecurityDefinitionResponse | None) ->
 
 
 def is_on_tick(price: float, definition: SecurityDefinitionResponse | None) -> bool:
-    """Whether a server's price is a whole number of ticks; True while nobody knows the symbol's tick."""
+    """Return whether a server price is on a tick; True if the tick is unknown."""
     return snap_to_tick(price, definition) is not None
 
 
@@ -302,9 +306,9 @@ def is_on_tick(price: float, definition: SecurityDefinitionResponse | None) -> b
 
 
 class DisplayConverter:
-    """Converts messages about one symbol.
+    """Converts messages of one symbol.
 
-    definition: the symbol's; None: prices stay as they are, without binary noise.
+    definition: the symbol's. None: only binary noise is removed from prices.
     prices: convert prices.
     times: convert date-times.
     """
@@ -322,14 +326,14 @@ class DisplayConverter:
         self._plans: dict[type[Message], tuple[Any, Any, bool]] = {}
 
     def price(self, value: float) -> float:
-        """The display price of a server's price."""
+        """Return the display price of a server price."""
         return self._convert["double"](value)
 
     def __call__(self, message: Message | dict[str, Any], kind: type[Message] | None = None) -> dict[str, Any]:
-        """A new dict of the fields that are set, in order, with Type where `message` has it.
+        """Return a new dict of the fields that are set, converted, in their order.
 
         message: a message, or a dict of its fields.
-        kind: whose fields the dict has; unless its Type tells. A dict of an unknown kind comes back unchanged.
+        kind: the type of a dict's fields, if it has no Type. A dict of an unknown type is returned unchanged.
         """
         if isinstance(message, dict):
             fields = {name: value for name, value in message.items() if value is not UNSET}

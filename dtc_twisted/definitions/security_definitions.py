@@ -1,4 +1,4 @@
-"""Security definitions, asked for once a session: what prices of a symbol mean."""
+"""Request the security definition of a symbol, once for each session."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,22 +13,25 @@ from dtc_twisted.errors import RequestRejected
 
 
 class SecurityDefinitions:
-    """A SessionListener that keeps what it has asked for, until the session ends.
+    """Caches security definitions until the session ends. A SessionListener.
 
-    ask: sends a request and gives its reply; raises or fails with a DTCError.
+    request: sends a request and returns its responses; raises or fails with a DTCError.
     """
 
-    handlers: Handlers = {}  # what the server sends by itself is not waited for
+    handlers: Handlers = {}  # no unsolicited messages are needed
 
-    def __init__(self, ask: Callable[[Message], Deferred[list[Message]]]) -> None:
-        self._request = ask
+    def __init__(self, request: Callable[[Message], Deferred[list[Message]]]) -> None:
+        self._request = request
         self._definitions: dict[str, SecurityDefinitionResponse] = {}
         self._displays: dict[tuple[str, bool], DisplayConverter] = {}
 
-    # -- from Orders, Stream and REST
+    # -- called by orders, the stream and REST
 
     def definition(self, symbol: str) -> Deferred[SecurityDefinitionResponse]:
-        """The definition of a symbol. Fails with NotLoggedOn, RequestRejected, RequestTimedOut or SessionLost."""
+        """Return the definition of a symbol.
+
+        Fails with NotLoggedOn, RequestRejected, RequestTimedOut or SessionLost.
+        """
         known = self._definitions.get(symbol)
         if known is not None:
             return succeed(known)
@@ -36,7 +39,7 @@ class SecurityDefinitions:
         return asked.addCallback(self._store, symbol)
 
     def converter(self, symbol: str, *, times: bool = False) -> Deferred[DisplayConverter]:
-        """What converts prices of a symbol, and date-times if asked to.
+        """Return the converter of a symbol's prices and, if `times`, of date-times.
 
         Fails with NotLoggedOn, RequestRejected, RequestTimedOut or SessionLost.
         """
@@ -55,7 +58,7 @@ class SecurityDefinitions:
                 return self._definitions.setdefault(symbol, definition)
         raise RequestRejected(f"The server has no definition of {symbol}.")
 
-    # -- from Upstream (SessionListener)
+    # -- called by Upstream (SessionListener)
 
     def attach(self, session: Session) -> None:
         self._clear()
@@ -69,7 +72,7 @@ class SecurityDefinitions:
 
 
 def convert_payload(display: DisplayConverter, payload: bytes) -> dict[str, Any]:
-    """What the hub told of a symbol, for people."""
+    """Convert the JSON of a snapshot or an update, with its levels."""
     fields = msgspec.json.decode(payload)
     for side in ("bids", "asks", "changes"):
         for level in fields.get(side, ()):
