@@ -17,7 +17,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from treq.client import HTTPClient
+from twisted.internet import reactor
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
+from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.http_headers import Headers
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame
@@ -104,14 +108,11 @@ class Gateway(Process):
     def wait_until_ready(self) -> None:
         self.wait_for("Logged on to")
 
-    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=PATIENCE)
-        try:
-            connection.request("GET", f"/api/v1{path}", headers=headers or {})
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
-        finally:
-            connection.close()
+    async def get(self, path: str, headers: Headers | None = None) -> tuple[int, Any]:
+        """Return status and JSON of an answer. Each request has its own connection."""
+        client = HTTPClient(Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False)))
+        response = await client.get(f"{self.url}/api/v1{path}", headers=headers, timeout=PATIENCE)
+        return response.code, await response.json()
 
     @property
     def marketdata(self) -> str:
@@ -146,7 +147,7 @@ def receive(client: Any, wanted: Any) -> list[Any]:
 
 
 @slow
-class CommandLineTests(SynchronousTestCase):
+class CommandLineTests(TestCase):
     def test_listed(self) -> None:
         text = run(*TWISTD, "--help").stdout
         self.assertRegex(text, r"\n +dtc +A gateway")
@@ -196,26 +197,27 @@ class CommandLineTests(SynchronousTestCase):
             self.assertEqual(len(re.findall(said, result.stdout + result.stderr)), 1)
             self.assertFalse(os.path.exists(pidfile))
 
-    def test_unknown_host(self) -> None:
+    async def test_unknown_host(self) -> None:
         """One clear line, and it keeps trying."""
         with running(Gateway("--host", "no-such-host.invalid")) as gateway:
             gateway.wait_for("No session with ws://no-such-host.invalid:11099/: cannot connect: .*Next attempt in")
-            status, body = gateway.get("/accountbalance")
+            status, body = await gateway.get("/accountbalance")
             self.assertEqual((status, body["error"]["type"]), (503, "NotLoggedOn"))
-            self.assertEqual(gateway.get("/status")[1]["state"] in ("waiting", "connecting"), True)
+            self.assertEqual((await gateway.get("/status"))[1]["state"] in ("waiting", "connecting"), True)
         self.assertNotIn("Traceback", gateway.text)
 
 
 @slow
-class TokenTests(SynchronousTestCase):
-    def test_token_file(self) -> None:
+class TokenTests(TestCase):
+    async def test_token_file(self) -> None:
         token = "a-token-of-enough-letters"
         path = Path(self.mktemp())
         path.write_text(f"viewer read {token}\n", "utf-8")
-        bearer = {"Authorization": f"Bearer {token}"}
+        bearer = Headers({"Authorization": [f"Bearer {token}"]})
         with running(Gateway("--demo", "--token-file", str(path.resolve()), LOG_LEVEL="DEBUG")) as gateway:
             gateway.wait_until_ready()
-            self.assertEqual([gateway.get("/status", headers)[0] for headers in ({}, bearer)], [401, 200])
+            self.assertEqual((await gateway.get("/status"))[0], 401)
+            self.assertEqual((await gateway.get("/status", bearer))[0], 200)
             with connect(gateway.marketdata, subprotocols=["dtc", f"bearer.{token}"]) as client:  # type: ignore[list-item]
                 self.assertEqual(client.subprotocol, "dtc")
                 client.send('{"action": "ping"}')
@@ -228,7 +230,7 @@ class TokenTests(SynchronousTestCase):
 
 
 @slow
-class DemoTests(SynchronousTestCase):
+class DemoTests(TestCase):
     def setUp(self) -> None:
         self.gateway = Gateway("--demo", "-x", "open sesame", LOG_LEVEL="DEBUG")
         self.addCleanup(self._stop)
@@ -241,12 +243,12 @@ class DemoTests(SynchronousTestCase):
         if sys.platform != "win32":
             self.assertIn(status, (0, -15))  # since 24.3, twistd ends itself by the signal that ended it
 
-    def test_whole(self) -> None:
+    async def test_whole(self) -> None:
         """REST, several subscribers, one leaving in the middle, and the log."""
-        status, definitions = self.gateway.get(f"/securitydefinition?Symbol={ES}")
+        status, definitions = await self.gateway.get(f"/securitydefinition?Symbol={ES}")
         self.assertEqual((status, definitions[0]["Symbol"]), (200, ES))
-        self.assertEqual(self.gateway.get("/currentpositions?TradeAccount=Sim2"), (200, []))
-        self.assertEqual(self.gateway.get("/securitydefinition?Symbol=NOPE")[0], 422)
+        self.assertEqual(await self.gateway.get("/currentpositions?TradeAccount=Sim2"), (200, []))
+        self.assertEqual((await self.gateway.get("/securitydefinition?Symbol=NOPE"))[0], 422)
         with connect(self.gateway.marketdata) as first, connect(self.gateway.marketdata) as second:
             for client in (first, second):
                 client.send(json.dumps({"action": "subscribe", "symbol": ES}))
@@ -258,7 +260,7 @@ class DemoTests(SynchronousTestCase):
             receive(first, lambda message: message["Type"] == 107)
             first.close()
             receive(second, lambda message: message["Type"] == 107)
-            self.assertEqual(self.gateway.get("/status")[1]["symbols"], [ES])
+            self.assertEqual((await self.gateway.get("/status"))[1]["symbols"], [ES])
         self.gateway.wait_for('Sending LogonRequest:\n[^}]*"Password": "\\*{8}"')
         self.assertNotIn("Received MarketDataSnapshot", self.gateway.text)
 
@@ -299,7 +301,7 @@ class DemoTests(SynchronousTestCase):
 
 
 @slow
-class TradingTests(SynchronousTestCase):
+class TradingTests(TestCase):
     """The examples that trade."""
 
     def setUp(self) -> None:
@@ -313,11 +315,11 @@ class TradingTests(SynchronousTestCase):
         self.assertEqual(re.findall(r"placed \S+ status (\d)", result.stdout), ["4", "3", "3"])
         self.assertEqual(re.findall(r"now \S+ status (\d)", result.stdout), ["8", "8", "8"])
 
-    def test_strategy(self) -> None:
+    async def test_strategy(self) -> None:
         result = run(sys.executable, "examples/strategy.py", self.gateway.url, ES, "Sim1")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         self.assertEqual(len(re.findall(r"(bought|sold) 1 at \d+", result.stdout)), 2)
-        _, orders = self.gateway.get(f"/orders?Symbol={ES}")
+        _, orders = await self.gateway.get(f"/orders?Symbol={ES}")
         self.assertGreaterEqual(len([each for each in orders if each["OrderStatus"] == 7]), 2)
 
 
@@ -335,8 +337,8 @@ class SessionExampleTests(SynchronousTestCase):
 
 
 @slow
-class TwoProcessesTests(SynchronousTestCase):
-    def test_server_dies_and_comes_back(self) -> None:
+class TwoProcessesTests(TestCase):
+    async def test_server_dies_and_comes_back(self) -> None:
         def simulator(port: str) -> Process:
             process = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", port, "-q", "0", "--rate", "50")
             process.wait_for("A simulated DTC server is at ")
@@ -355,7 +357,7 @@ class TwoProcessesTests(SynchronousTestCase):
                 receive(client, lambda message: message.get("event") == "live")
                 self.assertEqual(receive(client, lambda message: "Type" in message)[-1]["Type"], 104)
                 receive(client, lambda message: message.get("Type") == 107)
-                self.assertEqual(gateway.get("/status")[1]["reconnects"], 1)
+                self.assertEqual((await gateway.get("/status"))[1]["reconnects"], 1)
         self.assertNotIn("Traceback", gateway.text)
 
 
@@ -453,7 +455,7 @@ reactor.run()
 
 
 @slow
-class TLSTests(SynchronousTestCase):
+class TLSTests(TestCase):
     """`--tls`: wss:// to both ports of the server, whose certificate has to be good."""
 
     BARS = f"/historicalpricedata?Symbol={ES}&RecordInterval=60&MaxDaysToReturn=1"
@@ -495,23 +497,23 @@ class TLSTests(SynchronousTestCase):
         self.addCleanup(self.server.stop)
         self.port, self.history_port = self.server.wait_for(r"secure ports (\d+) (\d+)").groups()
 
-    def test_trusted(self) -> None:
+    async def test_trusted(self) -> None:
         trust = os.path.abspath(self.certificate)
         with running(self.gateway(SSL_CERT_FILE=trust)) as gateway:
             gateway.wait_for(r"Logged on to .* at wss://localhost")
-            self.assertEqual(gateway.get("/tradeaccounts")[0], 200)
-            status, bars = gateway.get(self.BARS)
+            self.assertEqual((await gateway.get("/tradeaccounts"))[0], 200)
+            status, bars = await gateway.get(self.BARS)
             self.assertEqual((status, len(bars)), (200, 1440))
-            status, bars = gateway.get(self.BARS.replace("=60", "=1"))  # more than one reading of the socket
+            status, bars = await gateway.get(self.BARS.replace("=60", "=1"))  # more than one reading of the socket
             self.assertEqual((status, len(bars)), (200, 86400))
             self.assertEqual([bar["IsFinalRecord"] for bar in bars[-2:]], [0, 1])
-            self.assertEqual(gateway.get("/historicalpricedata?Symbol=REFUSED_SIM&RecordInterval=60")[0], 422)
+            self.assertEqual((await gateway.get("/historicalpricedata?Symbol=REFUSED_SIM&RecordInterval=60"))[0], 422)
 
-    def test_not_trusted(self) -> None:
+    async def test_not_trusted(self) -> None:
         """One clear line; nothing is sent to whoever that is."""
         with running(self.gateway("-x", "secret")) as gateway:
             gateway.wait_for(r"No session with wss://localhost:\d+/: .*certificate")
-            status, body = gateway.get(self.BARS)
+            status, body = await gateway.get(self.BARS)
             self.assertEqual((status, body["error"]["type"]), (503, "NotLoggedOn"))
             self.assertIn("certificate", body["error"]["message"])
         self.assertNotIn("Traceback", gateway.text)
