@@ -1,5 +1,7 @@
-"""All that the simulated server knows by symbol: the hand-made instruments, a few that answer in a special way, and
-some six thousand more, which are generated when somebody first asks for one."""
+"""Find instruments by symbol.
+
+There are hand-made instruments, some with special behaviour, and about 6,000 that are generated on first use.
+"""
 
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -21,17 +23,17 @@ from dtc_twisted.simulator.market.instruments import (
 from dtc_twisted.simulator.symbol_lists import COINS, CURRENCIES, FUTURES, MONTHS, STOCKS, YEARS
 
 NO_HISTORY = "EMPTY_SIM"
-"""A symbol without historical data: the answer is a header with NoRecordsToReturn = 1."""
+"""Symbol without historical data: the response is a header with NoRecordsToReturn = 1."""
 
 REFUSED_HISTORY = "REFUSED_SIM"
-"""A symbol whose historical data is refused with REFUSED_TEXT, to be asked for again in RETRY_SECONDS."""
+"""Symbol whose historical data is rejected with REFUSED_TEXT and RETRY_SECONDS."""
 
 REFUSED_TEXT = "The historical data of this symbol is not there yet. Ask again later."
 
 RETRY_SECONDS = 30
 
 SLOW_HISTORY = "SLOW_SIM"
-"""A symbol whose historical data comes record by record, with a pause before each."""
+"""Symbol whose historical records are sent one by one, with a pause before each."""
 
 EXCHANGES = {
     "CME": "Chicago Mercantile Exchange",
@@ -47,7 +49,7 @@ EXCHANGES = {
     "SIM": "Symbols of this simulator",
     "EUREX": "Eurex Deutschland",  # without symbols
 }
-"""Exchange -> its description."""
+"""Exchange -> description."""
 
 _FUTURE, _FOREX, _STOCK = (
     SecurityTypeEnum.SECURITY_TYPE_FUTURES,
@@ -57,7 +59,7 @@ _FUTURE, _FOREX, _STOCK = (
 
 
 class CatalogueEntry(NamedTuple):
-    """What is to be known of a generated instrument to find it, and to make it."""
+    """Fields to find a generated instrument, and to make it."""
 
     symbol: str
     exchange: str
@@ -65,20 +67,20 @@ class CatalogueEntry(NamedTuple):
     security_type: SecurityTypeEnum
     underlying: str
     tick: str
-    """As text: its decimals are those of the price."""
+    """Text, whose number of decimals is that of the price."""
     price: float
-    """About what it costs."""
+    """Approximate price."""
     expires: int = 0
     fields: Mapping[str, Any] = MappingProxyType({})
-    """Of the Instrument, as they are."""
+    """Further fields of the Instrument."""
 
     @property
     def instrument(self) -> Instrument:
-        """Its prices follow from its symbol."""
+        """The instrument, with prices derived from the symbol."""
         step, decimals = float(self.tick), len(self.tick.partition(".")[2])
         chance = crc32(self.symbol.encode())
         middle = max(round(self.price / step), 100)
-        width = max(middle // 100, 4)  # the day's range, in ticks: about one per cent
+        width = max(middle // 100, 4)  # half the day's range in ticks: about 1 %
         last = middle - width + chance % (2 * width)
         low, high = last - 1 - chance // 7 % width, last + 1 + chance // 11 % width
         prices = {"last": last, "open": low + (high - low) // 3, "high": high, "low": low, "settlement": last - 1}
@@ -107,7 +109,7 @@ class CatalogueEntry(NamedTuple):
 
 @lru_cache(maxsize=1000)
 def find_instrument(symbol: str) -> Instrument | None:
-    """None when there is no such symbol."""
+    """Return the instrument of a symbol, or None."""
     if symbol in _FIXED:
         return _FIXED[symbol]
     entry = _generated().get(symbol)
@@ -115,12 +117,12 @@ def find_instrument(symbol: str) -> Instrument | None:
 
 
 def all_instruments() -> Iterator[Instrument | CatalogueEntry]:
-    """All that has a security definition, the hand-made ones first."""
+    """Return all instruments with a security definition, the hand-made ones first."""
     return chain(_FIXED.values(), _generated().values())
 
 
 def rejection_reason(symbol: str) -> str:
-    """Why there is no data for this symbol; empty when there is."""
+    """Return why requests for data of a symbol are rejected; empty if they are not."""
     if not symbol:
         return "Symbol is not set."
     if symbol == RESTRICTED:
@@ -154,7 +156,7 @@ def _futures() -> Iterator[CatalogueEntry]:
 
 @cache
 def _expiry(year: int, month: int) -> int:
-    """The third Friday, seconds since 1970."""
+    """Return the third Friday of a month, in seconds since 1970."""
     return utc_date(year, month, 15 + (4 - date(year, month, 15).weekday()) % 7)
 
 

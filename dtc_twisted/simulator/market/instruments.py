@@ -1,4 +1,4 @@
-"""What an instrument is, and the hand-made ones, which always have a market."""
+"""Define instruments, and the hand-made ones that always have a market."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,22 +8,30 @@ from msgspec import UNSET
 from dtc_twisted.dtc.messages import PriceDisplayFormatEnum, SecurityDefinitionResponse, SecurityTypeEnum
 
 EPOCH = 1587772800
-"""Seconds since 1970: the session date of the seed prices, 2020-04-25. No simulated record is dated as if it were 1970
-because a test's clock starts at zero: such a clock reads this instead."""
+"""Session date of the initial prices, 2020-04-25, in seconds since 1970.
+
+The simulated time is never earlier, even if a test clock starts at zero.
+"""
 
 DAY = 86400
 """Seconds."""
 
 RESTRICTED = "NQM20_FUT_CME"
-"""A symbol that is known, but whose data the exchange does not allow to be served. Each request for market data, depth
-or history of it is refused with RESTRICTED_TEXT, as Sierra Chart does for CME Group, EUREX, NASDAQ, CBOE and more."""
+"""Symbol whose data the exchange does not permit to be served.
+
+Each request for its market data, depth or history is rejected with RESTRICTED_TEXT, as Sierra Chart does for CME Group,
+EUREX, NASDAQ, CBOE and others.
+"""
 
 RESTRICTED_TEXT = "Data for this symbol cannot be served: not permitted by the exchange (CME Group)."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Instrument:
-    """One symbol. Prices are in the server's format: a display price divided by `multiplier`."""
+    """One symbol.
+
+    Prices are in the server's format: a display price divided by `multiplier`.
+    """
 
     symbol: str
     exchange: str
@@ -32,9 +40,9 @@ class Instrument:
     underlying: str
     exchange_symbol: str
     tick: float
-    """The smallest price step. MinPriceIncrement is the same as a display price."""
+    """Smallest price step. MinPriceIncrement is the same step as a display price."""
     decimals: int
-    """Of a price in the server's format."""
+    """Decimals of a price in the server's format."""
     display_format: PriceDisplayFormatEnum
     tick_value: float
     """CurrencyValuePerIncrement."""
@@ -49,18 +57,21 @@ class Instrument:
     num_trades: int = 0
     open_interest: int | None = None
     lot: int = 20
-    """The usual quantity at one price of the book."""
+    """Typical quantity at one price of the book."""
     expires: int = 0
     """Seconds since 1970; 0: never."""
     currency: str = "USD"
     history_in_seconds: bool = False
-    """StartDateTime of its historical records is in seconds since 1970, not microseconds: servers differ."""
+    """Whether StartDateTime of historical records is in seconds since 1970; else in microseconds.
+
+    Servers differ.
+    """
 
     def ticks(self, price: float) -> int:
         return round(price / self.tick)
 
     def price(self, ticks: int) -> float:
-        """A whole price as int: JSON then shows 282800, as the server does."""
+        """Return a price; an integer if it has no fraction, as the server: 282800."""
         return round(ticks * self.tick, self.decimals) if self.decimals else round(ticks * self.tick)
 
     def definition(self, request_id: int, *, final: bool = True) -> SecurityDefinitionResponse:
@@ -84,7 +95,7 @@ class Instrument:
 
 
 def utc_date(year: int, month: int, day: int) -> int:
-    """Seconds since 1970."""
+    """Return midnight UTC of a date, in seconds since 1970."""
     return int(datetime(year, month, day, tzinfo=UTC).timestamp())
 
 
@@ -195,5 +206,5 @@ RESTRICTED_INSTRUMENT = Instrument(
 
 
 def simulated_time(seconds: float) -> float:
-    """The date-time that a clock reading stands for, seconds since 1970: never before EPOCH."""
+    """Return the simulated time, in seconds since 1970: not before EPOCH."""
     return max(seconds, EPOCH)

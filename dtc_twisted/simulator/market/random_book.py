@@ -1,4 +1,4 @@
-"""Order books: of any shape, shaken at random; and what of a book those see who asked for a few levels only."""
+"""Hold an order book with random changes, and limited views of a book."""
 
 import random
 from bisect import bisect_left, insort
@@ -11,28 +11,31 @@ from dtc_twisted.simulator.market.instruments import Instrument
 BID, ASK = AtBidOrAskEnum.AT_BID, AtBidOrAskEnum.AT_ASK
 
 LARGEST_BATCH = 6
-"""Changes that `Book.shake` puts together."""
+"""Maximum number of changes in a batch of `RandomBook.random_batches`."""
 
 SPAN = 25
-"""Ticks from the best price that `Book.shake` puts levels at."""
+"""Maximum distance of a new level from the best price, in ticks."""
 
 
 class BookLevel(NamedTuple):
-    """One price of the book. Quantity 0: the level is gone."""
+    """One price of the book. Quantity 0: the level is removed."""
 
     side: AtBidOrAskEnum
     price: float
     quantity: int
     num_orders: int
     level: int  # 1 is the best
-    final: bool  # the last of those that belong together
+    final: bool  # the last level of a batch
 
 
 class RandomBook:
-    """Levels at any prices, or none. Prices are in ticks."""
+    """Book with levels at any prices. Prices are in ticks."""
 
     def __init__(self, instrument: Instrument, levels: Iterable[BookLevel], middle: int) -> None:
-        """middle: where the next level of an empty book goes about, in ticks."""
+        """Copy the levels of a book.
+
+        middle: approximate price of the first level of an empty book, in ticks.
+        """
         self._instrument = instrument
         self._middle = middle
         self._levels: dict[AtBidOrAskEnum, dict[int, tuple[int, int]]] = {BID: {}, ASK: {}}
@@ -41,7 +44,10 @@ class RandomBook:
         self._sorted = {side: sorted(levels) for side, levels in self._levels.items()}
 
     def levels(self, count: int | None = None) -> list[BookLevel]:
-        """The best `count` prices of each side, None: all; bids first, each side from its best."""
+        """Return the best levels of each side, bids first, each side from its best price.
+
+        count: levels of each side; None: all.
+        """
         return [
             BookLevel(side, self._instrument.price(ticks), *self._levels[side][ticks], index, False)
             for side, step in ((BID, -1), (ASK, 1))
@@ -49,7 +55,10 @@ class RandomBook:
         ]
 
     def random_batches(self, changes: int, chance: random.Random) -> Iterator[list[BookLevel]]:
-        """So many changes at random, in batches. Never crosses; may empty a side."""
+        """Make random changes, in batches.
+
+        They never cross the book, but may empty a side.
+        """
         change = self._changes(chance)
         while changes > 0:
             size = min(changes, chance.randint(1, LARGEST_BATCH))
@@ -70,7 +79,7 @@ class RandomBook:
                 yield self._put(side, self._random_price(side, chance), chance)
 
     def _sweep(self, side: AtBidOrAskEnum, chance: random.Random) -> Iterator[BookLevel]:
-        """A run of levels is gone: from the best one, or from anywhere, on to the end of the side or less."""
+        """Remove adjacent levels, from the best price or from the middle of a side."""
         away_from_best = self._sorted[side][:: -1 if side == BID else 1]
         begin = chance.choice((0, 0, len(away_from_best) // 2))
         end = chance.choice((len(away_from_best), begin + 5))
@@ -78,7 +87,10 @@ class RandomBook:
             yield self._delete(side, ticks)
 
     def _random_price(self, side: AtBidOrAskEnum, chance: random.Random) -> int:
-        """A price, in ticks, that does not cross: within the spread, or up to SPAN behind the best."""
+        """Return a price that does not cross, in ticks.
+
+        It is within the spread, or up to SPAN ticks from the best price.
+        """
         bids, asks = self._sorted[BID], self._sorted[ASK]
         if side == BID:
             limit = asks[0] - 1 if asks else (bids[-1] if bids else self._middle) + 2
@@ -87,7 +99,7 @@ class RandomBook:
         return chance.randint(limit, limit + 3) + chance.randrange(SPAN)
 
     def _put(self, side: AtBidOrAskEnum, ticks: int, chance: random.Random) -> BookLevel:
-        """A new level, or another quantity at a price that there is."""
+        """Add a level, or change the quantity of a level."""
         levels, found = self._levels[side], self._sorted[side]
         before = levels.get(ticks)
         if before is None:
@@ -112,19 +124,22 @@ class RandomBook:
 
 
 class DepthView:
-    """The best `num_levels` of each side, as those know them who were sent nothing else."""
+    """The best `num_levels` of each side, as a subscriber of so many levels has them."""
 
     def __init__(self, num_levels: int, levels: Iterable[BookLevel]) -> None:
-        """levels: of the present book, no more of each side than that."""
+        """Copy the best levels of a book.
+
+        levels: at most `num_levels` of each side.
+        """
         self.num_levels = num_levels
         self._shown = _by_price(levels)
 
     def is_unaffected(self, changed: list[BookLevel]) -> bool:
-        """Whether these changes, made together, are none to who sees only the window."""
+        """Return whether the changes of a batch do not concern this view."""
         return all(level.level > self.num_levels and (level.side, level.price) not in self._shown for level in changed)
 
     def refresh(self, levels: Iterable[BookLevel]) -> list[BookLevel]:
-        """What has changed now that `levels` are the best: what left is gone, what came in is new."""
+        """Replace the levels, and return the changes. A level that left has quantity 0."""
         before, after = self._shown, _by_price(levels)
         self._shown = after
         changes = [gone._replace(quantity=0, num_orders=0) for key, gone in before.items() if key not in after]
@@ -133,7 +148,7 @@ class DepthView:
 
 
 def mark_last(levels: list[BookLevel]) -> list[BookLevel]:
-    """The levels, the last of them marked as such."""
+    """Return the levels, with the last marked as final."""
     return [level._replace(final=i == len(levels) - 1) for i, level in enumerate(levels)]
 
 

@@ -1,7 +1,7 @@
-"""Historical records, as the JSON that is sent: prices (803) and market depth (903).
+"""Write historical records as JSON: prices (803) and market depth (903).
 
-A record is a pure function of symbol, interval and time: any two answers agree where they overlap. There may be
-millions in an answer, so that they are written by formats made once, and never exist as messages.
+A record is a pure function of symbol, interval and time, so overlapping responses agree. A response may have millions
+of records. They are therefore written directly by format strings, without message objects.
 """
 
 import math
@@ -20,31 +20,34 @@ SECOND = 1_000_000
 """Microseconds."""
 
 DEPTH_LEVELS = 5
-"""Prices on each side of a historical book."""
+"""Levels on each side of a historical book."""
 
 CLEAR_BOOK, ADD_BID, ADD_ASK, MODIFY_BID, MODIFY_ASK, DELETE_BID, DELETE_ASK = range(1, 8)
-"""HISTORICAL_MARKET_DEPTH_DATA_RECORD_RESPONSE.Command, as in Sierra Chart's market depth files."""
+"""Values of HISTORICAL_MARKET_DEPTH_DATA_RECORD_RESPONSE.Command, as in Sierra Chart's market depth files."""
 
 END_OF_BATCH = 1
-"""HISTORICAL_MARKET_DEPTH_DATA_RECORD_RESPONSE.Flags of the last record of those that belong together."""
+"""HISTORICAL_MARKET_DEPTH_DATA_RECORD_RESPONSE.Flags of the last record of a batch."""
 
 EMPTY_RECORD = '{"Type":803,"F":[%d,0,0,0,0,0,0,0,0,0,1]}'
 EMPTY_DEPTH_RECORD = '{"Type":903,"RequestID":%d,"StartDateTime":0,"IsFinalRecord":1}'
-"""% RequestID: what is sent as the last record where nothing else is marked as such."""
+"""Last record, if no record with data is marked as the final one. Format with the RequestID."""
 
-_SUNDAY = 3 * DAY  # 1970-01-04: weeks begin on Sunday
+_SUNDAY = 3 * DAY  # 1970-01-04: weeks start on Sunday
 
 _WAVES = ((97 * DAY, 0.06), (11 * DAY, 0.02), (5.3 * 3600, 0.004), (420, 0.0006), (37, 0.0002))
-"""What a price is made of: seconds of a period, amplitude relative to the price."""
+"""Waves of a price: period in seconds, amplitude relative to the price."""
 
 SHORTEST_WAVE = 10
-"""Seconds. The price does not turn within less, so that a bar's ends are its high and its low."""
+"""Seconds. In a shorter bar the price does not reverse, so its ends are its high and its low."""
 
 _BITS = 2**32
 
 
 def record_times(request: HistoricalPriceDataRequest, now: float) -> range:
-    """When the records begin that the request asks for, within what there is: oldest first, seconds since 1970."""
+    """Return the start times of the requested records, in seconds since 1970.
+
+    Times without data are left out.
+    """
     interval, days = int_or_zero(request.RecordInterval), int_or_zero(request.MaxDaysToReturn)
     end = int_or_zero(request.EndDateTime)
     if end <= 0 or end > now or interval >= DAY:
@@ -58,7 +61,10 @@ def record_times(request: HistoricalPriceDataRequest, now: float) -> range:
 
 
 def depth_record_times(request: HistoricalMarketDepthDataRequest, now: float) -> range:
-    """The seconds, since 1970, whose books the request asks for, within what there is."""
+    """Return the seconds since 1970 whose books are requested.
+
+    Times without data are left out.
+    """
     end = -(-int_or_zero(request.EndDateTime) // SECOND)
     if end <= 0 or end > now:
         end = int(now)
@@ -67,14 +73,14 @@ def depth_record_times(request: HistoricalMarketDepthDataRequest, now: float) ->
 
 
 def price_function(instrument: Instrument) -> Callable[[float], int]:
-    """The function that gives the price, in ticks, at a time, seconds since 1970."""
+    """Make a function: time in seconds since 1970 -> price in ticks."""
     phase, base, sin = crc32(instrument.symbol.encode()) / _BITS, instrument.last / instrument.tick, math.sin
     (w1, p1, a1), (w2, p2, a2), (w3, p3, a3), (w4, p4, a4), (w5, p5, a5) = [
         (2 * math.pi / period, 2 * math.pi * phase * i, amplitude * base)
         for i, (period, amplitude) in enumerate(_WAVES, 1)
     ]
 
-    def price(t: float) -> int:  # the sum over all waves, written out: it is most of the work for a record
+    def price(t: float) -> int:  # the sum of all waves, unrolled, because it takes most of the time
         return round(
             base
             + a1 * sin(w1 * t + p1)
@@ -90,12 +96,13 @@ def price_function(instrument: Instrument) -> Callable[[float], int]:
 def price_records(
     instrument: Instrument, interval: int, starts: range, request_id: int, *, empty_final: bool
 ) -> Iterator[str]:
-    """The JSON of each record; the last one is marked as such. starts: not empty.
+    """Yield the JSON of each record. The last one is marked as final.
 
-    empty_final: an empty record follows, which bears the mark.
+    starts: not empty.
+    empty_final: an empty record follows, and is the one that is marked.
     """
     rows = _ticks(instrument, starts) if interval == 0 else _bars(instrument, interval, starts)
-    # Prices stand in F as they do elsewhere: whole ones without a point.
+    # Prices in F have no decimal point if they are integers.
     price = f"%.{instrument.decimals}f"
     form = f'{{"Type":803,"F":[{request_id},%d,{price},{price},{price},{price},%d,%d,%d,%d,0]}}'
     for row in islice(rows, len(starts) - 1):
@@ -112,7 +119,7 @@ _Row = tuple[float, ...]
 
 
 def _bars(instrument: Instrument, interval: int, starts: range) -> Iterator[_Row]:
-    """A bar opens at the price at which the one before closed."""
+    """Yield bars. Each opens at the last price of the previous one."""
     price, tick, unit, seed = (
         price_function(instrument),
         instrument.tick,
@@ -144,7 +151,7 @@ def _bars(instrument: Instrument, interval: int, starts: range) -> Iterator[_Row
 
 
 def _ticks(instrument: Instrument, starts: range) -> Iterator[_Row]:
-    """A trade each second: OpenPrice 0, HighPrice the ask, LowPrice the bid."""
+    """Yield one trade per second: OpenPrice 0, HighPrice the ask, LowPrice the bid."""
     price, tick, unit, seed = price_function(instrument), instrument.tick, _unit(instrument), _seed(instrument, 0)
     for start in starts:
         chance = _pseudo_random(start, seed)
@@ -165,9 +172,12 @@ def _ticks(instrument: Instrument, starts: range) -> Iterator[_Row]:
 
 
 def depth_records(instrument: Instrument, starts: range, request_id: int, *, empty_final: bool) -> Iterator[str]:
-    """The JSON of each record; the last one is marked as such. starts: not empty.
+    """Yield the JSON of the whole book, then of its changes in each second.
 
-    First the whole book, then what changes from second to second.
+    The last record is marked as final.
+
+    starts: not empty.
+    empty_final: an empty record follows, and is the one that is marked.
     """
     form = (
         f'{{"Type":903,"RequestID":{request_id},"StartDateTime":%d,"Command":%d,"Flags":%d,"NumOrders":%d,'
@@ -185,19 +195,22 @@ def depth_records(instrument: Instrument, starts: range, request_id: int, *, emp
 
 
 def book_at(instrument: Instrument, second: int, price: Callable[[float], int]) -> dict[tuple[bool, int], int]:
-    """(Whether bid, price in ticks) -> quantity. price: of `prices`."""
+    """Return the book of a second: (whether bid, price in ticks) -> quantity.
+
+    price: made by `price_function`.
+    """
     bid, most = price(second), 2 * instrument.lot
     seed = _seed(instrument, WEEK + 1)
     book = {}
     for i in range(DEPTH_LEVELS):
         for is_bid, ticks in ((True, bid - i), (False, bid + 1 + i)):
-            # A level keeps its quantity for a while, each price its own.
+            # A quantity changes every 16 s, at a different time for each price.
             book[is_bid, ticks] = 1 + _pseudo_random((second + 7 * ticks) // 16, seed + ticks) % most
     return book
 
 
 def _depth(instrument: Instrument, starts: range) -> Iterator[tuple[int | float, ...]]:
-    """StartDateTime, Command, Flags, NumOrders, Price, Quantity."""
+    """Yield StartDateTime, Command, Flags, NumOrders, Price and Quantity."""
     price = price_function(instrument)
     book: dict[tuple[bool, int], int] = {}
     yield starts[0] * SECOND, CLEAR_BOOK, 0, 0, 0, 0
@@ -221,7 +234,7 @@ def _depth(instrument: Instrument, starts: range) -> Iterator[tuple[int | float,
 
 
 def _unit(instrument: Instrument) -> int:
-    """How much a second is in StartDateTime."""
+    """Return the units of StartDateTime in a second."""
     return 1 if instrument.history_in_seconds else SECOND
 
 
@@ -230,5 +243,5 @@ def _seed(instrument: Instrument, interval: int) -> int:
 
 
 def _pseudo_random(start: int, seed: int) -> int:
-    """A number that looks random, and is always the same."""
+    """Return a pseudo-random number, the same for the same arguments."""
     return (start * 2654435761 + seed) * 2246822519 % _BITS >> 5

@@ -1,8 +1,7 @@
-"""How Sierra Chart's server writes its messages, where that differs from what a gateway would write.
+"""Write JSON as Sierra Chart's server does.
 
-The server is a binary program at heart: what is unset reaches JSON as the binary protocol's largest number, 4-byte
-floats arrive with the digits that widening gives them (0.01 is 0.009999999776482582), and integers are read as signed
-32 bit.
+The server converts binary messages to JSON. An unset number is the largest number of its binary type. A 4-byte float
+has the digits of its conversion to 8 bytes (0.01 is 0.009999999776482582). Integers are read as signed 32-bit.
 """
 
 import math
@@ -28,30 +27,30 @@ INT_MIN = -INT_MAX - 1
 NULLS: dict[type[Message], tuple[str, ...]] = {
     OrderUpdate: ("AverageFillPrice", "LastFillPrice", "LastFillDateTime", "LastFillQuantity"),
 }
-"""Fields that the server sends as null while they are unset: the fill of an order that rests."""
+"""Fields that the server sends as null while unset: the fill of an order that is not filled."""
 
 _FLOAT = struct.Struct("<f")
 _SYMBOL_ID_MOVES = (MarketDataUpdateTradeCompact, MarketDataUpdateBidAskCompact)
 
 
 class _Plan(NamedTuple):
-    """What is to be known about a type to write its messages."""
+    """Prepared data to write the messages of a type."""
 
-    names: tuple[str, ...]  # in the order of F, or by name
-    unset: tuple[object, ...]  # what stands for each while it is unset; UNSET: left out
+    names: tuple[str, ...]  # in the order of F if compact
+    unset: tuple[object, ...]  # value of each while unset; UNSET: omitted
     floats: frozenset[str]  # 4 bytes wide
     union: tuple[str, ...]
 
 
 def as_float32(value: float) -> float:
-    """The 8-byte float that a 4-byte float of this value becomes."""
+    """Round a float to 4 bytes."""
     return float(_FLOAT.unpack(_FLOAT.pack(value))[0])
 
 
 def encode(message: Message, *, symbol_id_first: bool = False) -> bytes:
-    """The message in the server's JSON, without the NUL that ends it.
+    """Return the message in the server's JSON, without a NUL.
 
-    symbol_id_first: F of types 112 and 117 begins with SymbolID, as a server of 2020 sent it.
+    symbol_id_first: F of types 112 and 117 starts with SymbolID, as a server of 2020 sent it.
     """
     names, unset, floats, union = _plan(type(message))
     values: list[Any] = []
@@ -71,7 +70,7 @@ def encode(message: Message, *, symbol_id_first: bool = False) -> bytes:
 
 
 def clamp_to_int32(message: Message) -> Message:
-    """The message as Sierra Chart's JSON parser understands it: what is too large for 32 bits becomes the largest."""
+    """Limit integers to 32 bits, as Sierra Chart's JSON parser does."""
     clamped = {
         name: min(max(value, INT_MIN), INT_MAX)
         for name in _int32_fields(type(message))
@@ -81,28 +80,31 @@ def clamp_to_int32(message: Message) -> Message:
 
 
 def str_or_empty(value: str | UnsetType) -> str:
-    """A char[] field: empty when it was not sent."""
+    """Return the value of a text field; empty if unset."""
     return "" if isinstance(value, UnsetType) else value
 
 
 def int_or_zero(value: int | UnsetType) -> int:
-    """An integer field: 0 when it was not sent."""
+    """Return the value of an integer field; 0 if unset."""
     return 0 if isinstance(value, UnsetType) else value
 
 
 def float_or_zero(value: float | UnsetType) -> float:
-    """A price, a quantity or an amount: 0 when it was not sent."""
+    """Return a price, a quantity or an amount; 0 if unset."""
     return 0.0 if isinstance(value, UnsetType) else float(value)
 
 
 def without_noise(value: float) -> float:
-    """The number without what binary fractions add to it, whole ones as int: JSON then shows 2, as the server does."""
+    """Remove binary noise from a number.
+
+    A number without a fraction becomes an integer, for JSON as the server's: 2.
+    """
     rounded = round(value, 9)
     return int(rounded) if math.isfinite(rounded) and rounded == int(rounded) else rounded
 
 
 def _of_union(message: Message, union: tuple[str, ...], missing: object) -> object:
-    """The one slot of a union's fields: the value of whichever is set."""
+    """Return the value of the union's field that is set."""
     return next((value for name in union if (value := getattr(message, name)) is not UNSET), missing)
 
 
@@ -130,7 +132,7 @@ def _int32_fields(message: type[Message]) -> tuple[str, ...]:
 
 
 def _kinds(message: type[Message]) -> Mapping[str, Mapping[str, int]]:
-    """What `messages` notes about the type of each field (Meta.extra), where it notes anything."""
+    """Return the Meta.extra of each field in `messages` that has one."""
     hints = get_type_hints(message, include_extras=True)
     kinds: dict[str, Mapping[str, int]] = {}
     for name in message.__struct_fields__:

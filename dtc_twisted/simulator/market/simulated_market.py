@@ -1,7 +1,9 @@
-"""A market that walks at random in whole ticks: the same seed gives the same sequence.
+"""Simulate a market as a random walk in ticks.
 
-Each book is two runs of adjacent ticks, LEVELS on each side, the best ask at least one tick above the best bid; until
-somebody shakes it.
+The same seed gives the same sequence.
+
+Each book has LEVELS adjacent prices on each side. The best ask is at least one tick above the best bid.
+`Market.randomize_book` replaces a book by one of any shape.
 """
 
 import random
@@ -27,21 +29,20 @@ from dtc_twisted.simulator.market.ticker import (
 )
 
 WIDEST = 3
-"""Ticks between best bid and best ask before the walk narrows the spread."""
+"""Maximum spread of the random walk, in ticks."""
 
 FLOOR = 3 * LEVELS
-"""Ticks. The best bid does not walk below, for prices to stay positive."""
+"""Minimum of the best bid, in ticks, so that prices stay positive."""
 
 SHORTEST_INTERVAL = 0.01
-"""Seconds between two calls of the market: a higher rate makes several updates at once."""
+"""Minimum seconds between two runs. At a higher rate, one run makes several updates."""
 
 
 class Market:
-    """Walks `rate` steps a second over all instruments, and tells `on_events` what each step changed.
+    """Makes `rate` random steps per second, and reports the events of each.
 
-    clock: what the time is and when to step.
     rate: updates per second over all symbols.
-    on_events: called with (ticker, what changed in the order it happened) pairs; once a call of the clock.
+    on_events: called once per run with (ticker, events in their order) pairs.
     """
 
     def __init__(
@@ -57,28 +58,28 @@ class Market:
         self._clock = clock
         self._rate = rate
         self._random = random.Random(seed)
-        self._due = 0.0  # updates, the fraction carried on
+        self._due = 0.0  # updates, with a fraction
         self.tickers = {instrument.symbol: self._ticker(instrument, self._random) for instrument in instruments}
-        """Those that were there from the start, and those that somebody asked for."""
+        """Tickers of the initial instruments, and of those requested later."""
         self._permanent = frozenset(self.tickers)
-        self._walking = list(self.tickers.values())  # that walk
+        self._walking = list(self.tickers.values())  # take part in the random walk
         self._loop = LoopingCall.withCount(self._run)
         self._loop.clock = clock
         self._running: Deferred[LoopingCall] | None = None
 
     def ticker(self, symbol: str) -> Ticker:
-        """The ticker of any symbol that there is. Raises KeyError."""
+        """Return the ticker of a symbol. Raises KeyError if the symbol is unknown."""
         found = self.tickers.get(symbol)
         if found is None:
             instrument = find_instrument(symbol)
             if instrument is None:
                 raise KeyError(symbol)
-            # Not by the market's own chance: who asks for what does not change the walk of the others.
+            # With a random generator of its own, so that requests do not change the walk of other symbols.
             found = self.tickers[symbol] = self._ticker(instrument, random.Random(symbol))
         return found
 
     def set_walking(self, symbol: str, wanted: bool) -> None:
-        """Whether the symbol takes part in the walk. Those that were there from the start always do."""
+        """Set whether a symbol takes part in the walk. The initial symbols always do."""
         if symbol in self._permanent:
             return
         ticker = self.ticker(symbol)
@@ -102,7 +103,7 @@ class Market:
             self._loop.stop()
 
     def _run(self, intervals: int) -> None:
-        # A process that slept does not catch up on more than a second.
+        # After a suspension of the process, at most one second is made up for.
         self._due += min(intervals * self._interval, max(1.0, self._interval)) * self._rate
         steps = int(self._due + 1e-9)
         self._due -= steps
@@ -110,7 +111,7 @@ class Market:
             self.on_events([self.step() for _ in range(steps)])
 
     def step(self) -> tuple[Ticker, list[Event]]:
-        """One update of one instrument, chosen at random."""
+        """Make one update of a random instrument."""
         ticker = self._random.choice(self._walking)
         now = self._clock.seconds()
         chance = self._random.random()
@@ -129,16 +130,19 @@ class Market:
     # -- a scripted market
 
     def trade(self, symbol: str, price: float, volume: int, at: AtBidOrAskEnum) -> tuple[Ticker, list[Event]]:
-        """A trade as the caller says; the book stays as it is. Raises KeyError when the symbol is not known."""
+        """Make a trade without a change of the book.
+
+        Raises KeyError if the symbol is unknown.
+        """
         ticker = self.ticker(symbol)
         return ticker, list(self._traded(ticker, ticker.instrument.ticks(price), volume, at, self._clock.seconds()))
 
     def quote(
         self, symbol: str, bid: float, bid_quantity: int, ask: float, ask_quantity: int
     ) -> tuple[Ticker, list[Event]]:
-        """Moves the whole book so that these are its best prices.
+        """Move the whole book to these best prices.
 
-        Raises KeyError when the symbol is not known, ValueError when the book would cross.
+        Raises KeyError if the symbol is unknown, ValueError if the book would cross.
         """
         ticker = self.ticker(symbol)
         to_bid, to_ask = ticker.instrument.ticks(bid), ticker.instrument.ticks(ask)
@@ -154,9 +158,9 @@ class Market:
         return ticker, [*events, *ticker.view_updates(events)]
 
     def randomize_book(self, symbol: str, changes: int, seed: int) -> Iterator[tuple[Ticker, list[Event]]]:
-        """So many changes of the book at random, a batch at a time. Quotes and trades stay as they are.
+        """Make random changes of the book, without quotes and trades. Yields batches.
 
-        Raises KeyError when the symbol is not known.
+        Raises KeyError if the symbol is unknown.
         """
         ticker = self.ticker(symbol)
         if ticker.book is None:
@@ -168,7 +172,7 @@ class Market:
                 events += ticker.view_updates(events)
             yield ticker, events
 
-    # -- the walk
+    # -- the random walk
 
     def _ticker(self, instrument: Instrument, chance: random.Random) -> Ticker:
         last = instrument.ticks(instrument.last)
@@ -194,7 +198,7 @@ class Market:
         return _quantity(ticker.instrument, self._random)
 
     def _trade(self, ticker: Ticker, now: float) -> Iterator[Event]:
-        """Someone takes from the best price; when nothing is left there, the book moves."""
+        """Trade at a best price. If its quantity is used up, the book moves."""
         side = self._random.choice((BID, ASK))
         quantities = ticker.bids if side == BID else ticker.asks
         volume = min(self._random.randint(1, max(1, ticker.instrument.lot // 4)), quantities[0])
@@ -226,7 +230,7 @@ class Market:
             yield OpenInterest(ticker.open_interest)
 
     def _resize(self, ticker: Ticker, now: float) -> Iterator[Event]:
-        """The quantity at one price changes."""
+        """Change the quantity at one price."""
         side = self._random.choice((BID, ASK))
         index = self._random.randrange(LEVELS)
         (ticker.bids if side == BID else ticker.asks)[index] = self._quantity(ticker)
@@ -236,7 +240,7 @@ class Market:
         yield ticker.level(side, index)
 
     def _move(self, ticker: Ticker, now: float) -> Iterator[Event]:
-        """One side's best price moves by a tick."""
+        """Move the best price of one side by a tick."""
         side = self._random.choice((BID, ASK))
         ticker.quoted_at = now
         if ticker.ask - ticker.bid >= WIDEST or not self._can_recede(ticker, side):
@@ -251,7 +255,7 @@ class Market:
         return ticker.ask - ticker.bid < WIDEST and (side == ASK or ticker.bid > FLOOR)
 
     def _recede(self, ticker: Ticker, side: AtBidOrAskEnum) -> Iterator[Event]:
-        """The best level is gone; one is added at the far end."""
+        """Remove the best level, and add one at the far end."""
         gone = ticker.level(side, 0)._replace(quantity=0, num_orders=0)
         quantities = ticker.bids if side == BID else ticker.asks
         quantities.pop(0)
@@ -264,7 +268,7 @@ class Market:
         yield from mark_last([gone, ticker.level(side, LEVELS - 1)])
 
     def _improve(self, ticker: Ticker, side: AtBidOrAskEnum) -> Iterator[Event]:
-        """A level within the spread; the one at the far end is gone."""
+        """Add a level within the spread, and remove the one at the far end."""
         gone = ticker.level(side, LEVELS - 1)._replace(quantity=0, num_orders=0)
         quantities = ticker.bids if side == BID else ticker.asks
         quantities.pop()

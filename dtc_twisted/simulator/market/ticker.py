@@ -1,4 +1,4 @@
-"""The present state of one instrument, and what can happen to it."""
+"""Hold the state of one instrument, and define the events of a market."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from dtc_twisted.simulator.market.instruments import Instrument
 from dtc_twisted.simulator.market.random_book import ASK, BID, BookLevel, DepthView, RandomBook
 
 LEVELS = 10
-"""Prices on each side of a book that walks."""
+"""Levels on each side of a book in the random walk."""
 
 
 class Trade(NamedTuple):
@@ -26,7 +26,7 @@ class Quote(NamedTuple):
 
 
 class DepthViewUpdate(NamedTuple):
-    """What a change of the book is to those who see its best `num_levels` only."""
+    """Changes of the best `num_levels` of a book."""
 
     num_levels: int
     levels: list[BookLevel]
@@ -54,7 +54,10 @@ Event = Trade | Quote | BookLevel | DepthViewUpdate | SessionHigh | SessionLow |
 
 @dataclass
 class Ticker:
-    """The present state of one instrument. Prices are in ticks; quantities of a side begin at its best price."""
+    """State of one instrument.
+
+    Prices are in ticks. The quantities of a side start at its best price.
+    """
 
     instrument: Instrument
     bid: int
@@ -73,9 +76,9 @@ class Ticker:
     quoted_at: float = 0.0
     """Seconds since 1970."""
     book: RandomBook | None = None
-    """Once shaken, the book has any shape: this one, which does not walk, until the next quote."""
+    """Book of any shape after `Market.randomize_book`, until the next quote."""
     views: dict[int, DepthView] = field(default_factory=dict)
-    """NumLevels -> what those see of the book who asked for so many."""
+    """NumLevels -> view of the book for the subscribers of so many levels."""
 
     @property
     def quote(self) -> Quote:
@@ -83,13 +86,16 @@ class Ticker:
         return Quote(price(self.bid), self.bids[0], price(self.ask), self.asks[0])
 
     def level(self, side: AtBidOrAskEnum, index: int, *, final: bool = True) -> BookLevel:
-        """The price `index` ticks away from the best one."""
+        """Return the level `index` ticks from the best price."""
         ticks, quantities = (self.bid - index, self.bids) if side == BID else (self.ask + index, self.asks)
         quantity = quantities[index]
         return BookLevel(side, self.instrument.price(ticks), quantity, 1 + quantity // 7 % 9, index + 1, final)
 
     def levels(self, count: int | None = None) -> list[BookLevel]:
-        """The best `count` prices of each side, None: all; bids first, each side from its best."""
+        """Return the best levels of each side, bids first, each side from its best price.
+
+        count: levels of each side; None: all.
+        """
         if self.book is not None:
             return self.book.levels(count)
         count = LEVELS if count is None else count
@@ -98,7 +104,7 @@ class Ticker:
         return levels
 
     def view_updates(self, events: list[Event]) -> Iterator[DepthViewUpdate]:
-        """What these events, which belong together, are to those who do not see the whole book."""
+        """Yield the changes of the views by the events of one batch."""
         changed = [event for event in events if type(event) is BookLevel]
         for window in self.views.values():
             if changed and not window.is_unaffected(changed):
