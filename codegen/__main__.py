@@ -80,7 +80,10 @@ def _own_messages(options: argparse.Namespace, given: list[str]) -> int:
         print("Nothing is written without --output FILE.")
         return 0
     text = emit(complete(protocol, read(HEADER)), " ".join(path.name for path in options.headers))
-    return _write(text, options.output, given, options.check, options.headers[0].name)
+    status = _write(text, options.output, given, options.check, options.headers[0].name)
+    if not options.check:
+        print(f"Wrote {options.output.name}.")
+    return status
 
 
 def _count(things: Sequence[object], name: str) -> str:

@@ -62,6 +62,7 @@ def choose(
 
     Raises HeaderError where a marked struct is no message.
     """
+    marked = marked and MESSAGE_TYPE in declared.enums  # the dialect of codegen/dtc.h
     found = [candidate for record in records.values() if (candidate := _candidate(record, findings, marked))]
     chosen = _each_number_once(found, findings)
     spellings = _Spellings(declared)

@@ -11,7 +11,6 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IProtocolFactory, IReactorCore, IReactorTCP
 from twisted.python import usage
 
-from dtc_twisted.dtc.wire_log import wire_log
 from dtc_twisted.logs import logger
 
 _log = logger(__name__)
@@ -78,6 +77,9 @@ class BaseOptions(usage.Options):
             raise usage.UsageError(f"unexpected argument {args[0]!r}")
 
     def postOptions(self) -> None:
+        # Imports messages.py, which --messages may have replaced.
+        from dtc_twisted.dtc.wire_log import wire_log
+
         try:
             wire_log.configure(os.environ)
         except ValueError as error:

@@ -7,9 +7,9 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from dtc_twisted.clocks import use_monotonic_time
-from dtc_twisted.gateway import make_gateway
+from dtc_twisted.dtc.own_messages import UnfitMessages, use_messages
 from dtc_twisted.interfaces import IGatewayReactor
-from dtc_twisted.orders import LIMITS
+from dtc_twisted.limits import LIMITS
 from dtc_twisted.services import (
     LOOPBACK,
     BaseOptions,
@@ -42,6 +42,7 @@ class Options(BaseOptions):
         number_option("timeout", None, 5.0, "Seconds to wait for an answer of the server.", 0.1, 3600),
         number_option("history-connections", None, 4, "Connections to the historical port at once.", 1, 100),
         ["journal", None, None, "File of the journal of orders; by default in the state directory of the user."],
+        ["messages", None, None, "Messages module that python -m codegen wrote from your own header."],
         *(optional_number_option(name, text, whole=whole) for name, (text, whole) in LIMITS.items()),
         optional_number_option("max-daily-loss", "Loss of an account in one day that halts it, in its currency."),
     ]
@@ -54,7 +55,7 @@ class Options(BaseOptions):
         ["demo", None, "Start a simulated DTC server inside, and connect to it."],
     ]
     compData = usage.Completions(
-        optActions=dict.fromkeys(("password-file", "token-file", "journal"), usage.CompleteFiles())
+        optActions=dict.fromkeys(("password-file", "token-file", "journal", "messages"), usage.CompleteFiles())
     )
 
     def __init__(self) -> None:
@@ -86,6 +87,8 @@ class Options(BaseOptions):
             raise usage.UsageError(f"--allow-origin: {error}") from None
 
     def postOptions(self) -> None:
+        if self["messages"]:
+            self._use_messages()
         if self["live"] and self["simulated"]:
             raise usage.UsageError("--live and --simulated exclude each other")
         if self["demo"]:
@@ -98,6 +101,12 @@ class Options(BaseOptions):
         self["tokens"] = self._tokens()
         self._check_trading()
         super().postOptions()
+
+    def _use_messages(self) -> None:
+        try:
+            use_messages(self["messages"])
+        except (OSError, UnfitMessages) as error:
+            raise usage.UsageError(f"--messages {self['messages']}: {error}") from None
 
     def _check_trading(self) -> None:
         if self["allow-trading"]:
@@ -141,5 +150,8 @@ def makeService(options: Options, reactor: IGatewayReactor | None = None) -> ISe
 
         reactor = cast(IGatewayReactor, installed)
     use_monotonic_time(reactor)
+    # Imports messages.py, which --messages may have replaced.
+    from dtc_twisted.gateway import make_gateway
+
     freeze_gc_when_running(reactor)
     return make_gateway(options, reactor)

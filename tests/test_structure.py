@@ -14,7 +14,7 @@ import dtc_twisted
 ROOT = Path(dtc_twisted.__file__).parent
 MAX_LINES = 60
 
-BASE = {"errors", "logs", "clocks", "interfaces"}
+BASE = {"errors", "logs", "clocks", "interfaces", "limits"}
 PROTOCOL = BASE | {"dtc"}
 PARTS = PROTOCOL | {"transport", "definitions", "market_data", "history", "journal", "orders", "web"}
 
@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "logs": {"errors"},
     "clocks": set(),
     "interfaces": set(),
+    "limits": set(),
     "dtc": BASE,
     # from the server to the callers, in the order of the data
     "transport": PROTOCOL,

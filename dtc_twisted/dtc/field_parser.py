@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import takewhile
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from dtc_twisted.dtc.messages import DTCEnum, HistoricalDataIntervalEnum, HistoricalMarketDepthDataRequest, Message
 from dtc_twisted.errors import BadParameter
@@ -174,6 +174,18 @@ class _Interval(_Enum):
         return HistoricalDataIntervalEnum(seconds) if 0 <= seconds <= _DAY or seconds == _WEEK else None
 
 
+class _List(FieldParser):
+    """Take an array or a nested structure: only messages of a user's own header have them."""
+
+    expected = "a list"
+
+    def parse_text(self, text: str) -> None:
+        return None
+
+    def parse_json(self, value: object) -> Any:
+        return value if isinstance(value, list) else None
+
+
 @cache
 def field_parsers(request: type[Message]) -> dict[str, FieldParser]:
     """Return the parsers of the fields of a message."""
@@ -201,4 +213,6 @@ def _field_parser(request: type[Message], name: str, hint: Any) -> FieldParser:
             if each.__origin__ is int:
                 return _Integer(limits["min"], limits["max"])
             return _Number()
+        if get_origin(each) is list:
+            return _List()
     raise TypeError(f"{request.__name__}.{name} has no parser")

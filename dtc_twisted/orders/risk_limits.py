@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from dtc_twisted.dtc.messages import SecurityDefinitionResponse
 from dtc_twisted.errors import NotPermitted
+from dtc_twisted.limits import LIMITS
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.market_prices import MarketPrices
 from dtc_twisted.orders.notional import check_notional
@@ -16,17 +17,6 @@ from dtc_twisted.orders.price_collar import check_prices
 from dtc_twisted.orders.trading_scope import TradingScope
 from dtc_twisted.orders.unsettled_fills import UnsettledFills
 from dtc_twisted.orders.worst_case import check_position
-
-LIMITS: Mapping[str, tuple[str, bool]] = {
-    "max-order-quantity": ("Largest quantity of one order.", False),
-    "max-position": ("Largest position, long or short, that could result with all open orders filled.", False),
-    "max-open-orders": ("Most open orders in one trade account.", True),
-    "max-notional": ("Largest worth of one order, in the symbol's currency.", False),
-    "max-price-deviation": ("Largest distance of an order's price from the market, in percent.", False),
-    "max-orders-per-minute": ("New and changed orders in any 60 seconds.", True),
-    "max-orders-per-second": ("New and changed orders in any second.", True),
-}
-"""By name: what the limit is, and whether it is a whole number."""
 
 
 class RiskLimits:

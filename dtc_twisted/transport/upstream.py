@@ -14,7 +14,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from dtc_twisted.clocks import wall_time
+from dtc_twisted.dtc.codec.encodings import encode_named
 from dtc_twisted.dtc.messages import LogonResponse, Message
+from dtc_twisted.dtc.own_messages import added_types
 from dtc_twisted.dtc.session import LogonSettings, Session, SessionListener
 from dtc_twisted.errors import LogonRefused, NotLoggedOn
 from dtc_twisted.interfaces import IGatewayReactor
@@ -318,6 +320,9 @@ class Upstream(Service):
         self._retry = self._reactor.callLater(delay, self._connect)
 
     def _dispatch(self, message: Message) -> None:
+        if message.Type in added_types:
+            self._dispatch_unknown(message.Type, encode_named(message))
+            return
         for take in self._handlers.get(type(message), ()):
             try:
                 take(message)

@@ -12,7 +12,7 @@ from codegen.compiler import NoCompilerError, check_layouts
 from codegen.model import SCALARS
 from codegen.reader import parse, read
 from codegen.source import HeaderError
-from tests.headers import DIALECTS, Header, Member, Struct, expected, facts, own, plain_c
+from tests.codegen.headers import DIALECTS, Header, Member, Struct, expected, facts, own, plain_c
 
 SMALL = Header(
     structs=(

@@ -226,6 +226,12 @@ class ReadTogetherTests(FilesTestCase):
             ],
         )
 
+    def test_sender_of_one_message(self) -> None:
+        """Official headers do not state senders; a user may, for a new message."""
+        text = MAIN.replace("    struct s_Heartbeat", "#pragma dtc server compact\n    struct s_Heartbeat")
+        found = by_number(read(self.write("DTCProtocol.h", text)))
+        self.assertEqual((found[3].sender, found[3].marks, found[1].sender), ("server", ("compact",), ""))
+
     def test_missing_file(self) -> None:
         self.variable.unlink()
         status, _, err = self.run_main(self.nonstandard)

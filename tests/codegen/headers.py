@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from codegen.model import SCALARS, Protocol
+from codegen.model import SCALARS, Field, Protocol
 
 
 @dataclass(frozen=True)
@@ -306,3 +306,47 @@ def expected(header: Header) -> list[object]:
             fields.append((member.name, kind, length, member.count, member.union, default))
         found.append((f"s_{struct.name}", struct.number_name, struct.number, fields))
     return found
+
+
+def as_official(protocol: Protocol) -> str:
+    """Print a protocol as the official header of 2022 states it, without the messages that were dropped before."""
+    text = "#pragma once\n#include <cstdint>\n#include <cfloat>\n#include <climits>\nnamespace DTC\n{\n"
+    for group in protocol.constants:
+        text += "".join(f"    const int32_t {name} = {value};\n" for name, value in group.items())
+    messages = [each for each in protocol.messages if not {"legacy", "nonstandard"} & {*each.marks}]
+    text += "".join(f"    const uint16_t {each.name} = {each.number};\n" for each in messages)
+    text += "".join(f"    typedef {target} {name};\n" for name, target in protocol.typedefs.items())
+    for enum in protocol.enums:
+        listed = "\n    , ".join(f"{name} = {number}" for name, number in enum.members.items())
+        text += f"    enum {enum.name} : {enum.underlying}\n    {{ {listed}\n    }};\n"
+    for message in messages:
+        pack = 8 if message.size % 4 == 0 and all(each.offset % each.alignment == 0 for each in message.fields) else 1
+        text += f"#pragma pack(push, {pack})\n    struct {message.struct}\n    {{\n"
+        text += f"        static constexpr uint16_t MESSAGE_TYPE = {message.name};\n\n"
+        text += "        uint16_t Size = sizeof(*this);\n        uint16_t Type = MESSAGE_TYPE;\n"
+        members = [
+            Member(
+                each.name, "text" if each.length else each.type, each.length or 0, _shown(each), union=bool(each.union)
+            )
+            for each in message.body
+        ]
+        plain = [each for each in members if not each.union]
+        before = [
+            each
+            for each in plain
+            if members.index(each) < min([members.index(u) for u in members if u.union], default=99)
+        ]
+        text += "".join(f"        {_initialised(each)}\n" for each in before)
+        if any(each.union for each in members):
+            text += "        union\n        {\n"
+            text += "".join(f"            {_declared(each)};\n" for each in members if each.union)
+            text += "        };\n"
+        text += "".join(f"        {_initialised(each)}\n" for each in plain if each not in before)
+        text += GETTERS + "    };\n#pragma pack(pop)\n"
+    return text + "}\n"
+
+
+def _shown(given: Field) -> str | float | None:
+    if given.default is None:
+        return None
+    return given.default.name or given.default.value

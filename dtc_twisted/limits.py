@@ -1,0 +1,14 @@
+"""Name the limits of orders, for the command line and for tokens."""
+
+from collections.abc import Mapping
+
+LIMITS: Mapping[str, tuple[str, bool]] = {
+    "max-order-quantity": ("Largest quantity of one order.", False),
+    "max-position": ("Largest position, long or short, that could result with all open orders filled.", False),
+    "max-open-orders": ("Most open orders in one trade account.", True),
+    "max-notional": ("Largest worth of one order, in the symbol's currency.", False),
+    "max-price-deviation": ("Largest distance of an order's price from the market, in percent.", False),
+    "max-orders-per-minute": ("New and changed orders in any 60 seconds.", True),
+    "max-orders-per-second": ("New and changed orders in any second.", True),
+}
+"""By name: what the limit is, and whether it is a whole number."""
