@@ -77,7 +77,7 @@ class BaseOptions(usage.Options):
             raise usage.UsageError(f"unexpected argument {args[0]!r}")
 
     def postOptions(self) -> None:
-        # Imports messages.py, which --messages may have replaced.
+        # Not before the options are read: it imports messages.py, which `--messages` may have replaced.
         from dtc_twisted.dtc.wire_log import wire_log
 
         try:

@@ -1,7 +1,10 @@
-"""`twistd dtc`: its options."""
+"""`twistd dtc`: its options.
+
+Nothing here imports messages.py before the options are read, because --messages puts another module in its place.
+"""
 
 import os
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from twisted.application.service import IService
 from twisted.python import usage
@@ -17,7 +20,9 @@ from dtc_twisted.services import (
     number_option,
     optional_number_option,
 )
-from dtc_twisted.web.access import TokenTable, read_origin, read_tokens
+
+if TYPE_CHECKING:
+    from dtc_twisted.web.access import TokenTable
 
 
 class Options(BaseOptions):
@@ -81,10 +86,7 @@ class Options(BaseOptions):
 
     def opt_allow_origin(self, origin: str) -> None:
         """Web pages of this origin (https://trader.example) may call too. May be given several times."""
-        try:
-            self["origins"].append(read_origin(origin))
-        except ValueError as error:
-            raise usage.UsageError(f"--allow-origin: {error}") from None
+        self["origins"].append(origin)
 
     def postOptions(self) -> None:
         if self["messages"]:
@@ -98,6 +100,7 @@ class Options(BaseOptions):
         elif not self["host"]:
             raise usage.UsageError("--host is missing: the DTC server's host name or address, or --demo")
         self["password"] = self._password()
+        self["origins"] = self._origins()
         self["tokens"] = self._tokens()
         self._check_trading()
         super().postOptions()
@@ -133,7 +136,17 @@ class Options(BaseOptions):
                 raise usage.UsageError(f"--password-file: {error}") from None
         return str(self["password"] or os.environ.get("DTC_PASSWORD", ""))
 
-    def _tokens(self) -> TokenTable | None:
+    def _origins(self) -> list[str]:
+        from dtc_twisted.web.access import read_origin
+
+        try:
+            return [read_origin(origin) for origin in self["origins"]]
+        except ValueError as error:
+            raise usage.UsageError(f"--allow-origin: {error}") from None
+
+    def _tokens(self) -> "TokenTable | None":
+        from dtc_twisted.web.access import read_tokens
+
         path = self["token-file"]
         try:
             return read_tokens(path) if path else None
@@ -150,7 +163,6 @@ def makeService(options: Options, reactor: IGatewayReactor | None = None) -> ISe
 
         reactor = cast(IGatewayReactor, installed)
     use_monotonic_time(reactor)
-    # Imports messages.py, which --messages may have replaced.
     from dtc_twisted.gateway import make_gateway
 
     freeze_gc_when_running(reactor)

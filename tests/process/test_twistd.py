@@ -175,7 +175,9 @@ class CommandLineTests(TestCase):
         self.assertIn("twisted.plugins.dtc_plugin", helped)
         self.assertTrue({"klein", "autobahn", "msgspec"}.isdisjoint(helped))
         helped = imported("dtc", "--help")
-        self.assertIn("dtc_twisted.web.rest", helped)
+        self.assertIn("dtc_twisted.tap", helped)
+        # --messages puts another module in the place of messages.py: nothing may import that before options are read.
+        self.assertNotIn("dtc_twisted.dtc.messages", helped)
         self.assertNotIn("dtc_twisted.simulator", helped)
 
     def test_usage_errors(self) -> None:
