@@ -1,4 +1,4 @@
-"""Two protocols -> what changed from one to the other, in words."""
+"""List what changed from one protocol to another."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,6 +1,6 @@
 """Rewrite a header's text as C that pycparser reads, in small ordered steps.
 
-Each rewrite keeps every token on its line, so that an error shows the user's own line. What C has no words for is
+Each rewrite keeps every token on its line, so that an error shows the user's own line. What C cannot state is
 written as declarations that no header contains, and the reader knows: names with a $.
 """
 

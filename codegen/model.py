@@ -86,7 +86,7 @@ class Field:
     size: int
     alignment: int
     length: int | None = None  # of a char array
-    union: str = ""  # tells the unions of a struct apart
+    union: str = ""  # distinguishes the unions of a struct
     offset: int = 0
     default: Value | None = None
     count: int = 0

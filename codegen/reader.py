@@ -16,7 +16,7 @@ from codegen.model import Protocol
 from codegen.source import SCOPE, HeaderError, decode
 
 REFUSED = ("_Noreturn",)
-"""Words that the parser may leave out of the tree, where nobody would miss them."""
+"""Keywords that the parser may leave out of the tree, where nobody would miss them."""
 
 
 def read(*paths: Path) -> Protocol:
@@ -70,7 +70,7 @@ class _Files:
 
 
 class _Lexer(c_lexer.CLexer):  # type: ignore[misc]
-    """Remember the line that the lexer has come to, and refuse the words in REFUSED."""
+    """Remember the line that the lexer has come to, and refuse the keywords in REFUSED."""
 
     line = 1
 

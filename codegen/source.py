@@ -52,7 +52,7 @@ class Finding:
 
 
 class Token(NamedTuple):
-    """A word of C++ and its line. A #pragma is one token, which starts with PRAGMA."""
+    """A token of C++ and its line. A #pragma is one token, which starts with PRAGMA."""
 
     text: str
     line: int

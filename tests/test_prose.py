@@ -15,7 +15,6 @@ PENDING: set[str] = {
     "CONTRIBUTING.md",
     "README.md",
     "benchmarks",
-    "codegen",
     "docs",
     "dtc_twisted/__init__.py",
     "dtc_twisted/errors.py",

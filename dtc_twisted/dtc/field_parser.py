@@ -175,7 +175,7 @@ class _Interval(_Enum):
 
 
 class _List(FieldParser):
-    """Take an array or a nested structure: only messages of a user's own header have them."""
+    """Take an array or a nested structure, as in a user's own messages."""
 
     expected = "a list"
 

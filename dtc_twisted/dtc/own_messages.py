@@ -1,4 +1,4 @@
-"""Put a user's messages module in the place of the generated one: `twistd dtc --messages FILE`.
+"""Run with a user's messages module: `twistd dtc --messages FILE`.
 
 The user's module states the messages of the user's header. What the header has dropped or does not have yet, and the
 gateway names, is added from messages.py: old messages, fields, values of enumerations, constants.
@@ -28,7 +28,7 @@ added_types: set[int] = set()
 
 
 class UnfitMessages(ValueError):
-    """Report a file that is no messages module, or lacks a message that the gateway needs."""
+    """Report a file that is no messages module, or lacks a needed message."""
 
 
 def use_messages(path: str) -> None:
@@ -86,7 +86,7 @@ def _execute(path: Path) -> ModuleType:
 
 
 def _is_needed(message: type[Any]) -> bool:
-    """Check whether the gateway cannot do without a message: it uses it, and no header has dropped it."""
+    """Check whether the gateway uses a message that no header has dropped."""
     marks = (message.__doc__ or "").rstrip(".").split(", ")
     return message.Type not in UNUSED_TYPES and not {"legacy", "nonstandard"} & {*marks}
 
@@ -108,7 +108,7 @@ def _complete_enum(own: ModuleType, name: str, theirs: Any) -> None:
 
 
 def _add_member(enum: Any, name: str, value: int) -> None:
-    """Add a member to an enumeration, which messages refer to and which is closed otherwise."""
+    """Add a member to an enumeration that messages refer to already."""
     member = enum._value2member_map_.get(value)
     if member is None:
         member = int.__new__(enum, value)
@@ -123,7 +123,10 @@ def _add_member(enum: Any, name: str, value: int) -> None:
 
 
 def _complete_message(own: ModuleType, number: int, theirs: Any) -> None:
-    """Give the user's message the name and the fields that the gateway uses, or add the message."""
+    """Give the user's message the name and the fields that the gateway uses.
+
+    A message that the user's module lacks is added.
+    """
     mine = own.MESSAGES.get(number)
     other = getattr(own, theirs.__name__, mine)
     if other is not mine and mine is not None:
