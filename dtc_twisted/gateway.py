@@ -20,6 +20,7 @@ from dtc_twisted.errors import JournalFailed
 from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.journal import Journal
+from dtc_twisted.logs import logger
 from dtc_twisted.market_data import MARKET_DEPTH, Hub, PinnedSymbols, ReadBatch, Update
 from dtc_twisted.orders import (
     AccountState,
@@ -41,6 +42,8 @@ from dtc_twisted.web.stream import (
     SingleChannelFactory,
     StreamFactory,
 )
+
+_log = logger(__name__)
 
 Settings = dict[str, Any]
 """The options of `twistd dtc` by name (tap.Options)."""
@@ -109,6 +112,24 @@ class GatewayStatus:
             "subscribers": sum(len(factory.subscribers) for factory in self.stream_factories),
             "trading": None if manager is None else manager.status(),
         }
+
+
+class GatewayService(MultiService):
+    """Hold all services of the gateway.
+
+    canceler: cancels the orders that the gateway sent, before the session ends; None: orders stay open.
+    """
+
+    def __init__(self, canceler: OrderManager | None) -> None:
+        super().__init__()
+        self._canceler = canceler
+
+    def stopService(self) -> Any:
+        if self._canceler is None:
+            return super().stopService()
+        canceling = self._canceler.cancel_sent()
+        canceling.addErrback(lambda failure: _log.warn("While stopping: {text}", text=failure.getErrorMessage()))
+        return canceling.addCallback(lambda _: super(GatewayService, self).stopService())
 
 
 class RequiredJournal(Journal):
@@ -181,7 +202,7 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
     ]
     orders = make_orders(settings, upstream, definitions, market_data, reactor)
     status = GatewayStatus(upstream, market_data, orders, logon.trade_mode)
-    services = MultiService()
+    services = GatewayService(orders.manager if settings["cancel-on-stop"] else None)
     for service in (orders.journal, orders.manager):
         if service is not None:
             service.setServiceParent(services)
@@ -244,7 +265,7 @@ def make_web(
 ) -> "WebService":
     """Build REST and WebSocket, on one port."""
     channels = AccountChannels(orders.state, orders.reconciler)
-    stream = MultiChannelFactory(reactor, market_data.hubs, definitions, channels, status.fields)
+    stream = MultiChannelFactory(reactor, market_data.hubs, definitions, channels, status.fields, orders.manager)
     upstream.status_listeners.append(stream.publish_status)
     upstream.unknown_message_listeners.append(stream.publish_unknown)
     factories: dict[str, StreamFactory] = {

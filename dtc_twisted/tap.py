@@ -56,6 +56,7 @@ class Options(BaseOptions):
         ["simulated", "s", "Request simulated trading; take orders for accounts whose names begin with Sim (default)."],
         ["tls", None, "Connect to the server with wss://."],
         ["allow-trading", None, "Take orders; with --live only together with --token-file."],
+        ["cancel-on-stop", None, "Cancel the orders that the gateway sent when it is stopped."],
         ["allow-raw", None, "Let POST /raw send any message to the server that is no order."],
         ["demo", None, "Start a simulated DTC server inside, and connect to it."],
     ]
@@ -116,8 +117,8 @@ class Options(BaseOptions):
             if self["live"] and self["tokens"] is None:
                 raise usage.UsageError("--allow-trading with --live needs --token-file: orders are real there")
             return
-        for name in ("journal", "max-daily-loss", *LIMITS):
-            if self[name] is not None:
+        for name in ("journal", "max-daily-loss", "cancel-on-stop", *LIMITS):
+            if self[name]:
                 raise usage.UsageError(f"--{name} goes with --allow-trading only")
         for name in ("accounts", "tradable"):
             if self[name]:

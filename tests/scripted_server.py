@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from tests.exchange import FILL_RESPONSE, ORDER_UPDATE, POSITION_UPDATE, R_RESTATED, Exchange, Json
@@ -144,6 +145,8 @@ class ScriptedConnection(Protocol):
         self.send_text(json.dumps(message))
 
     def send_text(self, text: str) -> None:
+        if self._websocket.state is not State.OPEN:
+            return  # the client has closed
         self._websocket.send_text(text.encode() + b"\0")
         self._write()
 

@@ -1,6 +1,7 @@
 """Orders: what callers want done, and the live view of orders, positions and balances."""
 
 from dtc_twisted.orders.account_state import CHANNELS, AccountState
+from dtc_twisted.orders.dead_man_switch import DISCONNECTED, RENEWED
 from dtc_twisted.orders.manager import OrderManager
 from dtc_twisted.orders.market_prices import MarketPrices
 from dtc_twisted.orders.outcomes import Fields
@@ -12,6 +13,8 @@ from dtc_twisted.orders.trading_scope import TradingScope
 
 __all__ = [
     "CHANNELS",
+    "DISCONNECTED",
+    "RENEWED",
     "AccountState",
     "Fields",
     "MarketPrices",

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted.clocks import wall_time
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
-from dtc_twisted.dtc.messages import Message, SecurityDefinitionResponse
+from dtc_twisted.dtc.messages import BuySellEnum, Message, SecurityDefinitionResponse
 from dtc_twisted.dtc.session import Handlers, Session
 from dtc_twisted.errors import (
     BadOrder,
@@ -36,6 +36,7 @@ from dtc_twisted.orders import parsing as ticket
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.cancels import OrderCanceler
 from dtc_twisted.orders.daily_loss import DailyLoss
+from dtc_twisted.orders.dead_man_switch import DeadManSwitches
 from dtc_twisted.orders.flattening import PositionCloser
 from dtc_twisted.orders.halt_control import GATEWAY, HaltControl
 from dtc_twisted.orders.market_prices import FetchPrices, MarketPrices, fetch_prices
@@ -121,6 +122,8 @@ class OrderManager(Service):
             *(now, account_state, self._fills, reconciler, journal, self._sender),
             *(self._canceler, self._closer, limits.scope, self._losses.exceeded),
         )
+        self.switches = DeadManSwitches(clock, self.cancel_own)
+        reconciler.sync_listeners.append(self.switches.on_synced)
 
     # -- from the service tree
 
@@ -140,6 +143,7 @@ class OrderManager(Service):
     def stopService(self) -> None:
         super().stopService()
         self._fills.stop()
+        self.switches.stop()
 
     # -- from Upstream (SessionListener)
 
@@ -157,6 +161,35 @@ class OrderManager(Service):
         Of the same ClientOrderID and body there is one order, and one answer.
         """
         return self._run_once(action, body, lambda: self._submit(action, body, trader))
+
+    def check(self, action: str, body: JsonObject, trader: Trader) -> OrderUpdates:
+        """Check new orders as `submit` does, and send nothing.
+
+        The result has one row for each order: its fields as they would be sent (server prices), `PositionQuantity`, and
+        `PositionIfFilled`, the position if only this order were filled. Fails as `submit` does.
+        """
+        for name in ticket.client_order_ids(body):
+            if name in self._commands_in_progress or self.journal.has_order(name):
+                return fail(_id_conflict(name))
+        return self._run(self._check_new(action, body, trader))
+
+    def check_replace(self, order_id: str, body: JsonObject, trader: Trader) -> OrderUpdates:
+        """Check the change of an order as `replace` does, and send nothing. The result is as that of `check`."""
+        return self._run(self._check_replace(order_id, body, trader))
+
+    def rate_budget(self, trader: Trader) -> tuple[int, int] | None:
+        """Return the limit and the orders left of the nearest rate limit; None without one."""
+        now = self._clock.seconds()
+        budgets = [each for each in (self._limits.rate_budget(now), trader.limits.rate_budget(now)) if each]
+        return min(budgets, key=lambda each: each[1]) if budgets else None
+
+    def cancel_sent(self) -> OrderUpdates:
+        """Cancel all open orders that the gateway sent, for any trader: it is about to stop."""
+        return self._run(self._cancel_own(None, "stop"))
+
+    def cancel_own(self, trader: Trader, reason: str) -> OrderUpdates:
+        """Cancel the open orders that a trader sent, those too that the server has not acknowledged."""
+        return self._run(self._cancel_own(trader, reason))
 
     def flatten(self, body: JsonObject, trader: Trader) -> OrderUpdates:
         """Closes the position of a Symbol, or all of a TradeAccount; no orders when there is none."""
@@ -190,6 +223,7 @@ class OrderManager(Service):
             "reason": self._reconciler.reason,
             "journal": self.journal.failure_text or "ok",
             "unknown": [order.display_id for order in self._account_state.unknown()],
+            "switches": self.switches.status(),
         }
 
     def _run(self, command: Coroutine[Any, Any, _Result]) -> Deferred[_Result]:
@@ -238,6 +272,25 @@ class OrderManager(Service):
     # -- commands
 
     async def _submit(self, action: str, body: JsonObject, trader: Trader) -> list[Fields]:
+        messages, orders = await self._prepare_new(action, body, trader)
+        self._count_orders(len(orders), trader)
+
+        def check() -> None:
+            self._halts.halts.check(orders[0].trade_account, orders[0].symbol)
+            self._canceler.check_not_requested(orders)
+
+        try:
+            command = AcceptedCommand(action, trader.name, body, messages, orders, check=check)
+            return raise_if_rejected(await self._sender.send(command), NEW)
+        finally:
+            self._canceler.on_not_sent([order for order in orders if not order.sent_at])
+
+    async def _check_new(self, action: str, body: JsonObject, trader: Trader) -> list[Fields]:
+        _, orders = await self._prepare_new(action, body, trader)
+        return [self._would_be(order, order.quantity) for order in orders]
+
+    async def _prepare_new(self, action: str, body: JsonObject, trader: Trader) -> tuple[list[Message], list[Order]]:
+        """Parse and check new orders. Return the messages to send, and the orders."""
         display, fields = ticket.split_price_option(body)
         now = self._now()
         messages = ticket.with_client_order_ids(_PARSERS[action](fields, now), now)
@@ -251,16 +304,12 @@ class OrderManager(Service):
         prices = await self._prices(orders, trader)
         self._check_tradable(action, account, symbol)
         self._check_limits(orders, trader, definition, prices)
+        return messages, orders
 
-        def check() -> None:
-            self._halts.halts.check(account, symbol)
-            self._canceler.check_not_requested(orders)
-
-        try:
-            command = AcceptedCommand(action, trader.name, body, messages, orders, check=check)
-            return raise_if_rejected(await self._sender.send(command), NEW)
-        finally:
-            self._canceler.on_not_sent([order for order in orders if not order.sent_at])
+    def _would_be(self, order: Order, quantity: float) -> Fields:
+        position = self._account_state.position(order.trade_account, order.symbol)
+        sign = 1 if order.buy_sell == BuySellEnum.BUY else -1
+        return order.fields | {"PositionQuantity": position, "PositionIfFilled": position + sign * quantity}
 
     async def _flatten(self, body: JsonObject, trader: Trader) -> list[Fields]:
         message = ticket.parse_flatten(body)
@@ -272,6 +321,20 @@ class OrderManager(Service):
         )
 
     async def _replace(self, order_id: str, body: JsonObject, trader: Trader) -> list[Fields]:
+        change, order, _ = await self._prepare_change(order_id, body, trader)
+        self._count_orders(1, trader)
+        command = AcceptedCommand(
+            *("replace", trader.name, body, [change], [order], CHANGE),
+            check=lambda: self._halts.halts.check(order.trade_account, order.symbol),
+        )
+        return raise_if_rejected(await self._sender.send(command), CHANGE)
+
+    async def _check_replace(self, order_id: str, body: JsonObject, trader: Trader) -> list[Fields]:
+        _, order, changed = await self._prepare_change(order_id, body, trader)
+        return [self._would_be(changed, changed.quantity - order.filled)]
+
+    async def _prepare_change(self, order_id: str, body: JsonObject, trader: Trader) -> tuple[Message, Order, Order]:
+        """Parse and check a change. Return the message to send, the order, and the order as it would be."""
         display, fields = ticket.split_price_option(body)
         order = self._open_order(order_id, trader)
         require_open(order)
@@ -288,12 +351,7 @@ class OrderManager(Service):
         if changed.quantity <= order.filled:
             raise BadOrder([f"Quantity: expected more than what is filled already, {order.filled:g}."])
         self._check_limits([changed], trader, definition, prices, replaced=order)
-        change = replace(change, **identifiers_of(order))
-        command = AcceptedCommand(
-            *("replace", trader.name, body, [change], [order], CHANGE),
-            check=lambda: self._halts.halts.check(order.trade_account, order.symbol),
-        )
-        return raise_if_rejected(await self._sender.send(command), CHANGE)
+        return replace(change, **identifiers_of(order)), order, changed
 
     async def _cancel(self, order_id: str, trader: Trader) -> list[Fields]:
         order = self._open_order(order_id, trader)
@@ -309,6 +367,13 @@ class OrderManager(Service):
             if all(scope.permits(order.trade_account, order.symbol) for scope in self._scopes(trader))
         ]
         return await self._canceler.cancel("cancelall", trader.name, body, orders)
+
+    async def _cancel_own(self, trader: Trader | None, reason: str) -> list[Fields]:
+        self._sender.require_ready()
+        sent = [order for order in self._account_state.open_orders() if order.sent_by]
+        orders = [order for order in sent if trader is None or order.sent_by == trader.name]
+        who = GATEWAY if trader is None else trader.name
+        return await self._canceler.cancel("cancelall", who, {"reason": reason}, orders)
 
     def _on_loss(self, account: str, reason: str) -> None:
         halting = Deferred.fromCoroutine(self._halts.halt_account(account, reason))
@@ -359,14 +424,16 @@ class OrderManager(Service):
         prices: MarketPrices | None,
         replaced: Order | None = None,
     ) -> None:
-        """Whether orders are within the limits; counts them as sent then."""
+        """Check whether orders are within the limits."""
         now = self._clock.seconds()
         limits = [self._limits, trader.limits]
         for each in limits:
             each.check(orders, self._account_state, self._fills, definition, prices, replaced)
             each.check_rate(len(orders), now)
-        for each in limits:
-            each.count_orders(len(orders), now)
+
+    def _count_orders(self, count: int, trader: Trader) -> None:
+        for each in (self._limits, trader.limits):
+            each.count_orders(count, self._clock.seconds())
 
     async def _prices(self, orders: list[Order], trader: Trader) -> MarketPrices | None:
         """The market's prices, if a limit needs them."""

@@ -35,6 +35,7 @@ class Order:
     is_inferred: the status is a conclusion of the gateway, which the server did not state.
     version: the number of the account state's change that changed the order last.
     sent_at: when the gateway sent the order, seconds since 1970; 0: the order is not from here.
+    sent_by: the name of the caller who sent the order; empty: the order is not from here.
     sequence: the number of the order in the order in which orders became known, also to earlier processes.
     last_heard_at: when an earlier process last heard of the order; 0: this process has.
     epoch: the numbering of the server in which the ServerOrderID was last stated.
@@ -57,6 +58,7 @@ class Order:
         self.is_inferred = False
         self.version = 0
         self.sent_at = sent_at
+        self.sent_by = ""
         self.sequence = 0
         self.last_heard_at = 0.0
         self.epoch = 0

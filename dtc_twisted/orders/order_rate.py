@@ -18,13 +18,17 @@ class OrderRate:
         self._option = option
         self._times: deque[float] = deque()
 
+    def budget(self, now: float) -> tuple[int, int]:
+        """Return the limit, and how many more orders may be sent now."""
+        self._forget_old(now)
+        return self._limit, self._limit - len(self._times)
+
     def check(self, orders: int, now: float) -> None:
         """Raise TooManyOrders when so many more are too many now, NotPermitted when they always are.
 
         now: seconds on a clock that is never put back.
         """
-        while self._times and self._times[0] <= now - self._window:
-            self._times.popleft()
+        self._forget_old(now)
         room = self._limit - len(self._times)
         if orders <= room:
             return
@@ -36,3 +40,7 @@ class OrderRate:
     def count(self, orders: int, now: float) -> None:
         """Count orders that are about to be sent."""
         self._times.extend([now] * orders)
+
+    def _forget_old(self, now: float) -> None:
+        while self._times and self._times[0] <= now - self._window:
+            self._times.popleft()

@@ -119,7 +119,7 @@ def _sent_orders(command: Any) -> list[Order]:
     messages = [msgspec.convert(each, MESSAGES[each["Type"]]) for each in command.messages]
     orders = parsing.orders_from_messages(messages)
     for order in orders:
-        order.sent_at, order.sequence = command.at, command.id
+        order.sent_at, order.sequence, order.sent_by = command.at, command.id, command.who
     return orders
 
 

@@ -78,6 +78,11 @@ class RiskLimits:
         if (most := limit("max-position")) is not None:
             check_position(orders, state, fills, most, self._option("max-position"), replaced)
 
+    def rate_budget(self, now: float) -> tuple[int, int] | None:
+        """Return the limit and the orders left of the rate that is nearest to its limit; None without a rate limit."""
+        budgets = [rate.budget(now) for rate in self._rates]
+        return min(budgets, key=lambda each: each[1]) if budgets else None
+
     def check_rate(self, orders: int, now: float) -> None:
         """Raise TooManyOrders or NotPermitted when so many orders are too many.
 

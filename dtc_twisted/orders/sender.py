@@ -114,6 +114,7 @@ class CommandSender:
         if accepted.rule is NEW:
             for order in accepted.orders:
                 order.sent_at = wall_time(self._clock)
+                order.sent_by = accepted.principal
                 order.position_offset = self._state.position_offset(order.trade_account, order.symbol)
         for message in accepted.messages:
             session.send(message)

@@ -8,7 +8,8 @@ from twisted.web.server import Request
 
 from dtc_twisted.definitions.converter import DisplayConverter
 from dtc_twisted.errors import BadParameter, NoSuchOrder, NotPermitted
-from dtc_twisted.orders import CHANNELS, AccountState, Fields, OrderManager, Reconciler
+from dtc_twisted.orders import CHANNELS, AccountState, Fields, OrderManager, Reconciler, Trader
+from dtc_twisted.web import order_commands
 from dtc_twisted.web.access import principal_of
 from dtc_twisted.web.query import OutputOptions, parse_output_options, query_args, reject_unknown
 from dtc_twisted.web.rest.api import RestApi
@@ -57,6 +58,9 @@ class OrderRoutes:
         rest.route("POST", "/cancelall", self._cancel_all, trade=True)
         rest.route("POST", "/trading/halt", self._halt, trade=True)
         rest.route("POST", "/trading/resume", self._resume, trade=True)
+        rest.route("POST", "/orders/list", self._list(order_commands.place_list), trade=True)
+        rest.route("POST", "/orders/cancel", self._list(order_commands.cancel_list), trade=True)
+        rest.route("POST", "/trading/deadman", self._dead_man_switch, trade=True)
 
     @property
     def _manager(self) -> OrderManager:
@@ -120,16 +124,16 @@ class OrderRoutes:
     def _submit_handler(self, action: str) -> Callable[[Any], Deferred[bytes]]:
         def submit(request: Request) -> Deferred[bytes]:
             manager, fields = self._manager, _fields(request)
-            answer = manager.submit(action, fields, principal_of(request).trader)
-            return self._answer(request, fields, answer, 201, is_one=action == "submit")
+            check, _ = order_commands.take_check(fields)
+            answer = order_commands.submit(manager, action, fields, principal_of(request).trader)
+            return self._answer(request, fields, answer, 200 if check else 201, is_one=action == "submit")
 
         return submit
 
     def _replace(self, request: Request, order_id: str) -> Deferred[bytes]:
         manager, fields = self._manager, _fields(request)
-        return self._answer(
-            request, fields, manager.replace(order_id, fields, principal_of(request).trader), 200, is_one=True
-        )
+        answer = order_commands.replace(manager, order_id, fields, principal_of(request).trader)
+        return self._answer(request, fields, answer, 200, is_one=True)
 
     def _cancel(self, request: Request, order_id: str) -> Deferred[bytes]:
         reject_unknown(query_args(request), ())
@@ -152,16 +156,38 @@ class OrderRoutes:
         resumed = manager.resume(fields, principal_of(request).trader)
         return resumed.addCallback(lambda _: json_response(request, manager.status()))
 
+    def _list(
+        self, run: Callable[[OrderManager, Fields, Trader, order_commands.ConverterOf], Deferred[list[Fields]]]
+    ) -> Callable[[Any], Any]:
+        def answer(request: Request) -> Deferred[bytes]:
+            rows = run(self._manager, _fields(request), principal_of(request).trader, self._display)
+            self._set_budget(request)
+            return rows.addCallback(lambda rows: json_response(request, rows))
+
+        return answer
+
+    def _dead_man_switch(self, request: Request) -> bytes:
+        state = order_commands.set_dead_man_switch(self._manager, _fields(request), principal_of(request).trader)
+        return json_response(request, state)
+
     def _answer(
         self, request: Request, fields: Fields, answer: Deferred[list[Fields]], status: int, *, is_one: bool = False
     ) -> Deferred[bytes]:
-        """The server's words; in display prices, when the command had them."""
+        """Answer with the updates of the server; in display prices if the command had them."""
+        self._set_budget(request)
         wanted = OutputOptions(display_prices=fields.get("prices") == "display")
 
         def done(rows: list[Fields]) -> bytes:
             return json_response(request, rows[0] if is_one else rows, status if rows else 200)
 
         return answer.addCallback(self._convert, wanted).addCallback(done)
+
+    def _set_budget(self, request: Request) -> None:
+        """Tell how many more orders the nearest rate limit lets pass."""
+        budget = self._manager.rate_budget(principal_of(request).trader)
+        if budget is not None:
+            for name, value in zip(("RateLimit-Limit", "RateLimit-Remaining"), budget, strict=True):
+                request.setHeader(name, str(value))
 
     # -- the journal
 

@@ -35,7 +35,9 @@ from dtc_twisted.clocks import as_wall_time
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.market_data import Hub
+from dtc_twisted.orders import OrderManager
 from dtc_twisted.web.stream.account_channels import AccountChannels
+from dtc_twisted.web.stream.order_entry import ORDER_ACTIONS, OrderEntry
 from dtc_twisted.web.stream.public_names import ACCOUNT_CHANNELS, SYMBOLLESS_CHANNELS
 from dtc_twisted.web.stream.send_queue import encode_event
 from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol
@@ -55,8 +57,16 @@ class MultiChannelProtocol(StreamProtocol):
         super().onOpen()
         self._subscriptions: dict[tuple[str, str], ChannelSubscription] = {}
         self._last_sent: dict[str, float | None] = {}  # of subscribed channels without a symbol, when
+        self._order_entry = OrderEntry(
+            self.factory.manager, self.principal, self.factory.definitions.converter, self._reply_to_order
+        )
+
+    def _reply_to_order(self, echo: dict[str, Any], result: dict[str, Any]) -> None:
+        if self.state == self.STATE_OPEN:
+            self.outgoing.send_message(encode_event(echo | result))
 
     def unsubscribe_all(self) -> None:
+        self._order_entry.connection_lost()
         for topic in list(self._subscriptions.values()):
             topic.stop()
         self._subscriptions.clear()
@@ -65,6 +75,10 @@ class MultiChannelProtocol(StreamProtocol):
         self._last_sent.clear()
 
     def handle_request(self, request: dict[str, Any]) -> None:
+        action = request.get("action")
+        if isinstance(action, str) and action in ORDER_ACTIONS:
+            self._order_entry.handle(request)
+            return
         error = validation_error(request)
         if error:
             self.reply(request, error=error)
@@ -155,6 +169,7 @@ class MultiChannelFactory(StreamFactory):
     hubs: by the names "marketdata" and "marketdepth".
     accounts: of the channels that are neither of a symbol nor about the gateway.
     status: the fields of /status.
+    manager: takes orders; None while order entry is off.
     """
 
     def __init__(
@@ -164,8 +179,10 @@ class MultiChannelFactory(StreamFactory):
         definitions: SecurityDefinitions,
         accounts: AccountChannels,
         status: Callable[[], dict[str, Any]],
+        manager: OrderManager | None = None,
     ) -> None:
         super().__init__(reactor)
+        self.manager = manager
         self.protocol = MultiChannelProtocol
         self.clock: IReactorTime = reactor
         self.hubs = hubs

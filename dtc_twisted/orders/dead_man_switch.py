@@ -1,0 +1,113 @@
+"""Cancel a trader's open orders when the trader is gone.
+
+A trader renews a switch before its time runs out. If the trader does not, the trader's own open orders are canceled.
+If the server is away then, the cancels are sent as soon as it is back.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from dtc_twisted.errors import DTCError, NotLoggedOn, SessionLost
+from dtc_twisted.logs import logger
+from dtc_twisted.orders.trader import Trader
+
+_log = logger(__name__)
+
+RENEWED, DISCONNECTED = "deadman", "disconnect"
+"""What starts a switch: `POST /trading/deadman`, or the end of a connection that asked for it."""
+
+
+@dataclass
+class _Switch:
+    trader: Trader
+    reason: str
+    timer: IDelayedCall | None = None
+    """None: the time has run out, and the cancels have not been sent yet."""
+
+
+class DeadManSwitches:
+    """Hold one switch for each trader and reason.
+
+    cancel: cancels the open orders of a trader, for a reason. It fails with NotLoggedOn or SessionLost if nothing was
+        sent.
+    """
+
+    def __init__(self, clock: IReactorTime, cancel: Callable[[Trader, str], Deferred[Any]]) -> None:
+        self._clock = clock
+        self._cancel = cancel
+        self._switches: dict[tuple[str, str], _Switch] = {}
+        self._is_stopped = False
+
+    # -- called by OrderManager
+
+    def arm(self, trader: Trader, reason: str, seconds: float) -> None:
+        """Cancel the trader's orders so many seconds from now, unless this is called again or `disarm` before."""
+        self.disarm(trader, reason)
+        if self._is_stopped:
+            return
+        switch = _Switch(trader, reason)
+        self._switches[trader.name, reason] = switch
+        switch.timer = self._clock.callLater(seconds, self._fire, switch)
+
+    def disarm(self, trader: Trader, reason: str) -> None:
+        """Forget a switch, if there is one."""
+        switch = self._switches.pop((trader.name, reason), None)
+        if switch is not None and switch.timer is not None:
+            switch.timer.cancel()
+
+    def on_synced(self) -> None:
+        """Send the cancels that were due while the server was away."""
+        for switch in [*self._switches.values()]:
+            if switch.timer is None:
+                self._send(switch)
+
+    def stop(self) -> None:
+        """Forget all switches, and those to come: the gateway ends."""
+        self._is_stopped = True
+        for switch in self._switches.values():
+            if switch.timer is not None:
+                switch.timer.cancel()
+        self._switches.clear()
+
+    def status(self) -> list[dict[str, Any]]:
+        """Return the switches, for `/status`: whose, why, and the seconds left (0: the cancels are due)."""
+        now = self._clock.seconds()
+        return [
+            {
+                "who": each.trader.name,
+                "reason": each.reason,
+                "seconds": 0.0 if each.timer is None else round(max(0.0, each.timer.getTime() - now), 3),
+            }
+            for each in self._switches.values()
+        ]
+
+    # -- inside
+
+    def _fire(self, switch: _Switch) -> None:
+        switch.timer = None
+        _log.warn(
+            "The switch of {who} ({reason}) has run out: canceling.", who=switch.trader.name, reason=switch.reason
+        )
+        self._send(switch)
+
+    def _send(self, switch: _Switch) -> None:
+        canceling = self._cancel(switch.trader, switch.reason)
+        canceling.addCallbacks(lambda _: self._forget(switch), self._failed, errbackArgs=(switch,))
+        canceling.addErrback(lambda failure: _log.failure("Failed to cancel the orders of a switch", failure))
+
+    def _failed(self, failure: Failure, switch: _Switch) -> None:
+        """Keep the switch if nothing was sent; the cancels follow when the server is back."""
+        failure.trap(DTCError)
+        _log.warn("Canceling for {who}: {text}", who=switch.trader.name, text=failure.getErrorMessage())
+        if not failure.check(NotLoggedOn, SessionLost):
+            self._forget(switch)
+
+    def _forget(self, switch: _Switch) -> None:
+        key = (switch.trader.name, switch.reason)
+        if self._switches.get(key) is switch:
+            del self._switches[key]

@@ -1,0 +1,151 @@
+"""Run order commands for REST and for /stream: the same commands, rules, journal and idempotency for both."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.python.failure import Failure
+
+from dtc_twisted.definitions.converter import DisplayConverter
+from dtc_twisted.errors import BadParameter, public_error
+from dtc_twisted.logs import logger
+from dtc_twisted.orders import DISCONNECTED, RENEWED, Fields, OrderManager, Trader
+
+_log = logger(__name__)
+
+ConverterOf = Callable[..., Deferred[DisplayConverter]]
+"""Gives the converter of a symbol (SecurityDefinitions.converter)."""
+
+MAX_LIST = 100
+"""Commands in one list."""
+MAX_SECONDS = 86400.0
+"""The longest time of a dead man's switch."""
+
+SUBMIT_ACTIONS = ("submit", "oco", "bracket")
+
+
+def take_check(fields: Fields) -> tuple[bool, Fields]:
+    """Split the option `check` (true: check only, send nothing) from the other fields. Raises BadParameter."""
+    rest = dict(fields)
+    check = rest.pop("check", False)
+    if not isinstance(check, bool):
+        raise BadParameter("check: expected true or false.")
+    return check, rest
+
+
+def submit(manager: OrderManager, action: str, fields: Fields, trader: Trader) -> Deferred[list[Fields]]:
+    """Place new orders, or only check them if `check` is true."""
+    check, body = take_check(fields)
+    return (manager.check if check else manager.submit)(action, body, trader)
+
+
+def replace(manager: OrderManager, order_id: str, fields: Fields, trader: Trader) -> Deferred[list[Fields]]:
+    """Change an order, or only check the change if `check` is true."""
+    check, body = take_check(fields)
+    return (manager.check_replace if check else manager.replace)(order_id, body, trader)
+
+
+def in_prices_of(body: Fields, rows: Deferred[list[Fields]], display: ConverterOf) -> Deferred[list[Fields]]:
+    """Convert the rows to display prices if the command had `"prices": "display"`."""
+    return rows.addCallback(with_display_prices, display) if body.get("prices") == "display" else rows
+
+
+def with_display_prices(rows: Sequence[Fields], display: ConverterOf) -> Deferred[list[Fields]]:
+    """Convert prices of rows to display prices, each by its Symbol."""
+
+    async def convert() -> list[Fields]:
+        converted = []
+        for row in rows:
+            symbol = row.get("Symbol")
+            converted.append((await display(symbol, times=False))(row) if symbol else row)
+        return converted
+
+    return Deferred.fromCoroutine(convert())
+
+
+def place_list(manager: OrderManager, fields: Fields, trader: Trader, display: ConverterOf) -> Deferred[list[Fields]]:
+    """Place several single orders: `{"orders": [...]}`. Each has an outcome of its own.
+
+    The result has one row for each order, in the order of the list: `success`, and `updates` or `error`.
+    """
+    bodies = _list_of(fields, "orders", lambda each: isinstance(each, dict), "orders as for POST /orders")
+
+    def place(body: Fields) -> Deferred[list[Fields]]:
+        return in_prices_of(body, submit(manager, "submit", body, trader), display)
+
+    return each_outcome([partial(place, body) for body in bodies])
+
+
+def cancel_list(manager: OrderManager, fields: Fields, trader: Trader, display: ConverterOf) -> Deferred[list[Fields]]:
+    """Cancel several orders: `{"ids": [...]}`. The result is as that of `place_list`."""
+    ids = _list_of(fields, "ids", lambda each: isinstance(each, str) and bool(each), "ids of orders")
+    return each_outcome([partial(manager.cancel, name, trader) for name in ids])
+
+
+def each_outcome(commands: Sequence[Callable[[], Deferred[list[Fields]]]]) -> Deferred[list[Fields]]:
+    """Start all commands, in order, and collect the outcome of each."""
+    outcomes = [maybeDeferred(command).addCallbacks(_success, error_row) for command in commands]
+    return DeferredList(outcomes).addCallback(lambda results: [row for _, row in results])
+
+
+def set_dead_man_switch(manager: OrderManager, fields: Fields, trader: Trader) -> Fields:
+    """Arm or renew the caller's switch: `{"seconds": S}`; 0 disarms. Raises BadParameter."""
+    reject_others(fields, ("seconds",))
+    seconds = seconds_of(fields, "seconds")
+    if seconds:
+        manager.switches.arm(trader, RENEWED, seconds)
+    else:
+        manager.switches.disarm(trader, RENEWED)
+    return {"seconds": seconds}
+
+
+def connection_lost(manager: OrderManager, trader: Trader, after: float) -> None:
+    """Cancel the caller's orders so many seconds from now, unless the caller is back by then."""
+    manager.switches.arm(trader, DISCONNECTED, after)
+
+
+def connection_back(manager: OrderManager, trader: Trader) -> None:
+    """Do not cancel: the caller is back."""
+    manager.switches.disarm(trader, DISCONNECTED)
+
+
+def seconds_of(fields: Fields, name: str) -> float:
+    """Return a number of seconds. Raises BadParameter."""
+    value: Any = fields.get(name)
+    if type(value) not in (int, float) or not 0 <= value <= MAX_SECONDS:
+        raise BadParameter(f"{name}: expected a number of seconds from 0 to {MAX_SECONDS:g}.")
+    return float(value)
+
+
+def reject_others(fields: Fields, names: Sequence[str]) -> None:
+    """Raise BadParameter for fields that a command does not have."""
+    for name in fields:
+        if name not in names:
+            raise BadParameter(f"{name[:100]}: not a field of this; expected {', '.join(names) or 'none'}.")
+
+
+def error_row(failure: Failure) -> Fields:
+    """Return what a caller sees of a command that failed."""
+    error = failure.value
+    status, name = public_error(error)
+    text = str(error)
+    if status == 500:
+        _log.failure("Failed to run a command", failure)
+        text = "The gateway failed to answer; its log says why."
+    about: dict[str, Any] = {each: getattr(error, each) for each in ("updates", "orders") if hasattr(error, each)}
+    if getattr(error, "retry_after", None) is not None:
+        about["retry_after"] = getattr(error, "retry_after")  # noqa: B009
+    return {"success": False, "error": {"type": name, "message": text, "status": status} | about}
+
+
+def _success(updates: list[Fields]) -> Fields:
+    return {"success": True, "updates": updates}
+
+
+def _list_of(fields: Fields, name: str, is_item: Callable[[Any], bool], expected: str) -> list[Any]:
+    reject_others(fields, (name,))
+    items = fields.get(name)
+    if not isinstance(items, list) or not 0 < len(items) <= MAX_LIST or not all(map(is_item, items)):
+        raise BadParameter(f"{name}: expected a list of 1 to {MAX_LIST} {expected}.")
+    return items
