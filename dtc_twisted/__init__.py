@@ -1,4 +1,6 @@
-"""Serve Sierra Chart's DTC data over REST and WebSocket: `twistd dtc`. Other programs can use the parts named here.
+"""Serve Sierra Chart's DTC data over REST and WebSocket (`twistd dtc`).
+
+Other programs can use the parts named here.
 
 `messages`: every DTC message and enumeration. `Codec`: bytes to messages and back. `Session`: logon, heartbeats and
 requests without sockets, with `LogonSettings` and `Feature`. `AsyncioClock`: runs a Session on asyncio. `errors`: what

@@ -1,29 +1,29 @@
-"""Exceptions, and their HTTP status and public name in one table: `PUBLIC_ERRORS`."""
+"""Define the exceptions, and their HTTP status and public name."""
 
 from collections.abc import Iterable
 from typing import Any
 
 
 class DTCError(Exception):
-    """The text is for people and holds nothing secret."""
+    """Base class. The text is for people, and contains no secrets."""
 
 
 class NotLoggedOn(DTCError):
-    """There is no session to send this over; nothing was sent."""
+    """There is no session. Nothing was sent."""
 
 
 class NotReady(NotLoggedOn):
-    """There is a session, but what must be known first is not; nothing was sent."""
+    """There is a session, but its initial data has not arrived. Nothing was sent."""
 
 
 class SessionLost(DTCError):
-    """The session ended while this was waiting for an answer."""
+    """The session ended before the response arrived."""
 
 
 class RequestRejected(DTCError):
-    """The server refused; the text is the server's RejectText.
+    """The server rejected the request. The text is its RejectText.
 
-    retry_after: seconds after which the server is ready to be asked again, if it said so.
+    retry_after: seconds to wait before the next attempt, if the server stated them.
     """
 
     def __init__(self, text: str, retry_after: float | None = None) -> None:
@@ -32,17 +32,17 @@ class RequestRejected(DTCError):
 
 
 class RequestTimedOut(DTCError):
-    """The server was asked and did not answer, or did not finish its answer, in time."""
+    """The response of the server did not arrive, or not completely, in time."""
 
 
 class UnusableAnswer(DTCError):
-    """The server answered, and nobody can tell what that means."""
+    """The response of the server has no defined meaning."""
 
 
 class LogonRefused(DTCError):
     """LOGON_RESPONSE.Result was not LOGON_SUCCESS.
 
-    may_retry: False when the server asked not to be connected to again.
+    may_retry: False if the server does not allow a reconnect.
     reconnect_address: where to log on instead, or empty.
     """
 
@@ -53,13 +53,16 @@ class LogonRefused(DTCError):
 
 
 class NotPermitted(DTCError):
-    """The gateway does not let this order through; nothing was sent. The text names the option that says so."""
+    """A limit of the gateway does not permit the order. Nothing was sent.
+
+    The text names the option.
+    """
 
 
 class TooManyOrders(NotPermitted):
     """More orders than --max-orders-per-minute.
 
-    retry_after: seconds until there is room again.
+    retry_after: seconds until the next order is permitted.
     """
 
     def __init__(self, text: str, retry_after: float) -> None:
@@ -68,17 +71,17 @@ class TooManyOrders(NotPermitted):
 
 
 class Conflict(DTCError):
-    """As things stand this cannot be done; nothing was sent."""
+    """The present state does not permit the command. Nothing was sent."""
 
 
 class NoSuchOrder(DTCError):
-    """No order has this id."""
+    """There is no order with this id."""
 
 
 class OrderRejected(RequestRejected):
-    """The server refused an order, or a change of one; the text is its InfoText.
+    """The server rejected an order, or a change of one. The text is its InfoText.
 
-    updates: the ORDER_UPDATEs, by field names, of all orders concerned.
+    updates: the ORDER_UPDATEs of all orders concerned, as dictionaries.
     """
 
     def __init__(self, text: str, updates: list[dict[str, Any]]) -> None:
@@ -87,9 +90,9 @@ class OrderRejected(RequestRejected):
 
 
 class OutcomeUnknown(DTCError):
-    """It was sent, and nobody knows what became of it yet.
+    """The command was sent, and its outcome is not known yet.
 
-    orders: what is known of the orders concerned.
+    orders: the state of the orders concerned.
     """
 
     def __init__(self, text: str, orders: list[dict[str, Any]]) -> None:
@@ -98,22 +101,28 @@ class OutcomeUnknown(DTCError):
 
 
 class JournalFailed(DTCError):
-    """The journal of orders cannot be opened or read, or the disk does not take it; nothing was sent."""
+    """The journal cannot be opened, read or written. Nothing was sent."""
 
 
 class DuplicateOrder(Conflict):
-    """An order of this ClientOrderID is in the journal already; nothing was sent."""
+    """The journal has an order with this ClientOrderID. Nothing was sent."""
 
 
-# -- faults of a request, found before anything is sent
+# -- invalid requests: nothing is sent
 
 
 class BadParameter(ValueError):
-    """A parameter is missing, unknown or of the wrong kind. The text names it and says what was expected."""
+    """A parameter is missing, unknown or invalid.
+
+    The text has its name and the expected value.
+    """
 
 
 class BadOrder(ValueError):
-    """Fields of an order are missing, unknown or wrong. The text names each and says what was expected."""
+    """Fields of an order are missing, unknown or invalid.
+
+    The text has the name and the expected value of each.
+    """
 
     def __init__(self, problems: Iterable[str]) -> None:
         super().__init__(" ".join(problems))
@@ -155,13 +164,13 @@ class MethodNotAllowed(Exception):
 
 
 class UpgradeRequired(Exception):
-    """The path is a WebSocket's, and the request is none."""
+    """The path is a WebSocket, and the request does not open one."""
 
 
 # -- public names
 
 INTERNAL_ERROR = (500, "InternalError")
-"""Status and public name of every exception that is not in `PUBLIC_ERRORS`: a fault of the gateway."""
+"""Status and public name of every exception that is not in `PUBLIC_ERRORS`: an error of the gateway."""
 
 PUBLIC_ERRORS: dict[type[Exception], tuple[int, str]] = {
     BadParameter: (400, "BadParameter"),
@@ -193,7 +202,10 @@ PUBLIC_ERRORS: dict[type[Exception], tuple[int, str]] = {
 
 
 def public_error(error: BaseException | None) -> tuple[int, str]:
-    """Give the HTTP status and the public name of an exception: those of its nearest class in `PUBLIC_ERRORS`."""
+    """Return the HTTP status and the public name of an exception.
+
+    They are those of its nearest class in `PUBLIC_ERRORS`.
+    """
     for kind in type(error).__mro__:
         if kind in PUBLIC_ERRORS:
             return PUBLIC_ERRORS[kind]

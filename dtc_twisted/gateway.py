@@ -51,7 +51,7 @@ Settings = dict[str, Any]
 
 @dataclass
 class MarketData:
-    """Hold what serves market data: a hub for each subscription type, on one read batch."""
+    """Hold a hub for each subscription type, with one read batch."""
 
     hubs: dict[str, Hub]
     batch: ReadBatch
@@ -64,7 +64,7 @@ class MarketData:
         return self.hubs[path.strip("/")].fetch_snapshot(symbol, levels)
 
     def fetch_prices(self, symbol: str) -> Deferred[MarketPrices]:
-        """Fetch the prices of a symbol: those of the subscription if it is not stale, else the server's answer."""
+        """Fetch the prices of a symbol, from its subscription or from the server."""
         return (
             self.hubs["marketdata"]
             .fetch_snapshot(symbol)
@@ -74,7 +74,10 @@ class MarketData:
 
 @dataclass
 class Orders:
-    """Hold the order path. journal and manager are None without --allow-trading: then orders can only be read."""
+    """Hold the order path.
+
+    journal and manager are None without --allow-trading: then orders can only be read.
+    """
 
     state: AccountState
     reconciler: Reconciler
@@ -161,7 +164,7 @@ class WebService(ListenService):
 
 
 class DemoService(MultiService):
-    """The simulator, on free ports of this machine, and Upstream and History pointed at it."""
+    """Runs the simulator on free local ports, and directs the clients to them."""
 
     def __init__(self, reactor: IGatewayReactor, upstream: Upstream, history: HistoryClient) -> None:
         from dtc_twisted.simulator import Simulator
@@ -236,7 +239,10 @@ def make_orders(
     market_data: MarketData,
     reactor: IGatewayReactor,
 ) -> Orders:
-    """Build the view of orders, positions and balances and, with --allow-trading, order entry."""
+    """Build the view of orders, positions and balances, and order entry.
+
+    Order entry needs --allow-trading.
+    """
     timeout = settings["timeout"]
     journal = RequiredJournal(_journal_path(settings), reactor) if settings["allow-trading"] else None
     state = AccountState() if journal is None else AccountState(order_loader(journal), journal.has_order)
@@ -304,7 +310,10 @@ def _url(settings: Settings, port: str) -> str:
 
 
 def _journal_path(settings: Settings) -> str:
-    """Where the journal is: one for each server, since its orders are in it; of a demo, one that ends with it."""
+    """Return the path of the journal.
+
+    By default each server has a journal, because ServerOrderIDs are its own. The demo has a temporary one.
+    """
     if settings["journal"]:
         return str(settings["journal"])
     if settings["demo"]:

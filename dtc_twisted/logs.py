@@ -1,6 +1,6 @@
 """Log by LOG_LEVEL, and keep secrets out of the log.
 
-`twistd` writes every event it is given, so the threshold stands here, before `twistd`.
+`twistd` writes every event that it receives. The threshold is therefore applied before.
 """
 
 import re
@@ -19,7 +19,7 @@ from twisted.logger import (
 _threshold = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
 _observer = FilteringLogObserver(globalLogPublisher, [_threshold])
 SECRET_FIELDS = ("Username", "Password")
-"""DTC fields that no log shows."""
+"""DTC fields whose values are not logged."""
 MASK = "********"
 _SECRET_TEXT = re.compile(rf'("(?:{"|".join(SECRET_FIELDS)})"\s*:\s*)"(?:[^"\\]|\\.)*+"?')
 
@@ -50,7 +50,7 @@ def mask_secrets(text: str) -> str:
 
 
 def call_safely(function: Callable[..., None], *args: Any) -> None:
-    """Call a listener. Log what the listener raises, because the other listeners must not notice."""
+    """Call a listener, and log what it raises, for the sake of other listeners."""
     try:
         function(*args)
     except Exception:

@@ -1,4 +1,4 @@
-"""What both services are made of: options that fail in one line, and ports to listen on."""
+"""Parse options, and listen on ports, for both services."""
 
 import gc
 import os
@@ -19,16 +19,19 @@ LOOPBACK = "127.0.0.1"
 
 
 class StartupError(SystemExit, Exception):
-    """Ends the process with status 1 and the text as its only word.
+    """Ends the process with status 1, and prints the text alone.
 
-    SystemExit, so that no traceback is printed; Exception, so that twistd cleans up behind itself first.
+    It is a SystemExit, so that no traceback is printed, and an Exception, so that twistd removes its pid file first.
     """
 
 
 def number_option(
     name: str, letter: str | None, default: float, text: str, low: float, high: float
 ) -> list[str | float | Callable[[str], float] | None]:
-    """An option that takes a number from `low` to `high`: a whole one where `default` is one."""
+    """Define an option with a number from `low` to `high`.
+
+    The number is an integer if `default` is one.
+    """
     kind = type(default)
     expected = f"{'a whole number' if kind is int else 'a number'} from {low:g} to {high:g}"
 
@@ -45,7 +48,7 @@ def number_option(
 
 
 def optional_number_option(name: str, text: str, *, whole: bool = False) -> list[str | Callable[[str], float] | None]:
-    """An option that takes a number above 0; None, when it is not given."""
+    """Define an option with a number above 0. The default is None."""
     expected = f"{'a whole' if whole else 'a'} number above 0"
 
     def coerce(given: str) -> float:
@@ -61,7 +64,7 @@ def optional_number_option(name: str, text: str, *, whole: bool = False) -> list
 
 
 class BaseOptions(usage.Options):
-    """Options whose errors are one line, with exit status 1."""
+    """Options whose errors are one line each, with exit status 1."""
 
     name = ""
 
@@ -87,20 +90,21 @@ class BaseOptions(usage.Options):
 
 
 def freeze_gc_when_running(reactor: IReactorCore) -> None:
-    """Once the process runs, lets the garbage collector leave alone what there is by then: it stays until the end.
+    """Exclude the initial objects from garbage collection once the reactor runs.
 
-    75,000 objects, most of them code, which otherwise are searched several times a second under load, for 70 ms each.
+    They are 75,000 objects, mostly code, which exist until the process ends. Under load the garbage collector would
+    examine them several times per second, for 70 ms each.
     """
     reactor.callWhenRunning(gc.freeze)
 
 
 class ListenService(Service):
-    """A listening port.
+    """Listens on a port.
 
     interface: the address to listen on.
-    port: 0 takes one that is free.
-    says: what the log says once it listens; may hold {host} and {port}.
-    option: what the user sets the port with.
+    port: 0 takes a free port.
+    says: text of the log line once it listens, with {host} and {port}.
+    option: the option that sets the port, for the error text.
     """
 
     def __init__(
@@ -116,7 +120,7 @@ class ListenService(Service):
 
     @property
     def port(self) -> int:
-        """The port's number, while it listens."""
+        """Number of the port, while it listens."""
         return int(self._listening.getHost().port)
 
     def startService(self) -> None:

@@ -1,6 +1,6 @@
-"""`twistd dtc`: its options.
+"""Define the options of `twistd dtc`, and make its service.
 
-Nothing here imports messages.py before the options are read, because --messages puts another module in its place.
+This module does not import messages.py before the options are parsed, because --messages replaces that module.
 """
 
 import os
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Options(BaseOptions):
-    """What `twistd dtc` understands."""
+    """Options of `twistd dtc`."""
 
     name = "dtc"
     synopsis = "twistd [twistd options] dtc --host HOST [options], or: twistd -n dtc --demo"
@@ -78,15 +78,15 @@ class Options(BaseOptions):
         self["symbols"].append(symbol)
 
     def opt_allow_account(self, account: str) -> None:
-        """Take orders for this trade account; by default for all. May be given several times."""
+        """Take orders for this trade account only. May be given several times."""
         self["accounts"].append(account)
 
     def opt_allow_symbol(self, symbol: str) -> None:
-        """Take orders for this symbol; by default for all. May be given several times."""
+        """Take orders for this symbol only. May be given several times."""
         self["tradable"].append(symbol)
 
     def opt_allow_origin(self, origin: str) -> None:
-        """Web pages of this origin (https://trader.example) may call too. May be given several times."""
+        """Admit web pages of this origin, as https://trader.example. May be repeated."""
         self["origins"].append(origin)
 
     def postOptions(self) -> None:
@@ -126,7 +126,7 @@ class Options(BaseOptions):
                 raise usage.UsageError(f"--allow-{option} goes with --allow-trading only")
 
     def _password(self) -> str:
-        """From the option, the file or the environment, the first that is there."""
+        """Return the password: of the option, the file, or the environment."""
         if self["password"] and self["password-file"]:
             raise usage.UsageError("--password and --password-file exclude each other")
         if self["password-file"]:

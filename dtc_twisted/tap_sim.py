@@ -1,4 +1,4 @@
-"""`twistd dtc-sim`: the simulated DTC server, for all who want to connect to one."""
+"""Define the options of `twistd dtc-sim`, and make its service."""
 
 from typing import cast
 
@@ -11,7 +11,7 @@ from dtc_twisted.simulator import Simulator
 
 
 class Options(BaseOptions):
-    """What `twistd dtc-sim` understands."""
+    """Options of `twistd dtc-sim`."""
 
     name = "dtc-sim"
     synopsis = "twistd [twistd options] dtc-sim [options]"
@@ -25,7 +25,7 @@ class Options(BaseOptions):
 
 
 def makeService(options: Options, reactor: IGatewayReactor | None = None) -> IService:
-    """The simulated server."""
+    """Make the service of the simulated server."""
     if reactor is None:
         from twisted.internet import reactor as installed
 
