@@ -5,9 +5,11 @@ import os
 import random
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import txaio
+from treq.testing import StubTreq
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.internet.protocol import Protocol
@@ -15,6 +17,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.test.iosim import ConnectionCompleter, FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import UNKNOWN_LENGTH
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
@@ -107,7 +111,7 @@ class Caller(Protocol):
 
 
 class Answer:
-    """An HTTP response."""
+    """An HTTP response. headers: by name in lower case."""
 
     def __init__(self, data: bytes) -> None:
         head, _, self.body = data.partition(b"\r\n\r\n")
@@ -118,6 +122,19 @@ class Answer:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+class TreqAnswer(Answer):
+    """A response to treq, whose body is complete."""
+
+    def __init__(self, response: Any, body: bytes) -> None:
+        self.status = response.code
+        self.headers = {
+            name.decode().lower(): b", ".join(values).decode() for name, values in response.headers.getAllRawHeaders()
+        }
+        if response.length is not UNKNOWN_LENGTH:
+            self.headers["content-length"] = str(response.length)
+        self.body = body
 
 
 class WebSocketCaller(Protocol):
@@ -244,12 +261,16 @@ class House(SynchronousTestCase):
 
     # -- time and traffic
 
-    def flush(self) -> None:
-        """Moves bytes and connections until nothing moves any more."""
+    def flush(self, also: Callable[[], None] = lambda: None) -> None:
+        """Move bytes and connections until nothing moves any more.
+
+        also: moves what is outside of this reactor.
+        """
         completer = ConnectionCompleter(self.clock)
         moved = True
         while moved:
             moved = False
+            also()
             while (pump := completer.succeedOnce(greet=False)) is not None:
                 self._pumps.append(pump)
                 moved = True
@@ -268,8 +289,7 @@ class House(SynchronousTestCase):
 
     def call(self, protocol: Any, port: int = 8080) -> Any:
         """Connects a caller to a listening port."""
-        factory = next(factory for number, factory, *_ in self.clock.tcpServers if number == port)
-        server = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40000))
+        server = self.site(port).buildProtocol(IPv4Address("TCP", "127.0.0.1", 40000))
         transport = FakeTransport(protocol, isServer=False)
         kind = SocketTransport if self.fast else FakeTransport
         ours = kind(server, isServer=True, hostAddress=IPv4Address("TCP", "127.0.0.1", port))
@@ -302,10 +322,30 @@ class House(SynchronousTestCase):
         return next(pump.serverIO for pump in self._pumps if pump.client is caller)
 
     def fetch(self, path: str, method: str = "GET", headers: str = "", body: bytes | None = None) -> Answer:
-        """The answer to a request."""
+        """Call the gateway's resource with treq, and return the answer. The arguments are those of `begin`."""
+        client: Any = StubTreq(self.site().resource)
+        fields = Headers()
+        for line in headers.splitlines():
+            name, _, value = line.partition(": ")
+            fields.addRawHeader(name, value)
+        if body is not None and not fields.hasHeader("Content-Type"):
+            fields.addRawHeader("Content-Type", "application/json")
+        url = f"http://localhost/api/v1{path}"
+        answered = client.request(method, url, headers=fields, data=body)
+        self.flush(client.flush)
+        response = self.successResultOf(answered)
+        self.assertEqual(response.request.absoluteURI, url.encode(), "treq wrote the path anew: use fetch_raw")
+        return TreqAnswer(response, self.successResultOf(client.content(response)))
+
+    def fetch_raw(self, path: str, method: str = "GET", headers: str = "", body: bytes | None = None) -> Answer:
+        """Return the bytes of an answer: for odd paths, and for headers that HTTP clients keep to themselves."""
         caller = self.begin(path, method, headers, body)
         self.assertTrue(caller.lost, f"{path} was not answered")
         return Answer(caller.received)
+
+    def site(self, port: int = 8080) -> Any:
+        """Return the factory that listens on a port."""
+        return next(factory for number, factory, *_ in self.clock.tcpServers if number == port)
 
     def subscriber(self, *symbols: str) -> WebSocketCaller:
         """A WebSocket client, subscribed to these."""

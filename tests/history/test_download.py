@@ -603,9 +603,9 @@ class StalledTests(HistoryCase):
 class RestTests(HistoryCase):
     def test_formats(self) -> None:
         for path in (MINUTES, DEPTH + f"&StartDateTime={int(self.clock.seconds()) - 60}"):
-            rows = unchunked(self.fetch(path)).json
-            lines = unchunked(self.fetch(path + "&format=ndjson")).body.splitlines()
-            table = unchunked(self.fetch(path + "&format=csv")).body.decode().splitlines()
+            rows = self.fetch(path).json
+            lines = self.fetch(path + "&format=ndjson").body.splitlines()
+            table = self.fetch(path + "&format=csv").body.decode().splitlines()
             self.assertTrue(len(rows) > 100)
             self.assertEqual([json.loads(line) for line in lines], rows)
             self.assertEqual(len(table), len(rows) + 1)
@@ -693,7 +693,7 @@ class RestTests(HistoryCase):
         self.simulator.drop()
         self.flush()
         self.assertEqual(self.fetch("/tradeaccounts").status, 503)
-        self.assertEqual(len(unchunked(self.fetch(MINUTES)).json), 1440)
+        self.assertEqual(len(self.fetch(MINUTES).json), 1440)
 
     def test_head(self) -> None:
         answer = self.fetch(SECONDS, "HEAD")

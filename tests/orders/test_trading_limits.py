@@ -335,7 +335,14 @@ class TokenTests(ScriptedCase):
         self.advance(10)
 
     def begin(self, path: str, method: str = "GET", headers: str = "", body: bytes | None = None) -> Any:
-        return super().begin(path, method, headers + f"Authorization: Bearer {self.tokens[self.token]}\r\n", body)
+        return super().begin(path, method, headers + self.authorization, body)
+
+    def fetch(self, path: str, method: str = "GET", headers: str = "", body: bytes | None = None) -> Answer:
+        return super().fetch(path, method, headers + self.authorization, body)
+
+    @property
+    def authorization(self) -> str:
+        return f"Authorization: Bearer {self.tokens[self.token]}\r\n"
 
     def test_scope(self) -> None:
         self.submit("x", TradeAccount="Sim 2")

@@ -223,10 +223,10 @@ class TokenTests(TokenCase):
         routes = self.routes()
         self.assertGreaterEqual(len(routes), 40)
         for path, method in [*routes, ("/nothing", "GET"), ("/status", "DELETE"), ("", "OPTIONS")]:
-            answer = self.fetch(path, method)
+            answer = self.fetch_raw(path, method)
             self.assertEqual((answer.status, answer.headers["www-authenticate"]), (401, "Bearer"), (path, method))
-            self.assertEqual(self.fetch(path, method, HANDSHAKE).status, 401, path)
-            self.assertNotEqual(self.fetch(path, method, bearer(READ)).status, 401, path)
+            self.assertEqual(self.fetch_raw(path, method, HANDSHAKE).status, 401, path)
+            self.assertNotEqual(self.fetch_raw(path, method, bearer(READ)).status, 401, path)
         self.assertEqual([each for each in self.simulator.received if getattr(each, "RequestID", 0) == 0][2:], [])
 
     def test_every_way_to_write_a_path(self) -> None:
@@ -323,7 +323,7 @@ class WebSocketTokenTests(TokenCase):
             f"Sec-WebSocket-Protocol: dtc, bearer.{READ}\r\n{bearer(TRADE)}",
         ):
             for path in self.PATHS:
-                self.assertEqual(self.fetch(path, headers=HANDSHAKE + headers).status, 401, headers)
+                self.assertEqual(self.fetch_raw(path, headers=HANDSHAKE + headers).status, 401, headers)
         self.assertEqual(self.callers(), [])
 
 
@@ -448,7 +448,7 @@ class CrossSiteTests(AccessCase):
                 self.assertTrue(text.startswith(f"Forbidden: Origin: {origin!r}"), text)
                 self.assertEqual(self.cors(answer), {})
             for path in ("/stream", "/marketdata", "/marketdepth"):
-                self.error(self.fetch(path, headers=header + HANDSHAKE), 403)
+                self.error(self.fetch_raw(path, headers=header + HANDSHAKE), 403)
             for method in ("GET", "HEAD"):
                 answer = self.fetch("/status", method, header)
                 self.assertEqual((answer.status, self.cors(answer)), (200, {}))

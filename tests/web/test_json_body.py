@@ -167,7 +167,7 @@ class MethodTests(MethodCase):
 
     def test_head(self) -> None:
         for path in ("/things", "/status"):
-            full, head = self.fetch(path), self.fetch(path, "HEAD")
+            full, head = self.fetch(path), self.fetch_raw(path, "HEAD")
             self.assertEqual((head.status, head.body), (full.status, b""))
             for name in ("content-length", "content-type"):
                 self.assertEqual(head.headers[name], full.headers[name])

@@ -214,7 +214,7 @@ class AnswerTests(RestCase):
 
     def test_from_the_server(self) -> None:
         for path in PATHS:
-            answer = unchunked(self.fetch(path.url))
+            answer = self.fetch(path.url)
             self.assertEqual(answer.status, 200, path.path)
             self.assertEqual(answer.headers["content-type"], "application/json; charset=utf-8")
             self.assertEqual({each["Type"] for each in answer.json}, {path.reply.Type})
@@ -304,7 +304,7 @@ class AnswerTests(RestCase):
         self.assertIn('"Description": "Rapsöl, €/t"'.encode(), answer.body)
 
     def test_head(self) -> None:
-        answer, full = self.fetch("/tradeaccounts", "HEAD"), self.fetch("/tradeaccounts")
+        answer, full = self.fetch_raw("/tradeaccounts", "HEAD"), self.fetch("/tradeaccounts")
         self.assertEqual((answer.status, answer.body), (200, b""))
         self.assertEqual(answer.headers["content-length"], str(len(full.body)))
         self.assertEqual(self.fetch("/securitydefinition", "HEAD").status, 400)
@@ -320,7 +320,7 @@ class FormatTests(RestCase):
         """Every path, every format: the same rows."""
         for path in PATHS:
             again = "&" if "?" in path.url else "?"
-            told = [unchunked(self.fetch(f"{path.url}{again}format={name}")) for name in ("json", "ndjson", "csv")]
+            told = [self.fetch(f"{path.url}{again}format={name}") for name in ("json", "ndjson", "csv")]
             self.assertEqual([each.status for each in told], [200, 200, 200], path.path)
             rows = [_without_id(row) for row in told[0].json]
             self.assertTrue(rows, path.path)
@@ -549,7 +549,7 @@ class ParameterTests(RestCase):
     def test_limits(self) -> None:
         for query in (f"Symbol={'x' * 63}", "Symbol=x&Exchange=" + "y" * 15):
             self.assertEqual(self.fetch(f"/securitydefinition?{query}").status, 422)  # the server does not know it
-        self.assertEqual(self.fetch("/tradeaccounts?").status, 200)
+        self.assertEqual(self.fetch_raw("/tradeaccounts?").status, 200)
         days = "/historicalorderfills?TradeAccount=Sim1&NumberOfDays="
         self.assertEqual(self.fetch(days + "2147483646").status, 200)
         self.assertEqual(self.fetch(days + "0&StartDateTime=1").status, 200)
@@ -630,7 +630,7 @@ class WrongAddressTests(RestCase):
             self.assertEqual(self.error(self.fetch(path + "?x=1"), 400)[0], "BadParameter")
 
     def test_a_part_is_no_name(self) -> None:
-        self.assertEqual(self.error(self.fetch("/orders/<order_id>"), 404)[0], "NoSuchOrder")
+        self.assertEqual(self.error(self.fetch_raw("/orders/<order_id>"), 404)[0], "NoSuchOrder")
 
     def test_path_is_not_utf8(self) -> None:
         self.assertEqual(self.error(self.fetch("/%ff%fe"), 404)[0], "NotFound")
@@ -646,7 +646,7 @@ class WrongAddressTests(RestCase):
 
     def test_upgrade_required(self) -> None:
         for headers in ("", "Upgrade: h2c\r\nConnection: Upgrade\r\n"):
-            answer = self.fetch("/marketdata", headers=headers)
+            answer = self.fetch_raw("/marketdata", headers=headers)
             kind, message = self.error(answer, 426)
             self.assertEqual((kind, answer.headers["upgrade"]), ("UpgradeRequired", "websocket"))
             self.assertIn("ws://", message)
