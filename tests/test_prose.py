@@ -13,9 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 PENDING: set[str] = {
     "CONTRIBUTING.md",
-    "README.md",
     "benchmarks",
-    "docs",
     "dtc_twisted/journal",
     "dtc_twisted/logs.py",
     "dtc_twisted/market_data",
