@@ -12,10 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 ROOT = Path(__file__).parent.parent
 
 PENDING: set[str] = {
-    "CONTRIBUTING.md",
     "benchmarks",
     "dtc_twisted/journal",
-    "dtc_twisted/logs.py",
     "dtc_twisted/market_data",
     "dtc_twisted/orders",
     "dtc_twisted/simulator",
