@@ -83,7 +83,7 @@ class KilledTests(TestCase):
     @inlineCallbacks
     def ready(self, gateway: Gateway) -> Any:
         while True:
-            _, status = yield deferToThread(gateway.get, "/status")
+            _, status = yield Deferred.fromCoroutine(gateway.get("/status"))
             if status["trading"]["ready"]:
                 return gateway
             yield deferLater(reactor, 0.02)
