@@ -1435,7 +1435,7 @@ struct s_MarketOrdersRequest
     uint32_t SymbolID;
     char Symbol[SYMBOL_LENGTH];
     char Exchange[EXCHANGE_LENGTH];
-    uint32_t SendQuantitiesGreaterOrEqualTo;
+    int32_t SendQuantitiesGreaterOrEqualTo;
 };
 const struct s_MarketOrdersRequest s_MarketOrdersRequest_default = {
     .Size = sizeof(struct s_MarketOrdersRequest),
@@ -2063,6 +2063,7 @@ struct s_TradeAccountResponse
     int32_t MessageNumber;
     char TradeAccount[TRADE_ACCOUNT_LENGTH];
     int32_t RequestID;
+    uint8_t TradingIsDisabled;
 };
 const struct s_TradeAccountResponse s_TradeAccountResponse_default = {
     .Size = sizeof(struct s_TradeAccountResponse),
@@ -2123,6 +2124,7 @@ struct s_SymbolsForExchangeRequest
 const struct s_SymbolsForExchangeRequest s_SymbolsForExchangeRequest_default = {
     .Size = sizeof(struct s_SymbolsForExchangeRequest),
     .Type = SYMBOLS_FOR_EXCHANGE_REQUEST,
+    .RequestAction = SUBSCRIBE,
 };
 
 #pragma dtc client
@@ -2292,6 +2294,8 @@ struct s_AccountBalanceUpdate
     double MarginRequirementFullPositionsOnly;
     double PeakMarginRequirement;
     char IntroducingBroker[TRADE_ACCOUNT_LENGTH];
+    double OpenPositionsProfitLossBasedOnSettlementPrice;
+    t_DateTimeWithMicrosecondsInt LastOrderActivityDateTime;
 };
 const struct s_AccountBalanceUpdate s_AccountBalanceUpdate_default = {
     .Size = sizeof(struct s_AccountBalanceUpdate),
@@ -2383,6 +2387,7 @@ struct s_AccountBalanceAdjustment
     double DebitAmount;
     char Currency[CURRENCY_CODE_LENGTH];
     char Reason[TEXT_DESCRIPTION_LENGTH];
+    uint8_t RecalculateDailyLossLimit;
 };
 const struct s_AccountBalanceAdjustment s_AccountBalanceAdjustment_default = {
     .Size = sizeof(struct s_AccountBalanceAdjustment),
@@ -2549,6 +2554,7 @@ struct s_HistoricalPriceDataRequest
     uint8_t UseZLibCompression;
     uint8_t RequestDividendAdjustedStockData;
     uint16_t Integer_1;
+    uint8_t UseZLibNGCompression;
 };
 const struct s_HistoricalPriceDataRequest s_HistoricalPriceDataRequest_default = {
     .Size = sizeof(struct s_HistoricalPriceDataRequest),
@@ -2566,6 +2572,7 @@ struct s_HistoricalPriceDataResponseHeader
     uint8_t UseZLibCompression;
     uint8_t NoRecordsToReturn;
     float IntToFloatPriceDivisor;
+    uint8_t UseZLibNGCompression;
 };
 const struct s_HistoricalPriceDataResponseHeader s_HistoricalPriceDataResponseHeader_default = {
     .Size = sizeof(struct s_HistoricalPriceDataResponseHeader),
@@ -2714,6 +2721,7 @@ struct s_HistoricalMarketDepthDataRequest
     t_DateTimeWithMicrosecondsInt EndDateTime;
     uint8_t UseZLibCompression;
     uint8_t Integer_1;
+    uint8_t UseZLibNGCompression;
 };
 const struct s_HistoricalMarketDepthDataRequest s_HistoricalMarketDepthDataRequest_default = {
     .Size = sizeof(struct s_HistoricalMarketDepthDataRequest),
@@ -2728,6 +2736,7 @@ struct s_HistoricalMarketDepthDataResponseHeader
     int32_t RequestID;
     uint8_t UseZLibCompression;
     uint8_t NoRecordsToReturn;
+    uint8_t UseZLibNGCompression;
 };
 const struct s_HistoricalMarketDepthDataResponseHeader s_HistoricalMarketDepthDataResponseHeader_default = {
     .Size = sizeof(struct s_HistoricalMarketDepthDataResponseHeader),

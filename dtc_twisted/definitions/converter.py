@@ -85,7 +85,7 @@ DATE_TIMES = frozenset(
         *("DateTime", "CurrentDateTime", "StartDateTime", "EndDateTime", "EntryDateTime", "ExitDateTime"),
         *("LastTradeDateTime", "BidAskDateTime", "SessionSettlementDateTime", "MarketDepthUpdateDateTime"),
         *("GoodTillDateTime", "LastFillDateTime", "OrderReceivedDateTime", "LatestTransactionDateTime"),
-        *("TransactionDateTime", "FinalRecordLastDateTime"),
+        *("TransactionDateTime", "LastOrderActivityDateTime", "FinalRecordLastDateTime"),
         *("Date", "TradingSessionDate", "SecurityExpirationDate", "RolloverDate"),
     )
 )
@@ -101,6 +101,7 @@ _UNITS: dict[tuple[type[Message], str], int] = {
     (dtc.MarketOrdersModify, "DateTime"): MICROSECONDS,
     (dtc.MarketOrdersRemove, "DateTime"): MICROSECONDS,
     (dtc.AccountBalanceUpdate, "TransactionDateTime"): MICROSECONDS,
+    (dtc.AccountBalanceUpdate, "LastOrderActivityDateTime"): MICROSECONDS,
     (dtc.HistoricalPriceDataRecordResponse, "StartDateTime"): GUESS_UNIT,
     (dtc.HistoricalPriceDataResponseTrailer, "FinalRecordLastDateTime"): GUESS_UNIT,
     (dtc.HistoricalMarketDepthDataRequest, "StartDateTime"): MICROSECONDS,

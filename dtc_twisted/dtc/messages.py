@@ -1127,7 +1127,7 @@ class MarketOrdersRequest(Message, tag=150):
     SymbolID: uint32_t = UNSET
     Symbol: char_64 = UNSET
     Exchange: char_16 = UNSET
-    SendQuantitiesGreaterOrEqualTo: uint32_t = UNSET
+    SendQuantitiesGreaterOrEqualTo: int32_t = UNSET
 
 
 class MarketOrdersReject(Message, tag=151):
@@ -1602,6 +1602,7 @@ class TradeAccountResponse(Message, tag=401):
     MessageNumber: int32_t = UNSET
     TradeAccount: char_32 = UNSET
     RequestID: int32_t = UNSET
+    TradingIsDisabled: uint8_t = UNSET
 
 
 class ExchangeListRequest(Message, tag=500):
@@ -1631,7 +1632,7 @@ class SymbolsForExchangeRequest(Message, tag=502):
     RequestID: int32_t = UNSET
     Exchange: char_16 = UNSET
     SecurityType: SecurityTypeEnum | UnsetType = UNSET
-    RequestAction: RequestActionEnum | UnsetType = UNSET
+    RequestAction: RequestActionEnum | UnsetType = RequestActionEnum.SUBSCRIBE
     Symbol: char_64 = UNSET
 
 
@@ -1769,6 +1770,8 @@ class AccountBalanceUpdate(Message, tag=600):
     MarginRequirementFullPositionsOnly: double = UNSET
     PeakMarginRequirement: double = UNSET
     IntroducingBroker: char_32 = UNSET
+    OpenPositionsProfitLossBasedOnSettlementPrice: double = UNSET
+    LastOrderActivityDateTime: t_DateTimeWithMicrosecondsInt = UNSET
 
 
 class AccountBalanceRequest(Message, tag=601):
@@ -1835,6 +1838,7 @@ class AccountBalanceAdjustment(Message, tag=607):
     DebitAmount: double = UNSET
     Currency: char_8 = UNSET
     Reason: char_96 = UNSET
+    RecalculateDailyLossLimit: uint8_t = UNSET
 
 
 class AccountBalanceAdjustmentReject(Message, tag=608):
@@ -1939,6 +1943,7 @@ class HistoricalPriceDataRequest(Message, tag=800):
     UseZLibCompression: uint8_t = UNSET
     RequestDividendAdjustedStockData: uint8_t = UNSET
     Integer_1: uint16_t = UNSET
+    UseZLibNGCompression: uint8_t = UNSET
 
 
 class HistoricalPriceDataResponseHeader(Message, tag=801):
@@ -1951,6 +1956,7 @@ class HistoricalPriceDataResponseHeader(Message, tag=801):
     UseZLibCompression: uint8_t = UNSET
     NoRecordsToReturn: uint8_t = UNSET
     IntToFloatPriceDivisor: float_t = UNSET
+    UseZLibNGCompression: uint8_t = UNSET
 
 
 class HistoricalPriceDataReject(Message, tag=802):
@@ -2058,6 +2064,7 @@ class HistoricalMarketDepthDataRequest(Message, tag=900):
     EndDateTime: t_DateTimeWithMicrosecondsInt = UNSET
     UseZLibCompression: uint8_t = UNSET
     Integer_1: uint8_t = UNSET
+    UseZLibNGCompression: uint8_t = UNSET
 
 
 class HistoricalMarketDepthDataResponseHeader(Message, tag=901):
@@ -2068,6 +2075,7 @@ class HistoricalMarketDepthDataResponseHeader(Message, tag=901):
     RequestID: int32_t = UNSET
     UseZLibCompression: uint8_t = UNSET
     NoRecordsToReturn: uint8_t = UNSET
+    UseZLibNGCompression: uint8_t = UNSET
 
 
 class HistoricalMarketDepthDataReject(Message, tag=902):

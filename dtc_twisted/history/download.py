@@ -63,7 +63,7 @@ class HistoryDownload:
         self.records = 0
         self._reactor = reactor
         # Compression exists for the binary encodings only.
-        self._request = msgspec.structs.replace(request, UseZLibCompression=0)
+        self._request = msgspec.structs.replace(request, UseZLibCompression=0, UseZLibNGCompression=msgspec.UNSET)
         self._on_rows = on_rows
         self._logon_settings = logon_settings
         self._timeout = timeout

@@ -37,7 +37,7 @@ NOT_PRICES = {
     *("HistoricalPriceDataSupported", "OneHistoricalPriceDataRequestPerConnection"),
     *("Price1IsSet", "Price2IsSet", "UpdatePrice1OffsetToParent", "MaintainSamePricesOnParentFill"),
     *("Price1AsString", "Price2AsString", "Price1_1AsString", "Price2_1AsString", "Price1_2AsString"),
-    "Price2_2AsString",
+    *("Price2_2AsString", "OpenPositionsProfitLossBasedOnSettlementPrice"),
 }
 NOT_DATE_TIMES = {"RetryTimeInSeconds", "TimeInForce"}
 TYPEDEFS = {

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from msgspec import UNSET
 from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol
@@ -108,6 +109,12 @@ class TransferTests(HistoryCase):
         self.assertEqual((request.RequestID, request.Symbol, request.RecordInterval), (1, ES, 60))
         self.assertEqual(request.UseZLibCompression, 0)
         self.assertEqual(others, [])
+
+    def test_compression_is_never_requested(self) -> None:
+        self.ask(dtc.HistoricalMarketDepthDataRequest(Symbol=ES, UseZLibCompression=1, UseZLibNGCompression=1))
+        request = self.simulator.history_received[1]
+        assert isinstance(request, dtc.HistoricalMarketDepthDataRequest)
+        self.assertEqual((request.UseZLibCompression, request.UseZLibNGCompression), (0, UNSET))
 
     def test_each_has_its_connection(self) -> None:
         first, second = self.ask(), self.ask()
