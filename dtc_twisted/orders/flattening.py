@@ -1,7 +1,8 @@
 """Close positions.
 
 A position is not closed twice: not while an order that closes it may be open, nor while the server's position does not
-include the fills of one. The server decides on the quantity by what it takes for the position: a second order would
+include the fills of one. An order that the server has not acknowledged for a minute, and does not have among the open
+ones, is no obstacle. The server decides on the quantity by what it takes for the position: a second order would
 open one on the other side.
 """
 
@@ -19,7 +20,7 @@ from dtc_twisted.orders.outcomes import NEW, Fields
 from dtc_twisted.orders.parsing import JsonObject
 from dtc_twisted.orders.reconciler import Reconciler
 from dtc_twisted.orders.sender import AcceptedCommand, CommandSender, raise_if_rejected
-from dtc_twisted.orders.unsettled_fills import UnsettledFills
+from dtc_twisted.orders.unsettled_fills import SETTLED_AFTER, UnsettledFills
 
 
 class PositionCloser:
@@ -80,7 +81,8 @@ class PositionCloser:
         """Return why a position is not closed now; empty: it can be."""
         key = symbol_key(symbol)
         for order in self._state.open_orders(account):
-            if order.closes_position and symbol_key(order.symbol) == key:
+            is_old = order.is_in_flight and abs(self._wall_time() - order.sent_at) > SETTLED_AFTER
+            if order.closes_position and symbol_key(order.symbol) == key and not (is_old and order.unknown_reason):
                 return f"Order {order.display_id} flattens {symbol} already; cancel it before another one is sent."
         stated, held = self._fills.stated(account, symbol), self._fills.held(account, symbol)
         if not self._fills.is_settled(account, symbol) and (abs(held) < abs(stated) or held * stated < 0):

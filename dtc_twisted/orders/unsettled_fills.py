@@ -51,6 +51,7 @@ class _Position:
     stated: the position without `fills`.
     early: of it, what has had no fill yet.
     early_at: since when; monotonic seconds.
+    unexplained: how far it has moved without fills since positions were read.
     """
 
     def __init__(self, symbol: str, stated: float) -> None:
@@ -59,6 +60,7 @@ class _Position:
         self.fills: list[_Fill] = []
         self.early = 0.0
         self.early_at = 0.0
+        self.unexplained = 0.0
 
 
 class UnsettledFills:
@@ -112,6 +114,11 @@ class UnsettledFills:
         """Return the accounts that have positions, or fills that are not settled."""
         return sorted({key[0] for key in self._state.positions} | {account for account, _ in self._positions})
 
+    def unexplained(self, side: int, trade_account: str, symbol: str) -> float:
+        """Return how far the stated position has moved to a side without fills: orders may be filled already."""
+        position = self._positions.get((trade_account, symbol_key(symbol)))
+        return 0.0 if position is None else max(0.0, _SIGNS.get(side, 0) * position.unexplained)
+
     def symbols_held(self, trade_account: str) -> list[str]:
         """Return the symbols in which the account has a position, as stated or with all fills."""
         names = {symbol_key(name): name for name in self._state.symbols_held(trade_account)}
@@ -145,9 +152,9 @@ class UnsettledFills:
         """Positions were read, and asked for when the AccountState had this version."""
         now = self._clock.seconds()
         for (account, key), position in self._positions.items():
-            if not position.fills:
-                continue
             self._on_stated(account, position.symbol, is_read=True)
+            if now - position.early_at > POSITION_LAG:
+                position.unexplained = 0.0
             stated = self.stated(account, key)
             is_explained = abs(stated - position.stated) < _EPSILON
             since = now - SETTLED_AFTER
@@ -167,6 +174,7 @@ class UnsettledFills:
         early = position.early if fill.noted_at - position.early_at <= POSITION_LAG else 0.0
         if early * fill.quantity > 0 and abs(fill.quantity) <= abs(early) + _EPSILON:
             position.early = early - fill.quantity
+            position.unexplained -= fill.quantity
             return
         position.early = 0.0
         position.fills.append(fill)
@@ -184,6 +192,7 @@ class UnsettledFills:
                 now = self._clock.seconds()
                 known = position.early if now - position.early_at <= POSITION_LAG else 0.0
                 position.early, position.early_at = known + stated - before, now
+                position.unexplained += stated - before
             position.stated = stated
             return
         total, included = before, None
@@ -193,6 +202,8 @@ class UnsettledFills:
                 included = number
         if included is not None:
             position.fills, position.stated = position.fills[included:], stated
+        elif abs(stated - before) > _EPSILON:
+            position.unexplained = stated - before
 
     def _check_after(self, seconds: float) -> None:
         self.stop()

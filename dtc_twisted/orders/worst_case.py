@@ -15,7 +15,8 @@ class WorstCasePosition:
     """The worst position of one symbol in one account, on each side.
 
     Of an OCO pair only one order is filled. A child that waits for its parent closes what the parent opens: what it has
-    beyond the parent's quantity counts, and all of it when its parent is not known or not open any more.
+    beyond the parent's quantity counts, and all of it when its parent is not known or not open any more. A position that
+    has moved without a fill may have that of the parent.
 
     orders: all that may be open.
     """
@@ -24,6 +25,9 @@ class WorstCasePosition:
         self._key = symbol_key(symbol)
         self._account = trade_account
         self._held = {side: fills.worst(side, trade_account, symbol) for side in (BuySellEnum.BUY, BuySellEnum.SELL)}
+        self._unexplained: dict[int, float] = {
+            side: fills.unexplained(side, trade_account, symbol) for side in self._held
+        }
         self._open: dict[int, float] = {BuySellEnum.BUY: 0.0, BuySellEnum.SELL: 0.0}
         self._pairs: dict[tuple[str, int], float] = {}
         self._parents: dict[str, Order] = {}
@@ -56,7 +60,10 @@ class WorstCasePosition:
         if quantity == 0 or not order.is_contingent:
             return quantity
         parent = self._parents.get(order.parent_id or order.fields.get("ParentServerOrderID", ""))
-        return quantity if parent is None else max(0.0, quantity - _will_fill(parent))
+        if parent is None:
+            return quantity
+        may_be_filled = self._unexplained.get(parent.buy_sell, quantity)
+        return max(0.0, quantity - max(0.0, _will_fill(parent) - may_be_filled))
 
 
 def may_fill(order: Order) -> float:
