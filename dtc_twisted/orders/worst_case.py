@@ -14,9 +14,9 @@ from dtc_twisted.orders.unsettled_fills import UnsettledFills
 class WorstCasePosition:
     """The worst position of one symbol in one account, on each side.
 
-    Of an OCO pair only one order is filled. A child that waits for its parent closes what the parent opens: what it has
-    beyond the parent's quantity counts, and all of it when its parent is not known or not open any more. A position that
-    has moved without a fill may have that of the parent.
+    Of an OCO pair only one order is filled. A child that waits for its parent closes what the parent opens. It counts
+    with what it has beyond the parent's quantity, and in full if its parent is not known or not open any more. A position
+    that has moved without a fill may have that of the parent.
 
     orders: all that may be open.
     """
