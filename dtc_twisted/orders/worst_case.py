@@ -15,8 +15,8 @@ class WorstCasePosition:
     """The worst position of one symbol in one account, on each side.
 
     Of an OCO pair only one order is filled. A child that waits for its parent closes what the parent opens. It counts
-    with what it has beyond the parent's quantity, and in full if its parent is not known or not open any more. A position
-    that has moved without a fill may have that of the parent.
+    with what it has beyond the parent's quantity, and in full if its parent is not known or not open any more. If a
+    position has moved without a fill, the parent may be filled already.
 
     orders: all that may be open.
     """
