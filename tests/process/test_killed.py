@@ -1,22 +1,24 @@
 """kill -9 at the worst moments, with a real process: nothing is sent twice, and what is unknown is settled."""
 
-import http.client
 import json
 import sys
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.error import ConnectError
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
+from twisted.web.client import ResponseFailed
+from twisted.web.http_headers import Headers
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.simulator import Simulator
 from tests.orders.test_orders import CANCELED, ES, FILLED, LIMIT, MARKET, OCO, OPEN, REJECTED
-from tests.process.test_twistd import PATIENCE, Gateway, Process
+from tests.process.test_twistd import Gateway, Process
 from tests.support import slow
 
 reactor: Any = installed
@@ -89,21 +91,15 @@ class KilledTests(TestCase):
             yield deferLater(reactor, 0.02)
 
     def call(self, gateway: Gateway, method: str, path: str, fields: dict[str, Any] | None = None) -> Deferred[Any]:
-        """Status and answer; None, when the gateway died of it."""
+        """Fire with status and answer; with None, when the gateway died of the request."""
+        body = None if fields is None else json.dumps(fields).encode()
+        headers = Headers({"Content-Type": ["application/json"]})
+        answer = Deferred.fromCoroutine(gateway.request(method, path, headers, body))
 
-        def ask() -> tuple[int, Any] | None:
-            connection = http.client.HTTPConnection(urlsplit(gateway.url).netloc, timeout=PATIENCE)
-            try:
-                body = None if fields is None else json.dumps(fields)
-                connection.request(method, f"/api/v1{path}", body, {"Content-Type": "application/json"})
-                response = connection.getresponse()
-                return response.status, json.loads(response.read())
-            except (OSError, http.client.HTTPException):
-                return None
-            finally:
-                connection.close()
+        def died(failure: Failure) -> None:
+            failure.trap(ConnectError, ResponseFailed)
 
-        return deferToThread(ask)
+        return answer.addErrback(died)
 
     @inlineCallbacks
     def until(self, what: Callable[[], Any]) -> Any:

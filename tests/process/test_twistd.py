@@ -109,9 +109,15 @@ class Gateway(Process):
         self.wait_for("Logged on to")
 
     async def get(self, path: str, headers: Headers | None = None) -> tuple[int, Any]:
+        return await self.request("GET", path, headers)
+
+    async def request(
+        self, method: str, path: str, headers: Headers | None = None, body: bytes | None = None
+    ) -> tuple[int, Any]:
         """Return status and JSON of an answer. Each request has its own connection."""
         client = HTTPClient(Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False)))
-        response = await client.get(f"{self.url}/api/v1{path}", headers=headers, timeout=PATIENCE)
+        url = f"{self.url}/api/v1{path}"
+        response = await client.request(method, url, headers=headers, data=body, timeout=PATIENCE)
         return response.code, await response.json()
 
     @property
