@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 from twisted.logger import (
     FilteringLogObserver,
     InvalidLogLevelError,
@@ -58,3 +59,9 @@ def call_safely(function: Callable[..., None], *args: Any) -> None:
 
 
 _log = logger(__name__)
+
+
+def pretty_json(value: object) -> bytes:
+    """Encode a value as JSON for people and programs: indented, keys sorted, UTF-8."""
+    data: bytes = msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=4)
+    return data

@@ -11,6 +11,7 @@ from twisted.python import usage
 
 from dtc_twisted.clocks import use_monotonic_time
 from dtc_twisted.dtc.own_messages import UnfitMessages, use_messages
+from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH, is_symbol
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.limits import LIMITS
 from dtc_twisted.services import (
@@ -73,8 +74,8 @@ class Options(BaseOptions):
 
     def opt_symbol(self, symbol: str) -> None:
         """Keep subscribed to this symbol from the start. May be given several times."""
-        if not 0 < len(symbol) < 64:
-            raise usage.UsageError("--symbol: expected 1 to 63 characters")
+        if not is_symbol(symbol):
+            raise usage.UsageError(f"--symbol: expected 1 to {MAX_SYMBOL_LENGTH} characters")
         self["symbols"].append(symbol)
 
     def opt_allow_account(self, account: str) -> None:

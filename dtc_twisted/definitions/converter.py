@@ -34,82 +34,19 @@ is omitted. A number outside the years 1 to 9999 stays a number. TradingSessionD
 RolloverDate are date-times of midnight.
 """  # noqa: E501 (a table)
 
-import struct
-from collections.abc import Callable
-from datetime import UTC, datetime
-from decimal import Decimal
-from fractions import Fraction
-from functools import cache, lru_cache
-from math import isfinite
-from typing import Any, NamedTuple, get_args, get_type_hints
+from functools import cache
+from typing import Any, NamedTuple
 
 from msgspec import UNSET, to_builtins
 
+from dtc_twisted.definitions.prices import PriceFormat, make_price_converter
+from dtc_twisted.definitions.times import try_format_iso
 from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.fields import field_types
 from dtc_twisted.dtc.messages import Message, SecurityDefinitionResponse
 
-SECONDS = 1
-MILLISECONDS = 1_000
-MICROSECONDS = 1_000_000
-"""Units of date-times, as their number in a second."""
-
-GUESS_UNIT = 0
-"""Seconds or microseconds since 1970, by the magnitude."""
-
-GUESS_MILLISECONDS = -1
-"""Seconds or milliseconds since 1970, by the magnitude, because headers of different years differ."""
-
-_FIRST_MILLISECONDS = _FIRST_MICROSECONDS = 100_000_000_000
-"""In microseconds this is 2 January 1970, in seconds the year 5138. There are no prices of either."""
-
-PRICES = frozenset(
-    (
-        *("Price", "BidPrice", "AskPrice", "LastTradePrice", "PriorPrice"),
-        *("SessionOpenPrice", "SessionHighPrice", "SessionLowPrice", "SessionSettlementPrice"),
-        *("Price1", "Price2", "Price1_1", "Price2_1", "Price1_2", "Price2_2"),
-        *("OffsetFromParent1", "OffsetFromParent2"),
-        *("AverageFillPrice", "LastFillPrice", "FillPrice", "AveragePrice"),
-        *("HighPriceDuringPosition", "LowPriceDuringPosition", "EntryPrice", "ExitPrice"),
-        *("OpenPrice", "HighPrice", "LowPrice", "LastPrice"),
-    )
-)
-"""Price fields, in every message that has them."""
-
-NO_PRICE_CLASSES: frozenset[type[Message]] = frozenset(
-    (dtc.CancelReplaceOrderInt, dtc.SubmitNewSingleOrderInt, dtc.SubmitNewOCOOrderInt)
-)
-"""Messages whose price fields are not converted (see above)."""
-
-DATE_TIMES = frozenset(
-    (
-        *("DateTime", "CurrentDateTime", "StartDateTime", "EndDateTime", "EntryDateTime", "ExitDateTime"),
-        *("LastTradeDateTime", "BidAskDateTime", "SessionSettlementDateTime", "MarketDepthUpdateDateTime"),
-        *("GoodTillDateTime", "LastFillDateTime", "OrderReceivedDateTime", "LatestTransactionDateTime"),
-        *("TransactionDateTime", "LastOrderActivityDateTime", "FinalRecordLastDateTime"),
-        *("Date", "TradingSessionDate", "SecurityExpirationDate", "RolloverDate"),
-    )
-)
-"""Date-time fields. Their unit is seconds, integers or with a fraction, unless `_UNITS` has another."""
-
-_UNITS: dict[tuple[type[Message], str], int] = {
-    (dtc.MarketDepthUpdateLevelFloatWithMilliseconds, "DateTime"): MILLISECONDS,
-    (dtc.OrderUpdate, "LastFillDateTime"): GUESS_MILLISECONDS,
-    (dtc.OrderUpdate, "OrderReceivedDateTime"): GUESS_MILLISECONDS,
-    (dtc.MarketDataUpdateBidAskFloatWithMicroseconds, "DateTime"): MICROSECONDS,
-    (dtc.MarketDataUpdateTradeWithUnbundledIndicator2, "DateTime"): MICROSECONDS,
-    (dtc.MarketOrdersAdd, "DateTime"): MICROSECONDS,
-    (dtc.MarketOrdersModify, "DateTime"): MICROSECONDS,
-    (dtc.MarketOrdersRemove, "DateTime"): MICROSECONDS,
-    (dtc.AccountBalanceUpdate, "TransactionDateTime"): MICROSECONDS,
-    (dtc.AccountBalanceUpdate, "LastOrderActivityDateTime"): MICROSECONDS,
-    (dtc.HistoricalPriceDataRecordResponse, "StartDateTime"): GUESS_UNIT,
-    (dtc.HistoricalPriceDataResponseTrailer, "FinalRecordLastDateTime"): GUESS_UNIT,
-    (dtc.HistoricalMarketDepthDataRequest, "StartDateTime"): MICROSECONDS,
-    (dtc.HistoricalMarketDepthDataRequest, "EndDateTime"): MICROSECONDS,
-    (dtc.HistoricalMarketDepthDataRecordResponse, "StartDateTime"): MICROSECONDS,
-}
-
 _SNAPSHOTS = (dtc.MarketDataSnapshot, dtc.MarketDataSnapshot_Int)
+_NUMBER_TYPES = {4: "float", 8: "double"}
 
 
 class ConversionPlan(NamedTuple):
@@ -126,184 +63,11 @@ class ConversionPlan(NamedTuple):
 @cache
 def conversion_plan(kind: type[Message]) -> ConversionPlan:
     """Return the fields to convert in a type of message."""
-    names = kind.__struct_fields__
-    made = _number_types(kind)
-    prices = () if kind in NO_PRICE_CLASSES else tuple((name, made[name]) for name in names if name in PRICES)
+    fields = field_types(kind)
     return ConversionPlan(
-        prices, tuple((name, _UNITS.get((kind, name), SECONDS)) for name in names if name in DATE_TIMES)
+        tuple((name, _NUMBER_TYPES.get(each.width, "int")) for name, each in fields.items() if each.is_price),
+        tuple((name, each.unit) for name, each in fields.items() if each.unit is not None),
     )
-
-
-def _number_types(kind: type[Message]) -> dict[str, str]:
-    makes = {}
-    for name, hint in get_type_hints(kind, include_extras=True).items():
-        for each in get_args(hint):
-            if hasattr(each, "__metadata__"):
-                width = each.__metadata__[0].extra.get("bytes")
-                makes[name] = {4: "float", 8: "double"}.get(width, "int")
-    return makes
-
-
-# -- date-times
-
-_MAX_TIMESTAMP = 1e18
-"""Outside the years 1 to 9999 in every unit."""
-
-
-def format_iso(value: float, unit: int) -> str:
-    """Return a date-time in ISO 8601, UTC: 2026-01-31T13:30:00Z.
-
-    A fraction of a second has three or six digits.
-
-    value: since 1970, UTC; it may have a fraction.
-    unit: SECONDS, MILLISECONDS, MICROSECONDS, GUESS_UNIT or GUESS_MILLISECONDS.
-
-    Raises ValueError outside the years 1 to 9999.
-    """
-    if unit == GUESS_UNIT:
-        unit = MICROSECONDS if abs(value) >= _FIRST_MICROSECONDS else SECONDS
-    elif unit == GUESS_MILLISECONDS:
-        unit = MILLISECONDS if abs(value) >= _FIRST_MILLISECONDS else SECONDS
-    if not -_MAX_TIMESTAMP < value < _MAX_TIMESTAMP:
-        raise ValueError(f"{value}: not a date-time.")
-    seconds, micros = divmod(round(value * (MICROSECONDS // unit)), MICROSECONDS)
-    if not micros:
-        return _iso_second(seconds) + "Z"
-    if micros % 1000:
-        return f"{_iso_second(seconds)}.{micros:06}Z"
-    return f"{_iso_second(seconds)}.{micros // 1000:03}Z"
-
-
-@lru_cache(4096)
-def _iso_second(seconds: int) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
-    except (OverflowError, OSError) as e:
-        raise ValueError(f"{seconds} seconds: not a date-time.") from e
-
-
-def _try_format_iso(value: float, unit: int) -> str | float:
-    try:
-        return format_iso(value, unit)
-    except ValueError:
-        return value
-
-
-# -- prices
-
-_TICK_TOLERANCE = 2.5e-7
-"""Relative difference from a tick up to which a price is rounded: 4 units in the last place of a 4-byte float."""
-
-_MAX_PRICE = 1e15
-"""Limit of prices. Larger floats have no fractions; FLT_MAX means unset."""
-
-
-def shortest_float32(value: float) -> Decimal:
-    """Return the shortest decimal of a 4-byte float: 0.01 for 0.009999999776482582.
-
-    Raises ValueError if the value exceeds a 4-byte float, or is not finite.
-    """
-    if not isfinite(value):
-        raise ValueError(f"{value}: not a number.")
-    try:
-        wanted = struct.pack("<f", value)
-    except OverflowError as e:
-        raise ValueError(f"{value}: too large for a 4-byte float.") from e
-    texts = (f"{value:.{digits}g}" for digits in range(1, 10))  # 9 digits always suffice
-    return Decimal(next(text for text in texts if _pack(float(text)) == wanted))
-
-
-def _pack(value: float) -> bytes:
-    try:
-        return struct.pack("<f", value)
-    except OverflowError:  # FLT_MAX rounded up
-        return b""
-
-
-def _positive(value: Any) -> Fraction | None:
-    """Return a number of a definition as a fraction; None if unset or not positive."""
-    if value is UNSET or not value > 0:
-        return None
-    try:
-        return Fraction(shortest_float32(value)) or None
-    except ValueError:
-        return None
-
-
-class _PriceFormat:
-    """Price format of a symbol, as exact numbers."""
-
-    def __init__(self, definition: SecurityDefinitionResponse | None) -> None:
-        definition = definition or SecurityDefinitionResponse()
-        self.multiplier = _positive(definition.DisplayPriceMultiplier) or Fraction(1)
-        self.divisor = _positive(definition.IntToFloatPriceDivisor) or Fraction(1)
-        self.tick = _positive(definition.MinPriceIncrement)
-
-
-def _make_price_converter(multiplier: Fraction, tick: Fraction | None, make: str) -> Callable[[float], float]:
-    """Make a function that converts a server price to a display price."""
-    factor = float(multiplier)
-
-    def off_tick(value: float) -> float:
-        if make == "float" and value and value != int(value):
-            return float(Fraction(shortest_float32(value)) * multiplier)
-        return float(f"{value * factor:.15g}")
-
-    if tick is None:
-        return lambda value: off_tick(value) if -_MAX_PRICE < value < _MAX_PRICE else value
-
-    per_tick = float(multiplier / tick)
-    up, down = tick.numerator, tick.denominator
-
-    def display(value: float) -> float:
-        if not -_MAX_PRICE < value * per_tick < _MAX_PRICE:
-            return value
-        price = round(value * per_tick) * up / down  # a quotient of two integers is the float nearest to the decimal
-        if abs(value * factor - price) <= _TICK_TOLERANCE * abs(price):
-            return price
-        return off_tick(value)
-
-    return display
-
-
-def to_server_price(display: float, definition: SecurityDefinitionResponse | None) -> float:
-    """Convert a display price to a server price: 2828.25 at 0.01 is 282825.0.
-
-    The result is exact for a price on a tick. A price off the tick is not rounded, because an order at a price that was
-    not requested would be worse than a rejected one.
-
-    Raises ValueError if the price is not finite.
-    """
-    if not isfinite(display):
-        raise ValueError(f"{display}: not a price.")
-    form = _PriceFormat(definition)
-    price = Fraction(Decimal(repr(display)))
-    if form.tick is not None:
-        near = round(price / form.tick) * form.tick
-        if abs(price - near) <= abs(near) / 10**12:  # 0.1 + 0.2
-            price = near
-    return float(price / form.multiplier)
-
-
-def snap_to_tick(price: float, definition: SecurityDefinitionResponse | None) -> float | None:
-    """Remove binary noise from a server price; None if it is off the tick.
-
-    If the tick is unknown, the price is returned unchanged.
-    """
-    form = _PriceFormat(definition)
-    if form.tick is None:
-        return price
-    shown = Fraction(Decimal(repr(float(price)))) * form.multiplier
-    near = round(shown / form.tick) * form.tick
-    return float(near / form.multiplier) if abs(shown - near) <= abs(shown) / 10**12 else None
-
-
-def is_on_tick(price: float, definition: SecurityDefinitionResponse | None) -> bool:
-    """Return whether a server price is on a tick; True if the tick is unknown."""
-    return snap_to_tick(price, definition) is not None
-
-
-# -- messages
 
 
 class DisplayConverter:
@@ -317,12 +81,12 @@ class DisplayConverter:
     def __init__(
         self, definition: SecurityDefinitionResponse | None = None, *, prices: bool = True, times: bool = False
     ) -> None:
-        form = _PriceFormat(definition)
+        form = PriceFormat(definition)
         self._prices, self._times = prices, times
         self._convert = {
-            "float": _make_price_converter(form.multiplier, form.tick, "float"),
-            "double": _make_price_converter(form.multiplier, form.tick, "double"),
-            "int": _make_price_converter(form.multiplier / form.divisor, form.tick, "int"),
+            "float": make_price_converter(form.multiplier, form.tick, "float"),
+            "double": make_price_converter(form.multiplier, form.tick, "double"),
+            "int": make_price_converter(form.multiplier / form.divisor, form.tick, "int"),
         }
         self._plans: dict[type[Message], tuple[Any, Any, bool]] = {}
 
@@ -354,7 +118,7 @@ class DisplayConverter:
         for name, unit in times:
             if name in fields:
                 if fields[name]:
-                    fields[name] = _try_format_iso(fields[name], unit)
+                    fields[name] = try_format_iso(fields[name], unit)
                 else:
                     del fields[name]
         return fields

@@ -8,9 +8,10 @@ import re
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import takewhile
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
-from dtc_twisted.dtc.messages import DTCEnum, HistoricalDataIntervalEnum, HistoricalMarketDepthDataRequest, Message
+from dtc_twisted.dtc.fields import SECONDS, FieldType, field_types
+from dtc_twisted.dtc.messages import DTCEnum, HistoricalDataIntervalEnum, Message
 from dtc_twisted.errors import BadParameter
 
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
@@ -24,9 +25,6 @@ _MAX_NUMBER = 1e15
 _INTERVAL = re.compile(r"([1-9][0-9]{0,4})([smh])|1([dw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DAY, _WEEK = _SECONDS["d"], _SECONDS["w"]
-
-_MICROSECONDS: set[type[Message]] = {HistoricalMarketDepthDataRequest}
-"""Requests whose date-times are in microseconds. In all others they are in seconds."""
 
 
 def single_value(name: str, values: list[bytes]) -> str:
@@ -189,30 +187,21 @@ class _List(FieldParser):
 @cache
 def field_parsers(request: type[Message]) -> dict[str, FieldParser]:
     """Return the parsers of the fields of a message."""
-    hints = get_type_hints(request, include_extras=True)
-    return {name: _field_parser(request, name, hints[name]) for name in request.__struct_fields__}
+    return {name: _field_parser(name, field) for name, field in field_types(request).items()}
 
 
-def _field_parser(request: type[Message], name: str, hint: Any) -> FieldParser:
-    """Return the parser of a field, by its type hint and its name.
-
-    hint: char_n, an integer type or an enum of messages.py. A date-time has the hint of an integer, and is recognized
-        by the name of the field.
-    """
-    for each in get_args(hint):
-        if each is HistoricalDataIntervalEnum:
-            return _Interval()
-        if isinstance(each, type) and issubclass(each, DTCEnum):
-            return _Enum(each)
-        if hasattr(each, "__metadata__"):
-            limits = each.__metadata__[0].extra
-            if each.__origin__ is str:
-                return _Text(limits["length"])
-            if each.__origin__ is int and name.endswith("DateTime"):
-                return _DateTime(limits["min"], limits["max"], 1_000_000 if request in _MICROSECONDS else 1)
-            if each.__origin__ is int:
-                return _Integer(limits["min"], limits["max"])
-            return _Number()
-        if get_origin(each) is list:
-            return _List()
-    raise TypeError(f"{request.__name__}.{name} has no parser")
+def _field_parser(name: str, field: FieldType) -> FieldParser:
+    if field.enum is HistoricalDataIntervalEnum:
+        return _Interval()
+    if field.enum is not None:
+        return _Enum(field.enum)
+    if field.base is list:
+        return _List()
+    if field.base is str:
+        return _Text(field.length)
+    if field.base is not int:
+        return _Number()
+    if name.endswith("DateTime"):
+        unit = field.unit or SECONDS
+        return _DateTime(field.minimum, field.maximum, unit if unit > 0 else SECONDS)
+    return _Integer(field.minimum, field.maximum)

@@ -25,6 +25,11 @@ class ResponseSpec:
     has_data: Callable[[Any], bool]
 
     @property
+    def row_type(self) -> type[Message]:
+        """The message type of a row: the first response that is no header."""
+        return next(each for each in self.types if each not in _HEADERS)
+
+    @property
     def is_numbered(self) -> bool:
         """Whether each response states the number of responses."""
         return any(name in self.types[0].__struct_fields__ for name in _TOTALS)
@@ -87,6 +92,7 @@ _TOTAL = "TotalNumberMessages"
 _DEFINITIONS = ResponseSpec(
     (dtc.SecurityDefinitionResponse,), dtc.SecurityDefinitionReject, _flag_set("IsFinalMessage"), _field_set("Symbol")
 )
+_HEADERS = (dtc.HistoricalPriceDataResponseHeader, dtc.HistoricalMarketDepthDataResponseHeader)
 _PRICE_RECORDS = (
     dtc.HistoricalPriceDataResponseHeader,
     dtc.HistoricalPriceDataRecordResponse,

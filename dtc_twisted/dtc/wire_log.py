@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from dtc_twisted.dtc.messages import Message, MessageType
-from dtc_twisted.logs import MASK, SECRET_FIELDS, logger, set_level
+from dtc_twisted.logs import MASK, SECRET_FIELDS, logger, pretty_json, set_level
 
 _log = logger(__name__)
 _DATA_TYPES = {*range(MessageType.MARKET_DATA_SNAPSHOT, MessageType.MARKET_ORDERS_SNAPSHOT_MESSAGE_BOUNDARY + 1)} - {
@@ -47,7 +47,8 @@ class WireLog:
     def sending_unknown(self, fields: Mapping[str, Any]) -> None:
         """Log a message whose type is not in messages.py."""
         masked = {name: MASK for name in SECRET_FIELDS if fields.get(name)}
-        _log.debug("Sending Type {number}:\n{json}", number=fields["Type"], json=_indented({**fields, **masked}))
+        text = pretty_json({**fields, **masked}).decode()
+        _log.debug("Sending Type {number}:\n{json}", number=fields["Type"], json=text)
 
     def received(self, message: Message) -> None:
         self._log("Received", message)
@@ -60,11 +61,7 @@ class WireLog:
 def format_message(message: Message) -> str:
     """Return the message as indented JSON with sorted keys and masked secrets."""
     masked = {name: MASK for name in _secrets(type(message)) if getattr(message, name)}
-    return _indented(msgspec.structs.replace(message, **masked))
-
-
-def _indented(value: object) -> str:
-    return msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=4).decode()
+    return pretty_json(msgspec.structs.replace(message, **masked)).decode()
 
 
 @cache

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET
 
 from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.fields import SECONDS, field_types
 from dtc_twisted.dtc.messages import MarketDataSnapshot, Message, TradeConditionEnum
 
 
@@ -129,9 +130,6 @@ _FIELDS: dict[type[Message], _Fields] = {
 }
 """Which field of an update is which field of the snapshot."""
 
-_MICROSECONDS = {dtc.MarketDataUpdateTradeWithUnbundledIndicator2, dtc.MarketDataUpdateBidAskFloatWithMicroseconds}
-"""DateTime is in these; it is in seconds elsewhere, and in the snapshot."""
-
 
 _ONE_UPDATE = (None,)
 _MERGE_AFTER = 16
@@ -149,7 +147,8 @@ def _make_merge(kind: type[Message]) -> Callable[[dict[str, Any], Message], bool
     """What puts an update of this type into a snapshot. False: some of its fields stay as they were."""
     names, targets = zip(*_FIELDS[kind], strict=True)
     values_of = attrgetter(*names) if len(names) > 1 else lambda update: (getattr(update, names[0]),)
-    in_microseconds = kind in _MICROSECONDS
+    date_time = field_types(kind).get("DateTime")
+    per_second = (date_time and date_time.unit) or SECONDS  # the snapshot has seconds
     has_condition = "TradeCondition" in kind.__struct_fields__
 
     def merge(snapshot: dict[str, Any], update: Any) -> bool:
@@ -163,8 +162,8 @@ def _make_merge(kind: type[Message]) -> Callable[[dict[str, Any], Message], bool
             complete = False
             if target in ("BidPrice", "AskPrice") and getattr(update, target[:3] + "Quantity") is not UNSET:
                 snapshot.pop(target, None)  # this side was sent, and has no price now
-        if in_microseconds and update.DateTime is not UNSET:
-            snapshot[targets[-1]] /= 1_000_000
+        if per_second != SECONDS and update.DateTime is not UNSET:
+            snapshot[targets[-1]] /= per_second
         return complete
 
     return merge

@@ -19,8 +19,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from dtc_twisted.definitions.converter import shortest_float32
+from dtc_twisted.definitions.prices import shortest_float32
 from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.fields import field_types
 from dtc_twisted.dtc.messages import AtBidOrAskEnum, FinalUpdateInBatchEnum, MarketDepthUpdateTypeEnum, Message
 
 BID, ASK = int(AtBidOrAskEnum.AT_BID), int(AtBidOrAskEnum.AT_ASK)
@@ -40,11 +41,7 @@ UPDATE_CLASSES: frozenset[type[Message]] = frozenset(
         dtc.MarketDepthUpdateLevelNoTimestamp,
     }
 )
-_FLOAT32_CLASSES = {
-    dtc.MarketDepthSnapshotLevelFloat,
-    dtc.MarketDepthUpdateLevelFloatWithMilliseconds,
-    dtc.MarketDepthUpdateLevelNoTimestamp,
-}
+_FLOAT32_CLASSES = {each for each in SNAPSHOT_CLASSES | UPDATE_CLASSES if field_types(each)["Price"].width == 4}
 _NOT_FINAL = {FinalUpdateInBatchEnum.FINAL_UPDATE_FALSE, FinalUpdateInBatchEnum.FINAL_UPDATE_BEGIN_BATCH}
 
 

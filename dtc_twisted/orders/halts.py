@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dtc_twisted.definitions.converter import SECONDS, format_iso
+from dtc_twisted.definitions.times import format_iso
+from dtc_twisted.dtc.fields import SECONDS
 from dtc_twisted.errors import Conflict
 from dtc_twisted.journal import Command
 from dtc_twisted.orders.names import symbol_key

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 from msgspec import UNSET, UnsetType, to_builtins
 from msgspec.structs import replace
 
-from dtc_twisted.definitions.converter import PRICES, snap_to_tick, to_server_price
+from dtc_twisted.definitions.prices import snap_to_tick, to_server_price
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.field_parser import field_parsers
+from dtc_twisted.dtc.fields import PRICES
 from dtc_twisted.dtc.messages import (
     Message,
     OrderStatusEnum,

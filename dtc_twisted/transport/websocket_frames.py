@@ -1,4 +1,7 @@
-"""Parse complete WebSocket text frames of less than 64 KiB (RFC 6455)."""
+"""Parse and encode WebSocket frames (RFC 6455, section 5.2).
+
+Only complete text frames of less than 64 KiB are parsed here. Encoded frames are not masked, as from a server.
+"""
 
 _TEXT = 0x81
 """First byte of a text message in one frame: FIN, no RSV bit, opcode 1."""
@@ -8,6 +11,12 @@ _LENGTH_16 = 126
 
 A smaller value is the length itself. A larger one marks a 64-bit length or a masked frame.
 """
+
+_LENGTH_64 = 127
+"""Second byte of a frame whose length is in the next eight bytes."""
+
+_PONG = 0x8A
+"""First byte of a pong: FIN, no RSV bit, opcode 10."""
 
 
 def parse_text_frames(data: bytes) -> tuple[list[bytes], int, bool]:
@@ -40,3 +49,33 @@ def parse_text_frames(data: bytes) -> tuple[list[bytes], int, bool]:
         payloads.append(data[begin:end])
         at = end
     return payloads, at, False
+
+
+def encode_text_frame(payload: bytes) -> bytes:
+    """Encode a text message as one frame."""
+    return _text_header(len(payload)) + payload
+
+
+def encode_text_frames(payloads: list[bytes]) -> list[bytes]:
+    """Encode text messages as one frame each."""
+    try:
+        return [_TEXT_HEADERS[len(payload)] + payload for payload in payloads]
+    except IndexError:
+        return [encode_text_frame(payload) for payload in payloads]
+
+
+def encode_pong_frame(payload: bytes) -> bytes:
+    """Encode the answer to a ping, whose payload has at most 125 bytes."""
+    return bytes((_PONG, len(payload))) + payload
+
+
+def _text_header(length: int) -> bytes:
+    if length < _LENGTH_16:
+        return bytes((_TEXT, length))
+    if length < 0x10000:
+        return bytes((_TEXT, _LENGTH_16)) + length.to_bytes(2, "big")
+    return bytes((_TEXT, _LENGTH_64)) + length.to_bytes(8, "big")
+
+
+_TEXT_HEADERS = [_text_header(length) for length in range(1024)]
+"""Headers by length, because almost all messages are shorter than 1024 bytes."""

@@ -14,21 +14,12 @@ from msgspec import UNSET
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.definitions import converter as shown
-from dtc_twisted.definitions.converter import (
-    GUESS_MILLISECONDS,
-    GUESS_UNIT,
-    MICROSECONDS,
-    MILLISECONDS,
-    SECONDS,
-    DisplayConverter,
-    conversion_plan,
-    format_iso,
-    is_on_tick,
-    shortest_float32,
-    snap_to_tick,
-    to_server_price,
-)
+from dtc_twisted.definitions.converter import DisplayConverter, conversion_plan
+from dtc_twisted.definitions.prices import is_on_tick, shortest_float32, snap_to_tick, to_server_price
+from dtc_twisted.definitions.times import format_iso
+from dtc_twisted.dtc import fields
 from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.fields import GUESS_MILLISECONDS, GUESS_UNIT, MICROSECONDS, MILLISECONDS, SECONDS
 from dtc_twisted.dtc.messages import MESSAGES, SecurityDefinitionResponse
 
 NOT_PRICES = {
@@ -99,23 +90,23 @@ class ClassifiedTests(SynchronousTestCase):
 
     def test_prices(self) -> None:
         names = {name for kind in MESSAGES.values() for name in kind.__struct_fields__}
-        self.assertEqual({name for name in names if "Price" in name} - shown.PRICES, NOT_PRICES)
-        self.assertEqual(shown.PRICES - names, set())
-        self.assertEqual(shown.PRICES & NOT_PRICES, set())
+        self.assertEqual({name for name in names if "Price" in name} - fields.PRICES, NOT_PRICES)
+        self.assertEqual(fields.PRICES - names, set())
+        self.assertEqual(fields.PRICES & NOT_PRICES, set())
         self.assertEqual(
-            {name for name in shown.PRICES if "Price" not in name}, {"OffsetFromParent1", "OffsetFromParent2"}
+            {name for name in fields.PRICES if "Price" not in name}, {"OffsetFromParent1", "OffsetFromParent2"}
         )
 
     def test_how_prices_are_made(self) -> None:
         for kind in MESSAGES.values():
             types = self.types[kind.__name__]
             makes = {"float_t": "float", "double": "double", "int32_t": "int"}
-            prices = () if kind in shown.NO_PRICE_CLASSES else [name for name in types if name in shown.PRICES]
+            prices = () if kind in fields.NO_PRICE_CLASSES else [name for name in types if name in fields.PRICES]
             self.assertEqual(dict(conversion_plan(kind).prices), {name: makes[types[name]] for name in prices}, kind)
 
     def test_messages_without_prices(self) -> None:
         having = {kind for kind in MESSAGES.values() if "Divisor" in kind.__struct_fields__}
-        self.assertEqual({*shown.NO_PRICE_CLASSES}, having)
+        self.assertEqual({*fields.NO_PRICE_CLASSES}, having)
 
     def test_date_times(self) -> None:
         maybe, either = set(), set()
@@ -134,11 +125,11 @@ class ClassifiedTests(SynchronousTestCase):
     def test_names_of_date_times(self) -> None:
         names = {name for kind in MESSAGES.values() for name in kind.__struct_fields__}
         timely = {name for name in names if "Time" in name or name.endswith("Date")}
-        self.assertEqual(timely - shown.DATE_TIMES, NOT_DATE_TIMES)
-        self.assertEqual(shown.DATE_TIMES - names, set())
+        self.assertEqual(timely - fields.DATE_TIMES, NOT_DATE_TIMES)
+        self.assertEqual(fields.DATE_TIMES - names, set())
 
     def test_docstring_names_all(self) -> None:
-        self.assertEqual([name for name in shown.PRICES if name not in str(shown.__doc__)], [])
+        self.assertEqual([name for name in fields.PRICES if name not in str(shown.__doc__)], [])
 
     def setUp(self) -> None:
         self.types = self.typedefs()
@@ -331,7 +322,7 @@ class MessageTests(SynchronousTestCase):
     def test_unset_is_absent(self) -> None:
         for kind in MESSAGES.values():
             expected = {"Type": kind.Type}
-            self.assertEqual({**expected, **DisplayConverter(ES, times=True)(kind())}.keys() & shown.PRICES, set())
+            self.assertEqual({**expected, **DisplayConverter(ES, times=True)(kind())}.keys() & fields.PRICES, set())
 
     def test_zeros(self) -> None:
         snapshot = dtc.MarketDataSnapshot(SymbolID=1, BidPrice=0.0, AskPrice=0, SessionOpenPrice=0.0, BidQuantity=0.0)

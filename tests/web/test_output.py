@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.errors import SessionLost
-from dtc_twisted.web.output import FORMATS, StreamingResponse, negotiate_format, pretty_json
+from dtc_twisted.logs import pretty_json
+from dtc_twisted.web.output import FORMATS, StreamingResponse, negotiate_format
 from dtc_twisted.web.output.streaming_response import MAX_BUFFERED_ROWS, ROWS_PER_FLUSH, STALL_TIMEOUT
 from tests.support import Answer as Received
 

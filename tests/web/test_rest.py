@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred, succeed
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.errors import RequestRejected
+from dtc_twisted.logs import pretty_json
 from dtc_twisted.web.access import AccessControl
-from dtc_twisted.web.output import pretty_json
 from dtc_twisted.web.output.streaming_response import MAX_BUFFERED_ROWS
 from dtc_twisted.web.rest import GET_REQUESTS, ROW_TYPES, STREAMED_REQUESTS, QuietSite, RestApi, RestBackend
 from dtc_twisted.web.rest.resource import BoundedRequest

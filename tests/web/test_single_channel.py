@@ -15,10 +15,11 @@ from websockets.uri import parse_uri
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.gateway import WebService
+from dtc_twisted.transport.websocket_frames import encode_text_frame as frame
 from dtc_twisted.web import stream
 from dtc_twisted.web.stream import MarketDataProtocol, SendQueue, SingleChannelFactory
 from dtc_twisted.web.stream import send_queue as send_queue
-from dtc_twisted.web.stream.send_queue import PreparedUpdate, frame
+from dtc_twisted.web.stream.send_queue import PreparedUpdate
 from dtc_twisted.web.stream.writer import SocketWriter, TransportWriter
 from tests.support import MARKETDATA, Caller, House, WebSocketCaller
 

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, lru_cache
 from operator import itemgetter
-from typing import Any, get_type_hints
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import astuple
 
 from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.fields import field_types
 from dtc_twisted.dtc.messages import DBL_MAX, FLT_MAX, INT_MAX, UINT_MAX, Message
 from dtc_twisted.logs import logger
 
@@ -72,10 +73,10 @@ class CompactDecoder:
         if symbol_id_first:
             names = ("SymbolID", *(name for name in names if name != "SymbolID"))
         self._names = names
-        kinds: dict[str, Any] = get_type_hints(message, include_extras=True)
+        fields = field_types(message)
         self._values = msgspec.defstruct(
             f"{message.__name__}Values",
-            [(name, kinds[name] | None, UNSET) for name in names],
+            [(name, fields[name].annotation | None, UNSET) for name in names],
             array_like=True,
             gc=False,
         )
@@ -188,19 +189,13 @@ def row_from_damaged(text: bytes) -> Message | None:
 def _readable(message: type[Message], fields: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that are readable. A number may be a string."""
     values = {}
-    for name, kind in _kinds(message).items():
+    for name, field in field_types(message).items():
         if name in fields:
             try:
-                values[name] = msgspec.convert(fields[name], kind, strict=False)
+                values[name] = msgspec.convert(fields[name], field.annotation, strict=False)
             except msgspec.ValidationError:
                 _note_unreadable(message.__name__, name, str(fields[name])[:100])
     return values
-
-
-@cache
-def _kinds(message: type[Message]) -> dict[str, Any]:
-    hints = get_type_hints(message, include_extras=True)
-    return {name: hints[name] for name in message.__struct_fields__}
 
 
 @lru_cache(maxsize=100)

@@ -8,12 +8,14 @@ import csv
 import io
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from typing import Any, ClassVar, Protocol, get_args, get_type_hints
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 from msgspec import UNSET
 
+from dtc_twisted.dtc.fields import field_types
 from dtc_twisted.dtc.messages import Message
+from dtc_twisted.logs import pretty_json
 
 Row = Message | dict[str, Any]
 """A DTC message, or a dictionary that was made of one."""
@@ -131,9 +133,7 @@ class Csv:
 @cache
 def _has_numbers_only(kind: type[Message]) -> bool:
     """Whether no field is a text."""
-    hints = get_type_hints(kind, include_extras=True)
-    parts = [part for name in kind.__struct_fields__ for part in get_args(hints[name])]
-    return not any(getattr(part, "__origin__", part) is str for part in parts)
+    return all(field.base in (int, float) for field in field_types(kind).values())
 
 
 def _encode_number_rows(rows: Sequence[Any]) -> bytes:
@@ -170,11 +170,6 @@ def _media_range(text: str) -> tuple[int, str, float]:
     except ValueError:
         liked = 0.0
     return 2 - kind.count("*"), kind, liked
-
-
-def pretty_json(value: object) -> bytes:
-    """`value` as people and programs like to read it: indented, keys sorted, UTF-8."""
-    return msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=4)
 
 
 _encoder = msgspec.json.Encoder()

@@ -13,9 +13,8 @@ from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from dtc_twisted.dtc.wire_log import wire_log
-from dtc_twisted.logs import logger
+from dtc_twisted.logs import logger, pretty_json
 from dtc_twisted.web.access import AccessControl
-from dtc_twisted.web.output import pretty_json
 from dtc_twisted.web.rest.json_body import MAX_BODY
 
 _log = logger(__name__)

@@ -2,6 +2,7 @@
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
+from dtc_twisted.dtc.responses import RESPONSES
 from dtc_twisted.web.query import RequestSpec
 
 PREFIX = "/api/v1"
@@ -48,25 +49,8 @@ GET_REQUESTS = {
     ),
 }
 
-ROW_TYPES: dict[type[Message], type[Message]] = {
-    dtc.AccountBalanceRequest: dtc.AccountBalanceUpdate,
-    dtc.CurrentPositionsRequest: dtc.PositionUpdate,
-    dtc.ExchangeListRequest: dtc.ExchangeListResponse,
-    dtc.HistoricalAccountBalancesRequest: dtc.HistoricalAccountBalanceResponse,
-    dtc.HistoricalMarketDepthDataRequest: dtc.HistoricalMarketDepthDataRecordResponse,
-    dtc.HistoricalOrderFillsRequest: dtc.HistoricalOrderFillResponse,
-    dtc.HistoricalPriceDataRequest: dtc.HistoricalPriceDataRecordResponse,
-    dtc.HistoricalTradesRequest: dtc.HistoricalTradesResponse,
-    dtc.JournalEntriesRequest: dtc.JournalEntryResponse,
-    dtc.OpenOrdersRequest: dtc.OrderUpdate,
-    dtc.SecurityDefinitionForSymbolRequest: dtc.SecurityDefinitionResponse,
-    dtc.SymbolSearchRequest: dtc.SecurityDefinitionResponse,
-    dtc.SymbolsForExchangeRequest: dtc.SecurityDefinitionResponse,
-    dtc.SymbolsForUnderlyingRequest: dtc.SecurityDefinitionResponse,
-    dtc.TradeAccountsRequest: dtc.TradeAccountResponse,
-    dtc.UnderlyingSymbolsForExchangeRequest: dtc.SecurityDefinitionResponse,
-}
-"""What each request's rows are, also when there are none."""
+ROW_TYPES: dict[type[Message], type[Message]] = {request: spec.row_type for request, spec in RESPONSES.items()}
+"""Row type of each request, for an answer without rows."""
 
 STREAMED_REQUESTS = {
     dtc.SymbolSearchRequest,

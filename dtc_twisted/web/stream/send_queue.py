@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from dtc_twisted.logs import call_safely
+from dtc_twisted.transport.websocket_frames import encode_pong_frame, encode_text_frame
 from dtc_twisted.web.stream.public_names import SKIPPED
 from dtc_twisted.web.stream.writer import TransportWriter
 
@@ -163,13 +164,13 @@ class SendQueue:
         if self._closed:
             return
         if self._writer.is_full:
-            self._enqueue(frame(payload), key)
+            self._enqueue(encode_text_frame(payload), key)
         else:
-            self.send_bytes(frame(payload))
+            self.send_bytes(encode_text_frame(payload))
 
     def send_pong(self, payload: bytes) -> None:
         """Answers a ping; while the subscriber reads slowly, the latest is enough (RFC 6455, section 5.5.3)."""
-        data = bytes((0x8A, len(payload))) + payload
+        data = encode_pong_frame(payload)
         if self._writer.is_full:
             self._dequeue(_PONG)
             self._enqueue(data, _PONG)
@@ -197,7 +198,8 @@ class SendQueue:
     def _on_writer_change(self) -> None:
         if not self._writer.is_full:
             if self._conflated_count:
-                self._writer.send(frame(encode_event({"event": SKIPPED, "messages": self._conflated_count})))
+                skipped = encode_event({"event": SKIPPED, "messages": self._conflated_count})
+                self._writer.send(encode_text_frame(skipped))
                 self._conflated_count = 0
             while self._queue and not self._writer.is_full:
                 self._writer.send(b"".join(self._next_chunk()))
@@ -253,31 +255,6 @@ def _join_frames(items: list[PreparedUpdate]) -> bytes:
     """Their frames in one piece."""
     frames = items[0].frames if len(items) == 1 else [each for item in items for each in item.frames]
     return b"".join(frames)
-
-
-def frame(payload: bytes) -> bytes:
-    """The payload as a whole WebSocket text message (RFC 6455, section 5.2), not masked, as from a server."""
-    return _frame_header(len(payload)) + payload
-
-
-def frames(payloads: list[bytes]) -> list[bytes]:
-    """The same of each."""
-    try:
-        return [_FRAME_HEADERS[len(payload)] + payload for payload in payloads]
-    except IndexError:
-        return [frame(payload) for payload in payloads]
-
-
-def _frame_header(length: int) -> bytes:
-    if length < 126:
-        return bytes((0x81, length))
-    if length < 0x10000:
-        return b"\x81\x7e" + length.to_bytes(2, "big")
-    return b"\x81\x7f" + length.to_bytes(8, "big")
-
-
-_FRAME_HEADERS = [_frame_header(length) for length in range(1024)]
-"""Of all lengths that are usual."""
 
 
 def encode_event(value: dict[str, Any]) -> bytes:

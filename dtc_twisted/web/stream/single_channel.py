@@ -27,11 +27,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH, is_symbol
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.market_data import Hub, Update
+from dtc_twisted.transport.websocket_frames import encode_text_frame, encode_text_frames
 from dtc_twisted.web.stream.public_names import ENDED, LIVE, STALE
-from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueue, SendQueueEncoder, encode_event, frame, frames
-from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol, is_symbol
+from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueue, SendQueueEncoder, encode_event
+from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol
 
 
 class MarketDataProtocol(StreamProtocol):
@@ -48,7 +50,7 @@ class MarketDataProtocol(StreamProtocol):
         if action not in ("subscribe", "unsubscribe"):
             self.reply(request, error="action: expected subscribe, unsubscribe or ping.")
         elif not is_symbol(symbol):
-            self.reply(request, error="symbol: expected a text of 1 to 63 characters.")
+            self.reply(request, error=f"symbol: expected a text of 1 to {MAX_SYMBOL_LENGTH} characters.")
         elif unknown := sorted(request.keys() - self.fields):
             self.reply(request, error=f"Unknown field {unknown[0]}: expected {' and '.join(sorted(self.fields))}.")
         elif action == "subscribe":
@@ -113,7 +115,7 @@ class PlainEncoder(SendQueueEncoder):
     """A Form: the update as it is."""
 
     def __call__(self, update: Update, /) -> PreparedUpdate:
-        return PreparedUpdate(frames(update.payloads), update.symbol, update.kinds)
+        return PreparedUpdate(encode_text_frames(update.payloads), update.symbol, update.kinds)
 
 
 PLAIN = PlainEncoder()
@@ -127,11 +129,11 @@ class DepthEncoder(SendQueueEncoder):
 
     def __call__(self, update: Update, /) -> PreparedUpdate:
         later = partial(self._late_book_frame, update.symbol, update.levels)
-        return PreparedUpdate(frames(update.payloads), update.symbol, ["book"] * len(update.kinds), later)
+        return PreparedUpdate(encode_text_frames(update.payloads), update.symbol, ["book"] * len(update.kinds), later)
 
     def _late_book_frame(self, symbol: str, levels: int) -> bytes | None:
         book = self.hub.last_snapshot(symbol, levels)
-        return None if book is None else frame(book.payloads[0])
+        return None if book is None else encode_text_frame(book.payloads[0])
 
 
 class SingleChannelFactory(StreamFactory):

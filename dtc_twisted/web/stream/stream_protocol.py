@@ -167,11 +167,6 @@ class _PrincipalFactory:
         return protocol
 
 
-def is_symbol(value: object) -> bool:
-    """Whether it can be the name of a symbol: a text of 1 to 63 characters."""
-    return isinstance(value, str) and 0 < len(value) < 64
-
-
 def _echo_of(payload: bytes) -> dict[str, Any]:
     """The echo of what cannot be echoed as JSON."""
     return {"request": payload[:_MAX_ECHO].decode("utf-8", errors="replace")}

@@ -15,8 +15,9 @@ from dtc_twisted.errors import INTERNAL_ERROR, public_error
 from dtc_twisted.logs import logger
 from dtc_twisted.market_data import UNSUBSCRIBED, Hub, Update
 from dtc_twisted.market_data.last_values import SNAPSHOT_TYPES, TRADE_TYPES
+from dtc_twisted.transport.websocket_frames import encode_text_frame, encode_text_frames
 from dtc_twisted.web.stream.public_names import ENDED, LIVE, STALE
-from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueue, SendQueueEncoder, encode_event, frame, frames
+from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueue, SendQueueEncoder, encode_event
 
 _log = logger(__name__)
 
@@ -37,7 +38,7 @@ class ChannelEncoder(SendQueueEncoder):
         if not messages:
             return None
         topic = (self.channel, update.symbol)
-        ready = frames([self._numbered(number, payload) for number, _, payload in messages])
+        ready = encode_text_frames([self._numbered(number, payload) for number, _, payload in messages])
         if self.channel != "marketdepth":
             return PreparedUpdate(ready, topic, [kind for _, kind, _ in messages])
         # Changes cannot be left out one by one.
@@ -52,7 +53,7 @@ class ChannelEncoder(SendQueueEncoder):
 
     def _late_book_frame(self, symbol: str, levels: int) -> bytes | None:
         book = self.hub.last_snapshot(symbol, levels)
-        return None if book is None else frame(self._numbered(book.seqs[self.channel], book.payloads[0]))
+        return None if book is None else encode_text_frame(self._numbered(book.seqs[self.channel], book.payloads[0]))
 
 
 class SubscriptionOwner(Protocol):

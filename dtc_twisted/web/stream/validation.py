@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH, is_symbol
 from dtc_twisted.web.stream.public_names import CHANNELS, OPTIONS, SYMBOLLESS_CHANNELS
 from dtc_twisted.web.stream.single_channel import MAX_LEVELS
-from dtc_twisted.web.stream.stream_protocol import is_symbol
 
 MAX_SYMBOLS = 1000
 """Symbols in one request."""
@@ -29,7 +29,8 @@ def validation_error(request: dict[str, Any]) -> str | None:
         return f"{options[0]}: {channel} has none." if options else None
     symbols = symbol if isinstance(symbol, list) else [symbol]
     if not 0 < len(symbols) <= MAX_SYMBOLS or not all(map(is_symbol, symbols)):
-        return f"symbol: expected a text of 1 to 63 characters, or a list of 1 to {MAX_SYMBOLS} of them."
+        text = f"a text of 1 to {MAX_SYMBOL_LENGTH} characters"
+        return f"symbol: expected {text}, or a list of 1 to {MAX_SYMBOLS} of them."
     return _options_error(request)
 
 
