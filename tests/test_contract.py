@@ -523,6 +523,8 @@ class CommandTests(OrderTests):
         self.ask("PATCH", "/orders/1001", {"Quantity": 1})
         self.simulator.reject_next(dtc.CancelOrder, "Not this one.")
         self.ask("DELETE", "/orders/1001")
+        self.order("f-2")
+        self.ask("POST", "/flatten", {"TradeAccount": "Sim1", "ClientOrderID": "f"})
         self.compare("orders_refused")
 
     def test_unknown_outcomes(self) -> None:
@@ -547,6 +549,62 @@ class CommandTests(OrderTests):
         self.happens("3 s pass.", 3)
         self.get("/orders/u-4", "/status", "/journal?ClientOrderID=u-4")
         self.compare("orders_unknown")
+
+    def test_lists(self) -> None:
+        orders = [ORDER | {"ClientOrderID": name} for name in ("l-1", "l-2")]
+        self.ask("POST", "/orders/list", {"orders": [*orders, orders[0] | {"Quantity": 3}, {"Symbol": ES}]})
+        self.ask("POST", "/orders/list", {"orders": []})
+        self.ask("POST", "/orders/list", {"orders": orders, "x": 1})
+        self.ask("POST", "/orders/cancel", {"ids": ["l-1", "none"]})
+        self.ask("POST", "/orders/cancel", {"ids": [7]})
+        for path, fields in (
+            ("/orders", ORDER | {"ClientOrderID": "c-1"}),
+            ("/orders/oco", OCO),
+            ("/orders/bracket", {"Parent": ORDER | {"ClientOrderID": "c-2"}, "Children": CHILDREN}),
+            ("/orders", ORDER | {"Quantity": 0}),
+        ):
+            self.ask("POST", path, fields | {"check": True})
+        self.ask("PATCH", "/orders/l-2", {"Price1": 281900, "check": True})
+        self.ask("PATCH", "/orders/l-2", {"Price1": 281900, "check": 1})
+        self.ask("POST", "/trading/deadman", {"seconds": 30})
+        self.get("/status")
+        self.ask("POST", "/trading/deadman", {"seconds": -1})
+        self.ask("POST", "/trading/deadman", {"seconds": 0})
+        self.ask("POST", "/trading/deadman", {"seconds": 1})
+        self.happens("2 s pass.", 2)
+        self.get("/orders/l-2")
+        self.compare("orders_lists")
+
+    def test_stream(self) -> None:
+        self.open("a", "/stream")
+        self.send("a", {"action": "subscribe", "channel": "orders"})
+        self.send(
+            "a",
+            {"action": "submit", "id": 1, "order": ORDER | {"ClientOrderID": "s-1"}},
+            {"action": "submit", "id": 1, "order": ORDER | {"ClientOrderID": "s-1"}},
+            {"action": "submit", "id": "x", "order": ORDER | {"ClientOrderID": "s-1", "Quantity": 3}},
+            {"action": "submit", "order": ORDER | {"Price1": 2820, "ClientOrderID": "s-2", "prices": "display"}},
+            {"action": "submit", "id": 2, "order": ORDER | {"Quantity": 0}},
+            {"action": "submit", "id": 3, "order": ORDER | {"Quantity": 1_000_000, "ClientOrderID": "s-3"}},
+            {"action": "submit", "id": 4, "order": ORDER | {"check": True, "ClientOrderID": "s-4"}},
+            {"action": "submit", "id": 5, "order": 7},
+            {"action": "submit", "id": 6, "orders": ORDER},
+            {"action": "oco", "id": 7, "order": OCO},
+            {"action": "bracket", "id": 8, "order": {"Parent": ORDER | {"ClientOrderID": "p"}}},
+            {"action": "replace", "id": 9, "order_id": "s-1", "order": {"Price1": 281900}},
+            {"action": "cancel", "id": 10, "order_id": "s-1"},
+            {"action": "cancel", "id": 11, "order_id": "none"},
+            {"action": "cancel", "id": 12},
+            {"action": "flatten", "id": 13, "order": {"TradeAccount": "Sim1", "Symbol": ES, "ClientOrderID": "f"}},
+            {"action": "cancelall", "id": 14, "order": {"TradeAccount": "Sim1", "Symbol": ES}},
+            {"action": "cancel_on_disconnect", "id": 15, "after": 5},
+            {"action": "cancel_on_disconnect", "id": 16, "after": -5},
+            {"action": "cancel_on_disconnect", "id": 17, "after": None},
+        )
+        self.simulator.ignore_next(dtc.SubmitNewSingleOrder)
+        self.send("a", {"action": "submit", "id": 18, "order": ORDER | {"ClientOrderID": "s-5"}})
+        self.happens("The order does not arrive; 6 s pass.", 6)
+        self.compare("stream_orders")
 
 
 class LimitTests(OrderTests):
@@ -654,6 +712,7 @@ class StreamTests(ContractCase):
             {"action": "subscribe", "channel": "trades", "symbol": ES, "x": 0},
             {"action": "unsubscribe", "channel": "trades", "symbol": CL},
             {"action": "unsubscribe", "channel": "orders"},
+            {"action": "submit", "id": 1, "order": ORDER},
             {"action": "jump"},
             {"action": "list", "symbols": 1},
             "nonsense",

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dtc_twisted import errors, tap, tap_sim
 from dtc_twisted.errors import INTERNAL_ERROR, PUBLIC_ERRORS, public_error
 from dtc_twisted.web.stream import public_names
+from dtc_twisted.web.stream.order_entry import ORDER_ACTIONS
 from tests.support import House
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +37,11 @@ def _cells(line: str) -> list[str]:
 def names(cell: str) -> list[str]:
     """What a cell has in backticks."""
     return re.findall(r"`([^`]+)`", cell)
+
+
+def recordings() -> str:
+    """Return all that is recorded of the API."""
+    return "".join(path.read_text("utf-8") for path in (ROOT / "tests" / "contract").glob("*.txt"))
 
 
 class OptionTests(SynchronousTestCase):
@@ -134,12 +140,39 @@ class StreamTests(SynchronousTestCase):
         listed = re.findall(r'"event": "(\w+)"', " ".join(self.documented("event")))
         self.assertEqual(sorted(listed), sorted(public_names.EVENTS))
 
+    def test_order_actions(self) -> None:
+        documented = [name for row in table("docs/trading.md", "action") for name in names(row[0])]
+        self.assertEqual(sorted(documented), sorted(ORDER_ACTIONS))
+
     def test_events_of_the_recordings(self) -> None:
         """What is sent, and nothing else, is listed."""
-        text = "".join(path.read_text("utf-8") for path in (ROOT / "tests" / "contract").glob("*.txt"))
+        text = recordings()
         self.assertEqual({*re.findall(r'"event": ?"(\w+)"', text)}, {*public_names.EVENTS})
 
     def test_close_codes(self) -> None:
         own = [value for name, value in vars(public_names).items() if name.startswith("CLOSE_")]
         documented = [int(row[0]) for row in table("docs/stream.md", "close code")]
         self.assertEqual([code for code in documented if code >= 4000], own)
+
+
+class RecordingTests(TradingCase):
+    """The recordings leave nothing out."""
+
+    def test_every_route(self) -> None:
+        """Each is asked; those with a part, such as an id, with any."""
+        asked = {*re.findall(r"^> ([A-Z]+) /api/v1(/[^?\s]*)", recordings(), re.MULTILINE)}
+        for rule in self.site().resource._app.url_map.iter_rules():
+            pattern = re.sub("<[^>]*>", "[^/]+", rule.rule.removeprefix("/api/v1"))
+            for method in rule.methods - {"HEAD"}:
+                found = [path for known, path in asked if known == method and re.fullmatch(pattern, path)]
+                self.assertTrue(found, f"{method} {rule.rule} is not recorded")
+
+    def test_every_action(self) -> None:
+        sent = {*re.findall(r'^\w+ -> .*"action": "(\w+)"', recordings(), re.MULTILINE)}
+        self.assertLessEqual({"subscribe", "unsubscribe", "list", "ping", *ORDER_ACTIONS}, sent)
+
+    def test_every_error(self) -> None:
+        """But those that need a broken disk or server, and what is checked a second time."""
+        recorded = {*re.findall(r'"type": ?"(\w+)"', recordings())}
+        listed = {name for _, name in PUBLIC_ERRORS.values()}
+        self.assertEqual(listed - recorded, {"DuplicateOrder", "JournalFailed", "NotReady", "UnusableAnswer"})
