@@ -111,7 +111,7 @@ class DailyLoss:
         stated = abs(self._state.balances.get(trade_account, {}).get("DailyNetLossLimit") or 0.0)
         for limit, name in ((self._limit, "--max-daily-loss"), (stated or None, "the server's DailyNetLossLimit")):
             if limit is not None and loss >= limit:
-                return f"the loss of {trade_account} today, {loss:.2f}, has reached {name}, {limit:g}"
+                return f"the loss of {trade_account} today, {loss:.2f}, has reached {name}, {limit:.15g}"
         return self.disabled(trade_account)
 
     def disabled(self, trade_account: str) -> str:

@@ -36,5 +36,5 @@ def check_notional(
     worth = order.quantity * price * value
     if worth > limit:
         raise NotPermitted(
-            f"Quantity: {order.quantity:g} at {price:.15g} is worth {worth:.2f}, more than {option}, {limit:g}."
+            f"Quantity: {order.quantity:g} at {price:.15g} is worth {worth:.2f}, more than {option}, {limit:.15g}."
         )

@@ -188,7 +188,9 @@ class Reconciler:
         self.accounts = snapshot.accounts
         offset = session.server_clock_offset
         since = {account: self._last_known(account) or self._baseline for account in snapshot.fills}
-        Reconciliation(self._state, snapshot, self._old_fills, since, self._earliest_fill, self._timeout * 0.9).run()
+        Reconciliation(
+            *(self._state, snapshot, self._old_fills, since, self._earliest_fill, self._timeout * 0.9, offset or 0.0)
+        ).run()
         if self._baseline is None:
             self._baseline = snapshot.began + (offset or 0.0)
         for account in snapshot.fills:

@@ -33,6 +33,7 @@ class Reconciliation:
     earliest: seconds to add to the time when an order was sent, for the earliest time at which the server may have
         filled the order.
     interval: seconds that must lie between two reads which decide about a command.
+    clock_offset: seconds by which the server's clock is ahead.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Reconciliation:
         since: dict[str, float | None],
         earliest: Callable[[Order], float],
         interval: float,
+        clock_offset: float = 0.0,
     ) -> None:
         self._state = state
         self._snapshot = snapshot
@@ -50,6 +52,7 @@ class Reconciliation:
         self._since = since
         self._earliest = earliest
         self._interval = interval
+        self._clock_offset = clock_offset
         self._rows: dict[Order, Fields] = {}
         self._unknown: dict[str, UnknownOrder] = {}
         self._nameless: list[Fields] = []
@@ -219,7 +222,7 @@ class Reconciliation:
             known: dict[str, Any] = {"TradeAccount": first.trade_account, "Symbol": first.symbol}
             order = Order(known | {"BuySell": first.buy_sell, "ServerOrderID": unknown.server_order_id})
             for fill in unknown.fills:
-                self._state.reconcile_fill(order, fill)
+                self._apply_fill(order, fill)
             if self._snapshot.open_orders.is_complete:
                 self._state.retire(order)
 
@@ -229,7 +232,17 @@ class Reconciliation:
         for fill in sorted(fills, key=lambda each: each.filled_at):
             if order.quantity and not order.closes_position and order.explained + fill.quantity > order.quantity + 1e-9:
                 continue  # the quantity that is filled in all is the server's; a fill cannot exceed the order
-            self._state.reconcile_fill(order, fill)
+            self._apply_fill(order, fill)
+
+    def _apply_fill(self, order: Order, fill: Fill) -> None:
+        """Apply a fill. It is in the position that orders sent after it found, although it was not known then."""
+        state, key = self._state, (order.trade_account, order.symbol)
+        before = state.traded[key]
+        state.reconcile_fill(order, fill)
+        for each in state.unsettled() if fill.filled_at else ():
+            is_later = each.sent_at + self._clock_offset > fill.filled_at + 1
+            if is_later and each.position_offset is not None and (each.trade_account, each.symbol) == key:
+                each.position_offset -= state.traded[key] - before
 
     def _settle_listed(self, order: Order, row: Fields) -> None:
         """Decide about commands of an order that is open."""

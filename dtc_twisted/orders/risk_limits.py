@@ -67,7 +67,7 @@ class RiskLimits:
             self.scope.check(order.trade_account, order.symbol)
             if (most := limit("max-order-quantity")) is not None and order.quantity > most:
                 raise NotPermitted(
-                    f"Quantity: {order.quantity:g} is more than {self._option('max-order-quantity')}, {most:g}."
+                    f"Quantity: {order.quantity:g} is more than {self._option('max-order-quantity')}, {most:.15g}."
                 )
             if (most := limit("max-notional")) is not None:
                 check_notional(order, definition, prices, most, self._option("max-notional"))
@@ -101,7 +101,7 @@ class RiskLimits:
         number = len(state.open_orders(account)) + len(orders)
         if number > most:
             raise NotPermitted(
-                f"{number} open orders in {account} would be more than {self._option('max-open-orders')}, {most:g}."
+                f"{number} open orders in {account} would be more than {self._option('max-open-orders')}, {most:.15g}."
             )
 
     def _option(self, name: str) -> str:

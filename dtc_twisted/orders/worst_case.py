@@ -114,9 +114,10 @@ def check_position(
             if size == inf and any(order.buy_sell == side for order in orders):
                 unknown = next(order.display_id for order in others if may_fill(order) == inf)
                 raise NotPermitted(
-                    f"Quantity: the quantity of order {unknown} is not known, so {where} more than {option}, {limit:g}."
+                    f"Quantity: the quantity of order {unknown} is not known, so {where} more than {option}, "
+                    f"{limit:.15g}."
                 )
             if size > limit and size > before.size(side):
                 raise NotPermitted(
-                    f"Quantity: with all open orders filled, {where} {size:g} {word}, more than {option}, {limit:g}."
+                    f"Quantity: with all open orders filled, {where} {size:g} {word}, more than {option}, {limit:.15g}."
                 )

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tests.exchange import CANCELED, FILLED, OPEN, R_ACCEPTED, R_NEW_REJECTED, R_RESTATED, REJECTED
-from tests.scripted_case import ES, ScriptedCase
+from tests.exchange import CANCELED, FILLED, OPEN, ORDER_UPDATE, R_ACCEPTED, R_NEW_REJECTED, R_RESTATED, REJECTED
+from tests.scripted_case import ES, MARKET, ScriptedCase
 from tests.scripted_server import (
     CANCEL,
     FILLS,
@@ -13,6 +13,7 @@ from tests.scripted_server import (
     REPLACE,
     SUBMIT,
     dropped_after,
+    dropped_before,
     edited,
     ignored,
     lost,
@@ -263,6 +264,22 @@ class UnansweredChangeTests(ScriptedCase):
         self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
         self.advance(12)
         self.assertEqual((self.unknown(), self.order()["OrderStatus"]), ([], CANCELED))
+
+
+class LateFillTests(ScriptedCase):
+    def test_fill_of_before_the_order(self) -> None:
+        """A position is stated, an order is lost, and only then is the fill read that made the position."""
+        exchange = self.server.exchange
+        self.fetch("/orders")
+        self.server.outgoing = lambda message: [] if message["Type"] == ORDER_UPDATE else [(0.0, message)]
+        self.tell(*exchange.submit(MARKET | {"OrderType": 1, "BuySell": 1, "Quantity": 3}))
+        self.server.be_truthful()
+        self.advance(3)
+        self.server.next(SUBMIT, dropped_before)
+        self.assertEqual(self.submit("a").status, 504)
+        self.advance(30)
+        self.assertEqual((self.unknown(), self.order()["OrderStatus"]), ([], REJECTED))
+        self.assertEqual(self.submit("b").status, 201)
 
 
 class DisappearedTests(ScriptedCase):
