@@ -108,6 +108,25 @@ class DuplicateOrder(Conflict):
     """The journal has an order with this ClientOrderID. Nothing was sent."""
 
 
+# -- the journal's file: caught inside the gateway
+
+
+class StoreError(Exception):
+    """The journal's file cannot be opened or written."""
+
+
+class StoreLocked(StoreError):
+    """Another gateway has the journal's file."""
+
+
+class StoreDamaged(StoreError):
+    """The journal's file, or a part of it, was lost or damaged."""
+
+
+class RowRefused(StoreError):
+    """An entry cannot be written to the journal, while others can."""
+
+
 # -- invalid requests: nothing is sent
 
 

@@ -1,5 +1,6 @@
 """Put the gateway together: the only module in which its parts meet."""
 
+import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -244,7 +245,7 @@ def make_orders(
     Order entry needs --allow-trading.
     """
     timeout = settings["timeout"]
-    journal = RequiredJournal(_journal_path(settings), reactor) if settings["allow-trading"] else None
+    journal = _make_journal(settings, reactor) if settings["allow-trading"] else None
     state = AccountState() if journal is None else AccountState(order_loader(journal), journal.has_order)
     reconciler = Reconciler(reactor, state, timeout, journal)
     upstream.listeners.append(reconciler)
@@ -309,6 +310,13 @@ def _url(settings: Settings, port: str) -> str:
     return f"{scheme}://{host}:{settings[port]}/"
 
 
+def _make_journal(settings: Settings, reactor: IGatewayReactor) -> Journal:
+    accept_loss = bool(settings["journal-accept-loss"])
+    return RequiredJournal(
+        _journal_path(settings), reactor, accept_loss=accept_loss, keep_days=settings["journal-keep"]
+    )
+
+
 def _journal_path(settings: Settings) -> str:
     """Return the path of the journal.
 
@@ -320,4 +328,6 @@ def _journal_path(settings: Settings) -> str:
         return os.path.join(mkdtemp(prefix="dtc-demo-"), "journal.sqlite")
     folder = platformdirs.user_state_dir("dtc_twisted", appauthor=False, ensure_exists=True)
     name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{settings['host']}-{settings['port']}")
+    with contextlib.suppress(OSError):
+        os.chmod(folder, 0o700)
     return os.path.join(folder, f"{name}.sqlite")

@@ -49,6 +49,7 @@ class Options(BaseOptions):
         number_option("history-connections", None, 4, "Connections to the historical port at once.", 1, 100),
         ["journal", None, None, "File of the journal of orders; by default in the state directory of the user."],
         ["messages", None, None, "Messages module that python -m codegen wrote from your own header."],
+        optional_number_option("journal-keep", "Days after which orders that are over leave the journal.", whole=True),
         *(optional_number_option(name, text, whole=whole) for name, (text, whole) in LIMITS.items()),
         optional_number_option("max-daily-loss", "Loss of an account in one day that halts it, in its currency."),
     ]
@@ -58,6 +59,7 @@ class Options(BaseOptions):
         ["tls", None, "Connect to the server with wss://."],
         ["allow-trading", None, "Take orders; with --live only together with --token-file."],
         ["cancel-on-stop", None, "Cancel the orders that the gateway sent when it is stopped."],
+        ["journal-accept-loss", None, "Go on with what can be read of a journal that was lost or damaged."],
         ["allow-raw", None, "Let POST /raw send any message to the server that is no order."],
         ["demo", None, "Start a simulated DTC server inside, and connect to it."],
     ]
@@ -118,7 +120,7 @@ class Options(BaseOptions):
             if self["live"] and self["tokens"] is None:
                 raise usage.UsageError("--allow-trading with --live needs --token-file: orders are real there")
             return
-        for name in ("journal", "max-daily-loss", "cancel-on-stop", *LIMITS):
+        for name in ("journal", "journal-keep", "journal-accept-loss", "max-daily-loss", "cancel-on-stop", *LIMITS):
             if self[name]:
                 raise usage.UsageError(f"--{name} goes with --allow-trading only")
         for name in ("accounts", "tradable"):

@@ -1,7 +1,7 @@
 """The journal of orders: each command on disk before it is sent, and each ORDER_UPDATE after. SQLite, for any tool.
 
-Whoever reads it while it is written sees what is committed: `sqlite3 FILE 'select * from commands'`. Times are seconds
-since 1970, UTC; prices are the server's; `request`, `messages` and `message` are JSON.
+A program that reads the file while it is written sees what is committed: `sqlite3 FILE 'select * from commands'`. Times
+are seconds since 1970, UTC; prices are the server's; `request`, `messages` and `message` are JSON.
 """
 
 from dtc_twisted.journal.entries import NEW_ORDER_ACTIONS, Command, UpdateRecord

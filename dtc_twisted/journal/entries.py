@@ -4,20 +4,20 @@ from dataclasses import dataclass
 from typing import Any
 
 NEW_ORDER_ACTIONS = frozenset({"submit", "oco", "bracket", "flatten"})
-"""Actions that make orders, whose ClientOrderIDs are theirs alone."""
+"""Actions that make orders. Each of their ClientOrderIDs belongs to one command only."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """What somebody wants done.
+    """What a caller asked for.
 
     at: when, seconds since 1970.
     who: the caller's name.
-    action: submit, oco, bracket, flatten (see NEW), replace, cancel, cancelall, halt or resume.
+    action: submit, oco, bracket, flatten (see NEW_ORDER_ACTIONS), replace, cancel, cancelall, halt or resume.
     client_order_ids: of all orders concerned.
     request: the body of the caller's request.
     messages: DTC messages by field names, as they are sent.
-    id: its number in the journal; 0 before it has one.
+    id: its number in the journal; 0 while it is not on disk.
     """
 
     at: float
@@ -28,6 +28,21 @@ class Command:
     request: dict[str, Any]
     messages: list[dict[str, Any]]
     id: int = 0
+
+    @property
+    def new_order_ids(self) -> tuple[str, ...]:
+        """The ClientOrderIDs of the orders that this command makes."""
+        return self.client_order_ids if self.action in NEW_ORDER_ACTIONS else ()
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """The mark that a command was not sent after all.
+
+    command: as it is on disk, with its number.
+    """
+
+    command: Command
 
 
 @dataclass(frozen=True)
@@ -60,4 +75,4 @@ class UpdateRecord:
     is_answer: bool = True
 
 
-Entry = Command | UpdateRecord
+Entry = Command | UpdateRecord | Withdrawal

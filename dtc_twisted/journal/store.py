@@ -1,319 +1,270 @@
-"""The journal's file: its tables, and what is asked of them."""
+"""The journal's file: one that writes it, and the index of what is in it."""
 
+import contextlib
 import json
+import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from dtc_twisted.errors import JournalFailed
-from dtc_twisted.journal.entries import NEW_ORDER_ACTIONS, Command, Entry, UpdateRecord
+from dtc_twisted.errors import JournalFailed, RowRefused, StoreDamaged, StoreError
+from dtc_twisted.journal import opening
+from dtc_twisted.journal.entries import NEW_ORDER_ACTIONS, Command, Entry, UpdateRecord, Withdrawal
+from dtc_twisted.journal.file_lock import FileLock, file_identity
+from dtc_twisted.journal.index import JournalIndex
+from dtc_twisted.journal.loading import load_index
+from dtc_twisted.journal.pruning import find_prunable
+from dtc_twisted.journal.reader import JournalReader
+from dtc_twisted.journal.schema import CHECKED_COLUMNS, checksum
 
-_APPLICATION_ID = 0x44544301
-"""Marks a file as a journal of ours."""
+_ROW_ERRORS = (
+    *(sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError),
+    *(UnicodeError, OverflowError, TypeError, ValueError),
+)
+"""Errors that are about one row, and not about the disk."""
 
-_SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE commands (
-    id INTEGER PRIMARY KEY,
-    at REAL NOT NULL,
-    who TEXT NOT NULL,
-    action TEXT NOT NULL,
-    trade_account TEXT NOT NULL,
-    symbol TEXT NOT NULL,
-    request TEXT NOT NULL,
-    messages TEXT NOT NULL,
-    withdrawn INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX commands_by_action ON commands (action);
-CREATE INDEX commands_by_account ON commands (trade_account);
-CREATE INDEX commands_by_symbol ON commands (symbol);
-CREATE TABLE command_orders (
-    command_id INTEGER NOT NULL REFERENCES commands (id),
-    client_order_id TEXT NOT NULL,
-    is_new INTEGER NOT NULL,
-    is_answered INTEGER NOT NULL DEFAULT 0
-);
-CREATE UNIQUE INDEX new_orders ON command_orders (client_order_id) WHERE is_new = 1;
-CREATE INDEX orders_of_commands ON command_orders (command_id);
-CREATE INDEX commands_of_orders ON command_orders (client_order_id);
-CREATE INDEX unanswered ON command_orders (command_id) WHERE is_new = 1 AND is_answered = 0;
-CREATE TABLE updates (
-    id INTEGER PRIMARY KEY,
-    at REAL NOT NULL,
-    client_order_id TEXT NOT NULL,
-    server_order_id TEXT NOT NULL,
-    previous_server_order_id TEXT NOT NULL,
-    trade_account TEXT NOT NULL,
-    symbol TEXT NOT NULL,
-    status INTEGER NOT NULL,
-    reason INTEGER NOT NULL,
-    is_open INTEGER NOT NULL,
-    execution_id TEXT NOT NULL,
-    fill_at REAL NOT NULL,
-    reconciled INTEGER NOT NULL,
-    message TEXT NOT NULL
-);
-CREATE INDEX updates_by_client ON updates (client_order_id);
-CREATE INDEX updates_by_server ON updates (server_order_id) WHERE server_order_id <> '';
-CREATE INDEX updates_by_previous ON updates (previous_server_order_id) WHERE previous_server_order_id <> '';
-CREATE INDEX updates_by_account ON updates (trade_account);
-CREATE INDEX updates_by_symbol ON updates (symbol);
-CREATE INDEX fills ON updates (trade_account, fill_at) WHERE fill_at > 0;
-CREATE TABLE open_orders (
-    client_order_id TEXT NOT NULL,
-    server_order_id TEXT NOT NULL,
-    update_id INTEGER NOT NULL REFERENCES updates (id)
-);
-"""
-
-_SELECT_COMMANDS = "SELECT * FROM commands WHERE id IN (SELECT command_id FROM command_orders WHERE {}) ORDER BY id"
-_COLUMNS = (
-    *("at", "client_order_id", "server_order_id", "previous_server_order_id", "trade_account", "symbol", "status"),
-    *("reason", "is_open", "execution_id", "fill_at", "reconciled"),
+_INSERT_COMMAND, _INSERT_COMMAND_ORDER, _INSERT_UPDATE = (
+    f"INSERT INTO {table} ({', '.join(columns)}, crc32) VALUES ({', '.join('?' * (len(columns) + 1))})"
+    for table, columns in CHECKED_COLUMNS.items()
 )
 
-
-class StoreError(Exception):
-    """The file cannot be opened or written; the text says why."""
-
-
-class StoreLocked(StoreError):
-    """Another process has it."""
-
-
-@contextmanager
-def _sqlite_errors() -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise StoreError(str(error)) from error
+_UPDATES_OF_NAME = [
+    f"SELECT 1 FROM updates WHERE {column} = ? AND {column} <> '' LIMIT 1"
+    for column in ("client_order_id", "server_order_id", "previous_server_order_id")
+]
 
 
 class JournalStore:
-    """One connection to write, from one thread at a time, and one to read.
+    """Write from one thread at a time.
 
-    A second file beside it is locked for as long as this lives: others may read the journal, and nobody else may write
-    it. What the system locks for a process is free when the process is gone, however it went.
+    The file itself is locked until `close`: other programs may read the journal, and no other gateway may write it.
 
-    Raises StoreFailed, or StoreBusy.
+    accept_loss: go on with what can be read, if the file, the end of its write-ahead log, or rows were lost or damaged.
+    index: what the order path needs to know of the file.
+    reader: a connection for the thread that opened the store.
+
+    Raises StoreLocked, StoreDamaged or StoreError.
     """
 
-    def __init__(self, path: str) -> None:
-        with _sqlite_errors():
-            self._lock = sqlite3.connect(f"{path}.lock", isolation_level=None, timeout=0)
-            try:
-                self._lock.execute("BEGIN EXCLUSIVE")
-            except sqlite3.OperationalError as error:
-                self._lock.close()
-                raise StoreLocked(str(error)) if "locked" in str(error) else error from None
+    def __init__(self, path: str, *, accept_loss: bool = False) -> None:
+        self.path = os.path.realpath(path)
         try:
-            with _sqlite_errors():
-                self._writes = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
-                self._open()
-                self._reads = sqlite3.connect(path, isolation_level=None, timeout=1)
-                self._reads.row_factory = sqlite3.Row
-                self._reads.execute("PRAGMA query_only = 1")
-                newest = (
-                    "SELECT max((SELECT ifnull(max(id), 0) FROM commands), (SELECT ifnull(max(id), 0) FROM updates))"
-                )
-                self._last_id: int = self._reads.execute(newest).fetchone()[0]
-        except BaseException:
-            self._lock.close()
-            raise
+            self._open(accept_loss=accept_loss)
+        except StoreDamaged as error:
+            if not accept_loss:
+                raise
+            opening.set_aside(self.path, str(error))
+            self._open(accept_loss=accept_loss)
 
-    def _open(self) -> None:
-        """Makes the tables in a new file, and refuses a file that is something else."""
-        run = self._writes.execute
-        application, version = (run(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
-        empty = run("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-        if not empty and application != _APPLICATION_ID:
-            raise StoreError("it is not a journal of this gateway.")
-        if version > _SCHEMA_VERSION:
-            raise StoreError(f"it is of a newer gateway (version {version}; this one knows {_SCHEMA_VERSION}).")
-        run("PRAGMA journal_mode = WAL")
-        run("PRAGMA synchronous = FULL")
-        run("PRAGMA foreign_keys = ON")
-        if empty:
-            marks = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_SCHEMA_VERSION};"
-            self._writes.executescript(f"BEGIN; {_SCHEMA} {marks} COMMIT;")
+    def _open(self, *, accept_loss: bool) -> None:
+        self.index = JournalIndex()
+        with contextlib.ExitStack() as stack:
+            mark = None
+            try:
+                mark = opening.read_watermark(self.path, accept_loss=accept_loss)
+                self._lock = FileLock(self.path)
+                stack.callback(self._lock.release)
+                if opening.size_of(self.path):
+                    opening.verify(self.path, mark, accept_loss=accept_loss)
+                self._connection = stack.enter_context(contextlib.closing(opening.connect(self.path)))
+                self.reader = JournalReader(self.path, skip_damaged=accept_loss)
+                stack.callback(self.reader.close)
+                self._last_id = load_index(self.reader, self.index)
+                journal, commits = self._connection.execute("SELECT journal, commits FROM state").fetchone()
+                mark.begin(journal, commits)
+            except OSError as error:
+                raise StoreError(f"unable to open it: {error.strerror}.") from error
+            except JournalFailed as error:
+                raise StoreDamaged(str(error)) from error
+            except sqlite3.Error as error:
+                raise _opening_error(error, is_journal=mark is not None and bool(mark.journal)) from error
+            stack.pop_all()
+        self._mark, self._commits = mark, int(commits)
+        self._checkpointed: int = self._commits
+        self._wal = file_identity(f"{self.path}-wal")
+        self._size = opening.size_of(self.path)
 
     def close(self) -> None:
-        """Leaves one file, whose write-ahead log is empty."""
-        for connection in (self._reads, self._writes, self._lock):
-            connection.close()
+        """Close the file. Its write-ahead log is empty then, and deleted."""
+        self.reader.close()
+        self._connection.close()
+        self._mark.close()
+        self._lock.release()
 
     # -- writing
 
-    def write(self, entries: Sequence[Entry | int]) -> list[int]:
-        """Writes all or none, durably, and gives their numbers. A number marks that command as withdrawn."""
-        run = self._writes.execute
-        with _sqlite_errors():
-            number = self._last_id
-            try:
-                run("BEGIN IMMEDIATE")
-                ids = []
-                for entry in entries:
-                    if isinstance(entry, int):
-                        run("UPDATE commands SET withdrawn = 1 WHERE id = ?", (entry,))
-                        run("UPDATE command_orders SET is_new = 0 WHERE command_id = ?", (entry,))
-                        ids.append(entry)
-                        continue
-                    number += 1
-                    ids.append(number)
-                    if isinstance(entry, Command):
-                        self._write_command(number, entry)
-                    else:
-                        self._write_update(number, entry)
-                run("COMMIT")
-            except BaseException:
-                if self._writes.in_transaction:
+    def write(self, entries: Sequence[Entry]) -> list[int | StoreError]:
+        """Write entries durably in one transaction, and return their numbers, or why they were not written.
+
+        RowRefused is the result of an entry that no file takes; the others are written without it.
+        """
+        try:
+            return [*self._write_together(entries)]
+        except RowRefused as error:
+            if len(entries) == 1:
+                return [error]
+        except StoreError as error:
+            return [error] * len(entries)
+        return [result for entry in entries for result in self.write([entry])]
+
+    def _write_together(self, entries: Sequence[Entry]) -> list[int]:
+        number, numbers = self._last_id, []
+        with self._transaction():
+            for entry in entries:
+                if isinstance(entry, Withdrawal):
+                    numbers.append(self._withdraw(entry.command))
+                    continue
+                number += 1
+                numbers.append(number)
+                if isinstance(entry, Command):
+                    self._write_command(number, entry)
+                else:
+                    self._write_update(number, entry)
+        self._last_id = number
+        return numbers
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Commit what is done meanwhile to the file and to the index, or roll both back."""
+        run = self._connection.execute
+        self.check_file()
+        try:
+            run("BEGIN IMMEDIATE")
+            yield
+            run("UPDATE state SET commits = commits + 1")
+            run("COMMIT")
+        except BaseException as error:
+            self.index.roll_back()
+            with contextlib.suppress(sqlite3.Error):
+                if self._connection.in_transaction:
                     run("ROLLBACK")
-                raise
-            self._last_id = number
-        return ids
+            if isinstance(error, _ROW_ERRORS):
+                raise RowRefused(str(error)) from error
+            if isinstance(error, (sqlite3.Error, OSError)):
+                raise StoreError(str(error)) from error
+            raise
+        self.index.commit()
+        self._commits += 1
+        with contextlib.suppress(OSError):  # it is behind then, which does no harm
+            self._mark.advance(self._commits)
 
     def _write_command(self, number: int, command: Command) -> None:
         symbols = {each.get("Symbol", "") for each in command.messages}
-        self._writes.execute(
-            "INSERT INTO commands (id, at, who, action, trade_account, symbol, request, messages) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(number, command.at, command.who, command.action, command.trade_account),
-                *(symbols.pop() if len(symbols) == 1 else "", _text(command.request), _text(command.messages)),
-            ),
+        symbol = symbols.pop() if len(symbols) == 1 else ""
+        values = _command_values(number, command, symbol, withdrawn=0)
+        self._connection.execute(_INSERT_COMMAND, (*values, checksum(*values)))
+        is_new = int(command.action in NEW_ORDER_ACTIONS)
+        for name in command.client_order_ids:
+            row = (number, name, is_new, 0)
+            self._connection.execute(_INSERT_COMMAND_ORDER, (*row, checksum(*row)))
+            if is_new:
+                self.index.put(self.index.new_orders, name, number)
+                self.index.put(self.index.unanswered, name, number)
+
+    def _withdraw(self, command: Command) -> int:
+        symbol = self._connection.execute("SELECT symbol FROM commands WHERE id = ?", (command.id,)).fetchone()[0]
+        values = _command_values(command.id, command, symbol, withdrawn=1)
+        self._connection.execute(
+            "UPDATE commands SET withdrawn = 1, crc32 = ? WHERE id = ?", (checksum(*values), command.id)
         )
-        self._writes.executemany(
-            "INSERT INTO command_orders (command_id, client_order_id, is_new) VALUES (?, ?, ?)",
-            [(number, name, int(command.action in NEW_ORDER_ACTIONS)) for name in command.client_order_ids],
-        )
+        for name in command.client_order_ids:
+            if self.index.new_orders.get(name) == command.id:
+                self.index.remove(self.index.new_orders, name)
+            is_answered = int(self.index.remove(self.index.unanswered, name) is None) if command.new_order_ids else 0
+            self._connection.execute(
+                "UPDATE command_orders SET is_new = 0, crc32 = ? WHERE command_id = ? AND client_order_id = ?",
+                (checksum(command.id, name, 0, is_answered), command.id, name),
+            )
+        return command.id
 
     def _write_update(self, number: int, update: UpdateRecord) -> None:
-        run = self._writes.execute
-        values = [getattr(update, name) for name in _COLUMNS]
-        marks = ", ".join("?" * (len(_COLUMNS) + 2))
-        run(
-            f"INSERT INTO updates (id, {', '.join(_COLUMNS)}, message) VALUES ({marks})",
-            (number, *values, _text(update.message)),
-        )
-        if update.is_answer:
+        run, index = self._connection.execute, self.index
+        values = _update_values(number, update)
+        run(_INSERT_UPDATE, (*values, checksum(*values)))
+        index.add_update(update)
+        client, server = update.client_order_id, update.server_order_id
+        command_id = index.remove(index.unanswered, client) if update.is_answer else None
+        if command_id is not None:
             run(
-                "UPDATE command_orders SET is_answered = 1 WHERE client_order_id = ? AND is_new = 1",
-                (update.client_order_id,),
+                "UPDATE command_orders SET is_answered = 1, crc32 = ? WHERE command_id = ? AND client_order_id = ?",
+                (checksum(command_id, client, 1, 1), command_id, client),
             )
-        names = (update.server_order_id, update.previous_server_order_id, update.client_order_id)
-        run("DELETE FROM open_orders WHERE server_order_id <> '' AND server_order_id IN (?, ?)", names[:2])
-        run("DELETE FROM open_orders WHERE server_order_id = '' AND client_order_id = ?", names[2:])
+        key = ("server", server) if server else ("client", client)
+        for each in {("client", client), ("server", server), ("server", update.previous_server_order_id)}:
+            row = index.remove(index.open_orders, each)
+            if row is not None:
+                run("DELETE FROM open_orders WHERE rowid = ?", (row,))
         if update.is_open:
-            run("INSERT INTO open_orders VALUES (?, ?, ?)", (names[2], names[0], number))
+            added = run("INSERT INTO open_orders VALUES (?, ?, ?)", (client, server, number))
+            index.put(index.open_orders, key, added.lastrowid)
 
-    # -- reading: raises JournalFailed
+    # -- deleting
 
-    def _all(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
-        try:
-            with closing(self._reads.execute(query, values)) as found:
-                return found.fetchall()
-        except sqlite3.Error as error:
-            raise JournalFailed(f"The journal cannot be read: {error}") from None
+    def prune(self, table: str, after: int, cutoff: float) -> tuple[int | None, int]:
+        """Delete orders that are over, as `find_prunable` says.
 
-    def command_of(self, client_order_id: str) -> Command | None:
-        found = self._all(_SELECT_COMMANDS.format("client_order_id = ? AND is_new = 1"), (client_order_id,))
-        return self._command(found[0]) if found else None
+        Returns the last entry that was examined, None at the end of the table; and how many were deleted.
+        """
+        with contextlib.closing(JournalReader(self.path)) as reader:
+            last, commands, updates, names = find_prunable(reader, self.index, table, after, cutoff)
+        if commands or updates:
+            run = self._connection.executemany
+            with self._transaction():
+                run("DELETE FROM command_orders WHERE command_id = ?", [(each,) for each in commands])
+                run("DELETE FROM commands WHERE id = ?", [(each,) for each in commands])
+                run("DELETE FROM updates WHERE id = ?", [(each,) for each in updates])
+                for name in names:
+                    self.index.remove(self.index.new_orders, name)
+                    if not any(self._connection.execute(query, (name,)).fetchone() for query in _UPDATES_OF_NAME):
+                        self.index.remove(self.index.updated, name)
+        return last, len(commands) + len(updates)
 
-    def client_order_ids(self) -> set[str]:
-        """Return the ids of all orders that the gateway made."""
-        return {row[0] for row in self._all("SELECT client_order_id FROM command_orders WHERE is_new = 1")}
+    # -- the file
 
-    def recent_fills(self, seconds: float) -> list[UpdateRecord]:
-        """Return the updates of orders that were filled in the time before the last fill, oldest first."""
-        query = (
-            "WITH filled AS (SELECT client_order_id, server_order_id FROM updates WHERE fill_at > 0 "
-            "AND fill_at > (SELECT max(fill_at) FROM updates WHERE fill_at > 0) - ?) "
-            "SELECT * FROM updates WHERE (server_order_id <> '' AND server_order_id IN (SELECT server_order_id "
-            "FROM filled)) OR (client_order_id <> '' AND client_order_id IN (SELECT client_order_id FROM filled)) "
-            "ORDER BY id"
-        )
-        return [*map(_recorded, self._all(query, (seconds,)))]
+    def check_file(self) -> None:
+        """Raise StoreError if the file is not the one at its path any more."""
+        if file_identity(self.path) != self._lock.identity:
+            raise StoreError(f"{self.path} was deleted or moved while the gateway runs.")
+        if file_identity(f"{self.path}-wal") != self._wal:
+            raise StoreError(f"{self.path}-wal was deleted or moved while the gateway runs.")
+        size = opening.size_of(self.path)
+        if size < self._size:
+            raise StoreError(f"{self.path} was cut off while the gateway runs.")
+        self._size = size
 
-    def unanswered_commands(self) -> list[Command]:
-        return [*map(self._command, self._all(_SELECT_COMMANDS.format("is_new = 1 AND is_answered = 0")))]
+    @property
+    def needs_checkpoint(self) -> bool:
+        return self._commits > self._checkpointed
 
-    def last(self, actions: Sequence[str]) -> Command | None:
-        marks = ", ".join("?" * len(actions))
-        query = f"SELECT * FROM commands WHERE action IN ({marks}) AND NOT withdrawn ORDER BY id DESC LIMIT 1"
-        found = self._all(query, actions)
-        return self._command(found[0]) if found else None
-
-    def updates(self, order_id: str) -> list[UpdateRecord]:
-        names, rows = {order_id}, {}
-        asked: set[str] = set()
-        while names - asked:
-            name = (names - asked).pop()
-            asked.add(name)
-            for column in ("client_order_id", "server_order_id", "previous_server_order_id"):
-                if column == "client_order_id" and name != order_id:
-                    continue  # a name may be in use again; the server's ids are for life
-                for row in self._all(f"SELECT * FROM updates WHERE {column} = ? AND {column} <> ''", (name,)):
-                    rows[row["id"]] = row
-                    names |= {row["server_order_id"], row["previous_server_order_id"]} - {""}
-        return [_recorded(rows[number]) for number in sorted(rows)]
-
-    def open_orders(self) -> list[UpdateRecord]:
-        query = "SELECT * FROM updates WHERE id IN (SELECT update_id FROM open_orders) ORDER BY id"
-        return [*map(_recorded, self._all(query))]
-
-    def last_fill_at(self, trade_account: str) -> float:
-        query = "SELECT max(fill_at) FROM updates WHERE trade_account = ? AND fill_at > 0"
-        return float(self._all(query, (trade_account,))[0][0] or 0.0)
-
-    def entries(self, limit: int, before: int | None, filters: Mapping[str, str]) -> list[dict[str, Any]]:
-        """As JSON, newest first."""
-        values: dict[str, Any] = {"limit": limit, "before": before or 2**62} | dict(filters)
-        found: list[dict[str, Any]] = []
-        for table in ("commands", "updates"):
-            wheres = ["id < :before"]
-            for name in filters:
-                if name == "client_order_id" and table == "commands":
-                    wheres.append(
-                        "id IN (SELECT command_id FROM command_orders WHERE client_order_id = :client_order_id)"
-                    )
-                else:  # of an order there are few: with + only its index is used
-                    few = "+" if "client_order_id" in filters and name != "client_order_id" else ""
-                    wheres.append(f"{few}{name} = :{name}")
-            query = f"SELECT * FROM {table} WHERE {' AND '.join(wheres)} ORDER BY id DESC LIMIT :limit"
-            for row in self._all(query, values):
-                entry: dict[str, Any] = {"id": row["id"], "kind": table[:-1]}
-                if table == "commands":
-                    command = asdict(self._command(row))
-                    entry |= {name: command[name] for name in command if name != "id"}
-                    entry["withdrawn"] = bool(row["withdrawn"])
-                else:
-                    entry |= {"at": row["at"], "message": json.loads(row["message"])}
-                found.append(entry)
-        return sorted(found, key=lambda entry: -entry["id"])[:limit]
-
-    def _command(self, row: sqlite3.Row) -> Command:
-        orders = self._all(
-            "SELECT client_order_id FROM command_orders WHERE command_id = ? ORDER BY rowid", (row["id"],)
-        )
-        return Command(
-            at=row["at"],
-            who=row["who"],
-            action=row["action"],
-            trade_account=row["trade_account"],
-            client_order_ids=tuple(each[0] for each in orders),
-            request=json.loads(row["request"]),
-            messages=json.loads(row["messages"]),
-            id=row["id"],
-        )
+    def checkpoint(self) -> None:
+        """Copy the write-ahead log into the file, as far as nobody reads it."""
+        with contextlib.suppress(sqlite3.Error, StoreError):
+            self.check_file()
+            commits = self._commits
+            if not self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()[0]:
+                self._checkpointed = commits
 
 
-def _recorded(row: sqlite3.Row) -> UpdateRecord:
-    fields = {name: row[name] for name in _COLUMNS}
-    flags = {name: bool(row[name]) for name in ("is_open", "reconciled")}
-    return UpdateRecord(**fields | flags | {"message": json.loads(row["message"]), "id": row["id"]})
+def _opening_error(error: sqlite3.Error, *, is_journal: bool) -> StoreError:
+    """is_journal: whether there is a watermark of the file."""
+    is_damage = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+    if is_damage and (is_journal or "not a database" not in str(error)):
+        return StoreDamaged(f"{error}.")
+    return StoreError(str(error))
+
+
+def _command_values(number: int, command: Command, symbol: str, *, withdrawn: int) -> tuple[object, ...]:
+    return (
+        *(number, float(command.at), command.who, command.action, command.trade_account, symbol),
+        *(_text(command.request), _text(command.messages), withdrawn),
+    )
+
+
+def _update_values(number: int, update: UpdateRecord) -> tuple[object, ...]:
+    return (
+        *(number, float(update.at), update.client_order_id, update.server_order_id, update.previous_server_order_id),
+        *(update.trade_account, update.symbol, update.status, update.reason, int(update.is_open), update.execution_id),
+        *(float(update.fill_at), int(update.reconciled), _text(update.message)),
+    )
 
 
 def _text(value: object) -> str:

@@ -15,9 +15,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted.errors import DuplicateOrder, JournalFailed
+from dtc_twisted.errors import DuplicateOrder, JournalFailed, StoreError
 from dtc_twisted.journal import Command, Journal, UpdateRecord
-from dtc_twisted.journal.store import StoreError
 
 ROOT = Path(__file__).parents[2]
 
@@ -198,7 +197,7 @@ class UpdateTests(JournalCase):
         store = self.journal._store
         assert store is not None
         queries: list[str] = []
-        store._reads.set_trace_callback(queries.append)
+        store.reader._connection.set_trace_callback(queries.append)
         order, account, symbol = {"client_order_id": "a"}, {"trade_account": "Sim1"}, {"symbol": "ES"}
         for filters in (order, account, symbol, account | symbol, order | account | symbol):
             self.journal.entries(9, None, **filters)
@@ -206,10 +205,10 @@ class UpdateTests(JournalCase):
         self.journal.updates("1")
         self.journal.last_fill_at("Sim1")
         self.journal.last("halt", "resume")
-        store._reads.set_trace_callback(None)
+        store.reader._connection.set_trace_callback(None)
         self.assertGreater(len(queries), 15)
         for query in queries:
-            plan = [row[3] for row in store._reads.execute(f"EXPLAIN QUERY PLAN {query}")]
+            plan = [row[3] for row in store.reader._connection.execute(f"EXPLAIN QUERY PLAN {query}")]
             self.assertFalse([step for step in plan if "SCAN" in step], (query, plan))
 
     def test_others_may_read(self) -> None:
@@ -227,7 +226,7 @@ class DiskTests(JournalCase):
         self.reopen(self.hand)
 
     def tearDown(self) -> None:
-        self.journal._run_blocking = execute
+        self.journal._writes.run_blocking = execute
         while self.hand.waiting:
             self.hand.go()
         super().tearDown()
@@ -300,14 +299,14 @@ class DiskTests(JournalCase):
         self.reopen()
         store = self.journal._store
         assert store is not None
-        pages = store._writes.execute("PRAGMA page_count").fetchone()[0]
-        store._writes.execute(f"PRAGMA max_page_count = {pages}")
+        pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+        store._connection.execute(f"PRAGMA max_page_count = {pages}")
         big = command("a")
         big.request["text"] = "x" * 100_000
         error = self.failureResultOf(self.journal.record(big), JournalFailed)
         self.assertIn("full", str(error.value))
         self.assertEqual(self.journal.entries(9), [])
-        store._writes.execute("PRAGMA max_page_count = 1000000")
+        store._connection.execute("PRAGMA max_page_count = 1000000")
         self.successResultOf(self.journal.record(big))
         self.assertEqual(self.journal.failure_text, "")
         self.clock.advance(1)
@@ -376,9 +375,9 @@ class FileTests(JournalCase):
     def test_newer(self) -> None:
         self.close()
         other = sqlite3.connect(self.path)
-        other.execute("PRAGMA user_version = 2")
+        other.execute("PRAGMA user_version = 3")
         other.close()
-        self.assertIn("it is of a newer gateway (version 2; this one knows 1)", self.refuse(self.path))
+        self.assertIn("it is of a newer gateway (version 3; this one knows 2)", self.refuse(self.path))
 
     def test_cut_off(self) -> None:
         """What was not written to its end is not there; the rest is."""

@@ -185,7 +185,7 @@ class StrangersTests(ScriptedCase):
     def watch_selects(self, selects: list[str]) -> None:
         """Note each SELECT that the reactor's thread makes."""
         journal = next(each for each in self.service if hasattr(each, "has_order"))
-        journal._store._reads.set_trace_callback(selects.append)
+        journal._store.reader._connection.set_trace_callback(selects.append)
 
     def test_a_new_order_selects_nothing(self) -> None:
         self.submit()

@@ -13,6 +13,7 @@ from dtc_twisted.web import order_commands
 from dtc_twisted.web.access import principal_of
 from dtc_twisted.web.query import OutputOptions, parse_output_options, query_args, reject_unknown
 from dtc_twisted.web.rest.api import RestApi
+from dtc_twisted.web.rest.journal_response import journal_response
 from dtc_twisted.web.rest.json_body import json_object
 from dtc_twisted.web.rest.resource import json_response
 
@@ -191,7 +192,7 @@ class OrderRoutes:
 
     # -- the journal
 
-    def _journal(self, request: Request) -> bytes:
+    def _journal(self, request: Request) -> Deferred[bytes | None]:
         args = query_args(request)
         reject_unknown(args, _JOURNAL)
         filters = {
@@ -205,7 +206,12 @@ class OrderRoutes:
         }
         limit = _number(args, "limit", 100, MAX_ENTRIES)
         before = _number(args, "before", None, 2**53)
-        return json_response(request, self._manager.journal.entries(limit, before, **filters))
+        journal = self._manager.journal
+
+        def read(count: int, below: int | None) -> Deferred[list[Fields]]:
+            return journal.find_entries(count, below, **filters)
+
+        return Deferred.fromCoroutine(journal_response(request, limit, before, read))
 
 
 def _fields(request: Request) -> Fields:

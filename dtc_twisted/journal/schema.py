@@ -1,0 +1,122 @@
+"""The tables of the journal's file, and the checksum that each row carries."""
+
+import sqlite3
+import zlib
+from typing import Any
+
+APPLICATION_ID = 0x44544301
+"""PRAGMA application_id: marks the file as a journal of this gateway."""
+
+SCHEMA_VERSION = 2
+"""PRAGMA user_version. Version 1 had no column `crc32` and no table `state`."""
+
+_TABLES = """
+CREATE TABLE commands (
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    who TEXT NOT NULL,
+    action TEXT NOT NULL,
+    trade_account TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    request TEXT NOT NULL,
+    messages TEXT NOT NULL,
+    withdrawn INTEGER NOT NULL DEFAULT 0,
+    crc32 INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX commands_by_action ON commands (action);
+CREATE INDEX commands_by_account ON commands (trade_account);
+CREATE INDEX commands_by_symbol ON commands (symbol);
+CREATE TABLE command_orders (
+    command_id INTEGER NOT NULL REFERENCES commands (id),
+    client_order_id TEXT NOT NULL,
+    is_new INTEGER NOT NULL,
+    is_answered INTEGER NOT NULL DEFAULT 0,
+    crc32 INTEGER NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX new_orders ON command_orders (client_order_id) WHERE is_new = 1;
+CREATE INDEX orders_of_commands ON command_orders (command_id);
+CREATE INDEX commands_of_orders ON command_orders (client_order_id);
+CREATE INDEX unanswered ON command_orders (command_id) WHERE is_new = 1 AND is_answered = 0;
+CREATE TABLE updates (
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    client_order_id TEXT NOT NULL,
+    server_order_id TEXT NOT NULL,
+    previous_server_order_id TEXT NOT NULL,
+    trade_account TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    reason INTEGER NOT NULL,
+    is_open INTEGER NOT NULL,
+    execution_id TEXT NOT NULL,
+    fill_at REAL NOT NULL,
+    reconciled INTEGER NOT NULL,
+    message TEXT NOT NULL,
+    crc32 INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX updates_by_client ON updates (client_order_id);
+CREATE INDEX updates_by_server ON updates (server_order_id) WHERE server_order_id <> '';
+CREATE INDEX updates_by_previous ON updates (previous_server_order_id) WHERE previous_server_order_id <> '';
+CREATE INDEX updates_by_account ON updates (trade_account);
+CREATE INDEX updates_by_symbol ON updates (symbol);
+CREATE INDEX fills ON updates (trade_account, fill_at) WHERE fill_at > 0;
+CREATE TABLE open_orders (
+    client_order_id TEXT NOT NULL,
+    server_order_id TEXT NOT NULL,
+    update_id INTEGER NOT NULL REFERENCES updates (id)
+);
+"""
+
+_STATE = """
+CREATE TABLE state (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    journal TEXT NOT NULL,
+    commits INTEGER NOT NULL
+);
+INSERT INTO state VALUES (1, lower(hex(randomblob(16))), 0);
+"""
+
+CHECKED_COLUMNS = {
+    "commands": ("id", "at", "who", "action", "trade_account", "symbol", "request", "messages", "withdrawn"),
+    "command_orders": ("command_id", "client_order_id", "is_new", "is_answered"),
+    "updates": (
+        *("id", "at", "client_order_id", "server_order_id", "previous_server_order_id", "trade_account", "symbol"),
+        *("status", "reason", "is_open", "execution_id", "fill_at", "reconciled", "message"),
+    ),
+}
+"""The columns of each table that the checksum in `crc32` is of, in its order."""
+
+
+def checksum(*values: Any) -> int:
+    """Compute the CRC-32 of a row's values, in the order of CHECKED_COLUMNS."""
+    return zlib.crc32("\0".join(map(str, values)).encode())
+
+
+def is_intact(table: str, row: sqlite3.Row) -> bool:
+    """Return whether the values of a row match its checksum."""
+    found: int = row["crc32"]
+    return found == checksum(*(row[name] for name in CHECKED_COLUMNS[table]))
+
+
+def create_tables(connection: sqlite3.Connection) -> None:
+    """Create all tables in an empty file, in one transaction."""
+    marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
+    connection.executescript(f"BEGIN; {_TABLES} {_STATE} {marks} COMMIT;")
+
+
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Add to a file of version 1 the checksums and the table `state`, in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for table, columns in CHECKED_COLUMNS.items():
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN crc32 INTEGER NOT NULL DEFAULT 0")
+            connection.create_function("row_checksum", len(columns), checksum, deterministic=True)
+            connection.execute(f"UPDATE {table} SET crc32 = row_checksum({', '.join(columns)})")
+        for statement in filter(str.strip, _STATE.split(";")):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,215 @@
+"""What waits for the journal's disk."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from dtc_twisted.errors import JournalFailed, RowRefused, StoreError
+from dtc_twisted.journal.entries import Command, Entry, UpdateRecord, Withdrawal
+from dtc_twisted.logs import logger
+
+_log = logger(__name__)
+
+WRITE_TIMEOUT = 2.0
+"""Seconds that a command waits for the disk."""
+
+RETRY_INTERVAL = 1.0
+"""Seconds until what could not be written is tried again."""
+
+_CLOSE_TIMEOUT = 5.0
+"""Seconds that `close` waits for the disk."""
+
+Runner = Callable[..., Deferred[Any]]
+"""Runs a function with its arguments where it may wait for the disk, and returns a Deferred of its result."""
+
+
+class WriteQueue:
+    """Write everything that waits in one transaction, one transaction at a time.
+
+    write: JournalStore.write.
+    run_blocking: runs it.
+    failure_text: why the disk takes nothing; empty: it does.
+    commands: those that make orders and wait for the disk, by ClientOrderID.
+    """
+
+    def __init__(
+        self, reactor: IReactorTime, write: Callable[[Sequence[Entry]], list[int | StoreError]], run_blocking: Runner
+    ) -> None:
+        self.failure_text = ""
+        self.commands: dict[str, Command] = {}
+        self.run_blocking = run_blocking
+        self._reactor = reactor
+        self._write_entries = write
+        self._is_closing = False
+        self._queue: list[_QueueItem] = []
+        self._writing: list[_QueueItem] = []
+        self._retry: IDelayedCall | None = None
+        self._when_idle: list[Deferred[None]] = []
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._queue and not self._writing
+
+    def updates(self) -> Iterator[UpdateRecord]:
+        """Yield the updates that wait, oldest first."""
+        return (item.entry for item in (*self._writing, *self._queue) if isinstance(item.entry, UpdateRecord))
+
+    # -- from Journal
+
+    def record(self, command: Command, *, even_if_unrecorded: bool) -> Deferred[Command]:
+        """Write a command, as Journal.record describes."""
+        item = _QueueItem(command, Deferred(lambda _: None), even_if_unrecorded=even_if_unrecorded)
+        assert item.done is not None
+        if self._writing and self.failure_text:  # it hangs: others wait already
+            if even_if_unrecorded:
+                self._append(item)
+            item.done.errback(JournalFailed(self.failure_text))
+            return item.done
+        item.done.addTimeout(WRITE_TIMEOUT, self._reactor, lambda result, seconds: self._on_timeout(item))
+        self._enqueue(item)
+        return item.done
+
+    def withdraw(self, command: Command) -> None:
+        """Mark a command as not sent, on disk or before it gets there."""
+        if command.id:
+            self._enqueue(_QueueItem(Withdrawal(command)))
+            return
+        for item in (*self._queue, *self._writing):
+            if item.entry is command:
+                item.even_if_unrecorded = False
+                if item.done is not None and not item.done.called:
+                    item.done.cancel()
+                if item in self._queue:
+                    self._remove(item)
+
+    def add_update(self, update: UpdateRecord) -> None:
+        """Write an update as soon as the disk takes it."""
+        self._enqueue(_QueueItem(update))
+
+    def close(self) -> Deferred[bool]:
+        """Write what waits, as far as the disk takes it. Fires with whether the disk is done with it."""
+        self._is_closing = True
+        if self._retry is not None and self._retry.active():
+            self._retry.cancel()
+        self._write()
+        if not self._writing:
+            return succeed(True)
+        idle: Deferred[None] = Deferred()
+        self._when_idle.append(idle)
+        idle.addTimeout(_CLOSE_TIMEOUT, self._reactor)
+        idle.addErrback(lambda failure: _log.error("The journal was not written to its end"))
+        return idle.addCallback(lambda _: not self._writing)
+
+    # -- to the disk
+
+    def _enqueue(self, item: "_QueueItem") -> None:
+        self._append(item)
+        # What failed waits for the next try with the others, unless a caller waits for this one.
+        if not self.failure_text or item.done is not None:
+            self._write()
+
+    def _append(self, item: "_QueueItem") -> None:
+        self._queue.append(item)
+        if isinstance(item.entry, Command):
+            self.commands |= dict.fromkeys(item.entry.new_order_ids, item.entry)
+
+    def _remove(self, item: "_QueueItem") -> None:
+        self._queue.remove(item)
+        self._forget(item)
+
+    def _forget(self, item: "_QueueItem") -> None:
+        for name in item.entry.new_order_ids if isinstance(item.entry, Command) else ():
+            if self.commands.get(name) is item.entry:
+                del self.commands[name]
+
+    def _write(self) -> None:
+        if self._queue and not self._writing:
+            self._writing, self._queue = self._queue, []
+            entries = [item.entry for item in self._writing]
+            written = maybeDeferred(self.run_blocking, self._write_entries, entries)
+            written.addErrback(self._on_unexpected, len(entries)).addCallback(self._on_written)
+
+    def _on_unexpected(self, failure: Failure, count: int) -> list[StoreError]:
+        if not failure.check(StoreError):
+            _log.failure("The journal failed", failure)
+        return [StoreError(failure.getErrorMessage())] * count
+
+    def _on_written(self, results: Sequence[int | StoreError]) -> None:
+        items, self._writing = self._writing, []
+        failed = []
+        for item, result in zip(items, results, strict=True):
+            if isinstance(result, RowRefused):
+                self._forget(item)
+                text = f"The journal cannot take it: {result}"
+                _log.error("{text} ({entry})", text=text, entry=item.entry)
+                item.fail(JournalFailed(text))
+            elif isinstance(result, StoreError):
+                failed.append((item, result))
+            else:
+                self._forget(item)
+                self._on_item_written(item, result)
+        if failed:
+            self._on_not_written([item for item, _ in failed], failed[0][1])
+        else:
+            if self.failure_text:
+                self.failure_text = ""
+                _log.warn("The journal is written again")
+            self._write()
+        if not self._writing:
+            waiting, self._when_idle = self._when_idle, []
+            for each in waiting:
+                each.callback(None)
+
+    def _on_item_written(self, item: "_QueueItem", number: int) -> None:
+        if item.done is None:
+            return
+        assert isinstance(item.entry, Command)
+        command = replace(item.entry, id=number)
+        if not item.done.called:
+            item.done.callback(command)
+        elif not item.even_if_unrecorded:
+            self._append(_QueueItem(Withdrawal(command)))  # too late: it was not sent
+
+    def _on_not_written(self, items: list["_QueueItem"], error: StoreError) -> None:
+        text = f"The journal cannot be written: {error}"
+        if not self.failure_text:
+            _log.error("{text}", text=text)
+        self.failure_text = text
+        kept = [item for item in items if item.done is None or item.even_if_unrecorded]
+        self._queue = kept + self._queue
+        for item in items:
+            if item not in kept:
+                self._forget(item)
+            item.fail(JournalFailed(text))
+        if not self._is_closing and (self._retry is None or not self._retry.active()):
+            self._retry = self._reactor.callLater(RETRY_INTERVAL, self._write)
+
+    def _on_timeout(self, item: "_QueueItem") -> Failure:
+        if item in self._queue and not item.even_if_unrecorded:
+            self._remove(item)
+        self.failure_text = f"The disk has not taken the journal for {WRITE_TIMEOUT:g} s."
+        _log.error("{text}", text=self.failure_text)
+        return Failure(JournalFailed(self.failure_text))
+
+
+class _QueueItem:
+    """One entry that waits.
+
+    done: fires when a command is written.
+    even_if_unrecorded: the entry is written even if its caller does not wait for that any more.
+    """
+
+    def __init__(
+        self, entry: Entry, done: Deferred[Command] | None = None, *, even_if_unrecorded: bool = False
+    ) -> None:
+        self.entry = entry
+        self.done = done
+        self.even_if_unrecorded = even_if_unrecorded
+
+    def fail(self, error: JournalFailed) -> None:
+        if self.done is not None and not self.done.called:
+            self.done.errback(error)

@@ -1,0 +1,105 @@
+"""Stream entries of the journal to an HTTP caller."""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.python.failure import Failure
+from twisted.web.server import Request
+from zope.interface import implementer
+
+from dtc_twisted.logs import logger, pretty_json
+from dtc_twisted.web.rest.resource import json_response
+
+_log = logger(__name__)
+
+PAGE_SIZE = 100
+"""Entries that are read and written at once."""
+
+Entries = list[dict[str, Any]]
+
+
+async def journal_response(
+    request: Request, limit: int, before: int | None, read: Callable[[int, int | None], Deferred[Entries]]
+) -> bytes | None:
+    """Return a body that fits into one page; write a longer one page by page, as fast as the caller reads, else.
+
+    read: returns so many entries below a number, newest first.
+    """
+    page = await read(min(limit, PAGE_SIZE), before)
+    if len(page) < PAGE_SIZE or limit == PAGE_SIZE:
+        return json_response(request, page)
+    pages = _Pages(request, limit, read)
+    await pages.write_from(page)
+    return None
+
+
+@implementer(IPushProducer)
+class _Pages:
+    """One list in several pages. No page is read while the transport has not sent the last ones."""
+
+    def __init__(self, request: Request, limit: int, read: Callable[[int, int | None], Deferred[Entries]]) -> None:
+        self._request = request
+        self._rest = limit
+        self._read = read
+        self._last = 0
+        self._is_reading = self._is_paused = False
+        self._done: Deferred[None] = Deferred(lambda _: self.stopProducing())
+
+    def write_from(self, page: Entries) -> Deferred[None]:
+        """Write this page and those after it. Fires when all are written."""
+        self._request.setHeader("Content-Type", "application/json; charset=utf-8")
+        self._write(page, b"[\n")
+        self._request.registerProducer(self, True)
+        self._read_next()
+        return self._done
+
+    # -- from the transport
+
+    def pauseProducing(self) -> None:
+        self._is_paused = True
+
+    def resumeProducing(self) -> None:
+        self._is_paused = False
+        self._read_next()
+
+    def stopProducing(self) -> None:
+        """The caller has gone."""
+        self._rest = 0
+
+    # -- inside
+
+    def _read_next(self) -> None:
+        if self._rest and not self._is_reading and not self._is_paused:
+            self._is_reading = True
+            self._read(min(self._rest, PAGE_SIZE), self._last).addCallbacks(self._on_page, self._on_failure)
+
+    def _on_page(self, page: Entries) -> None:
+        self._is_reading = False
+        if not self._rest:
+            return
+        is_last = len(page) < min(self._rest, PAGE_SIZE)
+        if page:
+            self._write(page, b",\n")
+        if is_last or not self._rest:
+            self._rest = 0
+            self._request.write(b"\n]\n")
+            self._request.unregisterProducer()
+            self._done.callback(None)
+        else:
+            self._read_next()
+
+    def _write(self, page: Entries, before: bytes) -> None:
+        self._rest -= len(page)
+        self._last = page[-1]["id"]
+        self._request.write(before + pretty_json(page)[2:-2])
+
+    def _on_failure(self, failure: Failure) -> None:
+        """End without the end that HTTP expects, so that the caller does not take a part for the whole."""
+        _log.error("The journal was not sent to its end: {text}", text=failure.getErrorMessage())
+        self._rest = 0
+        self._request.unregisterProducer()
+        channel: Any = self._request.channel
+        if channel is not None:
+            channel.abortConnection() if hasattr(channel, "abortConnection") else channel.loseConnection()
