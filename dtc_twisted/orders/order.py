@@ -235,7 +235,7 @@ class Order:
         if update.get("FilledQuantity", before) >= before or update.get("Reconciled"):
             self._merge(update)
         # else the message was overtaken by later ones: only its fill counts
-        filled = max(self.filled, self.explained) if fill is not None else self.filled
+        filled = max(self.filled, self._implied_fill(update), self.explained if fill is not None else 0.0)
         if filled != self.filled:
             self.fields["FilledQuantity"] = filled
         self._complete_average()
@@ -246,6 +246,15 @@ class Order:
         if self.server_order_id:
             self.server_order_ids.add(self.server_order_id)
         return max(0.0, self.filled - before)
+
+    def _implied_fill(self, update: Fields) -> float:
+        """Return what an update without FilledQuantity states to be filled by its other fields."""
+        if "FilledQuantity" in update or update.get("Inferred") or is_contradictory(update):
+            return 0.0
+        if update.get("OrderStatus") == OrderStatusEnum.ORDER_STATUS_FILLED:
+            return self.quantity
+        quantity, remaining = update.get("OrderQuantity"), update.get("RemainingQuantity")
+        return max(0.0, quantity - remaining) if quantity and remaining is not None and self.is_open else 0.0
 
     def _merge(self, update: Fields) -> None:
         fields = {name: value for name, value in update.items() if name not in ("Reconciled", "Inferred")}

@@ -99,6 +99,22 @@ class PositionTests(LimitsCase):
         self.assertEqual(self.market("c", Quantity=5, BuySell="SELL").status, 201)
         self.assertEqual(len(self.server.requests(SUBMIT)), 2)
 
+    def test_fill_by_status_only(self) -> None:
+        """An order that is stated as filled, without any quantity, is filled in whole."""
+        hidden = ("LastFill", "FilledQuantity", "RemainingQuantity", "AverageFillPrice")
+
+        def outgoing(message: Json) -> list[tuple[float, Json]]:
+            if message["Type"] == POSITION_UPDATE:
+                return []
+            return [(0.0, {name: each for name, each in message.items() if not name.startswith(hidden)})]
+
+        self.server.outgoing = outgoing
+        self.assertEqual(self.market("a", Quantity=5).status, 201)
+        self.check_refused(self.market("b", Quantity=1))
+        self.assertEqual(self.order("a")["FilledQuantity"], 5)
+        self.advance(1)
+        self.check_refused(self.market("b", Quantity=1))
+
     def test_partial_fills_without_a_position(self) -> None:
         self.server.exchange.last_price = None
         self.submit("a", Quantity=5)

@@ -40,7 +40,8 @@ BEHAVIOURS: dict[str, Action | None] = {
     "dropped before": dropped_before,
     "dropped after": dropped_after,
 }
-STATEMENTS = ("all", "all", "positions late", "no positions", "fills without details", "updates late")
+STATEMENTS = ("all", "all", "positions late", "no positions", "fills without details", "no quantities", "updates late")
+QUANTITIES_OF_FILLS = ("LastFill", "FilledQuantity", "RemainingQuantity", "AverageFillPrice")
 SIDES = st.sampled_from(["BUY", "SELL"])
 QUANTITIES = st.integers(1, 4)
 ACCOUNT = "Sim1"
@@ -132,6 +133,8 @@ class LimitsMachine(RuleBasedStateMachine):
                 return delays.get(statement, [(0.0, message)])
             if kind == ORDER_UPDATE and statement == "fills without details":
                 message = {name: value for name, value in message.items() if not name.startswith("LastFill")}
+            if kind == ORDER_UPDATE and statement == "no quantities":
+                message = {name: value for name, value in message.items() if not name.startswith(QUANTITIES_OF_FILLS)}
             return [(1.0 if kind == ORDER_UPDATE and statement == "updates late" else 0.0, message)]
 
         self.server.outgoing = outgoing
