@@ -2,9 +2,9 @@
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
 from configparser import ConfigParser
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -85,8 +85,10 @@ class Module:
         """The module or package at the top of dtc_twisted."""
         return self.name.partition(".")[0]
 
-    def imports(self) -> Iterator[Import]:
-        """Yield each imported name, wherever the statement stands."""
+    @cached_property
+    def imports(self) -> list[Import]:
+        """Every imported name, wherever the statement stands."""
+        found: list[Import] = []
         package = ["dtc_twisted", *self.name.split(".")[:-1]]
         inner = {id(each) for node in ast.walk(self.tree) if isinstance(node, FUNCTION) for each in ast.walk(node)}
         for node in ast.walk(self.tree):
@@ -98,7 +100,8 @@ class Module:
                 names = [f"{origin}.{alias.name}" for alias in node.names]
             else:
                 continue
-            yield from (Import(name, node.lineno, id(node) in inner) for name in names)
+            found += (Import(name, node.lineno, id(node) in inner) for name in names)
+        return found
 
 
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -162,7 +165,7 @@ def importers(*packages: str, allowed: set[str] = frozenset()) -> list[str]:  # 
         f"{module.path}:{each.line} imports {each.name}"
         for module in MODULES.values()
         if module.top not in allowed
-        for each in module.imports()
+        for each in module.imports
         if is_within(each.name, *packages)
     ]
 
@@ -177,7 +180,7 @@ class ImportTests(SynchronousTestCase):
         wrong = [
             f"{module.path}:{each.line} imports {each.name}"
             for module in MODULES.values()
-            for each in module.imports()
+            for each in module.imports
             if (target := module_of(each.name))
             and target.partition(".")[0] not in MAY_IMPORT[module.top] | {module.top, "__init__"}
         ]
@@ -189,7 +192,7 @@ class ImportTests(SynchronousTestCase):
     def test_no_import_cycle(self) -> None:
         edges: dict[str, set[str]] = {name: set() for name in MODULES}
         for module in MODULES.values():
-            edges[module.name] = {target for each in module.imports() if (target := module_of(each.name))}
+            edges[module.name] = {target for each in module.imports if (target := module_of(each.name))}
         self.assertEqual(find_cycle(edges), [])
 
     test_no_import_cycle.todo = "simulator.server and simulator.connection"  # type: ignore[attr-defined]
@@ -206,7 +209,7 @@ class ImportTests(SynchronousTestCase):
         early = [
             str(module.path)
             for module in MODULES.values()
-            for each in module.imports()
+            for each in module.imports
             if each.name == "twisted.internet.reactor" and not each.within
         ]
         self.assertEqual(early, [])
@@ -218,7 +221,7 @@ class ImportTests(SynchronousTestCase):
         self.assertEqual([name for name in names if "Client" in name or not name[0].isupper()], [])
 
     def test_messages_are_data(self) -> None:
-        found = {each.name.partition(".")[0] for each in MODULES["dtc.messages"].imports()}
+        found = {each.name.partition(".")[0] for each in MODULES["dtc.messages"].imports}
         self.assertEqual(found, {"enum", "typing", "msgspec"})
 
     def test_every_import_is_found(self) -> None:
@@ -232,7 +235,7 @@ def f():
     from dtc_twisted import messages as dtc, __version__
     from twisted.internet import reactor
 """
-        found = [(each.name, each.within) for each in Module("simulator.x", Path("x.py"), ast.parse(source)).imports()]
+        found = [(each.name, each.within) for each in Module("simulator.x", Path("x.py"), ast.parse(source)).imports]
         self.assertEqual(
             found,
             [

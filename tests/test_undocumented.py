@@ -3,6 +3,7 @@
 import ast
 import inspect
 import textwrap
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ UNDOCUMENTED: dict[type[WebSocketAdapterProtocol], set[str]] = {
 """Class of ours -> the attributes of its Autobahn base class that it uses."""
 
 
+@cache
 def tree_of(kind: type) -> ast.AST:
     return ast.parse(textwrap.dedent(inspect.getsource(kind)))
 

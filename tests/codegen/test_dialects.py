@@ -13,6 +13,7 @@ from codegen.model import SCALARS
 from codegen.reader import parse, read
 from codegen.source import HeaderError
 from tests.codegen.headers import DIALECTS, Header, Member, Struct, expected, facts, own, plain_c
+from tests.support import slow
 
 SMALL = Header(
     structs=(
@@ -105,6 +106,7 @@ class DialectTests(SynchronousTestCase):
             self.assertEqual([(each.name, each.members) for each in protocol.enums], [("ModeEnum", SMALL.enums[0][2])])
             self.assertEqual([message.size for message in protocol.messages], [48, 4, 64], dialect.__name__)
 
+    @slow
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(headers(), st.sampled_from(DIALECTS), st.booleans())
     def test_random_headers(self, header: Header, dialect: object, crlf: bool) -> None:
@@ -139,6 +141,7 @@ class DialectTests(SynchronousTestCase):
             text = "// caf\xe9\r\n" + dialect(SMALL).replace("\n", "\r\n")
             self.assertEqual(facts(read(self.write(text, encoding="latin-1"))), expected(SMALL))
 
+    @slow
     def test_five_thousand_lines_in_a_second(self) -> None:
         structs = tuple(Struct(f"M{n}", f"NUMBER_{n}", n, SMALL.structs[2].members) for n in range(1, 250))
         for dialect in DIALECTS:

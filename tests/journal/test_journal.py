@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.errors import DuplicateOrder, JournalFailed, StoreError
 from dtc_twisted.journal import Command, Journal, UpdateRecord
+from tests.support import slow
 
 ROOT = Path(__file__).parents[2]
 
@@ -432,6 +433,7 @@ OPERATIONS = st.lists(
 
 
 class ModelTests(JournalCase):
+    @slow
     @given(OPERATIONS)
     @settings(max_examples=200, deadline=None, derandomize=True)
     def test_as_a_dict(self, operations: list[tuple[str, int]]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from tests.exchange import FILLED, PARTLY_FILLED, R_PARTLY_FILLED
 from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import FILLS, edited
+from tests.support import slow
 
 
 class AlikeTests(ScriptedCase):
@@ -166,6 +167,7 @@ class StrangersTests(ScriptedCase):
         for number in range(count):
             self.server.exchange.submit(theirs | {"ClientOrderID": f"x{number}"})
 
+    @slow
     def test_many_fills_of_others_after_a_reconnect(self) -> None:
         """They are closed, as all that is not among the open orders, and do not stay for ever."""
         self.fetch("/orders")

@@ -285,13 +285,17 @@ class _Off(House):
         super().setUp()
 
 
+@slow
 class LossWithoutTests(_Off, test_upstream.LossTests): ...
 
 
+@slow
 class LyingServerWithoutTests(_Off, test_upstream.LyingServerTests): ...
 
 
+@slow
 class TransferWithoutTests(_Off, test_download.TransferTests): ...
 
 
+@slow
 class LineWithoutTests(_Off, test_download.LineTests): ...
