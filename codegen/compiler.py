@@ -73,7 +73,7 @@ def check_layouts(headers: Sequence[Path], layouts: Sequence[Layout], compiler: 
         start = _PRELUDE + "".join(f'#include "{path.resolve().as_posix()}"\n' for path in headers)
         lines = start.count("\n")
         source = Path(place, "layouts.cpp")
-        source.write_text(start + "".join(f"static_assert({claim});\n" for claim in claims), encoding="utf-8")
+        source.write_text(start + "".join(f"{_asserted(claim)}\n" for claim in claims), encoding="utf-8")
         command = [compiler, *_FLAGS, "-idirafter", place, str(source)]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if not done.returncode:
@@ -96,11 +96,19 @@ def check_layouts(headers: Sequence[Path], layouts: Sequence[Layout], compiler: 
         return len(claims) - len(unknown)
 
 
+def _asserted(claim: str) -> str:
+    """Write a claim in the namespace of its struct, where the arguments of templates are found as well."""
+    match = re.search(r"[(](?:[(][(])?((?:\w+::)+)", claim)
+    if match is None:
+        return f"static_assert({claim});"
+    return f"namespace {match[1].removesuffix('::')} {{ static_assert({claim}); }}"
+
+
 def _claims(layout: Layout) -> list[str]:
     """State a struct's layout as C++ expressions that are true."""
     struct = layout.struct
     claims = [f"sizeof({struct}) == {layout.size}"]
     for path, offset, size in layout.fields:
-        claims.append(f"offsetof({struct}, {path}) == {offset}")
+        claims.append(f"__builtin_offsetof({struct}, {path}) == {offset}")
         claims.append(f"sizeof((({struct}*)0)->{path}) == {size}")
     return claims

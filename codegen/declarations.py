@@ -103,9 +103,7 @@ class Declarations:
                     self._name_type(node, name)
                     return
                 case c_ast.Struct() as struct:
-                    full = self._struct(struct, struct.name or node.name)
-                    if struct.name and struct.name != node.name:
-                        names.types[names.full(node.name)] = full
+                    self._named_struct(struct, node.name)
                     return
                 case c_ast.Enum(values=None, name=name):
                     self._name_type(node, name)
@@ -230,6 +228,14 @@ class Declarations:
             self._structs.records[full].sender = sender
             self._structs.records[full].marks = marks
         return full
+
+    def _named_struct(self, node: Any, name: str) -> None:
+        """Read `typedef struct tag {...} name;`. Of the two names, that of a message is its own."""
+        tag = node.name or name
+        own, other = (name, tag) if name.startswith("s_") and not tag.startswith("s_") else (tag, name)
+        if other != own:
+            self._names.types[self._names.full(other)] = own
+        self._struct(node, own)
 
     def _nested_enums(self, node: Any) -> None:
         """Read the enums that are declared in a struct."""

@@ -220,16 +220,16 @@ def _statement(statement: Tokens, variable: str) -> Tokens | None:
         return _assigned(words[0], statement[2:])
     if words[0] in _WITHOUT_EFFECT or words[:3] == ["*", "this", "="] or words[:3] == ["*", variable, "="]:
         return []
-    if len(words) > 2 and words[1] == "(" and words[-1] == ")":
+    if len(words) > 3 and words[1] == "(" and words[-1] == ")":
         arguments = list(split(statement[2:-1], ","))
-        if words[0] in _CLEARING:
-            target = [token.text for token in _field(arguments[0], variable)]
-            if target in (["this"], [variable], ["&", variable], ["&", "*", "this"]):
-                return _assigned(CLEARED, [], line)
+        target = [token.text for token in _field(arguments[0], variable)] if arguments else []
+        if words[0] in _CLEARING and target in (["this"], [variable], ["&", variable], ["&", "*", "this"]):
+            return _assigned(CLEARED, [], line)
+        if words[0] in _CLEARING and target and is_name(target[-1]):
             return _assigned(target[-1], [], line)
         texts = [part for part in arguments if len(part) == 1 and part[0].text.startswith('"')]
-        if words[0] in _COPYING and len(texts) == 1:
-            return _assigned(_field(arguments[0], variable)[-1].text, texts[0])
+        if words[0] in _COPYING and len(texts) == 1 and len(target) == 1:
+            return _assigned(target[0], texts[0])
         if words[0].startswith("Set") and len(words[0]) > 3 and len(arguments) == 1:
             return _assigned(words[0][3:], arguments[0])
     if words[1:4] == ["[", "0", "]"] and words[4:] in (["=", "0"], ["=", "'\\0'"]):

@@ -59,6 +59,8 @@ def _item(tokens: Tokens, start: int, end: int, file: str) -> Item:
     while first < end - 1 and tokens[first].text in _BEFORE:
         first += 1
     word = tokens[first].text
+    if word == "friend" and (function := _function(tokens, start, head, end, file)):
+        return Item(word, start, head, function.end)
     if word in _STATEMENTS:
         return Item(_STATEMENTS[word], start, head, _semicolon(tokens, head, end, file))
     if word == "namespace":

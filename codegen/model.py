@@ -178,7 +178,7 @@ def lay_out(members: Sequence[Field | Group], pack: int) -> tuple[tuple[Field, .
     of compilers for Windows, and of those for 64-bit machines elsewhere.
     """
     fields, size, _ = _place(members, pack, False)
-    return fields, size
+    return fields, size or 1  # no struct of C++ is empty
 
 
 def _place(members: Sequence[Field | Group], pack: int, union: bool) -> tuple[tuple[Field, ...], int, int]:

@@ -109,8 +109,9 @@ class Names:
             return name.removeprefix(SCOPE) if name.removeprefix(SCOPE) in among else None
         for depth in range(len(self.scope), -1, -1):
             around = self.scope[:depth]
-            for place in (SCOPE.join(around), *self.uses.get(around, ())):
-                full = f"{place}{SCOPE}{name}" if place else name
+            used = ((*around[:outer], each) for each in self.uses.get(around, ()) for outer in range(depth, -1, -1))
+            for place in (around, *used):
+                full = SCOPE.join((*place, name))
                 if full in among:
                     return full
         return None

@@ -144,10 +144,18 @@ def _outside(item: Item, tokens: Tokens, file: str, owner: str | None) -> Tokens
     if item.kind == "variable" and texts[0] == "namespace":
         return []
     if item.kind == "variable" and "(" not in texts and "const" in texts:
-        name, given = _initialised(tokens[:-1])
-        if given and texts[len(name)] == "{":
-            return [*name, Token("=", line), *given, tokens[-1]]
+        return _constants(tokens)
     return None
+
+
+def _constants(tokens: Tokens) -> Tokens:
+    """Write `const T A{1}, B = 2;` as `const T A = 1, B = 2;`."""
+    out: Tokens = []
+    for part in split(tokens[:-1], ","):
+        name, given = _initialised(part)
+        out += [Token(",", part[0].line)] if out else []
+        out += [*name, Token("=", part[0].line), *given] if given and part[len(name)].text == "{" else part
+    return [*out, tokens[-1]]
 
 
 def at(line: int, *texts: str) -> Tokens:

@@ -68,8 +68,8 @@ class StructReader:
         """
         names = self._names
         if node.decls and all(_call(member, ASSIGNED) for member in node.decls):
-            full = names.find(name, self.records)
-            if full is None:
+            full = names.find(name, self.records) or names.struct(name)
+            if full not in self.records:
                 names.fail(node, f"unknown struct {name.replace(SCOPE, '::')}")
             self._assign(self.records[full], node.decls)
             return full

@@ -210,6 +210,11 @@ class RewriteTests(SynchronousTestCase):
             ["h:2: not understood in A(): Other ( 1 , 2 )", "h:3: not understood in A(): if ( x ) a = 1"],
         )
 
+    def test_text_that_is_copied_to_no_field(self) -> None:
+        functions = Functions()
+        functions.lower(scan('struct A { int a; A() { strcpy((char*)&a, "x"); } };'), "h")
+        self.assertEqual(len(functions.findings), 1)
+
     def test_methods_that_a_constructor_calls(self) -> None:
         self.check(functions, {
             "struct A { A() { Clear(); b = 2; } void Clear() { a = 1; Unset(); } void Unset() { c = 3; } };": (

@@ -354,7 +354,7 @@ class CompilerTests(FilesTestCase):
         wrong = Layout("DTC::s_Heartbeat", 20, (("CurrentDateTime", 4, 8),))
         error = self.assertRaises(LayoutError, check_layouts, [self.main], [wrong])
         self.assertIn("does not agree: sizeof(DTC::s_Heartbeat) == 20\n", str(error))
-        self.assertIn("does not agree: offsetof(DTC::s_Heartbeat, CurrentDateTime) == 4", str(error))
+        self.assertIn("does not agree: __builtin_offsetof(DTC::s_Heartbeat, CurrentDateTime) == 4", str(error))
         self.assertEqual(str(error).count("\n"), 1)
 
     def test_errors_in_the_headers_own_functions(self) -> None:
