@@ -69,7 +69,7 @@ class MarketData:
         return (
             self.hubs["marketdata"]
             .fetch_snapshot(symbol)
-            .addCallback(lambda update: MarketPrices.of_snapshot(msgspec.json.decode(update.payloads[0])))
+            .addCallback(lambda update: MarketPrices.of_snapshot(msgspec.to_builtins(update.messages[0])))
         )
 
 

@@ -1,9 +1,7 @@
 """Request the security definition of a symbol, once for each session."""
 
 from collections.abc import Callable
-from typing import Any
 
-import msgspec
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from dtc_twisted.definitions.converter import DisplayConverter
@@ -69,12 +67,3 @@ class SecurityDefinitions:
     def _clear(self) -> None:
         self._definitions.clear()
         self._displays.clear()
-
-
-def convert_payload(display: DisplayConverter, payload: bytes) -> dict[str, Any]:
-    """Convert the JSON of a snapshot or an update, with its levels."""
-    fields = msgspec.json.decode(payload)
-    for side in ("bids", "asks", "changes"):
-        for level in fields.get(side, ()):
-            level["Price"] = display.price(level["Price"])
-    return display(fields)

@@ -1,6 +1,8 @@
-"""Who wants which symbol, and who is told. See hub.py; feed.py has one symbol, turn.py how news is handed out."""
+"""Keep subscriptions to symbols, and publish their updates. See hub.py."""
 
 from dtc_twisted.market_data.hub import UNSUBSCRIBED, Hub
+from dtc_twisted.market_data.last_values import QUOTE_CLASSES, SNAPSHOT_CLASSES, TRADE_CLASSES
+from dtc_twisted.market_data.order_book import BookChanges, BookSnapshot
 from dtc_twisted.market_data.pinned import PinnedSymbols
 from dtc_twisted.market_data.read_batch import ReadBatch
 from dtc_twisted.market_data.subscriber import Consumer, Encoder, Update
@@ -9,7 +11,12 @@ from dtc_twisted.market_data.subscription_type import MARKET_DATA, MARKET_DEPTH,
 __all__ = [
     "MARKET_DATA",
     "MARKET_DEPTH",
+    "QUOTE_CLASSES",
+    "SNAPSHOT_CLASSES",
+    "TRADE_CLASSES",
     "UNSUBSCRIBED",
+    "BookChanges",
+    "BookSnapshot",
     "Consumer",
     "Encoder",
     "Hub",

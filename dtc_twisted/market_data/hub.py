@@ -121,7 +121,7 @@ class Hub:
         feed = self._feeds.get(symbol)
         new = feed is None
         if feed is None:
-            feed = self._feeds[symbol] = SymbolFeed(symbol, self._channel.make_state(symbol))
+            feed = self._feeds[symbol] = SymbolFeed(symbol, self._channel.make_state())
         self._symbols_by_consumer.setdefault(consumer, set()).add(symbol)
         if feed.is_confirmed or feed.state.has_data or consumer in feed.subscriptions:
             self._add_subscription(feed, consumer, levels, encoder)

@@ -1,15 +1,10 @@
-"""Market data: what is known of one symbol, and what to tell of it.
-
-What is told is the server's message as a JSON object with Symbol added, or a snapshot (type 104) that is merged from
-all that was seen so far.
-"""
+"""Hold the last values of one symbol, merged from its market data."""
 
 from collections.abc import Callable, Iterable
 from functools import cache
 from operator import attrgetter
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
 
 from dtc_twisted.dtc import messages as dtc
@@ -18,13 +13,12 @@ from dtc_twisted.dtc.messages import MarketDataSnapshot, Message, TradeCondition
 
 
 class MarketDataState:
-    """The last values of one symbol."""
+    """Hold the last values of one symbol."""
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self) -> None:
         self._snapshot: dict[str, Any] = {}
-        self._batch: list[Any] = []  # to be told
+        self._latest: list[Any] = []  # to be published
         self._unmerged: list[Any] = []  # not part of the snapshot yet
-        self._json_prefix = b'{"Symbol":%b,' % msgspec.json.encode(symbol)
 
     @property
     def has_data(self) -> bool:
@@ -32,41 +26,29 @@ class MarketDataState:
         return bool(self._snapshot)
 
     def expect_snapshot(self) -> None:
-        """The server is asked anew; what is known stays until it answers."""
+        """Keep the values, because they are valid until the server's snapshot."""
 
     def receive(self, messages: list[Any]) -> Iterable[None]:
-        """Takes messages; all of them are told together."""
-        self._batch = messages
+        """Take messages, which are published together."""
+        self._latest = messages
         self._unmerged += messages
         if len(self._unmerged) > _MERGE_AFTER:
             self._merge()
         return _ONE_UPDATE
 
-    def encode_updates(self, levels: int) -> tuple[list[int | str], list[bytes]]:
-        """The messages that were received last: their types, and a JSON object each."""
-        messages = self._batch
-        if len(messages) == 1:
-            return [messages[0].Type], [self._json_prefix + _encode(messages[0])[1:]]
-        begin = self._json_prefix
-        bodies = _encode_lines(messages)[1:-1].split(b"\n{")  # in JSON a line end is nowhere but between the lines
-        return [each.Type for each in messages], [begin + body for body in bodies]
+    def updates(self, levels: int) -> list[Any]:
+        """Return the messages that were received last."""
+        return self._latest
 
-    def snapshot(self, levels: int, symbol_id: int = 0) -> tuple[int | str, bytes] | None:
-        """The snapshot; None when nothing is known."""
-        if not self.has_data:
-            return None
-        snapshot = MarketDataSnapshot(SymbolID=symbol_id, **self._snapshot)
-        return snapshot.Type, self._json_prefix + _encode(snapshot)[1:]
+    def snapshot(self, levels: int, symbol_id: int = 0) -> MarketDataSnapshot | None:
+        """Return the last values as a snapshot; None if nothing is known."""
+        return MarketDataSnapshot(SymbolID=symbol_id, **self._snapshot) if self.has_data else None
 
     def drop_view(self, levels: int) -> None:
-        """There are no views."""
-
-    def channels_of(self, kind: int) -> tuple[str, ...]:
-        """The topics that a message of this type belongs to. A snapshot has a quote, but is no trade."""
-        return _CHANNELS_OF.get(kind, ("marketdata",))
+        """Do nothing, because market data has no levels."""
 
     def _merge(self) -> None:
-        """Makes the recent messages part of the snapshot. Mostly the last of each type says it all."""
+        """Merge the recent messages into the snapshot. Usually the last of each type suffices."""
         recent, self._unmerged = self._unmerged, []
         latest = dict(zip(map(type, recent), recent, strict=True))
         if not (
@@ -76,7 +58,7 @@ class MarketDataState:
                 self._merge_one(message)
 
     def _merge_one(self, message: Any) -> bool:
-        """Puts a message into the snapshot. False: it left some of what it is about as it was."""
+        """Merge a message into the snapshot. False: some of its fields stayed as they were."""
         merge = _MERGE_OF.get(type(message))
         if merge is not None:
             return merge(self._snapshot, message)
@@ -128,23 +110,23 @@ _FIELDS: dict[type[Message], _Fields] = {
     dtc.MarketDataUpdateTradingSessionDate: (("Date", "TradingSessionDate"),),
     dtc.TradingSymbolStatus: (("Status", "TradingStatus"),),
 }
-"""Which field of an update is which field of the snapshot."""
+"""Fields of an update, and their names in the snapshot."""
 
 
 _ONE_UPDATE = (None,)
 _MERGE_AFTER = 16
-"""Messages of a symbol that may wait to become part of its snapshot: few of them are needed for it, if any."""
+"""Messages of a symbol that are kept before they are merged, because few of them change the snapshot."""
 
 
 @cache
 def _fields_are_disjoint(kinds: frozenset[type[Message]]) -> bool:
-    """Whether updates of these types are about different fields of the snapshot."""
+    """Return whether updates of these types have different fields of the snapshot."""
     targets = [target for kind in kinds for _, target in _FIELDS.get(kind, ())]
     return kinds <= _FIELDS.keys() and len(set(targets)) == len(targets)
 
 
 def _make_merge(kind: type[Message]) -> Callable[[dict[str, Any], Message], bool]:
-    """What puts an update of this type into a snapshot. False: some of its fields stay as they were."""
+    """Make a function that merges an update. It returns False if some fields stayed as they were."""
     names, targets = zip(*_FIELDS[kind], strict=True)
     values_of = attrgetter(*names) if len(names) > 1 else lambda update: (getattr(update, names[0]),)
     date_time = field_types(kind).get("DateTime")
@@ -153,7 +135,7 @@ def _make_merge(kind: type[Message]) -> Callable[[dict[str, Any], Message], bool
 
     def merge(snapshot: dict[str, Any], update: Any) -> bool:
         if has_condition and update.TradeCondition == TradeConditionEnum.TRADE_CONDITION_NON_LAST_UPDATE_EQUITY_TRADE:
-            return False  # a trade, but by its market's rules not the last price
+            return False  # by the rules of its market this trade does not set the last price
         complete = True
         for target, value in zip(targets, values_of(update), strict=True):
             if value is not UNSET:
@@ -161,7 +143,7 @@ def _make_merge(kind: type[Message]) -> Callable[[dict[str, Any], Message], bool
                 continue
             complete = False
             if target in ("BidPrice", "AskPrice") and getattr(update, target[:3] + "Quantity") is not UNSET:
-                snapshot.pop(target, None)  # this side was sent, and has no price now
+                snapshot.pop(target, None)  # this side was sent without a price
         if per_second != SECONDS and update.DateTime is not UNSET:
             snapshot[targets[-1]] /= per_second
         return complete
@@ -170,18 +152,12 @@ def _make_merge(kind: type[Message]) -> Callable[[dict[str, Any], Message], bool
 
 
 _MERGE_OF = {kind: _make_merge(kind) for kind in _FIELDS}
-_encode = msgspec.json.Encoder().encode
-_encode_lines = msgspec.json.Encoder().encode_lines
 
 SNAPSHOT_CLASSES: frozenset[type[Message]] = frozenset({dtc.MarketDataSnapshot, dtc.MarketDataSnapshot_Int})
 UPDATE_CLASSES: frozenset[type[Message]] = SNAPSHOT_CLASSES | set(_FIELDS)
 
-TRADE_TYPES = frozenset(kind.Type for kind, fields in _FIELDS.items() if fields[:2] == _TRADE[:2])
-"""A trade each. 134 is none: it restates the last one."""
-SNAPSHOT_TYPES = frozenset(kind.Type for kind in SNAPSHOT_CLASSES)
-"""All that is known: what came before is in it."""
-QUOTE_TYPES = frozenset(kind.Type for kind, fields in _FIELDS.items() if fields[:4] == _BID_ASK[:4])
-_CHANNELS_OF: dict[int, tuple[str, ...]] = {
-    **dict.fromkeys(TRADE_TYPES, ("marketdata", "trades")),
-    **dict.fromkeys(QUOTE_TYPES | SNAPSHOT_TYPES, ("marketdata", "quotes")),
-}
+TRADE_CLASSES = frozenset(kind for kind, fields in _FIELDS.items() if fields[:2] == _TRADE[:2])
+"""Types of which each message is a trade. 134 is not one of them: it repeats the last trade."""
+
+QUOTE_CLASSES = frozenset(kind for kind, fields in _FIELDS.items() if fields[:4] == _BID_ASK[:4])
+"""Types with bid and ask, without the snapshots."""

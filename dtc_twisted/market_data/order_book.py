@@ -1,14 +1,6 @@
-"""Depth of market: the book of one symbol, and what to tell of it.
+"""Hold the book of one symbol, and the changes of the last batch.
 
-A book is shown only at the end of a batch, and its levels are found by price. What is told is the whole book,
-
-    {"event": "book", "symbol": S, "bids": [{"Price", "Quantity", "NumOrders"}, ...], "asks": [...]}
-
-best first, prices in the server's format, or the changes of one batch, which belong together:
-
-    {"event": "changes", "symbol": S, "changes": [{"Side", "UpdateType", "Price", "Quantity", "NumOrders"}, ...]}
-
-Side is 1 for bids and 2 for asks, UpdateType 1 for a level that is new or has changed and 2 for one that is gone.
+Levels are identified by price. A book changes at the end of a batch, so that it is never published half changed.
 """
 
 from bisect import bisect_left, insort
@@ -16,7 +8,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from dtc_twisted.definitions.prices import shortest_float32
@@ -32,7 +23,7 @@ UPSERT, DELETE = (
 SNAPSHOT_CLASSES: frozenset[type[Message]] = frozenset(
     (dtc.MarketDepthSnapshotLevel, dtc.MarketDepthSnapshotLevel_Int, dtc.MarketDepthSnapshotLevelFloat)
 )
-"""The types that make up a whole book."""
+"""Message types of the levels of a book."""
 UPDATE_CLASSES: frozenset[type[Message]] = frozenset(
     {
         dtc.MarketDepthUpdateLevel,
@@ -46,7 +37,7 @@ _NOT_FINAL = {FinalUpdateInBatchEnum.FINAL_UPDATE_FALSE, FinalUpdateInBatchEnum.
 
 
 class PriceLevel(Struct, frozen=True):
-    """One price of one side."""
+    """One level of one side."""
 
     Price: float | int
     Quantity: float | int
@@ -54,13 +45,30 @@ class PriceLevel(Struct, frozen=True):
 
 
 class LevelChange(Struct, frozen=True):
-    """What became of one price of one side. Quantity and NumOrders are absent for a level that is gone."""
+    """A change of one level. Quantity and NumOrders are absent if it was deleted.
+
+    Side: 1 bid, 2 ask.
+    UpdateType: 1 inserted or updated, 2 deleted.
+    """
 
     Side: int
     UpdateType: int
     Price: float | int
     Quantity: float | int | UnsetType = UNSET
     NumOrders: int | UnsetType = UNSET
+
+
+class BookSnapshot(Struct, frozen=True):
+    """The levels of both sides, best first, prices in the server's format."""
+
+    bids: list[PriceLevel]
+    asks: list[PriceLevel]
+
+
+class BookChanges(Struct, frozen=True):
+    """The changes of one batch."""
+
+    changes: list[LevelChange]
 
 
 class OrderBook:
@@ -71,7 +79,7 @@ class OrderBook:
         self._prices: dict[int, list[float]] = {BID: [], ASK: []}  # ascending
 
     def apply(self, change: LevelChange) -> bool:
-        """False when it changes nothing: the level is gone, or as it says, already."""
+        """Apply a change. False when it changes nothing."""
         levels, prices = self._levels[change.Side], self._prices[change.Side]
         price = change.Price
         if change.UpdateType == DELETE:
@@ -89,7 +97,7 @@ class OrderBook:
         return True
 
     def best_levels(self, side: int, count: int = 0) -> list[PriceLevel]:
-        """The best `count` levels of a side (0: all), best first."""
+        """Return the best `count` levels of a side (0: all), best first."""
         prices = self._prices[side]
         chosen = prices[: -count - 1 : -1] if side == BID and count else prices[::-1] if side == BID else prices
         levels = self._levels[side]
@@ -97,16 +105,15 @@ class OrderBook:
 
 
 class DepthState:
-    """What is known of one symbol's depth.
+    """Hold the market depth of one symbol.
 
-    A view is a number of levels that somebody wants to see of each side; 0 is all of them.
+    A view is a number of levels of each side; 0 is all.
     """
 
-    def __init__(self, symbol: str) -> None:
-        self.symbol = symbol
+    def __init__(self) -> None:
         self._book: OrderBook | None = None
-        self._is_current = False  # whether the book is of the subscription that is on
-        self._incoming_book: OrderBook | None = None  # a whole book that is on its way
+        self._is_current = False  # whether the book is of the present subscription
+        self._incoming_book: OrderBook | None = None  # a snapshot of which levels are missing
         self._batch: list[LevelChange] = []
         self._batch_is_complete = True
         self._views: dict[int, tuple[dict[float, PriceLevel], dict[float, PriceLevel]]] = {}
@@ -116,23 +123,23 @@ class DepthState:
         return self._book is not None
 
     def expect_snapshot(self) -> None:
-        """The server is asked anew: until its book is here, changes have nothing to change."""
+        """Ignore changes until the server has sent its book."""
         self._is_current = False
         self._incoming_book = None
         self._batch = []
 
     def receive(self, messages: list[Any]) -> Iterator[None]:
-        """Takes messages, and stops at each that completes something to tell."""
+        """Take messages, and yield after each that completes a batch with changes."""
         for message in messages:
             if self._receive(message):
                 yield
 
     def _receive(self, message: Any) -> bool:
-        """Takes one message. True when it completes something to tell."""
+        """Take one message. True when it completes a batch with changes, or a book."""
         if type(message) in SNAPSHOT_CLASSES:
             return self._receive_level(message)
         if self._incoming_book is not None or not self._is_current:
-            return False  # the book that is coming is later than this
+            return False  # the expected book is newer than this change
         if self._batch_is_complete:
             self._batch, self._batch_is_complete = [], False
         change = _level_change(message)
@@ -162,38 +169,31 @@ class DepthState:
             self._views.clear()
         return last
 
-    # -- to tell
+    # -- updates
 
-    def encode_updates(self, view: int) -> tuple[list[int | str], list[bytes]]:
-        """What was completed last means to a view: its kind, and a JSON object; or nothing."""
+    def updates(self, view: int) -> list[Any]:
+        """Return what was completed last, as a view shows it: a book, changes, or nothing."""
         if not self._batch:
-            whole = self.snapshot(view)
-            return ([], []) if whole is None else ([whole[0]], [whole[1]])
+            book = self.snapshot(view)
+            return [] if book is None else [book]
         changes = self._batch if view == 0 else self._view_changes(view)
-        if not changes:
-            return [], []
-        payload = msgspec.json.encode({"event": "changes", "symbol": self.symbol, "changes": changes})
-        return ["changes"], [payload]
+        return [BookChanges(changes)] if changes else []
 
-    def snapshot(self, view: int, symbol_id: int = 0) -> tuple[int | str, bytes] | None:
-        """The book as a view sees it, and from where its changes count; None when it is not known."""
+    def snapshot(self, view: int, symbol_id: int = 0) -> BookSnapshot | None:
+        """Return the book as a view shows it; None if it is unknown. Later changes of the view start from it."""
         if self._book is None:
             return None
         bids, asks = self._book.best_levels(BID, view), self._book.best_levels(ASK, view)
         if view:
             self._views[view] = ({each.Price: each for each in bids}, {each.Price: each for each in asks})
-        return "book", msgspec.json.encode({"event": "book", "symbol": self.symbol, "bids": bids, "asks": asks})
+        return BookSnapshot(bids, asks)
 
     def drop_view(self, view: int) -> None:
-        """Nobody follows this view's changes."""
+        """Stop following the changes of a view."""
         self._views.pop(view, None)
 
-    def channels_of(self, kind: str) -> tuple[str, ...]:
-        """The topics that this belongs to."""
-        return ("marketdepth",)
-
     def _view_changes(self, view: int) -> list[LevelChange]:
-        """The last batch, as it changes the best levels: those that move into sight come with it."""
+        """Return the last batch as changes of the best levels, with the levels that became visible."""
         assert self._book is not None
         before = self._views.get(view, ({}, {}))
         after = tuple({each.Price: each for each in self._book.best_levels(side, view)} for side in (BID, ASK))
@@ -210,7 +210,7 @@ class DepthState:
 
 
 def _level_change(message: Any) -> LevelChange | None:
-    """What one message says of a level; None when it names none (an empty book)."""
+    """Return the change that a message states; None if it has no level (an empty book)."""
     price, side, quantity = message.Price, message.Side, message.Quantity
     if isinstance(price, UnsetType) or side not in (BID, ASK):
         return None
@@ -220,14 +220,14 @@ def _level_change(message: Any) -> LevelChange | None:
             return None
     gone = getattr(message, "UpdateType", UPSERT) == DELETE
     if gone or isinstance(quantity, UnsetType) or quantity == 0:
-        # A whole book's empty place is no level, and a level of nothing is gone.
+        # A level without a quantity is deleted. In a book it is an empty place.
         return LevelChange(int(side), DELETE, price)
     return LevelChange(int(side), UPSERT, price, quantity, message.NumOrders)
 
 
 @lru_cache(maxsize=4096)
 def _float32_to_decimal(price: float) -> float | None:
-    """The price that a 4-byte float stands for, as the other types have it; None when it is none."""
+    """Return the price of a 4-byte float as the other types have it; None if it is no price."""
     try:
         return float(shortest_float32(price))
     except ValueError:

@@ -1,84 +1,76 @@
-"""Those who subscribe, and what they are handed."""
+"""Define what a subscriber to a hub implements, and what a hub passes to it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
-class Update(Struct):
-    """News of one symbol: what came together.
+class Update(Struct, eq=False):
+    """The messages of one symbol that are published together.
 
-    kinds: of each message its Type; of depth "book" or "changes".
-    payloads: of each a JSON object (see market.py and depth.py).
-    levels: of depth, how many of each side its readers see; 0 is all.
-    topics: what a kind belongs to: "marketdata", and "trades" or "quotes"; "marketdepth".
-    seqs: of each topic, the number of its last message, for this symbol and number of levels, from 1; of a snapshot for
-        a late joiner that of the last one that is in it. It goes on counting: look at once.
+    messages: DTC messages; of market depth BookSnapshot or BookChanges (order_book.py).
+    levels: of market depth, the number of levels of each side; 0 is all.
+    counts: messages published so far of each type, for this symbol and number of levels, with those of this update. A
+        snapshot is not counted if it was made for one subscriber. Use it at once, because it goes on counting.
+    payloads: encodings of the messages, by encoding. Encoders keep them here, so that each is made once.
     """
 
     symbol: str
-    kinds: list[int | str]
-    payloads: list[bytes]
+    messages: list[Any]
     levels: int
-    channels_of: Callable[[Any], tuple[str, ...]]
-    seqs: Mapping[str, int]
-
-    def messages_for(self, topic: str) -> list[tuple[int, int | str, bytes]]:
-        """The messages that belong to a topic: number, kind and payload."""
-        those = [each for each in zip(self.kinds, self.payloads, strict=True) if topic in self.channels_of(each[0])]
-        first = self.seqs[topic] - len(those) + 1 if those else 0
-        return [(number, *each) for number, each in enumerate(those, first)]
+    counts: Mapping[type, int]
+    payloads: dict[Any, list[Any]] = field(default_factory=dict)
 
 
 class Encoder(Protocol):
-    """What its consumers are handed of an update. Equal forms share the work."""
+    """Make what subscribers receive of an update. Equal encoders share the result."""
 
     def __call__(self, update: Update, /) -> Any:
-        """Makes it; None: the update is nothing to them."""
+        """Encode an update; None: it contains nothing for these subscribers."""
 
     def broadcaster(self, sinks: Sequence[Any], /) -> "Broadcaster":
-        """Puts together those who are handed the same."""
+        """Return a broadcaster to the sinks of all subscribers that receive the same."""
 
 
 class Broadcaster(Protocol):
-    """Sinks that are handed the same."""
+    """Send the same to several sinks."""
 
     def broadcast(self, items: list[Any], /) -> None:
-        """Hands it to each, and that is all for now. What one of them does is not the others' trouble."""
+        """Add the items to each sink and flush it. A sink's failure does not affect the others."""
 
 
 class Sink(Protocol):
-    """Where a consumer's news goes."""
+    """Take the items of one subscriber."""
 
     def add(self, item: Any, /) -> None:
-        """There is news, in the consumer's form; the same object for each consumer like this one."""
+        """Add an encoded update. The object is shared by all subscribers with an equal encoder."""
 
     def flush(self) -> None:
-        """There is no more for now. It may come without any news."""
+        """Send what was added. Called at the end of a read, also if nothing was added."""
 
 
 class Consumer(Protocol):
-    """Somebody who subscribes. The hub calls it, and its sink, in the order in which things happen.
+    """Subscribe to a hub, which calls its methods, and its sink, in the order of events.
 
-    They may call the hub; what they raise is logged, and is nobody else's trouble.
+    The methods may call the hub. What they raise is logged, and affects no other consumer.
     """
 
     @property
     def sink(self) -> Sink:
-        """The same as long as the consumer is subscribed."""
+        """The sink, which stays the same during a subscription."""
 
     def on_subscribed(self, symbol: str) -> None:
-        """The answer to `subscribe`: updates follow, beginning with a snapshot when there is one."""
+        """Handle the answer to `subscribe`: updates follow, a snapshot first if there is one."""
 
     def on_rejected(self, symbol: str, text: str) -> None:
-        """The answer to `subscribe`: the server does not serve this symbol. `text` is the server's."""
+        """Handle the answer to `subscribe`: the server rejected it. text: the server's."""
 
     def on_stale(self, symbol: str, reason: str) -> None:
-        """Updates have stopped; what was seen may be out of date."""
+        """Handle the loss of updates: what was received may be out of date."""
 
     def on_live(self, symbol: str) -> None:
-        """Updates are flowing again."""
+        """Handle the return of updates."""
 
     def on_ended(self, symbol: str, text: str) -> None:
-        """The server refused a symbol that it served before: the subscription is over."""
+        """Handle the end of a subscription that the server rejects after serving it."""

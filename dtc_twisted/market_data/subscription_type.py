@@ -1,4 +1,4 @@
-"""The kinds of data that the server sends for a symbol."""
+"""Describe the kinds of data that the server sends for a symbol."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,47 +11,44 @@ from dtc_twisted.market_data import order_book as depth
 
 
 class SymbolState(Protocol):
-    """What is known of one symbol.
+    """Hold the known data of one symbol.
 
-    levels: of depth, how many of each side somebody wants to see; 0 is all there is.
+    levels: of market depth, a number of levels of each side; 0 is all.
     """
 
     @property
     def has_data(self) -> bool:
-        """Whether there is anything."""
+        """Whether anything is known."""
 
     def expect_snapshot(self) -> None:
-        """The server is asked anew."""
+        """Prepare for the snapshot that follows a new request."""
 
     def receive(self, messages: list[Any]) -> Iterable[None]:
-        """Takes messages as far as there is something to tell, each time it is asked to go on; stops at their end."""
+        """Take messages, and yield each time that there is something to publish."""
 
-    def encode_updates(self, levels: int) -> tuple[list[int | str], list[bytes]]:
-        """What that is to those who see so many levels: kinds and payloads."""
+    def updates(self, levels: int) -> list[Any]:
+        """Return the messages to publish, for a number of levels."""
 
-    def snapshot(self, levels: int, symbol_id: int) -> tuple[int | str, bytes] | None:
-        """All that is known: kind and payload; None when it is nothing."""
+    def snapshot(self, levels: int, symbol_id: int) -> Any | None:
+        """Return all that is known as one message; None if nothing is known."""
 
     def drop_view(self, levels: int) -> None:
-        """Nobody is told of changes to so many levels."""
-
-    def channels_of(self, kind: Any) -> tuple[str, ...]:
-        """The topics that such an update belongs to."""
+        """Stop following the changes of a number of levels."""
 
 
 @dataclass(frozen=True)
 class SubscriptionType:
-    """A kind of data that the server sends for a symbol.
+    """Describe a kind of data that the server sends for a symbol.
 
-    types: what it sends.
-    known: makes the place, for a symbol, where it is kept.
-    once: the action that asks for it just once.
+    update_types: message types of the data.
+    make_state: makes the state of a symbol.
+    snapshot_action: the action that requests one snapshot.
     """
 
     request_type: type[Any]
     reject_type: type[Any]
     update_types: frozenset[type[Message]]
-    make_state: Callable[[str], SymbolState]
+    make_state: Callable[[], SymbolState]
     snapshot_action: RequestActionEnum
 
 

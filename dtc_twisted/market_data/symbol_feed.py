@@ -1,4 +1,4 @@
-"""One symbol: who is told of it, and in which form."""
+"""Hold one symbol: its state, its subscriptions, and its groups of subscribers."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -14,9 +14,10 @@ from dtc_twisted.market_data.subscription_type import SymbolState
 
 @dataclass(slots=True)
 class Subscription:
-    """Where a consumer stands.
+    """Hold a consumer's subscription to one symbol.
 
-    joined: when; snapshot: whether it was given one then.
+    joined_at: seconds since 1970, UTC.
+    got_snapshot: whether it received a snapshot then.
     """
 
     group: FanoutGroup
@@ -26,35 +27,35 @@ class Subscription:
 
 @dataclass
 class PendingSubscription:
-    """A consumer's wait for the server's answer."""
+    """Hold a subscription that the server has not answered yet."""
 
     timer: IDelayedCall
     levels: int
     encoder: Encoder | None
-    request_count: int = 1  # times; each is answered
+    request_count: int = 1  # each request is answered
 
 
 @dataclass
 class SymbolFeed:
-    """One symbol: its consumers, and what is known of it."""
+    """Hold the state of one symbol and its subscriptions."""
 
     symbol: str
     state: SymbolState
     symbol_id: int = 0
-    request_action: RequestActionEnum = RequestActionEnum.SUBSCRIBE  # what the server is asked for
-    is_confirmed: bool = False  # by the session that is on
-    stale_reason: str = ""  # why updates have stopped; empty while they flow or nobody was told yet
+    request_action: RequestActionEnum = RequestActionEnum.SUBSCRIBE  # of the request to the server
+    is_confirmed: bool = False  # by the server, in the present session
+    stale_reason: str = ""  # why updates have stopped; empty until the consumers were informed
     subscriptions: dict[Consumer, Subscription] = field(default_factory=dict)
     pending: dict[Consumer, PendingSubscription] = field(default_factory=dict)
     groups: tuple[FanoutGroup, ...] = ()
-    _seqs: defaultdict[int, defaultdict[str, int]] = field(
+    _counts: defaultdict[int, defaultdict[type, int]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(int))
     )
 
-    # -- who is told
+    # -- subscriptions
 
     def join(self, consumer: Consumer, levels: int, encoder: Encoder | None, now: float) -> Subscription:
-        """Puts a consumer where it belongs, and takes it away from where it was."""
+        """Add a consumer to the group of its encoder and levels, and remove it from its former group."""
         if consumer in self.subscriptions:
             self.leave(consumer)
         group = next((each for each in self.groups if each.levels == levels and each.encoder == encoder), None)
@@ -62,8 +63,8 @@ class SymbolFeed:
             group = FanoutGroup(levels, encoder)
             self.groups = tuple(sorted((*self.groups, group), key=lambda each: each.levels))
         group.add(consumer)
-        place = self.subscriptions[consumer] = Subscription(group, now)
-        return place
+        subscription = self.subscriptions[consumer] = Subscription(group, now)
+        return subscription
 
     def leave(self, consumer: Consumer) -> None:
         group = self.subscriptions.pop(consumer).group
@@ -72,28 +73,24 @@ class SymbolFeed:
             self.groups = tuple(each for each in self.groups if each is not group)
             self._drop_view_if_unused(group.levels)
 
-    # -- what they are told
+    # -- updates
 
     def snapshot(self, levels: int) -> Update | None:
-        """All that is known, for one who comes late."""
-        whole = self.state.snapshot(levels, self.symbol_id)
+        """Return all that is known, for a new subscriber; None if nothing is known."""
+        message = self.state.snapshot(levels, self.symbol_id)
         self._drop_view_if_unused(levels)
-        if whole is None:
-            return None
-        kind, payload = whole
-        topics, seqs = self.state.channels_of, self._seqs[levels]
-        return Update(self.symbol, [kind], [payload], levels, topics, {topic: seqs[topic] for topic in topics(kind)})
+        return None if message is None else Update(self.symbol, [message], levels, self._counts[levels])
 
     def process(self, batch: ReadBatch, messages: list[Any]) -> None:
-        """Takes what came together, and puts into the turn what it is to each."""
+        """Take the messages of one read, and add what follows from them to the batch."""
         for _ in self.state.receive(messages):
             self.publish(batch)
 
     def publish(self, batch: ReadBatch) -> None:
-        """Puts into the turn what there is to tell."""
+        """Add the latest update to the batch, encoded for each group."""
         update: Update | None = None
         levels = -1
-        for group in self.groups:  # those with as many levels are neighbours
+        for group in self.groups:  # sorted by levels
             encoder = group.encoder
             if encoder is None:
                 continue
@@ -105,17 +102,14 @@ class SymbolFeed:
                 batch.add_delivery(group, item)
 
     def _drop_view_if_unused(self, levels: int) -> None:
-        """Unless somebody sees so many."""
         if all(each.levels != levels for each in self.groups):
             self.state.drop_view(levels)
 
     def _make_update(self, levels: int) -> Update | None:
-        kinds, payloads = self.state.encode_updates(levels)
-        if not payloads:
+        messages = self.state.updates(levels)
+        if not messages:
             return None
-        topics, seqs = self.state.channels_of, self._seqs[levels]
-        for kind in set(kinds):
-            count = kinds.count(kind)
-            for topic in topics(kind):
-                seqs[topic] += count
-        return Update(self.symbol, kinds, payloads, levels, topics, seqs)
+        counts = self._counts[levels]
+        for message in messages:
+            counts[type(message)] += 1
+        return Update(self.symbol, messages, levels, counts)

@@ -19,9 +19,11 @@ from dtc_twisted.dtc.messages import (
     TradeConditionEnum,
     TradingStatusEnum,
 )
-from dtc_twisted.market_data import MARKET_DEPTH, Hub, ReadBatch, Update
+from dtc_twisted.market_data import MARKET_DEPTH, BookChanges, BookSnapshot, Hub, ReadBatch, Update
 from dtc_twisted.market_data import last_values as market
 from dtc_twisted.market_data.read_batch import IdentityEncoder
+from dtc_twisted.web.stream.encoders import sequence_number
+from dtc_twisted.web.stream.market_json import encode_payloads
 from tests.support import slow
 
 ES = "ESM20_FUT_CME"
@@ -56,6 +58,10 @@ class FakeSession:
         return sent
 
 
+def is_snapshot(update: Update) -> bool:
+    return [each.Type for each in update.messages] == [104]
+
+
 class FakeConsumer:
     """Records what it is told; `on` holds what it does then, by the name of the call."""
 
@@ -88,9 +94,9 @@ class FakeConsumer:
         return self
 
     def add(self, update: Update, /) -> None:
-        for kind, payload in zip(update.kinds, update.payloads, strict=True):
+        for sent, payload in zip(update.messages, encode_payloads(update), strict=True):
             message = json.loads(payload)
-            assert message["Type"] == kind and message["Symbol"] == update.symbol, message
+            assert message["Type"] == sent.Type and message["Symbol"] == update.symbol, message
             self.payloads.append(payload)
             self._record("market", update.symbol, message)
 
@@ -911,12 +917,12 @@ class TradesOnly(IdentityEncoder):
 
     def __call__(self, update: Update, /) -> Any:
         self.made += 1
-        return None if update.kinds == [104] else ("made", update.symbol, len(update.payloads))
+        return None if is_snapshot(update) else ("made", update.symbol, len(update.messages))
 
 
 class NoSnapshots(IdentityEncoder):
     def __call__(self, update: Update, /) -> Any:
-        return None if update.kinds == [104] else update
+        return None if is_snapshot(update) else update
 
 
 class Sink:
@@ -980,7 +986,7 @@ class TurnTests(HubCase):
         consumer = FakeConsumer()
         self.hub.subscribe(ES, consumer, encoder=None)
         made: list[int] = []
-        self.patch(market.MarketDataState, "encode_updates", lambda data, levels: made.append(levels))
+        self.patch(market.MarketDataState, "updates", lambda data, levels: made.append(levels))
         self.snapshot()
         self.trade()
         self.assertEqual((made, consumer.names(), consumer.flushes), ([], ["subscribed"], 0))
@@ -1014,8 +1020,8 @@ class TurnTests(HubCase):
             self.put(*(ES,) * count)
             update = ask(ES)
             assert update is not None
-            self.assertEqual(json.loads(update.payloads[0])["LastTradePrice"], count - 1)
-            self.assertEqual((early.names(), update.messages_for("quotes")[0][0]), ([], 1))
+            self.assertEqual(update.messages[0].LastTradePrice, count - 1)
+            self.assertEqual((early.names(), sequence_number(update.counts, "quotes")), ([], 1))
             self.turn.flush()
             self.assertEqual(early.names(), ["107"] * count)
 
@@ -1045,7 +1051,10 @@ class TurnTests(HubCase):
         ):
             hub.handlers[type(message)](message)
         self.turn.flush()
-        self.assertEqual([update.kinds for update in sink.got if update != "flush"], [["book"], ["changes"]])
+        self.assertEqual(
+            [[type(each) for each in update.messages] for update in sink.got if update != "flush"],
+            [[BookSnapshot], [BookChanges]],
+        )
         hub.unsubscribe_all(consumer)
 
     def test_one_that_cannot_be_read_costs_no_other_symbol_anything(self) -> None:

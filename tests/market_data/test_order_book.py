@@ -9,7 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import AtBidOrAskEnum, AtBidOrAskEnum8, FinalUpdateInBatchEnum, MarketDepthUpdateTypeEnum
+from dtc_twisted.market_data import BookSnapshot, Update
 from dtc_twisted.market_data.order_book import ASK, BID, DepthState
+from dtc_twisted.web.stream.market_json import encode_payloads
 
 SYMBOL = "ESM20_FUT_CME"
 Sides = dict[int, dict[float, tuple[float, int]]]
@@ -44,11 +46,22 @@ def receive(depth: DepthState, message: Any) -> bool:
     return len(list(depth.receive([message]))) == 1
 
 
-def news(depth: DepthState, view: int) -> tuple[int | str, bytes] | None:
-    """What a view is told: at most one thing at a time."""
-    kinds, payloads = depth.encode_updates(view)
-    assert len(kinds) == len(payloads) <= 1
-    return (kinds[0], payloads[0]) if kinds else None
+def as_json(message: Any) -> tuple[str, bytes]:
+    """The event and JSON object of a message."""
+    (payload,) = encode_payloads(Update(SYMBOL, [message], 0, {}))
+    return ("book" if isinstance(message, BookSnapshot) else "changes"), payload
+
+
+def news(depth: DepthState, view: int) -> tuple[str, bytes] | None:
+    """The update of a view: at most one message at a time."""
+    messages = depth.updates(view)
+    assert len(messages) <= 1
+    return as_json(messages[0]) if messages else None
+
+
+def snapshot(depth: DepthState, view: int = 0) -> tuple[str, bytes] | None:
+    message = depth.snapshot(view)
+    return None if message is None else as_json(message)
 
 
 class Reader:
@@ -58,9 +71,9 @@ class Reader:
         self._depth = depth
         self._view = view
         self.sides: Sides = {BID: {}, ASK: {}}
-        self.take(depth.snapshot(view))
+        self.take(snapshot(depth, view))
 
-    def take(self, told: tuple[int | str, bytes] | None) -> None:
+    def take(self, told: tuple[str, bytes] | None) -> None:
         if told is None:
             return
         kind, payload = told
@@ -90,11 +103,11 @@ def best(sides: Sides, count: int) -> Sides:
 
 class BookTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.depth = DepthState(SYMBOL)
+        self.depth = DepthState()
         self.depth.expect_snapshot()
 
     def book(self) -> Any:
-        told = self.depth.snapshot(0)
+        told = snapshot(self.depth)
         assert told is not None
         return json.loads(told[1])
 
@@ -198,7 +211,7 @@ class ModelTests(SynchronousTestCase):
     @given(_batches, st.lists(st.sampled_from((0, 1, 2, 5)), min_size=40, max_size=40))
     def test_every_view_equals_the_book(self, batches: list[Any], joins: list[int]) -> None:
         """Readers who come at any time, of any view, have what the server has, after each batch."""
-        depth = DepthState(SYMBOL)
+        depth = DepthState()
         depth.expect_snapshot()
         truth: Sides = {BID: {}, ASK: {}}
         readers: list[tuple[int, Reader]] = []

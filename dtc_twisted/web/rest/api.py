@@ -13,7 +13,6 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from dtc_twisted.definitions.converter import DisplayConverter, conversion_plan
-from dtc_twisted.definitions.security_definitions import convert_payload
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.errors import BadParameter, Forbidden, UpgradeRequired
@@ -44,6 +43,7 @@ from dtc_twisted.web.rest.problems import describe_error
 from dtc_twisted.web.rest.raw_message import parse_raw_message
 from dtc_twisted.web.rest.resource import ApiResource, RouteTable, json_response
 from dtc_twisted.web.rest.routes import GET_REQUESTS, PREFIX, ROW_TYPES, SNAPSHOT_REQUESTS, STREAMED_REQUESTS
+from dtc_twisted.web.stream.market_json import to_fields
 
 _log = logger(__name__)
 
@@ -213,7 +213,7 @@ class RestApi:
             raise BadParameter(f"format: {wanted.format!r} was given; expected json.")
 
         def answer(update: Update, display: DisplayConverter) -> bytes:
-            value = convert_payload(display, update.payloads[0])
+            value = to_fields(asked.Symbol, update.messages[0], display)
             return json_response(request, [value] if path == "/marketdata" else value)
 
         def known(update: Update) -> bytes | Deferred[bytes]:

@@ -23,16 +23,14 @@ depth.py: the whole book, then changes. By itself the gateway says:
 Close codes of ours: 4001 the gateway is stopping, 4002 too much is waiting for a subscriber that does not read.
 """
 
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH, is_symbol
 from dtc_twisted.interfaces import IGatewayReactor
-from dtc_twisted.market_data import Hub, Update
-from dtc_twisted.transport.websocket_frames import encode_text_frame, encode_text_frames
+from dtc_twisted.market_data import Hub
+from dtc_twisted.web.stream.encoders import PLAIN, BookEncoder
 from dtc_twisted.web.stream.public_names import ENDED, LIVE, STALE
-from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueue, SendQueueEncoder, encode_event
+from dtc_twisted.web.stream.send_queue import SendQueue, encode_event
 from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol
 
 
@@ -105,35 +103,10 @@ class MarketDepthProtocol(MarketDataProtocol):
         if type(levels) is not int or not 0 <= levels <= MAX_LEVELS:
             self.reply(request, error=f"num_levels: expected a whole number from 0 (all) to {MAX_LEVELS}.")
         else:
-            self.factory.hub.subscribe(request["symbol"], self, levels, self.factory.depth)
+            self.factory.hub.subscribe(request["symbol"], self, levels, self.factory.book_encoder)
 
 
 MAX_LEVELS = 10_000
-
-
-class PlainEncoder(SendQueueEncoder):
-    """A Form: the update as it is."""
-
-    def __call__(self, update: Update, /) -> PreparedUpdate:
-        return PreparedUpdate(encode_text_frames(update.payloads), update.symbol, update.kinds)
-
-
-PLAIN = PlainEncoder()
-
-
-@dataclass(frozen=True)
-class DepthEncoder(SendQueueEncoder):
-    """A Form: the same of depth. Changes cannot be left out one by one: who reads slowly is owed the whole book."""
-
-    hub: Hub
-
-    def __call__(self, update: Update, /) -> PreparedUpdate:
-        later = partial(self._late_book_frame, update.symbol, update.levels)
-        return PreparedUpdate(encode_text_frames(update.payloads), update.symbol, ["book"] * len(update.kinds), later)
-
-    def _late_book_frame(self, symbol: str, levels: int) -> bytes | None:
-        book = self.hub.last_snapshot(symbol, levels)
-        return None if book is None else encode_text_frame(book.payloads[0])
 
 
 class SingleChannelFactory(StreamFactory):
@@ -144,5 +117,5 @@ class SingleChannelFactory(StreamFactory):
     ) -> None:
         super().__init__(reactor)
         self.hub = hub
-        self.depth = DepthEncoder(hub)
+        self.book_encoder = BookEncoder(hub)
         self.protocol = protocol

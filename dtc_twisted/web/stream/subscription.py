@@ -1,59 +1,21 @@
 """One subscription of a socket at /stream to a channel of a symbol."""
 
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
-import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from dtc_twisted.definitions.converter import DisplayConverter
-from dtc_twisted.definitions.security_definitions import SecurityDefinitions, convert_payload
+from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.errors import INTERNAL_ERROR, public_error
 from dtc_twisted.logs import logger
-from dtc_twisted.market_data import UNSUBSCRIBED, Hub, Update
-from dtc_twisted.market_data.last_values import SNAPSHOT_TYPES, TRADE_TYPES
-from dtc_twisted.transport.websocket_frames import encode_text_frame, encode_text_frames
+from dtc_twisted.market_data import SNAPSHOT_CLASSES, TRADE_CLASSES, UNSUBSCRIBED, Hub
+from dtc_twisted.web.stream.encoders import BookEncoder, ChannelEncoder
 from dtc_twisted.web.stream.public_names import ENDED, LIVE, STALE
-from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueue, SendQueueEncoder, encode_event
+from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueue, encode_event
 
 _log = logger(__name__)
-
-
-@dataclass(frozen=True)
-class ChannelEncoder(SendQueueEncoder):
-    """A Form: an update with its channel and number in front; nothing of other channels.
-
-    display: what converts its prices; None: they stay as they are.
-    """
-
-    hub: Hub
-    channel: str
-    display: DisplayConverter | None = None
-
-    def __call__(self, update: Update, /) -> PreparedUpdate | None:
-        messages = update.messages_for(self.channel)
-        if not messages:
-            return None
-        topic = (self.channel, update.symbol)
-        ready = encode_text_frames([self._numbered(number, payload) for number, _, payload in messages])
-        if self.channel != "marketdepth":
-            return PreparedUpdate(ready, topic, [kind for _, kind, _ in messages])
-        # Changes cannot be left out one by one.
-        return PreparedUpdate(
-            ready, topic, ["book"] * len(ready), partial(self._late_book_frame, update.symbol, update.levels)
-        )
-
-    def _numbered(self, number: int, payload: bytes) -> bytes:
-        if self.display is not None:
-            payload = msgspec.json.encode(convert_payload(self.display, payload))
-        return b'{"channel":"%b","seq":%d,%b' % (self.channel.encode(), number, payload[1:])
-
-    def _late_book_frame(self, symbol: str, levels: int) -> bytes | None:
-        book = self.hub.last_snapshot(symbol, levels)
-        return None if book is None else encode_text_frame(self._numbered(book.seqs[self.channel], book.payloads[0]))
 
 
 class SubscriptionOwner(Protocol):
@@ -114,7 +76,9 @@ class ChannelSubscription:
 
     def _subscribe(self, display: DisplayConverter | None) -> None:
         self._definition_request = None
-        self._hub.subscribe(self.symbol, self, self._levels, ChannelEncoder(self._hub, self.channel, display))
+        is_depth = self.channel == "marketdepth"
+        encoder = BookEncoder(self._hub, self.channel, display) if is_depth else ChannelEncoder(self.channel, display)
+        self._hub.subscribe(self.symbol, self, self._levels, encoder)
 
     def _definition_failed(self, failure: Failure) -> None:
         self._definition_request = None
@@ -177,13 +141,13 @@ class _RateLimiter:
             self._add(PreparedUpdate([one], update.topic, [kind], update.make_late_frame), kind)
 
     def _add(self, update: PreparedUpdate, kind: Any) -> None:
-        if kind in TRADE_TYPES:
+        if kind in TRADE_CLASSES:
             self._outbox.add(update)
             return
-        if kind in SNAPSHOT_TYPES:  # later, it would undo the trades that came after it
+        if kind in SNAPSHOT_CLASSES:  # later, it would undo the trades that came after it
             self.discard_pending()
         now = self._clock.seconds()
-        if kind in SNAPSHOT_TYPES or (self._timer is None and now - self._sent_at >= self._interval):
+        if kind in SNAPSHOT_CLASSES or (self._timer is None and now - self._sent_at >= self._interval):
             self._sent_at = now
             self._outbox.add(update)
         else:

@@ -1,0 +1,109 @@
+"""Encode updates of a hub for subscribers: one encoding for each distinct output."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from dtc_twisted.definitions.converter import DisplayConverter
+from dtc_twisted.market_data import QUOTE_CLASSES, SNAPSHOT_CLASSES, TRADE_CLASSES, Hub, Update
+from dtc_twisted.transport.websocket_frames import encode_text_frame, encode_text_frames
+from dtc_twisted.web.stream.market_json import encode_display_payload, encode_payloads
+from dtc_twisted.web.stream.public_names import BOOK
+from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueueEncoder
+
+CHANNEL_CLASSES: dict[str, frozenset[type]] = {
+    "trades": frozenset(TRADE_CLASSES),
+    "quotes": frozenset(QUOTE_CLASSES | SNAPSHOT_CLASSES),
+}
+"""Message types of a channel. A channel that is not here has all messages of its hub."""
+
+
+class PlainEncoder(SendQueueEncoder):
+    """Encode market data without a channel, for /marketdata."""
+
+    def __call__(self, update: Update, /) -> PreparedUpdate:
+        return PreparedUpdate(
+            encode_text_frames(encode_payloads(update)), update.symbol, list(map(type, update.messages))
+        )
+
+
+PLAIN = PlainEncoder()
+
+
+@dataclass(frozen=True)
+class ChannelEncoder(SendQueueEncoder):
+    """Encode market data with channel and sequence number, for /stream. Messages of other channels are left out.
+
+    converter: converts the prices for display; None: prices in the server's format.
+    """
+
+    channel: str
+    converter: DisplayConverter | None = None
+
+    def __call__(self, update: Update, /) -> PreparedUpdate | None:
+        classes = CHANNEL_CLASSES.get(self.channel)
+        kinds = list(map(type, update.messages))
+        indexes = [index for index, kind in enumerate(kinds) if classes is None or kind in classes]
+        if not indexes:
+            return None
+        first = sequence_number(update.counts, self.channel) - len(indexes) + 1
+        payloads = [
+            add_channel(self.channel, number, encode_payload(update, index, self.converter))
+            for number, index in enumerate(indexes, first)
+        ]
+        return PreparedUpdate(
+            encode_text_frames(payloads), (self.channel, update.symbol), [kinds[index] for index in indexes]
+        )
+
+
+@dataclass(frozen=True)
+class BookEncoder(SendQueueEncoder):
+    """Encode market depth, for /marketdepth, and with a channel for /stream.
+
+    Changes cannot be skipped one by one. A subscriber that reads slowly receives the whole book instead.
+
+    channel: put in front, with the sequence number; empty: none.
+    converter: converts the prices for display; None: prices in the server's format.
+    """
+
+    hub: Hub
+    channel: str = ""
+    converter: DisplayConverter | None = None
+
+    def __call__(self, update: Update, /) -> PreparedUpdate:
+        payloads = self._payloads(update)
+        topic = (self.channel, update.symbol) if self.channel else update.symbol
+        make_late_frame = partial(self._late_book_frame, update.symbol, update.levels)
+        return PreparedUpdate(encode_text_frames(payloads), topic, [BOOK] * len(payloads), make_late_frame)
+
+    def _payloads(self, update: Update) -> list[bytes]:
+        count = len(update.messages)
+        payloads = [encode_payload(update, index, self.converter) for index in range(count)]
+        if not self.channel:
+            return payloads
+        first = sequence_number(update.counts, self.channel) - count + 1
+        return [add_channel(self.channel, number, payload) for number, payload in enumerate(payloads, first)]
+
+    def _late_book_frame(self, symbol: str, levels: int) -> bytes | None:
+        book = self.hub.last_snapshot(symbol, levels)
+        return None if book is None else encode_text_frame(self._payloads(book)[0])
+
+
+def encode_payload(update: Update, index: int, converter: DisplayConverter | None) -> bytes:
+    """Encode one message of an update, or take its encoding that was made for another encoder."""
+    if converter is None:
+        return encode_payloads(update)[index]
+    return encode_display_payload(update, index, converter)
+
+
+def sequence_number(counts: Mapping[type, int], channel: str) -> int:
+    """Return the number of messages of a channel so far."""
+    classes = CHANNEL_CLASSES.get(channel)
+    if classes is None:
+        return sum(counts.values())
+    return sum([count for kind, count in counts.items() if kind in classes])
+
+
+def add_channel(channel: str, number: int, payload: bytes) -> bytes:
+    """Put a channel and a sequence number in front of a JSON object."""
+    return b'{"channel":"%b","seq":%d,%b' % (channel.encode(), number, payload[1:])
