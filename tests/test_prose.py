@@ -14,7 +14,6 @@ ROOT = Path(__file__).parent.parent
 PENDING: set[str] = {
     "benchmarks",
     "dtc_twisted/journal",
-    "dtc_twisted/market_data",
     "dtc_twisted/orders",
     "dtc_twisted/simulator",
     "dtc_twisted/web",

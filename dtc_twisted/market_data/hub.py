@@ -1,7 +1,7 @@
-"""Who wants which symbol, and who is told: one Hub a channel, market data or depth.
+"""Keep subscriptions to symbols, with one at the server for each symbol.
 
-One upstream subscription per symbol, whatever the number of consumers. What consumers want outlives connections: each
-new session is asked again for all of it.
+There is one hub for market data and one for market depth. Subscriptions outlive connections: each new session requests
+all symbols again.
 """
 
 from collections.abc import Callable
@@ -27,11 +27,12 @@ UNSUBSCRIBED = "Unsubscribed before the server answered."
 
 
 class Hub:
-    """One channel's data for many.
+    """Publish one kind of market data to many consumers.
 
-    clock: for the time that the server is given to answer.
-    timeout: those seconds.
-    turn: where news waits for the end of the read that brought it.
+    clock: of the timeouts.
+    timeout: seconds until a request without an answer counts as stale.
+    batch: collects updates until the end of a read.
+    channel: the kind of data.
     """
 
     def __init__(
@@ -55,50 +56,53 @@ class Hub:
         self._session: Session | None = None
         self._offline_reason = "not logged on to the DTC server yet"
 
-    # -- from Stream, and whoever else consumes
+    # -- called by consumers
 
     @property
     def symbols(self) -> list[str]:
-        """The symbols that somebody wants."""
+        """The symbols with a subscription."""
         return list(self._feeds)
 
     def current_snapshot(self, symbol: str, levels: int = 0) -> Update | None:
-        """All that is known of a symbol; None when that is nothing, or not of now."""
+        """Return what is known of a symbol; None if nothing is known, or it is stale."""
         self._batch.process()
         feed = self._feeds.get(symbol)
         return None if feed is None or not feed.is_confirmed or feed.stale_reason else feed.snapshot(levels)
 
     def last_snapshot(self, symbol: str, levels: int = 0) -> Update | None:
-        """All that is known of a symbol, of now or not; None when that is nothing."""
+        """Return what is known of a symbol, stale or not; None if nothing is known."""
         self._batch.process()
         feed = self._feeds.get(symbol)
         return None if feed is None else feed.snapshot(levels)
 
     def fetch_snapshot(self, symbol: str, levels: int = 0) -> Deferred[Update]:
-        """All that is known of a symbol, once: what is here if it is of now, else what the server answers.
+        """Fetch one snapshot of a symbol, from the server if the hub has none.
 
-        Fails with RequestRejected, RequestTimedOut or NotLoggedOn. Cancel it to forget it.
+        Fails with RequestRejected, RequestTimedOut or NotLoggedOn. Can be cancelled.
         """
-        once = SnapshotRequest(self.unsubscribe_all)
+        request = SnapshotRequest(self.unsubscribe_all)
         update = self.current_snapshot(symbol, levels)
         if update is not None:
-            once.add(update)
+            request.add(update)
         elif self._session is None:
-            once.result.errback(NotLoggedOn(f"Not logged on to the DTC server: {self._offline_reason}."))
+            request.result.errback(NotLoggedOn(f"Not logged on to the DTC server: {self._offline_reason}."))
         else:
-            self.subscribe(symbol, once, levels, action=self._channel.snapshot_action)
-        return once.result
+            self.subscribe(symbol, request, levels, action=self._channel.snapshot_action)
+        return request.result
 
     def last_update(self, symbol: str, consumer: Consumer) -> float | None:
-        """When a consumer was last told anything of a symbol: seconds since 1970, UTC; None: not yet."""
+        """Return when a consumer last received data of a symbol; None: not yet.
+
+        In seconds since 1970, UTC.
+        """
         feed = self._feeds.get(symbol)
-        place = None if feed is None else feed.subscriptions.get(consumer)
-        if place is None:
+        subscription = None if feed is None else feed.subscriptions.get(consumer)
+        if subscription is None:
             return None
-        updated = place.group.updated_at
-        if updated is not None and updated >= place.joined_at:
+        updated = subscription.group.updated_at
+        if updated is not None and updated >= subscription.joined_at:
             return updated
-        return place.joined_at if place.got_snapshot else None
+        return subscription.joined_at if subscription.got_snapshot else None
 
     def subscribe(
         self,
@@ -108,15 +112,14 @@ class Hub:
         encoder: Encoder | None = IDENTITY,
         action: RequestActionEnum = RequestActionEnum.SUBSCRIBE,
     ) -> None:
-        """Adds a consumer, or gives it another number of levels or form.
+        """Subscribe a consumer, or change the levels or the encoder of its subscription.
 
-        levels: of depth, how many of each side it wants to see; 0: all.
-        form: what it is handed; None: no news at all.
+        levels: of market depth, the number of levels of each side; 0: all.
+        encoder: makes what the consumer's sink receives; None: nothing is sent to it.
 
-        The answer is `subscribed` or `refused`, at once or when the server has spoken.
-
-        When the server says nothing in time, or there is no session, the consumer is `subscribed` and `stale`: the wish
-        stays, and is fulfilled as soon as the server answers.
+        The consumer's `on_subscribed` or `on_rejected` is called, at once or after the server's answer. Without an
+        answer in time, or without a session, `on_subscribed` and `on_stale` are called. The subscription stays, and
+        becomes live after the server's answer.
         """
         feed = self._feeds.get(symbol)
         new = feed is None
@@ -126,34 +129,37 @@ class Hub:
         if feed.is_confirmed or feed.state.has_data or consumer in feed.subscriptions:
             self._add_subscription(feed, consumer, levels, encoder)
         elif consumer in feed.pending:
-            wait = feed.pending[consumer]
-            wait.request_count += 1
-            wait.levels, wait.encoder = levels, encoder
+            request = feed.pending[consumer]
+            request.request_count += 1
+            request.levels, request.encoder = levels, encoder
         else:
             timer = self._clock.callLater(self._timeout, self._on_subscribe_timeout, feed, consumer)
             feed.pending[consumer] = PendingSubscription(timer, levels, encoder)
         if new or (action is RequestActionEnum.SUBSCRIBE and feed.request_action is not action):
             feed.request_action = action
-            self._request(feed)  # last: the answer can be faster than the next line
+            self._request(feed)  # last, because the answer can arrive within the call
 
     def unsubscribe(self, symbol: str, consumer: Consumer) -> bool:
-        """Removes a consumer; False when it was not subscribed. The last one out ends the upstream subscription."""
+        """Unsubscribe a consumer; False if it was not subscribed.
+
+        With the last consumer the subscription at the server ends.
+        """
         feed = self._feeds.get(symbol)
         if feed is None:
             return False
-        waited = feed.pending.get(consumer)
+        pending = feed.pending.get(consumer)
         if not self._remove(feed, consumer):
             return False
-        for _ in range(waited.request_count if waited is not None else 0):
+        for _ in range(pending.request_count if pending is not None else 0):
             call_safely(consumer.on_rejected, symbol, UNSUBSCRIBED)
         return True
 
     def unsubscribe_all(self, consumer: Consumer) -> None:
-        """Removes a consumer from everything, without a word to it."""
+        """Unsubscribe a consumer from all symbols, without calling it."""
         for symbol in tuple(self._symbols_by_consumer.get(consumer, ())):
             self._remove(self._feeds[symbol], consumer)
 
-    # -- from Upstream (SessionListener)
+    # -- called by Upstream (SessionListener)
 
     def attach(self, session: Session) -> None:
         self._session = session
@@ -171,7 +177,7 @@ class Hub:
     def _receive_update(self, message: Any) -> None:
         feed = self._by_id.get(message.SymbolID)
         if feed is None:
-            return  # a late one, of a subscription that is over
+            return  # its subscription has ended
         if feed.is_confirmed and not feed.stale_reason:
             self._batch.enqueue(feed, message)
         else:
@@ -184,9 +190,9 @@ class Hub:
         self._batch.flush()
         text = message.RejectText or "The server gave no reason."
         self._remove_feed(feed)
-        for consumer, wait in feed.pending.items():
-            wait.timer.cancel()
-            for _ in range(wait.request_count):
+        for consumer, request in feed.pending.items():
+            request.timer.cancel()
+            for _ in range(request.request_count):
                 call_safely(consumer.on_rejected, feed.symbol, text)
         for consumer in tuple(feed.subscriptions):
             call_safely(consumer.on_ended, feed.symbol, text)
@@ -220,14 +226,17 @@ class Hub:
 
     def _receive_heartbeat(self, heartbeat: dtc.Heartbeat) -> None:
         if heartbeat.NumDroppedMessages:
-            for feed in list(self._feeds.values()):  # which of its changes are missing nobody knows
+            for feed in list(self._feeds.values()):  # the missing changes are unknown
                 self._mark_stale(feed, "the server dropped updates")
                 self._request(feed)
 
-    # -- what happens to a feed
+    # -- feeds
 
     def _request(self, feed: SymbolFeed) -> None:
-        """Asks the server for it, when there is one. It answers with a snapshot or a reject."""
+        """Request a symbol, if there is a session.
+
+        The server answers with a snapshot or a reject.
+        """
         self._batch.process()
         feed.is_confirmed = False
         if self._session is not None:
@@ -243,7 +252,7 @@ class Hub:
             )
 
     def _process_now(self, feed: SymbolFeed, message: Any, live: bool = True) -> None:
-        """Looks at a message at once: it may be what a feed has waited for."""
+        """Process a message that may confirm a feed or end its stale state."""
         self._batch.process()
         for _ in feed.state.receive([message]):
             if feed.stale_reason and live:
@@ -253,30 +262,30 @@ class Hub:
             feed.publish(self._batch)
 
     def _confirm(self, feed: SymbolFeed) -> None:
-        """The server serves it: an answer for those who wait. What the server said follows."""
+        """Confirm a feed to the consumers with pending requests."""
         self._batch.flush()
         feed.is_confirmed = True
-        waiting, feed.pending = feed.pending, {}
+        pending, feed.pending = feed.pending, {}
         now = self._clock.seconds()
-        for consumer, wait in waiting.items():
-            wait.timer.cancel()
-            feed.join(consumer, wait.levels, wait.encoder, now)
-        for consumer, wait in waiting.items():
-            for _ in range(wait.request_count):
+        for consumer, request in pending.items():
+            request.timer.cancel()
+            feed.join(consumer, request.levels, request.encoder, now)
+        for consumer, request in pending.items():
+            for _ in range(request.request_count):
                 call_safely(consumer.on_subscribed, feed.symbol)
 
     def _add_subscription(
-        self, feed: SymbolFeed, consumer: Consumer, levels: int, encoder: Encoder | None, asked: int = 1
+        self, feed: SymbolFeed, consumer: Consumer, levels: int, encoder: Encoder | None, request_count: int = 1
     ) -> None:
-        """Makes a consumer of a feed that is known: the answer, what is known, and whether it is still true."""
+        """Add a consumer to a known feed, and send it the snapshot."""
         self._batch.flush()
-        place = feed.join(consumer, levels, encoder, self._clock.seconds())
-        for _ in range(asked):
+        subscription = feed.join(consumer, levels, encoder, self._clock.seconds())
+        for _ in range(request_count):
             call_safely(consumer.on_subscribed, feed.symbol)
-        whole = feed.snapshot(levels) if consumer in feed.subscriptions else None
-        item = None if whole is None or encoder is None else encoder(whole)
+        snapshot = feed.snapshot(levels) if consumer in feed.subscriptions else None
+        item = None if snapshot is None or encoder is None else encoder(snapshot)
         if item is not None:
-            place.got_snapshot = True
+            subscription.got_snapshot = True
             call_safely(consumer.sink.add, item)
             call_safely(consumer.sink.flush)
         if feed.stale_reason and consumer in feed.subscriptions:
@@ -284,10 +293,10 @@ class Hub:
 
     def _on_subscribe_timeout(self, feed: SymbolFeed, consumer: Consumer) -> None:
         others = () if feed.stale_reason else tuple(feed.subscriptions)
-        silent = f"the server did not answer within {self._timeout:g} s"
-        feed.stale_reason = feed.stale_reason or (self._offline_reason if self._session is None else silent)
-        wait = feed.pending.pop(consumer)
-        self._add_subscription(feed, consumer, wait.levels, wait.encoder, wait.request_count)
+        no_answer = f"the server did not answer within {self._timeout:g} s"
+        feed.stale_reason = feed.stale_reason or (self._offline_reason if self._session is None else no_answer)
+        request = feed.pending.pop(consumer)
+        self._add_subscription(feed, consumer, request.levels, request.encoder, request.request_count)
         for other in others:
             call_safely(other.on_stale, feed.symbol, feed.stale_reason)
 
@@ -306,21 +315,24 @@ class Hub:
                 call_safely(consumer.on_live, feed.symbol)
 
     def _remove(self, feed: SymbolFeed, consumer: Consumer) -> bool:
-        """Takes a consumer out of a feed, and ends the feed with its last one. False when it was not in."""
+        """Remove a consumer from a feed, and the feed with its last consumer.
+
+        False if not subscribed.
+        """
         if consumer in feed.pending:
             feed.pending.pop(consumer).timer.cancel()
         elif consumer in feed.subscriptions:
             feed.leave(consumer)
         else:
             return False
-        self._forget_symbol_of(feed, consumer)
+        self._discard_symbol(feed, consumer)
         if not feed.subscriptions and not feed.pending:
             self._remove_feed(feed)
             if feed.request_action is RequestActionEnum.SUBSCRIBE:
                 self._send(RequestActionEnum.UNSUBSCRIBE, feed)
         return True
 
-    def _forget_symbol_of(self, feed: SymbolFeed, consumer: Consumer) -> None:
+    def _discard_symbol(self, feed: SymbolFeed, consumer: Consumer) -> None:
         symbols = self._symbols_by_consumer[consumer]
         symbols.discard(feed.symbol)
         if not symbols:
@@ -328,6 +340,6 @@ class Hub:
 
     def _remove_feed(self, feed: SymbolFeed) -> None:
         for consumer in (*feed.subscriptions, *feed.pending):
-            self._forget_symbol_of(feed, consumer)
+            self._discard_symbol(feed, consumer)
         del self._feeds[feed.symbol]
         self._by_id.pop(feed.symbol_id, None)

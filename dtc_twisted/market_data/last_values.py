@@ -48,7 +48,10 @@ class MarketDataState:
         """Do nothing, because market data has no levels."""
 
     def _merge(self) -> None:
-        """Merge the recent messages into the snapshot. Usually the last of each type suffices."""
+        """Merge the recent messages into the snapshot.
+
+        Usually the last of each type suffices.
+        """
         recent, self._unmerged = self._unmerged, []
         latest = dict(zip(map(type, recent), recent, strict=True))
         if not (
@@ -58,7 +61,10 @@ class MarketDataState:
                 self._merge_one(message)
 
     def _merge_one(self, message: Any) -> bool:
-        """Merge a message into the snapshot. False: some of its fields stayed as they were."""
+        """Merge a message into the snapshot.
+
+        False: some of its fields stayed as they were.
+        """
         merge = _MERGE_OF.get(type(message))
         if merge is not None:
             return merge(self._snapshot, message)
@@ -126,7 +132,10 @@ def _fields_are_disjoint(kinds: frozenset[type[Message]]) -> bool:
 
 
 def _make_merge(kind: type[Message]) -> Callable[[dict[str, Any], Message], bool]:
-    """Make a function that merges an update. It returns False if some fields stayed as they were."""
+    """Make a function that merges an update.
+
+    It returns False if some fields stayed as they were.
+    """
     names, targets = zip(*_FIELDS[kind], strict=True)
     values_of = attrgetter(*names) if len(names) > 1 else lambda update: (getattr(update, names[0]),)
     date_time = field_types(kind).get("DateTime")
@@ -157,7 +166,10 @@ SNAPSHOT_CLASSES: frozenset[type[Message]] = frozenset({dtc.MarketDataSnapshot, 
 UPDATE_CLASSES: frozenset[type[Message]] = SNAPSHOT_CLASSES | set(_FIELDS)
 
 TRADE_CLASSES = frozenset(kind for kind, fields in _FIELDS.items() if fields[:2] == _TRADE[:2])
-"""Types of which each message is a trade. 134 is not one of them: it repeats the last trade."""
+"""Types of which each message is a trade.
+
+134 is not one of them: it repeats the last trade.
+"""
 
 QUOTE_CLASSES = frozenset(kind for kind, fields in _FIELDS.items() if fields[:4] == _BID_ASK[:4])
 """Types with bid and ask, without the snapshots."""

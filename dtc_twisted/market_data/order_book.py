@@ -172,7 +172,7 @@ class DepthState:
     # -- updates
 
     def updates(self, view: int) -> list[Any]:
-        """Return what was completed last, as a view shows it: a book, changes, or nothing."""
+        """Return what was completed last for a view: a book, changes, or nothing."""
         if not self._batch:
             book = self.snapshot(view)
             return [] if book is None else [book]
@@ -180,7 +180,10 @@ class DepthState:
         return [BookChanges(changes)] if changes else []
 
     def snapshot(self, view: int, symbol_id: int = 0) -> BookSnapshot | None:
-        """Return the book as a view shows it; None if it is unknown. Later changes of the view start from it."""
+        """Return the book as a view shows it; None if it is unknown.
+
+        Later changes of the view start from it.
+        """
         if self._book is None:
             return None
         bids, asks = self._book.best_levels(BID, view), self._book.best_levels(ASK, view)
@@ -193,7 +196,7 @@ class DepthState:
         self._views.pop(view, None)
 
     def _view_changes(self, view: int) -> list[LevelChange]:
-        """Return the last batch as changes of the best levels, with the levels that became visible."""
+        """Return the last batch as changes of the best levels."""
         assert self._book is not None
         before = self._views.get(view, ({}, {}))
         after = tuple({each.Price: each for each in self._book.best_levels(side, view)} for side in (BID, ASK))
@@ -210,7 +213,10 @@ class DepthState:
 
 
 def _level_change(message: Any) -> LevelChange | None:
-    """Return the change that a message states; None if it has no level (an empty book)."""
+    """Return the change that a message states.
+
+    None if it has no level (an empty book).
+    """
     price, side, quantity = message.Price, message.Side, message.Quantity
     if isinstance(price, UnsetType) or side not in (BID, ASK):
         return None
@@ -227,7 +233,10 @@ def _level_change(message: Any) -> LevelChange | None:
 
 @lru_cache(maxsize=4096)
 def _float32_to_decimal(price: float) -> float | None:
-    """Return the price of a 4-byte float as the other types have it; None if it is no price."""
+    """Return the price of a 4-byte float as the other types have it.
+
+    None if it is no price.
+    """
     try:
         return float(shortest_float32(price))
     except ValueError:

@@ -10,7 +10,10 @@ _log = logger(__name__)
 
 
 class PinnedSymbols:
-    """Stay subscribed to symbols whether anybody else is subscribed or not. A Consumer that sends nothing."""
+    """Stay subscribed to symbols whether anybody else is subscribed or not.
+
+    A Consumer that sends nothing.
+    """
 
     handlers: Handlers = {}
 

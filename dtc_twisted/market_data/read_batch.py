@@ -1,10 +1,10 @@
-"""What one read of the server's socket brings for everybody.
+"""Collect the updates of one read of the server's socket.
 
-Consumers who want the same (of one symbol, so many levels, in the same form) share a lane: what a message is to them is
-made once. It is handed out when all messages of the read have been looked at, so that each consumer has one thing to
-send. Mostly that is news of a single lane, which all in it are given in one loop.
+Consumers with the same symbol, number of levels and encoder form a group, for which an update is encoded once. Updates
+are delivered at the end of the read, so that each consumer sends once. Usually there are updates for one group only,
+which are broadcast in one loop.
 
-Messages of one symbol that follow upon each other are looked at together, too: that is cheaper by far than one by one.
+Consecutive messages of one symbol are processed together, because that costs much less than one by one.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ _log = logger(__name__)
 
 
 class FanoutGroup:
-    """The consumers of one symbol who are handed the same.
+    """Hold the consumers of one symbol that receive the same.
 
-    form: None when they want no news.
-    updated: when there was last any: seconds since 1970, UTC; None before.
+    encoder: None if they receive nothing.
+    updated_at: time of the last update, seconds since 1970, UTC; None before the first.
     """
 
     def __init__(self, levels: int, encoder: Encoder | None) -> None:
@@ -30,7 +30,7 @@ class FanoutGroup:
         self.encoder = encoder
         self.updated_at: float | None = None
         self._consumers: dict[Consumer, Sink] = {}
-        self._sinks: tuple[Sink, ...] | None = None  # None: to be put together anew
+        self._sinks: tuple[Sink, ...] | None = None  # None: not made yet
         self._broadcaster: Broadcaster | None = None
 
     def __len__(self) -> int:
@@ -46,14 +46,14 @@ class FanoutGroup:
 
     @property
     def sinks(self) -> tuple[Sink, ...]:
-        """Of those who are in it; who comes or goes makes another one."""
+        """The sinks of its consumers. A change of the group makes another tuple."""
         if self._sinks is None:
             self._sinks = tuple(self._consumers.values())
         return self._sinks
 
     @property
     def broadcaster(self) -> Broadcaster:
-        """The same, to be handed news at once."""
+        """The broadcaster to these sinks."""
         if self._broadcaster is None:
             assert self.encoder is not None
             self._broadcaster = self.encoder.broadcaster(self.sinks)
@@ -61,47 +61,47 @@ class FanoutGroup:
 
 
 class MessageProcessor(Protocol):
-    """Looks at messages of one symbol."""
+    """Process messages of one symbol."""
 
     def process(self, batch: "ReadBatch", messages: list[Any], /) -> None:
-        """Puts into the turn what they are to each."""
+        """Add to the batch what is to be delivered."""
 
 
 class ReadBatch:
-    """Collects news until it is over."""
+    """Collect the updates of one read."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._feed: MessageProcessor | None = None
-        self._messages: list[Any] = []  # that it has not looked at
+        self._messages: list[Any] = []  # not processed yet
         self._groups: list[FanoutGroup] = []
-        self._items: list[Any] = []  # one for each of the lanes
+        self._items: list[Any] = []  # one for each of the groups
 
-    def enqueue(self, reader: MessageProcessor, message: Any) -> None:
-        """There is a message, to be looked at soon."""
-        if reader is not self._feed:
+    def enqueue(self, feed: MessageProcessor, message: Any) -> None:
+        """Add a message, which is processed with those that follow."""
+        if feed is not self._feed:
             self.process()
-            self._feed = reader
+            self._feed = feed
         self._messages.append(message)
 
     def process(self) -> None:
-        """Has looked at all messages so far."""
-        reader, messages = self._feed, self._messages
-        if reader is None:
+        """Process all messages so far."""
+        feed, messages = self._feed, self._messages
+        if feed is None:
             return
         self._feed, self._messages = None, []
         try:
-            reader.process(self, messages)
-        except Exception:  # the other symbols' messages are not to suffer
+            feed.process(self, messages)
+        except Exception:  # messages of other symbols must be processed
             _log.failure("Failed to process {name}", name=type(messages[-1]).__name__)
 
     def add_delivery(self, group: FanoutGroup, item: Any) -> None:
-        """There is news."""
+        """Add an encoded update for a group."""
         self._groups.append(group)
         self._items.append(item)
 
     def flush(self) -> None:
-        """Hands out what there is, to each in the order of arrival."""
+        """Deliver the updates, to each consumer in the order of arrival."""
         self.process()
         groups, items = self._groups, self._items
         if not items:
@@ -124,7 +124,7 @@ class ReadBatch:
 
 
 class IdentityEncoder:
-    """A Form: the update itself, for sinks that want no more than that."""
+    """An encoder that returns the update itself."""
 
     def __call__(self, update: Update, /) -> Update:
         return update
@@ -134,7 +134,7 @@ class IdentityEncoder:
 
 
 class SequentialBroadcaster:
-    """A Group of any sinks."""
+    """A broadcaster to sinks of any kind."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self._sinks = sinks

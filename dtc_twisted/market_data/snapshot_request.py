@@ -1,4 +1,4 @@
-"""One who wants to know a symbol once."""
+"""Request one snapshot of a symbol."""
 
 from collections.abc import Callable
 
@@ -9,18 +9,18 @@ from dtc_twisted.market_data.subscriber import Consumer, Update
 
 
 class SnapshotRequest:
-    """A Consumer that is told one thing, and goes.
+    """A consumer that unsubscribes after the first update.
 
-    leave: takes it out of the hub.
-    result: fails with RequestRejected or RequestTimedOut. Cancel it to go without.
+    unsubscribe_all: of the hub.
+    result: fails with RequestRejected or RequestTimedOut. Can be cancelled.
     """
 
-    def __init__(self, leave: Callable[[Consumer], None]) -> None:
-        self.result: Deferred[Update] = Deferred(lambda _result: leave(self))
-        self._unsubscribe_all = leave
+    def __init__(self, unsubscribe_all: Callable[[Consumer], None]) -> None:
+        self.result: Deferred[Update] = Deferred(lambda _result: unsubscribe_all(self))
+        self._unsubscribe_all = unsubscribe_all
 
     def on_subscribed(self, symbol: str) -> None:
-        """What was asked for follows."""
+        """Do nothing, because the snapshot follows."""
 
     def on_rejected(self, symbol: str, text: str) -> None:
         self._finish(RequestRejected(text))
@@ -33,13 +33,13 @@ class SnapshotRequest:
         self._finish(update)
 
     def flush(self) -> None:
-        """The answer was all."""
+        """Do nothing, because one snapshot is enough."""
 
     def on_stale(self, symbol: str, reason: str) -> None:
         self._finish(RequestTimedOut(f"{reason[:1].upper()}{reason[1:]}."))
 
     def on_live(self, symbol: str) -> None:
-        """The answer follows."""
+        """Do nothing, because the snapshot follows."""
 
     on_ended = on_rejected
 

@@ -37,21 +37,27 @@ class Broadcaster(Protocol):
     """Send the same to several sinks."""
 
     def broadcast(self, items: list[Any], /) -> None:
-        """Add the items to each sink and flush it. A sink's failure does not affect the others."""
+        """Add the items to each sink and flush it.
+
+        A sink's failure does not affect the others.
+        """
 
 
 class Sink(Protocol):
     """Take the items of one subscriber."""
 
     def add(self, item: Any, /) -> None:
-        """Add an encoded update. The object is shared by all subscribers with an equal encoder."""
+        """Add an encoded update.
+
+        The object is shared by all subscribers with an equal encoder.
+        """
 
     def flush(self) -> None:
         """Send what was added. Called at the end of a read, also if nothing was added."""
 
 
 class Consumer(Protocol):
-    """Subscribe to a hub, which calls its methods, and its sink, in the order of events.
+    """Subscribe to a hub, which calls these methods in the order of events.
 
     The methods may call the hub. What they raise is logged, and affects no other consumer.
     """
@@ -61,7 +67,7 @@ class Consumer(Protocol):
         """The sink, which stays the same during a subscription."""
 
     def on_subscribed(self, symbol: str) -> None:
-        """Handle the answer to `subscribe`: updates follow, a snapshot first if there is one."""
+        """Handle a successful `subscribe`: updates follow, a snapshot first."""
 
     def on_rejected(self, symbol: str, text: str) -> None:
         """Handle the answer to `subscribe`: the server rejected it. text: the server's."""

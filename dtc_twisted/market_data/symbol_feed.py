@@ -55,7 +55,7 @@ class SymbolFeed:
     # -- subscriptions
 
     def join(self, consumer: Consumer, levels: int, encoder: Encoder | None, now: float) -> Subscription:
-        """Add a consumer to the group of its encoder and levels, and remove it from its former group."""
+        """Move a consumer to the group of its levels and encoder."""
         if consumer in self.subscriptions:
             self.leave(consumer)
         group = next((each for each in self.groups if each.levels == levels and each.encoder == encoder), None)
