@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 
 class Update(Struct, eq=False):
@@ -13,14 +13,18 @@ class Update(Struct, eq=False):
     levels: of market depth, the number of levels of each side; 0 is all.
     counts: messages published so far of each type, for this symbol and number of levels, with those of this update. A
         snapshot is not counted if it was made for one subscriber. Use it at once, because it goes on counting.
-    payloads: encodings of the messages, by encoding. Encoders keep them here, so that each is made once.
+    payloads: the messages as the server sent them, encoded; None: not made yet.
+    display_payloads: the same with display prices, by converter; None: not made yet.
+
+    Encoders keep both here, so that each is made once.
     """
 
     symbol: str
     messages: list[Any]
     levels: int
     counts: Mapping[type, int]
-    payloads: dict[Any, list[Any]] = field(default_factory=dict)
+    payloads: list[bytes] | None = None
+    display_payloads: dict[Any, list[bytes | None]] | None = None
 
 
 class Encoder(Protocol):

@@ -110,6 +110,10 @@ class SymbolFeed:
         if not messages:
             return None
         counts = self._counts[levels]
-        for message in messages:
-            counts[type(message)] += 1
+        if len(messages) == 1:
+            counts[type(messages[0])] += 1
+        else:
+            kinds = list(map(type, messages))
+            for kind in set(kinds):
+                counts[kind] += kinds.count(kind)
         return Update(self.symbol, messages, levels, counts)

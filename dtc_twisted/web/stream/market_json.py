@@ -22,24 +22,25 @@ from dtc_twisted.definitions.converter import DisplayConverter
 from dtc_twisted.market_data import BookChanges, BookSnapshot, Update
 from dtc_twisted.web.stream.public_names import BOOK, CHANGES
 
+_DEPTH_CLASSES = {BookSnapshot, BookChanges}
 _encoder = msgspec.json.Encoder()
 _encode, _encode_lines = _encoder.encode, _encoder.encode_lines
 
 
 def encode_payloads(update: Update) -> list[bytes]:
     """Encode the messages of an update as the server sent them, once for all encoders."""
-    payloads: list[bytes] | None = update.payloads.get(None)
+    payloads = update.payloads
     if payloads is None:
-        payloads = update.payloads[None] = _encode_messages(update.symbol, update.messages)
+        payloads = update.payloads = _encode_messages(update.symbol, update.messages)
     return payloads
 
 
 def encode_display_payload(update: Update, index: int, converter: DisplayConverter) -> bytes:
     """Encode one message of an update with display prices, once for all encoders."""
-    payloads = update.payloads.get(converter)
-    if payloads is None:
-        payloads = update.payloads[converter] = [None] * len(update.messages)
-    payload: bytes | None = payloads[index]
+    if update.display_payloads is None:
+        update.display_payloads = {}
+    payloads = update.display_payloads.setdefault(converter, [None] * len(update.messages))
+    payload = payloads[index]
     if payload is None:
         payload = payloads[index] = _encode(to_fields(update.symbol, update.messages[index], converter))
     return payload
@@ -61,7 +62,7 @@ def _convert_levels(levels: Sequence[Any], converter: DisplayConverter) -> list[
 
 def _encode_messages(symbol: str, messages: list[Any]) -> list[bytes]:
     message = messages[0]
-    if isinstance(message, BookSnapshot | BookChanges):
+    if type(message) in _DEPTH_CLASSES:
         return [_encode_depth(symbol, each) for each in messages]
     prefix = _symbol_prefix(symbol)
     if len(messages) == 1:
