@@ -137,6 +137,14 @@ def is_within(name: str, *packages: str) -> bool:
     return any(f"{name}.".startswith(f"{package}.") for package in packages)
 
 
+def import_edges() -> dict[str, set[str]]:
+    """Return the imported modules of each module."""
+    return {
+        module.name: {target for each in module.imports if (target := module_of(each.name))}
+        for module in MODULES.values()
+    }
+
+
 def find_cycle(edges: dict[str, set[str]]) -> list[str]:
     """Return the nodes of one cycle, or nothing if there is none."""
     done: set[str] = set()
@@ -190,12 +198,13 @@ class ImportTests(SynchronousTestCase):
         self.assertEqual(find_cycle(MAY_IMPORT), [])
 
     def test_no_import_cycle(self) -> None:
-        edges: dict[str, set[str]] = {name: set() for name in MODULES}
-        for module in MODULES.values():
-            edges[module.name] = {target for each in module.imports if (target := module_of(each.name))}
-        self.assertEqual(find_cycle(edges), [])
+        edges = {name: targets for name, targets in import_edges().items() if not name.startswith("simulator.")}
+        self.assertEqual(find_cycle({name: targets & {*edges} for name, targets in edges.items()}), [])
 
-    test_no_import_cycle.todo = "simulator.server and simulator.connection"  # type: ignore[attr-defined]
+    def test_no_import_cycle_in_the_simulator(self) -> None:
+        self.assertEqual(find_cycle(import_edges()), [])
+
+    test_no_import_cycle_in_the_simulator.todo = "its handlers import the server"  # type: ignore[attr-defined]
 
     def test_nothing_imports_the_taps(self) -> None:
         self.assertEqual([name for name, allowed in MAY_IMPORT.items() if allowed & TAPS], [])

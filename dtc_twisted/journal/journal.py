@@ -85,7 +85,7 @@ class Journal(Service):
         self._queue = WriteQueue(self._reactor, store.write, self._run_writing)
         self._thread_reader = JournalReader(store.path, skip_damaged=self._accept_loss)
         if self._keep_days is not None:
-            self._pruner = Pruner(store, self._queue, self._reactor, self._keep_days)
+            self._pruner = Pruner(store.prune, self._queue, self._reactor, self._keep_days)
             self._pruner.start()
         self._check = self._reactor.callLater(CHECK_INTERVAL, self._check_file)
         _log.info("The journal of orders is {path}", path=self.path)

@@ -1,7 +1,7 @@
 """Delete from the journal what is old and over."""
 
 import sqlite3
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -14,12 +14,12 @@ from dtc_twisted.journal.reader import JournalReader
 from dtc_twisted.journal.write_queue import WriteQueue
 from dtc_twisted.logs import logger
 
-if TYPE_CHECKING:
-    from dtc_twisted.journal.store import JournalStore
-
 _log = logger(__name__)
 
 DAY = 86400.0
+
+PruneStep = Callable[[str, int, float], tuple[int | None, int]]
+"""JournalStore.prune: (table, after, cutoff) -> (last entry examined or None, number deleted)."""
 
 _BATCH = 20
 """Entries that are examined in one transaction, some milliseconds."""
@@ -34,8 +34,8 @@ _FIRST = 60.0
 class Pruner:
     """Delete once a day all orders of which every entry is older than `days`, while nothing else is written."""
 
-    def __init__(self, store: "JournalStore", queue: WriteQueue, reactor: IReactorTime, days: float) -> None:
-        self._store = store
+    def __init__(self, prune: PruneStep, queue: WriteQueue, reactor: IReactorTime, days: float) -> None:
+        self._prune = prune
         self._queue = queue
         self._reactor = reactor
         self._days = days
@@ -60,7 +60,7 @@ class Pruner:
         if not self._queue.is_idle:
             self._call = self._reactor.callLater(_PAUSE, self._step, table, after)
             return
-        stepped = maybeDeferred(self._queue.run_blocking, self._store.prune, table, after, self._cutoff)
+        stepped = maybeDeferred(self._queue.run_blocking, self._prune, table, after, self._cutoff)
         stepped.addCallbacks(self._on_step, self._on_failure, callbackArgs=(table,))
 
     def _on_step(self, result: tuple[int | None, int], table: str) -> None:
