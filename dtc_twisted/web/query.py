@@ -97,6 +97,26 @@ def reject_unknown(args: Iterable[bytes], names: tuple[str, ...]) -> None:
             raise BadParameter(f"{name.decode('utf-8', 'replace')}: not a parameter of this; expected {expected}.")
 
 
+def parse_text(args: dict[bytes, list[bytes]], name: str) -> str:
+    """Return the value of a parameter that is there. Raises BadParameter if it is given several times."""
+    values = args[name.encode()]
+    single_value(name, values)
+    return values[0].decode("utf-8", "replace")
+
+
+def parse_number(args: dict[bytes, list[bytes]], name: str, default: Any, maximum: int) -> Any:
+    """Return the whole number of a parameter, from 1 to the maximum. Raises BadParameter.
+
+    default: returned if the parameter is missing.
+    """
+    if name.encode() not in args:
+        return default
+    text = parse_text(args, name)
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= maximum:
+        raise BadParameter(f"{name}: {text[:100]!r} was given; expected a whole number from 1 to {maximum}.")
+    return int(text)
+
+
 def message_from_json(kind: type[Message], fields: dict[str, Any]) -> Message:
     """The message whose fields, without Type, a JSON object has; null is unset. Raises BadParameter."""
     known = field_parsers(kind)

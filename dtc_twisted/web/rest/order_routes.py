@@ -11,7 +11,14 @@ from dtc_twisted.errors import BadParameter, NoSuchOrder, NotPermitted
 from dtc_twisted.orders import CHANNELS, AccountState, Fields, OrderManager, Reconciler, Trader
 from dtc_twisted.web import order_commands
 from dtc_twisted.web.access import principal_of
-from dtc_twisted.web.query import OutputOptions, parse_output_options, query_args, reject_unknown
+from dtc_twisted.web.query import (
+    OutputOptions,
+    parse_number,
+    parse_output_options,
+    parse_text,
+    query_args,
+    reject_unknown,
+)
 from dtc_twisted.web.rest.api import RestApi
 from dtc_twisted.web.rest.journal_response import journal_response
 from dtc_twisted.web.rest.json_body import json_object
@@ -77,7 +84,7 @@ class OrderRoutes:
         def answer(request: Request) -> Deferred[bytes]:
             wanted, args = _output_options(request)
             reject_unknown(args, names)
-            wishes = {name: _text(args, name) for name in names if name.encode() in args}
+            wishes = {name: parse_text(args, name) for name in names if name.encode() in args}
 
             def read(_: object) -> Deferred[list[Fields]]:
                 rows = [row for row in self._account_state.snapshot(channel) if wishes.items() <= row.items()]
@@ -196,7 +203,7 @@ class OrderRoutes:
         args = query_args(request)
         reject_unknown(args, _JOURNAL)
         filters = {
-            own: _text(args, name)
+            own: parse_text(args, name)
             for name, own in (
                 ("TradeAccount", "trade_account"),
                 ("Symbol", "symbol"),
@@ -204,8 +211,8 @@ class OrderRoutes:
             )
             if name.encode() in args
         }
-        limit = _number(args, "limit", 100, MAX_ENTRIES)
-        before = _number(args, "before", None, 2**53)
+        limit = parse_number(args, "limit", 100, MAX_ENTRIES)
+        before = parse_number(args, "before", None, 2**53)
         journal = self._manager.journal
 
         def read(count: int, below: int | None) -> Deferred[list[Fields]]:
@@ -234,19 +241,3 @@ def _output_options(request: Request) -> tuple[OutputOptions, dict[bytes, list[b
     if wanted.format not in (None, "json"):
         raise BadParameter(f"format: {wanted.format!r} was given; expected json.")
     return wanted, args
-
-
-def _text(args: dict[bytes, list[bytes]], name: str) -> str:
-    values = args[name.encode()]
-    if len(values) > 1:
-        raise BadParameter(f"{name}: given {len(values)} times; expected once.")
-    return values[0].decode("utf-8", "replace")
-
-
-def _number(args: dict[bytes, list[bytes]], name: str, default: Any, most: int) -> Any:
-    if name.encode() not in args:
-        return default
-    text = _text(args, name)
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= most:
-        raise BadParameter(f"{name}: {text[:100]!r} was given; expected a whole number from 1 to {most}.")
-    return int(text)

@@ -13,7 +13,7 @@
     <- the same, with {"success": false, "error": "what is wrong"}; what is no JSON object comes back as "request"
 
 At /marketdepth, "num_levels" in a subscription asks for so many levels of each side, and what follows is as in
-depth.py: the whole book, then changes. By itself the gateway says:
+market_json.py: the whole book, then changes. By itself the gateway says:
 
     <- {"event": "stale", "symbol": "ESM20_FUT_CME", "reason": "..."}     updates have stopped; the subscription stays
     <- {"event": "live", "symbol": "ESM20_FUT_CME"}                       they are back; the server may send a snapshot
@@ -25,13 +25,13 @@ Close codes of ours: 4001 the gateway is stopping, 4002 too much is waiting for 
 
 from typing import Any
 
-from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH, is_symbol
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.market_data import Hub
 from dtc_twisted.web.stream.encoders import PLAIN, BookEncoder
 from dtc_twisted.web.stream.public_names import ENDED, LIVE, STALE
 from dtc_twisted.web.stream.send_queue import SendQueue, encode_event
 from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol
+from dtc_twisted.web.stream.validation import single_channel_error
 
 
 class MarketDataProtocol(StreamProtocol):
@@ -44,17 +44,13 @@ class MarketDataProtocol(StreamProtocol):
     # -- from the socket
 
     def handle_request(self, request: dict[str, Any]) -> None:
-        action, symbol = request.get("action"), request.get("symbol")
-        if action not in ("subscribe", "unsubscribe"):
-            self.reply(request, error="action: expected subscribe, unsubscribe or ping.")
-        elif not is_symbol(symbol):
-            self.reply(request, error=f"symbol: expected a text of 1 to {MAX_SYMBOL_LENGTH} characters.")
-        elif unknown := sorted(request.keys() - self.fields):
-            self.reply(request, error=f"Unknown field {unknown[0]}: expected {' and '.join(sorted(self.fields))}.")
-        elif action == "subscribe":
+        error = single_channel_error(request, self.fields)
+        if error is not None:
+            self.reply(request, error=error)
+        elif request["action"] == "subscribe":
             self.subscribe(request)
         else:
-            self._unsubscribe(str(symbol))
+            self._unsubscribe(request["symbol"])
 
     def subscribe(self, request: dict[str, Any]) -> None:
         self.factory.hub.subscribe(request["symbol"], self, encoder=PLAIN)
@@ -99,14 +95,7 @@ class MarketDepthProtocol(MarketDataProtocol):
     fields = frozenset({"action", "symbol", "num_levels"})
 
     def subscribe(self, request: dict[str, Any]) -> None:
-        levels = request.get("num_levels", 0)
-        if type(levels) is not int or not 0 <= levels <= MAX_LEVELS:
-            self.reply(request, error=f"num_levels: expected a whole number from 0 (all) to {MAX_LEVELS}.")
-        else:
-            self.factory.hub.subscribe(request["symbol"], self, levels, self.factory.book_encoder)
-
-
-MAX_LEVELS = 10_000
+        self.factory.hub.subscribe(request["symbol"], self, request.get("num_levels", 0), self.factory.book_encoder)
 
 
 class SingleChannelFactory(StreamFactory):

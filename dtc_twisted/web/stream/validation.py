@@ -1,18 +1,19 @@
-"""What may be asked for at /stream."""
+"""Validate the requests of subscribers."""
 
 from typing import Any
 
 from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH, is_symbol
 from dtc_twisted.web.stream.public_names import CHANNELS, OPTIONS, SYMBOLLESS_CHANNELS
-from dtc_twisted.web.stream.single_channel import MAX_LEVELS
 
 MAX_SYMBOLS = 1000
 """Symbols in one request."""
+MAX_LEVELS = 10_000
+"""Levels of each side of a book that a subscription may name."""
 _FIELDS = {"action", "channel", *OPTIONS}
 
 
 def validation_error(request: dict[str, Any]) -> str | None:
-    """What is wrong with a request, if anything is."""
+    """Return the error of a request at /stream; None if it is valid."""
     action, channel, symbol = (request.get(name) for name in ("action", "channel", "symbol"))
     if action not in ("subscribe", "unsubscribe", "list"):
         return "action: expected subscribe, unsubscribe, list or ping."
@@ -36,10 +37,31 @@ def validation_error(request: dict[str, Any]) -> str | None:
 
 def _options_error(request: dict[str, Any]) -> str | None:
     levels, prices, rate = request.get("num_levels", 0), request.get("prices", "server"), request.get("max_rate", 1)
-    if type(levels) is not int or not 0 <= levels <= MAX_LEVELS or (levels and request["channel"] != "marketdepth"):
+    if not _is_level_count(levels) or (levels and request["channel"] != "marketdepth"):
         return f"num_levels: expected a whole number from 0 (all) to {MAX_LEVELS}, with marketdepth."
     if prices not in ("server", "display"):
         return "prices: expected server or display."
     if type(rate) not in (int, float) or not 0.01 <= rate <= 1000:
         return "max_rate: expected a number of messages a second from 0.01 to 1000."
     return None
+
+
+def single_channel_error(request: dict[str, Any], fields: frozenset[str]) -> str | None:
+    """Return the error of a request at /marketdata or /marketdepth; None if it is valid.
+
+    fields: names that the request may have.
+    """
+    action = request.get("action")
+    if action not in ("subscribe", "unsubscribe"):
+        return "action: expected subscribe, unsubscribe or ping."
+    if not is_symbol(request.get("symbol")):
+        return f"symbol: expected a text of 1 to {MAX_SYMBOL_LENGTH} characters."
+    if unknown := sorted(request.keys() - fields):
+        return f"Unknown field {unknown[0]}: expected {' and '.join(sorted(fields))}."
+    if action == "subscribe" and not _is_level_count(request.get("num_levels", 0)):
+        return f"num_levels: expected a whole number from 0 (all) to {MAX_LEVELS}."
+    return None
+
+
+def _is_level_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= MAX_LEVELS
