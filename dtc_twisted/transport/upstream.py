@@ -14,14 +14,13 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from dtc_twisted.clocks import wall_time
-from dtc_twisted.dtc.codec.encodings import encode_named
 from dtc_twisted.dtc.messages import LogonResponse, Message
-from dtc_twisted.dtc.own_messages import added_types
 from dtc_twisted.dtc.session import LogonSettings, Session, SessionListener
 from dtc_twisted.errors import LogonRefused, NotLoggedOn
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.logs import call_safely, logger
 from dtc_twisted.transport.client import DTCClientProtocol, DTCConnection, connect
+from dtc_twisted.transport.dispatcher import Dispatcher
 
 _log = logger(__name__)
 
@@ -78,11 +77,11 @@ class Upstream(Service):
         self.status = UpstreamStatus(UpstreamState.STOPPED, url)
         self.status_listeners: list[Callable[[], None]] = []
         """Called after each change of the status."""
-        self.unknown_message_listeners: list[Callable[[int, bytes], None]] = []
+        self._dispatcher = Dispatcher()
+        self.unknown_message_listeners = self._dispatcher.unknown_message_listeners
         """Called with Type and JSON text of each message of an unknown type."""
         self.on_read_done: Callable[[], None] = lambda: None
         """Called after the messages of one read of the socket have been dispatched."""
-        self._handlers: dict[type[Message], list[Callable[[Any], None]]] = {}
         self._reactor = reactor
         self._logon_settings = logon_settings
         self._timeout = timeout
@@ -180,8 +179,8 @@ class Upstream(Service):
             self._reactor,
             self._logon_settings,
             self._drop_connection,
-            self._dispatch,
-            on_unknown=self._dispatch_unknown,
+            self._dispatcher.dispatch,
+            on_unknown=self._dispatcher.dispatch_unknown,
         )
         self._connection = connection
         self._set_state(UpstreamState.LOGGING_ON)
@@ -243,13 +242,7 @@ class Upstream(Service):
             url=self.status.url,
             text=response.ResultText or "",
         )
-        self._handlers.clear()
-        for listener in self.listeners:
-            for kind, take in listener.handlers.items():
-                self._handlers.setdefault(kind, []).append(take)
-        connection.session.set_handlers(
-            {kind: handlers[0] for kind, handlers in self._handlers.items() if len(handlers) == 1}
-        )
+        connection.session.set_handlers(self._dispatcher.set_listeners(self.listeners))
         for listener in self.listeners:
             call_safely(listener.attach, connection.session)
 
@@ -318,23 +311,6 @@ class Upstream(Service):
             delay=delay,
         )
         self._retry = self._reactor.callLater(delay, self._connect)
-
-    def _dispatch(self, message: Message) -> None:
-        if message.Type in added_types:
-            self._dispatch_unknown(message.Type, encode_named(message))
-            return
-        for take in self._handlers.get(type(message), ()):
-            try:
-                take(message)
-            except Exception:  # one listener's failure must not affect the others
-                _log.failure("Failed to process {name}", name=type(message).__name__)
-
-    def _dispatch_unknown(self, number: int, text: bytes) -> None:
-        for take in self.unknown_message_listeners:
-            try:
-                take(number, text)
-            except Exception:
-                _log.failure("Failed to process a message of type {number}", number=number)
 
     def _set_state(
         self, state: UpstreamState, *, url: str | None = None, reason: str | None = None, retry_at: float | None = None
