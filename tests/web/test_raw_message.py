@@ -61,7 +61,8 @@ class RefusedTests(RawCase):
 
     def test_no_type(self) -> None:
         for fields in ({}, {"Type": None}, {"Type": "400"}, {"Type": 400.0}, {"Type": True}, {"Type": 0}):
-            self.assertEqual(self.refusal(**fields), "Type: expected a whole number from 1 to 65535.")
+            text = self.refusal(**fields)
+            self.assertEqual(text, "Type: expected a whole number from 1 to 65535, or the name of a message type.")
         self.assertIn("1 to 65535", self.refusal(Type=65536))
 
     def test_fields(self) -> None:
@@ -145,6 +146,13 @@ class SentTests(RawCase):
         self.assertEqual((answer.status, answer.json), (202, {"success": True, "sent": sent}))
         (message,) = self.sent(dtc.JournalEntryAdd)
         self.assertEqual(message, dtc.JournalEntryAdd("Bought the dip.", 1769817600))
+
+    def test_by_name(self) -> None:
+        answer = self.raw(Type="JOURNAL_ENTRY_ADD", JournalEntry="Sold.", DateTime="2026-01-31")
+        self.assertEqual((answer.status, answer.json["sent"]["Type"]), (202, 703))
+        self.assertEqual(len(self.sent(dtc.JournalEntryAdd)), 1)
+        answer = self.raw(Type="SUBMIT_NEW_SINGLE_ORDER", Symbol="X")
+        self.assertIn("Type: 208 is refused", answer.json["error"]["message"])
 
     def test_unknown(self) -> None:
         heard = self.unknown()

@@ -33,19 +33,25 @@ _REFUSED = dict.fromkeys(range(200, 300), _TRADING) | {
 
 
 def parse_raw_message(body: dict[str, Any]) -> Message | dict[str, Any]:
-    """The message that a body describes: `Type` and fields. As it is where the type is not known here.
+    """Return the message that a body describes: `Type` (a number, or the name of a known type) and fields.
 
-    Raises BadParameter.
+    A body of an unknown type is returned unchanged. Raises BadParameter.
     """
-    number = body.get("Type")
-    if type(number) is not int or not 0 < number <= _MAX_TYPE:
-        raise BadParameter(f"Type: expected a whole number from 1 to {_MAX_TYPE}.")
+    number = _type_number(body.get("Type"))
     if number in _REFUSED:
         raise BadParameter(f"Type: {number} is refused: {_REFUSED[number]}.")
     kind = MESSAGES.get(number)
     if kind is None:
-        return body
+        return body | {"Type": number}
     fields = {name: value for name, value in body.items() if name != "Type"}
     if kind in ROW_TYPES and "RequestID" in fields:
         raise BadParameter("RequestID: the gateway chooses it.")
     return message_from_json(kind, fields)
+
+
+def _type_number(given: object) -> int:
+    if isinstance(given, str) and given in MessageType.__members__:
+        return int(MessageType[given])
+    if type(given) is not int or not 0 < given <= _MAX_TYPE:
+        raise BadParameter(f"Type: expected a whole number from 1 to {_MAX_TYPE}, or the name of a message type.")
+    return given
