@@ -3,6 +3,7 @@
 `nox --no-venv` runs a session in the environment that nox itself is installed in.
 """
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def fast(session: nox.Session) -> None:
     folders = [path.parent.name for path in Path("tests").glob("*/__init__.py") if path.parent.name != "process"]
     modules = [path.stem for path in Path("tests").glob("test_*.py")]
     names = [f"tests.{name}" for name in sorted([*folders, *modules])]
-    session.run("trial", *(session.posargs or names), env={"FAST_TESTS": "1"})
+    session.run("trial", f"-j{os.cpu_count() or 1}", *(session.posargs or names), env={"FAST_TESTS": "1"})
 
 
 @nox.session
