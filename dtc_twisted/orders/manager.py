@@ -244,14 +244,7 @@ class OrderManager(Service):
                 if any(self._account_state.index.by_client(name)):  # of somebody else
                     return fail(_id_conflict(name))
                 continue
-            try:
-                command = self.journal.command_of(name)
-            except JournalFailed:
-                if action != "flatten":  # positions are closed whatever the disk does
-                    raise
-                command = None
-            is_same = command is not None and (command.action, command.request) == (action, body)
-            return self._recorded_answer(command) if command is not None and is_same else fail(_id_conflict(name))
+            return Deferred.fromCoroutine(self._repeat(name, action, body))
         running: OrderUpdates = Deferred()
         shared = OneShotObserver(running)
         self._commands_in_progress |= dict.fromkeys(ids, ((action, body), shared))
@@ -259,6 +252,18 @@ class OrderManager(Service):
         waiting = shared.when_fired()
         Deferred.fromCoroutine(begin()).addBoth(running.callback)
         return waiting
+
+    async def _repeat(self, name: str, action: str, body: JsonObject) -> list[Fields]:
+        """Answer a command whose ClientOrderID the journal has."""
+        try:
+            command = await self.journal.find_command(name)
+        except JournalFailed:
+            if action != "flatten":  # positions are closed whatever the disk does
+                raise
+            command = None
+        if command is None or (command.action, command.request) != (action, body):
+            raise _id_conflict(name)
+        return await self._recorded_answer(command)
 
     def _recorded_answer(self, command: Command) -> OrderUpdates:
         """Answer a command again, with the server's latest word on the outcome."""
