@@ -1,4 +1,4 @@
-"""WebSocket out: what subscribers say, what they are told, and what a slow one is owed. See single.py and topics.py."""
+"""Serve WebSocket subscribers. See single_channel.py and multi_channel.py."""
 
 from dtc_twisted.web.stream.account_channels import AccountChannels
 from dtc_twisted.web.stream.multi_channel import MultiChannelFactory

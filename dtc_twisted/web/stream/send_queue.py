@@ -1,4 +1,4 @@
-"""What one subscriber is sent, and what it is owed while it reads slowly."""
+"""Send to one subscriber, and queue while it reads slowly."""
 
 import json
 from collections import OrderedDict
@@ -13,24 +13,24 @@ from dtc_twisted.web.stream.public_names import SKIPPED
 from dtc_twisted.web.stream.writer import TransportWriter
 
 MAX_QUEUED = 10_000
-"""Messages that may wait for a subscriber that does not read."""
+"""Messages in the queue of a subscriber that does not read."""
 MAX_QUEUED_BYTES = 16 * 1024 * 1024
-"""Bytes that may wait for it: what it asks is echoed, and may be long."""
+"""Bytes in the queue, because answers repeat the request, which may be long."""
 _CHUNK = 64 * 1024
-"""Bytes of what is owed that are sent in one piece."""
+"""Bytes of the queue that are sent in one piece."""
 _PONG = "pong"  # its key
 
 QueuedFrame = bytes | Callable[[], bytes | None]
-"""A frame; or what makes it when its time has come, if there is anything to say then."""
+"""A frame, or a function that makes it when it is sent; None if there is nothing to send."""
 
 
 class PreparedUpdate(Struct):
-    """An update as it is sent to all who want it in this form.
+    """Hold an encoded update, shared by all subscribers that receive it.
 
     frames: a WebSocket frame for each message.
-    topic, kinds: the topic of all, and the kind of each. While somebody reads slowly, a message replaces the one before
-        it of the same topic and kind.
-    later: makes what is sent to such a one instead, when its time has come.
+    topic, kinds: the topic of all messages, and the kind of each. In the queue of a slow reader, a message replaces the
+        earlier one of the same topic and kind.
+    make_late_frame: makes the frame that is sent to a slow reader instead.
     """
 
     frames: list[bytes]
@@ -40,17 +40,16 @@ class PreparedUpdate(Struct):
 
 
 class SendQueueEncoder:
-    """Half a Form: its items are Ready, and go to outboxes."""
+    """Base of the encoders that make a PreparedUpdate for send queues."""
 
     def broadcaster(self, sinks: Sequence["SendQueue"], /) -> "SendQueueBroadcaster":
         return SendQueueBroadcaster(sinks)
 
 
 class SendQueueBroadcaster:
-    """A Group of those who are sent the same: next to nothing is done for each beside a system call.
+    """Send the same to many subscribers, with little more than one system call for each.
 
-    Mostly all of them are clear. Then even a look at each would show: it is another piece of memory that the processor
-    has to fetch.
+    Usually all of them are writable. Then not even their state is read, because each read would fetch more memory.
     """
 
     def __init__(self, sinks: Sequence["SendQueue"]) -> None:
@@ -72,7 +71,7 @@ class SendQueueBroadcaster:
         for place, direct in enumerate(self._direct_sends):
             try:
                 sent = direct(data)
-            except OSError:  # there is no room, or no connection
+            except OSError:  # the buffer is full, or the connection is lost
                 sent = 0
             if sent != size:
                 call_safely(self._sinks[place].send_bytes, data[sent:])
@@ -94,16 +93,16 @@ class SendQueueBroadcaster:
 
 
 class SendQueue:
-    """Sends to one subscriber, and keeps what it is owed while its socket takes no more.
+    """Send to one subscriber, and queue messages while its socket is full.
 
-    Meanwhile only the latest message of each topic and kind is kept, and what answers the subscriber is kept whole.
-    When the socket takes more again, the subscriber is told how many messages it missed, and gets what is owed in the
-    order of arrival. Nobody else waits for it.
+    The queue keeps the latest message of each topic and kind, and all answers to requests. When the socket takes data
+    again, the subscriber receives the number of skipped messages, and then the queue in the order of arrival. Other
+    subscribers are not affected.
 
-    sender: the way to its socket.
-    give_up: called when it is owed too much.
-    clear, direct: as of the sender.
-    changes: how many times any outbox has become clear or the opposite.
+    writer: writes to the socket.
+    on_overflow: called when the queue exceeds its limits.
+    is_writable, send_direct: as of the writer.
+    generation: number of changes of `is_writable` of any queue.
     """
 
     generation: ClassVar[int] = 0
@@ -121,11 +120,11 @@ class SendQueue:
         "send_direct",
     )
 
-    def __init__(self, sender: TransportWriter, give_up: Callable[[], None]) -> None:
-        self.send_direct: Any = sender.send_direct
+    def __init__(self, writer: TransportWriter, on_overflow: Callable[[], None]) -> None:
+        self.send_direct: Any = writer.send_direct
         self.is_writable = False
-        self._writer = sender
-        self._on_overflow = give_up
+        self._writer = writer
+        self._on_overflow = on_overflow
         self._unflushed: list[PreparedUpdate] = []
         self.add = self._unflushed.append
         """Takes an update, to be sent with the next `flush`."""
@@ -133,11 +132,11 @@ class SendQueue:
         self._queued_bytes = 0
         self._conflated_count = 0
         self._closed = False
-        sender.on_change = self._on_writer_change
-        sender.register()
+        writer.on_change = self._on_writer_change
+        writer.register()
 
     def flush(self) -> None:
-        """Sends what was added, in one piece."""
+        """Send what was added, in one piece."""
         pending = self._unflushed
         if pending:
             items = pending.copy()
@@ -145,7 +144,7 @@ class SendQueue:
             self.send_updates(_join_frames(items), items)
 
     def send_updates(self, data: bytes, items: list[PreparedUpdate]) -> None:
-        """Sends updates, whose frames are the data, or keeps them for later."""
+        """Send updates, whose frames are the data, or queue them."""
         if self._closed:
             return
         if not self._writer.is_full:
@@ -156,9 +155,9 @@ class SendQueue:
                 self._enqueue(each.make_late_frame or one, (each.topic, kind))
 
     def send_message(self, payload: bytes, key: object = None) -> None:
-        """Sends a message, or keeps it for later.
+        """Send a message, or queue it.
 
-        key: it replaces the one with the same key that still waits.
+        key: the message replaces a queued one with the same key.
         """
         self.flush()
         if self._closed:
@@ -169,7 +168,7 @@ class SendQueue:
             self.send_bytes(encode_text_frame(payload))
 
     def send_pong(self, payload: bytes) -> None:
-        """Answers a ping; while the subscriber reads slowly, the latest is enough (RFC 6455, section 5.5.3)."""
+        """Answer a ping. In the queue the latest is enough (RFC 6455, section 5.5.3)."""
         data = encode_pong_frame(payload)
         if self._writer.is_full:
             self._dequeue(_PONG)
@@ -178,18 +177,18 @@ class SendQueue:
             self.send_bytes(data)
 
     def send_bytes(self, data: bytes) -> None:
-        """Sends bytes that cannot wait."""
+        """Send bytes without the queue."""
         self._writer.send(data)
         self._refresh_writable()
 
     def discard(self, topic: object) -> None:
-        """Nothing more of this topic is wanted: what has a key that begins with it."""
+        """Remove the messages of a topic from the queue: those with a key that begins with it."""
         self.flush()
         for key in [key for key in self._queue if isinstance(key, tuple) and key[0] == topic]:
             self._dequeue(key)
 
     def close(self) -> None:
-        """No more updates or answers are sent, and nothing is owed."""
+        """Clear the queue, and send nothing more."""
         self.flush()
         self._closed = True
         self._refresh_writable()
@@ -212,31 +211,31 @@ class SendQueue:
             SendQueue.generation += 1
 
     def _next_chunk(self) -> list[bytes]:
-        """The first of what is owed: about one piece."""
-        some: list[bytes] = []
+        """Remove about one piece from the queue and return its frames."""
+        chunk: list[bytes] = []
         size = 0
         while self._queue and size < _CHUNK:
-            _, owed = self._queue.popitem(last=False)
-            self._queued_bytes -= _size_of(owed)
-            ready = owed if isinstance(owed, bytes) else owed()
-            if ready is not None:
-                some.append(ready)
-                size += len(ready)
-        return some
+            _, queued = self._queue.popitem(last=False)
+            self._queued_bytes -= _size_of(queued)
+            data = queued if isinstance(queued, bytes) else queued()
+            if data is not None:
+                chunk.append(data)
+                size += len(data)
+        return chunk
 
-    def _enqueue(self, owed: QueuedFrame, key: object) -> None:
+    def _enqueue(self, queued: QueuedFrame, key: object) -> None:
         if self._closed:
             return
         if key is not None and self._dequeue(key):
             self._conflated_count += 1
-        self._queue[key or object()] = owed
-        self._queued_bytes += _size_of(owed)
+        self._queue[key or object()] = queued
+        self._queued_bytes += _size_of(queued)
         if len(self._queue) > MAX_QUEUED or self._queued_bytes > MAX_QUEUED_BYTES:
             self._empty()
             self._on_overflow()
 
     def _dequeue(self, key: object) -> bool:
-        """False when there is nothing with this key."""
+        """Remove a message; False if there is none with this key."""
         if key not in self._queue:
             return False
         self._queued_bytes -= _size_of(self._queue.pop(key))
@@ -247,16 +246,16 @@ class SendQueue:
         self._queued_bytes = self._conflated_count = 0
 
 
-def _size_of(owed: QueuedFrame) -> int:
-    return len(owed) if isinstance(owed, bytes) else 0
+def _size_of(queued: QueuedFrame) -> int:
+    return len(queued) if isinstance(queued, bytes) else 0
 
 
 def _join_frames(items: list[PreparedUpdate]) -> bytes:
-    """Their frames in one piece."""
+    """Join the frames of updates."""
     frames = items[0].frames if len(items) == 1 else [each for item in items for each in item.frames]
     return b"".join(frames)
 
 
 def encode_event(value: dict[str, Any]) -> bytes:
-    """A message of our own. By Python's own encoder, for the spacing of the documented samples."""
+    """Encode an event or answer with the spacing of the documented samples."""
     return json.dumps(value).encode()

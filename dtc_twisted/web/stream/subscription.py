@@ -126,7 +126,7 @@ class _RateLimiter:
     def __init__(self, clock: IReactorTime, interval: float, send_queue: SendQueue) -> None:
         self._clock = clock
         self._interval = interval
-        self._outbox = send_queue
+        self._send_queue = send_queue
         self._pending: dict[object, PreparedUpdate] = {}
         self._timer: IDelayedCall | None = None
         self._sent_at = 0.0
@@ -142,14 +142,14 @@ class _RateLimiter:
 
     def _add(self, update: PreparedUpdate, kind: Any) -> None:
         if kind in TRADE_CLASSES:
-            self._outbox.add(update)
+            self._send_queue.add(update)
             return
         if kind in SNAPSHOT_CLASSES:  # later, it would undo the trades that came after it
             self.discard_pending()
         now = self._clock.seconds()
         if kind in SNAPSHOT_CLASSES or (self._timer is None and now - self._sent_at >= self._interval):
             self._sent_at = now
-            self._outbox.add(update)
+            self._send_queue.add(update)
         else:
             self._pending.pop(kind, None)
             self._pending[kind] = update
@@ -157,7 +157,7 @@ class _RateLimiter:
                 self._timer = self._clock.callLater(self._sent_at + self._interval - now, self._send_pending)
 
     def flush(self) -> None:
-        self._outbox.flush()
+        self._send_queue.flush()
 
     def flush_pending(self) -> None:
         """Lets through what is held: something follows that must not overtake it."""
@@ -178,7 +178,7 @@ class _RateLimiter:
         held, self._pending = self._pending, {}
         for update in held.values():
             if update.make_late_frame is None:
-                self._outbox.add(update)
+                self._send_queue.add(update)
             elif (whole := update.make_late_frame()) is not None:
-                self._outbox.add(PreparedUpdate([whole], update.topic, update.kinds, update.make_late_frame))
-        self._outbox.flush()
+                self._send_queue.add(PreparedUpdate([whole], update.topic, update.kinds, update.make_late_frame))
+        self._send_queue.flush()
