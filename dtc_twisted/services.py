@@ -63,6 +63,18 @@ def optional_number_option(name: str, text: str, *, whole: bool = False) -> list
     return [name, None, None, text, coerce]
 
 
+def choice_option(name: str, choices: Sequence[str], text: str) -> list[str | Callable[[str], str] | None]:
+    """Define an option with one of several values. The first is the default."""
+    expected = " or ".join(choices)
+
+    def coerce(given: str) -> str:
+        if given not in choices:
+            raise ValueError(f"--{name}: expected {expected}, not {given!r}")
+        return given
+
+    return [name, None, choices[0], f"{text} {expected}.", coerce]
+
+
 class BaseOptions(usage.Options):
     """Options whose errors are one line each, with exit status 1."""
 

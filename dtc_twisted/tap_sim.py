@@ -6,8 +6,15 @@ from twisted.application.service import IService, MultiService
 
 from dtc_twisted.clocks import use_monotonic_time
 from dtc_twisted.interfaces import IGatewayReactor
-from dtc_twisted.services import LOOPBACK, BaseOptions, ListenService, freeze_gc_when_running, number_option
-from dtc_twisted.simulator import Simulator
+from dtc_twisted.services import (
+    LOOPBACK,
+    BaseOptions,
+    ListenService,
+    choice_option,
+    freeze_gc_when_running,
+    number_option,
+)
+from dtc_twisted.simulator import ServerSettings, Simulator
 
 
 class Options(BaseOptions):
@@ -21,6 +28,8 @@ class Options(BaseOptions):
         number_option("historyport", "q", 11098, "Port of historical prices.", 0, 65535),
         number_option("rate", None, 20.0, "Market data updates per second, all symbols together.", 0.1, 1_000_000),
         number_option("seed", None, 1, "The same number gives the same market.", 0, 2**63),
+        choice_option("terminator", ("none", "nul"), "What ends each message:"),
+        choice_option("unknown-symbols", ("accept", "reject"), "A definition request for an unknown symbol:"),
     ]
 
 
@@ -31,7 +40,10 @@ def makeService(options: Options, reactor: IGatewayReactor | None = None) -> ISe
 
         reactor = cast(IGatewayReactor, installed)
     use_monotonic_time(reactor)
-    simulator = Simulator(reactor, rate=options["rate"], seed=options["seed"])
+    settings = ServerSettings(
+        nul_terminator=options["terminator"] == "nul", reject_unknown_symbols=options["unknown-symbols"] == "reject"
+    )
+    simulator = Simulator(reactor, rate=options["rate"], seed=options["seed"], settings=settings)
     services = MultiService()
     for option, factory, says in (
         ("port", simulator.factory, "A simulated DTC server is at ws://{host}:{port}/"),

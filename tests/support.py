@@ -26,8 +26,8 @@ from websockets.uri import parse_uri
 from zope.interface import directlyProvides
 
 from dtc_twisted.dtc.messages import Message
-from dtc_twisted.simulator import Simulator
 from dtc_twisted.tap import Options, makeService
+from dtc_twisted.testing import ScriptedSimulator
 
 MARKETDATA = "ws://127.0.0.1:8080/api/v1/marketdata"
 
@@ -231,7 +231,7 @@ class House(SynchronousTestCase):
         globalLogPublisher.addObserver(observer)
         self.addCleanup(globalLogPublisher.removeObserver, observer)
         self._pumps: list[IOPump] = []
-        self.simulator = Simulator(self.clock)
+        self.simulator = ScriptedSimulator(self.clock)
         self.clock.listenTCP(11099, self.simulator.factory)
         if self.start_market:
             self.simulator.startService()

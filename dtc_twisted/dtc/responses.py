@@ -2,7 +2,7 @@
 """List the response types of each request, and recognize its last response."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
@@ -17,12 +17,14 @@ class ResponseSpec:
     reject: message type of the rejection, if there is one.
     is_last: returns whether a response is the last one.
     has_data: returns False for a response that only states that there is no data, or no more.
+    is_unknown: returns True for a response about a symbol that the server does not know.
     """
 
     types: tuple[type[Message], ...]
     reject: type[Message] | None
     is_last: Callable[[Any], bool]
     has_data: Callable[[Any], bool]
+    is_unknown: Callable[[Any], bool] = lambda answer: False
 
     @property
     def row_type(self) -> type[Message]:
@@ -92,6 +94,11 @@ _TOTAL = "TotalNumberMessages"
 _DEFINITIONS = ResponseSpec(
     (dtc.SecurityDefinitionResponse,), dtc.SecurityDefinitionReject, _flag_set("IsFinalMessage"), _field_set("Symbol")
 )
+_DEFINITION = replace(
+    # Sierra Chart does not reject an unknown symbol. Its definition has no price increment and no description.
+    _DEFINITIONS,
+    is_unknown=lambda answer: bool(answer.Symbol) and answer.MinPriceIncrement == 0 and not answer.Description,
+)
 _HEADERS = (dtc.HistoricalPriceDataResponseHeader, dtc.HistoricalMarketDepthDataResponseHeader)
 _PRICE_RECORDS = (
     dtc.HistoricalPriceDataResponseHeader,
@@ -110,7 +117,7 @@ RESPONSES: dict[type[Message], ResponseSpec] = {
     dtc.SymbolsForExchangeRequest: _DEFINITIONS,
     dtc.UnderlyingSymbolsForExchangeRequest: _DEFINITIONS,
     dtc.SymbolsForUnderlyingRequest: _DEFINITIONS,
-    dtc.SecurityDefinitionForSymbolRequest: _DEFINITIONS,
+    dtc.SecurityDefinitionForSymbolRequest: _DEFINITION,
     dtc.SymbolSearchRequest: _DEFINITIONS,
     dtc.AccountBalanceRequest: ResponseSpec((dtc.AccountBalanceUpdate,), dtc.AccountBalanceReject, _is_last_of(_TOTAL, "NoAccountBalances"), _flag_not_set("NoAccountBalances")),
     dtc.HistoricalAccountBalancesRequest: ResponseSpec((dtc.HistoricalAccountBalanceResponse,), dtc.HistoricalAccountBalancesReject, _flag_set("IsFinalResponse", "NoAccountBalances"), _flag_not_set("NoAccountBalances")),

@@ -296,6 +296,9 @@ class Session:
             text = getattr(message, "RejectText", "") or "The server gave no reason."
             retry_after = getattr(message, "RetryTimeInSeconds", 0) or None  # in 802, where it may be 0
             self._pop_pending(request_id).result.errback(RequestRejected(text, retry_after))
+        elif pending.reply.is_unknown(message):
+            text = f"The server does not know the symbol {getattr(message, 'Symbol', '')}."
+            self._pop_pending(request_id).result.errback(RequestRejected(text))
         else:
             if pending.reply.has_data(message):
                 pending.on_response(message)

@@ -447,9 +447,12 @@ class OrderManager(Service):
 
     async def _definition(self, symbol: str) -> SecurityDefinitionResponse:
         try:
-            return await self._definitions.definition(symbol)
+            definition = await self._definitions.definition(symbol)
         except RequestTimedOut as error:
             raise NotReady(f"What prices of {symbol} mean is not known, nothing was sent: {error}") from None
+        if definition.MinPriceIncrement == 0:
+            raise RequestRejected(f"The server has no MinPriceIncrement of {symbol}, so that prices cannot be checked.")
+        return definition
 
     def _open_order(self, order_id: str, trader: Trader) -> Order:
         """Raises NoSuchOrder, NotPermitted, or Conflict when it is not open."""

@@ -12,6 +12,7 @@ from dtc_twisted.dtc.messages import Message
 from dtc_twisted.simulator.list_requests import RejectedRequest
 from dtc_twisted.simulator.market.instruments import DAY, simulated_time
 from dtc_twisted.simulator.market.sierra_json import float_or_zero, int_or_zero, str_or_empty
+from dtc_twisted.simulator.settings import ServerSettings
 from dtc_twisted.simulator.trading.demo_accounts import TradeAccount, journal_entries
 from dtc_twisted.simulator.trading.portfolio import Portfolio, number_messages
 from dtc_twisted.simulator.trading.simulated_orders import SimulatedOrder
@@ -26,8 +27,15 @@ class AccountRequests:
     orders: by ServerOrderID, those that have ended too.
     """
 
-    def __init__(self, clock: IReactorTime, portfolio: Portfolio, orders: Mapping[str, SimulatedOrder]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        settings: ServerSettings,
+        portfolio: Portfolio,
+        orders: Mapping[str, SimulatedOrder],
+    ) -> None:
         self._clock = clock
+        self._settings = settings
         self._portfolio = portfolio
         self._orders = orders
         self.accounts = portfolio.accounts
@@ -36,7 +44,7 @@ class AccountRequests:
 
     @singledispatchmethod
     def answer(self, request: Message) -> Sequence[Message]:
-        """The messages of the answer; none when the request is not one to answer. Raises RefusedError."""
+        """The messages of the answer; none when the request is not one to answer. Raises RejectedRequest."""
         return []
 
     @answer.register
@@ -53,7 +61,10 @@ class AccountRequests:
 
     @answer.register
     def _(self, request: dtc.AccountBalanceRequest) -> Sequence[Message]:
-        request_id, accounts = int_or_zero(request.RequestID), self._asked(str_or_empty(request.TradeAccount))
+        request_id, name = int_or_zero(request.RequestID), str_or_empty(request.TradeAccount)
+        if not name and self._settings.reject_balances_without_account:
+            raise RejectedRequest("TradeAccount is not set.")
+        accounts = self._asked("" if self._settings.balances_of_all_accounts else name)
         balances = [self._portfolio.balance(account) for account in accounts if account.cash is not None]
         if not balances:
             return [
@@ -178,11 +189,11 @@ class AccountRequests:
         return [replace(entry, IsFinalResponse=int(entry is found[-1])) for entry in found]
 
     def _asked(self, name: str) -> Sequence[TradeAccount]:
-        """All accounts when no name is given. Raises RefusedError."""
+        """All accounts when no name is given. Raises RejectedRequest."""
         return [self._named(name)] if name else list(self.accounts.values())
 
     def _named(self, name: str) -> TradeAccount:
-        """Raises RefusedError."""
+        """Raises RejectedRequest."""
         if not name:
             raise RejectedRequest("TradeAccount is not set.")
         if name not in self.accounts:

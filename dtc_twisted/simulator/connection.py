@@ -1,45 +1,58 @@
-"""One client of the simulated server: WebSocket frames in and out. What to answer is the Simulator's business."""
+"""Send and receive the messages of one client of the simulated server."""
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 
 from dtc_twisted.dtc.codec import Codec
 from dtc_twisted.dtc.messages import Heartbeat, Logoff, LogonRequest, Message
 from dtc_twisted.logs import logger
 from dtc_twisted.simulator.market import sierra_json as wire
-
-if TYPE_CHECKING:
-    from dtc_twisted.simulator.server import Simulator
+from dtc_twisted.simulator.settings import ServerSettings
 
 CLOSE_TIMEOUT = 3.0
-"""Seconds that a client has to answer a close before it is cut off."""
+"""Seconds in which a client must answer a close."""
 
 NORMAL_CLOSURE = 1000
 
 _log = logger(__name__)
 
 
-class SimulatorConnection(WebSocketServerProtocol):
-    """What both ports have in common: framing, logon, closing."""
+class ConnectionHandler(Protocol):
+    """The object that receives the events of connections."""
 
-    def __init__(self, simulator: "Simulator") -> None:
+    def connection_made(self, connection: "SimulatorConnection") -> None:
+        """Handle a connection that has opened."""
+
+    def connection_lost(self, connection: "SimulatorConnection") -> None:
+        """Handle the end of a connection."""
+
+    def message_received(self, connection: "SimulatorConnection", message: Message) -> None:
+        """Handle a message."""
+
+
+class SimulatorConnection(WebSocketServerProtocol):
+    """A connection of either port: framing, logon, close."""
+
+    def __init__(self, clock: IReactorTime, settings: ServerSettings, handler: ConnectionHandler) -> None:
         super().__init__()
-        self.simulator = simulator
+        self._clock = clock
+        self.settings = settings
+        self._handler = handler
         self.logged_on = False
         self.closed: Deferred[None] = Deferred()
-        """Fires when the connection is gone, however it ended."""
+        """Fires at the end of the connection, whatever the cause."""
         self._codec = Codec()
         self._rest = b""
         self._abort: IDelayedCall | None = None
         self._captured: list[bytes] | None = None
 
-    # -- from Autobahn
+    # -- called by Autobahn
 
     def onConnect(self, request: Any) -> None:
         if request.path != "/":
@@ -49,70 +62,67 @@ class SimulatorConnection(WebSocketServerProtocol):
         set_no_delay = getattr(self.transport, "setTcpNoDelay", None)  # not every transport is TCP
         if set_no_delay is not None:
             set_no_delay(True)
-        self.simulator.connection_made(self)
+        self._handler.connection_made(self)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        # Sierra Chart reads no further than the last NUL: a client that forgets it waits for an answer in vain.
+        # Sierra Chart reads up to the last NUL. A message without one waits for it.
         complete, nul, self._rest = (self._rest + payload).rpartition(b"\0")
-        for message in self._codec.feed(complete + nul):
+        for message in self._codec.feed(wire.convert_numbers(complete + nul)):
             try:
-                self.receive(message)
+                self._handler.message_received(self, message)
             except Exception:
                 _log.failure("The simulator failed on {message!r}", message=message)
 
     def onPing(self, payload: bytes) -> None:
-        if not self.simulator.silent:
+        if not self.settings.silent:
             super().onPing(payload)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         self.logged_on = False
         if self._abort is not None and self._abort.active():
             self._abort.cancel()
-        self.simulator.connection_lost(self)
+        self._handler.connection_lost(self)
         if not self.closed.called:
             self.closed.callback(None)
 
-    # -- from Simulator
+    # -- called by the request handlers
 
     @property
     def open(self) -> bool:
         return bool(self.state == self.STATE_OPEN)
 
-    def receive(self, message: Message) -> None:
-        raise NotImplementedError
-
     def on_logon(self, request: LogonRequest) -> None:
-        """The logon succeeded and was answered."""
+        """Handle a logon that succeeded, after its answer."""
         self.logged_on = True
 
     def on_request_rejected(self) -> None:
-        """A request of this connection was refused, and answered so."""
+        """Handle a rejected request of this connection, after its answer."""
 
     def send(self, *messages: Message) -> None:
-        """Each message in a frame of its own."""
+        """Send each message in a WebSocket message of its own."""
         for message in messages:
-            self.send_payload(self.simulator.payload([message]))
+            self.send_texts(self.settings.encode([message]))
 
-    def send_in_one_frame(self, messages: Iterable[Message]) -> None:
-        """All messages in one frame."""
-        self.send_payload(self.simulator.payload(messages))
+    def send_together(self, messages: Sequence[Message]) -> None:
+        """Send all messages, in one WebSocket message if they end with NUL."""
+        self.send_texts(self.settings.encode(messages))
 
-    def send_payload(self, payload: bytes) -> None:
-        """Encoded messages, in one text frame or as many as `Simulator.split` says."""
-        size = self.simulator.frame_size
-        if size is None:
-            self.send_raw(payload)
-        else:
-            for start in range(0, len(payload), size):
-                self.send_raw(payload[start : start + size])
+    def send_texts(self, texts: Sequence[bytes]) -> None:
+        """Send encoded messages, in text frames of the size that the settings state."""
+        if self.settings.nul_terminator:
+            texts = [b"\0".join([*texts, b""])] if texts else []
+        for text in texts:
+            size = self.settings.frame_size or len(text)
+            for start in range(0, len(text), size):
+                self.send_raw(text[start : start + size])
 
     @property
     def is_capturing(self) -> bool:
-        """What is sent goes to `withhold`, not to the client."""
+        """Whether what is sent goes to the caller of `capture`, not to the client."""
         return self._captured is not None
 
     def capture(self, answer: Callable[[], None]) -> list[bytes]:
-        """Calls `answer`. What it would have sent here."""
+        """Call `answer`, and return what it would have sent to this client."""
         withheld: list[bytes] = []
         self._captured = withheld
         try:
@@ -122,30 +132,30 @@ class SimulatorConnection(WebSocketServerProtocol):
         return withheld
 
     def send_raw(self, data: bytes) -> None:
-        """These bytes in one text frame, whatever they are."""
+        """Send these bytes in one text frame, valid or not."""
         if self._captured is not None:
             self._captured.append(data)
-        elif data and self.open and not self.simulator.silent:
+        elif data and self.open and not self.settings.silent:
             self.sendMessage(data)
 
     def log_off(self, reason: str, do_not_reconnect: bool = False) -> None:
-        """LOGOFF, then close."""
+        """Send LOGOFF, then close."""
         if self.logged_on:
             self.send(Logoff(Reason=reason, DoNotReconnect=int(do_not_reconnect)))
         self.close()
 
     def close(self) -> None:
-        """Closes the WebSocket; cuts the connection when the client does not answer that in time."""
+        """Close the WebSocket. The TCP connection is aborted if the client does not answer in time."""
         self.logged_on = False
         if self.closed.called:
             return
         if self.open:
             self.sendClose(NORMAL_CLOSURE)
         if self._abort is None:
-            self._abort = self.simulator.clock.callLater(CLOSE_TIMEOUT, self.drop)
+            self._abort = self._clock.callLater(CLOSE_TIMEOUT, self.drop)
 
     def drop(self) -> None:
-        """Cuts the connection without a word."""
+        """Abort the TCP connection, without LOGOFF and without a WebSocket close."""
         self.logged_on = False
         # Not Autobahn's dropConnection: that does nothing once it has begun to close.
         transport: Any = self.transport
@@ -154,18 +164,18 @@ class SimulatorConnection(WebSocketServerProtocol):
 
 
 class _DelayedUpdates:
-    """What is told of orders later."""
+    """Order updates that are sent later."""
 
     def __init__(self) -> None:
         self.released = False
-        self.payloads: list[bytes] = []
+        self.texts: list[Sequence[bytes]] = []
 
 
 class MainConnection(SimulatorConnection):
     """A client of the listening port."""
 
-    def __init__(self, simulator: "Simulator") -> None:
-        super().__init__(simulator)
+    def __init__(self, clock: IReactorTime, settings: ServerSettings, handler: ConnectionHandler) -> None:
+        super().__init__(clock, settings, handler)
         self.data_ids: dict[str, int] = {}
         """Symbol -> SymbolID: subscribed market data."""
         self.depth_ids: dict[str, int] = {}
@@ -179,24 +189,20 @@ class MainConnection(SimulatorConnection):
         self._dropped = 0
         self._paused = False
         self._heartbeat = LoopingCall(self._beat)
-        self._heartbeat.clock = simulator.clock
+        self._heartbeat.clock = clock
 
     def onOpen(self) -> None:
         self.registerProducer(self, True)
         super().onOpen()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        self._last_received = self.simulator.clock.seconds()
+        self._last_received = self._clock.seconds()
         super().onMessage(payload, isBinary)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if self._heartbeat.running:
             self._heartbeat.stop()
         super().onClose(wasClean, code, reason)
-
-    def receive(self, message: Message) -> None:
-        self.simulator.received.append(message)
-        self.simulator.handle(self, wire.clamp_to_int32(message))
 
     def on_logon(self, request: LogonRequest) -> None:
         super().on_logon(request)
@@ -205,17 +211,17 @@ class MainConnection(SimulatorConnection):
         if self._interval > 0 and not self._heartbeat.running:
             self._heartbeat.start(self._interval, now=False)
 
-    def send_market_data(self, payload: bytes, count: int) -> None:
-        """Like `send_payload`; left out, and counted, while the client reads too slowly."""
+    def send_market_data(self, texts: Sequence[bytes]) -> None:
+        """Send market data. While the client reads too slowly, drop and count it."""
         if self._paused:
-            self._dropped += count
+            self._dropped += len(texts)
         else:
-            self.send_payload(payload)
+            self.send_texts(texts)
 
     def delay_order_updates(self) -> Callable[[], None]:
-        """Keeps back what `send_order` is given from now on, until what this returns is called.
+        """Delay what `send_order` is given from now on. Return the function that ends the delay.
 
-        What was kept back before goes out before.
+        Updates that were delayed earlier are sent earlier.
         """
         kept = _DelayedUpdates()
         self._delayed.append(kept)
@@ -223,8 +229,8 @@ class MainConnection(SimulatorConnection):
         def release() -> None:
             kept.released = True
             while self._delayed and self._delayed[0].released:
-                for payload in self._delayed.pop(0).payloads:
-                    self.send_payload(payload)
+                for texts in self._delayed.pop(0).texts:
+                    self.send_texts(texts)
 
         return release
 
@@ -232,17 +238,17 @@ class MainConnection(SimulatorConnection):
     def delays_order_updates(self) -> bool:
         return bool(self._delayed)
 
-    def send_order(self, payload: bytes) -> None:
-        """Like `send_payload`; it may have to wait."""
+    def send_order(self, texts: Sequence[bytes]) -> None:
+        """Send an update of an order, or delay it behind those that are delayed."""
         if self._delayed:
-            self._delayed[-1].payloads.append(payload)
+            self._delayed[-1].texts.append(texts)
         else:
-            self.send_payload(payload)
+            self.send_texts(texts)
 
     def _beat(self) -> None:
-        if self.simulator.silent:
+        if self.settings.silent:
             return
-        now = self.simulator.clock.seconds()
+        now = self._clock.seconds()
         if now - self._last_received >= 2 * self._interval:
             self._heartbeat.stop()
             self.log_off("No heartbeat received from the client.")
@@ -250,7 +256,7 @@ class MainConnection(SimulatorConnection):
         dropped, self._dropped = self._dropped, 0
         self.send(Heartbeat(NumDroppedMessages=dropped, CurrentDateTime=int(now)))
 
-    # -- from the transport, as its producer
+    # -- called by the transport, as its producer
 
     def pauseProducing(self) -> None:
         self._paused = True

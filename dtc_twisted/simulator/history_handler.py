@@ -1,6 +1,6 @@
-"""The historical data port: one request, its records, the end."""
+"""Answer the one request of a connection of the historical port."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from twisted.internet.interfaces import IDelayedCall, IPullProducer
@@ -9,8 +9,8 @@ from zope.interface import implementer
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import HistoricalMarketDepthDataRequest, HistoricalPriceDataRequest, Message
 from dtc_twisted.simulator.connection import SimulatorConnection
+from dtc_twisted.simulator.list_requests import RejectedRequest
 from dtc_twisted.simulator.market import records
-from dtc_twisted.simulator.market import sierra_json as wire
 from dtc_twisted.simulator.market.catalogue import (
     NO_HISTORY,
     REFUSED_HISTORY,
@@ -24,7 +24,7 @@ from dtc_twisted.simulator.market.instruments import DAY, simulated_time
 from dtc_twisted.simulator.market.sierra_json import int_or_zero, str_or_empty
 
 CHUNK = 1000
-"""Records in one frame."""
+"""Records that are sent together."""
 
 SLOW_PAUSE = 0.1
 """Seconds before each record of SLOW_HISTORY."""
@@ -39,7 +39,7 @@ class HistoryConnection(SimulatorConnection):
     _records: Iterator[str] = iter(())
     _served = False
     _until_drop: int | None = None
-    """Records that may still be sent before the connection is cut; None: all."""
+    """Records that may still be sent before the connection is aborted; None: all."""
     _pause = 0.0
     _next: IDelayedCall | None = None
     _stopped = False
@@ -48,28 +48,25 @@ class HistoryConnection(SimulatorConnection):
         self._stop()
         super().onClose(wasClean, code, reason)
 
-    def receive(self, message: Message) -> None:
-        self.simulator.history_received.append(message)
-        self.simulator.handle(self, wire.clamp_to_int32(message))
-
     def on_request_rejected(self) -> None:
         self.close()
 
-    def serve(self, request: Request) -> None:
-        """The answer to the one request that this connection may make, then the end."""
+    def serve(self, request: Request, next_cut: Callable[[], int | None]) -> None:
+        """Answer the only request that this connection may send, then close.
+
+        next_cut: returns after how many records the connection is aborted; None: not at all.
+        Raises RejectedRequest.
+        """
         if self._served or not self.open:
             return
         self._served = True
         symbol = str_or_empty(request.Symbol)
         why = _refusal(request)
         if why:
-            self.simulator.refuse(self, request, why)
-            return
+            raise RejectedRequest(why)
         if symbol == REFUSED_HISTORY:
             retry = dtc.HistoricalPriceDataRejectReasonCodeEnum.HPDR_UNABLE_TO_SERVE_DATA_RETRY_IN_SPECIFIED_SECONDS
-            fields = {"RejectReasonCode": retry, "RetryTimeInSeconds": RETRY_SECONDS}
-            self.simulator.refuse(self, request, REFUSED_TEXT, **fields)
-            return
+            raise RejectedRequest(REFUSED_TEXT, RejectReasonCode=retry, RetryTimeInSeconds=RETRY_SECONDS)
         starts = self._starts(request)
         self.send(_header(request, len(starts) == 0))
         if not starts:
@@ -77,34 +74,34 @@ class HistoryConnection(SimulatorConnection):
             return
         self._records = self._found(request, starts)
         self._pause = SLOW_PAUSE if symbol == SLOW_HISTORY else 0.0
-        self._until_drop = self.simulator.next_cut()
+        self._until_drop = next_cut()
         self.registerProducer(self, False)
 
     def _starts(self, request: Request) -> range:
         if str_or_empty(request.Symbol) == NO_HISTORY:
             return range(0)
-        now = simulated_time(self.simulator.clock.seconds())
+        now = simulated_time(self._clock.seconds())
         if isinstance(request, HistoricalPriceDataRequest):
             return records.record_times(request, now)
         return records.depth_record_times(request, now)
 
     def _found(self, request: Request, starts: range) -> Iterator[str]:
         instrument = find_instrument(str_or_empty(request.Symbol))
-        assert instrument is not None  # else it was refused
-        request_id, empty_final = int_or_zero(request.RequestID), self.simulator.empty_final_record
+        assert instrument is not None  # otherwise the request was rejected
+        request_id, empty_final = int_or_zero(request.RequestID), self.settings.empty_final_record
         if isinstance(request, HistoricalPriceDataRequest):
             interval = int_or_zero(request.RecordInterval)
             return records.price_records(instrument, interval, starts, request_id, empty_final=empty_final)
         return records.depth_records(instrument, starts, request_id, empty_final=empty_final)
 
-    # -- from the transport, as its producer: called when it has room
+    # -- called by the transport, as its producer
 
     def resumeProducing(self) -> None:
         if self._stopped:
             return
         if self._pause:
             if self._next is None:
-                self._next = self.simulator.clock.callLater(self._pause, self._produce, 1)
+                self._next = self._clock.callLater(self._pause, self._produce, 1)
         else:
             self._produce(CHUNK)
 
@@ -118,27 +115,26 @@ class HistoryConnection(SimulatorConnection):
             self._next = None
 
     def _produce(self, count: int) -> None:
-        """Sends so many records, or what is left of them; ends the connection when nothing is."""
+        """Send the next records, at most `count`. Close the connection after the last one."""
         self._next = None
-        if self._until_drop == 0:  # a turn after the last record: that one has left
+        if self._until_drop == 0:  # the last record has left the transport
             self.drop()
             return
         if self._until_drop is not None:
             count = min(count, self._until_drop)
-        found = [] if self.simulator.silent else list(islice(self._records, count))
+        found = [] if self.settings.silent else list(islice(self._records, count))
         if found:
             if self._until_drop is not None:
                 self._until_drop -= len(found)
-            end = self.simulator.terminator.decode()
-            self.send_payload((end.join(found) + end).encode())
+            self.send_texts([text.encode() for text in found])
             return
         self.unregisterProducer()
-        if not self.simulator.silent:
+        if not self.settings.silent:
             self.close()
 
 
 def _refusal(request: Request) -> str:
-    """Why this is not answered with data; empty when it is."""
+    """Return why the request is rejected; empty if it is not."""
     why = rejection_reason(str_or_empty(request.Symbol))
     if not why and int_or_zero(request.UseZLibCompression):
         why = "Compression is not possible over a WebSocket."

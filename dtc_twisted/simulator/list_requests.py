@@ -9,6 +9,7 @@ from dtc_twisted.dtc.messages import Message
 from dtc_twisted.simulator.market.catalogue import EXCHANGES, CatalogueEntry, all_instruments, find_instrument
 from dtc_twisted.simulator.market.instruments import Instrument
 from dtc_twisted.simulator.market.sierra_json import int_or_zero, str_or_empty
+from dtc_twisted.simulator.settings import ServerSettings
 
 REJECT_TYPES: dict[type[Message], type[Message]] = {
     dtc.MarketDataRequest: dtc.MarketDataReject,
@@ -81,15 +82,25 @@ def _order_rejects(request: Message, reason: dtc.OrderUpdateReasonEnum, why: str
 
 
 class RejectedRequest(Exception):
-    """The request is answered by its reject, with this text."""
+    """The request is answered by its reject message, with this text.
+
+    fields: of the reject message, such as RejectReasonCode.
+    """
+
+    def __init__(self, why: str, **fields: Any) -> None:
+        super().__init__(why)
+        self.fields = fields
 
 
 class SymbolRequests:
-    """Answers from the security definitions: requests 500 to 508."""
+    """Answers requests 500 to 508 from the security definitions."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
 
     @singledispatchmethod
     def answer(self, request: Message) -> Iterable[Message] | None:
-        """The messages of the answer; None: not a request for this object. Raises RefusedError."""
+        """The messages of the answer; None: not a request for this object. Raises RejectedRequest."""
         return None
 
     @answer.register
@@ -138,8 +149,10 @@ class SymbolRequests:
         if not symbol:
             raise RejectedRequest("Symbol is not set.")
         found = find_instrument(symbol)
-        if found is None:
+        if found is None and self._settings.reject_unknown_symbols:
             raise RejectedRequest(f"{symbol[:40]} is not a known symbol.")
+        if found is None:
+            return [unknown_definition(symbol, int_or_zero(request.RequestID))]
         return _definitions([found], int_or_zero(request.RequestID))
 
     @answer.register
@@ -179,3 +192,10 @@ def _definitions(found: Sequence[Instrument | CatalogueEntry], request_id: int) 
     for each in found:
         instrument = each.instrument if isinstance(each, CatalogueEntry) else each
         yield instrument.definition(request_id, final=each is found[-1])
+
+
+def unknown_definition(symbol: str, request_id: int) -> dtc.SecurityDefinitionResponse:
+    """Return what Sierra Chart answers about an unknown symbol: no price increment, no description."""
+    return dtc.SecurityDefinitionResponse(
+        RequestID=request_id, Symbol=symbol, Description="", MinPriceIncrement=0.0, IsFinalMessage=1
+    )

@@ -1,26 +1,27 @@
-"""Live market data and depth: who subscribed to what, and what is sent to whom."""
+"""Answer requests for live market data and depth, and send the updates to subscribers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.simulator import market_messages as feed
+from dtc_twisted.simulator.clients import ClientRegistry
 from dtc_twisted.simulator.connection import MainConnection
 from dtc_twisted.simulator.list_requests import RejectedRequest
 from dtc_twisted.simulator.market.catalogue import rejection_reason
 from dtc_twisted.simulator.market.random_book import BID, DepthView
 from dtc_twisted.simulator.market.sierra_json import as_float32, int_or_zero, str_or_empty
+from dtc_twisted.simulator.market.simulated_market import Market
 from dtc_twisted.simulator.market.ticker import Event, Ticker
-
-if TYPE_CHECKING:
-    from dtc_twisted.simulator.server import Simulator
+from dtc_twisted.simulator.settings import ServerSettings
 
 AUTO_DEFINITION_ID = 110000000
-"""RequestID of the security definitions that the server sends by itself."""
+"""RequestID of unrequested security definitions."""
 
 BATCHES = 100
-"""Batches of a shaken book that go out together."""
+"""Batches of a randomized book that are sent together."""
 
 _SUBSCRIBE, _UNSUBSCRIBE = dtc.RequestActionEnum.SUBSCRIBE, dtc.RequestActionEnum.UNSUBSCRIBE
 
@@ -28,13 +29,27 @@ SubscribeRequest = dtc.MarketDataRequest | dtc.MarketDepthRequest
 
 
 class MarketDataHandler:
-    """Answers requests 101 and 102, and tells subscribers what the market does."""
+    """Answers requests 101 and 102, and publishes what the market does.
 
-    def __init__(self, simulator: "Simulator") -> None:
-        self._simulator = simulator
+    has_working_orders: returns whether a symbol has working orders.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        settings: ServerSettings,
+        clients: ClientRegistry,
+        market: Market,
+        has_working_orders: Callable[[str], bool],
+    ) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._clients = clients
+        self._market = market
+        self._has_working_orders = has_working_orders
 
     def answer(self, connection: MainConnection, request: SubscribeRequest) -> None:
-        """Raises RefusedError."""
+        """Answer a request. Raises RejectedRequest."""
         symbol, symbol_id = str_or_empty(request.Symbol), int_or_zero(request.SymbolID)
         if request.RequestAction == _UNSUBSCRIBE:
             self._unsubscribe(connection, request, symbol_id)
@@ -42,13 +57,13 @@ class MarketDataHandler:
         why = rejection_reason(symbol)
         if why:
             raise RejectedRequest(why)
-        ticker, now = self._simulator.market.ticker(symbol), self._simulator.clock.seconds()
+        ticker, now = self._market.ticker(symbol), self._clock.seconds()
         levels = 0
         if isinstance(request, dtc.MarketDepthRequest):
             levels = max(int_or_zero(request.NumLevels), 0)
-            connection.send_in_one_frame(feed.depth_snapshot(ticker, symbol_id, levels, connection.features, now))
+            connection.send_together(feed.depth_snapshot(ticker, symbol_id, levels, connection.features, now))
         else:
-            if self._simulator.auto_send_security_definition:
+            if self._settings.auto_send_security_definition:
                 connection.send(ticker.instrument.definition(AUTO_DEFINITION_ID))
             connection.send(feed.data_snapshot(ticker, symbol_id, now))
         if request.RequestAction == _SUBSCRIBE:
@@ -60,22 +75,22 @@ class MarketDataHandler:
             self.update_demand([symbol])
 
     def connection_lost(self, connection: MainConnection) -> None:
-        """The connection is gone."""
+        """Forget the subscriptions of a lost connection."""
         symbols = {*connection.data_ids, *connection.depth_ids}
         for of_symbols in (connection.data_ids, connection.depth_ids, connection.depth_levels):
             of_symbols.clear()
         self.update_demand(symbols)
 
     def publish(self, changes: Sequence[tuple[Ticker, list[Event]]], *, may_drop: bool = True) -> None:
-        """What has changed, to those who subscribed to it.
+        """Send changes to the subscribers of their symbols.
 
-        may_drop: leave it out for who reads too slowly.
+        may_drop: clients that read too slowly do not get them.
         """
-        simulator, now = self._simulator, self._simulator.clock.seconds()
-        encoded: dict[tuple[int, int | None, int | None, int, int], tuple[bytes, int]] = {}
-        extra = feed.COMPACT_UPDATES if simulator.compact_updates else 0
-        for connection in simulator.logged_on():
-            payloads, count = [], 0
+        now = self._clock.seconds()
+        encoded: dict[tuple[int, int | None, int | None, int, int], list[bytes]] = {}
+        extra = feed.COMPACT_UPDATES if self._settings.compact_updates else 0
+        for connection in self._clients.logged_on():
+            texts: list[bytes] = []
             wants = connection.features | extra
             for index, (ticker, events) in enumerate(changes):
                 symbol = ticker.instrument.symbol
@@ -86,24 +101,23 @@ class MarketDataHandler:
                 key = (index, data_id, depth_id, levels, wants)
                 ready = encoded.get(key)
                 if ready is None:
-                    messages = list(feed.updates(events, data_id, depth_id, levels, wants, now))
-                    ready = encoded[key] = (simulator.payload(messages), len(messages))
-                payloads.append(ready[0])
-                count += ready[1]
-            if count and may_drop:
-                connection.send_market_data(b"".join(payloads), count)
-            elif count:
-                connection.send_payload(b"".join(payloads))
+                    messages = feed.updates(events, data_id, depth_id, levels, wants, now)
+                    ready = encoded[key] = self._settings.encode(messages)
+                texts += ready
+            if may_drop:
+                connection.send_market_data(texts)
+            else:
+                connection.send_texts(texts)
 
     def book(self, symbol: str, num_levels: int, as_floats: bool) -> dict[str, list[tuple[float, int, int]]]:
         sides: dict[str, list[tuple[float, int, int]]] = {"bids": [], "asks": []}
-        for level in self._simulator.market.ticker(symbol).levels(num_levels or None):
+        for level in self._market.ticker(symbol).levels(num_levels or None):
             price = as_float32(level.price) if as_floats else level.price
             sides["bids" if level.side == BID else "asks"].append((price, level.quantity, level.num_orders))
         return sides
 
     def randomize_book(self, symbol: str, changes: int, seed: int) -> None:
-        batches = self._simulator.market.randomize_book(symbol, changes, seed)
+        batches = self._market.randomize_book(symbol, changes, seed)
         while some := list(islice(batches, BATCHES)):
             self.publish(some, may_drop=False)
 
@@ -118,13 +132,13 @@ class MarketDataHandler:
         self.update_demand(gone)
 
     def update_demand(self, symbols: Iterable[str]) -> None:
-        """Who wants these symbols may have changed: which of them walk, and how much of their books is looked at."""
-        market, connections = self._simulator.market, self._simulator.main_connections()
+        """Update which of these symbols walk, and which views of their books exist, after a change of subscriptions."""
+        market, connections = self._market, self._clients.subscribers()
         for symbol in symbols:
             wanted = any(symbol in each.data_ids or symbol in each.depth_ids for each in connections)
-            market.set_walking(symbol, wanted or self._simulator.trading.engine.has_working_orders(symbol))
+            market.set_walking(symbol, wanted or self._has_working_orders(symbol))
             ticker = market.ticker(symbol)
-            looks = {each.depth_levels.get(symbol, 0) for each in connections} - {0}
+            views = {each.depth_levels.get(symbol, 0) for each in connections} - {0}
             ticker.views = {
-                levels: ticker.views.get(levels) or DepthView(levels, ticker.levels(levels)) for levels in looks
+                levels: ticker.views.get(levels) or DepthView(levels, ticker.levels(levels)) for levels in views
             }

@@ -1,29 +1,27 @@
-"""Order entry on the simulated server: what clients send about orders, and what all of them are told."""
+"""Execute the order commands of clients, and send the results to all clients."""
 
 from collections import defaultdict
-from collections.abc import Hashable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Iterable
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import BuySellEnum, Message, OrderTypeEnum
+from dtc_twisted.simulator.clients import ClientRegistry
 from dtc_twisted.simulator.connection import MainConnection
 from dtc_twisted.simulator.market.instruments import DAY, simulated_time
 from dtc_twisted.simulator.market.sierra_json import float_or_zero, int_or_zero, str_or_empty, without_noise
+from dtc_twisted.simulator.market.simulated_market import Market
+from dtc_twisted.simulator.settings import ServerSettings
 from dtc_twisted.simulator.trading.demo_accounts import make_active_orders
 from dtc_twisted.simulator.trading.engine import MatchingEngine
 from dtc_twisted.simulator.trading.portfolio import Portfolio
 from dtc_twisted.simulator.trading.simulated_orders import (
-    REJECTED,
     SimulatedOrder,
     link_children,
     oco_orders_from,
     order_from,
 )
-
-if TYPE_CHECKING:
-    from dtc_twisted.simulator.server import Simulator
 
 OrderCommand = (
     dtc.SubmitNewSingleOrder
@@ -33,31 +31,43 @@ OrderCommand = (
     | dtc.SubmitFlattenPositionOrder
     | dtc.FlattenPositionsForTradeAccount
 )
-"""What a client sends about orders: types 201, 203, 204 and 208 to 210."""
+"""The order commands: types 201, 203, 204 and 208 to 210."""
 
 
 class OrderHandler:
-    """Answers commands with what the engine makes of them, which goes to every client that is logged on."""
+    """Executes commands, and sends the updates of the engine to every client that is logged on.
 
-    def __init__(self, simulator: "Simulator") -> None:
-        self._simulator = simulator
-        clock, market = simulator.clock, simulator.market
+    on_demand: called with the symbols whose working orders have begun or ended.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        settings: ServerSettings,
+        clients: ClientRegistry,
+        market: Market,
+        on_demand: Callable[[Iterable[str]], None],
+    ) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._clients = clients
+        self._on_demand = on_demand
         self.portfolio = Portfolio(clock, market)
         midnight = int(simulated_time(clock.seconds())) // DAY * DAY
         self.engine = MatchingEngine(clock, market, self.portfolio, self.broadcast, make_active_orders(midnight))
         self._with_orders = self.engine.symbols()
-        self._parents: dict[Hashable, SimulatedOrder] = {}  # who sent it -> an order that waits for its children
+        self._parents: dict[Hashable, SimulatedOrder] = {}  # sender -> an order that waits for its children
         self._delayed: defaultdict[MainConnection, list[IDelayedCall]] = defaultdict(list)
 
     def execute(self, sender: Hashable, command: OrderCommand) -> None:
-        """Does what the sender wants."""
+        """Execute a command."""
         self._execute(sender, command)
         # A symbol with orders takes part in the walk, until the first command after they are gone.
         before, self._with_orders = self._with_orders, self.engine.symbols()
-        self._simulator.live.update_demand(before ^ self._with_orders)
+        self._on_demand(before ^ self._with_orders)
 
     def on_message(self, sender: Hashable, message: Message) -> None:
-        """The sender has sent this. A parent order without its children next to it is rejected."""
+        """Reject a parent order whose children are not in the next message of its sender."""
         parent = self._parents.get(sender)
         if parent is not None and not (
             isinstance(message, dtc.SubmitNewOCOOrder)
@@ -67,23 +77,23 @@ class OrderHandler:
             self.engine.refuse(parent, "The orders of the bracket did not follow their parent.")
 
     def connection_lost(self, connection: MainConnection) -> None:
-        """The connection is gone."""
+        """Forget a lost connection."""
         self.on_message(connection, dtc.Logoff())
         for call in self._delayed.pop(connection, []):
             if call.active():
                 call.cancel()
 
     def broadcast(self, message: Message) -> None:
-        """To every client that is logged on, when it is time."""
-        payload, delay = self._simulator.payload([message]), self._simulator.answer_delay
+        """Send a message to every client that is logged on, after the delay of the settings."""
+        texts, delay = self._settings.encode([message]), self._settings.answer_delay
         of_order = isinstance(message, dtc.OrderUpdate)
-        for connection in self._simulator.logged_on():
-            send = connection.send_order if of_order else connection.send_payload
+        for connection in self._clients.logged_on():
+            send = connection.send_order if of_order else connection.send_texts
             if delay > 0 and not connection.is_capturing and not (of_order and connection.delays_order_updates):
                 calls = self._delayed[connection] = [call for call in self._delayed[connection] if call.active()]
-                calls.append(self._simulator.clock.callLater(delay, send, payload))
+                calls.append(self._clock.callLater(delay, send, texts))
             else:
-                send(payload)
+                send(texts)
 
     def _execute(self, sender: Hashable, command: OrderCommand) -> None:
         match command:
@@ -124,9 +134,9 @@ class OrderHandler:
     def _flatten(
         self, message: dtc.SubmitFlattenPositionOrder | dtc.FlattenPositionsForTradeAccount, symbol: str | None
     ) -> None:
-        """Market orders that close the position of one symbol, or of all; orders that rest stay.
+        """Submit market orders that close the position of one symbol, or of all. Resting orders stay.
 
-        The first has the ClientOrderID of the message, the others that with -2, -3 and so on behind it.
+        The first has the ClientOrderID of the message. The others have it with the suffix -2, -3 and so on.
         """
         client_id, name = str_or_empty(message.ClientOrderID), str_or_empty(message.TradeAccount)
         account = self.portfolio.accounts.get(name)
@@ -162,57 +172,3 @@ class OrderHandler:
             self.engine.refuse(
                 nothing, "There is no position to close." if account else f"{name[:32]} is not a known trade account."
             )
-
-
-class OrderInspector:
-    """Orders as a test sees them: what is true of them, and what others do."""
-
-    trading: OrderHandler
-
-    @property
-    def orders(self) -> dict[str, SimulatedOrder]:
-        """ServerOrderID -> order, those that have ended or were rejected too."""
-        return self.trading.engine.orders
-
-    def order(self, client_order_id: str) -> SimulatedOrder:
-        """The order with this ClientOrderID; of several the one that was taken. Raises KeyError when there is none."""
-        found = [order for order in self.orders.values() if order.client_id == client_order_id]
-        if not found:
-            raise KeyError(client_order_id)
-        return next((order for order in found if order.status != REJECTED), found[0])
-
-    @property
-    def positions(self) -> dict[tuple[str, str], dtc.PositionUpdate]:
-        """(TradeAccount, Symbol) -> the position at the last price; those that are not flat."""
-        portfolio = self.trading.portfolio
-        return {
-            (account.name, str_or_empty(position.Symbol)): position
-            for account in portfolio.accounts.values()
-            for position in portfolio.positions_of(account)
-        }
-
-    @property
-    def balances(self) -> dict[str, dtc.AccountBalanceUpdate]:
-        """TradeAccount -> its balance, of those that have one."""
-        portfolio = self.trading.portfolio
-        return {each.name: portfolio.balance(each) for each in portfolio.accounts.values() if each.cash is not None}
-
-    @property
-    def fills(self) -> list[dtc.HistoricalOrderFillResponse]:
-        """Of all accounts, oldest first."""
-        return self.trading.portfolio.fills
-
-    @property
-    def reached(self) -> list[str]:
-        """The ClientOrderID of every new order that arrived at the engine; one that came twice is here twice."""
-        return self.trading.engine.received_ids
-
-    def submit(self, command: OrderCommand) -> None:
-        """What another client, not connected here, sends about orders. Everybody is told what comes of it."""
-        self.trading.on_message(None, command)
-        self.trading.execute(None, command)
-
-    def cancel(self, client_order_id: str) -> None:
-        """Another client cancels this order. Raises KeyError when there is none."""
-        order = self.order(client_order_id)
-        self.submit(dtc.CancelOrder(ServerOrderID=order.server_id, ClientOrderID=client_order_id))

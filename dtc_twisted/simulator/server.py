@@ -1,7 +1,7 @@
-"""A Sierra Chart that needs no Sierra Chart: its two ports, and the strings that a test pulls."""
+"""The simulated server: its two ports, and what it answers to each message."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -14,16 +14,19 @@ from twisted.internet.interfaces import IReactorTime
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.simulator.account_requests import AccountRequests
+from dtc_twisted.simulator.clients import ClientRegistry
 from dtc_twisted.simulator.connection import MainConnection, SimulatorConnection
-from dtc_twisted.simulator.faults import SERVER_NAME, FaultInjector
-from dtc_twisted.simulator.history_handler import HistoryConnection
-from dtc_twisted.simulator.list_requests import RejectedRequest, SymbolRequests
+from dtc_twisted.simulator.history_handler import HistoryConnection, Request
+from dtc_twisted.simulator.list_requests import RejectedRequest, SymbolRequests, make_rejects
 from dtc_twisted.simulator.market import sierra_json as wire
 from dtc_twisted.simulator.market.sierra_json import str_or_empty
 from dtc_twisted.simulator.market.simulated_market import Market
 from dtc_twisted.simulator.market.ticker import Event, Ticker
 from dtc_twisted.simulator.market_data_handler import MarketDataHandler, SubscribeRequest
-from dtc_twisted.simulator.order_handler import OrderCommand, OrderHandler, OrderInspector
+from dtc_twisted.simulator.order_handler import OrderCommand, OrderHandler
+from dtc_twisted.simulator.settings import ServerSettings
+
+SERVER_NAME = "SC DTC Server"
 
 WELCOME = "Connected to SC DTC Protocol server. Service=simulator|SymbolSettings=simulator"
 
@@ -31,101 +34,105 @@ TEXT_LENGTH = 128
 """Bytes of GENERAL_LOG_MESSAGE.MessageText, with the NUL that ends it in the binary protocol."""
 
 LIST_CHUNK = 500
-"""Messages of a long list that are sent at one turn of the reactor."""
+"""Messages of a long list that are sent in one iteration of the reactor."""
 
 ACCOUNT_INTERVAL = 5.0
-"""Seconds between two unsolicited updates of positions and balances while the market runs."""
+"""Seconds between unsolicited updates of positions and balances while the market runs."""
 
 
-class Simulator(FaultInjector, OrderInspector, Service):
-    """Both ports of the simulated server.
+class Simulator(Service):
+    """Both ports of the simulated server. `dtc_twisted.testing` has the faults and the inspection of orders.
 
-    reactor: the clock; nothing else is asked of it.
+    reactor: the clock; nothing else of it is used.
     rate: market updates per second over all symbols.
     seed: the same seed gives the same market.
-    username, password: what a client must log on with; blank: anything.
+    settings: how the server behaves, where real servers differ.
     """
 
     def __init__(
-        self, reactor: IReactorTime, *, rate: float = 20.0, seed: int = 1, username: str = "", password: str = ""
+        self,
+        reactor: IReactorTime,
+        *,
+        rate: float = 20.0,
+        seed: int = 1,
+        username: str = "",
+        password: str = "",
+        settings: ServerSettings | None = None,
     ) -> None:
-        super().__init__(username, password)
         self.clock = reactor
+        self.settings = settings or ServerSettings(username, password)
+        self.clients = ClientRegistry()
         self.market = Market(reactor, rate=rate, seed=seed, on_events=self._on_events)
-        self.trading = OrderHandler(self)
-        self.accounts = AccountRequests(reactor, self.trading.portfolio, self.trading.engine.orders)
+        self.trading = OrderHandler(
+            reactor, self.settings, self.clients, self.market, lambda symbols: self.live.update_demand(symbols)
+        )
+        engine = self.trading.engine
+        self.live = MarketDataHandler(reactor, self.settings, self.clients, self.market, engine.has_working_orders)
+        self.accounts = AccountRequests(reactor, self.settings, self.trading.portfolio, engine.orders)
         self.received: deque[Message] = deque(maxlen=1000)
         """What clients sent to the main port, in order."""
         self.history_received: deque[Message] = deque(maxlen=1000)
         """What clients sent to the historical port, in order."""
-        self.connections: list[SimulatorConnection] = []
-        """Open connections of the main port, oldest first."""
-        self.history_connections: list[SimulatorConnection] = []
-        """Open connections of the historical port, oldest first."""
-        self.symbol_id_first = False
-        """F of types 112 and 117 begins with SymbolID, as a server of 2020 sent it."""
-        self.compact_updates = False
-        """Trades and quotes go out as types 112 and 117 to clients that ask for nothing else."""
-        self.auto_send_security_definition = False
-        """A security definition comes before each market data snapshot, unasked."""
-        self.empty_final_record = False
-        """Historical data ends with an empty record, date-time 0, instead of a mark on the last one."""
-        self.logon_fields: dict[str, Any] = {}
-        """Fields of LOGON_RESPONSE on the main port that differ from the usual."""
-        self.answer_delay = 0.0
-        """Seconds that pass until clients are told what becomes of orders, positions and balances."""
-        self.frame_size: int | None = None
-        self.terminator = b"\0"
-        self._symbols = SymbolRequests()
-        self.live = MarketDataHandler(self)
+        self._symbols = SymbolRequests(self.settings)
         self._accounts_due = 0.0
         self.factory = self._make_factory(MainConnection)
         self.history_factory = self._make_factory(HistoryConnection)
 
+    @property
+    def connections(self) -> list[SimulatorConnection]:
+        """Open connections of the main port, oldest first."""
+        return self.clients.main
+
+    @property
+    def history_connections(self) -> list[SimulatorConnection]:
+        """Open connections of the historical port, oldest first."""
+        return self.clients.historical
+
     def _make_factory(self, connection: type[SimulatorConnection]) -> WebSocketServerFactory:
         factory = WebSocketServerFactory(server=SERVER_NAME, reactor=self.clock)
-        # Autobahn's timers round down to whole seconds: anything below 3 s may be over at once.
+        # Autobahn's timers round down to whole seconds, so that a time below 3 s may end at once.
         factory.setProtocolOptions(openHandshakeTimeout=5, closeHandshakeTimeout=3)
         factory.noisy = False
-        factory.protocol = partial(connection, self)  # type: ignore[assignment]
+        factory.protocol = partial(connection, self.clock, self.settings, self)  # type: ignore[assignment]
         return factory
 
-    # -- from the application
+    # -- called by the application
 
     def startService(self) -> None:
         super().startService()
         self.start_market()
 
     def stopService(self) -> Deferred[Any]:
-        """LOGOFF and close for all. Fires when all connections are gone."""
+        """Log off and close all connections. Fires when the last one has ended."""
         super().stopService()
         self.stop_market()
-        connections = [*self.connections, *self.history_connections]
+        connections = self.clients.all()
         for connection in connections:
             connection.log_off("The server is shutting down.")
         return DeferredList([connection.closed for connection in connections])
 
-    # -- from whoever plays the server
+    # -- called by scripts and tests
 
     def start_market(self) -> None:
+        """Start the random walk, and the expiry of orders."""
         self._accounts_due = self.clock.seconds() + ACCOUNT_INTERVAL
         self.market.start()
         self.trading.engine.expiry.start()
 
     def stop_market(self) -> None:
-        """No trades, no quotes, and no order expires."""
+        """Stop the random walk, and the expiry of orders."""
         self.market.stop()
         self.trading.engine.expiry.stop()
 
     def trade(self, symbol: str, price: float, volume: int, at_bid_or_ask: int) -> None:
-        """A trade at this price of the server's format. Raises KeyError when the symbol is not known."""
+        """Trade at a price in the server's format. Raises KeyError if the symbol is not known."""
         self._on_events([self.market.trade(symbol, price, volume, dtc.AtBidOrAskEnum(at_bid_or_ask))])
 
     def trade_at(self, symbol: str, price: float, volume: int) -> None:
-        """The market goes to this price of the server's format, and trades so much there.
+        """Move the market to a price in the server's format, and trade there.
 
-        A price above the best ask becomes the best ask, one below the best bid the best bid, a tick from the other side
-        and with the quantities as they were. Raises KeyError when the symbol is not known.
+        A price above the best ask becomes the best ask, one below the best bid the best bid. The other side is a tick
+        away, and the quantities stay the same. Raises KeyError if the symbol is not known.
         """
         ticker = self.market.ticker(symbol)
         instrument, ticks = ticker.instrument, ticker.instrument.ticks(price)
@@ -136,68 +143,69 @@ class Simulator(FaultInjector, OrderInspector, Service):
         self.trade(symbol, instrument.price(ticks), volume, at)
 
     def quote(self, symbol: str, bid: float, bid_quantity: int, ask: float, ask_quantity: int) -> None:
-        """Moves the book to these best prices of the server's format.
+        """Move the book to these best prices in the server's format.
 
-        Raises KeyError when the symbol is not known, ValueError when bid and ask cross.
+        Raises KeyError if the symbol is not known, ValueError if bid and ask cross.
         """
         self._on_events([self.market.quote(symbol, bid, bid_quantity, ask, ask_quantity)])
 
     def book(
         self, symbol: str, num_levels: int = 0, as_floats: bool = False
     ) -> dict[str, list[tuple[float, int, int]]]:
-        """{"bids": [(price, quantity, num_orders), ...], "asks": [...]}, each side from its best price.
+        """Return {"bids": [(price, quantity, num_orders), ...], "asks": [...]}, each side from its best price.
 
         num_levels: of each side; 0: all.
-        as_floats: prices as types 140 and 145 have them, 4-byte floats widened to 8; else as types 106 and 122 do.
-        Raises KeyError when the symbol is not known.
+        as_floats: prices as in types 140 and 145, 4-byte floats widened to 8. Otherwise as in types 106 and 122.
+        Raises KeyError if the symbol is not known.
         """
         return self.live.book(symbol, num_levels, as_floats)
 
     def randomize_book(self, symbol: str, changes: int, seed: int) -> None:
-        """Makes so many random changes of the book's levels, and sends them to all subscribers, however slow.
+        """Make random changes of the book's levels, and send them to all subscribers, also to slow ones.
 
-        Quotes and trades stay as they are; from now on the book does not walk, until the next `quote`.
-        Raises KeyError when the symbol is not known.
+        Quotes and trades stay the same. The book does not walk until the next `quote`.
+        Raises KeyError if the symbol is not known.
         """
         self.live.randomize_book(symbol, changes, seed)
 
     def send(self, message: Message) -> None:
-        """To each connection that is logged on."""
-        for connection in self.logged_on():
+        """Send a message to each connection that is logged on."""
+        for connection in self.clients.logged_on():
             connection.send(message)
 
     def send_raw(self, data: bytes) -> None:
-        """These bytes, in one text frame, to each connection that is logged on."""
-        for connection in self.logged_on():
+        """Send these bytes, in one text frame, to each connection that is logged on."""
+        for connection in self.clients.logged_on():
             connection.send_raw(data)
 
     def go_silent(self) -> None:
-        """Connections stay open, and nothing at all is sent: no answers, no heartbeats, no pongs."""
-        self.silent = True
+        """Stop sending: no answers, no heartbeats, no pongs. Connections stay open."""
+        self.settings.silent = True
 
     def end_silence(self) -> None:
-        """Ends `go_silent`. What was not sent meanwhile is lost."""
-        self.silent = False
+        """End `go_silent`. What was not sent is lost."""
+        self.settings.silent = False
 
     def drop(self) -> None:
-        """Cuts all connections, of both ports, without a word."""
-        for connection in [*self.connections, *self.history_connections]:
+        """Abort all connections of both ports, without LOGOFF and without a WebSocket close."""
+        for connection in self.clients.all():
             connection.drop()
 
     def log_off(self, reason: str, do_not_reconnect: bool = False) -> None:
-        """LOGOFF to each connection of the main port, then close."""
+        """Send LOGOFF to each connection of the main port, then close."""
         for connection in list(self.connections):
             connection.log_off(reason, do_not_reconnect)
 
     def set_frame_size(self, size: int | None) -> None:
-        """From now on payloads go out in text frames of at most `size` bytes; None: one frame each."""
-        self.frame_size = size
+        """Split what is sent into text frames of at most `size` bytes. None: do not split."""
+        self.settings.frame_size = size
 
     def set_nul_terminator(self, nul: bool) -> None:
-        """Whether messages end with NUL from now on."""
-        self.terminator = b"\0" if nul else b""
+        """State whether messages end with NUL."""
+        self.settings.nul_terminator = nul
 
     def feed_status(self, available: bool) -> None:
+        """Send MARKET_DATA_FEED_STATUS to each connection that is logged on."""
         status = dtc.MarketDataFeedStatusEnum
         self.send(
             dtc.MarketDataFeedStatus(
@@ -205,33 +213,44 @@ class Simulator(FaultInjector, OrderInspector, Service):
             )
         )
 
-    # -- from connections
+    # -- called by connections
 
     def connection_made(self, connection: SimulatorConnection) -> None:
-        (self.connections if isinstance(connection, MainConnection) else self.history_connections).append(connection)
+        """Register a connection."""
+        self.clients.add(connection)
 
     def connection_lost(self, connection: SimulatorConnection) -> None:
-        for connections in (self.connections, self.history_connections):
-            if connection in connections:
-                connections.remove(connection)
+        """Remove a connection, its subscriptions and its delayed messages."""
+        self.clients.remove(connection)
         if isinstance(connection, MainConnection):
             self.live.connection_lost(connection)
             self.trading.connection_lost(connection)
 
-    def main_connections(self) -> list[MainConnection]:
-        return [each for each in self.connections if isinstance(each, MainConnection)]
+    def message_received(self, connection: SimulatorConnection, message: Message) -> None:
+        """Record a message, and handle it if the client is logged on or logs on."""
+        (self.received if isinstance(connection, MainConnection) else self.history_received).append(message)
+        if not self.settings.silent and (connection.logged_on or isinstance(message, dtc.LogonRequest)):
+            self.handle(connection, wire.clamp_to_int32(message))
 
-    def logged_on(self) -> list[MainConnection]:
-        return [each for each in self.main_connections() if each.logged_on]
+    def handle(self, connection: SimulatorConnection, message: Message) -> None:
+        """Handle a message. A test kit overrides this to inject faults."""
+        self.answer(connection, message)
 
-    def payload(self, messages: Iterable[Message]) -> bytes:
-        """The messages as they are sent, one after the other."""
-        first, end = self.symbol_id_first, self.terminator
-        return b"".join([wire.encode(message, symbol_id_first=first) + end for message in messages])
+    def refusal_of_logon(self, request: dtc.LogonRequest) -> dtc.LogonResponse | None:
+        """Return the answer to a logon that fails; None if it succeeds."""
+        expected = (self.settings.username, self.settings.password)
+        if not any(expected) or expected == (str_or_empty(request.Username), str_or_empty(request.Password)):
+            return None
+        return failed_logon(dtc.LogonStatusEnum.LOGON_ERROR, "Username or Password is not correct.")
+
+    def next_cut(self) -> int | None:
+        """Return after how many records the answer that begins now is aborted; None: not at all."""
+        return None
 
     # -- answers
 
     def answer(self, connection: SimulatorConnection, message: Message) -> None:
+        """Execute or answer a message."""
         self.trading.on_message(connection, message)
         match message:
             case dtc.LogonRequest():
@@ -241,7 +260,7 @@ class Simulator(FaultInjector, OrderInspector, Service):
             case dtc.HistoricalPriceDataRequest() | dtc.HistoricalMarketDepthDataRequest() if isinstance(
                 connection, HistoryConnection
             ):
-                connection.serve(message)
+                self._answer_history(connection, message)
             case dtc.HistoricalPriceDataRequest() | dtc.HistoricalMarketDepthDataRequest():
                 self.refuse(connection, message, "There is no historical data on this port.")
             case dtc.MarketDataRequest() | dtc.MarketDepthRequest() if isinstance(connection, MainConnection):
@@ -250,6 +269,19 @@ class Simulator(FaultInjector, OrderInspector, Service):
                 self.trading.execute(connection, message)
             case _ if isinstance(connection, MainConnection):
                 self._answer_list(connection, message)
+
+    def refuse(self, connection: SimulatorConnection, message: Message, why: str, **fields: Any) -> None:
+        """Send the reject of a request, if it has one. The historical port then closes the connection."""
+        rejects = make_rejects(message, why, **fields)
+        if rejects:
+            connection.send(*rejects)
+            connection.on_request_rejected()
+
+    def _answer_history(self, connection: HistoryConnection, request: Request) -> None:
+        try:
+            connection.serve(request, self.next_cut)
+        except RejectedRequest as error:
+            self.refuse(connection, request, str(error), **error.fields)
 
     def _log_on(self, connection: SimulatorConnection, request: dtc.LogonRequest) -> None:
         greeting = f"{SERVER_NAME}: logon of {str_or_empty(request.ClientName)}."
@@ -284,7 +316,7 @@ class Simulator(FaultInjector, OrderInspector, Service):
             "UsesMultiplePositionsPerSymbolAndTradeAccount": 0,
             "MarketDataSupported": int(main),
         }
-        return dtc.LogonResponse(**fields | (self.logon_fields if main else {}))
+        return dtc.LogonResponse(**fields | (self.settings.logon_fields if main else {}))
 
     def _answer_live(self, connection: MainConnection, request: SubscribeRequest) -> None:
         try:
@@ -303,17 +335,17 @@ class Simulator(FaultInjector, OrderInspector, Service):
             self._send_list(connection, iter(answer))
 
     def _send_list(self, connection: SimulatorConnection, answer: Iterator[Message]) -> None:
-        """All of it; when it is long a part at each turn of the reactor, each part in one frame."""
+        """Send a list. A long one is sent in parts, one in each iteration of the reactor."""
         if not connection.open:
             return
         part = list(islice(answer, LIST_CHUNK))
         if len(part) < LIST_CHUNK:
             connection.send(*part)
         else:
-            connection.send_in_one_frame(part)
+            connection.send_together(part)
             self.clock.callLater(0, self._send_list, connection, answer)
 
-    # -- from the market
+    # -- called by the market
 
     def _on_events(self, changes: list[tuple[Ticker, list[Event]]]) -> None:
         self.live.publish(changes)
@@ -324,3 +356,14 @@ class Simulator(FaultInjector, OrderInspector, Service):
             self._accounts_due = now + ACCOUNT_INTERVAL
             for message in self.trading.portfolio.changed_messages():
                 self.trading.broadcast(message)
+
+
+def failed_logon(result: int, why: str, reconnect_address: str = "") -> dtc.LogonResponse:
+    """Return the answer to a logon that fails. result: of LogonStatusEnum."""
+    return dtc.LogonResponse(
+        ProtocolVersion=dtc.CURRENT_VERSION,
+        Result=dtc.LogonStatusEnum(result),
+        ResultText=why,
+        ReconnectAddress=reconnect_address,
+        ServerName=SERVER_NAME,
+    )

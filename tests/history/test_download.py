@@ -127,7 +127,7 @@ class TransferTests(HistoryCase):
         self.assertEqual((asked.result, asked.rows), (0, []))
 
     def test_empty_final_record(self) -> None:
-        self.simulator.empty_final_record = True
+        self.simulator.settings.empty_final_record = True
         asked = self.ask()
         self.assertEqual((asked.result, len(asked.rows)), (1440, 1440))
 

@@ -23,7 +23,7 @@ from typing import Any
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from dtc_twisted.simulator import Simulator
+from dtc_twisted.testing import ScriptedSimulator
 
 ROOT = Path(__file__).parents[2]
 ES, CL = "ESM20_FUT_CME", "CLM20_FUT_NYMEX"
@@ -157,7 +157,7 @@ class KillRun:
     """
 
     def __init__(
-        self, simulator: Simulator, server: int, folder: str, kills: int, pairs: int = 8, seed: int = 1
+        self, simulator: ScriptedSimulator, server: int, folder: str, kills: int, pairs: int = 8, seed: int = 1
     ) -> None:
         self.simulator = simulator
         self.gateways = Gateways(server, _free_port(), os.path.join(folder, "journal.sqlite"))
@@ -255,7 +255,7 @@ def _free_port() -> int:
 
 async def run_kills(reactor: Any, kills: int, folder: str, seed: int = 1) -> KillRun:
     """Start a server, and run so many kills against it."""
-    simulator = Simulator(reactor)
+    simulator = ScriptedSimulator(reactor)
     for account in simulator.accounts.accounts.values():
         account.cash = 1e12
     listening = reactor.listenTCP(0, simulator.factory, interface="127.0.0.1")

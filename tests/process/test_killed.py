@@ -16,7 +16,7 @@ from twisted.web.client import ResponseFailed
 from twisted.web.http_headers import Headers
 
 from dtc_twisted.dtc import messages as dtc
-from dtc_twisted.simulator import Simulator
+from dtc_twisted.testing import ScriptedSimulator
 from tests.orders.test_orders import CANCELED, ES, FILLED, LIMIT, MARKET, OCO, OPEN, REJECTED
 from tests.process.test_twistd import Gateway, Process
 from tests.support import slow
@@ -53,7 +53,7 @@ class KilledTests(TestCase):
     timeout = 60
 
     def setUp(self) -> None:
-        self.simulator = Simulator(reactor)
+        self.simulator = ScriptedSimulator(reactor)
         self.port = reactor.listenTCP(0, self.simulator.factory, interface="127.0.0.1")
         self.journal = self.mktemp()
         self.options: tuple[str, ...] = ("--host", "127.0.0.1", "-p", str(self.port.getHost().port), "--timeout", "1")

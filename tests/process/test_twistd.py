@@ -451,8 +451,8 @@ class SlowReader:
 SECURE_SERVER = """
 import sys
 from twisted.internet import reactor, ssl
-from dtc_twisted.simulator import Simulator
-simulator = Simulator(reactor)
+from dtc_twisted.testing import ScriptedSimulator
+simulator = ScriptedSimulator(reactor)
 context = ssl.DefaultOpenSSLContextFactory(sys.argv[2], sys.argv[1])
 factories = (simulator.factory, simulator.history_factory)
 ports = [reactor.listenSSL(0, factory, context, interface="127.0.0.1") for factory in factories]

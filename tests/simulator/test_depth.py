@@ -1,6 +1,7 @@
 """The simulator: order books."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import given, settings
@@ -8,10 +9,10 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from dtc_twisted.dtc import messages as dtc
-from dtc_twisted.simulator import Simulator
 from dtc_twisted.simulator.connection import MainConnection
 from dtc_twisted.simulator.market.random_book import BID
 from dtc_twisted.simulator.market.sierra_json import as_float32
+from dtc_twisted.testing import ScriptedSimulator
 from tests.simulator.test_simulator import BTC, CL, ES, EURUSD, Case, Client
 
 
@@ -76,7 +77,7 @@ class DepthTests(Case):
         client = self.log_on()
         batch = self.ask(client, Type=102, RequestAction=1, SymbolID=3, Symbol=ES)
         self.assertEqual({message["Type"] for message in batch}, {122})
-        self.assertEqual(len(client.frames), 1)
+        self.assertEqual(len(client.frames), 20)
         self.assertEqual([message["F"][5:7] for message in batch], [[1, 0], *[[0, 0]] * 18, [0, 1]])
         self.assertEqual([message["F"][1] for message in batch], [1] * 10 + [2] * 10)
         self.assertEqual(batch[9]["F"][2], 282800 - 9 * 25)
@@ -141,21 +142,21 @@ class DepthTests(Case):
 class Recorder(MainConnection):
     """A connection that keeps what it is sent; without a WebSocket."""
 
-    def __init__(self, simulator: Simulator) -> None:
-        super().__init__(simulator)
+    def __init__(self, simulator: ScriptedSimulator) -> None:
+        super().__init__(simulator.clock, simulator.settings, simulator)
         self.logged_on = True
-        self._sent = b""
+        self._sent: list[bytes] = []
 
     @property
     def open(self) -> bool:
         return True
 
-    def send_payload(self, payload: bytes) -> None:
-        self._sent += payload
+    def send_texts(self, texts: Sequence[bytes]) -> None:
+        self._sent += texts
 
     def take(self) -> list[dict[str, Any]]:
-        sent, self._sent = self._sent, b""
-        return [json.loads(each) for each in sent.split(b"\0") if each]
+        sent, self._sent = self._sent, []
+        return [json.loads(each) for each in sent]
 
 
 class ShakenTests(Case):
@@ -199,7 +200,7 @@ class ShakenTests(Case):
 
     def test_same_seed_same_shaking(self) -> None:
         def books(seed: int) -> list[Any]:
-            simulator = Simulator(Clock())
+            simulator = ScriptedSimulator(Clock())
             simulator.randomize_book(ES, 50, seed)
             return [simulator.book(ES)]
 
@@ -248,10 +249,10 @@ class ShakenTests(Case):
     def test_any_window_at_any_time(self, seed: int, doings: list[str], num_levels: int) -> None:
         """Whoever sees some levels has those at each end of a batch, whatever the market does."""
         clock = Clock()
-        simulator = Simulator(clock, seed=seed, rate=100)
+        simulator = ScriptedSimulator(clock, seed=seed, rate=100)
         connection = Recorder(simulator)
         simulator.connections.append(connection)
-        connection.receive(dtc.MarketDepthRequest(SymbolID=3, Symbol=ES, NumLevels=num_levels))
+        simulator.message_received(connection, dtc.MarketDepthRequest(SymbolID=3, Symbol=ES, NumLevels=num_levels))
         follower = Follower()
         for doing in doings:
             if doing == "walk":

@@ -76,7 +76,7 @@ class HistoryTests(Case):
         self.assertEqual(header["NoRecordsToReturn"], 1)
 
     def test_an_empty_record_at_the_end(self) -> None:
-        self.simulator.empty_final_record = True
+        self.simulator.settings.empty_final_record = True
         *_, before, last = self.bars(StartDateTime=EPOCH - 120, EndDateTime=EPOCH)
         self.assertEqual((before["F"][-1], last["F"]), (0, [4, *[0] * 9, 1]))
 
@@ -135,6 +135,7 @@ class HistoryTests(Case):
         self.assertNotIn(b".", b"".join(client.frames))
 
     def test_a_million_records_in_chunks(self) -> None:
+        self.simulator.set_nul_terminator(True)
         client = self.log_on(history=True)
         client.take()
         self.simulator.drop_history_after(3500)
@@ -148,14 +149,14 @@ class HistoryTests(Case):
         """The next chunk waits until the transport asks for it."""
         client = self.log_on(history=True)
         (connection,) = self.simulator.history_connections
-        written: list[bytes] = []
+        written: list[list[bytes]] = []
         connection.registerProducer = lambda producer, streaming: self.assertFalse(streaming)  # type: ignore[method-assign]
-        connection.send_payload = written.append  # type: ignore[assignment, method-assign]
+        connection.send_texts = written.append  # type: ignore[assignment, method-assign]
         self.ask(client, Type=800, RequestID=4, Symbol=ES, RecordInterval=1, StartDateTime=NOW - 100_000)
-        self.assertEqual([payload.count(b"\0") for payload in written], [1])
+        self.assertEqual([len(texts) for texts in written], [1])
         for _ in range(2):
             connection.resumeProducing()  # type: ignore[attr-defined]
-        self.assertEqual([payload.count(b"\0") for payload in written], [1, CHUNK, CHUNK])
+        self.assertEqual([len(texts) for texts in written], [1, CHUNK, CHUNK])
 
     def test_split_and_unterminated(self) -> None:
         self.simulator.set_frame_size(100)
@@ -340,7 +341,7 @@ class HistoricalDepthTests(Case):
         self.assertEqual(header["NoRecordsToReturn"], 1)
 
     def test_an_empty_record_at_the_end(self) -> None:
-        self.simulator.empty_final_record = True
+        self.simulator.settings.empty_final_record = True
         *_, before, last = self.depth(StartDateTime=(NOW - 10) * 1_000_000)
         self.assertEqual(before["IsFinalRecord"], 0)
         self.assertEqual(last, {"Type": 903, "RequestID": 4, "StartDateTime": 0, "IsFinalRecord": 1})

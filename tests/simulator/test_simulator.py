@@ -1,6 +1,9 @@
 """The simulator, spoken to by a WebSocket client that is neither ours nor Autobahn's, in memory."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import txaio
@@ -18,15 +21,28 @@ from websockets.uri import parse_uri
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import DBL_MAX, INT_MAX, UINT_MAX
-from dtc_twisted.simulator import INSTRUMENTS, RESTRICTED, Market, Simulator
-from dtc_twisted.simulator.faults import SERVER_NAME
+from dtc_twisted.simulator import INSTRUMENTS, RESTRICTED, Market
 from dtc_twisted.simulator.market.instruments import DAY, EPOCH
 from dtc_twisted.simulator.market.random_book import ASK, BID, BookLevel
 from dtc_twisted.simulator.market.sierra_json import as_float32
 from dtc_twisted.simulator.market.simulated_market import FLOOR
 from dtc_twisted.simulator.market.ticker import LEVELS, Quote, Trade
+from dtc_twisted.simulator.server import SERVER_NAME
+from dtc_twisted.testing import ScriptedSimulator
 
 ES, CL, EURUSD, BTC = (instrument.symbol for instrument in INSTRUMENTS)
+
+
+def parse_messages(data: bytes) -> list[dict[str, Any]]:
+    """Parse messages that follow each other, with NUL between them or without."""
+    text, decoder, messages, at = data.decode(), json.JSONDecoder(), [], 0
+    while at < len(text):
+        if text[at] == "\0":
+            at += 1
+            continue
+        message, at = decoder.raw_decode(text, at)
+        messages.append(message)
+    return messages
 
 
 class Client(Protocol):
@@ -61,7 +77,7 @@ class Client(Protocol):
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        return [json.loads(each) for each in b"".join(self.frames).split(b"\0") if each]
+        return parse_messages(b"".join(self.frames))
 
     def take(self) -> list[dict[str, Any]]:
         """What arrived since the last call."""
@@ -99,8 +115,8 @@ class Case(SynchronousTestCase):
         self.simulator = self.make()
         self.clients: list[tuple[Client, IOPump]] = []
 
-    def make(self, **options: Any) -> Simulator:
-        return Simulator(self.clock, **options)
+    def make(self, **options: Any) -> ScriptedSimulator:
+        return ScriptedSimulator(self.clock, **options)
 
     def tearDown(self) -> None:
         self.simulator.stop_market()
@@ -194,7 +210,7 @@ class LogonTests(Case):
         self.assertEqual(self.ask(client, Type=1)[-1]["Result"], 1)
 
     def test_logon_fields(self) -> None:
-        self.simulator.logon_fields = {"MarketDepthIsSupported": 0}
+        self.simulator.settings.logon_fields = {"MarketDepthIsSupported": 0}
         self.assertEqual(self.log_on().messages[-1]["MarketDepthIsSupported"], 0)
 
     def test_only_the_root_path(self) -> None:
@@ -315,6 +331,27 @@ class SessionTests(Case):
         self.assertEqual(client.take()[0]["F"][0], 2)
 
 
+class BalanceSettingsTests(Case):
+    def test_balances_of_all_accounts(self) -> None:
+        self.simulator.settings.balances_of_all_accounts = True
+        answer = self.ask(self.log_on(), Type=601, RequestID=3, TradeAccount="Sim2")
+        self.assertEqual([message["TradeAccount"] for message in answer], ["Sim1", "Sim2"])
+
+    def test_balances_without_account_are_rejected(self) -> None:
+        self.simulator.settings.reject_balances_without_account = True
+        client = self.log_on()
+        self.assertEqual([message["Type"] for message in self.ask(client, Type=601, RequestID=3)], [602])
+        found = self.ask(client, Type=601, RequestID=3, TradeAccount="Sim2")
+        self.assertEqual([message["TradeAccount"] for message in found], ["Sim2"])
+
+
+class ExampleTests(SynchronousTestCase):
+    def test_test_kit(self) -> None:
+        path = Path(__file__).parents[2] / "examples" / "test_kit.py"
+        found = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=60)
+        self.assertRegex(found.stdout, r"^ws://127.0.0.1:[0-9]+/ 5 orders\n$", found.stderr)
+
+
 class FramingTests(Case):
     def test_a_message_without_nul_waits(self) -> None:
         client = self.log_on()
@@ -327,13 +364,38 @@ class FramingTests(Case):
         self.assertEqual([message["RequestID"] for message in self.told(client)], [2, 2])
 
     def test_each_message_ends_with_nul(self) -> None:
+        self.simulator.set_nul_terminator(True)
         client = self.log_on()
         self.assertTrue(all(frame.endswith(b"}\0") for frame in client.frames))
         client.take()
-        self.simulator.set_nul_terminator(False)
-        client.text(b'{"Type":400,"RequestID":1}\0')
-        self.flush()
-        self.assertEqual([frame[-1:] for frame in client.frames], [b"}", b"}"])
+        self.subscribe(client)
+        self.simulator.start_market()
+        self.advance(0.5)
+        client.take()
+        self.advance(0.05)
+        self.assertTrue(all(frame.endswith(b"}\0") for frame in client.frames))
+
+    def test_each_message_is_a_websocket_message_without_nul(self) -> None:
+        client = self.log_on()
+        self.subscribe(client)
+        self.subscribe(client, kind=102)
+        self.simulator.trade(ES, 282800, 1, 1)
+        self.simulator.quote(ES, 282700, 1, 282725, 1)
+        self.ask(client, Type=502, RequestID=4)
+        self.assertGreater(len(client.frames), 100)
+        for frame in client.frames:
+            self.assertIn("Type", json.loads(frame))
+
+    def test_numbers_as_text(self) -> None:
+        client = self.log_on(HeartbeatIntervalInSeconds="10")
+        answer = self.ask(client, Type="303", RequestID="5", NumberOfDays="30", TradeAccount="Sim1")
+        self.assertEqual({(message["Type"], message["RequestID"]) for message in answer}, {(304, 5)})
+        answer = self.ask(client, Type=303, RequestID=" 6x", NumberOfDays="x", TradeAccount="Sim1")
+        self.assertEqual([(message["Type"], message["RequestID"]) for message in answer], [(308, 6)])
+        order = {"Symbol": ES, "TradeAccount": "Sim1", "ClientOrderID": "77", "OrderType": "2", "BuySell": "1"}
+        self.ask(client, Type=208, Price1="270000.0", Quantity="2", **order)
+        found = self.simulator.order("77")
+        self.assertEqual((found.price1, found.quantity, found.type), (270000, 2, dtc.OrderTypeEnum.ORDER_TYPE_LIMIT))
 
     def test_split(self) -> None:
         client = self.log_on()
@@ -373,7 +435,7 @@ class FramingTests(Case):
         orders = {False: ([7, 2, 3, 4, 1], [1, 2, 3, 4, 5, 6]), True: ([4, 7, 2, 3, 1], [6, 1, 2, 3, 4, 5])}
         for first, expected in orders.items():
             client.take()
-            self.simulator.symbol_id_first = first
+            self.simulator.settings.symbol_id_first = first
             self.simulator.send(trade)
             self.simulator.send(quote)
             self.assertEqual(tuple(message["F"] for message in self.told(client)), expected)
@@ -498,7 +560,7 @@ class MarketDataTests(Case):
                 self.assertEqual((quote["DateTime"], quote["BidPrice"]), (int(now * 1e6), as_float32(1.0825)))
 
     def test_compact_updates(self) -> None:
-        self.simulator.compact_updates = True
+        self.simulator.settings.compact_updates = True
         client = self.log_on()
         self.subscribe(client)
         self.simulator.trade(ES, 282825, 3, 2)
@@ -533,7 +595,7 @@ class MarketDataTests(Case):
             self.simulator.quote("XX", 1, 1, 2, 1)
 
     def test_security_definition_by_itself(self) -> None:
-        self.simulator.auto_send_security_definition = True
+        self.simulator.settings.auto_send_security_definition = True
         definition, snapshot = self.ask(self.log_on(), Type=101, RequestAction=1, SymbolID=7, Symbol=ES)
         self.assertEqual((definition["Type"], definition["RequestID"], snapshot["Type"]), (507, 110000000, 104))
 
@@ -558,6 +620,7 @@ class MarketTests(Case):
 
     def test_one_frame_for_all_of_a_call(self) -> None:
         self.simulator = self.make(rate=20000)
+        self.simulator.set_nul_terminator(True)
         client = self.log_on()
         for symbol_id, symbol in enumerate((ES, CL, EURUSD, BTC), 1):
             self.subscribe(client, symbol, symbol_id)

@@ -32,7 +32,13 @@ class SymbolTests(Case):
         }
         self.assertEqual(answer, answer | expected)
 
+    def test_an_unknown_symbol_has_no_price_increment(self) -> None:
+        (definition,) = self.ask(self.log_on(), Type=506, RequestID=4, Symbol="XX")
+        found = [definition[name] for name in ("Type", "Symbol", "MinPriceIncrement", "Description", "IsFinalMessage")]
+        self.assertEqual(found, [507, "XX", 0, "", 1])
+
     def test_refused(self) -> None:
+        self.simulator.settings.reject_unknown_symbols = True
         client = self.log_on()
         for fields in ({"Type": 506}, {"Type": 506, "Symbol": "XX"}, {"Type": 508}, {"Type": 508, "SearchText": ""}):
             (refused,) = self.ask(client, RequestID=4, **fields)
@@ -91,6 +97,7 @@ class SymbolTests(Case):
         self.assertEqual([message["IsFinalMessage"] for message in answer], [0] * (len(answer) - 1) + [1])
 
     def test_a_long_list_comes_in_parts(self) -> None:
+        self.simulator.set_nul_terminator(True)
         client = self.log_on()
         first = self.ask(client, Type=502, RequestID=4)
         self.assertEqual(len(first), LIST_CHUNK)

@@ -879,7 +879,7 @@ class FaultTests(TradingCase):
         self.assertEqual(self.statuses(self.told(self.other)), [("p", 8, REJECTED)])
 
     def test_answer_delay(self) -> None:
-        self.simulator.answer_delay = 1.5
+        self.simulator.settings.answer_delay = 1.5
         self.assertEqual(self.submit("b", MARKET), [])
         self.assertEqual(self.simulator.order("b").status, FILLED)
         self.advance(1)
@@ -891,13 +891,13 @@ class FaultTests(TradingCase):
         self.assertEqual(self.statuses(self.client.take()), [("c", 2, OPENED)])
 
     def test_a_delayed_answer_to_a_lost_client(self) -> None:
-        self.simulator.answer_delay = 100
+        self.simulator.settings.answer_delay = 100
         self.submit("b", MARKET)
         self.simulator.drop()
         self.flush()  # tearDown: no call is left
 
     def test_late_and_twice_are_told_when_they_say(self) -> None:
-        self.simulator.answer_delay = 100
+        self.simulator.settings.answer_delay = 100
         self.simulator.answer_twice_next(dtc.SubmitNewSingleOrder)
         self.assertEqual(len(self.command(dtc.SubmitNewSingleOrder, "b")), 2)
         held = self.simulator.answer_late_next(dtc.CancelOrder)

@@ -230,7 +230,13 @@ class LyingServerTests(House):
 
     def test_split_frames_and_no_nul(self) -> None:
         self.simulator.set_frame_size(7)
-        self.simulator.set_nul_terminator(False)
+        subscriber = self.subscriber(ES)
+        self.simulator.trade(ES, 282800, 1, 1)
+        self.flush()
+        self.assertEqual([each.get("Type") for each in subscriber.take()], [None, 104, 107])
+
+    def test_messages_that_end_with_nul(self) -> None:
+        self.simulator.set_nul_terminator(True)
         subscriber = self.subscriber(ES)
         self.simulator.trade(ES, 282800, 1, 1)
         self.flush()
@@ -245,8 +251,8 @@ class LyingServerTests(House):
 
     def test_compact_updates_in_either_order(self) -> None:
         for first in (False, True):
-            self.simulator.compact_updates = True
-            self.simulator.symbol_id_first = first
+            self.simulator.settings.compact_updates = True
+            self.simulator.settings.symbol_id_first = first
             self.simulator.drop()
             self.advance(3)
             subscriber = self.subscriber(ES)

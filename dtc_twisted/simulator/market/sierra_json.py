@@ -5,6 +5,7 @@ has the digits of its conversion to 8 bytes (0.01 is 0.009999999776482582). Inte
 """
 
 import math
+import re
 import struct
 from collections.abc import Mapping
 from functools import cache
@@ -14,8 +15,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from dtc_twisted.dtc.codec import UNSET_NUMBERS, compact_field_names
+from dtc_twisted.dtc.fields import field_types
 from dtc_twisted.dtc.messages import (
     INT_MAX,
+    MESSAGES,
     MarketDataUpdateBidAskCompact,
     MarketDataUpdateTradeCompact,
     Message,
@@ -77,6 +80,52 @@ def clamp_to_int32(message: Message) -> Message:
         if isinstance(value := getattr(message, name), int) and not INT_MIN <= value <= INT_MAX
     }
     return msgspec.structs.replace(message, **clamped) if clamped else message
+
+
+_NUMBER_AS_TEXT = re.compile(rb':\s*"\s*[-+]?\.?[0-9]')
+_NUMBER = re.compile(r"\s*([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)")
+
+
+def convert_numbers(data: bytes) -> bytes:
+    """Replace numbers that clients sent as text, as a JSON server in C++ does: "7" is 7, and "7x" too.
+
+    data: messages, each with its NUL.
+    """
+    if not _NUMBER_AS_TEXT.search(data):
+        return data
+    return b"".join([_convert_message(text) + b"\0" for text in data.split(b"\0")[:-1]])
+
+
+def _convert_message(text: bytes) -> bytes:
+    try:
+        fields = msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return text
+    message_type = _as_number(fields.get("Type"), int)
+    kind = MESSAGES.get(message_type) if isinstance(message_type, int) else None
+    if kind is None:
+        return text
+    bases = {name: field_type.base for name, field_type in field_types(kind).items()}
+    for name, value in fields.items():
+        base = int if name == "Type" else bases.get(name)
+        if base in (int, float) and isinstance(value, str):
+            fields[name] = _as_number(value, base)
+    return msgspec.json.encode(fields)
+
+
+def _as_number(value: object, base: type) -> object:
+    """Return the number at the start of a text, 0 if there is none. Other values are returned unchanged."""
+    if not isinstance(value, str):
+        return value
+    found = _NUMBER.match(value)
+    if found is None:
+        return 0
+    if base is int and found[1].lstrip("+-").isdigit():
+        return int(found[1])
+    number = float(found[1])
+    if not math.isfinite(number):
+        return value
+    return int(number) if base is int else number
 
 
 def str_or_empty(value: str | UnsetType) -> str:

@@ -1,4 +1,4 @@
-"""What a test has the simulated server do next: refuse, ignore, hold back, answer late or twice, cut off."""
+"""Inject faults into the simulated server."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable
@@ -7,73 +7,62 @@ from typing import Any
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.simulator.connection import MainConnection, SimulatorConnection
-from dtc_twisted.simulator.list_requests import ORDER_REJECTS, make_rejects
-from dtc_twisted.simulator.market.sierra_json import str_or_empty
-
-SERVER_NAME = "SC DTC Server"
+from dtc_twisted.simulator.list_requests import ORDER_REJECTS
+from dtc_twisted.simulator.server import Simulator, failed_logon
 
 
 class HeldRequest:
-    """A request whose answer waits."""
+    """A request whose answer is held back."""
 
     def __init__(self) -> None:
         self.released = False
         self._answers: list[Callable[[], None]] = []
 
     def release(self) -> None:
-        """Answers now; or as soon as the request arrives."""
+        """Answer now, or when the request arrives."""
         self.released = True
         answers, self._answers = self._answers, []
         for answer in answers:
             answer()
 
     def hold(self, answer: Callable[[], None]) -> None:
+        """Add an answer, which is sent at once after `release`."""
         if self.released:
             answer()
         else:
             self._answers.append(answer)
 
 
-class FaultInjector:
-    """Which logons and requests are treated otherwise than usual.
+class FaultInjector(Simulator):
+    """A simulated server whose next answers a program decides.
 
-    username, password: what a client must log on with; blank: anything.
+    The arguments are those of `Simulator`.
     """
 
-    def __init__(self, username: str, password: str) -> None:
-        self.silent = False
-        self._credentials = (username, password)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self._history_cuts: deque[int] = deque()
         self._refusals: deque[dtc.LogonResponse] = deque()
-        self._refusal: dtc.LogonResponse | None = None  # of each logon, until further notice
+        self._refusal: dtc.LogonResponse | None = None  # of each logon, until `accept_logon`
         self._overrides: defaultdict[type[Message], deque[Callable[[SimulatorConnection, Message], None]]] = (
             defaultdict(deque)
         )
 
-    def answer(self, connection: SimulatorConnection, message: Message) -> None:
-        """Answers as usual."""
-        raise NotImplementedError
-
-    def refuse(self, connection: SimulatorConnection, message: Message, why: str, **fields: Any) -> None:
-        """Sends the reject of this request, if there is one. The historical port closes then."""
-        refused = make_rejects(message, why, **fields)
-        if refused:
-            connection.send(*refused)
-            connection.on_request_rejected()
-
     def reject_next(self, request: type[Message], why: str, **fields: Any) -> None:
-        """The next such request is refused with this text; not answered when there is no reject for it.
+        """Refuse the next request of this type with a text.
 
-        fields: others of the reject, such as RejectReasonCode and RetryTimeInSeconds.
+        It is not answered if it has no reject message.
+
+        fields: others of the reject message, such as RejectReasonCode and RetryTimeInSeconds.
         """
         self._overrides[request].append(lambda connection, message: self.refuse(connection, message, why, **fields))
 
     def ignore_next(self, request: type[Message]) -> None:
-        """The next such request is not answered."""
+        """Do not answer the next request of this type."""
         self._overrides[request].append(lambda connection, message: None)
 
     def hold_next(self, request: type[Message]) -> HeldRequest:
-        """The next such request is answered when `release` is called on what this returns."""
+        """Answer the next request of this type when the result is released."""
         held = HeldRequest()
 
         def answer_later(connection: SimulatorConnection, message: Message) -> None:
@@ -83,10 +72,10 @@ class FaultInjector:
         return held
 
     def answer_late_next(self, request: type[Message]) -> HeldRequest:
-        """The next such request is obeyed at once; its answer goes out when `release` is called on what this returns.
+        """Execute the next request of this type at once, and answer it on release.
 
-        Of a command about orders, only what is told of orders is late, and so is all that is told of orders after it:
-        they stay in order. Positions and balances are told at once, as are other clients.
+        After an order command, this client's later order updates are delayed too, so that they stay in order. Its
+        position and balance updates, and the updates of other clients, are sent at once.
         """
         held = HeldRequest()
 
@@ -102,7 +91,7 @@ class FaultInjector:
         return held
 
     def answer_twice_next(self, request: type[Message]) -> None:
-        """The next such request is obeyed once, and its answer sent twice."""
+        """Execute the next request of this type once, and send its answer twice."""
 
         def send_twice(connection: SimulatorConnection, message: Message) -> None:
             answer = connection.capture(lambda: self.answer(connection, message))
@@ -111,9 +100,9 @@ class FaultInjector:
         self._overrides[request].append(send_twice)
 
     def drop_on_next(self, request: type[Message], accepted: bool) -> None:
-        """The connection is lost with the next such request.
+        """Abort the connection at the next request of this type.
 
-        accepted: the request is obeyed first, and its answer lost; else it never arrives.
+        accepted: the request is executed first, and its answer is lost. Otherwise the request is lost.
         """
 
         def drop(connection: SimulatorConnection, message: Message) -> None:
@@ -124,59 +113,43 @@ class FaultInjector:
         self._overrides[request].append(drop)
 
     def drop_history_after(self, records: int) -> None:
-        """The next answer of the historical port that has records is cut off after so many: the connection is lost."""
+        """Abort the connection after so many records of the next download."""
         self._history_cuts.append(records)
 
-    def next_cut(self) -> int | None:
-        """After how many records the answer that begins now is cut off; None: not at all."""
-        return self._history_cuts.popleft() if self._history_cuts else None
-
     def refuse_logon(self, result: int, why: str, reconnect_address: str = "", times: int | None = None) -> None:
-        """The next `times` logons are refused so; None: all, until `accept_logon`."""
-        response = _refused(result, why, reconnect_address)
+        """Refuse the next `times` logons; None: all, until `accept_logon`."""
+        response = failed_logon(result, why, reconnect_address)
         if times is None:
             self._refusal = response
         else:
             self._refusals.extend([response] * times)
 
     def accept_logon(self) -> None:
+        """End `refuse_logon`."""
         self._refusals.clear()
         self._refusal = None
 
+    # -- called by Simulator
+
+    def next_cut(self) -> int | None:
+        """Return after how many records this answer is aborted; None: not at all."""
+        return self._history_cuts.popleft() if self._history_cuts else None
+
     def handle(self, connection: SimulatorConnection, message: Message) -> None:
-        """Answers what a client sent, or does with it what a test asked for."""
-        if self.silent or not (connection.logged_on or isinstance(message, dtc.LogonRequest)):
-            return
-        treatments = self._overrides[type(message)]
-        if treatments:
-            treatments.popleft()(connection, message)
+        """Handle a message, with the next fault for its type if there is one."""
+        overrides = self._overrides[type(message)]
+        if overrides:
+            overrides.popleft()(connection, message)
         else:
-            self.answer(connection, message)
+            super().handle(connection, message)
 
     def refusal_of_logon(self, request: dtc.LogonRequest) -> dtc.LogonResponse | None:
-        """The answer to a logon that fails; None when it succeeds."""
+        """Return the answer to a logon that fails; None if it succeeds."""
         if self._refusals:
             return self._refusals.popleft()
-        if self._refusal is not None:
-            return self._refusal
-        if not any(self._credentials) or self._credentials == (
-            str_or_empty(request.Username),
-            str_or_empty(request.Password),
-        ):
-            return None
-        return _refused(dtc.LogonStatusEnum.LOGON_ERROR, "Username or Password is not correct.")
+        return self._refusal or super().refusal_of_logon(request)
 
 
 def _send(connection: SimulatorConnection, answer: list[bytes]) -> None:
     for data in answer:
         connection.send_raw(data)
-
-
-def _refused(result: int, why: str, reconnect_address: str = "") -> dtc.LogonResponse:
-    return dtc.LogonResponse(
-        ProtocolVersion=dtc.CURRENT_VERSION,
-        Result=dtc.LogonStatusEnum(result),
-        ResultText=why,
-        ReconnectAddress=reconnect_address,
-        ServerName=SERVER_NAME,
-    )
