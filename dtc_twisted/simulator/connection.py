@@ -23,7 +23,7 @@ NORMAL_CLOSURE = 1000
 _log = logger(__name__)
 
 
-class ConnectionHandler(Protocol):
+class ConnectionOwner(Protocol):
     """The object that receives the events of connections."""
 
     def connection_made(self, connection: "SimulatorConnection") -> None:
@@ -39,7 +39,7 @@ class ConnectionHandler(Protocol):
 class SimulatorConnection(WebSocketServerProtocol):
     """A connection of either port: framing, logon, close."""
 
-    def __init__(self, clock: IReactorTime, settings: ServerSettings, handler: ConnectionHandler) -> None:
+    def __init__(self, clock: IReactorTime, settings: ServerSettings, handler: ConnectionOwner) -> None:
         super().__init__()
         self._clock = clock
         self.settings = settings
@@ -174,7 +174,7 @@ class _DelayedUpdates:
 class MainConnection(SimulatorConnection):
     """A client of the listening port."""
 
-    def __init__(self, clock: IReactorTime, settings: ServerSettings, handler: ConnectionHandler) -> None:
+    def __init__(self, clock: IReactorTime, settings: ServerSettings, handler: ConnectionOwner) -> None:
         super().__init__(clock, settings, handler)
         self.data_ids: dict[str, int] = {}
         """Symbol -> SymbolID: subscribed market data."""
