@@ -6,9 +6,12 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 
+from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import OrderStatusEnum, PartialFillHandlingEnum
 from dtc_twisted.simulator.trading.simulated_orders import CANCELED, FILLED, TRANSITIONS
+from dtc_twisted.testing import ScriptedSimulator
 from tests.simulator.test_simulator import CL, ES, EURUSD
 from tests.simulator.test_trading import BUY, LIMIT, STOP_LIMIT, TradingCase
 from tests.support import slow
@@ -201,7 +204,7 @@ class InvariantTests(TradingCase):
             {server_id: (each["OrderStatus"], each["FilledQuantity"]) for server_id, each in self.view.orders.items()},
             {server_id: (order.status, order.filled) for server_id, order in truth.items()},
         )
-        fills = self.simulator.fills[12:]
+        fills = self.simulator.fills[14:]
         self.assertEqual(self.view.executions, [fill.UniqueExecutionID for fill in fills], "each fill is told once")
         self.assertEqual(len(set(self.view.executions)), len(fills))
         self.check_pairs()
@@ -287,3 +290,29 @@ class InvariantTests(TradingCase):
             return told
 
         self.assertEqual(run(), run())
+
+
+class FillTests(TradingCase):
+    @settings(max_examples=25, deadline=None)
+    @given(st.lists(st.tuples(symbols, accounts, st.integers(1, 2), quantities, ticks), max_size=15))
+    def test_fills_make_the_positions(self, orders: list[tuple[str, str, int, int, int]]) -> None:
+        """The fills of an account, from the first one, come to its positions at any time."""
+        simulator = ScriptedSimulator(Clock())
+        for i, (symbol, account, side, quantity, move) in enumerate(orders):
+            simulator.trade_at(symbol, LAST[symbol] + move * TICK[symbol], 5)
+            command = dtc.SubmitNewSingleOrder(Symbol=symbol, TradeAccount=account, ClientOrderID=f"order-{i}")
+            command.OrderType, command.BuySell = dtc.OrderTypeEnum.ORDER_TYPE_MARKET, dtc.BuySellEnum(side)
+            command.Quantity = quantity
+            simulator.submit(command)
+            held: dict[tuple[Any, Any], float] = defaultdict(float)
+            for fill in simulator.fills:
+                key = fill.TradeAccount, fill.Symbol
+                before = held[key]
+                signed = (fill.Quantity or 0) * (1 if fill.BuySell == dtc.BuySellEnum.BUY else -1)
+                held[key] = before + signed
+                self.assertEqual(fill.PositionQuantity, held[key])
+                is_close = fill.OpenClose == dtc.OpenCloseTradeEnum.TRADE_CLOSE
+                self.assertEqual(is_close, before * signed < 0)
+            expected = {key: each.Quantity for key, each in simulator.positions.items()}
+            self.assertEqual({key: quantity for key, quantity in held.items() if quantity}, expected)
+        simulator.stop_market()

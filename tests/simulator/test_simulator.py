@@ -756,7 +756,7 @@ class AccountTests(Case):
         client = self.log_on()
         answer = self.ask(client, Type=303, RequestID=4, TradeAccount="Sim1", NumberOfDays=30)
         self.numbers(answer)
-        self.assertEqual(len(answer), 12)
+        self.assertEqual(len(answer), 14)
         since = self.ask(client, Type=303, RequestID=4, TradeAccount="Sim1", StartDateTime=answer[8]["DateTime"])
         self.assertEqual([m["ServerOrderID"] for m in since], [m["ServerOrderID"] for m in answer[8:]])
         (one,) = self.ask(client, Type=303, RequestID=4, TradeAccount="Sim1", NumberOfDays=30, ServerOrderID="903")

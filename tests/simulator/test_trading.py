@@ -264,7 +264,7 @@ class SingleOrderTests(TradingCase):
             told = self.submit(**usual | fields)
             self.refused(told, 8, REJECTED, word)
             self.assertEqual((told[0]["RequestID"], told[0]["TradeAccount"]), (0, fields.get("TradeAccount", "Sim1")))
-        self.assertEqual(len(self.simulator.fills), 12)
+        self.assertEqual(len(self.simulator.fills), 14)
         self.assertEqual(len(self.ask(self.client, Type=300, RequestID=4)), 5)
 
     def test_the_same_client_order_id_twice(self) -> None:
@@ -349,9 +349,11 @@ class PositionTests(TradingCase):
         answer = self.ask(self.client, Type=303, RequestID=4, TradeAccount="Sim1", NumberOfDays=1)
         self.assertEqual(
             [(each["ServerOrderID"], each["BuySell"], each["Price"], each["Quantity"]) for each in answer],
-            [("1006", SELL, 282800, 1), ("1007", BUY, 282825, 2)],
+            [("912", 1, 282125, 2), ("913", 2, 1735, 1), ("1006", SELL, 282800, 1), ("1007", BUY, 282825, 2)],
         )
-        self.assertEqual([(each["OpenClose"], each["PositionQuantity"]) for each in answer], [(2, 1), (1, 3)])
+        self.assertEqual(
+            [(each["OpenClose"], each["PositionQuantity"]) for each in answer], [(1, 2), (1, -1), (2, 1), (1, 3)]
+        )
         self.assertEqual({each["DateTime"] for each in answer}, {EPOCH + 3600})
         trades = self.ask(self.client, Type=10100, RequestID=4, TradeAccount="Sim1", StartDateTime=EPOCH - DAY)
         self.assertEqual((trades[-1]["ClosedProfitLoss"], trades[-1]["ExitPrice"]), (27 * 12.5, 282800))
@@ -850,7 +852,7 @@ class FaultTests(TradingCase):
         self.assertEqual(self.statuses(told), [("b", 2, OPENED), ("b", 4, DONE)] * 2)
         self.assertEqual(len(self.told(self.other)), 4)
         self.assertEqual(self.simulator.reached, ["a", "b"])
-        self.assertEqual(len(self.simulator.fills), 13)
+        self.assertEqual(len(self.simulator.fills), 15)
         self.assertEqual(len(self.submit("c", MARKET)), 4)
 
     def test_drop_on_next(self) -> None:

@@ -64,7 +64,7 @@ def make_active_account(midnight: int) -> TradeAccount:
         ACTIVE_ACCOUNT,
         cash=104_250.0,
         positions={_ES: _position(midnight, _ES, 2, 282125), _CL: _position(midnight, _CL, -1, 1735)},
-        fills=_fills(midnight),
+        fills=[*_fills(midnight), *_opening_fills(midnight)],
         trades=_trades(midnight),
         balances=[
             dtc.HistoricalAccountBalanceResponse(
@@ -156,6 +156,26 @@ def _fills(midnight: int) -> list[dtc.HistoricalOrderFillResponse]:
             )
         )
     return fills
+
+
+def _opening_fills(midnight: int) -> list[dtc.HistoricalOrderFillResponse]:
+    """Return the fills that opened the present positions."""
+    return [
+        dtc.HistoricalOrderFillResponse(
+            Symbol=symbol,
+            ServerOrderID=str(order_id),
+            BuySell=_BUY if quantity > 0 else _SELL,
+            Price=price,
+            DateTime=midnight - DAY // 2,
+            Quantity=abs(quantity),
+            UniqueExecutionID=f"fill-{order_id}",
+            TradeAccount=ACTIVE_ACCOUNT,
+            OpenClose=OpenCloseTradeEnum.TRADE_OPEN,
+            NoOrderFills=0,
+            PositionQuantity=quantity,
+        )
+        for order_id, symbol, quantity, price in ((912, _ES, 2, 282125), (913, _CL, -1, 1735))
+    ]
 
 
 def _trades(midnight: int) -> list[dtc.HistoricalTradesResponse]:
