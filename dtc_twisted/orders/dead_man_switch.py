@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from dtc_twisted.errors import DTCError, NotLoggedOn, SessionLost
+from dtc_twisted.errors import DTCError, NotLoggedOn, OutcomeUnknown, SessionLost
 from dtc_twisted.logs import logger
 from dtc_twisted.orders.trader import Trader
 
@@ -53,6 +53,13 @@ class DeadManSwitches:
         switch = _Switch(trader, reason)
         self._switches[trader.name, reason] = switch
         switch.timer = self._clock.callLater(seconds, self._fire, switch)
+
+    def arm_earliest(self, trader: Trader, reason: str, seconds: float) -> None:
+        """Cancel the trader's orders so many seconds from now, or earlier if a switch of this kind runs out before."""
+        switch = self._switches.get((trader.name, reason))
+        if switch is not None and (switch.timer is None or switch.timer.getTime() <= self._clock.seconds() + seconds):
+            return
+        self.arm(trader, reason, seconds)
 
     def disarm(self, trader: Trader, reason: str) -> None:
         """Forget a switch, if there is one."""
@@ -101,10 +108,10 @@ class DeadManSwitches:
         canceling.addErrback(lambda failure: _log.failure("Failed to cancel the orders of a switch", failure))
 
     def _failed(self, failure: Failure, switch: _Switch) -> None:
-        """Keep the switch if nothing was sent; the cancels follow when the server is back."""
+        """Keep the switch if an order may still be open; the cancels are sent again after the next read."""
         failure.trap(DTCError)
         _log.warn("Canceling for {who}: {text}", who=switch.trader.name, text=failure.getErrorMessage())
-        if not failure.check(NotLoggedOn, SessionLost):
+        if not failure.check(NotLoggedOn, SessionLost, OutcomeUnknown):
             self._forget(switch)
 
     def _forget(self, switch: _Switch) -> None:

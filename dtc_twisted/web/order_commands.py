@@ -102,7 +102,7 @@ def set_dead_man_switch(manager: OrderManager, fields: Fields, trader: Trader) -
 
 def connection_lost(manager: OrderManager, trader: Trader, after: float) -> None:
     """Cancel the caller's orders so many seconds from now, unless the caller is back by then."""
-    manager.switches.arm(trader, DISCONNECTED, after)
+    manager.switches.arm_earliest(trader, DISCONNECTED, after)
 
 
 def connection_back(manager: OrderManager, trader: Trader) -> None:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from tests.scripted_case import ES, LIMIT, ScriptedCase
-from tests.scripted_server import CANCEL, REPLACE, SUBMIT, ignored
+from tests.scripted_server import CANCEL, REPLACE, SUBMIT, dropped_before, ignored
 from tests.support import Answer, WebSocketCaller
 
 STREAM = "ws://127.0.0.1:8080/api/v1/stream"
@@ -146,6 +146,17 @@ class SwitchTests(ScriptedCase):
         self.assertEqual(len(self.server.requests(CANCEL)), 1)
         self.assertEqual((self.order("a")["OrderStatus"], self.switches()), (8, []))
 
+    def test_cancel_is_lost(self) -> None:
+        """The outcome of a cancel is unknown: the switch stays until the orders are canceled."""
+        for action in (dropped_before, ignored):
+            self.server.received.clear()
+            self.submit("a" if action is ignored else "b")
+            self.arm(5)
+            self.server.next(CANCEL, action)
+            self.advance(40)
+            self.assertEqual(len(self.server.requests(CANCEL)), 2, action)
+            self.assertEqual((self.server.exchange.open_orders(), self.switches()), ([], []), action)
+
     def test_orders_of_others_stay(self) -> None:
         """Only the caller's own orders, those that were sent before a restart too."""
         self.submit("a")
@@ -242,6 +253,18 @@ class StreamOrderTests(ScriptedCase):
         self.advance(6)
         (late,) = caller.take()
         self.assertEqual((late["id"], late["error"]["type"], late["error"]["status"]), (1, "OutcomeUnknown", 504))
+
+    def test_another_connection_ends_later(self) -> None:
+        """The end of a second connection does not postpone the cancels of the first."""
+        first, second = self.connect(), self.connect()
+        self.ask(first, action="submit", order=LIMIT | {"ClientOrderID": "a"})
+        self.ask(second, action="cancel_on_disconnect", after=600)
+        self.ask(first, action="cancel_on_disconnect", after=5)
+        first.transport.loseConnection()
+        self.advance(3)
+        second.transport.loseConnection()
+        self.advance(4)
+        self.assertEqual(len(self.server.requests(CANCEL)), 1)
 
     def test_wrong_requests(self) -> None:
         caller = self.connect()
