@@ -44,7 +44,7 @@ class WorstCasePosition:
 
     def _add(self, order: Order) -> None:
         """Count an order on its side; on both, when its side is not known."""
-        if order.trade_account != self._account or symbol_key(order.symbol) != self._key:
+        if order.trade_account not in ("", self._account) or symbol_key(order.symbol) != self._key:
             return
         sides = (order.buy_sell,) if order.buy_sell in self._open else tuple(self._open)
         quantity = self._counted(order)
@@ -104,7 +104,7 @@ def check_position(
     """
     orders = [*new]
     for account, symbol in dict.fromkeys((order.trade_account, order.symbol) for order in orders):
-        now = state.open_orders(account)
+        now = [each for each in state.open_orders() if each.trade_account in ("", account)]  # or not stated
         others = [order for order in now if order is not replaced]
         before = WorstCasePosition(fills, account, symbol, now)
         after = WorstCasePosition(fills, account, symbol, [*others, *orders])

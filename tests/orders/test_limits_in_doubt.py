@@ -349,3 +349,14 @@ class AccountNameTests(ScriptedCase):
 
     def test_status_does_not_promise(self) -> None:
         self.assertIn("requested", self.status()["trade_mode"])
+
+
+class NoAccountTests(ScriptedCase):
+    options = (*ScriptedCase.options, "--max-position", "5")
+
+    def test_open_order_without_account(self) -> None:
+        """An open order whose account is not stated counts in each account."""
+        self.submit("a")
+        row = {"Type": 301, "ServerOrderID": "9001", "Symbol": ES, "BuySell": 1, "OrderQuantity": 5, "OrderStatus": 4}
+        self.tell(row)
+        self.check_error(self.submit("b", Quantity=1), 403, "NotPermitted", "--max-position")
