@@ -360,3 +360,12 @@ class NoAccountTests(ScriptedCase):
         row = {"Type": 301, "ServerOrderID": "9001", "Symbol": ES, "BuySell": 1, "OrderQuantity": 5, "OrderStatus": 4}
         self.tell(row)
         self.check_error(self.submit("b", Quantity=1), 403, "NotPermitted", "--max-position")
+
+
+class NoAccountOpenOrdersTests(ScriptedCase):
+    options = (*ScriptedCase.options, "--max-open-orders", "2")
+
+    def test_open_order_without_account(self) -> None:
+        self.submit("a")
+        self.tell({"Type": 301, "ServerOrderID": "9001", "Symbol": ES, "BuySell": 1, "OrderStatus": 4})
+        self.check_error(self.submit("b", Quantity=1), 403, "NotPermitted", "--max-open-orders")
