@@ -9,6 +9,7 @@ from benchmarks.depth import depth
 from benchmarks.disturb import disturb
 from benchmarks.fanout import fanout, sparse
 from benchmarks.growth import growth, topics
+from benchmarks.headers import headers
 from benchmarks.history import history
 from benchmarks.ingest import ingest
 from benchmarks.orders import orders
@@ -23,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "depth": depth,
     "history": history,
     "orders": orders,
+    "headers": headers,
 }
 """Of ours alone."""
 
