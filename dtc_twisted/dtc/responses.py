@@ -40,8 +40,17 @@ class ResponseSpec:
         """Return the number of responses that a response states; 0 if it states none."""
         return max(int(getattr(answer, name, 0) or 0) for name in _TOTALS)
 
+    def number(self, answer: Any) -> int:
+        """Return the number of a response among all; 0 if the server omitted it."""
+        return int(getattr(answer, "MessageNumber", 0) or 0)
+
+    def is_empty(self, answer: Any) -> bool:
+        """Return whether a response states that there is no data."""
+        return any(getattr(answer, name, 0) == 1 for name in _EMPTY_FLAGS)
+
 
 _TOTALS = ("TotalNumberMessages", "TotalNumMessages")
+_EMPTY_FLAGS = ("NoOrders", "NoOrderFills", "NoPositions", "NoAccountBalances")
 
 
 def _flag_set(*names: str) -> Callable[[Any], bool]:

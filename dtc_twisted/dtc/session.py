@@ -73,17 +73,34 @@ class _Pending:
     timer: IDelayedCall | None
     responses: list[Message]
     on_response: Callable[[Message], None]
-    count: int = 0
+    numbers: set[int] = field(default_factory=set)
+    unnumbered: int = 0
     total: int = 0
 
-    def is_complete(self, answer: Message) -> bool:
-        """Count a response, and return whether it is the last one.
+    @property
+    def has_responses(self) -> bool:
+        """Return whether a response has arrived."""
+        return bool(self.numbers or self.unnumbered)
 
-        Responses are counted because the server may omit the number of one.
+    def is_repeated(self, answer: Message) -> bool:
+        """Return whether a response with this MessageNumber has arrived before."""
+        return self.reply.is_numbered and self.reply.number(answer) in self.numbers
+
+    def is_complete(self, answer: Message) -> bool:
+        """Count a response, and return whether all have arrived.
+
+        Numbered responses are counted by their numbers, because they can arrive in another order, or twice. A response
+        whose number the server omitted counts as one more.
         """
-        self.count += 1
+        number = self.reply.number(answer)
+        if number:
+            self.numbers.add(number)
+        else:
+            self.unnumbered += 1
         self.total = max(self.total, self.reply.total(answer))
-        return self.reply.is_last(answer) or 0 < self.total <= self.count
+        if self.total and not self.reply.is_empty(answer):
+            return len(self.numbers) + self.unnumbered >= self.total
+        return self.reply.is_last(answer)
 
 
 class Session:
@@ -299,7 +316,7 @@ class Session:
         elif pending.reply.is_unknown(message):
             text = f"The server does not know the symbol {getattr(message, 'Symbol', '')}."
             self._pop_pending(request_id).result.errback(RequestRejected(text))
-        else:
+        elif not pending.is_repeated(message):
             if pending.reply.has_data(message):
                 pending.on_response(message)
             if request_id not in self._pending:
@@ -334,7 +351,7 @@ class Session:
 
     def _time_out(self, request_id: int) -> None:
         pending = self._pop_pending(request_id)
-        if pending.count and pending.reply.is_numbered and not pending.total:
+        if pending.has_responses and pending.reply.is_numbered and not pending.total:
             pending.result.callback(pending.responses)  # no response stated the number of responses: these are all
             return
         pending.result.errback(RequestTimedOut(f"The server did not answer within {pending.timeout:g} s."))

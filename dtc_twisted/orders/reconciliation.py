@@ -300,6 +300,10 @@ class Reconciliation:
             return f"the server does not list the account {account}"
         if not snapshot.tells_fills(account):
             return f"the server does not tell the fills of {account}"
+        rows = [each.row for each in self._unknown.values() if each.row is not None]
+        rows += [row for other, row in self._rows.items() if other is not order]
+        if any(_has_id_of(order, row) for row in rows):
+            return "an open order with its id differs from it"
         if any(is_compatible(order, row) for row in self._nameless):
             return "an open order without any id may be this one"
         if any(self._may_be_other(order, each) for each in self._unknown.values()):
@@ -320,6 +324,12 @@ class Reconciliation:
         for command in [*order.pending_commands]:
             self._state.settle(order, command)
         self._state.set_doubt(order, "")
+
+
+def _has_id_of(order: Order, row: Fields) -> bool:
+    """Return whether a row that is not the order's has an id of the order: one field of the row may be damaged."""
+    is_named = row.get("ClientOrderID", "") == order.client_order_id != ""
+    return is_named or row.get("ServerOrderID") in order.server_order_ids
 
 
 def _may_have(order: Order, fill: Fill) -> bool:

@@ -630,6 +630,19 @@ class ReplyTests(SessionTestCase):
 
         self.each(check)
 
+    def test_numbered_responses_in_any_order_and_twice(self) -> None:
+        peer = self.peer()
+        outcome = peer.request(dtc.CurrentPositionsRequest())
+        for number in (3, 1, 1, 2):
+            self.assertTrue(outcome.waiting, number)
+            row = dtc.PositionUpdate(
+                RequestID=1, TotalNumberMessages=3, MessageNumber=number, Symbol=f"S{number}", TradeAccount="Sim1"
+            )
+            peer.receive(row)
+        value = outcome.value
+        assert isinstance(value, list)
+        self.assertEqual([each.Symbol for each in value], ["S3", "S1", "S2"])
+
     def test_empty(self) -> None:
         for row in ROWS:
             for reply in row.empty:

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.exchange import CANCELED, FILLED, OPEN, R_ACCEPTED, R_GENERAL, REJECTED
 from tests.scripted_case import ES, ScriptedCase
-from tests.scripted_server import CANCEL, OPEN_ORDERS, REPLACE, SUBMIT, ignored, with_fields
+from tests.scripted_server import CANCEL, OPEN_ORDERS, REPLACE, SUBMIT, ignored, lost, with_fields
 from tests.support import Answer
 
 THEIRS: dict[str, Any] = {
@@ -151,6 +151,21 @@ class SameNumberTests(ScriptedCase):
         self.assertEqual((self.order("a")["ServerOrderID"], self.order("b")["ServerOrderID"]), ("5002", "5001"))
         self.assertEqual(self.post("/orders/b", "DELETE").status, 200)
         self.assertEqual([self.server.exchange.order(name).is_open for name in "ab"], [True, False])
+
+
+class DamagedAccountTests(ScriptedCase):
+    def test_a_listed_order_with_our_id_is_not_absent(self) -> None:
+        """The account of our open order is damaged in each read: nothing is concluded, and the order can be found."""
+        self.submit("warm")
+        self.server.next(SUBMIT, lost)
+        self.submit("a")
+        self.server.always(OPEN_ORDERS, with_fields(TradeAccount="5"))
+        self.advance(130)
+        row = next(
+            each for each in self.orders() if each.get("ClientOrderID") == "a" and each["TradeAccount"] == "Sim1"
+        )
+        self.assertNotIn(row["OrderStatus"], (CANCELED, REJECTED, FILLED), row)
+        self.assertIn("a", self.unknown())
 
 
 class RowTests(ScriptedCase):
