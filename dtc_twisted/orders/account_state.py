@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from dtc_twisted.dtc.messages import AccountBalanceUpdate, Message, OrderUpdate, PositionUpdate
+from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_state import OrderState
 from dtc_twisted.orders.outcomes import Fields
 
@@ -72,11 +73,28 @@ class AccountState(OrderState):
             return None
         return self.position(*key) - self.traded[key]
 
-    def is_explained(self, trade_account: str, symbol: str, offset: float | None) -> bool:
-        """Return whether fills explain how a position changed since its offset was taken."""
-        if offset is None:
+    def take_position_offset(self, order: Order, now: float) -> None:
+        """Note the position offset of an order that is sent: what its fills will be compared with.
+
+        While other orders of the symbol wait for their outcome, their fills may be in the position already. Then the
+        offset from before these orders applies.
+        """
+        for other in self.unsettled():
+            is_same_symbol = (other.trade_account, other.symbol) == (order.trade_account, order.symbol)
+            if other.sent_at and other.sequence < order.sequence and is_same_symbol:
+                order.position_offset, order.offset_taken_at = other.position_offset, other.offset_taken_at
+                order.late_fills = other.late_fills
+                return
+        order.position_offset = self.position_offset(order.trade_account, order.symbol)
+        order.offset_taken_at = now
+
+    def is_position_explained(self, order: Order) -> bool:
+        """Return whether the known fills explain how the position changed since an order's offset was taken."""
+        if order.position_offset is None:
             return True
-        return abs(self.position(trade_account, symbol) - self.traded[trade_account, symbol] - offset) < _EPSILON
+        key = (order.trade_account, order.symbol)
+        change = self.position(*key) - self.traded[key] - order.position_offset
+        return abs(change) < _EPSILON or abs(change + order.late_fills) < _EPSILON
 
     def symbols_held(self, trade_account: str, symbol: str = "") -> list[str]:
         """Return the symbols that an account has positions in; of one symbol only, if it is given."""

@@ -46,7 +46,9 @@ class Order:
     pending_commands: commands whose outcome is not known yet.
     doubt: why the state of the order is not known; empty: it is.
     is_gone: the order is not among the open orders, and the server does not state its status.
-    position_offset: the part of the position that the known fills did not explain when the order was sent.
+    position_offset: the part of the position that the known fills did not explain when the order was sent, or later.
+    offset_taken_at: when that was, seconds since 1970.
+    late_fills: the net quantity of fills that became known since, and that the position may have had before.
     unconfirmed_quantity: the larger quantity of a change that two reads did not show; counts until the order is closed
         or its quantity is stated anew.
     """
@@ -71,6 +73,8 @@ class Order:
         self.doubt = ""
         self.is_gone = False
         self.position_offset: float | None = None
+        self.offset_taken_at = 0.0
+        self.late_fills = 0.0
         self.unconfirmed_quantity = 0.0
         self._average_of = 0.0  # the filled quantity whose average the server stated
         self.closing_update: Fields | None = None

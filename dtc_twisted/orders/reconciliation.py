@@ -22,7 +22,7 @@ _PENDING = {
     CHANGE: OrderStatusEnum.ORDER_STATUS_PENDING_CANCEL_REPLACE,
     CANCEL: OrderStatusEnum.ORDER_STATUS_PENDING_CANCEL,
 }
-NEVER_ARRIVED = "The server knows no open order and no fill of it: it did not arrive, or was refused."
+NEVER_ARRIVED = "The server knows no open order and no fill of it: it did not arrive, was refused, or is canceled."
 
 
 class Reconciliation:
@@ -87,7 +87,7 @@ class Reconciliation:
             order.last_heard_at = 0.0
         for order in self._rows:
             if not order.unknown_reason:
-                order.position_offset = state.position_offset(order.trade_account, order.symbol)
+                self._take_position_offset(order)
 
     # -- whose is what
 
@@ -235,14 +235,29 @@ class Reconciliation:
             self._apply_fill(order, fill)
 
     def _apply_fill(self, order: Order, fill: Fill) -> None:
-        """Apply a fill. It is in the position that orders sent after it found, although it was not known then."""
+        """Apply a fill.
+
+        The position that orders sent later found had this fill, although the fill was not known then. Where the clocks
+        do not say which orders were later, both are possible.
+        """
         state, key = self._state, (order.trade_account, order.symbol)
         before = state.traded[key]
         state.reconcile_fill(order, fill)
-        for each in state.unsettled() if fill.filled_at else ():
-            is_later = each.sent_at + self._clock_offset > fill.filled_at + 1
-            if is_later and each.position_offset is not None and (each.trade_account, each.symbol) == key:
-                each.position_offset -= state.traded[key] - before
+        grown = state.traded[key] - before
+        for each in dict.fromkeys([*state.unsettled(), *state.open_orders(*key)]):
+            if each is order or each.position_offset is None or (each.trade_account, each.symbol) != key:
+                continue
+            if fill.filled_at and each.offset_taken_at + self._clock_offset > fill.filled_at + 1:
+                each.position_offset -= grown
+            else:
+                each.late_fills += grown
+
+    def _take_position_offset(self, order: Order) -> None:
+        """Note that all fills of an open order are in its position."""
+        state, snapshot = self._state, self._snapshot
+        is_clean = snapshot.tells_fills(order.trade_account) and snapshot.positions.is_complete
+        order.position_offset = state.position_offset(order.trade_account, order.symbol) if is_clean else None
+        order.offset_taken_at, order.late_fills = snapshot.began, 0.0
 
     def _settle_listed(self, order: Order, row: Fields) -> None:
         """Decide about commands of an order that is open."""
@@ -271,6 +286,7 @@ class Reconciliation:
         state = self._state
         obstacle = self._obstacle(order)
         if order.is_in_flight:
+            state.set_doubt(order, f"the server did not answer, and {obstacle}" if obstacle else "")
             if not obstacle and self._count_read(order):
                 state.infer_status(order, OrderStatusEnum.ORDER_STATUS_REJECTED, NEVER_ARRIVED)
                 self._end_commands(order)
@@ -310,7 +326,7 @@ class Reconciliation:
             return "an order of unknown origin may be this one"
         if not snapshot.positions.is_complete:
             return "the server does not tell all positions"
-        if not self._state.is_explained(account, order.symbol, order.position_offset):
+        if not self._state.is_position_explained(order):
             return f"the position in {order.symbol} has changed for no known reason"
         return ""
 

@@ -115,7 +115,7 @@ class CommandSender:
             for order in accepted.orders:
                 order.sent_at = wall_time(self._clock)
                 order.sent_by = accepted.principal
-                order.position_offset = self._state.position_offset(order.trade_account, order.symbol)
+                self._state.take_position_offset(order, order.sent_at)
         for message in accepted.messages:
             session.send(message)
         return await self._outcomes(accepted, pending)

@@ -108,6 +108,17 @@ class LostFillTests(ScriptedCase):
         self.check_stays_unknown()
         self.assertEqual(self.fetch("/positions").json[0]["Quantity"], 2)
 
+    def test_the_position_had_the_fill_of_an_order_that_waited(self) -> None:
+        """Another order never arrived: the fill explains the position as soon as it is read."""
+        self.server.next(SUBMIT, lost)
+        self.begin_market("filled", Quantity=4)
+        self.assertEqual(self.market("known", Quantity=1).status, 201)
+        self.server.next(SUBMIT, ignored)
+        self.begin_submit("a", BuySell="SELL", Price1=284000)
+        self.advance(30)
+        self.assertEqual((self.order("filled")["OrderStatus"], self.order("filled")["FilledQuantity"]), (FILLED, 4))
+        self.assertEqual((self.unknown(), self.order("a")["OrderStatus"]), ([], REJECTED))
+
     def test_two_alike_are_given_their_own_fills(self) -> None:
         """The older order has the lower ServerOrderID and the earlier fill."""
         self.server.next(SUBMIT, lost, lost)
