@@ -343,9 +343,14 @@ class Reconciliation:
 
 
 def _has_id_of(order: Order, row: Fields) -> bool:
-    """Return whether a row that is not the order's has an id of the order: one field of the row may be damaged."""
-    is_named = row.get("ClientOrderID", "") == order.client_order_id != ""
-    return is_named or row.get("ServerOrderID") in order.server_order_ids
+    """Return whether a row that is not the order's has an id of the order: one field of the row may be damaged.
+
+    A row with the ClientOrderID and another ServerOrderID is a second order of that name.
+    """
+    server_order_id, client_order_id = str(row.get("ServerOrderID", "")), str(row.get("ClientOrderID", ""))
+    if server_order_id and order.server_order_ids:
+        return server_order_id in order.server_order_ids
+    return client_order_id == order.client_order_id != ""
 
 
 def _may_have(order: Order, fill: Fill) -> bool:

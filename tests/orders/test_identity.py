@@ -86,6 +86,16 @@ class SameClientOrderIDTests(ScriptedCase):
         self.check_error(self.post("/orders/a", "DELETE"), 409, "Conflict", "more than one order")
         self.assertTrue(self.server.exchange.order("5002").is_open)
 
+    def test_one_of_two_is_closed_while_the_other_is_open(self) -> None:
+        """The other has a ServerOrderID of its own: the order that is closed is absent from the open orders."""
+        self.submit()
+        self.tell(*self.server.exchange.submit(THEIRS | {"TradeAccount": "Sim2"}))
+        self.server.drop()
+        self.server.exchange.close("5001")
+        self.advance(20)
+        self.assertEqual((self.order("5001")["OrderStatus"], self.order("5002")["OrderStatus"]), (CANCELED, OPEN))
+        self.assertEqual(self.unknown(), [])
+
     def test_a_second_one_is_refused(self) -> None:
         """The refusal is about the second one."""
         self.submit()
