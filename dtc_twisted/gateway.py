@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import platformdirs
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 
@@ -35,7 +36,9 @@ from dtc_twisted.orders import (
 from dtc_twisted.services import LOOPBACK, ListenService, StartupError
 from dtc_twisted.transport.upstream import Upstream
 from dtc_twisted.web.access import AccessControl
-from dtc_twisted.web.rest import OrderRoutes, QuietSite, RestApi, RestBackend
+from dtc_twisted.web.metrics import GatewayCollector, LoopLag, Measurements, MetricSources
+from dtc_twisted.web.rest import MonitoringRoutes, OrderRoutes, QuietSite, RestApi, RestBackend
+from dtc_twisted.web.rest.resource import ObserveRequest
 from dtc_twisted.web.stream import (
     AccountChannels,
     MarketDepthProtocol,
@@ -117,6 +120,23 @@ class GatewayStatus:
             "trading": None if manager is None else manager.status(),
         }
 
+    def problems(self) -> dict[str, str]:
+        """Return why the gateway is not ready, a text for each failed check by its name."""
+        upstream, journal = self._upstream, self._orders.journal
+        found = {}
+        if upstream.session is None:
+            found["server"] = f"not logged on to the DTC server; the connection is {upstream.status.state}"
+        if journal is not None and journal.failure_text:
+            found["journal"] = "the journal of orders cannot be written"
+        hubs = self._market_data.hubs.values()
+        symbols, stale = (
+            sum(len(each) for each in lists)
+            for lists in zip(*((h.symbols, h.stale_symbols) for h in hubs), strict=True)
+        )
+        if symbols and symbols == stale:
+            found["market_data"] = "no subscribed symbol has current data"
+        return found
+
 
 class GatewayService(MultiService):
     """Hold all services of the gateway.
@@ -150,9 +170,15 @@ class WebService(ListenService):
     """REST and WebSocket on one port."""
 
     def __init__(
-        self, reactor: IGatewayReactor, interface: str, port: int, rest: RestApi, sockets: Sequence[StreamFactory]
+        self,
+        reactor: IGatewayReactor,
+        interface: str,
+        port: int,
+        rest: RestApi,
+        sockets: Sequence[StreamFactory],
+        on_answered: ObserveRequest,
     ) -> None:
-        site = QuietSite(rest.resource, reactor=reactor)
+        site = QuietSite(rest.resource, reactor=reactor, on_answered=on_answered)
         super().__init__(
             reactor, interface, port, site, says="Serving http://{host}:{port}/api/v1", option="--restport"
         )
@@ -269,7 +295,7 @@ def make_web(
     orders: Orders,
     status: GatewayStatus,
     reactor: IGatewayReactor,
-) -> "WebService":
+) -> IService:
     """Build REST and WebSocket, on one port."""
     channels = AccountChannels(orders.state, orders.reconciler)
     stream = MultiChannelFactory(reactor, market_data.hubs, definitions, channels, status.fields, orders.manager)
@@ -296,7 +322,32 @@ def make_web(
     access = AccessControl(settings["tokens"], settings["origins"], names)
     rest = RestApi(backend, {path: factory.resource_for for path, factory in factories.items()}, access)
     OrderRoutes(rest, orders.state, orders.reconciler, definitions.converter, orders.manager)
-    return WebService(reactor, settings["interface"], settings["restport"], rest, status.stream_factories)
+    sources = MetricSources(
+        *(upstream, market_data.hubs, history, orders.state, orders.manager, reactor.seconds, factories),
+    )
+    measurements = make_metrics(sources)
+    MonitoringRoutes(rest, measurements.registry, status.problems)
+    observe = measurements.observe_request
+    web = MultiService()
+    LoopLag(reactor, measurements).setServiceParent(web)
+    listener = WebService(
+        *(reactor, settings["interface"], settings["restport"], rest, status.stream_factories, observe)
+    )
+    listener.setServiceParent(web)
+    return web
+
+
+def make_metrics(sources: MetricSources) -> Measurements:
+    """Build the registry of metrics, and let the parts that measure report to it."""
+    registry = CollectorRegistry()
+    measurements = Measurements(registry)
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    registry.register(GatewayCollector(sources))
+    if sources.manager is not None:
+        sources.manager.on_outcome = measurements.count_command
+        sources.manager.journal.on_commit = measurements.observe_commit
+    return measurements
 
 
 def _logon_settings(settings: Settings) -> LogonSettings:

@@ -160,9 +160,14 @@ class RecordingTests(TradingCase):
     """The recordings leave nothing out."""
 
     def test_every_route(self) -> None:
-        """Each is asked; those with a part, such as an id, with any."""
+        """Each is asked; those with a part, such as an id, with any.
+
+        Paths outside of /api/v1 are for programs that watch the gateway, and have tests of their own.
+        """
         asked = {*re.findall(r"^> ([A-Z]+) /api/v1(/[^?\s]*)", recordings(), re.MULTILINE)}
         for rule in self.site().resource._app.url_map.iter_rules():
+            if not rule.rule.startswith("/api/v1/"):
+                continue
             pattern = re.sub("<[^>]*>", "[^/]+", rule.rule.removeprefix("/api/v1"))
             for method in rule.methods - {"HEAD"}:
                 found = [path for known, path in asked if known == method and re.fullmatch(pattern, path)]

@@ -51,6 +51,8 @@ class Journal(Service):
         keep_days: float | None = None,
     ) -> None:
         self.path = path
+        self.on_commit: Callable[[float], None] = lambda seconds: None
+        """Called with the seconds of each transaction. Set it before the service starts."""
         self._reactor = reactor
         self._run_writing = self._run_reading = run_blocking
         self._accept_loss = accept_loss
@@ -82,7 +84,7 @@ class Journal(Service):
             if IReactorFromThreads.providedBy(self._reactor):
                 self._threads = JournalThreads(self._reactor)
                 self._run_writing, self._run_reading = self._threads.run_writing, self._threads.run_reading
-        self._queue = WriteQueue(self._reactor, store.write, self._run_writing)
+        self._queue = WriteQueue(self._reactor, store.write, self._run_writing, self.on_commit)
         self._thread_reader = JournalReader(store.path, skip_damaged=self._accept_loss)
         if self._keep_days is not None:
             self._pruner = Pruner(store.prune, self._queue, self._reactor, self._keep_days)

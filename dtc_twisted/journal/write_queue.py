@@ -32,18 +32,25 @@ class WriteQueue:
 
     write: JournalStore.write.
     run_blocking: runs it.
+    on_commit: called with the seconds of each transaction.
     failure_text: why the disk takes nothing; empty: it does.
     commands: those that make orders and wait for the disk, by ClientOrderID.
     """
 
     def __init__(
-        self, reactor: IReactorTime, write: Callable[[Sequence[Entry]], list[int | StoreError]], run_blocking: Runner
+        self,
+        reactor: IReactorTime,
+        write: Callable[[Sequence[Entry]], list[int | StoreError]],
+        run_blocking: Runner,
+        on_commit: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self.failure_text = ""
         self.commands: dict[str, Command] = {}
         self.run_blocking = run_blocking
         self._reactor = reactor
         self._write_entries = write
+        self._on_commit = on_commit
+        self._write_began = 0.0
         self._is_closing = False
         self._queue: list[_QueueItem] = []
         self._writing: list[_QueueItem] = []
@@ -130,6 +137,7 @@ class WriteQueue:
         if self._queue and not self._writing:
             self._writing, self._queue = self._queue, []
             entries = [item.entry for item in self._writing]
+            self._write_began = self._reactor.seconds()
             written = maybeDeferred(self.run_blocking, self._write_entries, entries)
             written.addErrback(self._on_unexpected, len(entries)).addCallback(self._on_written)
 
@@ -139,6 +147,7 @@ class WriteQueue:
         return [StoreError(failure.getErrorMessage())] * count
 
     def _on_written(self, results: Sequence[int | StoreError]) -> None:
+        self._on_commit(self._reactor.seconds() - self._write_began)
         items, self._writing = self._writing, []
         failed = []
         for item, result in zip(items, results, strict=True):

@@ -54,6 +54,7 @@ class Hub:
         self._by_id: dict[int, SymbolFeed] = {}
         self._symbols_by_consumer: dict[Consumer, set[str]] = {}
         self._session: Session | None = None
+        self._delivered_before = 0  # of symbols without a subscription now
         self._offline_reason = "not logged on to the DTC server yet"
 
     # -- called by consumers
@@ -62,6 +63,26 @@ class Hub:
     def symbols(self) -> list[str]:
         """The symbols with a subscription."""
         return list(self._feeds)
+
+    @property
+    def stale_symbols(self) -> list[str]:
+        """The symbols with a subscription and without current data."""
+        return [symbol for symbol, feed in self._feeds.items() if feed.stale_reason]
+
+    @property
+    def delivered_count(self) -> int:
+        """Number of messages for all consumers so far.
+
+        A message for two of them counts twice.
+        """
+        return self._delivered_before + sum(feed.delivered_count for feed in self._feeds.values())
+
+    def updated_at(self) -> dict[str, float]:
+        """Return the time of the last update of each symbol that had one.
+
+        In seconds since 1970, UTC.
+        """
+        return {symbol: feed.updated_at for symbol, feed in self._feeds.items() if feed.updated_at is not None}
 
     def current_snapshot(self, symbol: str, levels: int = 0) -> Update | None:
         """Return what is known of a symbol; None if nothing is known, or it is stale."""
@@ -342,4 +363,5 @@ class Hub:
         for consumer in (*feed.subscriptions, *feed.pending):
             self._discard_symbol(feed, consumer)
         del self._feeds[feed.symbol]
+        self._delivered_before += feed.delivered_count
         self._by_id.pop(feed.symbol_id, None)

@@ -23,12 +23,14 @@ class FanoutGroup:
 
     encoder: None if they receive nothing.
     updated_at: time of the last update, seconds since 1970, UTC; None before the first.
+    delivered_count: number of messages for its consumers so far; a message for two of them counts twice.
     """
 
     def __init__(self, levels: int, encoder: Encoder | None) -> None:
         self.levels = levels
         self.encoder = encoder
         self.updated_at: float | None = None
+        self.delivered_count = 0
         self._consumers: dict[Consumer, Sink] = {}
         self._sinks: tuple[Sink, ...] | None = None  # None: not made yet
         self._broadcaster: Broadcaster | None = None

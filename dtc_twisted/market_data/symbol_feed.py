@@ -48,6 +48,7 @@ class SymbolFeed:
     subscriptions: dict[Consumer, Subscription] = field(default_factory=dict)
     pending: dict[Consumer, PendingSubscription] = field(default_factory=dict)
     groups: tuple[FanoutGroup, ...] = ()
+    _delivered_before: int = 0  # to groups that are gone
     _counts: defaultdict[int, defaultdict[type, int]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(int))
     )
@@ -71,7 +72,21 @@ class SymbolFeed:
         group.remove(consumer)
         if not group:
             self.groups = tuple(each for each in self.groups if each is not group)
+            self._delivered_before += group.delivered_count
             self._drop_view_if_unused(group.levels)
+
+    @property
+    def delivered_count(self) -> int:
+        """Number of messages for all its consumers so far."""
+        return self._delivered_before + sum(group.delivered_count for group in self.groups)
+
+    @property
+    def updated_at(self) -> float | None:
+        """Time of the last update for any consumer; None before the first.
+
+        In seconds since 1970, UTC.
+        """
+        return max((group.updated_at for group in self.groups if group.updated_at is not None), default=None)
 
     # -- updates
 
@@ -97,8 +112,11 @@ class SymbolFeed:
             if group.levels != levels:
                 levels = group.levels
                 update = self._make_update(levels)
-            item = None if update is None else encoder(update)
+            if update is None:
+                continue
+            item = encoder(update)
             if item is not None:
+                group.delivered_count += len(update.messages) * len(group)
                 batch.add_delivery(group, item)
 
     def _drop_view_if_unused(self, levels: int) -> None:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from dtc_twisted.clocks import wall_time
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
@@ -29,6 +30,7 @@ from dtc_twisted.errors import (
     OutcomeUnknown,
     RequestRejected,
     RequestTimedOut,
+    public_error,
 )
 from dtc_twisted.journal import Command, Journal
 from dtc_twisted.logs import logger
@@ -103,6 +105,8 @@ class OrderManager(Service):
         max_daily_loss: float | None = None,
     ) -> None:
         self.journal = journal
+        self.on_outcome: Callable[[str, str], None] = lambda action, outcome: None
+        """Called with the action and the outcome of each command: "ok", or the public name of its error."""
         self._clock = clock
         self._definitions = definitions
         self._account_state = account_state
@@ -171,11 +175,11 @@ class OrderManager(Service):
         for name in ticket.client_order_ids(body):
             if name in self._commands_in_progress or self.journal.has_order(name):
                 return fail(_id_conflict(name))
-        return self._run(self._check_new(action, body, trader))
+        return self._run("check", self._check_new(action, body, trader))
 
     def check_replace(self, order_id: str, body: JsonObject, trader: Trader) -> OrderUpdates:
         """Check the change of an order as `replace` does, and send nothing. The result is as that of `check`."""
-        return self._run(self._check_replace(order_id, body, trader))
+        return self._run("check", self._check_replace(order_id, body, trader))
 
     def rate_budget(self, trader: Trader) -> tuple[int, int] | None:
         """Return the limit and the orders left of the nearest rate limit; None without one."""
@@ -185,33 +189,33 @@ class OrderManager(Service):
 
     def cancel_sent(self) -> OrderUpdates:
         """Cancel all open orders that the gateway sent, for any trader: it is about to stop."""
-        return self._run(self._cancel_own(None, "stop"))
+        return self._run("cancel", self._cancel_own(None, "stop"))
 
     def cancel_own(self, trader: Trader, reason: str) -> OrderUpdates:
         """Cancel the open orders that a trader sent, those too that the server has not acknowledged."""
-        return self._run(self._cancel_own(trader, reason))
+        return self._run("cancel", self._cancel_own(trader, reason))
 
     def flatten(self, body: JsonObject, trader: Trader) -> OrderUpdates:
         """Closes the position of a Symbol, or all of a TradeAccount; no orders when there is none."""
         return self._run_once("flatten", body, lambda: self._flatten(body, trader))
 
     def replace(self, order_id: str, body: JsonObject, trader: Trader) -> OrderUpdates:
-        return self._run(self._replace(order_id, body, trader))
+        return self._run("replace", self._replace(order_id, body, trader))
 
     def cancel(self, order_id: str, trader: Trader) -> OrderUpdates:
-        return self._run(self._cancel(order_id, trader))
+        return self._run("cancel", self._cancel(order_id, trader))
 
     def cancel_all(self, body: JsonObject, trader: Trader) -> OrderUpdates:
         """All open orders, or those of a TradeAccount or Symbol; refusals are among the answers."""
-        return self._run(self._cancel_all(body, trader))
+        return self._run("cancelall", self._cancel_all(body, trader))
 
     def halt(self, body: JsonObject, trader: Trader) -> OrderUpdates:
         """From now on no new orders; open ones are canceled, now and whenever some are found later."""
-        return self._run(self._halts.halt(body, trader.name, trader.scope))
+        return self._run("halt", self._halts.halt(body, trader.name, trader.scope))
 
     def resume(self, body: JsonObject, trader: Trader) -> Deferred[None]:
         """Takes new orders again."""
-        return self._run(self._halts.resume(body, trader.name, trader.scope))
+        return self._run("resume", self._halts.resume(body, trader.name, trader.scope))
 
     def status(self) -> dict[str, Any]:
         """For people."""
@@ -226,9 +230,15 @@ class OrderManager(Service):
             "switches": self.switches.status(),
         }
 
-    def _run(self, command: Coroutine[Any, Any, _Result]) -> Deferred[_Result]:
-        """Runs a command to its end, whether its caller waits or not."""
-        return OneShotObserver(Deferred.fromCoroutine(command)).when_fired()
+    def _run(self, action: str, command: Coroutine[Any, Any, _Result]) -> Deferred[_Result]:
+        """Run a command to its end, whether its caller waits or not."""
+        running = Deferred.fromCoroutine(command).addBoth(self._report_outcome, action)
+        return OneShotObserver(running).when_fired()
+
+    def _report_outcome(self, result: _Result, action: str) -> _Result:
+        outcome = public_error(result.value)[1] if isinstance(result, Failure) else "ok"
+        self.on_outcome(action, outcome)
+        return result
 
     # -- the same command again
 
@@ -250,7 +260,7 @@ class OrderManager(Service):
         self._commands_in_progress |= dict.fromkeys(ids, ((action, body), shared))
         shared.call_when_fired(lambda: [self._commands_in_progress.pop(name) for name in ids])
         waiting = shared.when_fired()
-        Deferred.fromCoroutine(begin()).addBoth(running.callback)
+        Deferred.fromCoroutine(begin()).addBoth(self._report_outcome, action).addBoth(running.callback)
         return waiting
 
     async def _repeat(self, name: str, action: str, body: JsonObject) -> list[Fields]:

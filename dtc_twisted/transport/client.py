@@ -1,5 +1,6 @@
 """Connect to the DTC server over WebSocket, with a codec and a session."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -143,6 +144,7 @@ class DTCConnection:
     end: called with the connection and the reason when the session asks to close it.
     on_message: receives the messages that do not answer a request.
     on_unknown: see Codec.
+    message_counts: counts the messages by type.
     """
 
     def __init__(
@@ -154,8 +156,10 @@ class DTCConnection:
         on_message: Callable[[Message], None],
         logon_timeout: float = LOGON_TIMEOUT,
         on_unknown: Callable[[int, bytes], None] = lambda number, text: None,
+        message_counts: defaultdict[type[Message], int] | None = None,
     ) -> None:
         self.protocol = protocol
+        self._message_counts = defaultdict(int) if message_counts is None else message_counts
         self.session = Session(
             self._send, lambda reason: end(self, reason), clock, on_message, logon_settings, logon_timeout
         )
@@ -163,7 +167,11 @@ class DTCConnection:
 
     def receive(self, data: bytes) -> None:
         """Decode bytes from the server, and give the messages to the session."""
-        self.session.receive(self.codec.feed(data))
+        messages = self.codec.feed(data)
+        counts = self._message_counts
+        for message in messages:
+            counts[type(message)] += 1
+        self.session.receive(messages)
 
     def send_untyped(self, fields: Mapping[str, Any]) -> None:
         """Send a message of an unknown type."""

@@ -1,6 +1,7 @@
 """Keep a session with the DTC server: connect, log on, reconnect."""
 
 import random
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -80,6 +81,8 @@ class Upstream(Service):
         self._dispatcher = Dispatcher()
         self.unknown_message_listeners = self._dispatcher.unknown_message_listeners
         """Called with Type and JSON text of each message of an unknown type."""
+        self.message_counts: defaultdict[type[Message], int] = defaultdict(int)
+        """Number of messages received from the server by type."""
         self.on_read_done: Callable[[], None] = lambda: None
         """Called after the messages of one read of the socket have been dispatched."""
         self._reactor = reactor
@@ -181,6 +184,7 @@ class Upstream(Service):
             self._drop_connection,
             self._dispatcher.dispatch,
             on_unknown=self._dispatcher.dispatch_unknown,
+            message_counts=self.message_counts,
         )
         self._connection = connection
         self._set_state(UpstreamState.LOGGING_ON)

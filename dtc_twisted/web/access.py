@@ -53,6 +53,8 @@ class Principal:
         return Trader(self.name, self.limits)
 
 
+ANYBODY = Principal("anybody")
+"""The sender of a request that needs no token."""
 LOCAL_PRINCIPAL = Principal("local", may_trade=True)
 
 TokenTable = Mapping[bytes, Principal]
@@ -132,7 +134,7 @@ class AccessControl:
         self._names = {"localhost", *(name.lower() for name in names), *(host[4] for host in hosts if host and host[4])}
         self._is_ours = lru_cache(self._is_this_machine)  # callers say the same few
 
-    def authorize(self, request: Request) -> bool:
+    def authorize(self, request: Request, *, needs_token: bool = True) -> bool:
         """Lets a request in, whose `caller` is known then; whether that is all it wants (a CORS preflight).
 
         Raises Misdirected, Forbidden or Unauthorized.
@@ -143,7 +145,7 @@ class AccessControl:
             request.setHeader("Access-Control-Allow-Headers", "Authorization, Content-Type")
             request.setHeader("Access-Control-Max-Age", "600")
             return True
-        request.setComponent(Principal, self._caller(request))
+        request.setComponent(Principal, self._caller(request) if needs_token else ANYBODY)
         return False
 
     def _host(self, request: Request) -> str:

@@ -8,6 +8,7 @@ Errors are `{"success": false, "error": {"type", "message", "status"}}`; status 
 
 from dtc_twisted.web.rest.api import RestApi, RestBackend
 from dtc_twisted.web.rest.json_body import MAX_BODY, json_object
+from dtc_twisted.web.rest.monitoring_routes import MonitoringRoutes
 from dtc_twisted.web.rest.order_routes import OrderRoutes
 from dtc_twisted.web.rest.resource import QuietSite, json_response
 from dtc_twisted.web.rest.routes import GET_REQUESTS, PREFIX, ROW_TYPES, SNAPSHOT_REQUESTS, STREAMED_REQUESTS
@@ -19,6 +20,7 @@ __all__ = [
     "ROW_TYPES",
     "SNAPSHOT_REQUESTS",
     "STREAMED_REQUESTS",
+    "MonitoringRoutes",
     "OrderRoutes",
     "QuietSite",
     "RestApi",

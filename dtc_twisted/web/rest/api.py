@@ -87,6 +87,7 @@ class RestApi:
         self._klein = Klein()
         self._klein.url_map.merge_slashes = False  # it would redirect
         self._exact_routes: RouteTable = {}
+        self._public_paths: set[bytes] = set()
         for path, get in GET_REQUESTS.items():
             self.route("GET", path, self._get_handler(get))
         self.route("GET", "/status", self._status)
@@ -97,25 +98,39 @@ class RestApi:
 
     @property
     def resource(self) -> IResource:
-        return ApiResource(self._klein, self._access, self._exact_routes, self._answer_error)
+        return ApiResource(self._klein, self._access, self._exact_routes, self._answer_error, self._public_paths)
 
-    def route(self, method: str, path: str, handler: Callable[..., Any], *, trade: bool = False) -> None:
+    def route(
+        self,
+        method: str,
+        path: str,
+        handler: Callable[..., Any],
+        *,
+        trade: bool = False,
+        prefix: str = PREFIX,
+        public: bool = False,
+    ) -> None:
         """Answers a method (GET: and HEAD) at a path, whose `<parts>` in Klein's notation the handler takes by name.
 
         handler: takes the twisted.web request; gives the body, such as `as_json` makes, or a Deferred of it. What it
             raises is answered as `problems` says.
         trade: whether it takes that scope.
+        prefix: is put before the path.
+        public: whether it is answered without a token.
         """
 
         def handle(request: Request, **parts: str) -> Any:
+            request.route = prefix + path  # type: ignore[attr-defined]
             if trade:
                 require_trade_scope(request)
             return handler(request, **parts)
 
-        self._klein.route(PREFIX + path, methods=[method], endpoint=f"{method} {path}")(handle)
+        if public:
+            self._public_paths.add((prefix + path).encode())
+        self._klein.route(prefix + path, methods=[method], endpoint=f"{method} {path}")(handle)
         if "<" not in path:
             for each in ("GET", "HEAD") if method == "GET" else (method,):
-                self._exact_routes[each.encode(), (PREFIX + path).encode()] = handle
+                self._exact_routes[each.encode(), (prefix + path).encode()] = handle
 
     # -- answers
 

@@ -1,6 +1,6 @@
 """Between Twisted's HTTP and Klein: what neither does as we want it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import Any
 
@@ -30,19 +30,26 @@ class ApiResource(KleinResource):
     plain: handlers of Klein's routes that have no parts. They are looked up, and answered as Klein does; its own way
         there, for the others, is more than a quarter of the cost of a request.
     answer_error: gives the body for what failed.
+    public_paths: are answered without a token.
     """
 
     def __init__(
-        self, klein: Klein, access: AccessControl, plain: RouteTable, answer_error: Callable[[Any, Failure], bytes]
+        self,
+        klein: Klein,
+        access: AccessControl,
+        plain: RouteTable,
+        answer_error: Callable[[Any, Failure], bytes],
+        public_paths: Collection[bytes] = (),
     ) -> None:
         super().__init__(klein)
         self._access = access
         self._exact_routes = plain
         self._answer_error = answer_error
+        self._public_paths = public_paths
 
     def render(self, request: Request) -> Any:  # type: ignore[override]
         try:
-            is_answered = self._access.authorize(request)
+            is_answered = self._access.authorize(request, needs_token=request.path not in self._public_paths)
         except Exception:
             _finish(request, self._answer_error(request, Failure()))
             return NOT_DONE_YET
@@ -90,21 +97,51 @@ def _finish(request: Request, result: bytes | IResource | None) -> None:
 
 
 class BoundedRequest(Request):
-    """Keeps no more of a body than is needed to see that it is too long."""
+    """Keeps no more of a body than is needed to see that it is too long.
+
+    route: the path of the route that handles it; empty if none does.
+    started_at: time when it was complete, on the reactor's clock.
+    """
 
     content: Any
+    route = ""
+    started_at = 0.0
+
+    def process(self) -> None:
+        self.started_at = self.channel.factory.reactor.seconds()
+        super().process()
 
     def handleContentChunk(self, data: bytes) -> None:
         super().handleContentChunk(data[: max(0, MAX_BODY + 1 - self.content.tell())])
 
 
+ObserveRequest = Callable[[str, str, int, float], None]
+"""Is called with the method, the route, the status and the seconds of each answered request."""
+
+
 class QuietSite(Site):
-    """A Site whose log of accesses is for LOG_LEVEL=DEBUG, and without what may stand in a query."""
+    """A Site whose log of accesses is for LOG_LEVEL=DEBUG, and without what may stand in a query.
+
+    on_answered: called after each answer.
+    """
 
     noisy = False
     requestFactory = BoundedRequest
 
+    def __init__(
+        self,
+        resource: IResource,
+        *arguments: Any,
+        on_answered: ObserveRequest = lambda method, route, status, seconds: None,
+        **keywords: Any,
+    ) -> None:
+        super().__init__(resource, *arguments, **keywords)
+        self._on_answered = on_answered
+
     def log(self, request: http.Request) -> None:
+        if isinstance(request, BoundedRequest):
+            method = request.method.decode("ascii", "replace") if request.route else ""
+            self._on_answered(method, request.route, request.code, self.reactor.seconds() - request.started_at)
         if wire_log.enabled:
             _log.debug("{method} {path} {code}", method=request.method, path=request.path, code=request.code)
 

@@ -3,6 +3,7 @@
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from msgspec import Struct
@@ -37,6 +38,18 @@ class PreparedUpdate(Struct):
     topic: Any
     kinds: Sequence[Any]
     make_late_frame: Callable[[], bytes | None] | None = None
+
+
+@dataclass
+class SendStatistics:
+    """Count, for all subscribers of one path, what slow ones did not get.
+
+    conflated: messages that were replaced by later ones in a queue.
+    closed: subscribers that were closed because they did not read.
+    """
+
+    conflated: int = 0
+    closed: int = 0
 
 
 class SendQueueEncoder:
@@ -101,6 +114,8 @@ class SendQueue:
 
     writer: writes to the socket.
     on_overflow: called when the queue exceeds its limits.
+    statistics: counts what is skipped, together with other queues.
+    queued_bytes: bytes in the queue.
     is_writable, send_direct: as of the writer.
     generation: number of changes of `is_writable` of any queue.
     """
@@ -112,24 +127,28 @@ class SendQueue:
         "_conflated_count",
         "_on_overflow",
         "_queue",
-        "_queued_bytes",
+        "_statistics",
         "_unflushed",
         "_writer",
         "add",
         "is_writable",
+        "queued_bytes",
         "send_direct",
     )
 
-    def __init__(self, writer: TransportWriter, on_overflow: Callable[[], None]) -> None:
+    def __init__(
+        self, writer: TransportWriter, on_overflow: Callable[[], None], statistics: SendStatistics | None = None
+    ) -> None:
         self.send_direct: Any = writer.send_direct
         self.is_writable = False
         self._writer = writer
         self._on_overflow = on_overflow
+        self._statistics = statistics or SendStatistics()
         self._unflushed: list[PreparedUpdate] = []
         self.add = self._unflushed.append
         """Takes an update, to be sent with the next `flush`."""
         self._queue: OrderedDict[object, QueuedFrame] = OrderedDict()  # a dict is slow to pop from the front
-        self._queued_bytes = 0
+        self.queued_bytes = 0
         self._conflated_count = 0
         self._closed = False
         writer.on_change = self._on_writer_change
@@ -216,7 +235,7 @@ class SendQueue:
         size = 0
         while self._queue and size < _CHUNK:
             _, queued = self._queue.popitem(last=False)
-            self._queued_bytes -= _size_of(queued)
+            self.queued_bytes -= _size_of(queued)
             data = queued if isinstance(queued, bytes) else queued()
             if data is not None:
                 chunk.append(data)
@@ -228,22 +247,24 @@ class SendQueue:
             return
         if key is not None and self._dequeue(key):
             self._conflated_count += 1
+            self._statistics.conflated += 1
         self._queue[key or object()] = queued
-        self._queued_bytes += _size_of(queued)
-        if len(self._queue) > MAX_QUEUED or self._queued_bytes > MAX_QUEUED_BYTES:
+        self.queued_bytes += _size_of(queued)
+        if len(self._queue) > MAX_QUEUED or self.queued_bytes > MAX_QUEUED_BYTES:
             self._empty()
+            self._statistics.closed += 1
             self._on_overflow()
 
     def _dequeue(self, key: object) -> bool:
         """Remove a message; False if there is none with this key."""
         if key not in self._queue:
             return False
-        self._queued_bytes -= _size_of(self._queue.pop(key))
+        self.queued_bytes -= _size_of(self._queue.pop(key))
         return True
 
     def _empty(self) -> None:
         self._queue.clear()
-        self._queued_bytes = self._conflated_count = 0
+        self.queued_bytes = self._conflated_count = 0
 
 
 def _size_of(queued: QueuedFrame) -> int:

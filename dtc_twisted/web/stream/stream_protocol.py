@@ -11,7 +11,7 @@ from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.logs import logger
 from dtc_twisted.web.access import SUBPROTOCOL, Principal
 from dtc_twisted.web.stream.public_names import CLOSE_STOPPING, CLOSE_TOO_SLOW
-from dtc_twisted.web.stream.send_queue import SendQueue, encode_event
+from dtc_twisted.web.stream.send_queue import SendQueue, SendStatistics, encode_event
 from dtc_twisted.web.stream.writer import make_writer
 
 _log = logger(__name__)
@@ -59,7 +59,7 @@ class StreamProtocol(WebSocketServerProtocol):
     def onOpen(self) -> None:
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
-        self.outgoing = SendQueue(make_writer(self.transport), self._close_slow_reader)
+        self.outgoing = SendQueue(make_writer(self.transport), self._close_slow_reader, self.factory.statistics)
         self._opened = True
         self.factory.subscribers.add(self)
 
@@ -143,6 +143,7 @@ class StreamFactory(WebSocketServerFactory):
             utf8validateIncoming=False,
         )
         self.subscribers: set[StreamProtocol] = set()
+        self.statistics = SendStatistics()
 
     def resource_for(self, caller: Principal) -> WebSocketResource:
         """What makes a request of this caller's one of our connections."""

@@ -1,0 +1,6 @@
+"""Metrics of the gateway in the text format of Prometheus, and its health."""
+
+from dtc_twisted.web.metrics.collector import GatewayCollector as GatewayCollector
+from dtc_twisted.web.metrics.collector import MetricSources as MetricSources
+from dtc_twisted.web.metrics.measurements import LoopLag as LoopLag
+from dtc_twisted.web.metrics.measurements import Measurements as Measurements

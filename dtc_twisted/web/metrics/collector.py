@@ -1,0 +1,139 @@
+"""Read the gateway's counters when metrics are asked for, so that counting costs the data path next to nothing."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from dtc_twisted.history import HistoryClient
+from dtc_twisted.market_data import Hub
+from dtc_twisted.orders import AccountState, OrderManager
+from dtc_twisted.transport.upstream import Upstream, UpstreamState
+from dtc_twisted.web.stream import StreamFactory
+
+
+@dataclass(frozen=True)
+class MetricSources:
+    """Name the parts of the gateway that are read.
+
+    hubs: by channel, "marketdata" and "marketdepth".
+    manager: None while order entry is off.
+    streams: the factories of the WebSockets by path.
+    """
+
+    upstream: Upstream
+    hubs: Mapping[str, Hub]
+    history: HistoryClient
+    account_state: AccountState
+    manager: OrderManager | None
+    clock: Callable[[], float]
+    streams: Mapping[str, StreamFactory] = field(default_factory=dict)
+
+
+class GatewayCollector(Collector):
+    """Make the metric families that are read from the gateway's state."""
+
+    def __init__(self, sources: MetricSources) -> None:
+        self._sources = sources
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all families. Called for each answer at /metrics."""
+        yield from self._upstream()
+        yield from self._market_data()
+        yield from self._subscribers()
+        yield from self._orders()
+
+    def _upstream(self) -> Iterator[Metric]:
+        upstream = self._sources.upstream
+        status = upstream.status
+        yield gauge(
+            "dtc_upstream_up", "1 while the gateway is logged on to the DTC server.", upstream.session is not None
+        )
+        state = GaugeMetricFamily("dtc_upstream_state", "1 for the present state of the connection.", labels=("state",))
+        for each in UpstreamState:
+            state.add_metric((each.value,), float(status.state is each))
+        yield state
+        yield counter("dtc_upstream_reconnects", "Sessions with the DTC server after the first.", status.reconnects)
+        age = upstream.last_message_age
+        if age is not None:
+            yield gauge("dtc_upstream_last_message_age_seconds", "Time since the last message of the server.", age)
+        received = CounterMetricFamily(
+            "dtc_upstream_messages_received", "Messages from the server by type.", labels=("type",)
+        )
+        for kind, count in sorted(upstream.message_counts.items(), key=lambda item: item[0].__name__):
+            received.add_metric((kind.__name__,), count)
+        yield received
+        yield counter(
+            "dtc_upstream_malformed_messages", "Malformed messages from the server, skipped.", upstream.malformed_count
+        )
+        history = self._sources.history
+        yield gauge("dtc_history_downloads_active", "Connections to the historical port.", history.active)
+        yield gauge("dtc_history_downloads_waiting", "Downloads that wait for a connection.", history.waiting)
+
+    def _market_data(self) -> Iterator[Metric]:
+        symbols = GaugeMetricFamily("dtc_subscribed_symbols", "Symbols with a subscription.", labels=("channel",))
+        stale = GaugeMetricFamily("dtc_stale_symbols", "Symbols without current data.", labels=("channel",))
+        age = GaugeMetricFamily(
+            "dtc_market_data_age_seconds",
+            "Time since the last update of any subscribed symbol of an exchange.",
+            labels=("channel", "exchange"),
+        )
+        deliveries = CounterMetricFamily(
+            "dtc_deliveries", "Market data messages sent to subscribers or queued for them.", labels=("channel",)
+        )
+        now = self._sources.clock()
+        for channel, hub in self._sources.hubs.items():
+            symbols.add_metric((channel,), len(hub.symbols))
+            stale.add_metric((channel,), len(hub.stale_symbols))
+            deliveries.add_metric((channel,), hub.delivered_count)
+            newest: dict[str, float] = {}
+            for symbol, updated in hub.updated_at().items():
+                exchange = symbol.rpartition("_")[2] if "_" in symbol else ""
+                newest[exchange] = max(updated, newest.get(exchange, 0.0))
+            for exchange, updated in sorted(newest.items()):
+                age.add_metric((channel, exchange), max(0.0, now - updated))
+        yield from (symbols, stale, age, deliveries)
+
+    def _subscribers(self) -> Iterator[Metric]:
+        subscribers = GaugeMetricFamily("dtc_subscribers", "Open WebSocket connections by path.", labels=("path",))
+        closed = CounterMetricFamily(
+            "dtc_slow_consumers_closed", "Connections closed because they were not read.", labels=("path",)
+        )
+        queued = conflated = 0
+        for path, factory in self._sources.streams.items():
+            subscribers.add_metric((path,), len(factory.subscribers))
+            closed.add_metric((path,), factory.statistics.closed)
+            queued += sum(each.outgoing.queued_bytes for each in factory.subscribers)
+            conflated += factory.statistics.conflated
+        yield from (subscribers, closed)
+        yield gauge("dtc_send_queue_bytes", "Bytes queued for subscribers that read slowly.", queued)
+        yield counter(
+            "dtc_conflated_messages",
+            "Messages that a slow subscriber skipped, because a later one replaced them.",
+            conflated,
+        )
+
+    def _orders(self) -> Iterator[Metric]:
+        state = self._sources.account_state
+        yield gauge("dtc_open_orders", "Orders that may be open.", len(state.open_orders()))
+        yield gauge("dtc_in_doubt_orders", "Orders whose outcome is unknown.", len(state.unknown()))
+        manager = self._sources.manager
+        if manager is not None:
+            status = manager.status()
+            yield gauge(
+                "dtc_trading_ready", "1 while orders are taken, as far as the server is concerned.", status["ready"]
+            )
+            yield gauge("dtc_trading_halted", "1 while a halt of everything is in force.", status["halted"] is not None)
+            yield gauge("dtc_journal_writable", "1 while the journal takes entries.", not manager.journal.failure_text)
+
+
+def gauge(name: str, text: str, value: float) -> Metric:
+    """Make a gauge without labels."""
+    return GaugeMetricFamily(name, text, value=float(value))
+
+
+def counter(name: str, text: str, value: float) -> Metric:
+    """Make a counter without labels. `_total` is appended to the name."""
+    return CounterMetricFamily(name, text, value=float(value))

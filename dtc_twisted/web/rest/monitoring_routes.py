@@ -1,0 +1,48 @@
+"""Answer the programs that watch the gateway: /healthz, /readyz and /metrics."""
+
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from twisted.web.server import Request
+
+from dtc_twisted.web.query import query_args, reject_unknown
+from dtc_twisted.web.rest.api import RestApi
+from dtc_twisted.web.rest.resource import json_response
+
+_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class MonitoringRoutes:
+    """Add the paths to `rest`.
+
+    registry: the metrics.
+    problems: returns why the gateway is not ready, a text for each failed check by its name; empty: it is ready.
+
+    /healthz and /readyz need no token, because the programs that ask for them often cannot send one. Their texts name
+    no host, no account and no symbol.
+    """
+
+    def __init__(self, rest: RestApi, registry: CollectorRegistry, problems: Callable[[], dict[str, str]]) -> None:
+        self._registry = registry
+        self._problems = problems
+        rest.route("GET", "/healthz", self._healthz, prefix="", public=True)
+        rest.route("GET", "/readyz", self._readyz, prefix="", public=True)
+        rest.route("GET", "/metrics", self._metrics, prefix="")
+
+    def _healthz(self, request: Request) -> bytes:
+        reject_unknown(query_args(request), ())
+        return json_response(request, {"healthy": True})
+
+    def _readyz(self, request: Request) -> bytes:
+        reject_unknown(query_args(request), ())
+        problems = self._problems()
+        answer: dict[str, Any] = {"ready": not problems, "problems": problems}
+        return json_response(request, answer, 503 if problems else 200)
+
+    def _metrics(self, request: Request) -> bytes:
+        reject_unknown(query_args(request), ())
+        data = generate_latest(self._registry)
+        request.setHeader("Content-Type", _CONTENT_TYPE)
+        request.setHeader("Content-Length", str(len(data)))
+        return data
