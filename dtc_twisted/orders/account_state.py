@@ -14,11 +14,9 @@ from dtc_twisted.dtc.messages import AccountBalanceUpdate, Message, OrderUpdate,
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_state import OrderState
 from dtc_twisted.orders.outcomes import Fields
+from dtc_twisted.orders.position_table import PositionKey, PositionTable
 
 CHANNELS = ("orders", "positions", "balances")
-
-PositionKey = tuple[str, str, str]
-"""TradeAccount, Symbol and, where one symbol may have several, PositionIdentifier."""
 
 _REQUEST_FIELDS = (
     *("RequestID", "TotalNumberMessages", "MessageNumber", "NoPositions", "NoAccountBalances", "Unsolicited"),
@@ -37,31 +35,16 @@ class AccountState(OrderState):
         self.position_read_listeners: list[Callable[[int], None]] = []
         """Called when all positions were read, with the `version` when they were asked for."""
         self.seqs = dict.fromkeys(CHANNELS, 0)
-        self.positions: dict[PositionKey, Fields] = {}
+        self.positions = PositionTable()
         self.balances: dict[str, Fields] = {}
         """By TradeAccount."""
-        self.multiple_positions = False
-        """The server may have several positions of one symbol in one account."""
-        self._versions: dict[object, int] = {}  # the change that touched a position or balance last
+        self._balance_versions: dict[str, int] = {}  # the change that touched a balance last
 
     # -- called by whoever shows or checks accounts
 
     def position(self, trade_account: str, symbol: str) -> float:
-        """Return the quantity, negative when short."""
-        if not self.multiple_positions:
-            return float(self.positions.get((trade_account, symbol, ""), {}).get("Quantity", 0))
-        return sum(
-            float(position.get("Quantity", 0))
-            for (account, name, _), position in self.positions.items()
-            if (account, name) == (trade_account, symbol)
-        )
-
-    def position_version(self, trade_account: str, symbol: str) -> int:
-        """Return the `version` when the server last stated a position; 0: never."""
-        if not self.multiple_positions:
-            return self._versions.get((trade_account, symbol, ""), 0)
-        name = (trade_account, symbol)
-        return max((n for key, n in self._versions.items() if isinstance(key, tuple) and key[:2] == name), default=0)
+        """Return the quantity, negative when short; of several positions of the symbol, their sum."""
+        return self.positions.quantity(trade_account, symbol)
 
     def position_offset(self, trade_account: str, symbol: str) -> float | None:
         """Return the part of a position that the known fills do not explain.
@@ -69,7 +52,7 @@ class AccountState(OrderState):
         None: the position that the last fill made is not stated yet.
         """
         key = (trade_account, symbol)
-        if self.fill_versions.get(key, 0) > self.position_version(*key):
+        if self.fill_versions.get(key, 0) > self.positions.version(*key):
             return None
         return self.position(*key) - self.traded[key]
 
@@ -98,14 +81,13 @@ class AccountState(OrderState):
 
     def symbols_held(self, trade_account: str, symbol: str = "") -> list[str]:
         """Return the symbols that an account has positions in; of one symbol only, if it is given."""
-        keys = {(account, name) for account, name, _ in self.positions if symbol in ("", name)}
-        return sorted(name for account, name in keys if account == trade_account and self.position(account, name))
+        return [name for name in self.positions.symbols(trade_account) if symbol in ("", name)]
 
     def snapshot(self, channel: str) -> list[Fields]:
         """Return all that is known on a channel."""
         if channel == "orders":
             return self.order_rows()
-        return list((self.positions if channel == "positions" else self.balances).values())
+        return list((self.positions.rows if channel == "positions" else self.balances).values())
 
     # -- called with what the server sends
 
@@ -125,57 +107,50 @@ class AccountState(OrderState):
         since: the version when the server was asked; what changed since is newer than the answer. None: the server sent
         the message by itself.
         """
-        fields = _without_request_fields(message)
-        key = self.position_key(message)
-        if since is None or self._versions.get(key, 0) <= since:
-            if since is not None:
-                self._bump_version(key)
-                if fields == _without_mark(self.positions.get(key, {})):
-                    return key
-                fields["Reconciled"] = True
-            if fields.get("Quantity"):
-                self.positions[key] = fields
-            else:
-                self.positions.pop(key, None)
-            self._bump_version(key)
-            self._publish("positions", fields)
+        fields, table = _without_request_fields(message), self.positions
+        key, is_unexpected = table.key_for(fields, since)
+        if since is not None and table.is_newer(key, since):
+            return key
+        self.version += 1
+        if since is not None:
+            if fields == _without_mark(table.rows.get(key, {})):
+                table.touch(key, self.version, since)
+                return key
+            fields["Reconciled"] = True
+        table.set(key, fields, self.version, since)
+        self._publish("positions", fields)
+        if is_unexpected and since is None:
+            self._ask_for_read()  # the server may have replaced the other position
         return key
 
     def update_balance(self, message: AccountBalanceUpdate, since: int | None = None) -> str:
         """Apply a balance, as `update_position`. Return the account."""
         fields = _without_request_fields(message)
         account = str(fields.get("TradeAccount", ""))
-        if since is None or self._versions.get(account, 0) <= since:
+        if since is None or self._balance_versions.get(account, 0) <= since:
             if since is not None:
                 if fields == _without_mark(self.balances.get(account, {})):
                     return account
                 fields["Reconciled"] = True
             self.balances[account] = fields
-            self._bump_version(account)
+            self.version += 1
+            self._balance_versions[account] = self.version
             self._publish("balances", fields)
         return account
 
     def remove_absent(self, positions: Iterable[PositionKey], balances: Iterable[str], since: int) -> None:
         """Remove all other positions and balances: the server stated all that there are."""
-        for key in self.positions.keys() - set(positions):
-            if self._versions.get(key, 0) <= since:
-                gone = self.positions.pop(key) | {"Quantity": 0, "Reconciled": True}
-                self._bump_version(key)
+        for key in self.positions.rows.keys() - set(positions):
+            if not self.positions.is_newer(key, since):
+                self.version += 1
+                gone = self.positions.rows[key] | {"Quantity": 0, "Reconciled": True}
+                self.positions.set(key, gone, self.version, since)
                 self._publish("positions", gone)
         for account in self.balances.keys() - set(balances):
-            if self._versions.get(account, 0) <= since:
+            if self._balance_versions.get(account, 0) <= since:
                 del self.balances[account]
         for listener in self.position_read_listeners:
             listener(since)
-
-    def position_key(self, message: PositionUpdate) -> PositionKey:
-        fields = to_builtins(message)
-        identifier = fields.get("PositionIdentifier", "") if self.multiple_positions else ""
-        return fields.get("TradeAccount", ""), fields.get("Symbol", ""), identifier
-
-    def _bump_version(self, key: object) -> None:
-        self.version += 1
-        self._versions[key] = self.version
 
 
 def _without_request_fields(message: Message) -> dict[str, Any]:

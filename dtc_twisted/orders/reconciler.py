@@ -111,7 +111,7 @@ class Reconciler:
     def attach(self, session: Session) -> None:
         self._session = session
         logon = session.logon
-        self._state.multiple_positions = getattr(logon, "UsesMultiplePositionsPerSymbolAndTradeAccount", 0) == 1
+        self._state.positions.has_several = getattr(logon, "UsesMultiplePositionsPerSymbolAndTradeAccount", 0) == 1
         self._state.begin_epoch()
         if self._is_enabled:
             self._start_sync()

@@ -94,12 +94,7 @@ class UnsettledFills:
 
     def stated(self, trade_account: str, symbol: str) -> float:
         """Return the position as the server stated it, under all spellings of the symbol; negative when short."""
-        key = (trade_account, symbol_key(symbol))
-        return sum(
-            float(fields.get("Quantity") or 0.0)
-            for (account, name, _), fields in self._state.positions.items()
-            if (account, symbol_key(name)) == key
-        )
+        return self._state.positions.quantity_of_spellings(trade_account, symbol)
 
     def held(self, trade_account: str, symbol: str) -> float:
         """Return the position with all fills; negative when short."""
@@ -112,7 +107,7 @@ class UnsettledFills:
 
     def accounts(self) -> list[str]:
         """Return the accounts that have positions, or fills that are not settled."""
-        return sorted({key[0] for key in self._state.positions} | {account for account, _ in self._positions})
+        return sorted({key[0] for key in self._state.positions.rows} | {account for account, _ in self._positions})
 
     def unexplained(self, side: int, trade_account: str, symbol: str) -> float:
         """Return how far the stated position has moved to a side without fills: orders may be filled already."""

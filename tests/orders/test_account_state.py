@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from hypothesis import given
@@ -308,15 +309,64 @@ class PositionTests(AccountStateCase):
         self.assertEqual(self.account_state.snapshot("positions"), [])
         self.assertEqual([each["Quantity"] for each in self.take()], [-2, 0])
 
+    def position(self, name: str, quantity: float, since: int | None = None) -> Any:
+        fields: dict[str, Any] = {"PositionIdentifier": name} if name else {}
+        message = PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=quantity, **fields)
+        return self.account_state.update_position(message, since)
+
+    def quantities(self) -> list[float]:
+        return [each["Quantity"] for each in self.account_state.snapshot("positions")]
+
     def test_several_of_one_symbol(self) -> None:
-        for several, expected in ((False, 5), (True, 7)):
-            account_state = AccountState()
-            account_state.multiple_positions = several
-            for name, quantity in (("p1", 2), ("p2", 5)):
-                account_state.receive(
-                    PositionUpdate(Symbol=ES, TradeAccount="Sim1", PositionIdentifier=name, Quantity=quantity)
-                )
-            self.assertEqual(account_state.position("Sim1", ES), expected)
+        """Their sum counts, whether the server said that it may have several or not."""
+        for several in (False, True):
+            self.account_state = AccountState()
+            self.account_state.positions.has_several = several
+            reads: list[str] = []
+            self.account_state.read_listeners.append(partial(reads.append, "read"))
+            self.position("p1", 2)
+            self.position("p2", 5)
+            self.assertEqual(self.account_state.position("Sim1", ES), 7)
+            self.assertEqual(len(reads), 0 if several else 1)
+            self.position("p1", 0)
+            self.assertEqual(self.quantities(), [5])
+
+    def test_several_in_one_read(self) -> None:
+        for names in (("p1", "p2"), ("", "p2"), ("p2", "")):
+            self.account_state = AccountState()
+            self.position("p2", 1)
+            for _ in range(2):
+                since = self.account_state.version
+                keys = [self.position(name, quantity, since) for name, quantity in zip(names, (2, 5), strict=True)]
+                self.account_state.remove_absent(keys, [], since)
+                self.assertEqual(self.account_state.position("Sim1", ES), 7, names)
+
+    def test_identifier_that_is_left_out(self) -> None:
+        """It is the same position."""
+        self.position("p1", 2)
+        self.position("", 3)
+        self.assertEqual(self.quantities(), [3])
+        self.position("p1", 4)
+        self.assertEqual(self.quantities(), [4])
+        since = self.account_state.version
+        self.assertEqual(self.position("", 4, since), ("Sim1", ES, ""))
+        self.assertEqual(self.quantities(), [4])
+        self.position("p1", 0)
+        self.position("", 4, since)  # the answer was on its way
+        self.assertEqual(self.quantities(), [])
+
+    def test_identifier_that_is_replaced(self) -> None:
+        self.position("p1", 2)
+        self.position("p2", 5)
+        since = self.account_state.version
+        self.account_state.remove_absent([self.position("p2", 5, since)], [], since)
+        self.assertEqual(self.quantities(), [5])
+
+    def test_positions_that_cancel_out(self) -> None:
+        self.position("p1", 2)
+        self.position("p2", -2)
+        self.assertEqual(self.account_state.position("Sim1", ES), 0)
+        self.assertEqual(self.account_state.symbols_held("Sim1"), [ES])
 
     def test_asked(self) -> None:
         one = PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=2)

@@ -144,6 +144,30 @@ class PositionTests(LimitsCase):
         self.assertEqual(self.market("b", Quantity=2).status, 201)
         self.check_refused(self.market("c", Quantity=1))
 
+    def test_two_positions_of_one_symbol(self) -> None:
+        """Both count, and one flatten closes the symbol, although the logon did not announce several positions."""
+        rows = [
+            {
+                "Type": POSITION_UPDATE,
+                "TradeAccount": "Sim1",
+                "Symbol": ES,
+                "PositionIdentifier": name,
+                "Quantity": held,
+            }
+            for name, held in (("p1", 3), ("p2", 2))
+        ]
+        numbered = [each | {"TotalNumberMessages": 2, "MessageNumber": n} for n, each in enumerate(rows, 1)]
+        self.server.always(POSITIONS, say(*numbered))
+        self.tell(*rows)
+        for _ in range(2):
+            self.check_refused(self.market("a", Quantity=1))
+            self.assertEqual(sorted(each["Quantity"] for each in self.fetch("/positions").json), [2, 3])
+            self.advance(65)
+        self.server.exchange.positions["Sim1", ES] = 5.0
+        self.assertEqual(self.post("/flatten", TradeAccount="Sim1").status, 201)
+        self.assertEqual([each["Symbol"] for each in self.server.requests(FLATTEN)], [ES])
+        self.assertEqual(self.server.exchange.positions["Sim1", ES], 0)
+
     def test_positions_one_by_one(self) -> None:
         """The position of the first of two fills does not stand for both."""
         self.server.exchange.last_price = None

@@ -1,0 +1,106 @@
+"""Keep the positions that the server states, each under its PositionIdentifier.
+
+Without the flag UsesMultiplePositionsPerSymbolAndTradeAccount at the logon, one position is expected of a symbol in an
+account. Rows with different identifiers are two positions all the same, until a read shows one of them only. A row that
+has an identifier and a row without one are the same position, unless one read states both.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from dtc_twisted.orders.names import symbol_key
+from dtc_twisted.orders.outcomes import Fields
+
+PositionKey = tuple[str, str, str]
+"""TradeAccount, Symbol and PositionIdentifier."""
+
+
+class PositionTable:
+    """The rows, and the version of the account state in which each was stated last.
+
+    has_several: the server said that it may have several positions of one symbol in one account.
+    """
+
+    def __init__(self) -> None:
+        self.has_several = False
+        self.rows: dict[PositionKey, Fields] = {}
+        self._keys: defaultdict[tuple[str, str], dict[PositionKey, None]] = defaultdict(dict)
+        """By account and `symbol_key`."""
+        self._versions: dict[PositionKey, int] = {}
+        self._symbol_versions: dict[tuple[str, str], int] = {}
+        self._read_since: dict[PositionKey, int] = {}
+
+    def quantity(self, trade_account: str, symbol: str) -> float:
+        """Return the sum of all rows of a symbol, negative when short."""
+        keys = self._keys.get((trade_account, symbol_key(symbol)), ())
+        return sum(_quantity(self.rows[key]) for key in keys if key[1] == symbol)
+
+    def quantity_of_spellings(self, trade_account: str, symbol: str) -> float:
+        """Return the same of all spellings of a symbol together."""
+        return sum(_quantity(self.rows[key]) for key in self._keys.get((trade_account, symbol_key(symbol)), ()))
+
+    def version(self, trade_account: str, symbol: str) -> int:
+        """Return the version in which a position of a symbol was last stated; 0: never."""
+        return self._symbol_versions.get((trade_account, symbol), 0)
+
+    def is_newer(self, key: PositionKey, since: int) -> bool:
+        """Return whether a row was stated after a version."""
+        return self._versions.get(key, 0) > since
+
+    def key_for(self, row: Fields, since: int | None) -> tuple[PositionKey, bool]:
+        """Return the key of a row that the server stated, and whether an unexpected second position begins with it.
+
+        since: the version when the server was asked; None: the server stated the row by itself.
+        """
+        account, symbol, identifier = (
+            str(row.get(name, "")) for name in ("TradeAccount", "Symbol", "PositionIdentifier")
+        )
+        key = (account, symbol, identifier)
+        known = [each for each in self._keys.get((account, symbol_key(symbol)), ()) if each[1] == symbol]
+        if self.has_several or key in known or not known:
+            return key, False
+        (other, *more) = known
+        is_other_of_read = since is not None and self._read_since.get(other) == since
+        if more or bool(other[2]) == bool(identifier) or is_other_of_read:
+            return key, bool(row.get("Quantity"))
+        self._rename(other, key)
+        return key, False
+
+    def set(self, key: PositionKey, row: Fields, version: int, since: int | None) -> None:
+        """Store a row; one without a quantity is removed."""
+        if since is not None:
+            self._read_since[key] = since
+        self._versions[key] = self._symbol_versions[key[:2]] = version
+        if row.get("Quantity"):
+            self.rows[key] = row
+            self._keys[key[0], symbol_key(key[1])][key] = None
+        else:
+            self.remove(key)
+
+    def touch(self, key: PositionKey, version: int, since: int) -> None:
+        """Note that a read stated a row as it is."""
+        self._read_since[key] = since
+        self._versions[key] = self._symbol_versions[key[:2]] = version
+
+    def remove(self, key: PositionKey) -> Fields:
+        """Remove a row, if it is there, and return it."""
+        name = (key[0], symbol_key(key[1]))
+        keys = self._keys.get(name, {})
+        keys.pop(key, None)
+        if not keys:
+            self._keys.pop(name, None)
+        return self.rows.pop(key, {})
+
+    def symbols(self, trade_account: str) -> Iterator[str]:
+        """Yield the symbols in which an account has positions; positions that cancel each other out, too."""
+        return iter(sorted({name for account, name, _ in self.rows if account == trade_account}))
+
+    def _rename(self, old: PositionKey, new: PositionKey) -> None:
+        version, row = self._versions.get(old, 0), self.remove(old)
+        self.rows[new] = row
+        self._keys[new[0], symbol_key(new[1])][new] = None
+        self._versions[new] = max(version, self._versions.get(new, 0))
+
+
+def _quantity(row: Fields) -> float:
+    return float(row.get("Quantity") or 0.0)
