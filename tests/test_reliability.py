@@ -1,0 +1,42 @@
+"""The table of faults names tests that exist, each once."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+PAGE = Path(__file__).parent.parent / "docs" / "reliability.md"
+LEAST_FAULTS = 40
+
+
+def named_tests(page: str) -> list[str]:
+    """Return the names of the tests that the tables have in their last column."""
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "`tests." in line]
+    return [name for row in rows for name in re.findall(r"`(tests\.[\w.]+)`", row)]
+
+
+def exists(name: str) -> bool:
+    """Return whether a test method of this name exists."""
+    module, case, method = name.rsplit(".", 2)
+    try:
+        return callable(getattr(getattr(import_module(module), case), method))
+    except (ImportError, AttributeError):
+        return False
+
+
+class FaultTableTests(SynchronousTestCase):
+    def test_named_tests_exist(self) -> None:
+        names = named_tests(PAGE.read_text("utf-8"))
+        self.assertEqual([name for name in names if not exists(name)], [])
+        self.assertEqual(sorted(names), sorted(set(names)))
+        self.assertGreaterEqual(len(names), LEAST_FAULTS)
+
+    def test_every_row_has_a_test(self) -> None:
+        rows = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")]
+        faults = [row for row in rows if row.count("|") == 4 and not row.startswith("| fault |")]
+        self.assertEqual([row for row in faults if not named_tests(row)], [])
+
+    def test_missing_test_is_found(self) -> None:
+        self.assertFalse(exists("tests.test_reliability.FaultTableTests.test_gone"))
+        self.assertFalse(exists("tests.gone.FaultTableTests.test_gone"))
