@@ -7,7 +7,14 @@ from msgspec import UNSET, to_builtins
 
 from dtc_twisted.dtc.messages import BuySellEnum, CancelReplaceOrder, OrderStatusEnum, OrderTypeEnum, OrderUpdate
 from dtc_twisted.orders.fills import Fill
-from dtc_twisted.orders.outcomes import CHANGE, TERMINAL, Fields, PendingCommand, is_contradictory
+from dtc_twisted.orders.outcomes import (
+    CHANGE,
+    TERMINAL,
+    Fields,
+    PendingCommand,
+    is_contradictory,
+    without_status_of_command,
+)
 
 _REQUEST_FIELDS = ("RequestID", "TotalNumMessages", "MessageNumber", "NoOrders")
 _QUANTITIES = ("OrderQuantity", "FilledQuantity", "RemainingQuantity", "LastFillQuantity")
@@ -224,6 +231,12 @@ class Order:
             return False
         return any(name in row and row[name] != self.fields.get(name) for name in _COMPARED_FIELDS)
 
+    def undoes_fill(self, update: Fields) -> bool:
+        """Return whether an update states that the order, which is filled in whole, ended otherwise."""
+        is_whole = 0 < max(self.quantity, update.get("OrderQuantity", 0.0)) <= self.filled and not self.closes_position
+        status = update.get("OrderStatus")
+        return is_whole and status in TERMINAL and status != OrderStatusEnum.ORDER_STATUS_FILLED
+
     def average_with(self, fill: Fill, filled: float) -> float | None:
         """Return the average price with one more fill; None: not all fills of the filled quantity are known."""
         fills = [*self.fills, fill]
@@ -245,11 +258,16 @@ class Order:
         self._complete_average()
         self.updates.append(update)
         self.is_inferred = bool(update.get("Inferred"))
-        if not self.is_inferred and update.get("OrderStatus") in TERMINAL and not is_contradictory(update):
+        if not self.is_inferred and self._states_end(update):
             self.closing_update = update
         if self.server_order_id:
             self.server_order_ids.add(self.server_order_id)
         return max(0.0, self.filled - before)
+
+    def _states_end(self, update: Fields) -> bool:
+        """Return whether an update states that the order is closed."""
+        says_nothing = is_contradictory(update) or self.undoes_fill(update)
+        return update.get("OrderStatus") in TERMINAL and not says_nothing
 
     def _implied_fill(self, update: Fields) -> float:
         """Return what an update without FilledQuantity states to be filled by its other fields."""
@@ -265,7 +283,7 @@ class Order:
         for name in (*_ENUMERATIONS, "OrderQuantity"):
             if name in fields and not fields[name]:  # nothing is stated
                 del fields[name]
-        if is_contradictory(update):
+        if is_contradictory(update) or self.undoes_fill(update):
             fields.pop("OrderStatus", None)
         self.fields = self.fields | fields
         if "AverageFillPrice" in fields:
@@ -300,7 +318,8 @@ def order_fields(message: OrderUpdate) -> Fields:
             del fields[name]
     if fields.get("BuySell", 0) not in (0, 1, 2):
         del fields["BuySell"]
-    return {name: value for name, value in fields.items() if value != "" and not _is_not_finite(value)}
+    fields = {name: value for name, value in fields.items() if value != "" and not _is_not_finite(value)}
+    return without_status_of_command(fields)
 
 
 def _is_not_finite(value: Any) -> bool:

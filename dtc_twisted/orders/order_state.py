@@ -17,6 +17,7 @@ from dtc_twisted.orders.outcomes import (
     PendingCommand,
     is_contradictory,
     is_known_status,
+    is_refusal_without_status,
 )
 
 _log = logger(__name__)
@@ -187,9 +188,10 @@ class OrderState:
         if order is None and self._is_own_id(update.get("ClientOrderID", "")):
             order = self._match_own(update)
         if order is None:
-            if is_doubtful:
+            is_refusal = is_refusal_without_status(update)
+            if is_doubtful or is_refusal:
                 self._ask_for_read()
-            if not identifies(update) or (is_doubtful and not update.get("ServerOrderID")):
+            if is_refusal or not identifies(update) or (is_doubtful and not update.get("ServerOrderID")):
                 _log.debug("An ORDER_UPDATE does not say which order it is about")
                 return
             order = Order({})
@@ -227,8 +229,9 @@ class OrderState:
         is_reopened = (
             order.status in TERMINAL and not order.is_inferred and update.get("OrderStatus", 7) not in TERMINAL
         )
-        says_nothing = is_contradictory(update) or not is_known_status(update)
-        if is_reopened or (says_nothing and not order.pending_commands):  # else a read follows, if no outcome comes
+        says_nothing = is_contradictory(update) or not is_known_status(update) or order.undoes_fill(update)
+        is_doubtful = is_reopened or is_refusal_without_status(update)
+        if is_doubtful or (says_nothing and not order.pending_commands):  # else a read follows, if no outcome comes
             self._ask_for_read()
         self.commit(order, update, fill)
 
@@ -440,13 +443,13 @@ def new_order_outcome(order: Order) -> Fields | None:
     """Return the update that states the outcome of a new order: the server's latest word; None: it is not known.
 
     An acceptance is answered as the first time. A rejection that the gateway inferred gives way to whatever the server
-    states later.
+    states later. An order that has fills was accepted.
     """
     outcome: Fields | None = None
     for update in order.updates:
         if not NEW.settles(update):
             continue
         is_rejection = bool(NEW.rejection_text(update))
-        if outcome is None or is_rejection or NEW.rejection_text(outcome):
+        if outcome is None or (is_rejection and not order.filled) or NEW.rejection_text(outcome):
             outcome = update
     return outcome

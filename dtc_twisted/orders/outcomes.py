@@ -44,6 +44,8 @@ _ACCEPTING = frozenset(
 )
 """Reasons that only an order has which the server has accepted."""
 
+_REFUSALS = (Reason.ORDER_CANCEL_REJECTED, Reason.ORDER_CANCEL_REPLACE_REJECTED)
+
 
 def is_known_status(update: Mapping[str, Any]) -> bool:
     """Return whether OrderStatus is absent, unspecified or one of OrderStatusEnum."""
@@ -61,6 +63,22 @@ def is_contradictory(update: Mapping[str, Any]) -> bool:
         return bool(status != Status.ORDER_STATUS_CANCELED)
     filled, quantity = update.get("FilledQuantity"), update.get("OrderQuantity")
     return bool(status == Status.ORDER_STATUS_FILLED and filled is not None and quantity and filled < quantity)
+
+
+def without_status_of_command(update: Fields) -> Fields:
+    """Return an update without the OrderStatus "rejected" of a refused cancel or change.
+
+    The command is rejected then; how the order stands is not stated.
+    """
+    is_of_command = update.get("OrderUpdateReason") in _REFUSALS
+    if is_of_command and update.get("OrderStatus") == Status.ORDER_STATUS_REJECTED:
+        return {name: value for name, value in update.items() if name != "OrderStatus"}
+    return update
+
+
+def is_refusal_without_status(update: Mapping[str, Any]) -> bool:
+    """Return whether an update refuses a cancel or a change, and does not state how the order stands."""
+    return update.get("OrderUpdateReason") in _REFUSALS and not update.get("OrderStatus")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,82 @@
+"""A cancel or a change that the server refuses: the order stays as it is, whatever OrderStatus the refusal states."""
+
+from typing import Any
+
+from tests.exchange import FILLED, OPEN, R_CANCEL_REJECTED, R_REPLACE_REJECTED, REJECTED
+from tests.scripted_case import ScriptedCase
+from tests.scripted_server import CANCEL, OPEN_ORDERS, REPLACE, ignored, say
+
+REFUSALS = {R_CANCEL_REJECTED: (CANCEL, "DELETE", {}), R_REPLACE_REJECTED: (REPLACE, "PATCH", {"Quantity": 3})}
+
+
+class RefusedAsRejectedTests(ScriptedCase):
+    """The refusal has OrderStatus 9: it is the command that is rejected, not the order."""
+
+    def refusal(self, name: str, reason: int) -> dict[str, Any]:
+        update = self.server.exchange.update(self.server.exchange.order(name), reason)
+        return update | {"OrderStatus": REJECTED, "FilledQuantity": None, "InfoText": "Not now."}
+
+    def check_open(self, name: str) -> None:
+        self.assertEqual((self.order(name)["OrderStatus"], self.unknown()), (OPEN, []))
+        self.assertIn(name, [each["ClientOrderID"] for each in self.orders() if each["OrderStatus"] == OPEN])
+
+    def test_nobody_asked(self) -> None:
+        for reason in REFUSALS:
+            name = f"a{reason}"
+            self.submit(name)
+            reads = len(self.server.requests(OPEN_ORDERS))
+            self.tell(self.refusal(name, reason))
+            self.check_open(name)
+            self.assertGreater(len(self.server.requests(OPEN_ORDERS)), reads)
+            self.assertNotIn("OrderStatus", self.order(name)["Updates"][-1])
+            self.advance(20)
+            self.check_open(name)
+            self.restart()
+            self.check_open(name)
+            self.assertEqual(self.post(f"/orders/{name}", "DELETE").status, 200)
+
+    def test_the_answer_to_a_command(self) -> None:
+        for reason, (kind, method, fields) in REFUSALS.items():
+            name = f"a{reason}"
+            self.submit(name)
+            self.server.next(kind, ignored)
+            caller = self.begin_post(f"/orders/{name}", method, **fields)
+            self.tell(self.refusal(name, reason))
+            self.assertTrue(caller.lost)
+            self.check_open(name)
+            self.server.next(kind, say(self.refusal(name, reason)))
+            self.check_error(self.post(f"/orders/{name}", method, **fields), 422, "OrderRejected", "Not now.")
+            self.check_open(name)
+
+    def test_the_refusal_of_the_other_command(self) -> None:
+        """It does not decide about the one that waits."""
+        self.submit()
+        self.server.next(REPLACE, ignored)
+        caller = self.begin_post("/orders/a", "PATCH", Quantity=3)
+        self.tell(self.refusal("a", R_CANCEL_REJECTED))
+        self.assertFalse(caller.lost)
+        self.advance(6)
+        self.assertTrue(caller.lost)
+        self.assertIn(b"OutcomeUnknown", caller.received)
+
+    def test_after_the_order_is_filled(self) -> None:
+        for reason in (*REFUSALS, 3, 0):
+            name = f"m{reason}"
+            self.market(name)
+            self.tell(self.refusal(name, reason))
+            self.check_filled(name)
+            self.advance(12)
+            self.restart()
+            self.check_filled(name)
+
+    def check_filled(self, name: str) -> None:
+        shown = self.order(name)
+        self.assertEqual((shown["OrderStatus"], shown["FilledQuantity"], self.unknown()), (FILLED, 2, []))
+        self.assertEqual(self.market(name).status, 201)
+
+    def test_a_refusal_without_a_status_is_followed_by_a_read(self) -> None:
+        """The server does not know the order any more."""
+        self.submit()
+        self.server.exchange.reset()
+        self.check_error(self.post("/orders/a", "DELETE"), 422, "OrderRejected")
+        self.assertNotEqual(self.order()["OrderStatus"], OPEN)
