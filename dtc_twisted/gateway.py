@@ -312,7 +312,7 @@ def make_web(
         request=upstream.request,
         fetch=history.fetch,
         snapshot=market_data.fetch_snapshot,
-        display=definitions.converter,
+        get_converter=definitions.converter,
         retry_after=upstream.retry_after,
         status=status.fields,
         send=upstream.send if settings["allow-raw"] else None,

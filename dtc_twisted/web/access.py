@@ -1,9 +1,10 @@
-"""Who may talk to the gateway: API tokens, and what keeps the web pages of others out.
+"""Accept or refuse requests by API token and by the headers Host and Origin.
 
-A token is `Authorization: Bearer TOKEN`. Browsers cannot send that with a WebSocket: there it may be the subprotocol
-`bearer.TOKEN`, beside `dtc`. Tokens are kept as their digests, so that nothing can show one.
+A token is sent as `Authorization: Bearer TOKEN`. A browser cannot send that header with a WebSocket. There the token
+may be the subprotocol `bearer.TOKEN`, beside `dtc`. Only the SHA-256 digests of tokens are kept in memory, so that no
+log or dump can contain a token.
 
-A browser lets any page that it shows send requests to this machine. Host and Origin tell whose page it was.
+A browser lets every page that it shows send requests to this machine. Host and Origin identify the page.
 """
 
 import re
@@ -21,12 +22,12 @@ from dtc_twisted.errors import Forbidden, Misdirected, Unauthorized
 from dtc_twisted.orders import RiskLimits, Trader, read_limits
 
 SUBPROTOCOL = "dtc"
-"""What a WebSocket speaks here, for clients that name it."""
+"""Name of the WebSocket subprotocol, for clients that ask for one."""
 
 _BEARER = "bearer."
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,32}")
 _SCOPES = {"read": False, "trade": True}
-_TOKEN = re.compile(r"[A-Za-z0-9._~+-]{16,128}")  # what may stand in both headers
+_TOKEN = re.compile(r"[A-Za-z0-9._~+-]{16,128}")  # characters that are valid in both headers
 _HOST = r"(?:\[([0-9a-f:.]+)\]|([a-z0-9_-]+(?:\.[a-z0-9_-]+)*)\.?)(:[0-9]{1,5})?"
 _HOST_HEADER = re.compile(_HOST)
 _ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://({_HOST})/?")
@@ -36,11 +37,11 @@ _SAFE_METHODS = (b"GET", b"HEAD")
 
 @dataclass(frozen=True)
 class Principal:
-    """Who sent a request.
+    """Identify the sender of a request.
 
-    name: as in the file of tokens; "local" where there is none.
-    may_trade: whether orders are taken from it.
-    limits: of its orders, besides those of the command line.
+    name: the name in the token file; "local" if the gateway has no token file.
+    may_trade: whether the gateway accepts orders of this sender.
+    limits: limits of the sender's orders, in addition to those of the command line.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Principal:
 
     @property
     def trader(self) -> Trader:
-        """The same, for commands."""
+        """Return the name and the limits, as order commands need them."""
         return Trader(self.name, self.limits)
 
 
@@ -58,41 +59,44 @@ ANYBODY = Principal("anybody")
 LOCAL_PRINCIPAL = Principal("local", may_trade=True)
 
 TokenTable = Mapping[bytes, Principal]
-"""Whose token has this digest."""
+"""Principals by the SHA-256 digest of their token."""
 
 
 def read_tokens(path: str) -> TokenTable:
-    """Reads lines of `NAME SCOPE TOKEN [LIMIT=VALUE ...]`, SCOPE being read or trade; those that are empty or begin
-    with # say nothing. A word with spaces in it stands in quotation marks.
+    """Read a token file.
 
-    Raises OSError, or ValueError that says which line is wrong, and why, in words that hold nothing of it.
+    Each line is `NAME SCOPE TOKEN [LIMIT=VALUE ...]`. SCOPE is read or trade. Empty lines and lines that begin with #
+    are skipped. A part that contains spaces is put in quotation marks.
+
+    Raises OSError if the file cannot be read. Raises ValueError if a line is wrong: the text has the line's number and
+    the reason, and never a part of the line.
     """
     tokens: dict[bytes, Principal] = {}
     with open(path, encoding="utf-8-sig", errors="replace") as file:
         for number, line in enumerate(file, 1):
             if line.strip() and not line.lstrip().startswith("#"):
-                caller, digest = _read_token(number, _words(number, line))
-                if caller.name in {each.name for each in tokens.values()}:
+                principal, digest = _read_token(number, _split_line(number, line))
+                if principal.name in {each.name for each in tokens.values()}:
                     raise ValueError(f"line {number}: an earlier line has this name already")
                 if digest in tokens:
                     raise ValueError(f"line {number}: an earlier line has this token already")
-                tokens[digest] = caller
+                tokens[digest] = principal
     if not tokens:
         raise ValueError("no tokens: expected lines of NAME SCOPE TOKEN")
     return tokens
 
 
-def _words(number: int, line: str) -> list[str]:
+def _split_line(number: int, line: str) -> list[str]:
     try:
         return shlex.split(line)
     except ValueError:
         raise ValueError(f"line {number}: a quotation mark is not closed") from None
 
 
-def _read_token(number: int, words: list[str]) -> tuple[Principal, bytes]:
-    if len(words) < 3 or not all("=" in word for word in words[3:]):
+def _read_token(number: int, parts: list[str]) -> tuple[Principal, bytes]:
+    if len(parts) < 3 or not all("=" in part for part in parts[3:]):
         raise ValueError(f"line {number}: expected NAME SCOPE TOKEN [LIMIT=VALUE ...]")
-    name, scope, token, *rest = words
+    name, scope, token, *rest = parts
     if not _NAME.fullmatch(name):
         raise ValueError(f"line {number}: the name: expected 1 to 32 letters, digits, or any of . _ @ -")
     if scope not in _SCOPES:
@@ -109,7 +113,7 @@ def _read_token(number: int, words: list[str]) -> tuple[Principal, bytes]:
 
 
 def read_origin(text: str) -> str:
-    """An origin as browsers write it. Raises ValueError."""
+    """Return an origin as browsers write it. Raises ValueError."""
     match = _ORIGIN.fullmatch(text.lower())
     if match is None:
         raise ValueError(f"expected an origin such as https://trader.example or http://localhost:3000, not {text!r}")
@@ -118,11 +122,11 @@ def read_origin(text: str) -> str:
 
 
 class AccessControl:
-    """Lets requests in, or not.
+    """Accept or refuse requests.
 
-    tokens: of those who may come; None: everybody may do everything.
-    origins: of web pages that may, besides our own; as `read_origin` makes them.
-    names: host names that this machine is called by; localhost and addresses are known.
+    tokens: the accepted tokens; None: every request is accepted without a token, and may trade.
+    origins: accepted origins of web pages besides the gateway's own, as returned by `read_origin`.
+    names: host names of this machine. localhost and IP addresses are always accepted.
     """
 
     def __init__(
@@ -132,11 +136,12 @@ class AccessControl:
         self._origins = frozenset(origins)
         hosts = (_ORIGIN.fullmatch(origin) for origin in origins if origin.startswith("http"))
         self._names = {"localhost", *(name.lower() for name in names), *(host[4] for host in hosts if host and host[4])}
-        self._is_ours = lru_cache(self._is_this_machine)  # callers say the same few
+        self._is_ours = lru_cache(self._is_this_machine)  # requests have the same few values of Host
 
     def authorize(self, request: Request, *, needs_token: bool = True) -> bool:
-        """Lets a request in, whose `caller` is known then; whether that is all it wants (a CORS preflight).
+        """Accept a request and attach its Principal to it.
 
+        Return True if the request is a CORS preflight, which needs no other answer than the headers set here.
         Raises Misdirected, Forbidden or Unauthorized.
         """
         host = self._host(request)
@@ -145,11 +150,14 @@ class AccessControl:
             request.setHeader("Access-Control-Allow-Headers", "Authorization, Content-Type")
             request.setHeader("Access-Control-Max-Age", "600")
             return True
-        request.setComponent(Principal, self._caller(request) if needs_token else ANYBODY)
+        request.setComponent(Principal, self._principal(request) if needs_token else ANYBODY)
         return False
 
     def _host(self, request: Request) -> str:
-        """The Host header. Only HTTP/1.0, which no browser speaks, goes without."""
+        """Return the Host header; empty if it is missing.
+
+        Only HTTP/1.0 permits a request without Host, and no browser sends one.
+        """
         hosts = headers(request, "host")
         host = ",".join(hosts).lower()
         if hosts and not self._is_ours(host):
@@ -164,7 +172,10 @@ class AccessControl:
         return match is not None and (match[2] in self._names or _is_address(match))
 
     def _cross_origin(self, request: Request, host: str) -> bool:
-        """Whether the request is of another origin that is allowed. Raises Forbidden when it is not and should be."""
+        """Return whether the request comes from another origin that is allowed.
+
+        Raises Forbidden if the origin is not allowed and the request could change something.
+        """
         if self._origins:
             request.setHeader("Vary", "Origin")
         given = headers(request, "origin")
@@ -175,62 +186,68 @@ class AccessControl:
             request.setHeader("Access-Control-Allow-Origin", origin)
             request.setHeader("Access-Control-Expose-Headers", "Retry-After")
             return True
-        # A proxy may have taken https off: the scheme is not looked at.
+        # The scheme is not compared, because a proxy may have terminated TLS.
         is_ours = host and origin.partition("://")[2] == host
         if not is_ours and (request.method not in _SAFE_METHODS or is_websocket(request)):
             raise Forbidden(f"Origin: {origin[:100]!r} may not do this; --allow-origin lets it.")
         return False
 
-    def _caller(self, request: Request) -> Principal:
+    def _principal(self, request: Request) -> Principal:
         if self._tokens is None:
             return LOCAL_PRINCIPAL
         given = _tokens_in(request)
         if len(given) == 1:
             digest = _digest(given[0])
-            # All are compared, and digests tell nothing of what they are made of: time says nothing.
-            found = [caller for known, caller in self._tokens.items() if compare_digest(known, digest)]
+            # Every digest is compared, so that the time of the answer reveals nothing about the tokens.
+            found = [principal for known, principal in self._tokens.items() if compare_digest(known, digest)]
             if found:
                 return found[0]
-        what = "none was given" if not given else "this is none" if len(given) == 1 else "several were given"
-        raise Unauthorized(f"Authorization: expected Bearer and a token of this gateway's; {what}.")
+        fault = "none was given" if not given else "this is none" if len(given) == 1 else "several were given"
+        raise Unauthorized(f"Authorization: expected Bearer and a token of this gateway's; {fault}.")
 
 
 def headers(request: Request, name: str) -> list[str]:
-    """The values of a request's header, whatever bytes they are: Twisted's own way raises for what is not UTF-8."""
+    """Return the values of a header, decoded as Latin-1.
+
+    Request.getHeader of Twisted is not used, because it raises UnicodeDecodeError for bytes that are not UTF-8.
+    """
     return [value.decode("latin-1") for value in request.requestHeaders.getRawHeaders(name.encode(), [])]
 
 
 def principal_of(request: Request) -> Principal:
-    """Who sent a request that was let in."""
-    who: Principal = request.getComponent(Principal)
-    return who
+    """Return the sender of an accepted request."""
+    principal: Principal = request.getComponent(Principal)
+    return principal
 
 
 def require_trade_scope(request: Request) -> Principal:
-    """The same, where it takes the scope trade. Raises Forbidden."""
-    who = principal_of(request)
-    if not who.may_trade:
-        raise Forbidden(f"The token of {who.name} has the scope read; this takes trade.")
-    return who
+    """Return the sender of an accepted request.
+
+    Raises Forbidden if the sender may not trade.
+    """
+    principal = principal_of(request)
+    if not principal.may_trade:
+        raise Forbidden(f"The token of {principal.name} has the scope read; this takes trade.")
+    return principal
 
 
 def is_websocket(request: Request) -> bool:
-    """Whether a request wants to become a WebSocket."""
+    """Return whether a request asks for an upgrade to WebSocket."""
     return "websocket" in ",".join(headers(request, "upgrade")).lower()
 
 
 def strip_token(request: Request) -> None:
-    """Takes the token out of a request that goes on to those who may log or repeat what they read."""
+    """Remove the token from a request, because later code may log or echo headers."""
     request.requestHeaders.removeHeader("authorization")
     if request.requestHeaders.hasHeader("sec-websocket-protocol"):
-        left = [each for each in dict.fromkeys(_subprotocols(request)) if not each.startswith(_BEARER)]
+        others = [each for each in dict.fromkeys(_subprotocols(request)) if not each.startswith(_BEARER)]
         request.requestHeaders.removeHeader("sec-websocket-protocol")
-        if left:
-            request.requestHeaders.addRawHeader(b"sec-websocket-protocol", ", ".join(left).encode("latin-1"))
+        if others:
+            request.requestHeaders.addRawHeader(b"sec-websocket-protocol", ", ".join(others).encode("latin-1"))
 
 
 def _tokens_in(request: Request) -> list[str]:
-    """The different tokens that a request brings."""
+    """Return the different tokens of a request, of both headers."""
     pairs = [each.partition(" ") for each in headers(request, "authorization")]
     tokens = [token.strip() for scheme, _, token in pairs if scheme.lower() == "bearer"]
     if is_websocket(request):
@@ -248,7 +265,7 @@ def _is_preflight(request: Request) -> bool:
 
 
 def _is_address(host: re.Match[str]) -> bool:
-    """Of _HOST."""
+    """Return whether a match of _HOST is an IP address."""
     try:
         return bool(IPv6Address(host[1]) if host[1] else IPv4Address(host[2]))
     except ValueError:

@@ -1,4 +1,7 @@
-"""Run order commands for REST and for /stream: the same commands, rules, journal and idempotency for both."""
+"""Run order commands for REST and for /stream.
+
+Commands, rules, journal and idempotency are the same for both.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,19 +17,22 @@ from dtc_twisted.orders import DISCONNECTED, RENEWED, Fields, OrderManager, Trad
 
 _log = logger(__name__)
 
-ConverterOf = Callable[..., Deferred[DisplayConverter]]
-"""Gives the converter of a symbol (SecurityDefinitions.converter)."""
+ConverterGetter = Callable[..., Deferred[DisplayConverter]]
+"""A function that returns the converter of a symbol, such as SecurityDefinitions.converter."""
 
 MAX_LIST = 100
-"""Commands in one list."""
+"""Largest number of commands in one list."""
 MAX_SECONDS = 86400.0
-"""The longest time of a dead man's switch."""
+"""Longest time of a dead man's switch, in seconds."""
 
 SUBMIT_ACTIONS = ("submit", "oco", "bracket")
 
 
 def take_check(fields: Fields) -> tuple[bool, Fields]:
-    """Split the option `check` (true: check only, send nothing) from the other fields. Raises BadParameter."""
+    """Split the option `check` from the other fields. Raises BadParameter.
+
+    If `check` is true, the command is checked and not sent.
+    """
     rest = dict(fields)
     check = rest.pop("check", False)
     if not isinstance(check, bool):
@@ -46,38 +52,44 @@ def replace(manager: OrderManager, order_id: str, fields: Fields, trader: Trader
     return (manager.check_replace if check else manager.replace)(order_id, body, trader)
 
 
-def in_prices_of(body: Fields, rows: Deferred[list[Fields]], display: ConverterOf) -> Deferred[list[Fields]]:
+def in_prices_of(body: Fields, rows: Deferred[list[Fields]], get_converter: ConverterGetter) -> Deferred[list[Fields]]:
     """Convert the rows to display prices if the command had `"prices": "display"`."""
-    return rows.addCallback(with_display_prices, display) if body.get("prices") == "display" else rows
+    return rows.addCallback(with_display_prices, get_converter) if body.get("prices") == "display" else rows
 
 
-def with_display_prices(rows: Sequence[Fields], display: ConverterOf) -> Deferred[list[Fields]]:
+def with_display_prices(rows: Sequence[Fields], get_converter: ConverterGetter) -> Deferred[list[Fields]]:
     """Convert prices of rows to display prices, each by its Symbol."""
 
     async def convert() -> list[Fields]:
         converted = []
         for row in rows:
             symbol = row.get("Symbol")
-            converted.append((await display(symbol, times=False))(row) if symbol else row)
+            converted.append((await get_converter(symbol, times=False))(row) if symbol else row)
         return converted
 
     return Deferred.fromCoroutine(convert())
 
 
-def place_list(manager: OrderManager, fields: Fields, trader: Trader, display: ConverterOf) -> Deferred[list[Fields]]:
-    """Place several single orders: `{"orders": [...]}`. Each has an outcome of its own.
+def place_list(
+    manager: OrderManager, fields: Fields, trader: Trader, get_converter: ConverterGetter
+) -> Deferred[list[Fields]]:
+    """Place several single orders: `{"orders": [...]}`.
+
+    Each order has its own outcome.
 
     The result has one row for each order, in the order of the list: `success`, and `updates` or `error`.
     """
     bodies = _list_of(fields, "orders", lambda each: isinstance(each, dict), "orders as for POST /orders")
 
     def place(body: Fields) -> Deferred[list[Fields]]:
-        return in_prices_of(body, submit(manager, "submit", body, trader), display)
+        return in_prices_of(body, submit(manager, "submit", body, trader), get_converter)
 
     return each_outcome([partial(place, body) for body in bodies])
 
 
-def cancel_list(manager: OrderManager, fields: Fields, trader: Trader, display: ConverterOf) -> Deferred[list[Fields]]:
+def cancel_list(
+    manager: OrderManager, fields: Fields, trader: Trader, get_converter: ConverterGetter
+) -> Deferred[list[Fields]]:
     """Cancel several orders: `{"ids": [...]}`. The result is as that of `place_list`."""
     ids = _list_of(fields, "ids", lambda each: isinstance(each, str) and bool(each), "ids of orders")
     return each_outcome([partial(manager.cancel, name, trader) for name in ids])
@@ -90,7 +102,10 @@ def each_outcome(commands: Sequence[Callable[[], Deferred[list[Fields]]]]) -> De
 
 
 def set_dead_man_switch(manager: OrderManager, fields: Fields, trader: Trader) -> Fields:
-    """Arm or renew the caller's switch: `{"seconds": S}`; 0 disarms. Raises BadParameter."""
+    """Arm or renew the caller's dead man's switch, from `{"seconds": S}`.
+
+    S = 0 disarms the switch. Raises BadParameter.
+    """
     reject_others(fields, ("seconds",))
     seconds = seconds_of(fields, "seconds")
     if seconds:
@@ -101,12 +116,15 @@ def set_dead_man_switch(manager: OrderManager, fields: Fields, trader: Trader) -
 
 
 def connection_lost(manager: OrderManager, trader: Trader, after: float) -> None:
-    """Cancel the caller's orders so many seconds from now, unless the caller is back by then."""
+    """Cancel the caller's orders `after` seconds from now.
+
+    Nothing is canceled if `connection_back` is called before.
+    """
     manager.switches.arm_earliest(trader, DISCONNECTED, after)
 
 
 def connection_back(manager: OrderManager, trader: Trader) -> None:
-    """Do not cancel: the caller is back."""
+    """Withdraw the cancel that `connection_lost` planned."""
     manager.switches.disarm(trader, DISCONNECTED)
 
 
@@ -126,17 +144,17 @@ def reject_others(fields: Fields, names: Sequence[str]) -> None:
 
 
 def error_row(failure: Failure) -> Fields:
-    """Return what a caller sees of a command that failed."""
+    """Return the row of a failed command: `success` and `error`."""
     error = failure.value
     status, name = public_error(error)
     text = str(error)
     if status == 500:
         _log.failure("Failed to run a command", failure)
         text = "The gateway failed to answer; its log says why."
-    about: dict[str, Any] = {each: getattr(error, each) for each in ("updates", "orders") if hasattr(error, each)}
+    details: dict[str, Any] = {each: getattr(error, each) for each in ("updates", "orders") if hasattr(error, each)}
     if getattr(error, "retry_after", None) is not None:
-        about["retry_after"] = getattr(error, "retry_after")  # noqa: B009
-    return {"success": False, "error": {"type": name, "message": text, "status": status} | about}
+        details["retry_after"] = getattr(error, "retry_after")  # noqa: B009
+    return {"success": False, "error": {"type": name, "message": text, "status": status} | details}
 
 
 def _success(updates: list[Fields]) -> Fields:

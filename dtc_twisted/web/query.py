@@ -1,6 +1,6 @@
-"""What a URL asks for: the parameters of a query, as the fields of a DTC request and the shape of the answer.
+"""Parse the query of a URL into a DTC request and options of the output.
 
-The fields of a JSON object are parsed here as well: both use the parsers of dtc/field_parser.py.
+JSON objects are parsed into DTC messages as well. Both use the parsers of dtc/field_parser.py.
 """
 
 import json
@@ -19,9 +19,10 @@ from dtc_twisted.errors import BadParameter
 
 @dataclass(frozen=True)
 class RequestSpec:
-    """What may be asked at a path: a DTC request and those of its fields that come from the query.
+    """Describe the query of a path: its DTC request, and the parameters.
 
-    one_of: at least one of these has to be there, and not zero.
+    required: parameters that must be given.
+    one_of: parameters of which at least one must be given, and not be zero.
     """
 
     request: type[Message]
@@ -32,11 +33,11 @@ class RequestSpec:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """How the answer is to be written.
+    """Describe the form of an answer.
 
-    format: "json", "ndjson" or "csv"; None: the query does not say.
-    display_prices: prices as people read them, instead of the server's own.
-    iso_times: date-times in ISO 8601, instead of DTC's numbers.
+    format: "json", "ndjson" or "csv"; None: not given.
+    display_prices: convert prices to display prices.
+    iso_times: write date-times in ISO 8601 instead of the numbers of DTC.
     """
 
     format: str | None = None
@@ -45,7 +46,10 @@ class OutputOptions:
 
 
 def query_args(request: Request) -> dict[bytes, list[bytes]]:
-    """The query. Raises BadParameter for what Twisted would leave out."""
+    """Return the parameters of the query.
+
+    Raises BadParameter for a part that Twisted would ignore.
+    """
     query = request.uri.partition(b"?")[2]
     for part in re.split(b"[&;]", query):
         if part and b"=" not in part:
@@ -55,7 +59,10 @@ def query_args(request: Request) -> dict[bytes, list[bytes]]:
 
 
 def parse_output_options(args: dict[bytes, list[bytes]]) -> tuple[OutputOptions, dict[bytes, list[bytes]]]:
-    """The shape that a query asks for, and the parameters that are left for `question`. Raises BadParameter."""
+    """Return the output options of a query, and the other parameters.
+
+    Raises BadParameter.
+    """
     left = dict(args)
     shape = OutputOptions(
         format=_pop_choice(left, "format", "json", "ndjson", "csv"),
@@ -66,7 +73,7 @@ def parse_output_options(args: dict[bytes, list[bytes]]) -> tuple[OutputOptions,
 
 
 def _pop_choice(args: dict[bytes, list[bytes]], name: str, *choices: str) -> str | None:
-    """Takes a parameter out of `args`; None when it is not there."""
+    """Remove a parameter from `args`, and return its value; None if it is missing."""
     values = args.pop(name.encode(), None)
     if values is None:
         return None
@@ -77,7 +84,7 @@ def _pop_choice(args: dict[bytes, list[bytes]], name: str, *choices: str) -> str
 
 
 def parse_request(get: RequestSpec, args: dict[bytes, list[bytes]]) -> Message:
-    """The DTC request that a query asks for. Raises BadParameter."""
+    """Return the DTC request that a query describes. Raises BadParameter."""
     names = (*get.required, *get.one_of, *get.optional)
     reject_unknown(args, names)
     known = field_parsers(get.request)
@@ -91,6 +98,7 @@ def parse_request(get: RequestSpec, args: dict[bytes, list[bytes]]) -> Message:
 
 
 def reject_unknown(args: Iterable[bytes], names: tuple[str, ...]) -> None:
+    """Raise BadParameter for a parameter that is not among the names."""
     for name in args:
         if name not in {each.encode() for each in names}:
             expected = ", ".join(names) or "no parameters"
@@ -98,14 +106,19 @@ def reject_unknown(args: Iterable[bytes], names: tuple[str, ...]) -> None:
 
 
 def parse_text(args: dict[bytes, list[bytes]], name: str) -> str:
-    """Return the value of a parameter that is there. Raises BadParameter if it is given several times."""
+    """Return the value of a parameter that is given.
+
+    Raises BadParameter if it is given twice.
+    """
     values = args[name.encode()]
     single_value(name, values)
     return values[0].decode("utf-8", "replace")
 
 
 def parse_number(args: dict[bytes, list[bytes]], name: str, default: Any, maximum: int) -> Any:
-    """Return the whole number of a parameter, from 1 to the maximum. Raises BadParameter.
+    """Return the value of a parameter, a whole number from 1 to the maximum.
+
+    Raises BadParameter.
 
     default: returned if the parameter is missing.
     """
@@ -118,7 +131,10 @@ def parse_number(args: dict[bytes, list[bytes]], name: str, default: Any, maximu
 
 
 def message_from_json(kind: type[Message], fields: dict[str, Any]) -> Message:
-    """The message whose fields, without Type, a JSON object has; null is unset. Raises BadParameter."""
+    """Return a message with the fields of a JSON object without Type.
+
+    A null is an unset field. Raises BadParameter.
+    """
     known = field_parsers(kind)
     values: dict[str, Any] = {}
     for name, value in fields.items():

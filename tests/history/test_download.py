@@ -580,8 +580,8 @@ class StalledTests(HistoryCase):
         self.assertEqual(len(unchunked(Answer(waiting.received)).json), 1440)
         self.assertEqual(self.history.active, 0)
         self.assertEqual(self.simulator.history_connections, [])
-        said = "Dropped the caller of /api/v1/historicalpricedata: it took nothing for 120 s."
-        self.assertEqual(self.log_text().count(said), 2)
+        expected = "Closed the connection of a caller of /api/v1/historicalpricedata: it read nothing for 120 s."
+        self.assertEqual(self.log_text().count(expected), 2)
         for caller in callers:
             self.assertFalse(caller.received.endswith(b"0\r\n\r\n"), "looks whole")
 

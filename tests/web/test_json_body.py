@@ -127,7 +127,7 @@ class MethodCase(House):
             request=None,  # type: ignore[arg-type]
             fetch=None,  # type: ignore[arg-type]
             snapshot=None,  # type: ignore[arg-type]
-            display=None,  # type: ignore[arg-type]
+            get_converter=None,  # type: ignore[arg-type]
             retry_after=lambda: 0.0,
             status=dict,
         )

@@ -170,7 +170,7 @@ class RestCase(House):
             request=lambda message, on_answer: ask(message),
             fetch=None,  # type: ignore[arg-type]
             snapshot=None,  # type: ignore[arg-type]
-            display=None,  # type: ignore[arg-type]
+            get_converter=None,  # type: ignore[arg-type]
             retry_after=lambda: 0.0,
             status=dict,
         )
@@ -481,7 +481,10 @@ class LongTests(RestCase):
             self.advance(4)
         self.assertTrue(caller.lost)
         self.assertEqual(self.pending(), {})
-        self.assertIn("Dropped the caller of /api/v1/symbolsforexchange: it took nothing for 120 s.", self.log_text())
+        self.assertIn(
+            "Closed the connection of a caller of /api/v1/symbolsforexchange: it read nothing for 120 s.",
+            self.log_text(),
+        )
         self.many(0, 10)  # nobody waits for them
         self.assertEqual(self.fetch("/tradeaccounts").status, 200)
 
@@ -494,7 +497,7 @@ class LongTests(RestCase):
         self.many(MAX_BUFFERED_ROWS, 1)
         self.assertTrue(caller.lost)
         self.assertEqual(self.pending(), {})
-        self.assertIn(f"symbolsforexchange: it let {MAX_BUFFERED_ROWS} rows pile up.", self.log_text())
+        self.assertIn(f"symbolsforexchange: {MAX_BUFFERED_ROWS} rows were waiting for it.", self.log_text())
         self.assertEqual(self.status()["state"], "ready")
         self.assertEqual(self.fetch("/tradeaccounts").status, 200)
 

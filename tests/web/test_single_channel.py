@@ -553,7 +553,7 @@ class SlowSubscriberTests(StreamCase):
         self.slow.send({"action": "ping"})
         self.flush()
         self.assertEqual((self.closed_with(self.slow), self.slow.lost), (4002, True))
-        self.assertEqual(self.log_text().count("does not read what it asked for"), 1)
+        self.assertEqual(self.log_text().count("its send queue is full"), 1)
         self.assertEqual(self.served(), {ES})
         self.trade(ES, 7)
         self.flush()

@@ -1,4 +1,7 @@
-"""Read the gateway's counters when metrics are asked for, so that counting costs the data path next to nothing."""
+"""Read the gateway's counters when metrics are requested.
+
+Counting therefore costs the data path almost nothing.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Answers of many rows, written to HTTP as they come, in the format that is wanted."""
+"""Write answers of many rows to HTTP as they arrive, in the requested format."""
 
 from dtc_twisted.web.output.formats import FORMATS, Row, negotiate_format
 from dtc_twisted.web.output.streaming_response import StreamingResponse

@@ -1,7 +1,7 @@
-"""The formats of rows: a JSON array, a JSON object a line, or CSV.
+"""Encode rows as a JSON array, as one JSON object per line (NDJSON), or as CSV.
 
-CSV has a line of names, then the fields in the order of the protocol, `Type` first; what is unset is an empty cell;
-lines end with CRLF, as RFC 4180 has it.
+The first line of CSV has the names of the fields: `Type`, then the fields in the order of the protocol. A field that is
+unset is an empty cell. Lines end with CRLF (RFC 4180).
 """
 
 import csv
@@ -24,25 +24,25 @@ DEFAULT = "json"
 
 
 class RowEncoder(Protocol):
-    """A way to write rows. One is made for each answer."""
+    """Encode the rows of one answer."""
 
     content_type: ClassVar[str]
 
     def __init__(self, row_type: type[Message]) -> None:
-        """row_type: what the rows are, should there be none."""
+        """row_type: the type of the rows, for the header of an answer without rows."""
 
     def rows(self, rows: Sequence[Row]) -> bytes:
-        """So many rows, at least one. Raises TypeError for what cannot be written."""
+        """Encode rows, at least one. Raises TypeError for a value that cannot be encoded."""
 
     def error(self, error: dict[str, Any]) -> bytes:
-        """The row that says why there are no more of them."""
+        """Encode the row that ends an incomplete answer with its error."""
 
     def end(self) -> bytes:
-        """What follows the last row, if there was any."""
+        """Return the bytes after the last row."""
 
 
 class JsonArray:
-    """Indented, keys sorted: as people like to read it."""
+    """Encode rows as an indented JSON array with sorted keys."""
 
     content_type: ClassVar[str] = "application/json; charset=utf-8"
 
@@ -51,7 +51,7 @@ class JsonArray:
 
     def rows(self, rows: Sequence[Row]) -> bytes:
         before, self._before = self._before, b",\n"
-        return before + pretty_json(rows)[2:-2]  # without the brackets and line ends around them
+        return before + pretty_json(rows)[2:-2]  # without the brackets and line ends of the array
 
     def error(self, error: dict[str, Any]) -> bytes:
         return self.rows([error])
@@ -61,12 +61,15 @@ class JsonArray:
 
 
 class JsonLines:
-    """One object a line, keys in the order of the protocol."""
+    """Encode each row as a JSON object on its own line.
+
+    The keys are in the order of the protocol.
+    """
 
     content_type: ClassVar[str] = "application/x-ndjson; charset=utf-8"
 
     def __init__(self, row_type: type[Message]) -> None:
-        """Nothing needs to be known of the rows."""
+        """Ignore the row type."""
 
     def rows(self, rows: Sequence[Row]) -> bytes:
         return _encoder.encode_lines(rows)
@@ -79,13 +82,13 @@ class JsonLines:
 
 
 class Csv:
-    """A line of names, then a line a row."""
+    """Encode rows as CSV with a header."""
 
     content_type: ClassVar[str] = "text/csv; charset=utf-8; header=present"
 
     def __init__(self, row_type: type[Message]) -> None:
         self._type = row_type
-        self._names: tuple[str, ...] = ()  # once they are written
+        self._names: tuple[str, ...] = ()  # empty until the header is written
         self._has_numbers_only = False
         self._text = io.StringIO(newline="")
         self._writer = csv.writer(self._text)
@@ -99,8 +102,8 @@ class Csv:
         return self._drain()
 
     def error(self, error: dict[str, Any]) -> bytes:
-        told = error["error"]
-        return f"# error: {told['type']}: {' '.join(str(told['message']).split())}\r\n".encode()
+        details = error["error"]
+        return f"# error: {details['type']}: {' '.join(str(details['message']).split())}\r\n".encode()
 
     def end(self) -> bytes:
         if not self._names:
@@ -108,7 +111,10 @@ class Csv:
         return self._drain()
 
     def _write_header(self, first: Row | None) -> None:
-        """The line of names: of the type that is there, which need not be the one that was expected."""
+        """Write the header.
+
+        The first row decides about the type, because it can differ from the expected one.
+        """
         if isinstance(first, Message):
             self._type = type(first)
         self._has_numbers_only = _has_numbers_only(self._type)
@@ -132,44 +138,50 @@ class Csv:
 
 @cache
 def _has_numbers_only(kind: type[Message]) -> bool:
-    """Whether no field is a text."""
+    """Return whether no field is a text."""
     return all(field.base in (int, float) for field in field_types(kind).values())
 
 
 def _encode_number_rows(rows: Sequence[Any]) -> bytes:
-    """Lines of CSV, of messages without texts: but for brackets and nulls their JSON is the same, and faster made."""
+    """Encode messages without texts as CSV.
+
+    Their JSON is the same except for brackets and nulls, and msgspec makes it faster than the module csv does.
+    """
     lines = _number_encoder.encode([(row.Type, *msgspec.structs.astuple(row)) for row in rows])
     return lines[2:-2].replace(b"],[", b"\r\n").replace(b"null", b"") + b"\r\n"
 
 
 FORMATS: dict[str, type[RowEncoder]] = {"json": JsonArray, "ndjson": JsonLines, "csv": Csv}
-"""By the names that `format` in a query takes."""
+"""Encoders by the value of `format` in a query."""
 
 
 @lru_cache
 def negotiate_format(accept: str) -> str:
-    """The name of the format that an Accept header likes best; JSON when it likes none, or all the same."""
+    """Return the format that an Accept header prefers; JSON if it prefers none.
+
+    Source: RFC 9110, section 12.5.1.
+    """
     ranges = [_media_range(each) for each in accept.split(",")]
-    best, liked = DEFAULT, (0.0, 0)
+    best, highest = DEFAULT, (0.0, 0)
     for name, encoding in FORMATS.items():
         kind = encoding.content_type.partition(";")[0]
-        # The most precise range that fits decides.
-        fitting = [(precision, q) for precision, text, q in ranges if text in (kind, kind.split("/")[0] + "/*", "*/*")]
-        precision, q = max(fitting, default=(0, 0.0))
-        if q > 0 and (q, precision) > liked:
-            best, liked = name, (q, precision)
+        # The most precise media range that matches decides.
+        matching = [(precision, q) for precision, text, q in ranges if text in (kind, kind.split("/")[0] + "/*", "*/*")]
+        precision, q = max(matching, default=(0, 0.0))
+        if q > 0 and (q, precision) > highest:
+            best, highest = name, (q, precision)
     return best
 
 
 def _media_range(text: str) -> tuple[int, str, float]:
-    """How precise it is, type/subtype, and how much it is liked."""
+    """Return the precision (0 to 2), type/subtype and weight q of a media range."""
     kind, *parameters = (part.strip().lower() for part in text.split(";"))
     q = next((part[2:] for part in parameters if part.startswith("q=")), "1")
     try:
-        liked = float(q)
+        weight = float(q)
     except ValueError:
-        liked = 0.0
-    return 2 - kind.count("*"), kind, liked
+        weight = 0.0
+    return 2 - kind.count("*"), kind, weight
 
 
 _encoder = msgspec.json.Encoder()

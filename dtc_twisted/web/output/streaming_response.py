@@ -1,7 +1,8 @@
-"""The flow of rows from where they come to an HTTP caller.
+"""Write rows to an HTTP caller as they arrive.
 
-An answer that breaks off after its first row ends with a row (in CSV a line that begins with `# error:`) that says why,
-and then without the end that HTTP expects, so that no caller can take it for a whole one.
+If the source of rows fails after the first row was sent, the answer ends with a row that contains the error (in CSV a
+line that begins with `# error:`). Then the connection is closed without the end of the body that HTTP requires, so that
+no caller takes the answer for complete.
 """
 
 import socket
@@ -21,23 +22,23 @@ from dtc_twisted.logs import logger
 from dtc_twisted.web.output.formats import Row, RowEncoder
 
 ROWS_PER_FLUSH = 100
-"""Rows that are written at one turn of the reactor: so long, some tenths of a millisecond, does everybody else wait."""
+"""Rows written in one iteration of the reactor. All other work waits meanwhile: some tenths of a millisecond."""
 
 MAX_BUFFERED_ROWS = 20_000
-"""Rows, some 20 MB, that are kept for a caller who reads too slowly, from a source that does not wait."""
+"""Rows (about 20 MB) buffered for a caller that reads slowly, if the source cannot be paused."""
 
 STALL_TIMEOUT = 120.0
-"""Seconds for which a caller may take nothing. After that its place at the historical port is for others."""
+"""Seconds without progress after which a caller is disconnected, because it occupies a connection to the server."""
 
 SEND_BUFFER_SIZE = 256 * 1024
-"""Bytes that the operating system may hold on our side. By itself it takes megabytes, and one who reads slowly, row by
-row, would look for minutes like one who does not read at all."""
+"""Send buffer of the socket (SO_SNDBUF), in bytes. With the system's default of megabytes, a caller that reads slowly
+could not be distinguished for minutes from one that does not read at all."""
 
 _log = logger(__name__)
 
 
 class Source(Protocol):
-    """Where rows come from, if it can be told to wait (IPushProducer)."""
+    """Describe a source of rows that can be paused (as IPushProducer)."""
 
     def pauseProducing(self) -> None: ...
 
@@ -46,16 +47,17 @@ class Source(Protocol):
 
 @implementer(IPushProducer)
 class StreamingResponse:
-    """The answer to one request, from the first row to the last.
+    """Write the rows of one answer.
 
-    request: twisted.web's.
-    encoding: of FORMATS.
+    request: the request of twisted.web.
+    encoding: encodes the rows.
     describe: makes the JSON error of a failure.
+    convert_rows: converts rows before they are encoded; None: they are not converted.
 
-    Rows go out at the end of the reactor's turn in which they came, or at the next ones when they are many; not at all
-    while the caller reads too slowly, and then their source is asked to wait. A caller who takes nothing for PATIENCE,
-    or lets MOST_WAITING rows pile up, is dropped. A short answer that is complete before it began to go out has a
-    Content-Length.
+    Rows are written at the end of the reactor's iteration in which they arrived, ROWS_PER_FLUSH in each iteration.
+    While the caller reads too slowly, no rows are written, and their source is paused. The caller is disconnected if it
+    reads nothing for STALL_TIMEOUT, or if MAX_BUFFERED_ROWS rows wait. An answer that is complete before its first row
+    was written, and is short, has a Content-Length.
     """
 
     def __init__(
@@ -70,11 +72,10 @@ class StreamingResponse:
         self._clock = clock
         self._describe = describe
         self.convert_rows: Callable[[Sequence[Message]], Sequence[Row]] | None = None
-        """Makes of the rows what is shown of them."""
         self._rows: deque[Message] = deque()
         self._started = False
-        self._complete = False  # all rows are here,
-        self._failure: Failure | None = None  # or all that there will ever be
+        self._complete = False  # no more rows will be added
+        self._failure: Failure | None = None  # why rows are missing, if the answer is complete without them
         self._is_closed = False
         self._paused = False
         self._call: IDelayedCall | None = None
@@ -83,49 +84,54 @@ class StreamingResponse:
         self._done: Deferred[Any] | None = None
         self._result: Deferred[bytes | None]
 
-    # -- from where the rows come
+    # -- called by the source of the rows
 
     def extend(self, rows: Iterable[Message]) -> None:
-        """More rows."""
+        """Add rows."""
         if self._is_closed:
             return
         self._rows.extend(rows)
         if len(self._rows) > MAX_BUFFERED_ROWS and self._source is None:
-            self._drop_client(f"it let {MAX_BUFFERED_ROWS} rows pile up")
+            self._drop_client(f"{MAX_BUFFERED_ROWS} rows were waiting for it")
         else:
             self._schedule_flush()
 
     def append(self, row: Message) -> None:
-        """One more."""
+        """Add one row."""
         self.extend((row,))
 
-    # -- from Rest
+    # -- called by RestApi
 
     def body(self, rows: Iterable[Message]) -> bytes:
-        """The body, of rows that are all there. Raises TypeError for what cannot be written."""
+        """Return the body of a complete answer.
+
+        Raises TypeError for a value that cannot be encoded.
+        """
         self._rows.extend(rows)
         return self._set_headers(self._encode_next(len(self._rows)) + self._encoding.end())
 
     def stream(self, done: Deferred[Any], source: Source | None = None) -> Deferred[bytes | None]:
-        """The body, or None once it was written in pieces.
+        """Write rows until `done` fires.
 
-        done: fires after the last row. When it fails, so does the result; unless rows have been sent already: then the
-            connection is closed. It is cancelled when the result is.
-        source: who waits when the caller reads too slowly; without one, rows are kept until the caller reads on.
+        The result is the whole body, or None if the body was written in parts.
+
+        done: fires after the last row. If it fails before the first row was sent, the result fails. If it fails later,
+            the connection is closed. It is cancelled when the result is.
+        source: paused while the caller reads too slowly; None: rows are buffered meanwhile.
         """
         self._source, self._done = source, done
-        self._result = Deferred(lambda _result: self._client_gone())
+        self._result = Deferred(lambda _result: self._on_client_lost())
         done.addCallbacks(lambda _result: self._finish(), self._fail)
         return self._result
 
-    # -- from the transport (IPushProducer)
+    # -- called by the transport (IPushProducer)
 
     def pauseProducing(self) -> None:
         self._paused = True
         self._cancel_calls()
         if not self._is_closed:
             self._timer = self._clock.callLater(
-                STALL_TIMEOUT, self._drop_client, f"it took nothing for {STALL_TIMEOUT:g} s"
+                STALL_TIMEOUT, self._drop_client, f"it read nothing for {STALL_TIMEOUT:g} s"
             )
             if self._source is not None:
                 self._source.pauseProducing()
@@ -140,18 +146,21 @@ class StreamingResponse:
             self._source.resumeProducing()
 
     def stopProducing(self) -> None:
-        """The caller left; the request's own notice of that follows, and cancels the result."""
+        """Stop writing, because the connection is lost.
+
+        The request then cancels the result.
+        """
         self._paused = True
         self._cancel_calls()
 
-    # -- on its way
+    # -- inside
 
     def _schedule_flush(self) -> None:
         if (self._rows or self._complete) and self._call is None and not self._paused:
             self._call = self._clock.callLater(0, self._flush)
 
     def _flush(self) -> None:
-        """Writes what waits, or a part of it; and the end, if this was all."""
+        """Write at most ROWS_PER_FLUSH rows, and the end of the body after the last row."""
         self._call = None
         try:
             body = self._encode_next(ROWS_PER_FLUSH)
@@ -169,7 +178,7 @@ class StreamingResponse:
         if self._complete and not self._rows:
             self._end(body)
             return
-        self._request.write(body)  # which may pause us
+        self._request.write(body)  # the transport may call pauseProducing here
         self._schedule_flush()
 
     def _finish(self) -> None:
@@ -192,7 +201,7 @@ class StreamingResponse:
         self._result.callback(self._set_headers(body))
 
     def _fail(self, failure: Failure) -> None:
-        """What was sent already cannot be taken back: it is marked as broken off."""
+        """Fail the result, or end the answer with an error if rows were sent already."""
         if self._is_closed:
             return
         if self._started:
@@ -203,7 +212,7 @@ class StreamingResponse:
             self._result.errback(failure)
 
     def _end(self, body: bytes) -> None:
-        """After the last row."""
+        """Write the last rows, then the end of the body or the error."""
         failure = self._failure
         self._close()
         self._request.unregisterProducer()
@@ -212,11 +221,14 @@ class StreamingResponse:
             self._result.callback(None)
         else:
             self._request.write(body + self._encoding.error(self._describe(failure)) + self._encoding.end())
-            # Without the chunk that ends a whole answer. The result is left alone: the request's end cancels it.
+            # The chunk that ends a complete body is not sent. The result is not fired, because the request cancels it.
             self._request.loseConnection()
 
     def _abort_source(self, failure: Failure | None) -> None:
-        """Wants no more rows: they cannot be written, or (None) nobody wants to see them."""
+        """Cancel the source of the rows.
+
+        failure: why rows cannot be encoded; None: rows are not needed, because the method is HEAD.
+        """
         assert self._done is not None
         if failure is None:
             self._close()
@@ -227,14 +239,18 @@ class StreamingResponse:
         self._done.cancel()
 
     def _drop_client(self, why: str) -> None:
-        """Cuts the connection. The request's end cancels the result."""
-        _log.warn("Dropped the caller of {path}: {why}.", path=self._request.path.decode("utf-8", "replace"), why=why)
-        self._client_gone()
+        """Abort the connection. The request then cancels the result."""
+        _log.warn(
+            "Closed the connection of a caller of {path}: {why}.",
+            path=self._request.path.decode("utf-8", "replace"),
+            why=why,
+        )
+        self._on_client_lost()
         transport: Any = self._request.transport
         transport.abortConnection()
 
-    def _client_gone(self) -> None:
-        """The caller went away, or has seen the end of what there is."""
+    def _on_client_lost(self) -> None:
+        """Discard the rows and cancel their source, because the connection has ended."""
         if not self._is_closed:
             self._close()
             if self._done is not None:
@@ -252,7 +268,7 @@ class StreamingResponse:
         self._call = self._timer = None
 
     def _encode_next(self, most: int) -> bytes:
-        """So many of the rows that wait, in one piece."""
+        """Remove at most `most` rows from the buffer, and return them encoded."""
         rows: Sequence[Message] = list(islice(self._rows, most))
         if not rows:
             return b""

@@ -1,9 +1,9 @@
-"""HTTP: a request becomes a DTC request, its reply rows of DTC messages. Query names are DTC field names.
+"""Serve HTTP: turn each request into a DTC request, and the responses into rows.
 
-`Rest.route` adds an address; `body` reads the JSON object that a request brings, `as_json` writes an answer.
+Names of query parameters are the names of DTC fields. `RestApi.route` adds a path. `json_object` parses the body of a
+request. `json_response` makes the body of an answer.
 
-Errors are `{"success": false, "error": {"type", "message", "status"}}`; status and type are those of
-`errors.PUBLIC_ERRORS`.
+Errors are `{"success": false, "error": {"type", "message", "status"}}`. Status and type are in `errors.PUBLIC_ERRORS`.
 """
 
 from dtc_twisted.web.rest.api import RestApi, RestBackend

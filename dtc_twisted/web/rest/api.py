@@ -1,4 +1,4 @@
-"""The addresses, and what is done at each."""
+"""Route requests to the gateway, and write the answers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,33 +50,34 @@ _log = logger(__name__)
 
 @dataclass(frozen=True)
 class RestBackend:
-    """What REST needs of the rest of the house.
+    """List the functions of the gateway that REST calls.
 
-    clock: for the turns of the reactor.
-    ask: sends a request and gives its reply, or hands on each answer as it comes; raises or fails with a DTCError.
-    fetch: asks for historical records, and hands them on as they come.
-    snapshot: gives, for a path of SNAPSHOTS, a symbol, and a number of levels, what is known.
-    display: gives what converts prices of a symbol.
-    retry_after: seconds until the next try to reach the server.
-    status: the fields of /status.
-    send: sends any message, or the fields of one of an unknown type; raises a DTCError. None: that is not allowed.
+    clock: schedules the writing of rows.
+    request: sends a request and returns the responses, or passes each response to the given function as it arrives.
+        Raises or fails with a DTCError.
+    fetch: starts a download of historical records, and passes them to the given function as they arrive.
+    snapshot: returns the snapshot for a path of SNAPSHOT_REQUESTS, a symbol, and a number of levels.
+    get_converter: returns the converter of a symbol's prices.
+    retry_after: returns the seconds until the next attempt to connect to the server.
+    status: returns the fields of /status.
+    send: sends any message, or the fields of one of an unknown type; raises a DTCError. None: POST /raw is off.
     """
 
     clock: IReactorTime
     request: Callable[[Message, Callable[[Message], None] | None], Deferred[list[Message]]]
     fetch: Callable[[HistoryRequest, Callable[[list[Message]], None]], HistoryDownload]
     snapshot: Callable[[str, str, int], Deferred[Update]]
-    display: Callable[..., Deferred[DisplayConverter]]
+    get_converter: Callable[..., Deferred[DisplayConverter]]
     retry_after: Callable[[], float]
     status: Callable[[], dict[str, Any]]
     send: Callable[[Message | dict[str, Any]], None] | None = None
 
 
 class RestApi:
-    """The resource tree.
+    """Make the resource that serves all paths.
 
-    sockets: by their paths, what makes the WebSocket of a caller, on the same port.
-    access: who may come.
+    sockets: functions that return the resource of a principal's WebSocket, by path.
+    access: accepts or refuses requests.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class RestApi:
         self._gateway = gateway
         self._access = access
         self._klein = Klein()
-        self._klein.url_map.merge_slashes = False  # it would redirect
+        self._klein.url_map.merge_slashes = False  # Klein would redirect
         self._exact_routes: RouteTable = {}
         self._public_paths: set[bytes] = set()
         for path, get in GET_REQUESTS.items():
@@ -110,13 +111,14 @@ class RestApi:
         prefix: str = PREFIX,
         public: bool = False,
     ) -> None:
-        """Answers a method (GET: and HEAD) at a path, whose `<parts>` in Klein's notation the handler takes by name.
+        """Add a route. A route for GET answers HEAD as well.
 
-        handler: takes the twisted.web request; gives the body, such as `as_json` makes, or a Deferred of it. What it
-            raises is answered as `problems` says.
-        trade: whether it takes that scope.
-        prefix: is put before the path.
-        public: whether it is answered without a token.
+        path: may have variable parts, `<name>` in Klein's notation, which are passed to the handler by name.
+        handler: called with the request of twisted.web; returns the body (see `json_response`) or a Deferred of it.
+            Its exceptions are answered as `describe_error` describes.
+        trade: whether the sender needs the scope trade.
+        prefix: put before the path.
+        public: whether the path needs no token.
         """
 
         def handle(request: Request, **parts: str) -> Any:
@@ -135,76 +137,79 @@ class RestApi:
     # -- answers
 
     def _get_handler(self, get: RequestSpec) -> Callable[[Any], Deferred[bytes | None]]:
-        def ask(request: Request) -> Deferred[bytes | None]:
-            wanted, args = parse_output_options(query_args(request))
-            return self._respond(request, _with_implied_fields(parse_request(get, args)), wanted)
+        def respond(request: Request) -> Deferred[bytes | None]:
+            options, args = parse_output_options(query_args(request))
+            return self._respond(request, _with_implied_fields(parse_request(get, args)), options)
 
-        return ask
+        return respond
 
-    def _respond(self, request: Request, asked: Message, wanted: OutputOptions) -> Deferred[bytes | None]:
-        """What the server answers, in the shape that is wanted."""
-        encoding = FORMATS[wanted.format or negotiate_format(",".join(headers(request, "accept")))](
-            ROW_TYPES[type(asked)]
+    def _respond(self, request: Request, message: Message, options: OutputOptions) -> Deferred[bytes | None]:
+        """Send a DTC request, and answer with its responses."""
+        encoding = FORMATS[options.format or negotiate_format(",".join(headers(request, "accept")))](
+            ROW_TYPES[type(message)]
         )
         answer = StreamingResponse(
             request, encoding, self._gateway.clock, lambda failure: self._describe_error(request, failure)
         )
-        if wanted.iso_times:
+        if options.iso_times:
             answer.convert_rows = RowConverter({}, times=True)
-        if isinstance(asked, HistoryRequest):
-            return self._fetch(asked, answer, wanted)
-        if type(asked) in STREAMED_REQUESTS:
-            return answer.stream(self._gateway.request(asked, answer.append))
-        reply = self._gateway.request(asked, None)
-        if wanted.display_prices:
-            reply.addCallback(self._load_converters, answer, wanted)
-        whole: Deferred[Any] = reply.addCallback(answer.body)
-        return whole
+        if isinstance(message, HistoryRequest):
+            return self._fetch(message, answer, options)
+        if type(message) in STREAMED_REQUESTS:
+            return answer.stream(self._gateway.request(message, answer.append))
+        responses = self._gateway.request(message, None)
+        if options.display_prices:
+            responses.addCallback(self._load_converters, answer, options)
+        body: Deferred[Any] = responses.addCallback(answer.body)
+        return body
 
     def _raw(self, request: Request) -> Deferred[bytes | None] | bytes:
         if self._gateway.send is None:
             raise Forbidden("Raw messages are off: --allow-raw lets them through.")
         fields = json_object(request)
-        wanted, args = parse_output_options(query_args(request))
+        options, args = parse_output_options(query_args(request))
         reject_unknown(args, ())
-        asked = parse_raw_message(fields)
-        if isinstance(asked, Message) and type(asked) in ROW_TYPES:
-            return self._respond(request, asked, wanted)
-        self._gateway.send(asked)
-        number = asked.Type if isinstance(asked, Message) else asked["Type"]
+        message = parse_raw_message(fields)
+        if isinstance(message, Message) and type(message) in ROW_TYPES:
+            return self._respond(request, message, options)
+        self._gateway.send(message)
+        number = message.Type if isinstance(message, Message) else message["Type"]
         _log.info("{who} sent a message of type {number}.", who=principal_of(request).name, number=number)
-        return json_response(request, {"success": True, "sent": asked}, 202)
+        return json_response(request, {"success": True, "sent": message}, 202)
 
-    def _fetch(self, asked: Any, answer: StreamingResponse, wanted: OutputOptions) -> Deferred[bytes | None]:
-        """Historical records; they do not name their symbol."""
+    def _fetch(self, message: Any, answer: StreamingResponse, options: OutputOptions) -> Deferred[bytes | None]:
+        """Download historical records.
+
+        They do not contain their symbol, so that it must be passed on.
+        """
 
         def fetch() -> Deferred[bytes | None]:
-            transfer = self._gateway.fetch(asked, answer.extend)
+            transfer = self._gateway.fetch(message, answer.extend)
             return answer.stream(transfer.result, transfer)
 
-        if not wanted.display_prices:
+        if not options.display_prices:
             return fetch()
 
-        def defined(display: DisplayConverter) -> Deferred[bytes | None]:
-            answer.convert_rows = lambda rows: [display(row) for row in rows]
+        def start(converter: DisplayConverter) -> Deferred[bytes | None]:
+            answer.convert_rows = lambda rows: [converter(row) for row in rows]
             return fetch()
 
-        return self._gateway.display(asked.Symbol, times=wanted.iso_times).addCallback(defined)
+        return self._gateway.get_converter(message.Symbol, times=options.iso_times).addCallback(start)
 
     def _load_converters(
-        self, reply: list[Message], answer: StreamingResponse, wanted: OutputOptions
+        self, responses: list[Message], answer: StreamingResponse, options: OutputOptions
     ) -> Deferred[list[Message]]:
-        """Asks for the definitions of the symbols whose prices a reply has."""
-        symbols = sorted({row.Symbol for row in reply if conversion_plan(type(row)).prices and row.Symbol})  # type: ignore[attr-defined]
-        displays = gatherResults(
-            [self._gateway.display(symbol, times=wanted.iso_times) for symbol in symbols], consumeErrors=True
+        """Get the converters of all symbols in the responses."""
+        symbols = sorted({row.Symbol for row in responses if conversion_plan(type(row)).prices and row.Symbol})  # type: ignore[attr-defined]
+        converters = gatherResults(
+            [self._gateway.get_converter(symbol, times=options.iso_times) for symbol in symbols], consumeErrors=True
         )
 
-        def defined(found: list[DisplayConverter]) -> list[Message]:
-            answer.convert_rows = RowConverter(dict(zip(symbols, found, strict=True)), times=wanted.iso_times)
-            return reply
+        def set_converters(found: list[DisplayConverter]) -> list[Message]:
+            answer.convert_rows = RowConverter(dict(zip(symbols, found, strict=True)), times=options.iso_times)
+            return responses
 
-        return displays.addCallbacks(defined, _first_error)
+        return converters.addCallbacks(set_converters, _first_error)
 
     def _status(self, request: Request) -> bytes:
         reject_unknown(query_args(request), ())
@@ -222,24 +227,24 @@ class RestApi:
         return upgrade
 
     def _snapshot(self, path: str, request: Request) -> Deferred[bytes]:
-        wanted, args = parse_output_options(query_args(request))
-        asked: Any = parse_request(SNAPSHOT_REQUESTS[path], args)
-        if wanted.format not in (None, "json"):
-            raise BadParameter(f"format: {wanted.format!r} was given; expected json.")
+        options, args = parse_output_options(query_args(request))
+        message: Any = parse_request(SNAPSHOT_REQUESTS[path], args)
+        if options.format not in (None, "json"):
+            raise BadParameter(f"format: {options.format!r} was given; expected json.")
 
-        def answer(update: Update, display: DisplayConverter) -> bytes:
-            value = to_fields(asked.Symbol, update.messages[0], display)
+        def encode(update: Update, converter: DisplayConverter) -> bytes:
+            value = to_fields(message.Symbol, update.messages[0], converter)
             return json_response(request, [value] if path == "/marketdata" else value)
 
-        def known(update: Update) -> bytes | Deferred[bytes]:
-            if not wanted.display_prices:
-                return answer(update, DisplayConverter(prices=False, times=wanted.iso_times))
-            display = self._gateway.display(asked.Symbol, times=wanted.iso_times)
-            return display.addCallback(lambda display: answer(update, display))
+        def respond(update: Update) -> bytes | Deferred[bytes]:
+            if not options.display_prices:
+                return encode(update, DisplayConverter(prices=False, times=options.iso_times))
+            converter = self._gateway.get_converter(message.Symbol, times=options.iso_times)
+            return converter.addCallback(lambda converter: encode(update, converter))
 
         return self._gateway.snapshot(
-            path, asked.Symbol, asked.NumLevels or 0 if path == "/marketdepth" else 0
-        ).addCallback(known)
+            path, message.Symbol, message.NumLevels or 0 if path == "/marketdepth" else 0
+        ).addCallback(respond)
 
     # -- errors
 
@@ -252,26 +257,26 @@ class RestApi:
 
 
 class RowConverter:
-    """Rows for people.
+    """Convert the prices and times of rows.
 
-    displays: what converts prices, by Symbol; of other symbols, prices stay as they are.
+    converters: converters by Symbol. Prices of other symbols are not converted.
     times: whether date-times are converted.
     """
 
-    def __init__(self, displays: dict[str, DisplayConverter], *, times: bool) -> None:
-        self._displays = displays
+    def __init__(self, converters: dict[str, DisplayConverter], *, times: bool) -> None:
+        self._converters = converters
         self._other = DisplayConverter(prices=False, times=times)
 
     def __call__(self, rows: Sequence[Message]) -> list[Row]:
-        return [self._displays.get(getattr(row, "Symbol", ""), self._other)(row) for row in rows]
+        return [self._converters.get(getattr(row, "Symbol", ""), self._other)(row) for row in rows]
 
 
 def _first_error(failure: Failure) -> Failure:
     return failure.value.subFailure if isinstance(failure.value, FirstError) else failure
 
 
-def _with_implied_fields(asked: Message) -> Message:
-    """The request with the fields that follow from others."""
-    if isinstance(asked, dtc.OpenOrdersRequest) and asked.ServerOrderID:
-        return replace(asked, RequestAllOrders=0)
-    return asked
+def _with_implied_fields(message: Message) -> Message:
+    """Return the request with the fields that other fields imply."""
+    if isinstance(message, dtc.OpenOrdersRequest) and message.ServerOrderID:
+        return replace(message, RequestAllOrders=0)
+    return message

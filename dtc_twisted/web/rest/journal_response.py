@@ -15,7 +15,7 @@ from dtc_twisted.web.rest.resource import json_response
 _log = logger(__name__)
 
 PAGE_SIZE = 100
-"""Entries that are read and written at once."""
+"""Entries per page."""
 
 Entries = list[dict[str, Any]]
 
@@ -23,9 +23,11 @@ Entries = list[dict[str, Any]]
 async def journal_response(
     request: Request, limit: int, before: int | None, read: Callable[[int, int | None], Deferred[Entries]]
 ) -> bytes | None:
-    """Return a body that fits into one page; write a longer one page by page, as fast as the caller reads, else.
+    """Return the body, or write a body of several pages and return None.
 
-    read: returns so many entries below a number, newest first.
+    limit: largest number of entries.
+    before: entries below this number are returned; None: all.
+    read: called with a count and a number; returns as many entries below the number, newest first.
     """
     page = await read(min(limit, PAGE_SIZE), before)
     if len(page) < PAGE_SIZE or limit == PAGE_SIZE:
@@ -37,7 +39,10 @@ async def journal_response(
 
 @implementer(IPushProducer)
 class _Pages:
-    """One list in several pages. No page is read while the transport has not sent the last ones."""
+    """Write a list in several pages.
+
+    A page is read only when the transport has sent the earlier ones.
+    """
 
     def __init__(self, request: Request, limit: int, read: Callable[[int, int | None], Deferred[Entries]]) -> None:
         self._request = request
@@ -55,7 +60,7 @@ class _Pages:
         self._read_next()
         return self._done
 
-    # -- from the transport
+    # -- called by the transport
 
     def pauseProducing(self) -> None:
         self._is_paused = True
@@ -65,7 +70,7 @@ class _Pages:
         self._read_next()
 
     def stopProducing(self) -> None:
-        """The caller has gone."""
+        """Stop reading pages, because the connection is lost."""
         self._rest = 0
 
     # -- inside
@@ -96,8 +101,11 @@ class _Pages:
         self._request.write(before + pretty_json(page)[2:-2])
 
     def _on_failure(self, failure: Failure) -> None:
-        """End without the end that HTTP expects, so that the caller does not take a part for the whole."""
-        _log.error("The journal was not sent to its end: {text}", text=failure.getErrorMessage())
+        """Close the connection without the end of the body.
+
+        Otherwise the caller would take the answer for complete.
+        """
+        _log.error("The answer to /journal is incomplete: {text}", text=failure.getErrorMessage())
         self._rest = 0
         self._request.unregisterProducer()
         channel: Any = self._request.channel

@@ -1,4 +1,4 @@
-"""The body of a request: one JSON object."""
+"""Parse the body of a request: one JSON object."""
 
 import json
 from typing import Any
@@ -10,16 +10,18 @@ from dtc_twisted.errors import BadParameter, ContentTooLarge, UnsupportedMediaTy
 from dtc_twisted.web.access import headers
 
 MAX_BODY = 64 * 1024
-"""Bytes of a request's body."""
+"""Largest body of a request, in bytes."""
 
 _KINDS = {list: "an array", str: "a text", bool: "a boolean", int: "a number", float: "a number", type(None): "null"}
 
 
 def json_object(request: Request) -> dict[str, Any]:
-    """The object that a request brings; its numbers are finite, its texts have a UTF-8.
+    """Return the JSON object in the body of a request.
 
-    Raises UnsupportedMediaType, ContentTooLarge, or BadParameter for what is no JSON object, and for an object that has
-    a name twice.
+    Numbers are finite, texts can be encoded in UTF-8.
+
+    Raises UnsupportedMediaType, ContentTooLarge, or BadParameter if the body is not a JSON object, or if an object has
+    the same name twice.
     """
     kinds = [each.partition(";")[0].strip().lower() for each in headers(request, "content-type")]
     if kinds != ["application/json"]:
@@ -31,7 +33,7 @@ def json_object(request: Request) -> dict[str, Any]:
         raise BadParameter("The body: empty; expected a JSON object.")
     try:
         value = msgspec.json.decode(data)
-        json.loads(data.decode(), object_pairs_hook=_reject_duplicates)  # msgspec would take the last of two
+        json.loads(data.decode(), object_pairs_hook=_reject_duplicates)  # msgspec accepts duplicate names
     except msgspec.MsgspecError as error:
         raise BadParameter(f"The body: expected a JSON object; {error}.") from None
     except UnicodeError:
@@ -46,8 +48,8 @@ def json_object(request: Request) -> dict[str, Any]:
 def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = dict(pairs)
     if len(names) < len(pairs):
-        left = [name for name, _ in pairs]
+        duplicates = [name for name, _ in pairs]
         for name in names:
-            left.remove(name)
-        raise BadParameter(f"{left[0]}: given twice; expected once.")
+            duplicates.remove(name)
+        raise BadParameter(f"{duplicates[0]}: given twice; expected once.")
     return names

@@ -1,4 +1,4 @@
-"""Answer the programs that watch the gateway: /healthz, /readyz and /metrics."""
+"""Answer programs that monitor the gateway: /healthz, /readyz and /metrics."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,10 +17,10 @@ class MonitoringRoutes:
     """Add the paths to `rest`.
 
     registry: the metrics.
-    problems: returns why the gateway is not ready, a text for each failed check by its name; empty: it is ready.
+    problems: returns a text for each failed check of readiness, by its name; empty: the gateway is ready.
 
-    /healthz and /readyz need no token, because the programs that ask for them often cannot send one. Their texts name
-    no host, no account and no symbol.
+    /healthz and /readyz need no token, because the programs that ask for them often cannot send one. Their texts
+    contain no host, no account and no symbol.
     """
 
     def __init__(self, rest: RestApi, registry: CollectorRegistry, problems: Callable[[], dict[str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""Orders, positions and balances: commands to the manager, and the live view of what came of them."""
+"""Serve order commands, and the live state of orders, positions and balances."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ from dtc_twisted.web.rest.json_body import json_object
 from dtc_twisted.web.rest.resource import json_response
 
 MAX_ENTRIES = 1000
-"""Of the journal, in one answer."""
+"""Largest number of journal entries in one answer."""
 
 _FILTERS = {
     "orders": ("TradeAccount", "Symbol"),
@@ -36,10 +36,10 @@ _JOURNAL = ("limit", "before", "TradeAccount", "Symbol", "ClientOrderID")
 
 
 class OrderRoutes:
-    """Adds the addresses to `rest`.
+    """Add the paths to `rest`.
 
-    display: gives what converts prices of a symbol.
-    manager: None while order entry is off.
+    get_converter: returns the converter of a symbol's prices.
+    manager: runs order commands; None while order entry is off.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class OrderRoutes:
         rest: RestApi,
         account_state: AccountState,
         reconciler: Reconciler,
-        display: Callable[..., Deferred[DisplayConverter]],
+        get_converter: Callable[..., Deferred[DisplayConverter]],
         manager: OrderManager | None,
     ) -> None:
         self._account_state = account_state
         self._reconciler = reconciler
-        self._display = display
+        self._get_converter = get_converter
         self._manager_or_none = manager
         for channel in CHANNELS:
             rest.route("GET", f"/{channel}", self._list_handler(channel))
@@ -76,19 +76,19 @@ class OrderRoutes:
             raise NotPermitted("Order entry is off: the gateway was started without --allow-trading.")
         return self._manager_or_none
 
-    # -- the view
+    # -- state
 
     def _list_handler(self, channel: str) -> Callable[[Any], Deferred[bytes]]:
         names = _FILTERS[channel]
 
-        def answer(request: Request) -> Deferred[bytes]:
-            wanted, args = _output_options(request)
+        def respond(request: Request) -> Deferred[bytes]:
+            options, args = _output_options(request)
             reject_unknown(args, names)
-            wishes = {name: parse_text(args, name) for name in names if name.encode() in args}
+            filters = {name: parse_text(args, name) for name in names if name.encode() in args}
 
             def read(_: object) -> Deferred[list[Fields]]:
-                rows = [row for row in self._account_state.snapshot(channel) if wishes.items() <= row.items()]
-                return self._convert(rows, wanted)
+                rows = [row for row in self._account_state.snapshot(channel) if filters.items() <= row.items()]
+                return self._convert(rows, options)
 
             return (
                 self._reconciler.ensure_synced()
@@ -96,36 +96,36 @@ class OrderRoutes:
                 .addCallback(lambda rows: json_response(request, rows))
             )
 
-        return answer
+        return respond
 
     def _order(self, request: Request, order_id: str) -> Deferred[bytes]:
-        wanted, args = _output_options(request)
+        options, args = _output_options(request)
         reject_unknown(args, ())
 
         def read(_: object) -> Deferred[list[Fields]]:
             order = self._account_state.order(order_id)
             if order is None:
                 raise NoSuchOrder(f"No order {order_id} is known.")
-            return self._convert([order.to_fields, *order.updates], wanted)
+            return self._convert([order.to_fields, *order.updates], options)
 
-        def answer(rows: list[Fields]) -> bytes:
+        def respond(rows: list[Fields]) -> bytes:
             return json_response(request, rows[0] | {"Updates": rows[1:]})
 
-        return self._reconciler.ensure_synced().addCallback(read).addCallback(answer)
+        return self._reconciler.ensure_synced().addCallback(read).addCallback(respond)
 
-    def _convert(self, rows: Sequence[Fields], wanted: OutputOptions) -> Deferred[list[Fields]]:
-        return Deferred.fromCoroutine(self._convert_rows(rows, wanted))
+    def _convert(self, rows: Sequence[Fields], options: OutputOptions) -> Deferred[list[Fields]]:
+        return Deferred.fromCoroutine(self._convert_rows(rows, options))
 
-    async def _convert_rows(self, rows: Sequence[Fields], wanted: OutputOptions) -> list[Fields]:
-        if not wanted.display_prices and not wanted.iso_times:
+    async def _convert_rows(self, rows: Sequence[Fields], options: OutputOptions) -> list[Fields]:
+        if not options.display_prices and not options.iso_times:
             return [*rows]
-        plain = DisplayConverter(prices=False, times=wanted.iso_times)
-        shown = []
+        plain = DisplayConverter(prices=False, times=options.iso_times)
+        converted = []
         for row in rows:
-            symbol = row.get("Symbol") if wanted.display_prices else None
-            display = await self._display(symbol, times=wanted.iso_times) if symbol else plain
-            shown.append(display(row))
-        return shown
+            symbol = row.get("Symbol") if options.display_prices else None
+            converter = await self._get_converter(symbol, times=options.iso_times) if symbol else plain
+            converted.append(converter(row))
+        return converted
 
     # -- commands
 
@@ -133,15 +133,15 @@ class OrderRoutes:
         def submit(request: Request) -> Deferred[bytes]:
             manager, fields = self._manager, _fields(request)
             check, _ = order_commands.take_check(fields)
-            answer = order_commands.submit(manager, action, fields, principal_of(request).trader)
-            return self._answer(request, fields, answer, 200 if check else 201, is_one=action == "submit")
+            rows = order_commands.submit(manager, action, fields, principal_of(request).trader)
+            return self._answer(request, fields, rows, 200 if check else 201, is_one=action == "submit")
 
         return submit
 
     def _replace(self, request: Request, order_id: str) -> Deferred[bytes]:
         manager, fields = self._manager, _fields(request)
-        answer = order_commands.replace(manager, order_id, fields, principal_of(request).trader)
-        return self._answer(request, fields, answer, 200, is_one=True)
+        rows = order_commands.replace(manager, order_id, fields, principal_of(request).trader)
+        return self._answer(request, fields, rows, 200, is_one=True)
 
     def _cancel(self, request: Request, order_id: str) -> Deferred[bytes]:
         reject_unknown(query_args(request), ())
@@ -165,33 +165,36 @@ class OrderRoutes:
         return resumed.addCallback(lambda _: json_response(request, manager.status()))
 
     def _list(
-        self, run: Callable[[OrderManager, Fields, Trader, order_commands.ConverterOf], Deferred[list[Fields]]]
+        self, run: Callable[[OrderManager, Fields, Trader, order_commands.ConverterGetter], Deferred[list[Fields]]]
     ) -> Callable[[Any], Any]:
-        def answer(request: Request) -> Deferred[bytes]:
-            rows = run(self._manager, _fields(request), principal_of(request).trader, self._display)
+        def respond(request: Request) -> Deferred[bytes]:
+            rows = run(self._manager, _fields(request), principal_of(request).trader, self._get_converter)
             self._set_budget(request)
             return rows.addCallback(lambda rows: json_response(request, rows))
 
-        return answer
+        return respond
 
     def _dead_man_switch(self, request: Request) -> bytes:
         state = order_commands.set_dead_man_switch(self._manager, _fields(request), principal_of(request).trader)
         return json_response(request, state)
 
     def _answer(
-        self, request: Request, fields: Fields, answer: Deferred[list[Fields]], status: int, *, is_one: bool = False
+        self, request: Request, fields: Fields, rows: Deferred[list[Fields]], status: int, *, is_one: bool = False
     ) -> Deferred[bytes]:
-        """Answer with the updates of the server; in display prices if the command had them."""
-        self._set_budget(request)
-        wanted = OutputOptions(display_prices=fields.get("prices") == "display")
+        """Answer with the updates of the server.
 
-        def done(rows: list[Fields]) -> bytes:
+        Prices are display prices if the command had display prices.
+        """
+        self._set_budget(request)
+        options = OutputOptions(display_prices=fields.get("prices") == "display")
+
+        def respond(rows: list[Fields]) -> bytes:
             return json_response(request, rows[0] if is_one else rows, status if rows else 200)
 
-        return answer.addCallback(self._convert, wanted).addCallback(done)
+        return rows.addCallback(self._convert, options).addCallback(respond)
 
     def _set_budget(self, request: Request) -> None:
-        """Tell how many more orders the nearest rate limit lets pass."""
+        """Set headers with the number of orders that the rate limits still permit."""
         budget = self._manager.rate_budget(principal_of(request).trader)
         if budget is not None:
             for name, value in zip(("RateLimit-Limit", "RateLimit-Remaining"), budget, strict=True):
@@ -227,7 +230,7 @@ def _fields(request: Request) -> Fields:
 
 
 def _optional_fields(request: Request) -> Fields:
-    """Of a command that may come without a body."""
+    """Return the fields of a command whose body may be missing."""
     reject_unknown(query_args(request), ())
     content = request.content
     if content is None or not content.read(1):
@@ -237,7 +240,7 @@ def _optional_fields(request: Request) -> Fields:
 
 
 def _output_options(request: Request) -> tuple[OutputOptions, dict[bytes, list[bytes]]]:
-    wanted, args = parse_output_options(query_args(request))
-    if wanted.format not in (None, "json"):
-        raise BadParameter(f"format: {wanted.format!r} was given; expected json.")
-    return wanted, args
+    options, args = parse_output_options(query_args(request))
+    if options.format not in (None, "json"):
+        raise BadParameter(f"format: {options.format!r} was given; expected json.")
+    return options, args

@@ -1,4 +1,4 @@
-"""Answers to requests that failed."""
+"""Describe failed requests: JSON body and headers."""
 
 import math
 from collections.abc import Callable
@@ -40,8 +40,8 @@ def describe_error(request: Request, failure: Failure, seconds_to_retry: Callabl
         text = "The gateway failed to answer; its log says why."
     for header, value in _headers(error, seconds_to_retry).items():
         request.setHeader(header, value)
-    about = {each: getattr(error, each) for each in ("updates", "orders") if hasattr(error, each)}
-    return {"success": False, "error": {"type": name, "message": text, "status": status} | about}
+    details = {each: getattr(error, each) for each in ("updates", "orders") if hasattr(error, each)}
+    return {"success": False, "error": {"type": name, "message": text, "status": status} | details}
 
 
 def _own_error(request: Request, error: BaseException | None) -> BaseException | None:
@@ -56,7 +56,7 @@ def _own_error(request: Request, error: BaseException | None) -> BaseException |
 
 
 def _headers(error: BaseException | None, seconds_to_retry: Callable[[], float]) -> dict[str, str]:
-    """Give the headers that tell a caller what to do about an error."""
+    """Return the headers that belong to an error, such as Retry-After."""
     match error:
         case Unauthorized():
             return {"WWW-Authenticate": "Bearer"}

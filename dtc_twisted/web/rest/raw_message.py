@@ -1,4 +1,4 @@
-"""POST /raw: any message to the server, for what has no path of its own."""
+"""Parse the body of POST /raw, which sends any message to the server."""
 
 from typing import Any
 
@@ -33,7 +33,9 @@ _REFUSED = dict.fromkeys(range(200, 300), _TRADING) | {
 
 
 def parse_raw_message(body: dict[str, Any]) -> Message | dict[str, Any]:
-    """Return the message that a body describes: `Type` (a number, or the name of a known type) and fields.
+    """Return the message that a body describes by `Type` and fields.
+
+    `Type` is a number, or the name of a known type.
 
     A body of an unknown type is returned unchanged. Raises BadParameter.
     """

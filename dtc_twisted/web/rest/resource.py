@@ -1,4 +1,7 @@
-"""Between Twisted's HTTP and Klein: what neither does as we want it."""
+"""Connect Twisted's HTTP server with Klein.
+
+Adds access control, fast routing, a limit for bodies, and an access log.
+"""
 
 from collections.abc import Callable, Collection
 from http import HTTPStatus
@@ -21,29 +24,29 @@ _log = logger(__name__)
 
 
 RouteTable = dict[tuple[bytes, bytes], Callable[[Any], Any]]
-"""By method and path."""
+"""Handlers by method and path."""
 
 
 class ApiResource(KleinResource):
-    """Klein's resource, behind Access, and without its HTML and tracebacks for what it cannot read.
+    """Check access, then call the handler of the route, directly or through Klein.
 
-    plain: handlers of Klein's routes that have no parts. They are looked up, and answered as Klein does; its own way
-        there, for the others, is more than a quarter of the cost of a request.
-    answer_error: gives the body for what failed.
-    public_paths: are answered without a token.
+    exact_routes: handlers of routes without variable parts. They are called directly, because Klein's routing is more
+        than a quarter of the cost of a request.
+    answer_error: returns the body of the answer to a failed request. (Klein alone answers with HTML and tracebacks.)
+    public_paths: paths that need no token.
     """
 
     def __init__(
         self,
         klein: Klein,
         access: AccessControl,
-        plain: RouteTable,
+        exact_routes: RouteTable,
         answer_error: Callable[[Any, Failure], bytes],
         public_paths: Collection[bytes] = (),
     ) -> None:
         super().__init__(klein)
         self._access = access
-        self._exact_routes = plain
+        self._exact_routes = exact_routes
         self._answer_error = answer_error
         self._public_paths = public_paths
 
@@ -72,14 +75,17 @@ class ApiResource(KleinResource):
         if not isinstance(result, Deferred):
             _finish(request, result)
             return
-        over = request.notifyFinish()
-        over.addErrback(lambda _gone: result.cancel())
-        result.addErrback(self._failed, request, over)
-        result.addCallback(lambda body: None if over.called else _finish(request, body))
+        finished = request.notifyFinish()
+        finished.addErrback(lambda _lost: result.cancel())
+        result.addErrback(self._failed, request, finished)
+        result.addCallback(lambda body: None if finished.called else _finish(request, body))
 
-    def _failed(self, failure: Failure, request: Request, over: Deferred[None]) -> bytes | None:
-        """over: fires once the answer is out, or its caller gone. Then nobody is left to be told."""
-        if not over.called:
+    def _failed(self, failure: Failure, request: Request, finished: Deferred[None]) -> bytes | None:
+        """Answer a failure.
+
+        If the request has ended already (`finished` has fired), only log the failure.
+        """
+        if not finished.called:
             return self._answer_error(request, failure)
         if not failure.check(CancelledError):
             _log.failure("Failed after the end of {path}", failure, path=request.path)
@@ -87,7 +93,7 @@ class ApiResource(KleinResource):
 
 
 def _finish(request: Request, result: bytes | IResource | None) -> None:
-    """Ends a request with its body, or leaves it to a resource, which is a WebSocket's."""
+    """End a request with a body, or pass it to the resource of a WebSocket."""
     if IResource.providedBy(result):
         request.render(result)
         return
@@ -97,10 +103,10 @@ def _finish(request: Request, result: bytes | IResource | None) -> None:
 
 
 class BoundedRequest(Request):
-    """Keeps no more of a body than is needed to see that it is too long.
+    """Discard the bytes of a body after the limit, except for the first of them.
 
-    route: the path of the route that handles it; empty if none does.
-    started_at: time when it was complete, on the reactor's clock.
+    route: the path of the route that handles the request; empty if none does.
+    started_at: time when the request was complete, on the reactor's clock, in seconds.
     """
 
     content: Any
@@ -116,11 +122,13 @@ class BoundedRequest(Request):
 
 
 ObserveRequest = Callable[[str, str, int, float], None]
-"""Is called with the method, the route, the status and the seconds of each answered request."""
+"""A function called with method, route, status and duration (seconds) of each answered request."""
 
 
 class QuietSite(Site):
-    """A Site whose log of accesses is for LOG_LEVEL=DEBUG, and without what may stand in a query.
+    """Log accesses at LOG_LEVEL=DEBUG only, and without queries.
+
+    Queries can contain account numbers.
 
     on_answered: called after each answer.
     """
@@ -147,7 +155,7 @@ class QuietSite(Site):
 
 
 def json_response(request: Request, value: object, status: int = 200) -> bytes:
-    """The body of an answer, and its headers."""
+    """Set the status and the headers of an answer, and return its body."""
     request.setResponseCode(status, HTTPStatus(status).phrase.encode())
     data = pretty_json(value) + b"\n"
     request.setHeader("Content-Type", "application/json; charset=utf-8")

@@ -1,4 +1,4 @@
-"""What may be asked with a GET, and what the rows of each answer are."""
+"""List the paths of GET requests, their DTC requests and their row types."""
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
@@ -58,10 +58,10 @@ STREAMED_REQUESTS = {
     dtc.SymbolsForUnderlyingRequest,
     dtc.UnderlyingSymbolsForExchangeRequest,
 }
-"""Their replies have thousands of rows, which are passed on as they come; as historical records are."""
+"""Requests whose answers can have thousands of rows. Rows are written as they arrive, as historical records are."""
 
 SNAPSHOT_REQUESTS = {
     "/marketdata": RequestSpec(dtc.MarketDataRequest, required=("Symbol",)),
     "/marketdepth": RequestSpec(dtc.MarketDepthRequest, required=("Symbol",), optional=("NumLevels",)),
 }
-"""Paths of WebSockets that answer a plain GET too: with what is known of a symbol."""
+"""Paths of WebSockets that also answer a plain GET, with a snapshot of a symbol."""

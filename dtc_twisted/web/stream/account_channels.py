@@ -1,13 +1,13 @@
-"""The channels orders, positions and balances of /stream.
+"""Publish the channels orders, positions and balances of /stream.
 
     <- {"channel": "orders", "event": "snapshot", "seq": 4, "orders": [...]}
     <- {"channel": "orders", "seq": 5, "Type": 301, "OrderStatus": 4, ...}
     <- {"channel": "orders", "event": "stale", "reason": ...}
     <- {"channel": "orders", "event": "live"}
 
-First all that is known, then each update: every one, in order, none replaced by a later one. A subscriber that reads so
-slowly that too many wait is closed (4002) rather than told half of it. What changed while there was no connection comes
-after `stale` and before `live`, with "Reconciled": true.
+A subscriber gets a snapshot, then every update in order. These updates are not conflated. A subscriber that reads so
+slowly that its send queue overflows is closed (code 4002). Changes that happened while there was no connection to the
+server are sent after `stale` and before `live`, with "Reconciled": true.
 """
 
 from collections.abc import Iterable
@@ -23,15 +23,16 @@ from dtc_twisted.web.stream.send_queue import encode_event
 
 
 class AccountSubscriber(Protocol):
-    """A subscriber to one or more of the channels."""
+    """Describe a subscriber to one or more of the channels."""
 
     def publish(self, channel: str, payload: bytes, kind: object = None) -> None: ...
 
 
 class AccountChannels:
-    """Who listens, and has heard what.
+    """Send snapshots and updates of the accounts to subscribers.
 
-    ledger, reconciler: where it all comes from.
+    account_state: the source of snapshots and updates.
+    reconciler: knows whether the state is in sync with the server.
     """
 
     def __init__(self, account_state: AccountState, reconciler: Reconciler) -> None:
@@ -44,34 +45,40 @@ class AccountChannels:
         reconciler.sync_listeners.append(self._on_synced)
         reconciler.loss_listeners.append(self._on_lost)
 
-    # -- from TopicSocket
+    # -- called by MultiChannelProtocol
 
-    def subscribe(self, listener: AccountSubscriber, channel: str) -> None:
-        """It has been told that it is subscribed."""
-        self._subscribers[channel].pop(listener, None)
-        self._pending[channel][listener] = None
+    def subscribe(self, subscriber: AccountSubscriber, channel: str) -> None:
+        """Add a subscriber, to whom the confirmation was sent.
+
+        A snapshot follows when the state is in sync.
+        """
+        self._subscribers[channel].pop(subscriber, None)
+        self._pending[channel][subscriber] = None
         if self._reconciler.is_synced:
             self._send_snapshots(channel)
             return
         self._reconciler.ensure_synced().addErrback(_ignore)
-        if listener in self._pending[channel]:
-            self._send_event(channel, [listener], STALE, reason=self._reconciler.reason)
+        if subscriber in self._pending[channel]:
+            self._send_event(channel, [subscriber], STALE, reason=self._reconciler.reason)
 
-    def unsubscribe(self, listener: AccountSubscriber, channel: str) -> None:
-        """It may be any channel, and one that it never joined."""
+    def unsubscribe(self, subscriber: AccountSubscriber, channel: str) -> None:
+        """Remove a subscriber.
+
+        Other channels, and those without this subscriber, are ignored.
+        """
         if channel in ACCOUNT_CHANNELS:
-            self._subscribers[channel].pop(listener, None)
-            self._pending[channel].pop(listener, None)
+            self._subscribers[channel].pop(subscriber, None)
+            self._pending[channel].pop(subscriber, None)
 
-    # -- from Ledger and Reconciler
+    # -- called by AccountState and Reconciler
 
     def _on_update(self, channel: str, fields: Fields) -> None:
-        informed = self._subscribers[channel]
-        if informed:
+        subscribers = self._subscribers[channel]
+        if subscribers:
             seq = self._account_state.seqs[channel]
             payload = b'{"channel":"%b","seq":%d,' % (channel.encode(), seq) + msgspec.json.encode(fields)[1:]
-            for listener in list(informed):
-                listener.publish(channel, payload, seq)
+            for subscriber in list(subscribers):
+                subscriber.publish(channel, payload, seq)
 
     def _on_synced(self) -> None:
         for channel in ACCOUNT_CHANNELS:
@@ -88,21 +95,24 @@ class AccountChannels:
     # -- to the subscribers
 
     def _send_snapshots(self, channel: str) -> None:
-        """Gives those who wait for it all that is known."""
-        waiting, self._pending[channel] = self._pending[channel], {}
-        if waiting:
+        """Send a snapshot to the subscribers that have none yet."""
+        pending, self._pending[channel] = self._pending[channel], {}
+        if pending:
             snapshot = {"channel": channel, "event": SNAPSHOT, "seq": self._account_state.seqs[channel]}
             payload = msgspec.json.encode(snapshot | {channel: self._account_state.snapshot(channel)})
-            self._subscribers[channel] |= waiting
-            for listener in waiting:
-                listener.publish(channel, payload, object())
+            self._subscribers[channel] |= pending
+            for subscriber in pending:
+                subscriber.publish(channel, payload, object())
 
-    def _send_event(self, channel: str, listeners: Iterable[AccountSubscriber], event: str, **more: str) -> None:
+    def _send_event(self, channel: str, subscribers: Iterable[AccountSubscriber], event: str, **more: str) -> None:
         payload = encode_event({"channel": channel, "event": event} | more)
-        for listener in list(listeners):
-            listener.publish(channel, payload, object())
+        for subscriber in list(subscribers):
+            subscriber.publish(channel, payload, object())
 
 
 def _ignore(failure: Failure) -> None:
-    """Whoever waits hears when it is read after all."""
+    """Ignore that the state cannot be read now.
+
+    Pending subscribers get a snapshot after the next sync.
+    """
     failure.trap(DTCError)

@@ -19,7 +19,7 @@ CHANNEL_CLASSES: dict[str, frozenset[type]] = {
 
 
 class PlainEncoder(SendQueueEncoder):
-    """Encode market data without a channel, for /marketdata."""
+    """Encode market data without a channel name, for /marketdata."""
 
     def __call__(self, update: Update, /) -> PreparedUpdate:
         return PreparedUpdate(
@@ -32,7 +32,9 @@ PLAIN = PlainEncoder()
 
 @dataclass(frozen=True)
 class ChannelEncoder(SendQueueEncoder):
-    """Encode market data with channel and sequence number, for /stream. Messages of other channels are left out.
+    """Encode market data with channel and sequence number, for /stream.
+
+    Messages that do not belong to the channel are left out.
 
     converter: converts the prices for display; None: prices in the server's format.
     """
@@ -62,7 +64,7 @@ class BookEncoder(SendQueueEncoder):
 
     Changes cannot be skipped one by one. A subscriber that reads slowly receives the whole book instead.
 
-    channel: put in front, with the sequence number; empty: none.
+    channel: written in front of each message, with the sequence number; empty: neither is written.
     converter: converts the prices for display; None: prices in the server's format.
     """
 
@@ -72,9 +74,9 @@ class BookEncoder(SendQueueEncoder):
 
     def __call__(self, update: Update, /) -> PreparedUpdate:
         payloads = self._payloads(update)
-        topic = (self.channel, update.symbol) if self.channel else update.symbol
+        subscription_key = (self.channel, update.symbol) if self.channel else update.symbol
         make_late_frame = partial(self._late_book_frame, update.symbol, update.levels)
-        return PreparedUpdate(encode_text_frames(payloads), topic, [BOOK] * len(payloads), make_late_frame)
+        return PreparedUpdate(encode_text_frames(payloads), subscription_key, [BOOK] * len(payloads), make_late_frame)
 
     def _payloads(self, update: Update) -> list[bytes]:
         count = len(update.messages)
@@ -90,7 +92,7 @@ class BookEncoder(SendQueueEncoder):
 
 
 def encode_payload(update: Update, index: int, converter: DisplayConverter | None) -> bytes:
-    """Encode one message of an update, or take its encoding that was made for another encoder."""
+    """Encode one message of an update, or return its cached encoding."""
     if converter is None:
         return encode_payloads(update)[index]
     return encode_display_payload(update, index, converter)

@@ -28,7 +28,7 @@ _encode, _encode_lines = _encoder.encode, _encoder.encode_lines
 
 
 def encode_payloads(update: Update) -> list[bytes]:
-    """Encode the messages of an update as the server sent them, once for all encoders."""
+    """Encode the messages of an update without conversion, once for all encoders."""
     payloads = update.payloads
     if payloads is None:
         payloads = update.payloads = _encode_messages(update.symbol, update.messages)

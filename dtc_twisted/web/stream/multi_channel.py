@@ -1,29 +1,40 @@
-"""All channels at one address: /stream.
+"""Serve all channels at one path: /stream.
 
     -> {"action": "subscribe", "channel": "trades", "symbol": "ESM20_FUT_CME" or ["A", "B"], "id": anything}
     <- {"action": "subscribe", "channel": "trades", "symbol": "ESM20_FUT_CME", "success": true, "id": the same}
     <- {"channel": "trades", "seq": 1, "Symbol": "ESM20_FUT_CME", "Type": 107, ...}
 
-Channels: marketdata (all of it), trades, quotes (bid and ask; begins with the snapshot), marketdepth (as in depth.py),
-status (how the gateway stands with the server), unknown (messages of types that the gateway does not know, as the
-server sent them), orders, positions and balances (as in accounts.py), all of these without a symbol. Each symbol of a
-list is answered by itself.
+Channels with a symbol:
+
+    marketdata      all market data messages
+    trades          trades only
+    quotes          bid and ask; begins with a snapshot
+    marketdepth     a book, then its changes (market_json.py)
+
+Channels without a symbol:
+
+    status          the fields of /status, sent at each change
+    unknown         messages whose type the gateway does not know, as the server sent them
+    orders, positions, balances     account_channels.py
 
     <- {"channel": "unknown", "seq": 1, "message": {"Type": 12345, ...}}
 
-Options of a subscription: "prices": "display" (multiplied by DisplayPriceMultiplier and put on the tick; "server" is as
-they come), "max_rate": N (at most so many messages a second and symbol: of quotes and the like the latest, of depth the
-whole book; trades and snapshots come at once), "num_levels" (of depth: so many of each side).
+Each symbol of a list gets its own answer. Options of a subscription:
 
-"seq" counts the updates of a topic (channel, symbol, and number of levels): a gap is what was left out because you
-asked for it, or read slowly. A snapshot has the number of the last update that is in it.
+    "prices"        "display": multiplied by DisplayPriceMultiplier and rounded to the tick; "server": unchanged
+    "max_rate"      the largest number of messages per second and symbol. Quotes: the latest is sent. Depth: the whole
+                    book is sent. Trades and snapshots are never delayed.
+    "num_levels"    of marketdepth: number of levels of each side
+
+"seq" counts the updates of a channel and symbol (and number of levels). A gap is the number of updates that were left
+out because of "max_rate", or because the client reads slowly. A snapshot has the number of the last update in it.
 
     -> {"action": "unsubscribe", "channel": "trades", "symbol": "ESM20_FUT_CME"}
     -> {"action": "list"}
     <- {"action": "list", "success": true, "subscriptions": [{"channel", "symbol", "last_update"}, ...]}
     <- {"event": "stale" | "live" | "ended", "channel": ..., "symbol": ..., "reason" or "error": ...}
 
-"last_update" is seconds since 1970, null before the first. All else is as in single.py.
+"last_update" is seconds since 1970, UTC; null before the first update. Everything else is as in single_channel.py.
 """
 
 from collections.abc import Callable
@@ -46,17 +57,17 @@ from dtc_twisted.web.stream.validation import validation_error
 
 
 class MultiChannelProtocol(StreamProtocol):
-    """One subscriber to any number of topics."""
+    """Serve one subscriber of any number of channels and symbols."""
 
     factory: "MultiChannelFactory"
     example = '{"action": "subscribe", "channel": "trades", "symbol": "ESM20_FUT_CME"}'
 
-    # -- from the socket
+    # -- called by Autobahn and StreamProtocol
 
     def onOpen(self) -> None:
         super().onOpen()
         self._subscriptions: dict[tuple[str, str], ChannelSubscription] = {}
-        self._last_sent: dict[str, float | None] = {}  # of subscribed channels without a symbol, when
+        self._last_sent: dict[str, float | None] = {}  # time, of subscribed channels without a symbol
         self._order_entry = OrderEntry(
             self.factory.manager, self.principal, self.factory.definitions.converter, self._reply_to_order
         )
@@ -67,8 +78,8 @@ class MultiChannelProtocol(StreamProtocol):
 
     def unsubscribe_all(self) -> None:
         self._order_entry.connection_lost()
-        for topic in list(self._subscriptions.values()):
-            topic.stop()
+        for subscription in list(self._subscriptions.values()):
+            subscription.stop()
         self._subscriptions.clear()
         for channel in self._last_sent:
             self.factory.accounts.unsubscribe(self, channel)
@@ -94,25 +105,25 @@ class MultiChannelProtocol(StreamProtocol):
 
     def _subscribe(self, request: dict[str, Any]) -> None:
         key = (request["channel"], request["symbol"])
-        before = self._subscriptions.get(key)
+        replaced = self._subscriptions.get(key)
         rate = request.get("max_rate")
         hub = self.factory.hubs["marketdepth" if key[0] == "marketdepth" else "marketdata"]
-        topic = ChannelSubscription(self, hub, *key, request, request.get("num_levels", 0))
+        subscription = ChannelSubscription(self, hub, *key, request, request.get("num_levels", 0))
         if rate:
-            topic.limit_rate(self.factory.clock, rate)
-        self._subscriptions[key] = topic
+            subscription.limit_rate(self.factory.clock, rate)
+        self._subscriptions[key] = subscription
         self.outgoing.discard(key)
-        topic.start(self.factory.definitions if request.get("prices") == "display" else None)
-        if before is not None:  # not earlier: the last one out ends the server's subscription
-            before.stop()
+        subscription.start(self.factory.definitions if request.get("prices") == "display" else None)
+        if replaced is not None:  # last, because the hub ends the server's subscription with its last subscriber
+            replaced.stop()
 
     def _unsubscribe(self, request: dict[str, Any]) -> None:
         key = (request["channel"], request["symbol"])
-        topic = self._subscriptions.pop(key, None)
-        if topic is None:
+        subscription = self._subscriptions.pop(key, None)
+        if subscription is None:
             self.reply(request, error=f"Not subscribed to {request['channel']} of {request['symbol']}.")
         else:
-            topic.stop()
+            subscription.stop()
             self.outgoing.discard(key)
             self.reply(request)
 
@@ -122,11 +133,11 @@ class MultiChannelProtocol(StreamProtocol):
             (each.channel, each.symbol, each.last_update) for each in self._subscriptions.values()
         ]
         updates += [(each, None, sent_at) for each, sent_at in self._last_sent.items()]
-        topics = [
+        subscriptions = [
             {"channel": each, "symbol": symbol, "last_update": None if at is None else as_wall_time(clock, at)}
             for each, symbol, at in updates
         ]
-        self.outgoing.send_message(encode_event(request | {"success": True, "subscriptions": topics}))
+        self.outgoing.send_message(encode_event(request | {"success": True, "subscriptions": subscriptions}))
 
     def _handle_symbolless(self, request: dict[str, Any]) -> None:
         channel = request["channel"]
@@ -145,31 +156,34 @@ class MultiChannelProtocol(StreamProtocol):
         else:
             self.reply(request, error=f"Not subscribed to {channel}.")
 
-    # -- from Topic and TopicFactory
+    # -- called by ChannelSubscription, AccountChannels and MultiChannelFactory
 
-    def discard(self, topic: ChannelSubscription) -> None:
-        """It is over with this one."""
-        key = (topic.channel, topic.symbol)
-        if self._subscriptions.get(key) is topic:
+    def discard(self, subscription: ChannelSubscription) -> None:
+        """Remove a subscription that has ended."""
+        key = (subscription.channel, subscription.symbol)
+        if self._subscriptions.get(key) is subscription:
             del self._subscriptions[key]
 
     def is_subscribed_to(self, channel: str) -> bool:
-        """Whether it is subscribed to a channel without a symbol."""
+        """Return whether the client is subscribed to a channel without a symbol."""
         return channel in self._last_sent
 
     def publish(self, channel: str, payload: bytes, kind: object = None) -> None:
-        """Sends; while it reads slowly, the latest of each kind."""
+        """Send a message of a channel without a symbol.
+
+        A slow client gets the latest of each kind.
+        """
         self._last_sent[channel] = self.factory.clock.seconds()
         self.outgoing.send_message(payload, ((channel, None), kind))
 
 
 class MultiChannelFactory(StreamFactory):
-    """All subscribers at /stream.
+    """Make the connections of /stream, and publish the channels status and unknown.
 
-    hubs: by the names "marketdata" and "marketdepth".
-    accounts: of the channels that are neither of a symbol nor about the gateway.
-    status: the fields of /status.
-    manager: takes orders; None while order entry is off.
+    hubs: the hubs by the names "marketdata" and "marketdepth".
+    accounts: publishes the channels orders, positions and balances.
+    status: returns the fields of /status.
+    manager: runs order commands; None while order entry is off.
     """
 
     def __init__(
@@ -192,31 +206,36 @@ class MultiChannelFactory(StreamFactory):
         self._seqs = dict.fromkeys(SYMBOLLESS_CHANNELS, 0)
 
     def status_message(self) -> bytes:
+        """Return the present status as a message of the channel status."""
         return encode_event({"channel": "status", "seq": self._seqs["status"]} | self._status())
 
     def publish_status(self) -> None:
-        """Tells those who want to know."""
+        """Send the status to the subscribers of the channel status."""
         self._publish("status", self.status_message)
 
     def publish_unknown(self, number: int, message: bytes) -> None:
-        """Passes on a message of a type that nobody here knows, as it came.
+        """Send a message of an unknown type to the subscribers of the channel unknown.
 
-        message: its JSON text, in UTF-8.
+        number: the message type.
+        message: the JSON text of the message, in UTF-8.
         """
 
-        def made() -> bytes:
+        def encode() -> bytes:
             return b'{"channel":"unknown","seq":%d,"message":%b}' % (self._seqs["unknown"], message)
 
-        self._publish("unknown", made, number)
+        self._publish("unknown", encode, number)
 
-    def _publish(self, channel: str, make: Callable[[], bytes], kind: object = None) -> None:
-        """Sends what `make` makes, if anybody listens."""
+    def _publish(self, channel: str, encode: Callable[[], bytes], kind: object = None) -> None:
+        """Send a message to the subscribers of a channel.
+
+        `encode` is called only if there are any.
+        """
         self._seqs[channel] += 1
-        those = [
+        subscribers = [
             each
             for each in self.subscribers
             if isinstance(each, MultiChannelProtocol) and each.is_subscribed_to(channel)
         ]
-        payload = make() if those else b""
-        for subscriber in those:
+        payload = encode() if subscribers else b""
+        for subscriber in subscribers:
             subscriber.publish(channel, payload, kind)

@@ -1,4 +1,6 @@
-"""Order entry over /stream: the commands of REST, with a request id that the client chooses.
+"""Run order commands over /stream.
+
+The commands are those of REST, with a request id that the client chooses.
 
     -> {"action": "submit", "id": 7, "order": {"Symbol": ..., "TradeAccount": ..., ...}}
     <- {"action": "submit", "id": 7, "success": true, "updates": [{"Type": 301, ...}]}
@@ -41,20 +43,20 @@ class OrderEntry:
     """Run the order commands of one connection.
 
     manager: None while order entry is off.
-    display: gives the converter of a symbol's prices.
-    reply: sends the reply to a request; its fields are added to those of the request.
+    get_converter: returns the converter of a symbol's prices.
+    reply: called with the fields of the request to repeat, and with those of the outcome.
     """
 
     def __init__(
         self,
         manager: OrderManager | None,
         principal: Principal,
-        display: order_commands.ConverterOf,
+        get_converter: order_commands.ConverterGetter,
         reply: Callable[[dict[str, Any], Fields], None],
     ) -> None:
         self._manager = manager
         self._principal = principal
-        self._display = display
+        self._get_converter = get_converter
         self._reply = reply
         self._cancel_after: float | None = None
 
@@ -65,7 +67,7 @@ class OrderEntry:
         result.addCallback(lambda fields: self._reply(echo, fields))
 
     def connection_lost(self) -> None:
-        """Start the switch of the connection, if it asked for one."""
+        """Start the switch that the client asked for with `cancel_on_disconnect`."""
         if self._manager is not None and self._cancel_after is not None:
             order_commands.connection_lost(self._manager, self._principal.trader, self._cancel_after)
 
@@ -90,7 +92,7 @@ class OrderEntry:
                 updates = manager.flatten(body, trader)
             case _:
                 updates = order_commands.submit(manager, action, body, trader)
-        return {"success": True, "updates": await order_commands.in_prices_of(body, updates, self._display)}
+        return {"success": True, "updates": await order_commands.in_prices_of(body, updates, self._get_converter)}
 
     def _cancel_on_disconnect(self, manager: OrderManager, request: dict[str, Any]) -> Fields:
         after = None if request.get("after") is None else order_commands.seconds_of(request, "after")

@@ -1,4 +1,7 @@
-"""Public names of the WebSockets: channels, events, options and close codes. docs/stream.md lists the same."""
+"""List channels, events, options and close codes of the WebSockets.
+
+docs/stream.md lists the same.
+"""
 
 SYMBOL_CHANNELS = ("marketdata", "trades", "quotes", "marketdepth")
 """Channels of /stream of which each subscription names a symbol."""

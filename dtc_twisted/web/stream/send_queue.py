@@ -22,20 +22,21 @@ _CHUNK = 64 * 1024
 _PONG = "pong"  # its key
 
 QueuedFrame = bytes | Callable[[], bytes | None]
-"""A frame, or a function that makes it when it is sent; None if there is nothing to send."""
+"""A frame, or a function that makes the frame when it is sent. The function returns None if nothing is to be sent."""
 
 
 class PreparedUpdate(Struct):
     """Hold an encoded update, shared by all subscribers that receive it.
 
     frames: a WebSocket frame for each message.
-    topic, kinds: the topic of all messages, and the kind of each. In the queue of a slow reader, a message replaces the
-        earlier one of the same topic and kind.
+    subscription_key: identifies the subscription of all messages: a symbol, or (channel, symbol).
+    kinds: the kind of each message. In the queue of a slow reader, a message replaces the earlier one of the same
+        subscription and kind.
     make_late_frame: makes the frame that is sent to a slow reader instead.
     """
 
     frames: list[bytes]
-    topic: Any
+    subscription_key: Any
     kinds: Sequence[Any]
     make_late_frame: Callable[[], bytes | None] | None = None
 
@@ -53,21 +54,21 @@ class SendStatistics:
 
 
 class SendQueueEncoder:
-    """Base of the encoders that make a PreparedUpdate for send queues."""
+    """Provide the broadcaster of all encoders that make a PreparedUpdate."""
 
     def broadcaster(self, sinks: Sequence["SendQueue"], /) -> "SendQueueBroadcaster":
         return SendQueueBroadcaster(sinks)
 
 
 class SendQueueBroadcaster:
-    """Send the same to many subscribers, with little more than one system call for each.
+    """Send the same bytes to many subscribers, with one system call for each.
 
     Usually all of them are writable. Then not even their state is read, because each read would fetch more memory.
     """
 
     def __init__(self, sinks: Sequence["SendQueue"]) -> None:
         self._sinks = sinks
-        self._direct_sends: list[Callable[[bytes], int]] | None = None  # of all of them, if all are clear
+        self._direct_sends: list[Callable[[bytes], int]] | None = None  # of all sinks, if all are writable
         self._seen_generation = -1
 
     def broadcast(self, items: list[PreparedUpdate], /) -> None:
@@ -108,9 +109,9 @@ class SendQueueBroadcaster:
 class SendQueue:
     """Send to one subscriber, and queue messages while its socket is full.
 
-    The queue keeps the latest message of each topic and kind, and all answers to requests. When the socket takes data
-    again, the subscriber receives the number of skipped messages, and then the queue in the order of arrival. Other
-    subscribers are not affected.
+    The queue keeps the latest message of each subscription and kind, and all answers to requests. When the socket is
+    writable again, the subscriber receives the number of skipped messages, and then the queue in the order of arrival.
+    Other subscribers are not affected.
 
     writer: writes to the socket.
     on_overflow: called when the queue exceeds its limits.
@@ -171,7 +172,7 @@ class SendQueue:
             return
         for each in items:
             for one, kind in zip(each.frames, each.kinds, strict=True):
-                self._enqueue(each.make_late_frame or one, (each.topic, kind))
+                self._enqueue(each.make_late_frame or one, (each.subscription_key, kind))
 
     def send_message(self, payload: bytes, key: object = None) -> None:
         """Send a message, or queue it.
@@ -200,10 +201,10 @@ class SendQueue:
         self._writer.send(data)
         self._refresh_writable()
 
-    def discard(self, topic: object) -> None:
-        """Remove the messages of a topic from the queue: those with a key that begins with it."""
+    def discard(self, subscription_key: object) -> None:
+        """Remove the messages of a subscription from the queue."""
         self.flush()
-        for key in [key for key in self._queue if isinstance(key, tuple) and key[0] == topic]:
+        for key in [key for key in self._queue if isinstance(key, tuple) and key[0] == subscription_key]:
             self._dequeue(key)
 
     def close(self) -> None:
@@ -224,9 +225,9 @@ class SendQueue:
         self._refresh_writable()
 
     def _refresh_writable(self) -> None:
-        clear = self._writer.is_writable and not self._writer.is_full and not self._closed
-        if clear is not self.is_writable:
-            self.is_writable = clear
+        is_writable = self._writer.is_writable and not self._writer.is_full and not self._closed
+        if is_writable is not self.is_writable:
+            self.is_writable = is_writable
             SendQueue.generation += 1
 
     def _next_chunk(self) -> list[bytes]:

@@ -1,26 +1,26 @@
-"""One channel at one address: /marketdata and /marketdepth.
+"""Serve one channel at one path: /marketdata and /marketdepth.
 
     -> {"action": "subscribe", "symbol": "ESM20_FUT_CME"}
     <- {"action": "subscribe", "symbol": "ESM20_FUT_CME", "success": true}
-    <- {"Symbol": "ESM20_FUT_CME", "Type": 104, ...}        the last known snapshot, then each update: DTC's fields by
-                                                            name, and Symbol
+    <- {"Symbol": "ESM20_FUT_CME", "Type": 104, ...}        the latest snapshot, then each update:
+                                                            Symbol, and the DTC fields by name
     <- {"action": "subscribe", "symbol": "X", "success": false, "error": "the server's RejectText"}
     -> {"action": "unsubscribe", "symbol": "ESM20_FUT_CME"}
     <- {"action": "unsubscribe", "symbol": "ESM20_FUT_CME", "success": true}
     -> {"action": "ping"}
     <- {"action": "pong"}
     -> anything else
-    <- the same, with {"success": false, "error": "what is wrong"}; what is no JSON object comes back as "request"
+    <- the same, with {"success": false, "error": "what is wrong"}; a text that is no JSON object is in "request"
 
-At /marketdepth, "num_levels" in a subscription asks for so many levels of each side, and what follows is as in
-market_json.py: the whole book, then changes. By itself the gateway says:
+At /marketdepth, "num_levels" in a subscription is the number of levels of each side. The whole book and then its
+changes are sent, as described in market_json.py. The gateway also sends events:
 
     <- {"event": "stale", "symbol": "ESM20_FUT_CME", "reason": "..."}     updates have stopped; the subscription stays
-    <- {"event": "live", "symbol": "ESM20_FUT_CME"}                       they are back; the server may send a snapshot
+    <- {"event": "live", "symbol": "ESM20_FUT_CME"}                       updates continue; a snapshot may follow
     <- {"event": "ended", "symbol": "ESM20_FUT_CME", "error": "..."}      the server refuses the symbol from now on
-    <- {"event": "skipped", "messages": 12}                               you read too slowly: see Outbox
+    <- {"event": "skipped", "messages": 12}                               the client reads too slowly (send_queue.py)
 
-Close codes of ours: 4001 the gateway is stopping, 4002 too much is waiting for a subscriber that does not read.
+Close codes: 4001 the gateway is stopping; 4002 the send queue of a client that does not read has overflowed.
 """
 
 from typing import Any
@@ -35,13 +35,13 @@ from dtc_twisted.web.stream.validation import single_channel_error
 
 
 class MarketDataProtocol(StreamProtocol):
-    """A subscriber to market data; a Consumer of the hub."""
+    """Serve one subscriber to market data; a Subscriber of the hub."""
 
     factory: "SingleChannelFactory"
     example = '{"action": "subscribe", "symbol": "ESM20_FUT_CME"}'
     fields: frozenset[str] = frozenset({"action", "symbol"})
 
-    # -- from the socket
+    # -- called by StreamProtocol
 
     def handle_request(self, request: dict[str, Any]) -> None:
         error = single_channel_error(request, self.fields)
@@ -66,7 +66,7 @@ class MarketDataProtocol(StreamProtocol):
         else:
             self.reply(answer, error=f"Not subscribed to {symbol}.")
 
-    # -- from Hub (Consumer)
+    # -- called by Hub (Subscriber)
 
     @property
     def sink(self) -> SendQueue:
@@ -89,7 +89,7 @@ class MarketDataProtocol(StreamProtocol):
 
 
 class MarketDepthProtocol(MarketDataProtocol):
-    """A subscriber to depth of market."""
+    """Serve one subscriber to market depth."""
 
     example = '{"action": "subscribe", "symbol": "ESM20_FUT_CME", "num_levels": 5}'
     fields = frozenset({"action", "symbol", "num_levels"})
@@ -99,7 +99,7 @@ class MarketDepthProtocol(MarketDataProtocol):
 
 
 class SingleChannelFactory(StreamFactory):
-    """All subscribers of one channel."""
+    """Make the connections of /marketdata or /marketdepth."""
 
     def __init__(
         self, hub: Hub, reactor: IGatewayReactor, protocol: type[MarketDataProtocol] = MarketDataProtocol

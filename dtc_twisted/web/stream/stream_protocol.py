@@ -1,4 +1,4 @@
-"""A subscriber's connection, whatever it may ask for, and all those of one address."""
+"""Serve WebSocket connections: the part that all paths have in common."""
 
 from typing import Any
 
@@ -17,41 +17,41 @@ from dtc_twisted.web.stream.writer import make_writer
 _log = logger(__name__)
 
 MAX_REQUEST = 64 * 1024
-"""Bytes of a subscriber's message; a longer one closes its connection (1009)."""
-_MAX_ECHO = 1000  # characters of a request that is not JSON
+"""Largest message of a client, in bytes. A longer one closes its connection (code 1009)."""
+_MAX_ECHO = 1000  # characters of a request that is not JSON, repeated in the reply
 
 
 class StreamProtocol(WebSocketServerProtocol):
-    """One subscriber's connection.
+    """Serve the connection of one subscriber; base of the protocols of all paths.
 
-    outbox: what it is sent, once it is open.
+    outgoing: sends messages to the client; set when the connection is open.
     """
 
     factory: "StreamFactory"
     transport: Any
     principal: Principal
-    """Who it is."""
+    """The sender of the upgrade request."""
     example = ""
-    """An object that may be sent."""
+    """A valid request, shown in error texts."""
     outgoing: SendQueue
     _opened = False
 
-    # -- for those who make it something
+    # -- implemented and called by subclasses
 
     def handle_request(self, request: dict[str, Any]) -> None:
-        """Does what a subscriber asks for."""
+        """Handle a request of the client."""
         raise NotImplementedError
 
     def unsubscribe_all(self) -> None:
-        """Forgets all that it asked for: it is gone."""
+        """End all subscriptions of the client, because the connection has ended."""
         raise NotImplementedError
 
     def reply(self, request: dict[str, Any], error: str | None = None) -> None:
-        """The answer to a request: the same, and whether it succeeded."""
+        """Send the reply to a request: its fields, `success`, and `error` if it failed."""
         result = {"success": True} if error is None else {"success": False, "error": error}
         self.outgoing.send_message(encode_event(request | result))
 
-    # -- from the socket
+    # -- called by Autobahn
 
     def onConnect(self, request: ConnectionRequest) -> str | None:
         return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
@@ -64,7 +64,7 @@ class StreamProtocol(WebSocketServerProtocol):
         self.factory.subscribers.add(self)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        if self.state != self.STATE_OPEN:  # it is being closed, and has left
+        if self.state != self.STATE_OPEN:  # the connection is closing: its subscriptions have ended
             return
         try:
             request = msgspec.json.decode(payload)
@@ -78,7 +78,7 @@ class StreamProtocol(WebSocketServerProtocol):
             self.reply(_echo_of(payload), error=f"Not JSON: expected an object such as {self.example}.")
         except RecursionError:
             self.reply(_echo_of(payload), error=f"Nested too deeply: expected an object such as {self.example}.")
-        except Exception:  # it would close the connection
+        except Exception:  # Autobahn would close the connection
             _log.failure("Failed to act on a request of {peer}", peer=self.peer)
             self.reply(_echo_of(payload), error="The gateway failed; its log says why.")
 
@@ -90,45 +90,48 @@ class StreamProtocol(WebSocketServerProtocol):
         if self.state == self.STATE_OPEN:
             self.outgoing.send_pong(payload)
 
-    # -- from Autobahn, about what it sends itself
+    # -- called by Autobahn to send its own frames
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
-        """Through the same door as all else: nothing overtakes."""
+        """Send bytes of Autobahn through the send queue, to keep their order."""
         if self._opened:
             self.outgoing.send_bytes(data)
         else:
             super().sendData(data, sync, chopsize)
 
     def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
-        """After this frame nothing may be sent."""
+        """Send a close frame. No message may follow it (RFC 6455, section 5.5.1)."""
         if self.state == self.STATE_OPEN:
             self._detach()
         super().sendCloseFrame(code, reasonUtf8, isReply)
 
     def _detach(self) -> None:
-        """It is told nothing more."""
+        """Send nothing more, and end all subscriptions."""
         if self._opened:
             self.outgoing.close()
             self.unsubscribe_all()
 
-    # -- from Outbox
+    # -- called by SendQueue
 
     def _close_slow_reader(self) -> None:
-        _log.warn("Closing {peer}: it does not read what it asked for.", peer=self.peer)
+        _log.warn("Closing {peer}: the client does not read, and its send queue is full.", peer=self.peer)
         self.close_with(CLOSE_TOO_SLOW, "too slow")
 
-    # -- from SocketFactory
+    # -- called by StreamFactory
 
     def close_with(self, code: int, reason: str) -> None:
-        """Closes; a peer that does not read is dropped by Autobahn when its close handshake times out."""
+        """Close the connection.
+
+        Autobahn drops a peer that does not answer within `closeHandshakeTimeout`.
+        """
         self.sendClose(code, reason)
         self.transport.unregisterProducer()
 
 
 class StreamFactory(WebSocketServerFactory):
-    """All subscribers of one address.
+    """Make the connections of one path, and keep track of them.
 
-    reactor: for Autobahn's timers.
+    reactor: runs Autobahn's timers.
     """
 
     def __init__(self, reactor: IGatewayReactor) -> None:
@@ -138,36 +141,36 @@ class StreamFactory(WebSocketServerFactory):
             maxMessagePayloadSize=MAX_REQUEST,
             maxFramePayloadSize=MAX_REQUEST,
             closeHandshakeTimeout=3.0,
-            # Who breaks the rules is told so by a close code; text that is not UTF-8 is answered as any other mistake.
+            # A client that violates RFC 6455 gets a close code. Text that is not UTF-8 gets an error reply.
             failByDrop=False,
             utf8validateIncoming=False,
         )
         self.subscribers: set[StreamProtocol] = set()
         self.statistics = SendStatistics()
 
-    def resource_for(self, caller: Principal) -> WebSocketResource:
-        """What makes a request of this caller's one of our connections."""
-        return WebSocketResource(_PrincipalFactory(self, caller))
+    def resource_for(self, principal: Principal) -> WebSocketResource:
+        """Return the resource that upgrades a request of this principal."""
+        return WebSocketResource(_PrincipalFactory(self, principal))
 
     def close_all(self) -> None:
-        """Closes all."""
+        """Close all connections, because the gateway is stopping."""
         for subscriber in list(self.subscribers):
             subscriber.close_with(CLOSE_STOPPING, "the gateway is stopping")
 
 
 class _PrincipalFactory:
-    """The factory of one connection, whose caller is known."""
+    """Make one connection with its principal."""
 
-    def __init__(self, factory: StreamFactory, caller: Principal) -> None:
+    def __init__(self, factory: StreamFactory, principal: Principal) -> None:
         self._factory = factory
-        self._caller = caller
+        self._principal = principal
 
     def buildProtocol(self, address: Any) -> Any:
         protocol: Any = self._factory.buildProtocol(address)
-        protocol.principal = self._caller
+        protocol.principal = self._principal
         return protocol
 
 
 def _echo_of(payload: bytes) -> dict[str, Any]:
-    """The echo of what cannot be echoed as JSON."""
+    """Return a request that is not JSON as a field of the reply."""
     return {"request": payload[:_MAX_ECHO].decode("utf-8", errors="replace")}

@@ -1,4 +1,4 @@
-"""One subscription of a socket at /stream to a channel of a symbol."""
+"""Subscribe one client of /stream to one channel of one symbol."""
 
 from typing import Any, Protocol
 
@@ -19,20 +19,21 @@ _log = logger(__name__)
 
 
 class SubscriptionOwner(Protocol):
-    """Whose subscription it is."""
+    """Describe the connection that a subscription belongs to."""
 
     outgoing: SendQueue
 
     def reply(self, request: dict[str, Any], error: str | None = None) -> None: ...
 
-    def discard(self, topic: "ChannelSubscription") -> None: ...
+    def discard(self, subscription: "ChannelSubscription") -> None: ...
 
 
 class ChannelSubscription:
-    """A Consumer of a hub.
+    """Receive the updates of one symbol from a hub, and send those of one channel.
 
-    echo: what its answers repeat of the request.
-    levels: of depth; 0 is all.
+    socket: the client's connection.
+    echo: fields of the request, repeated in the reply.
+    levels: number of levels of each side of the book; 0: all.
     """
 
     def __init__(
@@ -47,19 +48,22 @@ class ChannelSubscription:
         self._definition_request: Deferred[Any] | None = None
         self.sink: SendQueue | _RateLimiter = socket.outgoing
 
-    # -- from TopicSocket
+    # -- called by MultiChannelProtocol
 
     @property
     def last_update(self) -> float | None:
-        """Seconds since 1970, UTC; None before the first."""
+        """Return the time of the last update, on the hub's clock; None without one."""
         return self._hub.last_update(self.symbol, self)
 
     def limit_rate(self, clock: IReactorTime, rate: float) -> None:
-        """At most so many messages a second, of those that may be left out."""
+        """Send at most `rate` messages per second, besides trades and snapshots."""
         self.sink = _RateLimiter(clock, 1 / rate, self._socket.outgoing)
 
     def start(self, definitions: SecurityDefinitions | None) -> None:
-        """Asks for it; for the symbol's definition first, where prices are to be converted."""
+        """Subscribe.
+
+        definitions: fetches the symbol's definition first, because prices are to be converted; None: they are not.
+        """
         if definitions is None:
             self._subscribe(None)
             return
@@ -67,7 +71,7 @@ class ChannelSubscription:
         self._definition_request.addCallbacks(self._subscribe, self._definition_failed)
 
     def stop(self) -> None:
-        """Nothing more is wanted."""
+        """Unsubscribe."""
         if self._definition_request is not None:
             self._definition_request.cancel()
         if isinstance(self.sink, _RateLimiter):
@@ -90,7 +94,7 @@ class ChannelSubscription:
             _log.failure("Failed to ask for the definition of {symbol}", failure, symbol=self.symbol)
             self.on_rejected(self.symbol, "The gateway failed.")
 
-    # -- from Hub (Consumer)
+    # -- called by Hub (Subscriber)
 
     def on_subscribed(self, symbol: str) -> None:
         self._socket.reply(self._echo)
@@ -116,12 +120,14 @@ class ChannelSubscription:
 
 
 class _RateLimiter:
-    """A Sink that lets through one message in an interval, the latest; trades and snapshots always.
+    """Pass the latest message of each interval to a send queue.
+
+    Trades and snapshots are passed at once.
 
     interval: seconds.
     """
 
-    is_writable = False  # as an Outbox that has to be asked
+    is_writable = False  # a broadcaster must call `send_updates`, not write to the socket directly
 
     def __init__(self, clock: IReactorTime, interval: float, send_queue: SendQueue) -> None:
         self._clock = clock
@@ -138,13 +144,13 @@ class _RateLimiter:
 
     def add(self, update: PreparedUpdate, /) -> None:
         for one, kind in zip(update.frames, update.kinds, strict=True):
-            self._add(PreparedUpdate([one], update.topic, [kind], update.make_late_frame), kind)
+            self._add(PreparedUpdate([one], update.subscription_key, [kind], update.make_late_frame), kind)
 
     def _add(self, update: PreparedUpdate, kind: Any) -> None:
         if kind in TRADE_CLASSES:
             self._send_queue.add(update)
             return
-        if kind in SNAPSHOT_CLASSES:  # later, it would undo the trades that came after it
+        if kind in SNAPSHOT_CLASSES:  # a delayed snapshot would undo the trades after it
             self.discard_pending()
         now = self._clock.seconds()
         if kind in SNAPSHOT_CLASSES or (self._timer is None and now - self._sent_at >= self._interval):
@@ -160,13 +166,13 @@ class _RateLimiter:
         self._send_queue.flush()
 
     def flush_pending(self) -> None:
-        """Lets through what is held: something follows that must not overtake it."""
+        """Pass the pending messages, so that the next event does not overtake them."""
         if self._timer is not None:
             self._timer.cancel()
             self._send_pending()
 
     def discard_pending(self) -> None:
-        """Drops what is held."""
+        """Drop the messages that wait."""
         self._pending.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -175,10 +181,12 @@ class _RateLimiter:
     def _send_pending(self) -> None:
         self._timer = None
         self._sent_at = self._clock.seconds()
-        held, self._pending = self._pending, {}
-        for update in held.values():
+        pending, self._pending = self._pending, {}
+        for update in pending.values():
             if update.make_late_frame is None:
                 self._send_queue.add(update)
-            elif (whole := update.make_late_frame()) is not None:
-                self._send_queue.add(PreparedUpdate([whole], update.topic, update.kinds, update.make_late_frame))
+            elif (book := update.make_late_frame()) is not None:
+                self._send_queue.add(
+                    PreparedUpdate([book], update.subscription_key, update.kinds, update.make_late_frame)
+                )
         self._send_queue.flush()

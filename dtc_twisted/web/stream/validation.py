@@ -47,7 +47,7 @@ def _options_error(request: dict[str, Any]) -> str | None:
 
 
 def single_channel_error(request: dict[str, Any], fields: frozenset[str]) -> str | None:
-    """Return the error of a request at /marketdata or /marketdepth; None if it is valid.
+    """Return the error of a request to a single channel; None if it is valid.
 
     fields: names that the request may have.
     """

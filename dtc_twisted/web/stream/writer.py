@@ -1,10 +1,10 @@
-"""The way out of the process for one subscriber's bytes.
+"""Write the bytes of one subscriber to its socket.
 
-Twisted's `write` keeps all bytes until the reactor's next turn, and asks the kernel twice whether there is room. That
-costs several times what sending does. So, where the transport is a socket with nothing in between, bytes are sent on it
-directly as long as the transport holds none; what the kernel does not take is the transport's, and so is all that
-follows, until it has got rid of it. Everywhere else (TLS, reactors that are not about readiness) all goes through the
-transport.
+Twisted's `write` buffers all bytes until the reactor's next iteration, and asks the kernel twice whether the socket is
+writable. That costs several times as much as the system call `send`. Therefore, if the transport is a plain socket and
+its buffer is empty, bytes are sent on the socket directly. Bytes that the kernel does not take are given to the
+transport, and so are all bytes after them until the transport's buffer is empty again. With TLS, or with a reactor that
+is not based on readiness (IOCP), all bytes are given to the transport.
 """
 
 import socket
@@ -16,27 +16,27 @@ from twisted.internet.interfaces import IPullProducer, IPushProducer, IReadWrite
 from zope.interface import implementer
 
 HIGH_WATER = 64 * 1024
-"""Bytes that the transport may hold before a subscriber counts as slow: as many as Twisted allows other producers."""
+"""Bytes in the transport's buffer from which a subscriber counts as slow. Twisted uses the same number."""
 
 NOTSENT_LOWAT = 16 * 1024
-"""Bytes that the kernel may hold unsent, where it can be told so. Else it takes megabytes, and what is in them is old
-by the time that a slow reader gets to it."""
+"""Unsent bytes that the kernel may buffer (TCP_NOTSENT_LOWAT). Without this limit the kernel buffers megabytes, which
+are out of date when a slow reader receives them."""
 
 
 def make_writer(transport: Any) -> "TransportWriter":
-    """The best there is for a connected transport."""
+    """Return the fastest writer for a connected transport."""
     direct = IReadWriteDescriptor.providedBy(transport) and not ISSLTransport.providedBy(transport)
     return SocketWriter(transport) if direct else TransportWriter(transport)
 
 
 @implementer(IPushProducer)
 class TransportWriter:
-    """Sends by way of the transport; its producer.
+    """Write through the transport, as its producer.
 
-    full: whether the transport holds so much that nothing more should be sent.
-    clear: whether bytes may go by `direct`.
-    direct: sends on the socket, as its `send` does: gives the number of bytes that were sent, raises OSError.
-    on_change: called when either has changed, but for what `send` does.
+    is_full: whether the transport's buffer is so full that nothing more should be sent.
+    is_writable: whether bytes may be sent with `send_direct`.
+    send_direct: sends on the socket, returns the number of bytes sent, raises OSError; None: not possible.
+    on_change: called when `is_full` or `is_writable` has changed, except by `send`.
     """
 
     send_direct: Callable[[bytes], int] | None = None
@@ -48,15 +48,15 @@ class TransportWriter:
         self._transport = transport
 
     def register(self) -> None:
-        """Becomes the transport's producer, in place of the HTTP channel that this connection was before."""
+        """Register as the transport's producer, in place of the HTTP channel."""
         self._transport.unregisterProducer()
         self._transport.registerProducer(self, True)
 
     def send(self, data: bytes) -> None:
-        """Sends, whether `full` or not."""
+        """Send bytes, also if `is_full`."""
         self._transport.write(data)
 
-    # -- from the transport
+    # -- called by the transport
 
     def pauseProducing(self) -> None:
         self.is_full = True
@@ -73,9 +73,9 @@ class TransportWriter:
 
 @implementer(IPullProducer)
 class SocketWriter(TransportWriter):
-    """Sends on the socket itself whenever that keeps the order.
+    """Send on the socket directly while the transport's buffer is empty.
 
-    A pull producer is asked for more whenever the transport has got rid of all it held, which is what is to be known.
+    Registered as a pull producer, because `resumeProducing` of a pull producer is called when the buffer is empty.
     """
 
     send_direct: Callable[[bytes], int]
@@ -84,16 +84,17 @@ class SocketWriter(TransportWriter):
         super().__init__(transport)
         handle = transport.getHandle()
         self.send_direct = handle.send
-        self._buffered_bytes = 0  # bytes handed to the transport since it held none
+        self._buffered_bytes = 0  # given to the transport since its buffer was empty
         option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
         if option is not None:
-            with suppress(OSError):  # known here, but not to this system
+            with suppress(OSError):  # Python has the constant, but this kernel does not support it
                 handle.setsockopt(socket.IPPROTO_TCP, option, NOTSENT_LOWAT)
 
     def register(self) -> None:
         self._transport.unregisterProducer()
         self._transport.registerProducer(self, False)
-        # It asks at once, though it still holds the answer to the handshake; it asks again when that is out.
+        # registerProducer calls resumeProducing at once, while the answer to the handshake may still be in the buffer.
+        # It is called again when the buffer is empty.
         self.is_writable = False
         self.on_change()
 
@@ -102,17 +103,17 @@ class SocketWriter(TransportWriter):
         if self.is_writable:
             try:
                 sent = self.send_direct(data)
-            except OSError:  # there is no room, or no connection: the transport will see
+            except OSError:  # the buffer is full, or the connection lost: the transport handles both
                 sent = 0
-        left = len(data) - sent
-        if left:
+        unsent = len(data) - sent
+        if unsent:
             self.is_writable = False
             self._transport.write(data[sent:])
-            self._buffered_bytes += left
+            self._buffered_bytes += unsent
             if self._buffered_bytes > HIGH_WATER:
                 self.is_full = True
 
-    # -- from the transport
+    # -- called by the transport
 
     def resumeProducing(self) -> None:
         self.is_writable = True
