@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import txaio
 from treq.testing import StubTreq
+from twisted.application.service import MultiService
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.internet.protocol import Protocol
@@ -26,6 +27,7 @@ from websockets.uri import parse_uri
 from zope.interface import directlyProvides
 
 from dtc_twisted.dtc.messages import Message
+from dtc_twisted.gateway import WebService
 from dtc_twisted.tap import Options, makeService
 from dtc_twisted.testing import ScriptedSimulator
 
@@ -238,6 +240,14 @@ class House(SynchronousTestCase):
         self.service = self.make_gateway(*self.options)
         self.service.startService()
         self.flush()
+
+    @property
+    def web_service(self) -> WebService:
+        """The gateway's HTTP port."""
+        services = [*self.service]
+        for each in services:  # grows meanwhile
+            services += each if isinstance(each, MultiService) else ()
+        return next(each for each in services if isinstance(each, WebService))
 
     def tearDown(self) -> None:
         """Stops everything, and finds nothing left behind."""

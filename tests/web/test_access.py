@@ -11,7 +11,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted import gateway
 from dtc_twisted.dtc.wire_log import wire_log
-from dtc_twisted.gateway import WebService
 from dtc_twisted.web.access import LOCAL_PRINCIPAL, AccessControl, Principal, principal_of, read_origin, read_tokens
 from dtc_twisted.web.rest import PREFIX, RestApi, json_response
 from dtc_twisted.web.stream import StreamFactory
@@ -165,7 +164,7 @@ class AccessCase(House):
 
     @property
     def web(self) -> Any:
-        return next(each for each in self.service if isinstance(each, WebService))
+        return self.web_service
 
     @property
     def tree(self) -> Any:

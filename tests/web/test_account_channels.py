@@ -134,8 +134,7 @@ class ChannelTests(AccountsCase):
         self.assertEqual([each["seq"] for each in told], [*range(told[0]["seq"], told[0]["seq"] + 3)])
 
     def socket_factory(self) -> Any:
-        (web,) = (each for each in self.service if type(each).__name__ == "WebService")
-        return next(each for each in web._sockets if type(each).__name__ == "MultiChannelFactory")
+        return next(each for each in self.web_service._sockets if type(each).__name__ == "MultiChannelFactory")
 
 
 class ViewTests(House):

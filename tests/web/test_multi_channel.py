@@ -5,7 +5,6 @@ from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import MarketDataFeedStatusEnum, RequestActionEnum
-from dtc_twisted.gateway import WebService
 from dtc_twisted.web.stream import MultiChannelFactory, SingleChannelFactory
 from tests.support import House, WebSocketCaller, slow
 
@@ -39,7 +38,7 @@ class TopicCase(House):
 
     def socket(self) -> Any:
         """Our end of the only subscriber."""
-        web = next(each for each in self.service if isinstance(each, WebService))
+        web = self.web_service
         factory = next(each for each in web._sockets if isinstance(each, MultiChannelFactory))
         (socket,) = factory.subscribers
         return socket
@@ -393,7 +392,7 @@ class DepthTests(TopicCase):
             self.say(caller, {"action": "subscribe", "symbol": ES, "num_levels": levels})
         self.assertEqual(self.fetch(f"/marketdepth?Symbol={ES}&NumLevels=4").status, 200)
         self.assertEqual(self.fetch(f"/marketdepth?Symbol={ES}&NumLevels=5").status, 200)
-        web = next(each for each in self.service if isinstance(each, WebService))
+        web = self.web_service
         hub = next(each.hub for each in web._sockets if isinstance(each, SingleChannelFactory) and each.hub.symbols)
         self.assertEqual(list(hub._feeds[ES].state._views), [5])  # type: ignore[attr-defined]
         self.simulator.randomize_book(ES, 500, 1)

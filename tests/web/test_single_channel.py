@@ -14,7 +14,6 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from dtc_twisted.dtc import messages as dtc
-from dtc_twisted.gateway import WebService
 from dtc_twisted.transport.websocket_frames import encode_text_frame as frame
 from dtc_twisted.web import stream
 from dtc_twisted.web.stream import MarketDataProtocol, SendQueue, SingleChannelFactory
@@ -51,8 +50,7 @@ class TextCaller(WebSocketCaller):
 class StreamCase(House):
     @property
     def factory(self) -> SingleChannelFactory:
-        web = next(each for each in self.service if isinstance(each, WebService))
-        return next(each for each in web._sockets if isinstance(each, SingleChannelFactory))
+        return next(each for each in self.web_service._sockets if isinstance(each, SingleChannelFactory))
 
     def connect(self, *symbols: str) -> tuple[WebSocketCaller, MarketDataProtocol]:
         """A subscriber: its own end, and ours."""

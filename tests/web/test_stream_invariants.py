@@ -9,7 +9,6 @@ from websockets.protocol import State
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import MarketDataFeedStatusEnum
-from dtc_twisted.gateway import WebService
 from dtc_twisted.web.stream import MultiChannelFactory
 from dtc_twisted.web.stream import send_queue as send_queue
 from dtc_twisted.web.stream import writer as sender
@@ -162,7 +161,7 @@ class InvariantTests(House):
 
     def kept(self) -> list[Any]:
         """What is left of subscribers in the gateway."""
-        web = next(each for each in self.service if isinstance(each, WebService))
+        web = self.web_service
         (topics,) = (each for each in web._sockets if isinstance(each, MultiChannelFactory))
         hubs = topics.hubs.values()
         return [
