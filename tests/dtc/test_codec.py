@@ -469,7 +469,7 @@ class GarbageTests(CodecTestCase):
         self.assert_garbage(b'{"Type":3,"A":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
 
     def test_payload_is_not_logged_whole(self) -> None:
-        for garbage in (b"x" * 500_000, b'{"Type":"' + b"x" * 500_000 + b'"}', b"}" * 500_000, b"\xff" * 500_000):
+        for garbage in (b"x" * 50_000, b'{"Type":"' + b"x" * 50_000 + b'"}', b"}" * 50_000, b"\xff" * 50_000):
             with self.subTest(garbage[:20]):
                 self.assert_garbage(garbage)
 

@@ -111,7 +111,7 @@ class TransferTests(HistoryCase):
         self.assertEqual(others, [])
 
     def test_compression_is_never_requested(self) -> None:
-        self.ask(dtc.HistoricalMarketDepthDataRequest(Symbol=ES, UseZLibCompression=1, UseZLibNGCompression=1))
+        self.ask(dtc.HistoricalMarketDepthDataRequest(Symbol="EMPTY_SIM", UseZLibCompression=1, UseZLibNGCompression=1))
         request = self.simulator.history_received[1]
         assert isinstance(request, dtc.HistoricalMarketDepthDataRequest)
         self.assertEqual((request.UseZLibCompression, request.UseZLibNGCompression), (0, UNSET))

@@ -5,15 +5,18 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from dtc_twisted.journal import Journal
-from dtc_twisted.web.rest.journal_response import PAGE_SIZE
+from dtc_twisted.web.rest import journal_response
 from tests.orders.test_orders import OrdersCase
 from tests.support import Caller
+
+PAGE_SIZE = 10
 
 
 class JournalResponseTests(OrdersCase):
     def setUp(self) -> None:
         super().setUp()
-        for number in range(260):
+        self.patch(journal_response, "PAGE_SIZE", PAGE_SIZE)
+        for number in range(26):
             self.submit(f"o{number}")
             self.advance(0.5)
 

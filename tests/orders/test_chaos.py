@@ -30,7 +30,7 @@ from tests.scripted_server import (
     repeated,
     say,
 )
-from tests.support import Answer, Caller
+from tests.support import Answer, Caller, slow
 
 CLOSED = (FILLED, CANCELED, REJECTED)
 KINDS = ("delay", "drop", "repeat", "blank", "corrupt")
@@ -285,6 +285,7 @@ class ChaosMachine(RuleBasedStateMachine):
             case.assertEqual(row["OrderStatus"] == FILLED, truth.status == FILLED, (row, truth))
 
 
+@slow
 class ChaosTests(SynchronousTestCase):
     def test_any_manners(self) -> None:
         run_state_machine_as_test(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.codec import MAX_MESSAGE
 from dtc_twisted.dtc.messages import LogonStatusEnum
 from tests.support import House
 
@@ -222,7 +223,7 @@ class LyingServerTests(House):
     def test_huge_message(self) -> None:
         subscriber = self.subscriber(ES)
         subscriber.take()
-        self.simulator.send_raw(b'{"Type":701,"MessageText":"' + b"x" * 3_000_000 + b'"}\0')
+        self.simulator.send_raw(b'{"Type":701,"MessageText":"' + b"x" * (2 * MAX_MESSAGE) + b'"}\0')
         self.simulator.trade(ES, 282800, 1, 1)
         self.flush()
         self.assertEqual([each["Type"] for each in subscriber.take()], [107])

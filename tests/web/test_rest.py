@@ -708,6 +708,8 @@ class ManyTests(RestCase):
         """A request is gone once it is answered: nothing of it waits for the garbage collector."""
         caller = self.call(Caller())
         self.addCleanup(gc.enable)
+        gc.freeze()  # what is older is not searched
+        self.addCleanup(gc.unfreeze)
         for path in (*(path.url for path in PATHS), "/status", f"/marketdata?Symbol={ES}"):
             caller.transport.write(_request(path))
             self.flush()
