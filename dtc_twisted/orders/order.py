@@ -13,6 +13,7 @@ from dtc_twisted.orders.outcomes import (
     Fields,
     PendingCommand,
     is_contradictory,
+    with_filled_quantity,
     without_status_of_command,
 )
 
@@ -270,13 +271,10 @@ class Order:
         return update.get("OrderStatus") in TERMINAL and not says_nothing
 
     def _implied_fill(self, update: Fields) -> float:
-        """Return what an update without FilledQuantity states to be filled by its other fields."""
+        """Return what an update without FilledQuantity states to be filled by its OrderStatus."""
         if "FilledQuantity" in update or update.get("Inferred") or is_contradictory(update):
             return 0.0
-        if update.get("OrderStatus") == OrderStatusEnum.ORDER_STATUS_FILLED:
-            return self.quantity
-        quantity, remaining = update.get("OrderQuantity"), update.get("RemainingQuantity")
-        return max(0.0, quantity - remaining) if quantity and remaining is not None and self.is_open else 0.0
+        return self.quantity if update.get("OrderStatus") == OrderStatusEnum.ORDER_STATUS_FILLED else 0.0
 
     def _merge(self, update: Fields) -> None:
         fields = {name: value for name, value in update.items() if name not in ("Reconciled", "Inferred")}
@@ -319,7 +317,7 @@ def order_fields(message: OrderUpdate) -> Fields:
     if fields.get("BuySell", 0) not in (0, 1, 2):
         del fields["BuySell"]
     fields = {name: value for name, value in fields.items() if value != "" and not _is_not_finite(value)}
-    return without_status_of_command(fields)
+    return with_filled_quantity(without_status_of_command(fields))
 
 
 def _is_not_finite(value: Any) -> bool:

@@ -217,6 +217,8 @@ class OrderState:
         fill = fill_from_update(update)
         if fill is not None and order.has_fill(fill):
             if not self._says_more(order, update):
+                if not fill.execution_id and not fill.total:
+                    self._ask_for_read()  # it may be another fill of this price and quantity
                 return
             # The fill was read before it was told; what else the update says is not known yet.
             update = {name: value for name, value in update.items() if name not in _FILL_FIELDS}

@@ -81,6 +81,21 @@ def is_refusal_without_status(update: Mapping[str, Any]) -> bool:
     return update.get("OrderUpdateReason") in _REFUSALS and not update.get("OrderStatus")
 
 
+def with_filled_quantity(update: Fields) -> Fields:
+    """Return an update with the FilledQuantity that follows from OrderQuantity and RemainingQuantity.
+
+    A closed order has nothing left, filled or not. An open order has something left, else the field is not kept.
+    """
+    quantity, remaining = update.get("OrderQuantity") or 0.0, update.get("RemainingQuantity")
+    if "FilledQuantity" in update or remaining is None or remaining >= quantity:
+        return update
+    status, reason = update.get("OrderStatus", 0), update.get("OrderUpdateReason", 0)
+    is_whole = status == Status.ORDER_STATUS_FILLED or reason == Reason.ORDER_FILLED
+    if status in TERMINAL - {Status.ORDER_STATUS_FILLED} or (remaining == 0 and not is_whole):
+        return update
+    return update | {"FilledQuantity": quantity - remaining}
+
+
 @dataclass(frozen=True)
 class OutcomeRule:
     """Decides which ORDER_UPDATEs settle a command.

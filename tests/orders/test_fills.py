@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from tests.exchange import FILLED, PARTLY_FILLED, R_PARTLY_FILLED
+from tests.exchange import CANCELED, FILLED, PARTLY_FILLED, R_PARTLY_FILLED
 from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import FILLS, edited
 from tests.support import slow
+
+REMAINING: dict[str, Any] = {"RemainingQuantity": 0, "FilledQuantity": None, "AverageFillPrice": None}
 
 
 class AlikeTests(ScriptedCase):
@@ -38,6 +40,25 @@ class AlikeTests(ScriptedCase):
         for number in (1, 2, 3):
             message, position = self.server.exchange.fill("a", 1, 282000)
             self.tell(message, message, position)
+            self.check_filled(number, number)
+
+    def test_told_by_the_remaining_quantity(self) -> None:
+        """FilledQuantity is what the stated quantity exceeds it by."""
+        for number in (1, 2, 3):
+            message, position = self.server.exchange.fill("a", 1, 282000)
+            message |= {"FilledQuantity": None, "AverageFillPrice": None}
+            self.tell(message, message, position)
+            self.check_filled(number, number)
+        self.assertEqual(self.order()["OrderStatus"], FILLED)
+        self.restart()
+        self.check_filled(3, 3)
+
+    def test_told_without_any_quantity_of_the_order(self) -> None:
+        """The fills are read, because a second one is the same message."""
+        for number in (1, 2):
+            message, position = self.server.exchange.fill("a", 1, 282000)
+            message |= dict.fromkeys(("FilledQuantity", "RemainingQuantity", "AverageFillPrice"))
+            self.tell(message, position)
             self.check_filled(number, number)
 
     def test_read(self) -> None:
@@ -111,6 +132,24 @@ class AverageTests(ScriptedCase):
 
 
 class TruthTests(ScriptedCase):
+    def test_the_remaining_quantity_of_an_order_that_is_not_filled(self) -> None:
+        """A canceled order has none left, and a server may leave the field at 0 while the order is open."""
+        self.submit(Quantity=3)
+        self.tell(self.server.exchange.update(self.server.exchange.order("a"), 3) | REMAINING)
+        self.assertEqual(self.order()["FilledQuantity"], 0)
+        self.tell(self.server.exchange.update(self.server.exchange.order("a"), 3) | REMAINING | {"OrderStatus": None})
+        self.assertEqual(self.order()["FilledQuantity"], 0)
+        (message,) = self.server.exchange.close("a")
+        self.tell(message | REMAINING)
+        self.assertEqual((self.order()["OrderStatus"], self.order()["FilledQuantity"]), (CANCELED, 0))
+
+    def test_the_remaining_quantity_of_an_open_order(self) -> None:
+        self.submit(Quantity=3)
+        self.server.exchange.fill("a", 2, 282000)
+        quantities = REMAINING | {"RemainingQuantity": 1}
+        self.tell(self.server.exchange.update(self.server.exchange.order("a"), 3) | quantities)
+        self.assertEqual((self.order()["OrderStatus"], self.order()["FilledQuantity"]), (PARTLY_FILLED, 2))
+
     def test_the_cumulative_quantity_leads(self) -> None:
         """A fill was not told; the sum is."""
         self.submit(Quantity=5)
