@@ -24,6 +24,7 @@ from dtc_twisted.orders.sender import AcceptedCommand, CommandSender, identifier
 _log = logger(__name__)
 
 _NOT_ACKNOWLEDGED = "the server has not acknowledged the order; it is canceled as soon as it does"
+_NOT_STATED = "the server has not stated the order since the logon; it is canceled as soon as it does"
 
 
 class OrderCanceler:
@@ -52,12 +53,13 @@ class OrderCanceler:
     ) -> list[Fields]:
         """Cancel orders; return the server's answers, refusals among them.
 
-        wait: for the server to acknowledge those that it has not; else they are returned as they are.
+        wait: for the server to acknowledge those that it has not, or to state them in this session; else they are
+            returned as they are.
 
         Raises OutcomeUnknown when one does not come in time, NotLoggedOn or SessionLost when nothing was sent.
         """
-        acknowledged = [order for order in orders if order.server_order_id]
-        others = [order for order in orders if not order.server_order_id]
+        acknowledged = [order for order in orders if self._reconciler.is_current(order)]
+        others = [order for order in orders if not self._reconciler.is_current(order)]
         waiting = [(order, self._wait_for(order)) for order in others] if wait else []
         self._requested |= set(others)
         answers, unknown = [], ""
@@ -69,10 +71,10 @@ class OrderCanceler:
             try:
                 answers.append(await outcome)
             except (TimeoutError, DTCError) as error:
-                why = _NOT_ACKNOWLEDGED if isinstance(error, TimeoutError) else str(error)
+                why = _reason(order) if isinstance(error, TimeoutError) else str(error)
                 unknown = unknown or f"Nobody knows what became of order {order.display_id}: {why}."
         if not wait:
-            answers += [order.fields | {"OutcomeUnknown": _NOT_ACKNOWLEDGED} for order in others]
+            answers += [order.fields | {"OutcomeUnknown": _reason(order)} for order in others]
         if unknown:
             raise OutcomeUnknown(unknown, [order.to_fields for order in orders])
         return answers
@@ -102,12 +104,12 @@ class OrderCanceler:
         if not order.is_open:
             self._requested.discard(order)
             self._answer(order, update)
-        elif order.server_order_id and self._reconciler.is_synced:
-            self._cancel_requested(order)
+        elif self._reconciler.is_current(order) and (self._reconciler.is_synced or not update.get("Reconciled")):
+            self._cancel_requested(order)  # else the update is of a read, which is not complete yet
 
     def _on_synced(self) -> None:
         for order in [*self._requested]:
-            if order.is_open and order.server_order_id:
+            if order.is_open and self._reconciler.is_current(order):
                 self._cancel_requested(order)
 
     # -- inside
@@ -149,6 +151,10 @@ class OrderCanceler:
         _log.warn("Cannot cancel order {name}: {text}", name=order.display_id, text=str(error))
         for each in list(self._waiting.get(order, ())):
             each.errback(error)
+
+
+def _reason(order: Order) -> str:
+    return _NOT_STATED if order.server_order_id else _NOT_ACKNOWLEDGED
 
 
 def is_being_canceled(order: Order) -> bool:

@@ -39,6 +39,12 @@ _NOT_ON_DISK = (
 )
 
 
+_NOT_READ = (
+    "Orders and positions have not been read from the server yet. Orders that are found then are canceled; positions "
+    "that are found then are not closed."
+)
+
+
 class HaltControl:
     """Halt and resume.
 
@@ -91,23 +97,23 @@ class HaltControl:
         """
         account, symbol, flatten = parsing.parse_halt(body)
         for each in (self._scope, scope):
-            each.check(account, symbol)
+            each.check_named(account, symbol)
         for key in _keys(account, symbol, scope):
             self.halts.add(Halt(*key, at=self._wall_time(), by=who))
         failure = await self._record("halt", who, body, account)
-        if not self._reconciler.is_synced:
-            return failure  # orders are canceled once the server is there
 
         def is_meant(order_account: str, order_symbol: str) -> bool:
             halted = any(
                 Halt(*key, at=0, by="").covers(order_account, order_symbol) for key in _keys(account, symbol, scope)
             )
-            return halted and self._scope.permits(order_account, order_symbol)
+            return halted and self._scope.includes(order_account, order_symbol)
 
+        is_complete = self._reconciler.is_synced
         orders = [
             order
             for order in self._state.open_orders()
             if is_meant(order.trade_account, order.symbol) and not order.closes_position
+            if is_complete or self._reconciler.is_current(order)
         ]
         self._note_asked(orders)
         answers, unknown = [], None
@@ -117,12 +123,13 @@ class HaltControl:
             unknown = error
         if flatten:
             try:
-                answers += await self._close_positions(who, is_meant)
+                permits = self._scope.permits
+                answers += await self._close_positions(who, lambda *names: is_meant(*names) and permits(*names))
             except OutcomeUnknown as error:
                 unknown = unknown or error
         if unknown is not None:
             raise unknown
-        return answers + failure
+        return answers + ([] if is_complete else [{"Incomplete": _NOT_READ}]) + failure
 
     async def halt_account(self, account: str, reason: str) -> None:
         """Halt an account because of its losses; its orders are canceled, but for those that close a position."""
@@ -167,7 +174,8 @@ class HaltControl:
             return
         if update.get("OrderUpdateReason") == OrderUpdateReasonEnum.ORDER_CANCEL_REJECTED:
             self._refused[order] = self._asked.get(order, _standing(order))
-        if self._is_to_cancel(order):
+        is_certain = self._reconciler.is_synced or (self._reconciler.is_current(order) and not update.get("Reconciled"))
+        if is_certain and self._is_to_cancel(order):
             self._cancel_in_background([order])
 
     # -- inside
@@ -202,7 +210,7 @@ class HaltControl:
     def _is_to_cancel(self, order: Order) -> bool:
         account, symbol = order.trade_account, order.symbol
         halts = [halt for halt in self.halts if halt.covers(account, symbol)]
-        if not halts or order.closes_position or not self._scope.permits(account, symbol):
+        if not halts or order.closes_position or not self._scope.includes(account, symbol):
             return False
         now = _standing(order)
         asked_as = self._asked.get(order, now)[1]

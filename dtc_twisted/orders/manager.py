@@ -36,6 +36,7 @@ from dtc_twisted.journal import Command, Journal
 from dtc_twisted.logs import logger
 from dtc_twisted.orders import parsing as ticket
 from dtc_twisted.orders.account_state import AccountState
+from dtc_twisted.orders.cancel_commands import CancelCommands
 from dtc_twisted.orders.cancels import OrderCanceler
 from dtc_twisted.orders.daily_loss import DailyLoss
 from dtc_twisted.orders.dead_man_switch import DeadManSwitches
@@ -45,7 +46,7 @@ from dtc_twisted.orders.market_prices import FetchPrices, MarketPrices, fetch_pr
 from dtc_twisted.orders.one_shot import OneShotObserver
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_state import new_order_outcome
-from dtc_twisted.orders.outcomes import CANCEL, CHANGE, NEW, Fields, status_text
+from dtc_twisted.orders.outcomes import CHANGE, NEW, Fields, status_text
 from dtc_twisted.orders.parsing import JsonObject
 from dtc_twisted.orders.reconciler import Reconciler
 from dtc_twisted.orders.recovery import is_to_be_canceled, restore_from_journal
@@ -118,6 +119,9 @@ class OrderManager(Service):
         self._sender = CommandSender(clock, logged_on, account_state, reconciler, journal, timeout)
         self._fills = UnsettledFills(clock, account_state, reconciler.resync)
         self._canceler = OrderCanceler(clock, account_state, reconciler, self._sender, timeout)
+        self._cancels = CancelCommands(
+            *(clock, logged_on, account_state, reconciler, self._canceler, limits.scope, timeout)
+        )
         self._closer = PositionCloser(now, account_state, self._fills, self._sender, journal, reconciler)
         self._losses = DailyLoss(
             *(now, account_state, definitions.definition, max_daily_loss), self._on_loss, self._record_day
@@ -189,11 +193,11 @@ class OrderManager(Service):
 
     def cancel_sent(self) -> OrderUpdates:
         """Cancel all open orders that the gateway sent, for any trader: it is about to stop."""
-        return self._run("cancel", self._cancel_own(None, "stop"))
+        return self._run("cancel", self._cancels.cancel_own(None, "stop"))
 
     def cancel_own(self, trader: Trader, reason: str) -> OrderUpdates:
         """Cancel the open orders that a trader sent, those too that the server has not acknowledged."""
-        return self._run("cancel", self._cancel_own(trader, reason))
+        return self._run("cancel", self._cancels.cancel_own(trader, reason))
 
     def flatten(self, body: JsonObject, trader: Trader) -> OrderUpdates:
         """Closes the position of a Symbol, or all of a TradeAccount; no orders when there is none."""
@@ -203,11 +207,11 @@ class OrderManager(Service):
         return self._run("replace", self._replace(order_id, body, trader))
 
     def cancel(self, order_id: str, trader: Trader) -> OrderUpdates:
-        return self._run("cancel", self._cancel(order_id, trader))
+        return self._run("cancel", self._cancels.cancel(order_id, trader))
 
     def cancel_all(self, body: JsonObject, trader: Trader) -> OrderUpdates:
         """All open orders, or those of a TradeAccount or Symbol; refusals are among the answers."""
-        return self._run("cancelall", self._cancel_all(body, trader))
+        return self._run("cancelall", self._cancels.cancel_all(body, trader))
 
     def halt(self, body: JsonObject, trader: Trader) -> OrderUpdates:
         """From now on no new orders; open ones are canceled, now and whenever some are found later."""
@@ -353,6 +357,8 @@ class OrderManager(Service):
         display, fields = ticket.split_price_option(body)
         order = self._open_order(order_id, trader)
         require_open(order)
+        if not order.trade_account:
+            raise Conflict(f"Order {order.display_id} cannot be changed: the server does not state its TradeAccount.")
         change = ticket.parse_replace(fields, order.order_type, self._now())
         self._check_tradable("replace", order.trade_account, order.symbol)
         definition = await self._definition(order.symbol)
@@ -367,28 +373,6 @@ class OrderManager(Service):
             raise BadOrder([f"Quantity: expected more than what is filled already, {order.filled:g}."])
         self._check_limits([changed], trader, definition, prices, replaced=order)
         return replace(change, **identifiers_of(order)), order, changed
-
-    async def _cancel(self, order_id: str, trader: Trader) -> list[Fields]:
-        order = self._open_order(order_id, trader)
-        return raise_if_rejected(await self._canceler.cancel("cancel", trader.name, {}, [order]), CANCEL)
-
-    async def _cancel_all(self, body: JsonObject, trader: Trader) -> list[Fields]:
-        account, symbol = ticket.parse_cancel_all(body)
-        self._check_scope(trader, account, symbol)
-        self._sender.require_ready()
-        orders = [
-            order
-            for order in self._account_state.open_orders(account, symbol)
-            if all(scope.permits(order.trade_account, order.symbol) for scope in self._scopes(trader))
-        ]
-        return await self._canceler.cancel("cancelall", trader.name, body, orders)
-
-    async def _cancel_own(self, trader: Trader | None, reason: str) -> list[Fields]:
-        self._sender.require_ready()
-        sent = [order for order in self._account_state.open_orders() if order.sent_by]
-        orders = [order for order in sent if trader is None or order.sent_by == trader.name]
-        who = GATEWAY if trader is None else trader.name
-        return await self._canceler.cancel("cancelall", who, {"reason": reason}, orders)
 
     def _on_loss(self, account: str, reason: str) -> None:
         halting = Deferred.fromCoroutine(self._halts.halt_account(account, reason))

@@ -224,6 +224,7 @@ class OrderState:
             update = {name: value for name, value in update.items() if name not in _FILL_FIELDS}
             update["OrderUpdateReason"], fill = int(OrderUpdateReasonEnum.GENERAL_ORDER_UPDATE), None
         if not order.pending_commands and order.updates and update == order.updates[-1]:
+            order.epoch = self.index.epoch
             return
         if fill is None and self._is_overtaken(order, update):
             self._ask_for_read()

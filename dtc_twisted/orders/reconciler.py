@@ -98,6 +98,16 @@ class Reconciler:
         if not self.is_synced:
             raise NotLoggedOn(f"Orders, positions and balances have not been read from the server yet: {self.reason}.")
 
+    def is_current(self, order: Order) -> bool:
+        """Return whether an order's ServerOrderID is certain to be of this order in this session.
+
+        It is if the session has stated the order, or if all was read and no other order has the number.
+        """
+        if self._session is None or not order.server_order_id:
+            return False
+        epoch, same = self._state.index.epoch, self._state.index.by_server(order.server_order_id)
+        return order.epoch == epoch or (self.is_synced and not any(other.epoch == epoch for other in same))
+
     def resync(self) -> None:
         """Read everything once more: something is in doubt."""
         self._doubtful_reads = 0

@@ -154,8 +154,11 @@ class CommandSender:
     # -- inside
 
     def _require_session(self, accepted: AcceptedCommand) -> Session:
-        """Return the session. A flatten needs no more: it names no order of the server."""
-        return self._logged_on() if accepted.insists and accepted.rule is NEW else self.require_ready()
+        """Return the session.
+
+        A flatten needs no more, because it names no order of the server; nor does a cancel of an order that is certain.
+        """
+        return self._logged_on() if accepted.insists else self.require_ready()
 
     def _expect(self, accepted: AcceptedCommand) -> list[PendingCommand]:
         """Await the outcomes, before the command is sent: an answer can be faster than the next line."""

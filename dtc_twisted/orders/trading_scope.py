@@ -22,16 +22,28 @@ class TradingScope:
     owner: str = ""
 
     def check(self, trade_account: str = "", symbol: str = "") -> None:
-        """Raise NotPermitted for an account or symbol outside; an empty name is not checked."""
+        """Raise NotPermitted for an account or symbol that takes no orders; an empty name is not checked."""
         if self.simulated_only and trade_account and not trade_account.startswith(SIMULATED_PREFIX):
             raise NotPermitted(
                 f"TradeAccount: {trade_account} may be a live account; other accounts than {SIMULATED_PREFIX}... need "
                 "--live and --token-file."
             )
+        self.check_named(trade_account, symbol)
+
+    def check_named(self, trade_account: str, symbol: str) -> None:
+        """Raise NotPermitted for an account or symbol that is not listed; an empty name is not checked.
+
+        Commands that only cancel need no more.
+        """
         if self.accounts and trade_account and trade_account not in self.accounts:
             raise NotPermitted(f"TradeAccount: {trade_account} is not one of {self._option('allow-account')}.")
         if self.symbols and symbol and symbol not in self.symbols:
             raise NotPermitted(f"Symbol: {symbol} is not one of {self._option('allow-symbol')}.")
+
+    def check_order(self, trade_account: str, symbol: str) -> None:
+        """Raise NotPermitted for an open order that may not be canceled. An empty name, not stated, is not listed."""
+        if not self.includes(trade_account, symbol):
+            self.check_named(trade_account or "(not stated)", symbol or "(not stated)")
 
     def permits(self, trade_account: str, symbol: str) -> bool:
         """Return whether `check` passes."""
@@ -42,7 +54,7 @@ class TradingScope:
         )
 
     def includes(self, trade_account: str, symbol: str) -> bool:
-        """Return whether all that these names stand for is permitted; an empty name stands for all."""
+        """Return whether all that these names stand for is listed; an empty name stands for all, or is not known."""
         return (not self.accounts or trade_account in self.accounts) and (not self.symbols or symbol in self.symbols)
 
     def _option(self, name: str) -> str:

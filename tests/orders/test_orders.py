@@ -366,7 +366,8 @@ class ManyTests(OrdersCase):
         self.submit()
         self.simulator.drop()
         self.flush()
-        self.assertEqual(self.fetch("/trading/halt", "POST").json, [])
+        (row,) = self.fetch("/trading/halt", "POST").json
+        self.assertIn("have not been read from the server yet", row["Incomplete"])
         self.advance(3)
         self.assertEqual(self.simulator.order("a").status, CANCELED)
         self.assertEqual(self.fetch("/openorders").json, [])

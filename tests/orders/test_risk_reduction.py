@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.exchange import BUY, ORDER_UPDATE, POSITION_UPDATE, R_ACCEPTED, Json
+from tests.exchange import BUY, ORDER_UPDATE, POSITION_UPDATE, R_ACCEPTED, R_GENERAL, Json
 from tests.scripted_case import ES, LIMIT, ScriptedCase
 from tests.scripted_server import CANCEL, FLATTEN, OPEN_ORDERS, SUBMIT, delayed, ignored, lost
 from tests.support import Caller
@@ -173,6 +173,159 @@ class UnreadTests(CommandsCase):
         self.server.be_truthful()
         self.advance(10)
         self.check_error(self.submit("a"), 409, "Conflict", "halted")
+
+    def test_cancel_of_an_order_that_the_session_has_stated(self) -> None:
+        accepted = self.others_order()
+        self.tell(accepted)
+        answer = self.post(f"/orders/{accepted['ServerOrderID']}", "DELETE")
+        self.assertEqual((answer.status, answer.json["OrderStatus"]), (200, 8), answer.json)
+        self.check_error(self.post("/orders/other", "DELETE"), 503, "NotLoggedOn", "have not been read")
+
+    def test_cancelall(self) -> None:
+        """What the session has stated is canceled at once, the rest after the read; the answer says what is missing."""
+        hidden, accepted = self.others_order(), self.others_order()
+        self.tell(accepted)
+        answer = self.post("/cancelall")
+        self.check_error(answer, 504, "OutcomeUnknown", "others may be open")
+        self.assertEqual([each["OrderStatus"] for each in answer.json["error"]["orders"]], [8])
+        self.assertEqual(self.canceled(), [accepted["ServerOrderID"]])
+        self.server.always(OPEN_ORDERS, delayed(4))
+        while not (answer := self.post("/cancelall")).json or answer.status == 504:
+            self.assertEqual(self.canceled(), [accepted["ServerOrderID"]])
+        (row,) = answer.json
+        self.assertEqual((row["ServerOrderID"], row["OrderStatus"]), (hidden["ServerOrderID"], 8))
+
+    def test_halt_with_what_is_known(self) -> None:
+        known, later = self.others_order(), self.others_order()
+        self.tell(known)
+        answers = self.post("/trading/halt", flatten=True).json
+        self.assertIn("have not been read", answers.pop()["Incomplete"])
+        self.assertEqual([each["OrderStatus"] for each in answers], [8, 4])
+        self.assertEqual(self.server.exchange.positions["Sim1", ES], 0)
+        self.tell(later)
+        self.assertEqual(self.canceled(), [known["ServerOrderID"], later["ServerOrderID"]])
+
+    def test_dead_man_switch(self) -> None:
+        self.server.exchange.last_price = None
+        self.server.be_truthful()
+        self.advance(10)
+        self.assertEqual([self.submit(name).status for name in "ab"], [201, 201])
+        self.server.always(OPEN_ORDERS, ignored)
+        self.server.drop()
+        self.advance(10)
+        first = self.server.exchange.order("a")
+        self.tell(self.server.exchange.update(first, R_GENERAL))
+        self.begin_post("/trading/deadman", seconds=1)
+        self.advance(5)
+        self.assertEqual(self.canceled(), [first.server_id])
+        self.server.be_truthful()
+        self.advance(10)
+        self.assertEqual(self.server.exchange.open_orders(), [])
+        self.assertEqual(self.status()["trading"]["switches"], [])
+
+
+class UnstatedOrderTests(CommandsCase):
+    """An open order of an earlier session, which the server has not stated since the logon."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.assertEqual(self.submit("a").status, 201)
+        self.server.always(OPEN_ORDERS, ignored)
+        self.server.drop()
+        self.advance(10)
+
+    def test_cancel(self) -> None:
+        """The server may have given its number to another order: it is canceled after the read."""
+        answer = self.post("/orders/a", "DELETE")
+        self.check_error(answer, 504, "OutcomeUnknown", "has not stated the order since the logon")
+        self.assertEqual(self.canceled(), [])
+        self.server.be_truthful()
+        self.advance(10)
+        self.assertEqual(self.server.exchange.open_orders(), [])
+
+    def test_number_of_another_order(self) -> None:
+        self.server.exchange.reset(int(self.order_id()))
+        self.others_order(Symbol="NQM20_FUT_CME")
+        caller = self.begin_post("/cancelall", Symbol=ES)
+        self.server.be_truthful()
+        self.advance(20)
+        self.assertTrue(caller.lost)
+        self.assertEqual(self.canceled(), [])
+
+    def order_id(self) -> str:
+        return self.server.exchange.order("a").server_id
+
+
+class UnstatedAccountTests(CommandsCase):
+    """An open order whose account the server does not state."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        accepted = self.others_order()
+        self.tell(accepted | {"TradeAccount": ""})
+        self.number = accepted["ServerOrderID"]
+
+    def test_cancelall(self) -> None:
+        self.assertEqual([each["OrderStatus"] for each in self.post("/cancelall").json], [8])
+        self.assertEqual(self.canceled(), [self.number])
+
+    def test_cancelall_of_an_account(self) -> None:
+        """It may be another account's: it is left open, and the answer says so."""
+        self.submit("a")
+        canceled, left = self.post("/cancelall", TradeAccount="Sim1").json
+        self.assertEqual((canceled["ClientOrderID"], left["ServerOrderID"]), ("a", self.number))
+        self.assertNotIn("NotCanceled", canceled)
+        self.assertIn("does not state the TradeAccount", left["NotCanceled"])
+        self.assertNotIn(self.number, self.canceled())
+        self.assertEqual(self.post("/cancelall", TradeAccount="Sim1", Symbol="X").json, [])
+
+    def test_halt(self) -> None:
+        self.halt(TradeAccount="Sim1")
+        self.assertEqual(self.canceled(), [])
+        self.halt()
+        self.assertEqual(self.canceled(), [self.number])
+
+    def test_change(self) -> None:
+        answer = self.post(f"/orders/{self.number}", "PATCH", Quantity=5)
+        self.check_error(answer, 409, "Conflict", "does not state its TradeAccount")
+        self.assertEqual(self.post(f"/orders/{self.number}", "DELETE").status, 200)
+
+
+class OtherAccountTests(CommandsCase):
+    """Orders of an account that takes no orders without --live."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.number = self.open_order()
+
+    def open_order(self) -> str:
+        accepted = self.others_order(TradeAccount="F1")
+        self.tell(accepted)
+        number: str = accepted["ServerOrderID"]
+        return number
+
+    def test_cancel(self) -> None:
+        self.check_error(self.post(f"/orders/{self.number}", "PATCH", Quantity=5), 403, "NotPermitted", "--live")
+        self.assertEqual(self.post(f"/orders/{self.number}", "DELETE").status, 200)
+
+    def test_cancelall(self) -> None:
+        self.post("/cancelall", TradeAccount="F1")
+        self.assertEqual(self.canceled(), [self.number])
+        other = self.open_order()
+        self.post("/cancelall")
+        self.assertEqual(self.canceled(), [self.number, other])
+
+    def test_halt(self) -> None:
+        self.halt(TradeAccount="F1")
+        other = self.open_order()
+        self.assertEqual(self.canceled(), [self.number, other])
+
+    def test_halt_of_all(self) -> None:
+        self.server.exchange.positions["F1", ES] = 3.0
+        self.tell(self.server.exchange.position("F1", ES))
+        self.halt(flatten=True)
+        self.assertEqual(self.canceled(), [self.number])
+        self.assertEqual(self.server.exchange.positions["F1", ES], 3)  # an order would be needed
 
 
 class SameIdTests(CommandsCase):

@@ -361,6 +361,22 @@ class TokenTests(ScriptedCase):
         self.assertEqual([each["ClientOrderID"] for each in self.post("/cancelall").json], ["a"])
         self.check_error(self.post("/flatten", TradeAccount="Sim 2"), 403, "NotPermitted", "of the token one")
 
+    def test_order_without_an_account(self) -> None:
+        """It may be another account's."""
+        order = {"TradeAccount": "Sim1", "Symbol": ES, "OrderType": 2, "BuySell": 1, "Price1": 282000, "Quantity": 1}
+        accepted = self.server.exchange.submit(order)[0]
+        self.tell(accepted | {"TradeAccount": ""})
+        number = accepted["ServerOrderID"]
+        self.token = "one"
+        answer = self.post(f"/orders/{number}", "DELETE")
+        self.check_error(answer, 403, "NotPermitted", "TradeAccount: (not stated) is not one of allow-account of the")
+        (left,) = self.post("/cancelall").json
+        self.assertEqual((left["ServerOrderID"], "NotCanceled" in left), (number, True))
+        self.post("/trading/halt")
+        self.assertEqual(len(self.server.exchange.open_orders()), 1)
+        self.token = "all"
+        self.assertEqual(self.post("/cancelall").json[0]["OrderStatus"], 8)
+
     def test_limits(self) -> None:
         self.token = "small"
         answer = self.submit("a", Quantity=3)

@@ -1,0 +1,134 @@
+"""Cancel one order, all orders of an account or symbol, or those of a trader who is gone.
+
+A cancel names an order by its ServerOrderID. The number is certain if the server stated the order in this session, or
+if everything has been read since the logon. Other orders are canceled as soon as the server has stated them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+
+from dtc_twisted.dtc.session import Session
+from dtc_twisted.errors import Conflict, DTCError, NoSuchOrder, NotLoggedOn, OutcomeUnknown
+from dtc_twisted.orders import parsing
+from dtc_twisted.orders.account_state import AccountState
+from dtc_twisted.orders.cancels import OrderCanceler
+from dtc_twisted.orders.halt_control import GATEWAY
+from dtc_twisted.orders.order import Order
+from dtc_twisted.orders.outcomes import CANCEL, Fields, status_text
+from dtc_twisted.orders.parsing import JsonObject
+from dtc_twisted.orders.reconciler import Reconciler
+from dtc_twisted.orders.sender import raise_if_rejected
+from dtc_twisted.orders.trader import Trader
+from dtc_twisted.orders.trading_scope import TradingScope
+
+_NOT_READ = "The open orders have not been read from the server since the logon: others may be open. Repeat this."
+_NO_ACCOUNT = "The server does not state the TradeAccount of this order."
+
+
+class CancelCommands:
+    """Check and run the commands.
+
+    logged_on: the session; raises NotLoggedOn.
+    scope: the accounts and symbols that the gateway may trade.
+    timeout: seconds to wait for a read of the open orders.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        logged_on: Callable[[], Session],
+        state: AccountState,
+        reconciler: Reconciler,
+        canceler: OrderCanceler,
+        scope: TradingScope,
+        timeout: float,
+    ) -> None:
+        self._clock = clock
+        self._logged_on = logged_on
+        self._state = state
+        self._reconciler = reconciler
+        self._canceler = canceler
+        self._scope = scope
+        self._timeout = timeout
+
+    async def cancel(self, order_id: str, trader: Trader) -> list[Fields]:
+        """Cancel an order by either id. Raises NoSuchOrder, NotPermitted, Conflict, NotLoggedOn, OrderRejected."""
+        self._logged_on()
+        order = self._state.order(order_id)
+        if order is None:
+            self._reconciler.require_synced()
+            raise NoSuchOrder(f"No order {order_id} is known.")
+        for scope in (self._scope, trader.scope):
+            scope.check_order(order.trade_account, order.symbol)
+        if not order.is_open:
+            raise Conflict(f"Order {order.display_id} is not open: it is {status_text(order.status)}.")
+        return raise_if_rejected(await self._canceler.cancel("cancel", trader.name, {}, [order]), CANCEL)
+
+    async def cancel_all(self, body: JsonObject, trader: Trader) -> list[Fields]:
+        """Cancel all open orders, or those of an account or symbol; return the answers, and what is not canceled.
+
+        Before the open orders were read, those that are known are canceled at once, and the others after the read.
+        Raises OutcomeUnknown if the read does not come in time.
+        """
+        account, symbol = parsing.parse_cancel_all(body)
+        scopes = (self._scope, trader.scope)
+        for scope in scopes:
+            scope.check_named(account, symbol)
+        self._logged_on()
+
+        def find() -> list[Order]:
+            found = self._state.open_orders(account, symbol)
+            return [each for each in found if all(scope.includes(each.trade_account, each.symbol) for scope in scopes)]
+
+        known = find()
+        is_complete, reading = self._reconciler.is_synced, self._when_read()
+        answers, unknown = [], None
+        try:
+            answers += await self._canceler.cancel("cancelall", trader.name, body, known)
+        except OutcomeUnknown as error:
+            unknown = error
+        if not is_complete:
+            if await reading:
+                others = [order for order in find() if order not in known]
+                answers += await self._canceler.cancel("cancelall", trader.name, body, others)
+            elif unknown is None:
+                unknown = OutcomeUnknown(_NOT_READ, [order.to_fields for order in known])
+        if unknown is not None:
+            raise unknown
+        return answers + self._not_canceled(account, symbol, scopes)
+
+    async def cancel_own(self, trader: Trader | None, reason: str) -> list[Fields]:
+        """Cancel the open orders that a trader sent; None: those of all traders, because the gateway stops.
+
+        Raises NotLoggedOn if not all of them can be canceled before the open orders are read.
+        """
+        self._logged_on()
+        sent = [order for order in self._state.open_orders() if order.sent_by]
+        orders = [order for order in sent if trader is None or order.sent_by == trader.name]
+        if not self._reconciler.is_synced:
+            orders = [order for order in orders if self._reconciler.is_current(order)]
+        is_complete, who = self._reconciler.is_synced, GATEWAY if trader is None else trader.name
+        answers = await self._canceler.cancel("cancelall", who, {"reason": reason}, orders)
+        if not is_complete:
+            raise NotLoggedOn(_NOT_READ)
+        return answers
+
+    # -- inside
+
+    def _when_read(self) -> Deferred[bool]:
+        """Fire with whether the view is whole, within the time-out."""
+        reading: Deferred[Any] = self._reconciler.ensure_synced().addTimeout(self._timeout, self._clock)
+        return reading.addCallbacks(lambda _: True, lambda failure: not failure.trap(DTCError, TimeoutError))
+
+    def _not_canceled(self, account: str, symbol: str, scopes: tuple[TradingScope, ...]) -> list[Fields]:
+        """Return the open orders that may be of an account, as far as the server states."""
+        if not account and not any(scope.accounts for scope in scopes):
+            return []
+        return [
+            order.to_fields | {"NotCanceled": _NO_ACCOUNT}
+            for order in self._state.open_orders("", symbol)
+            if not order.trade_account and all(not scope.symbols or order.symbol in scope.symbols for scope in scopes)
+        ]
