@@ -143,7 +143,7 @@ CHANGE = OutcomeRule(
     Reason.ORDER_CANCEL_REPLACE_COMPLETE,
     Reason.ORDER_CANCEL_REPLACE_REJECTED,
     TERMINAL,
-    frozenset(),
+    TERMINAL,
 )
 CANCEL = OutcomeRule(
     "cancellation",
@@ -184,6 +184,14 @@ class PendingCommand:
             self.reads_without += 1
             self.last_read_at = began
         return self.reads_without > 1
+
+    def is_left_open(self, outcome: Mapping[str, Any], order: Mapping[str, Any]) -> bool:
+        """Return whether an outcome only states that the order is closed, and not whether it was changed before.
+
+        order: the fields of the order after the outcome.
+        """
+        is_stated = outcome.get("OrderUpdateReason") in (CHANGE.done_reason, CHANGE.rejected_reason)
+        return self.rule is CHANGE and not is_stated and not self.has_effect(order)
 
     def has_effect(self, row: Mapping[str, Any]) -> bool:
         """Return whether an order is as the change asked for."""

@@ -197,7 +197,7 @@ class CommandSender:
         outcomes, reason = [], ""
         for order, command in zip(accepted.orders, pending, strict=True):
             try:
-                outcomes.append(await command.outcome)
+                outcome = await command.outcome
             except (SessionLost, TimeoutError) as error:
                 if accepted.rule is NEW and is_in_progress(order):
                     self._state.settle(order, command)
@@ -206,6 +206,11 @@ class CommandSender:
                 is_lost = isinstance(error, SessionLost)
                 reason = str(error) if is_lost else f"the server said nothing for {self._timeout:g} s"
                 self._state.set_unknown(order, command, reason)
+                continue
+            if command.is_left_open(outcome, order.fields):
+                text = f"Order {order.display_id} is {status_text(order.status)}."
+                raise OutcomeUnknown(f"{text} Whether it was changed before is not known.", [order.to_fields])
+            outcomes.append(outcome)
         if reason:
             self._reconciler.resync()
             states = [order.to_fields for order in accepted.orders]

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from tests.exchange import FILLED, OPEN, R_CANCEL_REJECTED, R_REPLACE_REJECTED, REJECTED
+from tests.exchange import CANCELED, FILLED, OPEN, R_CANCEL_REJECTED, R_REPLACE_REJECTED, REJECTED
 from tests.scripted_case import ScriptedCase
 from tests.scripted_server import CANCEL, OPEN_ORDERS, REPLACE, ignored, say
+from tests.support import Answer, Caller
 
 REFUSALS = {R_CANCEL_REJECTED: (CANCEL, "DELETE", {}), R_REPLACE_REJECTED: (REPLACE, "PATCH", {"Quantity": 3})}
 
@@ -80,3 +81,46 @@ class RefusedAsRejectedTests(ScriptedCase):
         self.server.exchange.reset()
         self.check_error(self.post("/orders/a", "DELETE"), 422, "OrderRejected")
         self.assertNotEqual(self.order()["OrderStatus"], OPEN)
+
+
+class ClosedBeforeAnswerTests(ScriptedCase):
+    """The order is closed before the server states what became of a change."""
+
+    def begin_change(self, name: str, **fields: Any) -> Caller:
+        self.submit(name)
+        self.server.next(REPLACE, ignored)
+        return self.begin_post(f"/orders/{name}", "PATCH", **fields)
+
+    def check_unknown(self, caller: Caller, name: str, status: int) -> None:
+        self.assertTrue(caller.lost)
+        answer = Answer(caller.received)
+        self.check_error(answer, 504, "OutcomeUnknown", "Whether it was changed before is not known")
+        self.assertEqual(answer.json["error"]["orders"][0]["OrderStatus"], status)
+        self.assertEqual((self.order(name)["OrderStatus"], self.unknown()), (status, []))
+
+    def test_canceled(self) -> None:
+        caller = self.begin_change("a", Quantity=3)
+        self.tell(*self.server.exchange.close("a"))
+        self.check_unknown(caller, "a", CANCELED)
+        self.assertEqual(self.submit("b").status, 201)
+
+    def test_filled(self) -> None:
+        caller = self.begin_change("a", Price1=281900)
+        self.tell(*self.server.exchange.fill("a", 2, 282000))
+        self.check_unknown(caller, "a", FILLED)
+
+    def test_canceled_as_changed(self) -> None:
+        """The last update states what was asked for."""
+        caller = self.begin_change("a", Quantity=3)
+        self.server.exchange.replace(self.server.requests(REPLACE)[-1])
+        self.tell(*self.server.exchange.close("a"))
+        answer = Answer(caller.received)
+        self.assertEqual((answer.status, answer.json["OrderQuantity"]), (200, 3), answer.json)
+
+    def test_refused_because_it_is_closed(self) -> None:
+        caller = self.begin_change("a", Quantity=3)
+        self.server.exchange.close("a")
+        refusal = self.server.exchange.update(self.server.exchange.order("a"), R_REPLACE_REJECTED)
+        self.tell(refusal | {"InfoText": "Too late."})
+        self.check_error(Answer(caller.received), 422, "OrderRejected", "Too late.")
+        self.assertEqual(self.order()["OrderStatus"], CANCELED)
