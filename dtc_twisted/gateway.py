@@ -37,7 +37,7 @@ from dtc_twisted.services import LOOPBACK, ListenService, StartupError
 from dtc_twisted.transport.upstream import Upstream
 from dtc_twisted.web.access import AccessControl
 from dtc_twisted.web.metrics import GatewayCollector, LoopLag, Measurements, MetricSources
-from dtc_twisted.web.rest import MonitoringRoutes, OrderRoutes, QuietSite, RestApi, RestBackend
+from dtc_twisted.web.rest import DocumentRoutes, MonitoringRoutes, OrderRoutes, QuietSite, RestApi, RestBackend
 from dtc_twisted.web.rest.resource import ObserveRequest
 from dtc_twisted.web.stream import (
     AccountChannels,
@@ -327,6 +327,7 @@ def make_web(
     )
     measurements = make_metrics(sources)
     MonitoringRoutes(rest, measurements.registry, status.problems)
+    DocumentRoutes(rest)
     observe = measurements.observe_request
     web = MultiService()
     LoopLag(reactor, measurements).setServiceParent(web)

@@ -23,6 +23,15 @@ _ISO = re.compile(
 _MAX_NUMBER = 1e15
 """Limit of prices and quantities."""
 _INTERVAL = re.compile(r"([1-9][0-9]{0,4})([smh])|1([dw])")
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
+"""JSON Schema pattern of texts without control characters."""
+DATE_TIME_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "pattern": (
+        "^(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
+        "[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])?$"
+    ),
+}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DAY, _WEEK = _SECONDS["d"], _SECONDS["w"]
 
@@ -39,9 +48,14 @@ def bad_value(name: str, value: bytes, expected: str) -> BadParameter:
 
 
 class FieldParser:
-    """Parses the values of one DTC field."""
+    """Parses the values of one DTC field.
+
+    expected: describes the values for people.
+    schema: describes them as a JSON Schema.
+    """
 
     expected: str
+    schema: dict[str, Any]
 
     def parse_query(self, name: str, values: list[bytes]) -> str | float:
         """Parse the values of a query parameter. Raises BadParameter."""
@@ -67,6 +81,7 @@ class _Text(FieldParser):
     def __init__(self, length: int) -> None:
         self._length = length  # the length of the protocol includes a NUL
         self.expected = f"a text in UTF-8 of 1 to {length - 1} characters"
+        self.schema = {"type": "string", "minLength": 1, "maxLength": length - 1, "pattern": PRINTABLE}
 
     def parse_text(self, text: str) -> str | None:
         return text if 0 < len(text) < self._length and text.isprintable() else None
@@ -79,6 +94,7 @@ class _Integer(FieldParser):
     def __init__(self, least: int, most: int) -> None:
         self._least, self._most = least, most
         self.expected = f"a whole number from {least} to {most}"
+        self.schema = {"type": "integer", "minimum": least, "maximum": most}
 
     def parse_text(self, text: str) -> int | None:
         return int(text) if _INTEGER.fullmatch(text) and self._least <= int(text) <= self._most else None
@@ -94,6 +110,11 @@ class _Number(FieldParser):
     """
 
     expected = "a number"
+    schema: dict[str, Any] = {
+        "type": "number",
+        "exclusiveMinimum": -_MAX_NUMBER,
+        "exclusiveMaximum": _MAX_NUMBER,
+    }
 
     def parse_text(self, text: str) -> float | None:
         return self.parse_json(json.loads(text)) if _NUMBER.fullmatch(text) else None
@@ -116,6 +137,7 @@ class _DateTime(FieldParser):
             f"whole seconds since 1970 or a date-time in ISO 8601 to the second{fraction}, "
             "in UTC when it names no zone (2026-01-31, 2026-01-31T13:30:00Z)"
         )
+        self.schema = {"anyOf": [self._seconds.schema, {"type": "string", "format": "date"}, DATE_TIME_SCHEMA]}
 
     def parse_text(self, text: str) -> int | None:
         if _INTEGER.fullmatch(text):
@@ -147,6 +169,9 @@ class _Enum(FieldParser):
         self._members = {str(each.value): each for each in enum}
         self._members |= {each.name: each for each in enum} | {each.name[start:]: each for each in enum}
         self.expected = f"one of {', '.join(each.name[start:] for each in enum)}, or its number"
+        names = [each.name[start:] for each in enum]
+        numbers = [each.value for each in enum]
+        self.schema = {"anyOf": [{"type": "string", "enum": names}, {"type": "integer", "enum": numbers}]}
 
     def parse_text(self, text: str) -> DTCEnum | None:
         return self._members.get(text.upper())
@@ -158,6 +183,13 @@ class _Interval(_Enum):
     def __init__(self) -> None:
         super().__init__(HistoricalDataIntervalEnum)
         self.expected = f"seconds from 0 (ticks) to {_DAY} or {_WEEK} (a week), or tick, 1s, 5m, 2h, 1d, 1w or the like"
+        self.schema = {
+            "anyOf": [
+                {"type": "string", "pattern": "^(tick|([1-9]|[1-5][0-9])[sm]|([1-9]|1[0-9]|2[0-4])h|1[dw])$"},
+                {"type": "integer", "minimum": 0, "maximum": _DAY},
+                {"const": _WEEK},
+            ]
+        }
 
     def parse_text(self, text: str) -> DTCEnum | None:
         if _INTEGER.fullmatch(text):
@@ -176,6 +208,7 @@ class _List(FieldParser):
     """Take an array or a nested structure, as in a user's own messages."""
 
     expected = "a list"
+    schema: dict[str, Any] = {"type": "array"}
 
     def parse_text(self, text: str) -> None:
         return None

@@ -47,30 +47,30 @@ _ID = re.compile(r"(?!\.{1,2}\Z)[!-.0-~]{1,31}")
 _SYMBOL = re.compile(r"[!-~](?:[ -~]{0,61}[!-~])?")
 _ACCOUNT = re.compile(r".{1,31}")
 
-_MAX_QUANTITY = 1e12
+MAX_QUANTITY = 1e12
 _QUANTITY_DECIMALS = 8
 _MAX_PRICE = 1e15
 
-_TIME_IN_FORCE_ALIASES = {"GTC": "GOOD_TILL_CANCELED", "GTD": "GOOD_TILL_DATE_TIME", "IOC": "IMMEDIATE_OR_CANCEL"} | {
+TIME_IN_FORCE_ALIASES = {"GTC": "GOOD_TILL_CANCELED", "GTD": "GOOD_TILL_DATE_TIME", "IOC": "IMMEDIATE_OR_CANCEL"} | {
     "AON": "ALL_OR_NONE",
     "FOK": "FILL_OR_KILL",
 }
 """What traders say for a TimeInForce."""
 
-_SINGLE_REQUIRED = ("Symbol", "TradeAccount", "OrderType", "BuySell", "Quantity")
-_SINGLE_OPTIONAL = (
+SINGLE_REQUIRED = ("Symbol", "TradeAccount", "OrderType", "BuySell", "Quantity")
+SINGLE_OPTIONAL = (
     *("ClientOrderID", "Price1", "Price2", "TimeInForce", "GoodTillDateTime", "IsAutomatedOrder"),
     *("FreeFormText", "OpenOrClose", "MaxShowQuantity"),
 )
-_OCO_REQUIRED = (
+OCO_REQUIRED = (
     *("Symbol", "TradeAccount"),
     *(f"{name}_{side}" for side in (1, 2) for name in ("OrderType", "BuySell", "Quantity")),
 )
-_OCO_OPTIONAL = (
+OCO_OPTIONAL = (
     *(f"{name}_{side}" for side in (1, 2) for name in ("ClientOrderID", "Price1", "Price2")),
     *("TimeInForce", "GoodTillDateTime", "IsAutomatedOrder", "FreeFormText", "OpenOrClose", "PartialFillHandling"),
 )
-
+REPLACE_FIELDS = ("Price1", "Price2", "Quantity", "TimeInForce", "GoodTillDateTime")
 
 _LEG_FIELDS = ("OrderType", "BuySell", "Price1", "Price2")
 _COMMON_FIELDS = ("Symbol", "TradeAccount", "TimeInForce", "GoodTillDateTime", "FreeFormText", "OpenOrClose")
@@ -78,12 +78,12 @@ _COMMON_FIELDS = ("Symbol", "TradeAccount", "TimeInForce", "GoodTillDateTime", "
 
 def parse_single(body: JsonObject, now: float) -> dtc.SubmitNewSingleOrder:
     """SUBMIT_NEW_SINGLE_ORDER. now: seconds since 1970. Raises BadOrder."""
-    return _build(dtc.SubmitNewSingleOrder, body, _SINGLE_REQUIRED, _SINGLE_OPTIONAL, now, ("",))
+    return _build(dtc.SubmitNewSingleOrder, body, SINGLE_REQUIRED, SINGLE_OPTIONAL, now, ("",))
 
 
 def parse_oco(body: JsonObject, now: float) -> dtc.SubmitNewOCOOrder:
     """SUBMIT_NEW_OCO_ORDER. Raises BadOrder."""
-    return _build(dtc.SubmitNewOCOOrder, body, _OCO_REQUIRED, _OCO_OPTIONAL, now, ("_1", "_2"))
+    return _build(dtc.SubmitNewOCOOrder, body, OCO_REQUIRED, OCO_OPTIONAL, now, ("_1", "_2"))
 
 
 def parse_bracket(body: JsonObject, now: float) -> tuple[dtc.SubmitNewSingleOrder, dtc.SubmitNewOCOOrder]:
@@ -132,7 +132,7 @@ def parse_replace(body: JsonObject, order_type: OrderTypeEnum, now: float) -> dt
 
     order_type: of the order; unset, when it is not known. Raises BadOrder.
     """
-    names = ("Price1", "Price2", "Quantity", "TimeInForce", "GoodTillDateTime")
+    names = REPLACE_FIELDS
     fields, problems = _read(dtc.CancelReplaceOrder, body, (), names)
     if not body:
         problems.append(f"Nothing is to be changed: expected {', '.join(names)}.")
@@ -337,7 +337,7 @@ def _field_parser(kind: type[Message], name: str) -> tuple[Callable[[Any], Any],
     if name.startswith("Quantity") or name == "MaxShowQuantity":
         return (
             lambda value: None if field.parse_json(value) is None else _quantity(value),
-            f"a number above 0, up to {_MAX_QUANTITY:.0e}, with {_QUANTITY_DECIMALS} decimals at most",
+            f"a number above 0, up to {MAX_QUANTITY:.0e}, with {_QUANTITY_DECIMALS} decimals at most",
         )
     if name.startswith("Price"):
         return (
@@ -359,14 +359,14 @@ def _field_parser(kind: type[Message], name: str) -> tuple[Callable[[Any], Any],
         )
     if name.startswith(("OrderType", "BuySell", "TimeInForce")):  # of which 0, "unset", is none
         expected = re.sub(r"\w*UNSET, ", "", field.expected)
-        return lambda value: field.parse_json(_TIME_IN_FORCE_ALIASES.get(str(value).upper(), value)) or None, expected
+        return lambda value: field.parse_json(TIME_IN_FORCE_ALIASES.get(str(value).upper(), value)) or None, expected
     return field.parse_json, field.expected
 
 
 def _quantity(value: float) -> float | None:
     """The quantity without binary noise; None: it is none that anybody trades."""
     near = round(value, _QUANTITY_DECIMALS)
-    return near if 0 < near <= _MAX_QUANTITY and abs(near - value) <= value * 1e-12 else None
+    return near if 0 < near <= MAX_QUANTITY and abs(near - value) <= value * 1e-12 else None
 
 
 def _problems_of_time(fields: JsonObject, now: float) -> list[str]:

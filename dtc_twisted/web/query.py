@@ -21,11 +21,15 @@ from dtc_twisted.errors import BadParameter
 class RequestSpec:
     """Describe the query of a path: its DTC request, and the parameters.
 
+    summary: one line about it.
+    group: the heading under which the API's documents list it.
     required: parameters that must be given.
     one_of: parameters of which at least one must be given, and not be zero.
     """
 
     request: type[Message]
+    summary: str = ""
+    group: str = ""
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     one_of: tuple[str, ...] = ()
@@ -43,6 +47,10 @@ class OutputOptions:
     format: str | None = None
     display_prices: bool = False
     iso_times: bool = False
+
+
+CHOICES = {"format": ("json", "ndjson", "csv"), "prices": ("server", "display"), "times": ("dtc", "iso")}
+"""Values of each output option. The first is the default."""
 
 
 def query_args(request: Request) -> dict[bytes, list[bytes]]:
@@ -65,15 +73,19 @@ def parse_output_options(args: dict[bytes, list[bytes]]) -> tuple[OutputOptions,
     """
     left = dict(args)
     shape = OutputOptions(
-        format=_pop_choice(left, "format", "json", "ndjson", "csv"),
-        display_prices=_pop_choice(left, "prices", "server", "display") == "display",
-        iso_times=_pop_choice(left, "times", "dtc", "iso") == "iso",
+        format=_pop_choice(left, "format"),
+        display_prices=_pop_choice(left, "prices") == "display",
+        iso_times=_pop_choice(left, "times") == "iso",
     )
     return shape, left
 
 
-def _pop_choice(args: dict[bytes, list[bytes]], name: str, *choices: str) -> str | None:
-    """Remove a parameter from `args`, and return its value; None if it is missing."""
+def _pop_choice(args: dict[bytes, list[bytes]], name: str) -> str | None:
+    """Remove an output option from `args`, and return its value.
+
+    None: it is missing. Raises BadParameter.
+    """
+    choices = CHOICES[name]
     values = args.pop(name.encode(), None)
     if values is None:
         return None

@@ -279,8 +279,8 @@ class TokenTests(TokenCase):
             seen.append(principal_of(request))
             return json_response(request, {})
 
-        self.rest.route("POST", "/act", handle, trade=True)
-        self.rest.route("GET", "/look", handle)
+        self.rest.route("POST", "/act", handle, None, trade=True)
+        self.rest.route("GET", "/look", handle, None)
         text = self.error(self.fetch("/act", "POST", bearer(READ)), 403)
         self.assertEqual(text, "Forbidden: The token of viewer has the scope read; this takes trade.")
         self.assertEqual(seen, [])
@@ -333,7 +333,7 @@ class LogTests(TokenCase):
         self.addCleanup(wire_log.configure, {})
         self.websocket({"Authorization": f"Bearer {TRADE}", "Sec-WebSocket-Protocol": "dtc, dtc"})
         self.websocket({"Sec-WebSocket-Protocol": f"dtc, bearer.{TRADE}"})
-        self.rest.route("GET", "/fails", lambda request: 1 / 0)
+        self.rest.route("GET", "/fails", lambda request: 1 / 0, None)
         broken = HANDSHAKE.replace("Version: 13", "Version: 99").replace("AAAA", "?")
         for headers in (bearer(TRADE), f"Sec-WebSocket-Protocol: dtc, bearer.{TRADE}, bearer.{TRADE}\r\n"):
             for more in ("", HANDSHAKE, broken, "Origin: http://evil.example\r\n", "X: \xff\r\n"):
@@ -357,7 +357,7 @@ class WithoutTokensTests(AccessCase):
             seen.append(principal_of(request))
             return json_response(request, {})
 
-        self.rest.route("POST", "/act", act, trade=True)
+        self.rest.route("POST", "/act", act, None, trade=True)
         self.assertEqual(self.fetch("/act", "POST").status, 200)
         self.assertEqual(self.fetch("/act", "POST", bearer("whatever-it-may-be")).status, 200)
         self.websocket({"Sec-WebSocket-Protocol": "dtc"})
@@ -433,7 +433,7 @@ class CrossSiteTests(AccessCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.rest.route("POST", "/act", lambda request: json_response(request, {}))
+        self.rest.route("POST", "/act", lambda request: json_response(request, {}), None)
 
     def cors(self, answer: Answer) -> dict[str, str]:
         return {name: value for name, value in answer.headers.items() if name.startswith("access-control-")}

@@ -132,12 +132,12 @@ class MethodCase(House):
             status=dict,
         )
         rest = RestApi(gateway, {}, AccessControl())
-        rest.route("POST", "/things", lambda request: json_response(request, json_object(request), 201))
-        rest.route("GET", "/things", lambda request: json_response(request, []))
+        rest.route("POST", "/things", lambda request: json_response(request, json_object(request), 201), None)
+        rest.route("GET", "/things", lambda request: json_response(request, []), None)
         rest.route(
-            "PATCH", "/things/<name>", lambda request, name: json_response(request, {name: json_object(request)})
+            "PATCH", "/things/<name>", lambda request, name: json_response(request, {name: json_object(request)}), None
         )
-        rest.route("DELETE", "/things/<name>", lambda request, name: json_response(request, {name: None}))
+        rest.route("DELETE", "/things/<name>", lambda request, name: json_response(request, {name: None}), None)
         self.clock.tcpServers.clear()
         self.clock.listenTCP(8080, QuietSite(rest.resource, reactor=self.clock))
 

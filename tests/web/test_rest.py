@@ -616,7 +616,7 @@ class ParameterTests(RestCase):
 
 class WrongAddressTests(RestCase):
     def test_not_found(self) -> None:
-        for path in ("", "/", "/nothing", "/Status", "/status/", "//status", "/status/x", "/marketdata/x", "/%00"):
+        for path in ("/", "/nothing", "/Status", "/status/", "//status", "/status/x", "/marketdata/x", "/%00"):
             kind, message = self.error(self.fetch(path), 404)
             self.assertEqual((kind, message), ("NotFound", f"Nothing is at /api/v1{path}."))
         self.assertEqual(self.error(self.fetch("/nothing", "POST"), 404)[0], "NotFound")
@@ -764,7 +764,7 @@ class LeavingTests(RestCase):
         cancellers: tuple[Any, ...] = (None, lambda result: result.errback(ZeroDivisionError()))
         for number, canceller in enumerate(cancellers):
             waiting: Deferred[bytes] = Deferred(canceller)
-            rest.route("GET", f"/waits{number}", lambda request, waiting=waiting: waiting)
+            rest.route("GET", f"/waits{number}", lambda request, waiting=waiting: waiting, None)
             caller = self.call_other(f"/waits{number}")
             caller.transport.abortConnection()
             self.flush()
@@ -775,7 +775,7 @@ class LeavingTests(RestCase):
     def test_an_answer_after_that(self) -> None:
         """A handler that does not mind being cancelled."""
         waiting: Deferred[bytes] = Deferred(lambda result: result.callback(b"too late"))
-        self.serve().route("GET", "/waits", lambda request: waiting)
+        self.serve().route("GET", "/waits", lambda request: waiting, None)
         caller = self.call_other("/waits")
         caller.transport.abortConnection()
         self.flush()

@@ -29,6 +29,10 @@ from dtc_twisted.web.access import (
     require_trade_scope,
     strip_token,
 )
+from dtc_twisted.web.openapi.document import DescribedRoute
+from dtc_twisted.web.openapi.gateway_operations import RAW, STATUS
+from dtc_twisted.web.openapi.operations import Operation
+from dtc_twisted.web.openapi.read_operations import read_operation, snapshot_operation
 from dtc_twisted.web.output import FORMATS, Row, StreamingResponse, negotiate_format
 from dtc_twisted.web.query import (
     OutputOptions,
@@ -89,12 +93,15 @@ class RestApi:
         self._klein.url_map.merge_slashes = False  # Klein would redirect
         self._exact_routes: RouteTable = {}
         self._public_paths: set[bytes] = set()
+        self.described_routes: list[DescribedRoute] = []
         for path, get in GET_REQUESTS.items():
-            self.route("GET", path, self._get_handler(get))
-        self.route("GET", "/status", self._status)
-        self.route("POST", "/raw", self._raw, trade=True)
+            self.route("GET", path, self._get_handler(get), read_operation(get))
+        self.route("GET", "/status", self._status, STATUS)
+        self.route("POST", "/raw", self._raw, RAW, trade=True)
         for path, socket in sockets.items():
-            self.route("GET", path, self._websocket_handler(path, socket))
+            spec = SNAPSHOT_REQUESTS.get(path)
+            operation = None if spec is None else snapshot_operation(path, spec)
+            self.route("GET", path, self._websocket_handler(path, socket), operation)
         self._klein.handle_errors(Exception)(self._answer_error)  # type: ignore[arg-type]
 
     @property
@@ -106,6 +113,7 @@ class RestApi:
         method: str,
         path: str,
         handler: Callable[..., Any],
+        operation: Operation | None,
         *,
         trade: bool = False,
         prefix: str = PREFIX,
@@ -116,6 +124,7 @@ class RestApi:
         path: may have variable parts, `<name>` in Klein's notation, which are passed to the handler by name.
         handler: called with the request of twisted.web; returns the body (see `json_response`) or a Deferred of it.
             Its exceptions are answered as `describe_error` describes.
+        operation: describes it for the API's documents; None: it is a WebSocket, or a page.
         trade: whether the sender needs the scope trade.
         prefix: put before the path.
         public: whether the path needs no token.
@@ -127,6 +136,8 @@ class RestApi:
                 require_trade_scope(request)
             return handler(request, **parts)
 
+        if operation is not None:
+            self.described_routes.append(DescribedRoute(method, prefix + path, operation, trade, public))
         if public:
             self._public_paths.add((prefix + path).encode())
         self._klein.route(prefix + path, methods=[method], endpoint=f"{method} {path}")(handle)
@@ -253,7 +264,10 @@ class RestApi:
         return json_response(request, problem, problem["error"]["status"])
 
     def _describe_error(self, request: Request, failure: Failure) -> dict[str, Any]:
-        return describe_error(request, failure, self._gateway.retry_after)
+        return describe_error(request, failure, self._gateway.retry_after, self._methods_of)
+
+    def _methods_of(self, path: bytes) -> list[str]:
+        return [method.decode() for method, each in self._exact_routes if each == path]
 
 
 class RowConverter:

@@ -6,6 +6,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from twisted.web.server import Request
 
+from dtc_twisted.web.openapi.gateway_operations import HEALTHZ, METRICS, READYZ
 from dtc_twisted.web.query import query_args, reject_unknown
 from dtc_twisted.web.rest.api import RestApi
 from dtc_twisted.web.rest.resource import json_response
@@ -26,9 +27,9 @@ class MonitoringRoutes:
     def __init__(self, rest: RestApi, registry: CollectorRegistry, problems: Callable[[], dict[str, str]]) -> None:
         self._registry = registry
         self._problems = problems
-        rest.route("GET", "/healthz", self._healthz, prefix="", public=True)
-        rest.route("GET", "/readyz", self._readyz, prefix="", public=True)
-        rest.route("GET", "/metrics", self._metrics, prefix="")
+        rest.route("GET", "/healthz", self._healthz, HEALTHZ, prefix="", public=True)
+        rest.route("GET", "/readyz", self._readyz, READYZ, prefix="", public=True)
+        rest.route("GET", "/metrics", self._metrics, METRICS, prefix="")
 
     def _healthz(self, request: Request) -> bytes:
         reject_unknown(query_args(request), ())

@@ -11,6 +11,7 @@ from dtc_twisted.errors import BadParameter, NoSuchOrder, NotPermitted
 from dtc_twisted.orders import CHANNELS, AccountState, Fields, OrderManager, Reconciler, Trader
 from dtc_twisted.web import order_commands
 from dtc_twisted.web.access import principal_of
+from dtc_twisted.web.openapi.order_operations import MAX_ENTRIES, ORDER_OPERATIONS
 from dtc_twisted.web.query import (
     OutputOptions,
     parse_number,
@@ -23,9 +24,6 @@ from dtc_twisted.web.rest.api import RestApi
 from dtc_twisted.web.rest.journal_response import journal_response
 from dtc_twisted.web.rest.json_body import json_object
 from dtc_twisted.web.rest.resource import json_response
-
-MAX_ENTRIES = 1000
-"""Largest number of journal entries in one answer."""
 
 _FILTERS = {
     "orders": ("TradeAccount", "Symbol"),
@@ -50,25 +48,30 @@ class OrderRoutes:
         get_converter: Callable[..., Deferred[DisplayConverter]],
         manager: OrderManager | None,
     ) -> None:
+        self._rest = rest
         self._account_state = account_state
         self._reconciler = reconciler
         self._get_converter = get_converter
         self._manager_or_none = manager
         for channel in CHANNELS:
-            rest.route("GET", f"/{channel}", self._list_handler(channel))
-        rest.route("GET", "/orders/<order_id>", self._order)
-        rest.route("GET", "/journal", self._journal)
+            self._route("GET", f"/{channel}", self._list_handler(channel))
+        self._route("GET", "/orders/<order_id>", self._order)
+        self._route("GET", "/journal", self._journal)
         for action, path in (("submit", "/orders"), ("oco", "/orders/oco"), ("bracket", "/orders/bracket")):
-            rest.route("POST", path, self._submit_handler(action), trade=True)
-        rest.route("PATCH", "/orders/<order_id>", self._replace, trade=True)
-        rest.route("DELETE", "/orders/<order_id>", self._cancel, trade=True)
-        rest.route("POST", "/flatten", self._flatten, trade=True)
-        rest.route("POST", "/cancelall", self._cancel_all, trade=True)
-        rest.route("POST", "/trading/halt", self._halt, trade=True)
-        rest.route("POST", "/trading/resume", self._resume, trade=True)
-        rest.route("POST", "/orders/list", self._list(order_commands.place_list), trade=True)
-        rest.route("POST", "/orders/cancel", self._list(order_commands.cancel_list), trade=True)
-        rest.route("POST", "/trading/deadman", self._dead_man_switch, trade=True)
+            self._route("POST", path, self._submit_handler(action))
+        self._route("PATCH", "/orders/<order_id>", self._replace)
+        self._route("DELETE", "/orders/<order_id>", self._cancel)
+        self._route("POST", "/flatten", self._flatten)
+        self._route("POST", "/cancelall", self._cancel_all)
+        self._route("POST", "/trading/halt", self._halt)
+        self._route("POST", "/trading/resume", self._resume)
+        self._route("POST", "/orders/list", self._list(order_commands.place_list))
+        self._route("POST", "/orders/cancel", self._list(order_commands.cancel_list))
+        self._route("POST", "/trading/deadman", self._dead_man_switch)
+
+    def _route(self, method: str, path: str, handler: Callable[..., Any]) -> None:
+        """Add a route. Everything but GET takes a token with the scope trade."""
+        self._rest.route(method, path, handler, ORDER_OPERATIONS[method, path], trade=method != "GET")
 
     @property
     def _manager(self) -> OrderManager:

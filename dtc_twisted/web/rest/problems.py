@@ -1,7 +1,7 @@
 """Describe failed requests: JSON body and headers."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from twisted.python.failure import Failure
@@ -27,12 +27,18 @@ _JOURNAL_RETRY = 1.0
 """Seconds until a request that needs the journal may be tried again."""
 
 
-def describe_error(request: Request, failure: Failure, seconds_to_retry: Callable[[], float]) -> dict[str, Any]:
+def describe_error(
+    request: Request,
+    failure: Failure,
+    seconds_to_retry: Callable[[], float],
+    allowed_methods: Callable[[bytes], Collection[str]] = lambda path: (),
+) -> dict[str, Any]:
     """Make the JSON value of a failure, and set the headers that belong to it.
 
     seconds_to_retry: seconds until the next try to reach the server.
+    allowed_methods: returns the methods of exactly this path. Klein adds those of every pattern that the path fits.
     """
-    error = _own_error(request, failure.value)
+    error = _own_error(request, failure.value, allowed_methods(request.path))
     status, name = public_error(error)
     text = str(error)
     if (status, name) == INTERNAL_ERROR:
@@ -44,14 +50,14 @@ def describe_error(request: Request, failure: Failure, seconds_to_retry: Callabl
     return {"success": False, "error": {"type": name, "message": text, "status": status} | details}
 
 
-def _own_error(request: Request, error: BaseException | None) -> BaseException | None:
+def _own_error(request: Request, error: BaseException | None, allowed: Collection[str]) -> BaseException | None:
     """Translate the exceptions of Klein's router."""
     match error:
         case werkzeug.NotFound():
             return NotFound(f"Nothing is at {request.path.decode('utf-8', 'replace')}.")
         case werkzeug.MethodNotAllowed():
             method = request.method.decode("ascii", "replace")
-            return MethodNotAllowed(f"{method} is not possible here.", error.valid_methods or ())
+            return MethodNotAllowed(f"{method} is not possible here.", allowed or error.valid_methods or ())
     return error
 
 

@@ -8,44 +8,89 @@ from dtc_twisted.web.query import RequestSpec
 PREFIX = "/api/v1"
 
 GET_REQUESTS = {
-    "/accountbalance": RequestSpec(dtc.AccountBalanceRequest, optional=("TradeAccount",)),
-    "/currentpositions": RequestSpec(dtc.CurrentPositionsRequest, optional=("TradeAccount",)),
-    "/exchangelist": RequestSpec(dtc.ExchangeListRequest),
+    "/accountbalance": RequestSpec(
+        dtc.AccountBalanceRequest, "Balances of trade accounts", "Accounts", optional=("TradeAccount",)
+    ),
+    "/currentpositions": RequestSpec(
+        dtc.CurrentPositionsRequest, "Open positions", "Accounts", optional=("TradeAccount",)
+    ),
+    "/exchangelist": RequestSpec(dtc.ExchangeListRequest, "Exchanges", "Symbols"),
     "/historicalaccountbalances": RequestSpec(
-        dtc.HistoricalAccountBalancesRequest, required=("TradeAccount",), optional=("StartDateTime",)
+        dtc.HistoricalAccountBalancesRequest,
+        "Balances of a trade account over time",
+        "Accounts",
+        required=("TradeAccount",),
+        optional=("StartDateTime",),
     ),
     "/historicalmarketdepth": RequestSpec(
-        dtc.HistoricalMarketDepthDataRequest, required=("Symbol",), optional=("StartDateTime", "EndDateTime")
+        dtc.HistoricalMarketDepthDataRequest,
+        "Historical market depth",
+        "History",
+        required=("Symbol",),
+        optional=("StartDateTime", "EndDateTime"),
     ),
     "/historicalorderfills": RequestSpec(
         dtc.HistoricalOrderFillsRequest,
+        "Fills of a trade account",
+        "Accounts",
         required=("TradeAccount",),
         optional=("ServerOrderID",),
         one_of=("NumberOfDays", "StartDateTime"),
     ),
     "/historicalpricedata": RequestSpec(
         dtc.HistoricalPriceDataRequest,
+        "Historical bars or ticks",
+        "History",
         required=("Symbol", "RecordInterval"),
         optional=("StartDateTime", "EndDateTime", "MaxDaysToReturn"),
     ),
-    "/historicaltrades": RequestSpec(dtc.HistoricalTradesRequest, optional=("TradeAccount", "Symbol", "StartDateTime")),
-    "/journalentries": RequestSpec(dtc.JournalEntriesRequest, optional=("StartDateTime",)),
-    "/openorders": RequestSpec(dtc.OpenOrdersRequest, optional=("TradeAccount", "ServerOrderID")),
+    "/historicaltrades": RequestSpec(
+        dtc.HistoricalTradesRequest, "Closed trades", "Accounts", optional=("TradeAccount", "Symbol", "StartDateTime")
+    ),
+    "/journalentries": RequestSpec(
+        dtc.JournalEntriesRequest, "Entries of the server's trading journal", "Accounts", optional=("StartDateTime",)
+    ),
+    "/openorders": RequestSpec(
+        dtc.OpenOrdersRequest,
+        "Open orders, asked of the server",
+        "Accounts",
+        optional=("TradeAccount", "ServerOrderID"),
+    ),
     "/securitydefinition": RequestSpec(
-        dtc.SecurityDefinitionForSymbolRequest, required=("Symbol",), optional=("Exchange",)
+        dtc.SecurityDefinitionForSymbolRequest,
+        "Definition of a symbol",
+        "Symbols",
+        required=("Symbol",),
+        optional=("Exchange",),
     ),
     "/symbolsearch": RequestSpec(
-        dtc.SymbolSearchRequest, required=("SearchText",), optional=("SearchType", "Exchange", "SecurityType")
+        dtc.SymbolSearchRequest,
+        "Search for symbols",
+        "Symbols",
+        required=("SearchText",),
+        optional=("SearchType", "Exchange", "SecurityType"),
     ),
     "/symbolsforexchange": RequestSpec(
-        dtc.SymbolsForExchangeRequest, required=("Exchange",), optional=("SecurityType", "Symbol")
+        dtc.SymbolsForExchangeRequest,
+        "Symbols of an exchange",
+        "Symbols",
+        required=("Exchange",),
+        optional=("SecurityType", "Symbol"),
     ),
     "/symbolsforunderlying": RequestSpec(
-        dtc.SymbolsForUnderlyingRequest, required=("UnderlyingSymbol",), optional=("Exchange", "SecurityType")
+        dtc.SymbolsForUnderlyingRequest,
+        "Symbols of an underlying",
+        "Symbols",
+        required=("UnderlyingSymbol",),
+        optional=("Exchange", "SecurityType"),
     ),
-    "/tradeaccounts": RequestSpec(dtc.TradeAccountsRequest),
+    "/tradeaccounts": RequestSpec(dtc.TradeAccountsRequest, "Trade accounts", "Accounts"),
     "/underlyingsymbolsforexchange": RequestSpec(
-        dtc.UnderlyingSymbolsForExchangeRequest, required=("Exchange",), optional=("SecurityType",)
+        dtc.UnderlyingSymbolsForExchangeRequest,
+        "Underlying symbols of an exchange",
+        "Symbols",
+        required=("Exchange",),
+        optional=("SecurityType",),
     ),
 }
 
@@ -61,7 +106,13 @@ STREAMED_REQUESTS = {
 """Requests whose answers can have thousands of rows. Rows are written as they arrive, as historical records are."""
 
 SNAPSHOT_REQUESTS = {
-    "/marketdata": RequestSpec(dtc.MarketDataRequest, required=("Symbol",)),
-    "/marketdepth": RequestSpec(dtc.MarketDepthRequest, required=("Symbol",), optional=("NumLevels",)),
+    "/marketdata": RequestSpec(dtc.MarketDataRequest, "Snapshot of market data", "Market data", required=("Symbol",)),
+    "/marketdepth": RequestSpec(
+        dtc.MarketDepthRequest,
+        "Snapshot of the order book",
+        "Market data",
+        required=("Symbol",),
+        optional=("NumLevels",),
+    ),
 }
 """Paths of WebSockets that also answer a plain GET, with a snapshot of a symbol."""

@@ -27,7 +27,7 @@ from dtc_twisted.web import order_commands
 from dtc_twisted.web.access import Principal
 
 _BODY = ("order",)
-_FIELDS = {
+ACTION_FIELDS = {
     **dict.fromkeys(order_commands.SUBMIT_ACTIONS, _BODY),
     "replace": ("order_id", "order"),
     "cancel": ("order_id",),
@@ -35,7 +35,8 @@ _FIELDS = {
     "flatten": _BODY,
     "cancel_on_disconnect": ("after",),
 }
-ORDER_ACTIONS = frozenset(_FIELDS)
+"""Fields of each action, besides `id`."""
+ORDER_ACTIONS = frozenset(ACTION_FIELDS)
 """The actions of order entry."""
 
 
@@ -74,13 +75,13 @@ class OrderEntry:
     async def _run(self, request: dict[str, Any]) -> Fields:
         action = request["action"]
         order_commands.reject_others(
-            {name: value for name, value in request.items() if name not in ("action", "id")}, _FIELDS[action]
+            {name: value for name, value in request.items() if name not in ("action", "id")}, ACTION_FIELDS[action]
         )
         manager, trader = self._require_manager(), self._principal.trader
         if action == "cancel_on_disconnect":
             return self._cancel_on_disconnect(manager, request)
-        body = _object(request) if "order" in _FIELDS[action] else {}
-        order_id = _order_id(request) if "order_id" in _FIELDS[action] else ""
+        body = _object(request) if "order" in ACTION_FIELDS[action] else {}
+        order_id = _order_id(request) if "order_id" in ACTION_FIELDS[action] else ""
         match action:
             case "replace":
                 updates = order_commands.replace(manager, order_id, body, trader)

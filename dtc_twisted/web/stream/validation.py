@@ -9,6 +9,8 @@ MAX_SYMBOLS = 1000
 """Symbols in one request."""
 MAX_LEVELS = 10_000
 """Levels of each side of a book that a subscription may name."""
+MIN_RATE, MAX_RATE = 0.01, 1000
+"""Limits of max_rate, in messages a second."""
 _FIELDS = {"action", "channel", *OPTIONS}
 
 
@@ -41,8 +43,8 @@ def _options_error(request: dict[str, Any]) -> str | None:
         return f"num_levels: expected a whole number from 0 (all) to {MAX_LEVELS}, with marketdepth."
     if prices not in ("server", "display"):
         return "prices: expected server or display."
-    if type(rate) not in (int, float) or not 0.01 <= rate <= 1000:
-        return "max_rate: expected a number of messages a second from 0.01 to 1000."
+    if type(rate) not in (int, float) or not MIN_RATE <= rate <= MAX_RATE:
+        return f"max_rate: expected a number of messages a second from {MIN_RATE} to {MAX_RATE}."
     return None
 
 
