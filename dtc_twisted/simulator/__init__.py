@@ -1,4 +1,6 @@
-"""Simulate Sierra Chart's DTC server, for `twistd dtc --demo`, `twistd dtc-sim` and tests.
+"""Simulate Sierra Chart's DTC server.
+
+Used by `twistd dtc --demo`, by `twistd dtc-sim` and by tests.
 
 The server answers on two WebSocket ports. The main port has market data that walks at random, symbols, accounts, and
 orders that are filled by the simulated market. The historical port has historical prices.

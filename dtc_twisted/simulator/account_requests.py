@@ -1,4 +1,7 @@
-"""What the simulated server answers about accounts: balances, positions, orders, fills, trades, journal."""
+"""Answer requests about accounts.
+
+These are balances, positions, orders, fills, trades and the journal.
+"""
 
 from bisect import insort
 from collections.abc import Mapping, Sequence
@@ -22,9 +25,9 @@ JOURNAL_LENGTH = 256
 
 
 class AccountRequests:
-    """Answers requests 300 to 400, 601, 603, 703, 704 and 10100.
+    """Answer the requests of types 300 to 400, 601, 603, 703, 704 and 10100.
 
-    orders: by ServerOrderID, those that have ended too.
+    orders: all orders by ServerOrderID, also closed ones.
     """
 
     def __init__(
@@ -44,7 +47,10 @@ class AccountRequests:
 
     @singledispatchmethod
     def answer(self, request: Message) -> Sequence[Message]:
-        """The messages of the answer; none when the request is not one to answer. Raises RejectedRequest."""
+        """Return the messages of the answer. Raises RejectedRequest.
+
+        A request that is not about accounts has no messages.
+        """
         return []
 
     @answer.register
@@ -64,7 +70,7 @@ class AccountRequests:
         request_id, name = int_or_zero(request.RequestID), str_or_empty(request.TradeAccount)
         if not name and self._settings.reject_balances_without_account:
             raise RejectedRequest("TradeAccount is not set.")
-        accounts = self._asked("" if self._settings.balances_of_all_accounts else name)
+        accounts = self._requested_accounts("" if self._settings.balances_of_all_accounts else name)
         balances = [self._portfolio.balance(account) for account in accounts if account.cash is not None]
         if not balances:
             return [
@@ -81,7 +87,7 @@ class AccountRequests:
 
     @answer.register
     def _(self, request: dtc.HistoricalAccountBalancesRequest) -> Sequence[Message]:
-        request_id, account = int_or_zero(request.RequestID), self._named(str_or_empty(request.TradeAccount))
+        request_id, account = int_or_zero(request.RequestID), self._account(str_or_empty(request.TradeAccount))
         start = int_or_zero(request.StartDateTime)
         found = [balance for balance in account.balances if float_or_zero(balance.DateTime) >= start]
         if not found:
@@ -94,7 +100,10 @@ class AccountRequests:
 
     @answer.register
     def _(self, request: dtc.CurrentPositionsRequest) -> Sequence[Message]:
-        request_id, accounts = int_or_zero(request.RequestID), self._asked(str_or_empty(request.TradeAccount))
+        request_id, accounts = (
+            int_or_zero(request.RequestID),
+            self._requested_accounts(str_or_empty(request.TradeAccount)),
+        )
         positions = [position for account in accounts for position in self._portfolio.positions_of(account)]
         if not positions:
             return [
@@ -113,12 +122,12 @@ class AccountRequests:
     def _(self, request: dtc.OpenOrdersRequest) -> Sequence[Message]:
         request_id, names = (
             int_or_zero(request.RequestID),
-            [each.name for each in self._asked(str_or_empty(request.TradeAccount))],
+            [each.name for each in self._requested_accounts(str_or_empty(request.TradeAccount))],
         )
         orders = [order for order in self._orders.values() if not order.ended and order.account in names]
-        wanted = str_or_empty(request.ServerOrderID)
-        if wanted and not int_or_zero(request.RequestAllOrders):
-            orders = [order for order in orders if order.server_id == wanted]
+        server_id = str_or_empty(request.ServerOrderID)
+        if server_id and not int_or_zero(request.RequestAllOrders):
+            orders = [order for order in orders if order.server_id == server_id]
         if not orders:
             return [
                 dtc.OrderUpdate(
@@ -142,14 +151,14 @@ class AccountRequests:
 
     @answer.register
     def _(self, request: dtc.HistoricalOrderFillsRequest) -> Sequence[Message]:
-        request_id, account = int_or_zero(request.RequestID), self._named(str_or_empty(request.TradeAccount))
+        request_id, account = int_or_zero(request.RequestID), self._account(str_or_empty(request.TradeAccount))
         days, start = int_or_zero(request.NumberOfDays), int_or_zero(request.StartDateTime)
         if days <= 0 and start <= 0:
             raise RejectedRequest("NumberOfDays and StartDateTime are both not set.")
         since = start if start > 0 else simulated_time(self._clock.seconds()) - days * DAY
-        wanted = str_or_empty(request.ServerOrderID)
+        server_id = str_or_empty(request.ServerOrderID)
         fills = [fill for fill in account.fills if int_or_zero(fill.DateTime) >= since]
-        fills = [fill for fill in fills if wanted in ("", fill.ServerOrderID)]
+        fills = [fill for fill in fills if server_id in ("", fill.ServerOrderID)]
         if not fills:
             return [
                 dtc.HistoricalOrderFillResponse(
@@ -164,7 +173,7 @@ class AccountRequests:
 
     @answer.register
     def _(self, request: dtc.HistoricalTradesRequest) -> Sequence[Message]:
-        request_id, account = int_or_zero(request.RequestID), self._named(str_or_empty(request.TradeAccount))
+        request_id, account = int_or_zero(request.RequestID), self._account(str_or_empty(request.TradeAccount))
         symbol, start = str_or_empty(request.Symbol), int_or_zero(request.StartDateTime)
         trades = [trade for trade in account.trades if float_or_zero(trade.EntryDateTime) >= start]
         trades = [trade for trade in trades if symbol in ("", trade.Symbol)]
@@ -188,12 +197,15 @@ class AccountRequests:
             return [dtc.JournalEntryResponse(JournalEntry="", IsFinalResponse=1)]
         return [replace(entry, IsFinalResponse=int(entry is found[-1])) for entry in found]
 
-    def _asked(self, name: str) -> Sequence[TradeAccount]:
-        """All accounts when no name is given. Raises RejectedRequest."""
-        return [self._named(name)] if name else list(self.accounts.values())
+    def _requested_accounts(self, name: str) -> Sequence[TradeAccount]:
+        """Return the account of a name, or all accounts if the name is empty.
 
-    def _named(self, name: str) -> TradeAccount:
-        """Raises RejectedRequest."""
+        Raises RejectedRequest.
+        """
+        return [self._account(name)] if name else list(self.accounts.values())
+
+    def _account(self, name: str) -> TradeAccount:
+        """Return the account of a name. Raises RejectedRequest."""
         if not name:
             raise RejectedRequest("TradeAccount is not set.")
         if name not in self.accounts:

@@ -1,10 +1,10 @@
-"""The registry of the clients that are connected to the simulated server."""
+"""Keep a registry of the clients that are connected to the simulated server."""
 
 from dtc_twisted.simulator.connection import MainConnection, SimulatorConnection
 
 
 class ClientRegistry:
-    """The open connections of both ports, oldest first."""
+    """Hold the open connections of both ports, oldest first."""
 
     def __init__(self) -> None:
         self.main: list[SimulatorConnection] = []

@@ -24,7 +24,7 @@ _log = logger(__name__)
 
 
 class ConnectionOwner(Protocol):
-    """The object that receives the events of connections."""
+    """Receive the events of connections."""
 
     def connection_made(self, connection: "SimulatorConnection") -> None:
         """Handle a connection that has opened."""
@@ -37,7 +37,7 @@ class ConnectionOwner(Protocol):
 
 
 class SimulatorConnection(WebSocketServerProtocol):
-    """A connection of either port: framing, logon, close."""
+    """Serve one connection of either port: framing, logon, close."""
 
     def __init__(self, clock: IReactorTime, settings: ServerSettings, handler: ConnectionOwner) -> None:
         super().__init__()
@@ -145,7 +145,10 @@ class SimulatorConnection(WebSocketServerProtocol):
         self.close()
 
     def close(self) -> None:
-        """Close the WebSocket. The TCP connection is aborted if the client does not answer in time."""
+        """Close the WebSocket.
+
+        The TCP connection is aborted if the client does not answer in time.
+        """
         self.logged_on = False
         if self.closed.called:
             return
@@ -164,7 +167,7 @@ class SimulatorConnection(WebSocketServerProtocol):
 
 
 class _DelayedUpdates:
-    """Order updates that are sent later."""
+    """Hold order updates that are sent later."""
 
     def __init__(self) -> None:
         self.released = False
@@ -172,16 +175,16 @@ class _DelayedUpdates:
 
 
 class MainConnection(SimulatorConnection):
-    """A client of the listening port."""
+    """Serve one client of the main port."""
 
     def __init__(self, clock: IReactorTime, settings: ServerSettings, handler: ConnectionOwner) -> None:
         super().__init__(clock, settings, handler)
         self.data_ids: dict[str, int] = {}
-        """Symbol -> SymbolID: subscribed market data."""
+        """SymbolIDs by symbol, of subscribed market data."""
         self.depth_ids: dict[str, int] = {}
-        """Symbol -> SymbolID: subscribed depth."""
+        """SymbolIDs by symbol, of subscribed depth."""
         self.depth_levels: dict[str, int] = {}
-        """Symbol -> NumLevels of the subscribed depth; 0: all."""
+        """NumLevels by symbol, of subscribed depth; 0: all."""
         self.features = 0
         self._delayed: list[_DelayedUpdates] = []
         self._interval = 0
@@ -219,9 +222,9 @@ class MainConnection(SimulatorConnection):
             self.send_texts(texts)
 
     def delay_order_updates(self) -> Callable[[], None]:
-        """Delay what `send_order` is given from now on. Return the function that ends the delay.
+        """Delay the updates of `send_order` from now on.
 
-        Updates that were delayed earlier are sent earlier.
+        Return the function that ends the delay. Updates that were delayed earlier are sent earlier.
         """
         kept = _DelayedUpdates()
         self._delayed.append(kept)
@@ -239,7 +242,7 @@ class MainConnection(SimulatorConnection):
         return bool(self._delayed)
 
     def send_order(self, texts: Sequence[bytes]) -> None:
-        """Send an update of an order, or delay it behind those that are delayed."""
+        """Send an order update, or delay it after the updates that are delayed."""
         if self._delayed:
             self._delayed[-1].texts.append(texts)
         else:

@@ -34,7 +34,7 @@ Request = HistoricalPriceDataRequest | HistoricalMarketDepthDataRequest
 
 @implementer(IPullProducer)
 class HistoryConnection(SimulatorConnection):
-    """A client of the historical port."""
+    """Serve one client of the historical port."""
 
     _records: Iterator[str] = iter(())
     _served = False
@@ -61,9 +61,9 @@ class HistoryConnection(SimulatorConnection):
             return
         self._served = True
         symbol = str_or_empty(request.Symbol)
-        why = _refusal(request)
-        if why:
-            raise RejectedRequest(why)
+        reason = _refusal(request)
+        if reason:
+            raise RejectedRequest(reason)
         if symbol == REFUSED_HISTORY:
             retry = dtc.HistoricalPriceDataRejectReasonCodeEnum.HPDR_UNABLE_TO_SERVE_DATA_RETRY_IN_SPECIFIED_SECONDS
             raise RejectedRequest(REFUSED_TEXT, RejectReasonCode=retry, RetryTimeInSeconds=RETRY_SECONDS)
@@ -115,7 +115,7 @@ class HistoryConnection(SimulatorConnection):
             self._next = None
 
     def _produce(self, count: int) -> None:
-        """Send the next records, at most `count`. Close the connection after the last one."""
+        """Send at most `count` records. Close the connection after the last record."""
         self._next = None
         if self._until_drop == 0:  # the last record has left the transport
             self.drop()
@@ -135,14 +135,14 @@ class HistoryConnection(SimulatorConnection):
 
 def _refusal(request: Request) -> str:
     """Return why the request is rejected; empty if it is not."""
-    why = rejection_reason(str_or_empty(request.Symbol))
-    if not why and int_or_zero(request.UseZLibCompression):
-        why = "Compression is not possible over a WebSocket."
-    if not why and isinstance(request, HistoricalPriceDataRequest):
+    reason = rejection_reason(str_or_empty(request.Symbol))
+    if not reason and int_or_zero(request.UseZLibCompression):
+        reason = "Compression is not possible over a WebSocket."
+    if not reason and isinstance(request, HistoricalPriceDataRequest):
         interval = int_or_zero(request.RecordInterval)
         if interval != records.WEEK and not 0 <= interval <= DAY:
-            why = "RecordInterval is not a supported one."
-    return why
+            reason = "RecordInterval is not a supported one."
+    return reason
 
 
 def _header(request: Request, is_empty: bool) -> Message:

@@ -1,4 +1,4 @@
-"""What the simulated server answers to requests that want a list: symbols, accounts, orders, fills, positions."""
+"""Answer requests for lists of symbols, and make the rejects of all requests."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import singledispatchmethod
@@ -31,7 +31,7 @@ REJECT_TYPES: dict[type[Message], type[Message]] = {
     dtc.HistoricalMarketDepthDataRequest: dtc.HistoricalMarketDepthDataReject,
     dtc.HistoricalTradesRequest: dtc.HistoricalTradesReject,
 }
-"""Request -> what refuses it. A request that is not here cannot be refused."""
+"""Reject message of each request. Other requests cannot be rejected."""
 
 
 ORDER_REJECTS: dict[type[Message], dtc.OrderUpdateReasonEnum] = {
@@ -42,14 +42,17 @@ ORDER_REJECTS: dict[type[Message], dtc.OrderUpdateReasonEnum] = {
     dtc.CancelOrder: dtc.OrderUpdateReasonEnum.ORDER_CANCEL_REJECTED,
     dtc.CancelReplaceOrder: dtc.OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_REJECTED,
 }
-"""What a client sends about orders -> the reason of the ORDER_UPDATE that refuses it."""
+"""OrderUpdateReason of the ORDER_UPDATE that rejects a command."""
 
 
-def make_rejects(request: Message, why: str, **fields: Any) -> list[Message]:
-    """What refuses `request`; nothing when the protocol has nothing for that. fields: of it, other than usual."""
+def make_rejects(request: Message, text: str, **fields: Any) -> list[Message]:
+    """Return the messages that reject a request; none if it cannot be rejected.
+
+    fields: further fields of the reject.
+    """
     reason = ORDER_REJECTS.get(type(request))
     if reason is not None:
-        return _order_rejects(request, reason, why, **fields)
+        return _order_rejects(request, reason, text, **fields)
     kind = REJECT_TYPES.get(type(request))
     if kind is None:
         return []
@@ -60,11 +63,14 @@ def make_rejects(request: Message, why: str, **fields: Any) -> list[Message]:
     if "RejectReasonCode" in names:
         echoed["RejectReasonCode"] = dtc.HistoricalPriceDataRejectReasonCodeEnum.HPDR_GENERAL_REJECT_ERROR
     echoed |= {name: value for name, value in fields.items() if name in names}
-    return [kind(**echoed, RejectText=why[: dtc.TEXT_DESCRIPTION_LENGTH - 1])]
+    return [kind(**echoed, RejectText=text[: dtc.TEXT_DESCRIPTION_LENGTH - 1])]
 
 
-def _order_rejects(request: Message, reason: dtc.OrderUpdateReasonEnum, why: str, **fields: Any) -> list[Message]:
-    """An ORDER_UPDATE for each ClientOrderID of the request. A new order has no ServerOrderID yet."""
+def _order_rejects(request: Message, reason: dtc.OrderUpdateReasonEnum, text: str, **fields: Any) -> list[Message]:
+    """Return an ORDER_UPDATE for each ClientOrderID of the request.
+
+    A new order has no ServerOrderID yet.
+    """
     echoed: dict[str, Any] = {
         name: getattr(request, name)
         for name in ("Symbol", "ServerOrderID", "TradeAccount")
@@ -73,7 +79,7 @@ def _order_rejects(request: Message, reason: dtc.OrderUpdateReasonEnum, why: str
     if reason == dtc.OrderUpdateReasonEnum.NEW_ORDER_REJECTED:
         echoed["OrderStatus"] = dtc.OrderStatusEnum.ORDER_STATUS_REJECTED
     echoed |= {"RequestID": 0, "TotalNumMessages": 1, "MessageNumber": 1, "OrderUpdateReason": reason, "NoOrders": 0}
-    echoed["InfoText"] = why[: dtc.TEXT_DESCRIPTION_LENGTH - 1]
+    echoed["InfoText"] = text[: dtc.TEXT_DESCRIPTION_LENGTH - 1]
     return [
         dtc.OrderUpdate(**echoed | {"ClientOrderID": getattr(request, name)} | fields)
         for name in ("ClientOrderID", "ClientOrderID_1", "ClientOrderID_2")
@@ -82,25 +88,28 @@ def _order_rejects(request: Message, reason: dtc.OrderUpdateReasonEnum, why: str
 
 
 class RejectedRequest(Exception):
-    """The request is answered by its reject message, with this text.
+    """Signal that the request is answered by its reject message, with this text.
 
     fields: of the reject message, such as RejectReasonCode.
     """
 
-    def __init__(self, why: str, **fields: Any) -> None:
-        super().__init__(why)
+    def __init__(self, text: str, **fields: Any) -> None:
+        super().__init__(text)
         self.fields = fields
 
 
 class SymbolRequests:
-    """Answers requests 500 to 508 from the security definitions."""
+    """Answer the requests of types 500 to 508 from the security definitions."""
 
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
 
     @singledispatchmethod
     def answer(self, request: Message) -> Iterable[Message] | None:
-        """The messages of the answer; None: not a request for this object. Raises RejectedRequest."""
+        """Return the messages of the answer; None for other requests.
+
+        Raises RejectedRequest.
+        """
         return None
 
     @answer.register
@@ -157,14 +166,14 @@ class SymbolRequests:
 
     @answer.register
     def _(self, request: dtc.SymbolSearchRequest) -> Iterable[Message]:
-        wanted = str_or_empty(request.SearchText).casefold()
-        if not wanted:
+        search_text = str_or_empty(request.SearchText).casefold()
+        if not search_text:
             raise RejectedRequest("SearchText is not set.")
         found = _listed(request)
         if request.SearchType == dtc.SearchTypeEnum.SEARCH_TYPE_BY_DESCRIPTION:
-            found = [each for each in found if wanted in each.description.casefold()]
+            found = [each for each in found if search_text in each.description.casefold()]
         else:
-            found = [each for each in found if wanted in each.symbol.casefold()]
+            found = [each for each in found if search_text in each.symbol.casefold()]
         return _definitions(found, int_or_zero(request.RequestID))
 
 
@@ -177,7 +186,10 @@ _Listing = (
 
 
 def _listed(request: _Listing) -> Sequence[Instrument | CatalogueEntry]:
-    """All of the Exchange and the SecurityType that the request names, if it names them."""
+    """Return the instruments of the requested Exchange and SecurityType.
+
+    Without them, instruments of all exchanges and types are returned.
+    """
     exchange, kind = str_or_empty(request.Exchange), int_or_zero(request.SecurityType)
     return [
         each
@@ -195,7 +207,10 @@ def _definitions(found: Sequence[Instrument | CatalogueEntry], request_id: int) 
 
 
 def unknown_definition(symbol: str, request_id: int) -> dtc.SecurityDefinitionResponse:
-    """Return what Sierra Chart answers about an unknown symbol: no price increment, no description."""
+    """Return the definition that Sierra Chart sends for an unknown symbol.
+
+    The definition has no price increment and no description.
+    """
     return dtc.SecurityDefinitionResponse(
         RequestID=request_id, Symbol=symbol, Description="", MinPriceIncrement=0.0, IsFinalMessage=1
     )

@@ -1,4 +1,4 @@
-"""Answer requests for live market data and depth, and send the updates to subscribers."""
+"""Answer requests for live market data and depth, and send the updates."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -29,7 +29,7 @@ SubscribeRequest = dtc.MarketDataRequest | dtc.MarketDepthRequest
 
 
 class MarketDataHandler:
-    """Answers requests 101 and 102, and publishes what the market does.
+    """Answer the requests of types 101 and 102, and publish the events of the market.
 
     has_working_orders: returns whether a symbol has working orders.
     """
@@ -75,7 +75,7 @@ class MarketDataHandler:
             self.update_demand([symbol])
 
     def connection_lost(self, connection: MainConnection) -> None:
-        """Forget the subscriptions of a lost connection."""
+        """Remove the subscriptions of a lost connection."""
         symbols = {*connection.data_ids, *connection.depth_ids}
         for of_symbols in (connection.data_ids, connection.depth_ids, connection.depth_levels):
             of_symbols.clear()
@@ -132,7 +132,10 @@ class MarketDataHandler:
         self.update_demand(gone)
 
     def update_demand(self, symbols: Iterable[str]) -> None:
-        """Update which of these symbols walk, and which views of their books exist, after a change of subscriptions."""
+        """Start or stop the random walk of symbols, and views of their books.
+
+        Called after a change of their subscriptions.
+        """
         market, connections = self._market, self._clients.subscribers()
         for symbol in symbols:
             wanted = any(symbol in each.data_ids or symbol in each.depth_ids for each in connections)

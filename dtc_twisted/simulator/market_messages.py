@@ -1,4 +1,4 @@
-"""What the market does, as the messages that one connection asked for."""
+"""Encode events of the market as the message types that one connection asked for."""
 
 from collections.abc import Iterator, Sequence
 
@@ -46,7 +46,7 @@ from dtc_twisted.simulator.market.ticker import (
 )
 
 COMPACT_UPDATES = 1 << 62
-"""Not of the protocol: types 112 and 117, which old servers send (`Simulator.compact_updates`)."""
+"""Bit for types 112 and 117 of old servers (`ServerSettings.compact_updates`). The protocol does not define it."""
 
 
 _AT_8 = {at: AtBidOrAskEnum8(at.value) for at in AtBidOrAskEnum}
@@ -63,32 +63,34 @@ _NOT_UNBUNDLED = UnbundledTradeIndicatorEnum.UNBUNDLED_TRADE_NONE
 
 
 def updates(
-    events: Sequence[Event], data_id: int | None, depth_id: int | None, num_levels: int, wants: int, now: float
+    events: Sequence[Event], data_id: int | None, depth_id: int | None, num_levels: int, features: int, now: float
 ) -> Iterator[Message]:
-    """The messages for a connection that knows the symbol under these SymbolIDs (None: not subscribed).
+    """Yield the messages of the market's events for one connection.
 
-    num_levels: of each side, that it sees; 0: all.
+    data_id, depth_id: SymbolIDs of the subscriptions to market data and depth; None: not subscribed.
+    num_levels: levels of each side in the subscription to depth; 0: all.
+    features: bits of LOGON_REQUEST.Integer_1, and COMPACT_UPDATES.
     now: seconds since 1970.
     """
     for event in events:
         if type(event) is BookLevel:
             if depth_id is not None and not num_levels:
-                yield level_update(event, depth_id, wants, now)
+                yield level_update(event, depth_id, features, now)
         elif type(event) is Quote:
             if data_id is not None:
-                yield quote_update(event, data_id, wants, now)
+                yield quote_update(event, data_id, features, now)
         elif type(event) is DepthViewUpdate:
             if depth_id is not None and event.num_levels == num_levels:
                 for level in event.levels:
-                    yield level_update(level, depth_id, wants, now)
+                    yield level_update(level, depth_id, features, now)
         elif data_id is not None:
-            yield from data_updates(event, data_id, wants, now)
+            yield from data_updates(event, data_id, features, now)
 
 
-def data_updates(event: Event, symbol_id: int, wants: int, now: float) -> Iterator[Message]:
+def data_updates(event: Event, symbol_id: int, features: int, now: float) -> Iterator[Message]:
     match event:
         case Trade():
-            yield trade_update(event, symbol_id, wants, now)
+            yield trade_update(event, symbol_id, features, now)
         case SessionHigh(price):
             yield MarketDataUpdateSessionHigh(SymbolID=symbol_id, Price=price, TradingSessionDate=session_date(now))
         case SessionLow(price):
@@ -105,9 +107,9 @@ def data_updates(event: Event, symbol_id: int, wants: int, now: float) -> Iterat
             )
 
 
-def trade_update(trade: Trade, symbol_id: int, wants: int, now: float) -> Message:
+def trade_update(trade: Trade, symbol_id: int, features: int, now: float) -> Message:
     price, volume, at = trade
-    if wants & Feature.TRADES_WITH_UNBUNDLED_INDICATOR_2:
+    if features & Feature.TRADES_WITH_UNBUNDLED_INDICATOR_2:
         return MarketDataUpdateTradeWithUnbundledIndicator2(
             SymbolID=symbol_id,
             Price=price,
@@ -116,7 +118,7 @@ def trade_update(trade: Trade, symbol_id: int, wants: int, now: float) -> Messag
             AtBidOrAsk=_AT_8[at],
             UnbundledTradeIndicator=_NOT_UNBUNDLED,
         )
-    if wants & Feature.UNBUNDLED_TRADES:
+    if features & Feature.UNBUNDLED_TRADES:
         return MarketDataUpdateTradeWithUnbundledIndicator(
             SymbolID=symbol_id,
             AtBidOrAsk=_AT_8[at],
@@ -125,26 +127,26 @@ def trade_update(trade: Trade, symbol_id: int, wants: int, now: float) -> Messag
             Volume=volume,
             DateTime=round(now, 3),
         )
-    if wants & COMPACT_UPDATES:
+    if features & COMPACT_UPDATES:
         return MarketDataUpdateTradeCompact(
             Price=price, Volume=volume, DateTime=int(now), SymbolID=symbol_id, AtBidOrAsk=at
         )
     return MarketDataUpdateTrade(SymbolID=symbol_id, AtBidOrAsk=at, Price=price, Volume=volume, DateTime=round(now, 3))
 
 
-def quote_update(quote: Quote, symbol_id: int, wants: int, now: float) -> Message:
+def quote_update(quote: Quote, symbol_id: int, features: int, now: float) -> Message:
     bid, bid_quantity, ask, ask_quantity = quote
-    if wants & Feature.BID_ASK_FLOAT_WITH_MICROSECONDS:
+    if features & Feature.BID_ASK_FLOAT_WITH_MICROSECONDS:
         return MarketDataUpdateBidAskFloatWithMicroseconds(
             symbol_id, bid, bid_quantity, ask, ask_quantity, int(now * 1e6)
         )
-    if wants & COMPACT_UPDATES:
+    if features & COMPACT_UPDATES:
         return MarketDataUpdateBidAskCompact(bid, bid_quantity, ask, ask_quantity, int(now), symbol_id)
     return MarketDataUpdateBidAsk(symbol_id, bid, bid_quantity, ask, ask_quantity, int(now))
 
 
-def level_update(level: BookLevel, symbol_id: int, wants: int, now: float) -> Message:
-    if wants & Feature.DEPTH_UPDATES_FLOAT_WITH_MILLISECONDS:
+def level_update(level: BookLevel, symbol_id: int, features: int, now: float) -> Message:
+    if features & Feature.DEPTH_UPDATES_FLOAT_WITH_MILLISECONDS:
         return MarketDepthUpdateLevelFloatWithMilliseconds(
             SymbolID=symbol_id,
             DateTime=int(now * 1000),
@@ -195,11 +197,14 @@ def data_snapshot(ticker: Ticker, symbol_id: int, now: float) -> MarketDataSnaps
     )
 
 
-def depth_snapshot(ticker: Ticker, symbol_id: int, num_levels: int, wants: int, now: float) -> list[Message]:
-    """A batch. num_levels: of each side; 0: all. An empty book is one message that is first and last."""
+def depth_snapshot(ticker: Ticker, symbol_id: int, num_levels: int, features: int, now: float) -> list[Message]:
+    """Return the batch of a snapshot. An empty book is one message, first and last.
+
+    num_levels: levels of each side; 0: all.
+    """
     levels = ticker.levels(num_levels or None)
     last = len(levels) - 1
-    if wants & Feature.DEPTH_SNAPSHOTS_FLOAT:
+    if features & Feature.DEPTH_SNAPSHOTS_FLOAT:
         if not levels:
             return [MarketDepthSnapshotLevelFloat(SymbolID=symbol_id, FinalUpdateInBatch=_FINAL)]
         return [
@@ -233,7 +238,7 @@ def depth_snapshot(ticker: Ticker, symbol_id: int, num_levels: int, wants: int, 
 
 
 def session_date(now: float) -> int:
-    """The day of trading, seconds since 1970."""
+    """Return the start of the trading day, in seconds since 1970."""
     return int(now) // DAY * DAY
 
 

@@ -35,9 +35,9 @@ OrderCommand = (
 
 
 class OrderHandler:
-    """Executes commands, and sends the updates of the engine to every client that is logged on.
+    """Execute commands, and send the engine's updates to all clients.
 
-    on_demand: called with the symbols whose working orders have begun or ended.
+    on_demand: called with symbols when their first working order begins, or their last ends.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class OrderHandler:
             self.engine.refuse(parent, "The orders of the bracket did not follow their parent.")
 
     def connection_lost(self, connection: MainConnection) -> None:
-        """Forget a lost connection."""
+        """Discard the pending parent order of a lost connection."""
         self.on_message(connection, dtc.Logoff())
         for call in self._delayed.pop(connection, []):
             if call.active():
                 call.cancel()
 
     def broadcast(self, message: Message) -> None:
-        """Send a message to every client that is logged on, after the delay of the settings."""
+        """Send a message to each client that is logged on, after the set delay."""
         texts, delay = self._settings.encode([message]), self._settings.answer_delay
         of_order = isinstance(message, dtc.OrderUpdate)
         for connection in self._clients.logged_on():
@@ -134,16 +134,17 @@ class OrderHandler:
     def _flatten(
         self, message: dtc.SubmitFlattenPositionOrder | dtc.FlattenPositionsForTradeAccount, symbol: str | None
     ) -> None:
-        """Submit market orders that close the position of one symbol, or of all. Resting orders stay.
+        """Submit market orders that close the position of one symbol, or of all.
 
-        The first has the ClientOrderID of the message. The others have it with the suffix -2, -3 and so on.
+        Resting orders stay. The first order has the ClientOrderID of the message. The others have the same with the
+        suffix -2, -3 and so on.
         """
         client_id, name = str_or_empty(message.ClientOrderID), str_or_empty(message.TradeAccount)
         account = self.portfolio.accounts.get(name)
-        held = list(account.positions.values()) if account else []
-        held = [position for position in held if symbol in (None, position.Symbol)]
+        positions = list(account.positions.values()) if account else []
+        positions = [position for position in positions if symbol in (None, position.Symbol)]
         orders = []
-        for i, position in enumerate(held, 1):
+        for i, position in enumerate(positions, 1):
             quantity, suffix = float_or_zero(position.Quantity), f"-{i}" if i > 1 else ""
             orders.append(
                 SimulatedOrder(

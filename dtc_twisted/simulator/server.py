@@ -1,4 +1,4 @@
-"""The simulated server: its two ports, and what it answers to each message."""
+"""Serve the two ports of the simulated server, and answer each message."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -41,7 +41,9 @@ ACCOUNT_INTERVAL = 5.0
 
 
 class Simulator(Service):
-    """Both ports of the simulated server. `dtc_twisted.testing` has the faults and the inspection of orders.
+    """Serve both ports of the simulated server.
+
+    `dtc_twisted.testing` adds fault injection and the inspection of orders.
 
     reactor: the clock; nothing else of it is used.
     rate: market updates per second over all symbols.
@@ -70,9 +72,9 @@ class Simulator(Service):
         self.live = MarketDataHandler(reactor, self.settings, self.clients, self.market, engine.has_working_orders)
         self.accounts = AccountRequests(reactor, self.settings, self.trading.portfolio, engine.orders)
         self.received: deque[Message] = deque(maxlen=1000)
-        """What clients sent to the main port, in order."""
+        """Messages of clients to the main port, in order."""
         self.history_received: deque[Message] = deque(maxlen=1000)
-        """What clients sent to the historical port, in order."""
+        """Messages of clients to the historical port, in order."""
         self._symbols = SymbolRequests(self.settings)
         self._accounts_due = 0.0
         self.factory = self._make_factory(MainConnection)
@@ -125,7 +127,7 @@ class Simulator(Service):
         self.trading.engine.expiry.stop()
 
     def trade(self, symbol: str, price: float, volume: int, at_bid_or_ask: int) -> None:
-        """Trade at a price in the server's format. Raises KeyError if the symbol is not known."""
+        """Trade at a price in the server's format. Raises KeyError for unknown symbols."""
         self._on_events([self.market.trade(symbol, price, volume, dtc.AtBidOrAskEnum(at_bid_or_ask))])
 
     def trade_at(self, symbol: str, price: float, volume: int) -> None:
@@ -152,7 +154,9 @@ class Simulator(Service):
     def book(
         self, symbol: str, num_levels: int = 0, as_floats: bool = False
     ) -> dict[str, list[tuple[float, int, int]]]:
-        """Return {"bids": [(price, quantity, num_orders), ...], "asks": [...]}, each side from its best price.
+        """Return the book: {"bids": [(price, quantity, num_orders), ...], "asks": [...]}.
+
+        Each side starts at its best price.
 
         num_levels: of each side; 0: all.
         as_floats: prices as in types 140 and 145, 4-byte floats widened to 8. Otherwise as in types 106 and 122.
@@ -161,7 +165,9 @@ class Simulator(Service):
         return self.live.book(symbol, num_levels, as_floats)
 
     def randomize_book(self, symbol: str, changes: int, seed: int) -> None:
-        """Make random changes of the book's levels, and send them to all subscribers, also to slow ones.
+        """Make random changes of the book's levels, and send them to all subscribers.
+
+        Slow subscribers get them as well.
 
         Quotes and trades stay the same. The book does not walk until the next `quote`.
         Raises KeyError if the symbol is not known.
@@ -183,11 +189,11 @@ class Simulator(Service):
         self.settings.silent = True
 
     def end_silence(self) -> None:
-        """End `go_silent`. What was not sent is lost."""
+        """End `go_silent`. Messages that were not sent are lost."""
         self.settings.silent = False
 
     def drop(self) -> None:
-        """Abort all connections of both ports, without LOGOFF and without a WebSocket close."""
+        """Abort all connections of both ports, without LOGOFF or WebSocket close."""
         for connection in self.clients.all():
             connection.drop()
 
@@ -197,11 +203,11 @@ class Simulator(Service):
             connection.log_off(reason, do_not_reconnect)
 
     def set_frame_size(self, size: int | None) -> None:
-        """Split what is sent into text frames of at most `size` bytes. None: do not split."""
+        """Split messages into text frames of at most `size` bytes. None: do not split."""
         self.settings.frame_size = size
 
     def set_nul_terminator(self, nul: bool) -> None:
-        """State whether messages end with NUL."""
+        """Set whether messages end with NUL."""
         self.settings.nul_terminator = nul
 
     def feed_status(self, available: bool) -> None:
@@ -244,7 +250,7 @@ class Simulator(Service):
         return failed_logon(dtc.LogonStatusEnum.LOGON_ERROR, "Username or Password is not correct.")
 
     def next_cut(self) -> int | None:
-        """Return after how many records the answer that begins now is aborted; None: not at all."""
+        """Return the number of records before the next answer is aborted; None: never."""
         return None
 
     # -- answers
@@ -270,9 +276,12 @@ class Simulator(Service):
             case _ if isinstance(connection, MainConnection):
                 self._answer_list(connection, message)
 
-    def refuse(self, connection: SimulatorConnection, message: Message, why: str, **fields: Any) -> None:
-        """Send the reject of a request, if it has one. The historical port then closes the connection."""
-        rejects = make_rejects(message, why, **fields)
+    def refuse(self, connection: SimulatorConnection, message: Message, text: str, **fields: Any) -> None:
+        """Send the reject of a request, if it has one.
+
+        The historical port then closes the connection.
+        """
+        rejects = make_rejects(message, text, **fields)
         if rejects:
             connection.send(*rejects)
             connection.on_request_rejected()
@@ -335,7 +344,7 @@ class Simulator(Service):
             self._send_list(connection, iter(answer))
 
     def _send_list(self, connection: SimulatorConnection, answer: Iterator[Message]) -> None:
-        """Send a list. A long one is sent in parts, one in each iteration of the reactor."""
+        """Send a list; a long one in parts, one in each iteration of the reactor."""
         if not connection.open:
             return
         part = list(islice(answer, LIST_CHUNK))
@@ -358,12 +367,15 @@ class Simulator(Service):
                 self.trading.broadcast(message)
 
 
-def failed_logon(result: int, why: str, reconnect_address: str = "") -> dtc.LogonResponse:
-    """Return the answer to a logon that fails. result: of LogonStatusEnum."""
+def failed_logon(result: int, text: str, reconnect_address: str = "") -> dtc.LogonResponse:
+    """Return the answer to a logon that fails.
+
+    result: the LogonStatusEnum of the answer.
+    """
     return dtc.LogonResponse(
         ProtocolVersion=dtc.CURRENT_VERSION,
         Result=dtc.LogonStatusEnum(result),
-        ResultText=why,
+        ResultText=text,
         ReconnectAddress=reconnect_address,
         ServerName=SERVER_NAME,
     )

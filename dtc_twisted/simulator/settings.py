@@ -1,4 +1,4 @@
-"""The settings of the simulated server, which its connections and request handlers share."""
+"""Hold the settings that connections and request handlers share."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,7 +10,10 @@ from dtc_twisted.simulator.market import sierra_json as wire
 
 @dataclass
 class ServerSettings:
-    """What varies between real servers. A change applies to everything that is sent later."""
+    """Describe how the server behaves, where real servers differ.
+
+    A change applies to everything that is sent later.
+    """
 
     username: str = ""
     password: str = ""
@@ -20,7 +23,7 @@ class ServerSettings:
     frame_size: int | None = None
     """The maximum bytes of a text frame. None: no maximum."""
     silent: bool = False
-    """Nothing is sent: no answers, no heartbeats, no pongs."""
+    """Send nothing: no answers, no heartbeats, no pongs."""
     reject_unknown_symbols: bool = False
     """A request for an unknown symbol is rejected. Otherwise the answer has MinPriceIncrement 0 and no Description."""
     balances_of_all_accounts: bool = False

@@ -1,11 +1,11 @@
-"""What the generated instruments are made from: prices of 2020-04-24, about."""
+"""List the components of generated instruments, with prices of about 2020-04-24."""
 
 YEARS = range(2020, 2026)
-"""Of the futures."""
+"""Contract years of the futures."""
 
 MONTHS = {"F": "Jan", "G": "Feb", "H": "Mar", "J": "Apr", "K": "May", "M": "Jun"}
 MONTHS |= {"N": "Jul", "Q": "Aug", "U": "Sep", "V": "Oct", "X": "Nov", "Z": "Dec"}
-"""Of a contract: its letter -> its name. In the table below * stands for all."""
+"""Names of contract months by their letter. In the table below, * stands for all months."""
 
 FUTURES = """
 CME ES HMUZ 25 12.5 282800 2 .01 E-MINI S&P 500
@@ -113,25 +113,25 @@ SGX FEF * .01 1 84.14 2 1 IRON ORE 62%
 SGX TF * .1 5 112.3 1 1 TSR20 RUBBER
 SGX UC * .0001 10 7.0915 4 1 USD/CNH
 """
-"""A line a chain: exchange, symbol, contract months, tick, value of a tick, price, price display format, display price
-multiplier, name. Tick and price are in the server's format."""
+"""One line per chain of contracts: exchange, symbol, contract months, tick, value of a tick, price, price display
+format, display price multiplier, name. Tick and price are in the server's format."""
 
 CURRENCIES = """
 EUR 1 GBP .8744 AUD 1.6944 NZD 1.8005 USD 1.08255 CAD 1.5258 CHF 1.0541 JPY 116.41 NOK 11.4873 SEK 10.8807 DKK 7.4589
 PLN 4.5367 CZK 27.161 HUF 356.12 SGD 1.5413 HKD 8.3902 CNH 7.6784 MXN 26.9945 ZAR 20.5854 TRY 7.5478 THB 35.11
 """
-"""How much of each a euro buys."""
+"""Amount of each currency that one euro buys."""
 
 COINS = """
 BTC 7550.5 ETH 187.5 XRP .1925 BCH 237.4 LTC 44.31 EOS 2.662 BNB 16.39 XTZ 2.581 LINK 3.761 ADA .03894 XLM .06123
 XMR 61.5 TRX .01428 ETC 5.87 DASH 77.9 NEO 8.31 IOTA .1674 ZEC 41.6 DOGE .002077 ATOM 2.574 BAT .1867 XEM .03892
 ZRX .1847 QTUM 1.418 OMG .6521 ALGO .1712 DCR 12.61 LSK 1.138 ICX .2766 KNC .6402
 """
-"""What each costs, in dollars."""
+"""Price of each coin, in dollars."""
 
 STOCKS = """
 Alder Boreal Cedar Dorset Easton Fairfax Granite Harbor Ionia Juniper Keystone Lakeland Mercer Norfolk
 Airlines Bancorp Chemical Devices Energy Foods Gold Health Insurance Kinetics Logistics Materials
 Corp Group Holdings Inc Labs Partners
 """
-"""A stock is named after one of each line."""
+"""A stock's name has one part of each line."""

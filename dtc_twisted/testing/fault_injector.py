@@ -12,7 +12,7 @@ from dtc_twisted.simulator.server import Simulator, failed_logon
 
 
 class HeldRequest:
-    """A request whose answer is held back."""
+    """Hold back the answer of a request."""
 
     def __init__(self) -> None:
         self.released = False
@@ -48,14 +48,14 @@ class FaultInjector(Simulator):
             defaultdict(deque)
         )
 
-    def reject_next(self, request: type[Message], why: str, **fields: Any) -> None:
+    def reject_next(self, request: type[Message], text: str, **fields: Any) -> None:
         """Refuse the next request of this type with a text.
 
         It is not answered if it has no reject message.
 
         fields: others of the reject message, such as RejectReasonCode and RetryTimeInSeconds.
         """
-        self._overrides[request].append(lambda connection, message: self.refuse(connection, message, why, **fields))
+        self._overrides[request].append(lambda connection, message: self.refuse(connection, message, text, **fields))
 
     def ignore_next(self, request: type[Message]) -> None:
         """Do not answer the next request of this type."""
@@ -63,13 +63,13 @@ class FaultInjector(Simulator):
 
     def hold_next(self, request: type[Message]) -> HeldRequest:
         """Answer the next request of this type when the result is released."""
-        held = HeldRequest()
+        held_request = HeldRequest()
 
         def answer_later(connection: SimulatorConnection, message: Message) -> None:
-            held.hold(lambda: self.answer(connection, message) if connection.open else None)
+            held_request.hold(lambda: self.answer(connection, message) if connection.open else None)
 
         self._overrides[request].append(answer_later)
-        return held
+        return held_request
 
     def answer_late_next(self, request: type[Message]) -> HeldRequest:
         """Execute the next request of this type at once, and answer it on release.
@@ -77,18 +77,18 @@ class FaultInjector(Simulator):
         After an order command, this client's later order updates are delayed too, so that they stay in order. Its
         position and balance updates, and the updates of other clients, are sent at once.
         """
-        held = HeldRequest()
+        held_request = HeldRequest()
 
         def send_later(connection: SimulatorConnection, message: Message) -> None:
             if isinstance(connection, MainConnection) and type(message) in ORDER_REJECTS:
-                held.hold(connection.delay_order_updates())
+                held_request.hold(connection.delay_order_updates())
                 self.answer(connection, message)
             else:
                 answer = connection.capture(lambda: self.answer(connection, message))
-                held.hold(lambda: _send(connection, answer))
+                held_request.hold(lambda: _send(connection, answer))
 
         self._overrides[request].append(send_later)
-        return held
+        return held_request
 
     def answer_twice_next(self, request: type[Message]) -> None:
         """Execute the next request of this type once, and send its answer twice."""
@@ -116,9 +116,9 @@ class FaultInjector(Simulator):
         """Abort the connection after so many records of the next download."""
         self._history_cuts.append(records)
 
-    def refuse_logon(self, result: int, why: str, reconnect_address: str = "", times: int | None = None) -> None:
+    def refuse_logon(self, result: int, text: str, reconnect_address: str = "", times: int | None = None) -> None:
         """Refuse the next `times` logons; None: all, until `accept_logon`."""
-        response = failed_logon(result, why, reconnect_address)
+        response = failed_logon(result, text, reconnect_address)
         if times is None:
             self._refusal = response
         else:

@@ -49,7 +49,7 @@ EXCHANGES = {
     "SIM": "Symbols of this simulator",
     "EUREX": "Eurex Deutschland",  # without symbols
 }
-"""Exchange -> description."""
+"""Descriptions of exchanges."""
 
 _FUTURE, _FOREX, _STOCK = (
     SecurityTypeEnum.SECURITY_TYPE_FUTURES,
@@ -67,7 +67,7 @@ class CatalogueEntry(NamedTuple):
     security_type: SecurityTypeEnum
     underlying: str
     tick: str
-    """Text, whose number of decimals is that of the price."""
+    """Text with as many decimals as the price has."""
     price: float
     """Approximate price."""
     expires: int = 0
@@ -76,7 +76,7 @@ class CatalogueEntry(NamedTuple):
 
     @property
     def instrument(self) -> Instrument:
-        """The instrument, with prices derived from the symbol."""
+        """Make the instrument, with prices derived from the symbol."""
         step, decimals = float(self.tick), len(self.tick.partition(".")[2])
         chance = crc32(self.symbol.encode())
         middle = max(round(self.price / step), 100)

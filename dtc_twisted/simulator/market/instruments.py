@@ -28,7 +28,7 @@ RESTRICTED_TEXT = "Data for this symbol cannot be served: not permitted by the e
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Instrument:
-    """One symbol.
+    """Define one symbol.
 
     Prices are in the server's format: a display price divided by `multiplier`.
     """

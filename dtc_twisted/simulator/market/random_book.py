@@ -18,7 +18,7 @@ SPAN = 25
 
 
 class BookLevel(NamedTuple):
-    """One price of the book. Quantity 0: the level is removed."""
+    """State one price of the book. Quantity 0: the level is removed."""
 
     side: AtBidOrAskEnum
     price: float
@@ -29,7 +29,7 @@ class BookLevel(NamedTuple):
 
 
 class RandomBook:
-    """Book with levels at any prices. Prices are in ticks."""
+    """Hold a book with levels at any prices. Prices are in ticks."""
 
     def __init__(self, instrument: Instrument, levels: Iterable[BookLevel], middle: int) -> None:
         """Copy the levels of a book.
@@ -124,7 +124,7 @@ class RandomBook:
 
 
 class DepthView:
-    """The best `num_levels` of each side, as a subscriber of so many levels has them."""
+    """Hold the best `num_levels` of each side, as a subscriber knows them."""
 
     def __init__(self, num_levels: int, levels: Iterable[BookLevel]) -> None:
         """Copy the best levels of a book.
@@ -139,7 +139,7 @@ class DepthView:
         return all(level.level > self.num_levels and (level.side, level.price) not in self._shown for level in changed)
 
     def refresh(self, levels: Iterable[BookLevel]) -> list[BookLevel]:
-        """Replace the levels, and return the changes. A level that left has quantity 0."""
+        """Replace the levels, and return the changes. A removed level has quantity 0."""
         before, after = self._shown, _by_price(levels)
         self._shown = after
         changes = [gone._replace(quantity=0, num_orders=0) for key, gone in before.items() if key not in after]

@@ -183,13 +183,13 @@ def depth_records(instrument: Instrument, starts: range, request_id: int, *, emp
         f'{{"Type":903,"RequestID":{request_id},"StartDateTime":%d,"Command":%d,"Flags":%d,"NumOrders":%d,'
         '"Price":%r,"Quantity":%d,"IsFinalRecord":%d}'
     )
-    held: tuple[int | float, ...] | None = None
+    pending: tuple[int | float, ...] | None = None
     for row in _depth(instrument, starts):
-        if held is not None:
-            yield form % (*held, 0)
-        held = row
-    assert held is not None
-    yield form % (*held, int(not empty_final))
+        if pending is not None:
+            yield form % (*pending, 0)
+        pending = row
+    assert pending is not None
+    yield form % (*pending, int(not empty_final))
     if empty_final:
         yield EMPTY_DEPTH_RECORD % request_id
 

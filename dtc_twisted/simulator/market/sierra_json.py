@@ -87,7 +87,9 @@ _NUMBER = re.compile(r"\s*([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?
 
 
 def convert_numbers(data: bytes) -> bytes:
-    """Replace numbers that clients sent as text, as a JSON server in C++ does: "7" is 7, and "7x" too.
+    """Replace numbers that clients sent as text, as a server in C++ does.
+
+    "7" is 7, and so is "7x".
 
     data: messages, each with its NUL.
     """
@@ -114,7 +116,10 @@ def _convert_message(text: bytes) -> bytes:
 
 
 def _as_number(value: object, base: type) -> object:
-    """Return the number at the start of a text, 0 if there is none. Other values are returned unchanged."""
+    """Return the number at the start of a text, 0 if there is none.
+
+    Other values are returned unchanged.
+    """
     if not isinstance(value, str):
         return value
     found = _NUMBER.match(value)

@@ -39,7 +39,7 @@ SHORTEST_INTERVAL = 0.01
 
 
 class Market:
-    """Makes `rate` random steps per second, and reports the events of each.
+    """Make `rate` random steps per second, and report the events of each.
 
     rate: updates per second over all symbols.
     on_events: called once per run with (ticker, events in their order) pairs.
@@ -78,15 +78,15 @@ class Market:
             found = self.tickers[symbol] = self._ticker(instrument, random.Random(symbol))
         return found
 
-    def set_walking(self, symbol: str, wanted: bool) -> None:
+    def set_walking(self, symbol: str, walking: bool) -> None:
         """Set whether a symbol takes part in the walk. The initial symbols always do."""
         if symbol in self._permanent:
             return
         ticker = self.ticker(symbol)
         walks = any(each is ticker for each in self._walking)
-        if wanted and not walks:
+        if walking and not walks:
             self._walking.append(ticker)
-        elif walks and not wanted:
+        elif walks and not walking:
             self._walking = [each for each in self._walking if each is not ticker]
 
     @property

@@ -26,7 +26,7 @@ class Quote(NamedTuple):
 
 
 class DepthViewUpdate(NamedTuple):
-    """Changes of the best `num_levels` of a book."""
+    """State changes of the best `num_levels` of a book."""
 
     num_levels: int
     levels: list[BookLevel]
@@ -54,7 +54,7 @@ Event = Trade | Quote | BookLevel | DepthViewUpdate | SessionHigh | SessionLow |
 
 @dataclass
 class Ticker:
-    """State of one instrument.
+    """Hold the state of one instrument.
 
     Prices are in ticks. The quantities of a side start at its best price.
     """
@@ -78,7 +78,7 @@ class Ticker:
     book: RandomBook | None = None
     """Book of any shape after `Market.randomize_book`, until the next quote."""
     views: dict[int, DepthView] = field(default_factory=dict)
-    """NumLevels -> view of the book for the subscribers of so many levels."""
+    """Views of the book by NumLevels of their subscribers."""
 
     @property
     def quote(self) -> Quote:

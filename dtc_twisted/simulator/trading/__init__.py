@@ -1,1 +1,1 @@
-"""Match simulated orders, and keep the accounts."""
+"""Match simulated orders, and account for their fills."""

@@ -1,4 +1,4 @@
-"""What the simulated trade accounts hold: one is busy, one is quiet."""
+"""Make the content of the simulated trade accounts: one is active, one is not."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from dtc_twisted.simulator.market.sierra_json import float_or_zero
 from dtc_twisted.simulator.trading.simulated_orders import OPEN, SimulatedOrder
 
 ACTIVE_ACCOUNT, IDLE_ACCOUNT = "Sim1", "Sim2"
-"""TradeAccounts. The quiet one has cash and nothing else: no position, order, fill or history."""
+"""TradeAccounts. The inactive one has cash and nothing else: no position, order, fill or history."""
 
 CURRENCY = "USD"
 
@@ -19,13 +19,13 @@ _BUY, _SELL = BuySellEnum.BUY, BuySellEnum.SELL
 _ES, _CL, _EURUSD = "ESM20_FUT_CME", "CLM20_FUT_NYMEX", "EURUSD"
 
 EARLIER_TRADES = 50
-"""Round trips from before the fills that are still known."""
+"""Number of round trips that are older than the known fills."""
 
 _TRADED = ((_ES, 25, 12.5, 281000), (_CL, 1, 10.0, 1700), (_EURUSD, 0.00005, 5.0, 1.08))
-"""Symbol, tick, what a tick is worth in the account's currency, price."""
+"""Symbol, tick, value of a tick in the account's currency, price."""
 
 _MARGINS = {_ES: 13_200.0, _CL: 8_200.0}
-"""Symbol -> margin of a contract; of others it is a tenth of what they are worth."""
+"""Margin of a contract by symbol. The margin of other symbols is a tenth of their value."""
 
 _NOTES = (
     "Sold the break of the range.",
@@ -35,31 +35,37 @@ _NOTES = (
     "Inventories: flat until the number, long after it.",
     "Carried it overnight, with a tight stop.",
     'Rule of the week: "no entry without an exit".',
-    "Moved the stop, and should not have.\nWritten down so that it is not forgotten.",
+    "Moved the stop, and should not have.\nWritten down so that it is not ignored.",
 )
-"""What a trader's journal says."""
+"""Texts of the trader's journal."""
 
 JOURNAL_DAYS = 90
 
 
 @dataclass
 class TradeAccount:
-    """What there is to ask about one TradeAccount. RequestIDs and counts are filled in by who answers."""
+    """Hold the data of one TradeAccount.
+
+    RequestIDs and message counts are set when a request is answered.
+    """
 
     name: str
     cash: float | None = None
-    """None: the account has no balance to tell."""
+    """None: the account has no balance."""
     realised: float = 0.0
-    """Profit of what was closed since the server started."""
+    """Profit of positions closed since the server started."""
     positions: dict[str, dtc.PositionUpdate] = field(default_factory=dict)
-    """Symbol -> what is held of it. Profit and margin are filled in by who answers."""
+    """Positions by symbol. Profit and margin are set when a request is answered."""
     fills: list[dtc.HistoricalOrderFillResponse] = field(default_factory=list)
     trades: list[dtc.HistoricalTradesResponse] = field(default_factory=list)
     balances: list[dtc.HistoricalAccountBalanceResponse] = field(default_factory=list)
 
 
 def make_active_account(midnight: int) -> TradeAccount:
-    """midnight: of today, seconds since 1970. All else is dated before it."""
+    """Make the active account.
+
+    midnight: start of the day, in seconds since 1970. All data is older.
+    """
     return TradeAccount(
         ACTIVE_ACCOUNT,
         cash=104_250.0,
@@ -69,7 +75,7 @@ def make_active_account(midnight: int) -> TradeAccount:
         balances=[
             dtc.HistoricalAccountBalanceResponse(
                 DateTime=midnight - days * DAY,
-                # Up a little over the month, never in a straight line.
+                # The balance grows a little over the month, with variations.
                 CashBalance=104_250.0 - 125 * days + 50 * (days * 7 % 11) * (days > 0),
                 AccountCurrency=CURRENCY,
                 TradeAccount=ACTIVE_ACCOUNT,
@@ -81,8 +87,12 @@ def make_active_account(midnight: int) -> TradeAccount:
     )
 
 
-def position(account: str, symbol: str, quantity: float, price: float, entered: int) -> dtc.PositionUpdate:
-    """quantity: below zero for a short position. entered: seconds since 1970."""
+def make_position(account: str, symbol: str, quantity: float, price: float, entered: int) -> dtc.PositionUpdate:
+    """Make a position.
+
+    quantity: negative for a short position.
+    entered: seconds since 1970.
+    """
     return dtc.PositionUpdate(
         Symbol=symbol,
         Quantity=quantity,
@@ -96,17 +106,17 @@ def position(account: str, symbol: str, quantity: float, price: float, entered: 
 
 
 def margin(instrument: Instrument) -> float:
-    """What a position of one contract, or one unit, must have behind it, in the account's currency."""
+    """Return the margin of one contract or unit, in the account's currency."""
     known = _MARGINS.get(instrument.symbol)
     return instrument.last / instrument.tick * instrument.tick_value / 10 if known is None else known
 
 
 def _position(midnight: int, symbol: str, quantity: int, price: float) -> dtc.PositionUpdate:
-    return position(ACTIVE_ACCOUNT, symbol, quantity, price, midnight - DAY // 2)
+    return make_position(ACTIVE_ACCOUNT, symbol, quantity, price, midnight - DAY // 2)
 
 
 def make_active_orders(midnight: int) -> list[SimulatedOrder]:
-    """The orders that rest in the busy account."""
+    """Make the resting orders of the active account."""
     rows = (
         (1001, _ES, OrderTypeEnum.ORDER_TYPE_LIMIT, _BUY, 281500, None, 2),
         (1002, _ES, OrderTypeEnum.ORDER_TYPE_STOP, _SELL, 280000, None, 2),
@@ -135,7 +145,7 @@ def make_active_orders(midnight: int) -> list[SimulatedOrder]:
 
 
 def _fills(midnight: int) -> list[dtc.HistoricalOrderFillResponse]:
-    """In and out of a position in turns, oldest first."""
+    """Make fills that open and close positions in turns, oldest first."""
     fills = []
     for i, days in enumerate(range(24, 0, -2)):
         entry, symbol = i % 2 == 0, _ES if i % 4 < 2 else _CL
@@ -179,7 +189,7 @@ def _opening_fills(midnight: int) -> list[dtc.HistoricalOrderFillResponse]:
 
 
 def _trades(midnight: int) -> list[dtc.HistoricalTradesResponse]:
-    """Some half a year of round trips, both ways, in three symbols; at last what the fills come to."""
+    """Make half a year of long and short round trips, then those of the fills."""
     trades = []
     for i in range(EARLIER_TRADES):
         symbol, tick, tick_value, base = _TRADED[i % 3]
@@ -210,7 +220,7 @@ def _trades(midnight: int) -> list[dtc.HistoricalTradesResponse]:
 
 
 def _trades_of_fills(fills: list[dtc.HistoricalOrderFillResponse]) -> list[dtc.HistoricalTradesResponse]:
-    """Each entry with its exit."""
+    """Make a trade of each opening fill and its closing fill."""
     trades = []
     for entry, exit_ in zip(fills[::2], fills[1::2], strict=True):
         tick, tick_value = (25, 12.5) if entry.Symbol == _ES else (1, 10.0)
@@ -240,7 +250,7 @@ def _trades_of_fills(fills: list[dtc.HistoricalOrderFillResponse]) -> list[dtc.H
 
 
 def journal_entries(midnight: int) -> list[dtc.JournalEntryResponse]:
-    """Oldest first: an entry on most days."""
+    """Make journal entries for most days, oldest first."""
     return [
         dtc.JournalEntryResponse(
             JournalEntry=_NOTES[days % len(_NOTES)], DateTime=midnight - days * DAY + DAY * 7 // 8 + 61 * (days % 13)

@@ -1,4 +1,4 @@
-"""The matching engine: what becomes of orders in the simulated market."""
+"""Match orders with the simulated market."""
 
 import dataclasses
 from bisect import insort
@@ -40,15 +40,15 @@ _ALL_OR_NOTHING = (TimeInForceEnum.TIF_ALL_OR_NONE, TimeInForceEnum.TIF_FILL_OR_
 
 
 class MatchingEngine:
-    """Takes orders, fills them against the market, and tells of it: every event once, in the order of events.
+    """Accept orders, fill them, and broadcast each event once, in order.
 
-    An order that can be filled when it arrives takes what the book shows, best price first. One that rests is filled at
-    its own price: by a quote that reaches it, for as much as is quoted; by a trade there or beyond, for as much as is
-    traded, on either side. A stop or an if-touched order waits for a trade at its price, and arrives then. Orders do
-    not trade with each other, and leave no trace in market data.
+    An order that can be filled on arrival is filled with the quantities of the book, best price first. A resting order
+    is filled at its own price: by a quote at that price or better, with the quoted quantity, or by a trade at that
+    price or better, with the traded quantity. A stop order or an if-touched order is inactive until a trade at its
+    trigger price. Orders do not trade with each other, and do not change market data.
 
-    tell: called with each message that goes to all clients.
-    orders: those that rest when the day begins.
+    broadcast: called with each message that is sent to all clients.
+    orders: resting orders at the start.
     """
 
     def __init__(
@@ -56,24 +56,24 @@ class MatchingEngine:
         clock: IReactorTime,
         market: Market,
         portfolio: Portfolio,
-        tell: Callable[[Message], None],
+        broadcast: Callable[[Message], None],
         orders: Collection[SimulatedOrder] = (),
     ) -> None:
         self.orders = {order.server_id: order for order in orders}
-        """ServerOrderID -> order: those that have ended too."""
+        """All orders by ServerOrderID, also closed ones."""
         self.received_ids: list[str] = []
-        """The ClientOrderID of every order that arrived here, in order; one that came twice is here twice."""
+        """ClientOrderIDs of all orders received, in order. An order that was sent twice is listed twice."""
         self.replace_changes_id = True
-        """A replaced order gets a new ServerOrderID."""
+        """Whether a replaced order gets a new ServerOrderID."""
         self._clock = clock
         self._market = market
         self._portfolio = portfolio
-        self._broadcast = tell
+        self._broadcast = broadcast
         self._liquidity = Liquidity(market)
         self._checks = OrderValidator(market, portfolio, lambda: simulated_time(clock.seconds()))
         self._used_ids = {order.client_id for order in orders}
-        self._replaced: dict[str, str] = {}  # ServerOrderID that was -> that is
-        self._working: dict[str, list[SimulatedOrder]] = {}  # symbol -> working orders, in the order of their turn
+        self._replaced: dict[str, str] = {}  # former ServerOrderID -> present one
+        self._working: dict[str, list[SimulatedOrder]] = {}  # symbol -> working orders by priority
         self._last_id = max((int(order.server_id) for order in orders), default=0)
         self._last_priority = 0
         self._last_execution = 10_000
@@ -82,27 +82,30 @@ class MatchingEngine:
             self._add_working(order)
 
     def has_working_orders(self, symbol: str) -> bool:
-        """Whether there are working orders in this symbol."""
+        """Return whether a symbol has working orders."""
         return symbol in self._working
 
     def symbols(self) -> frozenset[str]:
-        """Those with working orders."""
+        """Return the symbols with working orders."""
         return frozenset(self._working)
 
     # -- commands
 
     def submit(self, orders: Sequence[SimulatedOrder]) -> None:
-        """New orders: one, the two of an OCO pair, or a parent and its children. All are taken or none is."""
-        why: dict[SimulatedOrder, str] = {}
+        """Accept or reject new orders: all of them or none.
+
+        orders: one order, an OCO pair, or a parent and its children.
+        """
+        reason: dict[SimulatedOrder, str] = {}
         for order in orders:
             refusal = self._checks.validate_new(order, self._used_ids)
             if refusal:
-                why[order] = refusal
+                reason[order] = refusal
             self._used_ids.add(order.client_id)
-        if why:
-            first = next(iter(why.values()))
+        if reason:
+            first = next(iter(reason.values()))
             for order in orders:
-                self._refuse(order, why.get(order) or f"Another order of the group was rejected: {first}")
+                self._refuse(order, reason.get(order) or f"Another order of the group was rejected: {first}")
             return
         for order in orders:
             self._register(order, OPEN if order.parent is None else PENDING_CHILD)
@@ -114,30 +117,33 @@ class MatchingEngine:
             if order.parent is None:
                 self._activate(order)
 
-    def refuse(self, order: SimulatedOrder, why: str) -> None:
-        """A new order is rejected, whatever it is."""
+    def refuse(self, order: SimulatedOrder, reason: str) -> None:
+        """Reject a new order without validation."""
         self._used_ids.add(order.client_id)
-        self._refuse(order, why)
+        self._refuse(order, reason)
 
     def cancel(self, message: dtc.CancelOrder) -> None:
-        order = self._named(message, OrderUpdateReasonEnum.ORDER_CANCEL_REJECTED)
+        order = self._open_order(message, OrderUpdateReasonEnum.ORDER_CANCEL_REJECTED)
         if order is not None:
             self._cancel(order)
 
     def replace(self, message: dtc.CancelReplaceOrder) -> None:
-        """Changes prices, quantity or time in force. Quantity includes what is filled already."""
+        """Change prices, quantity or time in force.
+
+        The quantity includes the filled quantity.
+        """
         rejected = OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_REJECTED
-        order = self._named(message, rejected)
+        order = self._open_order(message, rejected)
         if order is None:
             return
         terms = new_terms(order, message)
-        wanted = dataclasses.replace(order, **terms)
-        refusal = self._checks.validate_terms(wanted)
+        changed = dataclasses.replace(order, **terms)
+        refusal = self._checks.validate_terms(changed)
         if refusal:
             self._broadcast(order.update(rejected, refusal))
             return
         for name in terms:
-            setattr(order, name, getattr(wanted, name))
+            setattr(order, name, getattr(changed, name))
         if self.replace_changes_id:
             del self.orders[order.server_id]
             order.previous_server_id, order.server_id = order.server_id, self._next_id()
@@ -149,10 +155,10 @@ class MatchingEngine:
         self._broadcast(order.update(OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_COMPLETE))
         self._activate(order)
 
-    # -- from the market
+    # -- called by the market
 
     def on_events(self, ticker: Ticker, events: Iterable[Event]) -> None:
-        """What has happened to one symbol; its book is as it is after all of it."""
+        """Match orders with the events of one symbol, whose book includes all of them."""
         symbol, quoted = ticker.instrument.symbol, False
         for event in events:
             if type(event) is Trade and symbol in self._working:
@@ -165,12 +171,12 @@ class MatchingEngine:
 
     def _on_trade(self, resting: Iterable[SimulatedOrder], trade: Trade) -> None:
         resting = tuple(resting)
-        left: dict[int, float] = {1: trade.volume, -1: trade.volume}  # for those who buy, for those who sell
+        remaining: dict[int, float] = {1: trade.volume, -1: trade.volume}  # for buy orders, for sell orders
         for order in resting:
             if order.working and not order.awaits_trigger and order.accepts(trade.price):
-                quantity = min(order.remaining, left[order.sign])
+                quantity = min(order.remaining, remaining[order.sign])
                 if quantity > 0 and (quantity == order.remaining or order.time_in_force not in _ALL_OR_NOTHING):
-                    left[order.sign] = without_noise(left[order.sign] - quantity)
+                    remaining[order.sign] = without_noise(remaining[order.sign] - quantity)
                     self._fill(order, trade.price if order.limit is None else order.limit, quantity)
         for order in resting:
             if order.working and order.awaits_trigger and order.is_triggered_by(trade.price):
@@ -184,9 +190,9 @@ class MatchingEngine:
 
     # -- one order
 
-    def _refuse(self, order: SimulatedOrder, why: str) -> None:
+    def _refuse(self, order: SimulatedOrder, reason: str) -> None:
         self._register(order, REJECTED)
-        order.canceled, order.info_text = order.quantity, why
+        order.canceled, order.info_text = order.quantity, reason
         self._broadcast(order.update(OrderUpdateReasonEnum.NEW_ORDER_REJECTED))
 
     def _register(self, order: SimulatedOrder, status: OrderStatusEnum) -> None:
@@ -196,7 +202,7 @@ class MatchingEngine:
         order.transition_to(status)
 
     def _activate(self, order: SimulatedOrder) -> None:
-        """It meets the market as that is."""
+        """Match an order that has become active with the present market."""
         if not order.working:
             return
         ticker = self._market.ticker(order.symbol)
@@ -205,7 +211,10 @@ class MatchingEngine:
         self._match(order)
 
     def _match(self, order: SimulatedOrder, *, at_limit: bool = False) -> None:
-        """Fills it from the book. at_limit: at its own price, for it was there before the book was."""
+        """Fill an order from the book.
+
+        at_limit: fill at the order's own price, because it is older than the quote.
+        """
         if order.awaits_trigger:
             return
         offers = list(self._liquidity.offers(order))
@@ -246,10 +255,13 @@ class MatchingEngine:
             other.changed = self._now()
             self._broadcast(other.update(OrderUpdateReasonEnum.GENERAL_ORDER_UPDATE))
 
-    def _cancel(self, order: SimulatedOrder, why: str = "", *, alone: bool = False) -> None:
-        """With the other order of its pair, unless alone."""
+    def _cancel(self, order: SimulatedOrder, reason: str = "", *, alone: bool = False) -> None:
+        """Cancel an order.
+
+        alone: do not cancel the other order of its OCO pair.
+        """
         order.canceled = order.remaining
-        order.changed, order.info_text = self._now(), why
+        order.changed, order.info_text = self._now(), reason
         order.transition_to(CANCELED)
         self._on_closed(order)
         self._broadcast(order.update(OrderUpdateReasonEnum.ORDER_CANCELED))
@@ -258,31 +270,37 @@ class MatchingEngine:
         self._open_children(order)
 
     def _open_children(self, parent: SimulatedOrder) -> None:
-        """The parent has ended: its children are for what it filled, or for nothing."""
-        waiting = [child for child in parent.children if child.status == PENDING_CHILD]
-        for child in waiting:
+        """Open the children of a closed parent, for its filled quantity.
+
+        Cancel them if nothing was filled.
+        """
+        pending = [child for child in parent.children if child.status == PENDING_CHILD]
+        for child in pending:
             if not parent.filled and not child.ended:
                 self._cancel(child, "The parent order was canceled.")
         if parent.filled:
-            for child in waiting:
+            for child in pending:
                 if parent.status != FILLED:
                     child.quantity = min(child.quantity, parent.filled)
                 child.transition_to(OPEN)
                 child.changed = self._now()
                 self._add_working(child)
                 self._broadcast(child.update(OrderUpdateReasonEnum.GENERAL_ORDER_UPDATE))
-            for child in waiting:
+            for child in pending:
                 self._activate(child)
 
-    def _named(
+    def _open_order(
         self, message: dtc.CancelOrder | dtc.CancelReplaceOrder, rejected: OrderUpdateReasonEnum
     ) -> SimulatedOrder | None:
-        """The order that the message is about; None, and told, when it is not one that can still be changed."""
+        """Return the order of a command. If it is not open, reject the command.
+
+        Return None in that case.
+        """
         server_id, client_id = str_or_empty(message.ServerOrderID), str_or_empty(message.ClientOrderID)
         order = self.orders.get(server_id)
         if order is None or client_id not in ("", order.client_id):
-            newer = self._replaced.get(server_id)
-            why = f"The order is {newer} now." if newer else "There is no such order."
+            current_id = self._replaced.get(server_id)
+            reason = f"The order is {current_id} now." if current_id else "There is no such order."
             self._broadcast(
                 dtc.OrderUpdate(
                     RequestID=0,
@@ -293,7 +311,7 @@ class MatchingEngine:
                     OrderStatus=OrderStatusEnum.ORDER_STATUS_UNSPECIFIED,
                     OrderUpdateReason=rejected,
                     TradeAccount=message.TradeAccount,
-                    InfoText=why,
+                    InfoText=reason,
                     NoOrders=0,
                 )
             )
@@ -304,7 +322,7 @@ class MatchingEngine:
         return order
 
     def _add_working(self, order: SimulatedOrder) -> None:
-        """In its turn, behind those at the same price, among the orders that a price may concern."""
+        """Add an order to the working orders, after those at the same price."""
         self._remove_working(order)
         if order.working:
             self._last_priority += 1
@@ -319,9 +337,9 @@ class MatchingEngine:
                 del self._working[order.symbol]
 
     def _on_closed(self, order: SimulatedOrder) -> None:
-        """It has ended."""
+        """Remove a closed order."""
         self._remove_working(order)
-        self.expiry.forget(order)
+        self.expiry.unwatch(order)
 
     def _next_id(self) -> str:
         self._last_id += 1
@@ -332,5 +350,5 @@ class MatchingEngine:
 
 
 def _priority(order: SimulatedOrder) -> tuple[bool, float, int]:
-    """Those at any price, then from the best price; at the same price by turn."""
+    """Return the sort key: market orders, then best price, then time priority."""
     return (order.limit is not None, -order.sign * (order.limit or 0), order.priority)

@@ -1,4 +1,4 @@
-"""When orders expire."""
+"""Expire orders when their time in force is over."""
 
 from collections.abc import Callable
 
@@ -9,42 +9,45 @@ from dtc_twisted.simulator.market.instruments import DAY, simulated_time
 from dtc_twisted.simulator.trading.simulated_orders import SimulatedOrder
 
 RESOLUTION = 1e-6
-"""Seconds. A clock's readings are no exacter, as seconds since 1970."""
+"""Resolution of a float with seconds since 1970, in seconds."""
 
 
 class Expiry:
-    """Calls `expire` with each order whose time in force is over: at midnight UTC, or when it says."""
+    """Call `expire` with each order whose time in force is over.
+
+    A day order expires at midnight UTC, another at its GoodTillDateTime.
+    """
 
     def __init__(self, clock: IReactorTime, expire: Callable[[SimulatedOrder], None]) -> None:
         self._clock = clock
         self._expire = expire
-        self._ends: dict[SimulatedOrder, float] = {}  # by the clock
+        self._ends: dict[SimulatedOrder, float] = {}  # on the clock
         self._call: IDelayedCall | None = None
 
     def watch(self, order: SimulatedOrder) -> None:
-        """Again, when its time in force has changed."""
+        """Watch an order. Call again if its time in force has changed."""
         self._ends.pop(order, None)
         now = self._clock.seconds()
-        shown = simulated_time(now)
+        simulated = simulated_time(now)
         if order.time_in_force == TimeInForceEnum.TIF_DAY:
-            self._ends[order] = now + (shown // DAY + 1) * DAY - shown
+            self._ends[order] = now + (simulated // DAY + 1) * DAY - simulated
         elif order.time_in_force == TimeInForceEnum.TIF_GOOD_TILL_DATE_TIME:
-            self._ends[order] = now + order.good_till - shown
+            self._ends[order] = now + order.good_till - simulated
         self.start()
 
-    def forget(self, order: SimulatedOrder) -> None:
+    def unwatch(self, order: SimulatedOrder) -> None:
         if self._ends.pop(order, None) is not None:
             self.start()
 
     def start(self) -> None:
-        """Waits for the next order to expire."""
+        """Wait for the next order to expire."""
         self.stop()
         if self._ends:
             pause = min(self._ends.values()) - self._clock.seconds()
             self._call = self._clock.callLater(max(pause, 0.0), self._run)
 
     def stop(self) -> None:
-        """Nothing expires until the next order arrives, or `start`."""
+        """Stop until the next order is watched, or `start` is called."""
         if self._call is not None:
             self._call.cancel()
         self._call = None
@@ -53,6 +56,6 @@ class Expiry:
         self._call = None
         now = self._clock.seconds() + RESOLUTION
         for order in [order for order, end in self._ends.items() if end <= now]:
-            if order in self._ends:  # it may have ended with the one before
+            if order in self._ends:  # an expired order may have closed it
                 self._expire(order)
         self.start()

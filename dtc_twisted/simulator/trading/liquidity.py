@@ -1,4 +1,4 @@
-"""What the simulated market has for orders: the quantities that its books show, and those that trade."""
+"""Determine the quantities of the book that are available to orders."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,30 +11,30 @@ from dtc_twisted.simulator.trading.simulated_orders import SimulatedOrder
 
 
 class Liquidity:
-    """The books, less what orders took of them since the last quote.
+    """Offer the quantities of the books, less those consumed since the last quote.
 
-    Orders leave no trace in market data: what they took is gone for other orders only, until the market quotes again.
+    Orders do not change market data. A consumed quantity is unavailable to other orders until the next quote.
     """
 
     def __init__(self, market: Market) -> None:
         self._market = market
-        self._taken: defaultdict[str, dict[tuple[AtBidOrAskEnum, float], float]] = defaultdict(dict)
+        self._consumed: defaultdict[str, dict[tuple[AtBidOrAskEnum, float], float]] = defaultdict(dict)
 
     def refresh(self, symbol: str) -> None:
-        """There is a new quote."""
-        self._taken.pop(symbol, None)
+        """Make all quantities available again after a quote."""
+        self._consumed.pop(symbol, None)
 
     def offers(self, order: SimulatedOrder) -> Iterator[tuple[float, float]]:
-        """(Price, quantity) of what the order could take now, best price first, none beyond its limit."""
+        """Yield (price, quantity) available to an order within its limit, best first."""
         side = ASK if order.side == BuySellEnum.BUY else BID
-        taken = self._taken[order.symbol]
+        consumed = self._consumed[order.symbol]
         for level in self._market.ticker(order.symbol).levels():
             if level.side == side and order.accepts(level.price):
-                quantity = without_noise(level.quantity - taken.get((side, level.price), 0))
+                quantity = without_noise(level.quantity - consumed.get((side, level.price), 0))
                 if quantity > 0:
                     yield level.price, quantity
 
     def take(self, order: SimulatedOrder, price: float, quantity: float) -> None:
         side = ASK if order.side == BuySellEnum.BUY else BID
-        taken = self._taken[order.symbol]
-        taken[side, price] = taken.get((side, price), 0) + quantity
+        consumed = self._consumed[order.symbol]
+        consumed[side, price] = consumed.get((side, price), 0) + quantity

@@ -1,4 +1,4 @@
-"""Why the simulated server does not take an order."""
+"""Validate orders as the simulated server does."""
 
 import math
 from collections.abc import Callable, Collection
@@ -11,11 +11,11 @@ from dtc_twisted.simulator.trading.portfolio import Portfolio
 from dtc_twisted.simulator.trading.simulated_orders import TYPES, SimulatedOrder
 
 ON_TICK = 1e-6
-"""Of a tick: how far from a whole one a price may be, for binary fractions are not exact."""
+"""Largest distance of a price from a multiple of the tick, in ticks, because binary fractions are not exact."""
 
 
 class OrderValidator:
-    """What is looked at before an order is taken, or changed."""
+    """Validate new orders and changes of orders."""
 
     def __init__(self, market: Market, portfolio: Portfolio, now: Callable[[], float]) -> None:
         self._market = market
@@ -23,7 +23,10 @@ class OrderValidator:
         self._now = now
 
     def validate_new(self, order: SimulatedOrder, used: Collection[str]) -> str:
-        """Why the order is refused; blank: it is not. used: ClientOrderIDs that there were."""
+        """Return why an order is rejected; empty if it is valid.
+
+        used: ClientOrderIDs of all earlier orders.
+        """
         if not order.client_id:
             return "ClientOrderID is not set."
         if len(order.client_id) >= dtc.ORDER_ID_LENGTH:
@@ -47,7 +50,10 @@ class OrderValidator:
         return self.validate_terms(order)
 
     def validate_terms(self, order: SimulatedOrder) -> str:
-        """Why quantity, prices or time in force are refused; blank: they are not. Prices are put on their tick."""
+        """Return why quantity, prices or time in force are invalid; empty if valid.
+
+        Rounds the prices of the order to the tick.
+        """
         instrument = self._market.ticker(order.symbol).instrument
         if not (math.isfinite(order.quantity) and order.remaining > 0):
             return "Quantity is not more than what is filled." if order.filled else "Quantity is not above zero."

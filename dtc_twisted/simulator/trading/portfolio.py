@@ -1,4 +1,4 @@
-"""What the simulated accounts hold, and what a fill does to it: positions, cash, round trips."""
+"""Account for fills: positions, cash and round trips of the simulated accounts."""
 
 from collections.abc import Iterable
 
@@ -17,14 +17,14 @@ from dtc_twisted.simulator.trading.demo_accounts import (
     IDLE_ACCOUNT,
     TradeAccount,
     make_active_account,
+    make_position,
     margin,
-    position,
 )
 from dtc_twisted.simulator.trading.simulated_orders import SimulatedFill, SimulatedOrder
 
 
 class Portfolio:
-    """The accounts by name. market: values the positions."""
+    """Hold the accounts by name, and value their positions at market prices."""
 
     def __init__(self, clock: IReactorTime, market: Market) -> None:
         self._market = market
@@ -36,31 +36,31 @@ class Portfolio:
         self.fills: list[dtc.HistoricalOrderFillResponse] = [
             fill for account in self.accounts.values() for fill in account.fills
         ]
-        """Of all accounts, oldest first."""
+        """Fills of all accounts, oldest first."""
         self._last_profit: dict[tuple[str, str], float] = {}  # (account, symbol) -> OpenProfitLoss
 
     def apply_fill(self, order: SimulatedOrder, fill: SimulatedFill) -> list[Message]:
-        """Enters what was filled of an order. What is told of that unasked."""
+        """Account for a fill. Return the unsolicited updates that follow."""
         account, instrument = self.accounts[order.account], self._market.ticker(order.symbol).instrument
-        held = account.positions.get(order.symbol)
-        before = float_or_zero(held.Quantity) if held else 0
+        position = account.positions.get(order.symbol)
+        before = float_or_zero(position.Quantity) if position else 0
         signed = order.sign * fill.quantity
         closed = min(abs(before), fill.quantity) if before * signed < 0 else 0
-        if held and closed:
-            self._close(account, held, instrument, fill, closed)
+        if position and closed:
+            self._close(account, position, instrument, fill, closed)
         after = without_noise(before + signed)
-        if held is None or before * after < 0:  # begun or turned over
-            held = position(order.account, order.symbol, after, fill.price, int(fill.at))
+        if position is None or before * after < 0:  # opened, or reversed
+            position = make_position(order.account, order.symbol, after, fill.price, int(fill.at))
         elif closed:
-            held = replace(held, Quantity=after)
+            position = replace(position, Quantity=after)
         else:
-            cost = before * float_or_zero(held.AveragePrice) + signed * fill.price
-            held = replace(held, Quantity=after, AveragePrice=without_noise(cost / after))
+            cost = before * float_or_zero(position.AveragePrice) + signed * fill.price
+            position = replace(position, Quantity=after, AveragePrice=without_noise(cost / after))
         if after:
-            account.positions[order.symbol] = held
+            account.positions[order.symbol] = position
         else:
             account.positions.pop(order.symbol, None)
-            held = replace(held, AveragePrice=0)
+            position = replace(position, AveragePrice=0)
         entry = dtc.HistoricalOrderFillResponse(
             Symbol=order.symbol,
             ServerOrderID=order.server_id,
@@ -76,45 +76,48 @@ class Portfolio:
         )
         account.fills.append(entry)
         self.fills.append(entry)
-        held = self.valued(held)
-        self._last_profit[order.account, order.symbol] = float_or_zero(held.OpenProfitLoss)
-        return _unsolicited(held, *self._balances_of(account))
+        position = self.valued(position)
+        self._last_profit[order.account, order.symbol] = float_or_zero(position.OpenProfitLoss)
+        return _unsolicited(position, *self._balances_of(account))
 
     def changed_messages(self) -> list[Message]:
-        """What is told unasked of positions and balances that the market has changed since the last call."""
+        """Return unsolicited updates of values that the market has changed.
+
+        These are positions and balances with other values than at the last call.
+        """
         changed: list[Message] = []
         for account in self.accounts.values():
             moved = [
-                held
-                for held in self.positions_of(account)
-                if self._last_profit.get((account.name, str_or_empty(held.Symbol))) != held.OpenProfitLoss
+                position
+                for position in self.positions_of(account)
+                if self._last_profit.get((account.name, str_or_empty(position.Symbol))) != position.OpenProfitLoss
             ]
-            for held in moved:
-                self._last_profit[account.name, str_or_empty(held.Symbol)] = float_or_zero(held.OpenProfitLoss)
+            for position in moved:
+                self._last_profit[account.name, str_or_empty(position.Symbol)] = float_or_zero(position.OpenProfitLoss)
             if moved:
                 changed += _unsolicited(*moved, *self._balances_of(account))
         return changed
 
     def positions_of(self, account: TradeAccount) -> list[dtc.PositionUpdate]:
-        """At the last prices."""
-        return [self.valued(held) for held in account.positions.values()]
+        """Return the positions of an account, at the last prices."""
+        return [self.valued(position) for position in account.positions.values()]
 
-    def valued(self, held: dtc.PositionUpdate) -> dtc.PositionUpdate:
-        """The position at the last price of its symbol."""
-        ticker = self._market.ticker(str_or_empty(held.Symbol))
-        ticks = ticker.last - float_or_zero(held.AveragePrice) / ticker.instrument.tick
-        quantity = float_or_zero(held.Quantity)
+    def valued(self, position: dtc.PositionUpdate) -> dtc.PositionUpdate:
+        """Return a position with its values at the last price of its symbol."""
+        ticker = self._market.ticker(str_or_empty(position.Symbol))
+        ticks = ticker.last - float_or_zero(position.AveragePrice) / ticker.instrument.tick
+        quantity = float_or_zero(position.Quantity)
         return replace(
-            held,
+            position,
             OpenProfitLoss=round(ticks * ticker.instrument.tick_value * quantity, 6),
             MarginRequirement=margin(ticker.instrument) * abs(quantity),
         )
 
     def balance(self, account: TradeAccount) -> dtc.AccountBalanceUpdate:
-        """As the present value of the positions makes it."""
+        """Return the balance with the present value of the positions."""
         positions = self.positions_of(account)
-        profit = sum(float_or_zero(held.OpenProfitLoss) for held in positions)
-        needed = sum(float_or_zero(held.MarginRequirement) for held in positions)
+        profit = sum(float_or_zero(position.OpenProfitLoss) for position in positions)
+        needed = sum(float_or_zero(position.MarginRequirement) for position in positions)
         cash = account.cash or 0.0
         return dtc.AccountBalanceUpdate(
             CashBalance=cash,
@@ -131,12 +134,15 @@ class Portfolio:
         )
 
     def lacks_margin(self, order: SimulatedOrder) -> bool:
-        """Whether the account cannot carry what the order would add to its position. Resting orders do not count."""
+        """Return whether the account lacks the margin for the added position.
+
+        Resting orders are not counted.
+        """
         account = self.accounts[order.account]
         if account.cash is None:
             return False
-        held = account.positions.get(order.symbol)
-        quantity = float_or_zero(held.Quantity) if held else 0
+        position = account.positions.get(order.symbol)
+        quantity = float_or_zero(position.Quantity) if position else 0
         added = abs(quantity + order.sign * order.remaining) - abs(quantity)
         needed = added * margin(self._market.ticker(order.symbol).instrument)
         return added > 0 and needed > float_or_zero(self.balance(account).BalanceAvailableForNewPositions)
@@ -147,14 +153,14 @@ class Portfolio:
     def _close(
         self,
         account: TradeAccount,
-        held: dtc.PositionUpdate,
+        position: dtc.PositionUpdate,
         instrument: Instrument,
         fill: SimulatedFill,
         quantity: float,
     ) -> None:
-        """So much of the position is closed: its profit becomes cash."""
-        long = float_or_zero(held.Quantity) > 0
-        ticks = (fill.price - float_or_zero(held.AveragePrice)) / instrument.tick * (1 if long else -1)
+        """Close a quantity of a position, and add its profit to the cash."""
+        long = float_or_zero(position.Quantity) > 0
+        ticks = (fill.price - float_or_zero(position.AveragePrice)) / instrument.tick * (1 if long else -1)
         profit = round(ticks * instrument.tick_value * quantity, 6)
         account.realised = round(account.realised + profit, 6)
         if account.cash is not None:
@@ -163,14 +169,14 @@ class Portfolio:
             dtc.HistoricalTradesResponse(
                 Symbol=instrument.symbol,
                 TradeAccount=account.name,
-                EntryDateTime=int_or_zero(held.EntryDateTime),
+                EntryDateTime=int_or_zero(position.EntryDateTime),
                 ExitDateTime=fill.at,
-                EntryPrice=held.AveragePrice,
+                EntryPrice=position.AveragePrice,
                 ExitPrice=fill.price,
                 TradeType=BuySellEnum.BUY if long else BuySellEnum.SELL,
-                EntryQuantity=_whole(quantity),
-                ExitQuantity=_whole(quantity),
-                MaxOpenQuantity=_whole(abs(float_or_zero(held.Quantity))),
+                EntryQuantity=_integer_quantity(quantity),
+                ExitQuantity=_integer_quantity(quantity),
+                MaxOpenQuantity=_integer_quantity(abs(float_or_zero(position.Quantity))),
                 ClosedProfitLoss=profit,
                 MaximumOpenPositionLoss=min(profit, 0.0),
                 MaximumOpenPositionProfit=max(profit, 0.0),
@@ -180,8 +186,11 @@ class Portfolio:
         )
 
 
-def _whole(quantity: float) -> int | UnsetType:
-    """The protocol's quantities of a round trip are integers: a fraction of a coin cannot be told."""
+def _integer_quantity(quantity: float) -> int | UnsetType:
+    """Return the quantity of a round trip; unset if it has a fraction.
+
+    The protocol has integers here.
+    """
     return int(quantity) if quantity == int(quantity) else UNSET
 
 
@@ -192,7 +201,7 @@ def _unsolicited(*messages: dtc.PositionUpdate | dtc.AccountBalanceUpdate) -> li
 def number_messages(
     batch: Iterable[dtc.AccountBalanceUpdate | dtc.PositionUpdate | dtc.HistoricalOrderFillResponse], request_id: int
 ) -> list[Message]:
-    """The messages as the answer to a request."""
+    """Return the messages with RequestID and message counts."""
     batch = list(batch)
     return [
         replace(message, RequestID=request_id, TotalNumberMessages=len(batch), MessageNumber=i)

@@ -1,4 +1,4 @@
-"""The simulated server's orders: what a client asked for, what has become of it, and how an ORDER_UPDATE tells it."""
+"""Hold the state of simulated orders, and make their ORDER_UPDATEs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ TRANSITIONS: dict[OrderStatusEnum, frozenset[OrderStatusEnum]] = {
     CANCELED: frozenset(),
     REJECTED: frozenset(),
 }
-"""Status -> those that may follow."""
+"""Possible next statuses of each status."""
 
 TYPES = (
     OrderTypeEnum.ORDER_TYPE_MARKET,
@@ -46,7 +46,7 @@ TYPES = (
     OrderTypeEnum.ORDER_TYPE_STOP_LIMIT,
     OrderTypeEnum.ORDER_TYPE_MARKET_IF_TOUCHED,
 )
-"""Those that are simulated."""
+"""Order types that are simulated."""
 
 TRIGGERED_TYPES = frozenset(TYPES[2:])
 """Order types that wait for a trade at Price1."""
@@ -67,7 +67,10 @@ class SimulatedFill(NamedTuple):
 
 @dataclass(eq=False, kw_only=True)
 class SimulatedOrder:
-    """One order. Prices are in the server's format, date-times seconds since 1970."""
+    """Hold one order.
+
+    Prices are in the server's format, date-times are seconds since 1970.
+    """
 
     client_id: str
     symbol: str
@@ -82,17 +85,17 @@ class SimulatedOrder:
     open_or_close: dtc.OpenCloseTradeEnum | UnsetType = UNSET
     free_form_text: str = ""
     partial_fill: PartialFillHandlingEnum = PartialFillHandlingEnum.PARTIAL_FILL_UNSET
-    """What a part that is filled does to the other order of an OCO pair; unset: reduces its quantity."""
+    """Effect of a partial fill on the other order of an OCO pair; unset: its quantity is reduced."""
 
     server_id: str = ""
     previous_server_id: str = ""
     status: OrderStatusEnum = OrderStatusEnum.ORDER_STATUS_UNSPECIFIED
     filled: float = 0
     canceled: float = 0
-    """Of the quantity: what was cancelled and so will not be filled."""
+    """Quantity that was canceled."""
     fills: list[SimulatedFill] = field(default_factory=list)
     triggered: bool = False
-    """The trade that a stop or an if-touched order waits for has been."""
+    """Whether the trigger price of a stop or if-touched order has traded."""
     linked: "SimulatedOrder | None" = None
     """The other order of an OCO pair."""
     parent: "SimulatedOrder | None" = None
@@ -100,7 +103,7 @@ class SimulatedOrder:
     received: float = 0.0
     changed: float = 0.0
     priority: int = 0
-    """Among orders at the same price the lower one is filled first."""
+    """Time priority: of orders at the same price, the one with the lower number is filled first."""
     info_text: str = ""
 
     @property
@@ -113,7 +116,7 @@ class SimulatedOrder:
 
     @property
     def working(self) -> bool:
-        """It may be filled; a child that waits for its parent may not."""
+        """Whether the order can be filled. A child that waits for its parent cannot."""
         return self.status in (OPEN, PARTIALLY_FILLED)
 
     @property
@@ -122,14 +125,14 @@ class SimulatedOrder:
 
     @property
     def limit(self) -> float | None:
-        """The worst price at which it may be filled; None: any."""
+        """The worst permitted price of a fill; None: any."""
         if self.type == OrderTypeEnum.ORDER_TYPE_LIMIT:
             return self.price1
         return self.price2 if self.type == OrderTypeEnum.ORDER_TYPE_STOP_LIMIT else None
 
     @property
     def awaits_trigger(self) -> bool:
-        """For its trigger."""
+        """Whether the trigger price has not traded yet."""
         return self.type in TRIGGERED_TYPES and not self.triggered
 
     @property
@@ -139,11 +142,11 @@ class SimulatedOrder:
         )
 
     def accepts(self, price: float) -> bool:
-        """Whether the price is not worse than its limit."""
+        """Return whether a price is not worse than the limit."""
         return self.limit is None or (self.limit - price) * self.sign >= 0
 
     def is_triggered_by(self, price: float) -> bool:
-        """By a trade at this price: a stop when the market has moved against it, an if-touched order for it."""
+        """Return whether a trade at a price triggers a stop or if-touched order."""
         assert self.price1 is not None
         moved = (price - self.price1) * self.sign
         return moved <= 0 if self.type == OrderTypeEnum.ORDER_TYPE_MARKET_IF_TOUCHED else moved >= 0
@@ -154,7 +157,10 @@ class SimulatedOrder:
         self.status = status
 
     def update(self, reason: OrderUpdateReasonEnum, info_text: str | None = None) -> dtc.OrderUpdate:
-        """Its present state, unasked. info_text: if other than the order's own."""
+        """Return an unsolicited ORDER_UPDATE with the present state.
+
+        info_text: replaces the order's own text.
+        """
         last = self.fills[-1] if self.fills else None
         return dtc.OrderUpdate(
             RequestID=0,
@@ -197,12 +203,12 @@ class SimulatedOrder:
 
 
 def price(value: float | UnsetType) -> float | None:
-    """None when it was not sent: zero is not a price."""
+    """Return a price; None if it is unset or zero."""
     return float_or_zero(value) or None
 
 
 def order_from(message: dtc.SubmitNewSingleOrder) -> SimulatedOrder:
-    """The order that a client asks for, as yet unchecked."""
+    """Return the order of a command, not validated."""
     return SimulatedOrder(
         client_id=str_or_empty(message.ClientOrderID),
         symbol=str_or_empty(message.Symbol),
@@ -220,7 +226,7 @@ def order_from(message: dtc.SubmitNewSingleOrder) -> SimulatedOrder:
 
 
 def oco_orders_from(message: dtc.SubmitNewOCOOrder) -> tuple[SimulatedOrder, SimulatedOrder]:
-    """The two orders of an OCO, linked, as yet unchecked."""
+    """Return the two linked orders of an OCO command, not validated."""
     first, second = (
         SimulatedOrder(
             client_id=str_or_empty(client_id),
@@ -261,26 +267,28 @@ def oco_orders_from(message: dtc.SubmitNewOCOOrder) -> tuple[SimulatedOrder, Sim
 
 
 def time_in_force(value: TimeInForceEnum | UnsetType) -> TimeInForceEnum:
-    """DAY when it was not sent."""
+    """Return the time in force; DAY if it is unset."""
     return TimeInForceEnum(int_or_zero(value)) or TimeInForceEnum.TIF_DAY
 
 
 def link_children(parent: SimulatedOrder, children: Iterable[SimulatedOrder]) -> None:
-    """Makes a bracket of them."""
+    """Link a parent and its children as a bracket."""
     parent.children = tuple(children)
     for child in parent.children:
         child.parent = parent
 
 
 def new_terms(order: SimulatedOrder, message: dtc.CancelReplaceOrder) -> dict[str, Any]:
-    """The fields of the order as the message wants them."""
+    """Return the fields of an order that a command changes, with their new values."""
     terms: dict[str, Any] = {"quantity": without_noise(float_or_zero(message.Quantity)) or order.quantity}
     if int_or_zero(message.Price1IsSet):
         terms["price1"] = price(message.Price1)
     if int_or_zero(message.Price2IsSet) and price(message.Price2) is not None:
         terms["price2"] = price(message.Price2)
     elif terms.get("price1") and order.price1 is not None and order.price2 is not None:
-        terms["price2"] = order.price2 + terms["price1"] - order.price1  # a stop-limit keeps its distance
+        terms["price2"] = (
+            order.price2 + terms["price1"] - order.price1
+        )  # the limit of a stop-limit order keeps its distance from the stop
     if int_or_zero(message.TimeInForce):
         terms |= {"time_in_force": message.TimeInForce, "good_till": int_or_zero(message.GoodTillDateTime)}
     elif int_or_zero(message.GoodTillDateTime):
