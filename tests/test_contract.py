@@ -550,6 +550,15 @@ class CommandTests(OrderTests):
         self.get("/orders/u-4", "/status", "/journal?ClientOrderID=u-4")
         self.compare("orders_unknown")
 
+    def test_acknowledged(self) -> None:
+        self.ask("POST", "/orders/1001/acknowledge")
+        self.simulator.ignore_next(dtc.SubmitNewSingleOrder)
+        self.lost("u-1", "The order does not arrive; 6 s pass.")
+        self.ask("POST", "/orders/u-1/acknowledge")
+        self.order("u-2")
+        self.get("/status", "/journal?limit=2")
+        self.compare("orders_acknowledged")
+
     def test_lists(self) -> None:
         orders = [ORDER | {"ClientOrderID": name} for name in ("l-1", "l-2")]
         self.ask("POST", "/orders/list", {"orders": [*orders, orders[0] | {"Quantity": 3}, {"Symbol": ES}]})

@@ -13,7 +13,8 @@ class Command:
 
     at: when, seconds since 1970.
     who: the caller's name.
-    action: submit, oco, bracket, flatten (see NEW_ORDER_ACTIONS), replace, cancel, cancelall, halt or resume.
+    action: submit, oco, bracket, flatten (see NEW_ORDER_ACTIONS), replace, cancel, cancelall, halt, resume, day
+        or acknowledge.
     client_order_ids: of all orders concerned.
     request: the body of the caller's request.
     messages: DTC messages by field names, as they are sent.

@@ -64,7 +64,8 @@ class AccountState(OrderState):
         """
         for other in self.unsettled():
             is_same_symbol = (other.trade_account, other.symbol) == (order.trade_account, order.symbol)
-            if other.sent_at and other.sequence < order.sequence and is_same_symbol:
+            is_before = other.sent_at and other.sequence < order.sequence and not other.acknowledged_by
+            if is_before and is_same_symbol:
                 order.position_offset, order.offset_taken_at = other.position_offset, other.offset_taken_at
                 order.late_fills = other.late_fills
                 return

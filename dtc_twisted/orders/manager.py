@@ -36,6 +36,7 @@ from dtc_twisted.journal import Command, Journal
 from dtc_twisted.logs import logger
 from dtc_twisted.orders import parsing as ticket
 from dtc_twisted.orders.account_state import AccountState
+from dtc_twisted.orders.acknowledgement import acknowledge_order, restore_acknowledgements
 from dtc_twisted.orders.cancel_commands import CancelCommands
 from dtc_twisted.orders.cancels import OrderCanceler
 from dtc_twisted.orders.daily_loss import DailyLoss
@@ -143,6 +144,7 @@ class OrderManager(Service):
         if day is not None:
             self._losses.restore(day.request)
         restore_from_journal(self.journal, self._account_state)
+        restore_acknowledgements(self.journal, self._account_state)
         for order in self._account_state.unsettled():
             if order.is_in_flight and is_to_be_canceled(self.journal, order):
                 self._canceler.request(order)
@@ -220,6 +222,16 @@ class OrderManager(Service):
     def resume(self, body: JsonObject, trader: Trader) -> Deferred[None]:
         """Takes new orders again."""
         return self._run("resume", self._halts.resume(body, trader.name, trader.scope))
+
+    def acknowledge(self, order_id: str, body: JsonObject, trader: Trader) -> OrderUpdates:
+        """Let the account of an order whose outcome is unknown take new orders again. Returns the order."""
+        return self._run(
+            "acknowledge",
+            acknowledge_order(
+                *(self._account_state, self._sender, order_id, body, trader.name),
+                lambda account, symbol: self._check_scope(trader, account, symbol),
+            ),
+        )
 
     def status(self) -> dict[str, Any]:
         """For people."""
@@ -410,10 +422,11 @@ class OrderManager(Service):
         if disabled:
             raise Conflict(f"New orders are not taken: {disabled}.")
         for doubtful in self._account_state.unknown(account):
-            raise Conflict(
-                f"The outcome of order {doubtful.display_id} is unknown ({doubtful.unknown_reason}); "
-                f"account {account} takes no new orders until it is settled."
-            )
+            if not doubtful.acknowledged_by:
+                raise Conflict(
+                    f"The outcome of order {doubtful.display_id} is unknown ({doubtful.unknown_reason}); "
+                    f"account {account} takes no new orders until it is settled."
+                )
 
     def _check_limits(
         self,

@@ -53,6 +53,7 @@ class Order:
     closes_position: the order is from here, and closes a position. Its side and quantity are assumed until stated.
     pending_commands: commands whose outcome is not known yet.
     doubt: why the state of the order is not known; empty: it is.
+    acknowledged_by: who has acknowledged that the outcome is unknown; empty: nobody.
     is_gone: the order is not among the open orders, and the server does not state its status.
     position_offset: the part of the position that the known fills did not explain when the order was sent, or later.
     offset_taken_at: when that was, seconds since 1970.
@@ -79,6 +80,7 @@ class Order:
         self.closes_position = False
         self.pending_commands: list[PendingCommand] = []
         self.doubt = ""
+        self.acknowledged_by = ""
         self.is_gone = False
         self.position_offset: float | None = None
         self.offset_taken_at = 0.0
@@ -178,7 +180,10 @@ class Order:
     def to_fields(self) -> Fields:
         """Return the order for callers."""
         reason = self.unknown_reason
-        return {**self.fields, "OutcomeUnknown": reason} if reason else self.fields
+        if not reason:
+            return self.fields
+        acknowledged = {"AcknowledgedBy": self.acknowledged_by} if self.acknowledged_by else {}
+        return {**self.fields, "OutcomeUnknown": reason} | acknowledged
 
     def has_pending(self, rule: object) -> bool:
         """Return whether a command of this kind is pending."""

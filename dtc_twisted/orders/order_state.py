@@ -156,6 +156,7 @@ class OrderState:
     def expect(self, order: Order, command: PendingCommand) -> None:
         """Await the outcome of a command."""
         order.pending_commands.append(command)
+        order.acknowledged_by = ""
         self._unsettled[order] = None
 
     def settle(self, order: Order, command: PendingCommand) -> None:
@@ -175,6 +176,11 @@ class OrderState:
             order.doubt = reason
             self._update_unsettled(order)
             self.republish(order)
+
+    def acknowledge(self, order: Order, who: str) -> None:
+        """Note that a person accepts that the outcome of an order is unknown, until something is stated anew."""
+        order.acknowledged_by = who
+        self.republish(order)
 
     def republish(self, order: Order) -> None:
         """Publish how an order stands: what is known of its commands has changed."""
@@ -361,7 +367,7 @@ class OrderState:
         grown = order.apply(update, fill)
         if not update.get("Inferred"):
             order.epoch = self.index.epoch
-        order.doubt = ""
+        order.doubt = order.acknowledged_by = ""
         order.last_heard_at = 0.0
         self.version += 1
         order.version = self.version

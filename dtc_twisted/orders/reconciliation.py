@@ -87,6 +87,7 @@ class Reconciliation:
             order.last_heard_at = 0.0
         for order in self._rows:
             if not order.unknown_reason:
+                order.acknowledged_by = ""
                 self._take_position_offset(order)
 
     # -- whose is what

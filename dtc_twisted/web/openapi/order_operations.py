@@ -125,6 +125,7 @@ def order_row_schema() -> Schema:
                 "description": "The command was given before; nothing was sent for this one.",
             },
             "OutcomeUnknown": {"type": "string", "description": "Why the outcome of a command is unknown."},
+            "AcknowledgedBy": {"type": "string", "description": "Who acknowledged that the outcome is unknown."},
             "Updates": {"type": "array", "items": {"type": "object"}},
             "PositionQuantity": {"type": "number", "description": "With `check`: the position now."},
             "PositionIfFilled": {
@@ -290,6 +291,12 @@ ORDER_OPERATIONS: dict[tuple[str, str], Operation] = {
         *("Cancel an order", ORDERS, _ROW),
         parameters=(_ORDER_ID,),
         errors=("NoSuchOrder", *_COMMAND_ERRORS),
+    ),
+    ("POST", "/orders/<order_id>/acknowledge"): Operation(
+        *("Let the account of an order whose outcome stays unknown take orders again", TRADING, _ROW),
+        parameters=(_ORDER_ID,),
+        errors=("BadOrder", "NoSuchOrder", "NotPermitted", "Conflict", "JournalFailed"),
+        text="Nothing is sent, and nothing is concluded: the order counts in the limits as before.",
     ),
     ("POST", "/flatten"): Operation(
         *("Close a position", TRADING, _ROWS),

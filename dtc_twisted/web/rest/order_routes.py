@@ -61,6 +61,7 @@ class OrderRoutes:
             self._route("POST", path, self._submit_handler(action))
         self._route("PATCH", "/orders/<order_id>", self._replace)
         self._route("DELETE", "/orders/<order_id>", self._cancel)
+        self._route("POST", "/orders/<order_id>/acknowledge", self._acknowledge)
         self._route("POST", "/flatten", self._flatten)
         self._route("POST", "/cancelall", self._cancel_all)
         self._route("POST", "/trading/halt", self._halt)
@@ -149,6 +150,10 @@ class OrderRoutes:
     def _cancel(self, request: Request, order_id: str) -> Deferred[bytes]:
         reject_unknown(query_args(request), ())
         return self._answer(request, {}, self._manager.cancel(order_id, principal_of(request).trader), 200, is_one=True)
+
+    def _acknowledge(self, request: Request, order_id: str) -> Deferred[bytes]:
+        rows = self._manager.acknowledge(order_id, _optional_fields(request), principal_of(request).trader)
+        return self._answer(request, {}, rows, 200, is_one=True)
 
     def _flatten(self, request: Request) -> Deferred[bytes]:
         manager, fields = self._manager, _fields(request)
