@@ -1,1 +1,4 @@
-"""Measurements of the real `twistd dtc` against the real simulator; run by hand, never by the test suite."""
+"""Measure the real `twistd dtc` with the real simulator.
+
+Benchmarks are run by hand, never by the test suite.
+"""

@@ -1,4 +1,7 @@
-"""python -m benchmarks fanout|growth|... [--runs N] [--peers ...]: tables of medians. See README.md."""
+"""Run benchmarks: python -m benchmarks fanout|growth|... [--runs N] [--peers ...]
+
+Prints tables of medians. README.md describes the benchmarks.
+"""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -8,7 +11,7 @@ from benchmarks import gateways, processes
 from benchmarks.depth import depth
 from benchmarks.disturb import disturb
 from benchmarks.fanout import fanout, sparse
-from benchmarks.growth import growth, topics
+from benchmarks.growth import growth, subscriptions
 from benchmarks.headers import headers
 from benchmarks.history import history
 from benchmarks.ingest import ingest
@@ -20,13 +23,13 @@ from benchmarks.startup import memory, startup
 BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "startup": startup,
     "memory": memory,
-    "topics": topics,
+    "subscriptions": subscriptions,
     "depth": depth,
     "history": history,
     "orders": orders,
     "headers": headers,
 }
-"""Of ours alone."""
+"""Benchmarks of this gateway alone."""
 
 COMPARED: dict[str, tuple[Callable[[int, Sequence[str]], list[Result]], str]] = {
     "fanout": (fanout, gateways.LIMIT),
@@ -36,7 +39,7 @@ COMPARED: dict[str, tuple[Callable[[int, Sequence[str]], list[Result]], str]] = 
     "disturb": (disturb, ""),
     "rest": (rest, BARE),
 }
-"""Beside others; and whose numbers the ratios are to."""
+"""Benchmarks with peers, and the peer that the ratios refer to."""
 
 
 def main() -> None:
@@ -44,7 +47,7 @@ def main() -> None:
     parser.add_argument("benchmarks", nargs="+", choices=[*BENCHMARKS, *COMPARED])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--peers", nargs="+", choices=gateways.ALL, default=list(gateways.ALL))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every value of every run there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every value of every run to this JSON file")
     parser.add_argument("--publish", type=Path, metavar="FILE", help="put the tables into this Markdown file")
     parser.add_argument("--other", type=Path, metavar="CHECKOUT", help="measure the gateway of this checkout as well")
     options = parser.parse_args()
@@ -52,7 +55,7 @@ def main() -> None:
         gateways.OTHER_CHECKOUT.append(options.other.resolve())
     measured: dict[str, Sequence[Row] | Sequence[Result]] = {}
     about = circumstances()
-    processes.step_aside()
+    processes.leave_measured_cpu()
     for name in options.benchmarks:
         if name in COMPARED:
             measure, base = COMPARED[name]

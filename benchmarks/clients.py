@@ -1,4 +1,4 @@
-"""Load: HTTP callers and WebSocket subscribers on bare sockets, which cost next to nothing themselves."""
+"""Provide HTTP callers and WebSocket subscribers on bare sockets, which use little CPU."""
 
 import base64
 import json
@@ -15,7 +15,10 @@ def connect(port: int) -> socket.socket:
 
 
 def get(client: socket.socket, path: str) -> bytes:
-    """One request on a connection that stays open; the answer's body. The answer must have a Content-Length."""
+    """Send a request on a connection that stays open, and return the body of the answer.
+
+    The answer must have a Content-Length.
+    """
     client.sendall(f"GET /api/v1{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     data = b""
     while b"\r\n\r\n" not in data:
@@ -37,7 +40,10 @@ def _more(client: socket.socket) -> bytes:
 
 
 def upgraded(port: int, path: str) -> tuple[socket.socket, bytes]:
-    """A WebSocket at /api/v1 and this path, and what was received behind the handshake."""
+    """Open a WebSocket at /api/v1 and a path.
+
+    Return it, and the bytes received after the handshake.
+    """
     client = connect(port)
     key = base64.b64encode(os.urandom(16)).decode()
     client.sendall(
@@ -51,15 +57,15 @@ def upgraded(port: int, path: str) -> tuple[socket.socket, bytes]:
 
 
 def frame(message: object) -> bytes:
-    """A client's frame of JSON, of less than 126 bytes."""
+    """Encode a client's frame of JSON, of less than 126 bytes."""
     text = json.dumps(message).encode()
     return bytes((0x81, 0x80 | len(text))) + bytes(4) + text  # masked with zeros
 
 
 class Subscriber:
-    """A WebSocket client that counts frames.
+    """Count frames as a WebSocket client.
 
-    latencies: when set, takes of each message that has a DateTime how old it was when it arrived: seconds.
+    latencies: if set, the age on arrival (seconds) of each message with a DateTime is appended.
     """
 
     def __init__(self, port: int, symbol: str, latencies: list[float] | None = None) -> None:
@@ -70,7 +76,7 @@ class Subscriber:
         self.socket.setblocking(False)
 
     def read(self) -> int:
-        """Takes what is there; the number of frames that it completed."""
+        """Read what has arrived. Return the number of frames that were completed."""
         try:
             data = self._rest + _more(self.socket)
         except BlockingIOError:
@@ -103,7 +109,7 @@ class Subscriber:
 
 
 def receive(subscribers: list[Subscriber], seconds: float) -> int:
-    """Frames that all of them received in so many seconds."""
+    """Return the number of frames that all subscribers received within some seconds."""
     with selectors.DefaultSelector() as selector:
         for subscriber in subscribers:
             selector.register(subscriber.socket, selectors.EVENT_READ, subscriber)

@@ -1,4 +1,4 @@
-"""What a change of a book costs, from the server's message to its subscribers."""
+"""Measure the cost of a change of a book, from the server's message to the subscribers."""
 
 from benchmarks import gateways
 from benchmarks.fanout import measure, world

@@ -1,6 +1,7 @@
-"""What others notice of a late joiner, a client that leaves, a REST request and a long download.
+"""Measure how other subscribers are disturbed.
 
-The server that the download comes from and curl make way for all others: it is the gateway's part that is looked at.
+Disturbances are a late joiner, a client that leaves, a REST request and a long download. The server of the download and
+curl run at idle priority, because only the gateway's part is measured.
 """
 
 import os
@@ -18,12 +19,15 @@ from benchmarks.results import Result
 
 SUBSCRIBERS = 100
 TIMES = 8
-"""That it happens while it is measured."""
+"""Number of disturbances during a measurement."""
 ROWS = 100_000
 
 
 def disturb(runs: int, peers: Sequence[str]) -> list[Result]:
-    """p99 of steady subscribers meanwhile, and by that of the same run when nothing happened, before and after."""
+    """Measure p99 of steady subscribers during disturbances.
+
+    The ratio is to p99 without disturbances, before and after, in the same run.
+    """
     results: dict[tuple[str, str], Result] = {}
     for _ in range(runs):
         for peer in (gateways.OURS, gateways.LIMIT):
@@ -44,7 +48,7 @@ def _measured(peer: str, stack: ExitStack) -> Iterator[tuple[str, dict[str, floa
     port = gateway.found[1]
     subscribers = stack.enter_context(load.subscribers(port, SUBSCRIBERS))
     settled(subscribers)
-    source.tell("rate 200 1")
+    source.command("rate 200 1")
     time.sleep(1)
 
     joined: list[Service] = []
@@ -77,24 +81,24 @@ def _measured(peer: str, stack: ExitStack) -> Iterator[tuple[str, dict[str, floa
 
 
 def _p99(subscribers: Service, happening: Callable[[], None] | None = None) -> float:
-    """Milliseconds, of SECONDS in which it happens several times."""
+    """Return p99 in milliseconds of SECONDS with several disturbances."""
     begin = time.perf_counter()
-    subscribers.tell("go")
+    subscribers.command("go")
     for number in range(TIMES):
         if happening is not None:
             happening()
         time.sleep(max(0.0, begin + SECONDS * (number + 1) / TIMES - time.perf_counter()))
-    return float(subscribers.ask("report")["p99"])
+    return float(subscribers.query("report")["p99"])
 
 
 def _download(subscribers: Service, port: str) -> float:
     start = int(time.time()) - ROWS
     query = f"Symbol={load.SYMBOL}&RecordInterval=1&StartDateTime={start}&format=csv"
     url = f"http://127.0.0.1:{port}/api/v1/historicalpricedata?{query}"
-    subscribers.tell("go")
+    subscribers.command("go")
     with subprocess.Popen(("curl", "-fsS", "-m", "120", "-o", os.devnull, url)) as curl:
-        processes.be_meek(psutil.Process(curl.pid))
-    report = subscribers.ask("report")
+        processes.set_idle_priority(psutil.Process(curl.pid))
+    report = subscribers.query("report")
     if curl.returncode:
         raise RuntimeError(f"curl ended with {curl.returncode}")
     return float(report["p99"])

@@ -1,8 +1,9 @@
-"""python -m benchmarks.exchange RATE: a DTC server that takes every order at once, beside RATE trades a second.
+"""Serve DTC and accept every order at once, besides RATE trades per second.
 
-It costs next to nothing: the trades are made ready beforehand, but for their time, and go out 20 in a batch. InfoText
-of each ORDER_UPDATE has when the order arrived and when the update left, in nanoseconds of the clock that all processes
-of a machine share (time.perf_counter_ns).
+Run with `python -m benchmarks.exchange RATE`. The server uses little CPU: the trades are encoded in advance, except for
+their time, and are sent in batches of 20. InfoText of each ORDER_UPDATE has the time at which the order arrived and the
+time at which the update was sent, in nanoseconds of the clock that all processes of a machine share
+(time.perf_counter_ns).
 """
 
 import base64
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 BATCH = 20
-"""Trades that go out together."""
+"""Trades in a batch."""
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SNAPSHOT: dict[str, Any] = {
@@ -34,11 +35,11 @@ _NOTHING: dict[int, dict[str, Any]] = {
     601: {"Type": 600, "TotalNumberMessages": 1, "MessageNumber": 1, "NoAccountBalances": 1},
     400: {"Type": 401, "TotalNumberMessages": 1, "MessageNumber": 1, "TradeAccount": "Sim1"},
 }
-"""What answers a request for a list, by its type."""
+"""Answers to requests for lists, by request type."""
 
 
 class Server:
-    """One client's conversation."""
+    """Serve one client."""
 
     def __init__(self, client: socket.socket, rate: float) -> None:
         self._client = client
@@ -46,11 +47,11 @@ class Server:
         self._rate = rate
         self._rest = b""
         self._orders = 0
-        self._begin = 0.0  # of the trades
+        self._begin = 0.0  # SymbolIDs of the trades
         self._batches = 0
 
     def run(self) -> None:
-        """Until the client leaves."""
+        """Serve until the client disconnects."""
         self._shake_hands()
         while True:
             wait = None

@@ -1,4 +1,4 @@
-"""What a delivery costs, and how long it takes: updates of one symbol to many subscribers."""
+"""Measure cost and delay of a delivery: updates of one symbol to many subscribers."""
 
 import statistics
 import time
@@ -12,26 +12,26 @@ from benchmarks.processes import Service
 from benchmarks.results import Result
 
 SECONDS = 2.5
-"""That each measurement takes."""
+"""Duration of each measurement, in seconds."""
 TURNS = 5
-"""In so many parts, where gateways take turns."""
+"""Number of parts of a measurement in which gateways alternate."""
 
 Patterns = dict[int, tuple[tuple[str, str], ...]]
-"""Of each number of subscribers what the source does: as the table says it, and as the source is told it."""
+"""Traffic for each number of subscribers: text in the table -> command to the source."""
 
 PATTERNS: Patterns = {
     10: (("moderate, 5,000 updates/s", "rate 5000 1"), ("bursts, 400/s of 50", "rate 20000 50")),
     100: (("moderate, 500 updates/s", "rate 500 1"), ("bursts, 40/s of 50", "rate 2000 50")),
     500: (("moderate, 100 updates/s", "rate 100 1"), ("bursts, 8/s of 50", "rate 400 50")),
 }
-"""50,000 deliveries a second at each size, and in bursts 200,000."""
+"""Gives 50,000 deliveries per second at each size, and 200,000 in bursts."""
 
 SPARSE: Patterns = {
     10: (("200 updates/s", "rate 200 1"), ("bursts, 40/s of 50", "rate 2000 50")),
     100: (("200 updates/s", "rate 200 1"), ("bursts, 4/s of 50", "rate 200 50")),
     500: (("40 updates/s", "rate 40 1"), ("bursts, 2/s of 50", "rate 100 50")),
 }
-"""From one update to the next the processor has forgotten most of a gateway."""
+"""Between two updates, most of a gateway is evicted from the processor's caches."""
 
 
 def fanout(runs: int, peers: Sequence[str]) -> list[Result]:
@@ -44,7 +44,7 @@ def sparse(runs: int, peers: Sequence[str]) -> list[Result]:
 
 @dataclass
 class World:
-    """A gateway, the server that it is logged on to, and its subscribers."""
+    """Hold a gateway, the server that it is logged on to, and its subscribers."""
 
     source: Service
     gateway: Service
@@ -53,9 +53,10 @@ class World:
 
 @contextmanager
 def world(peer: str, count: int, **options: Any) -> Iterator[World]:
-    """One with so many subscribers.
+    """Start a gateway with a server and subscribers.
 
-    options: as of load.subscribers; by default all subscribe to the one symbol.
+    count: number of subscribers.
+    options: options of load.subscribers; by default all subscribe to the same symbol.
     """
     with (
         load.source() as source,
@@ -69,8 +70,8 @@ def world(peer: str, count: int, **options: Any) -> Iterator[World]:
 def _deliveries(sizes: Patterns, runs: int, peers: Sequence[str]) -> list[Result]:
     """Measure each peer with only the limit running beside it.
 
-    With more gateways up, each is kept waiting for the processor, finds several updates in one read and joins them: its
-    deliveries then look cheaper than they are.
+    If more gateways run, each waits for the processor, finds several updates in one read and joins them. Its deliveries
+    then seem cheaper than they are.
     """
     limit = [gateways.LIMIT] if gateways.LIMIT in peers else []
     results: list[Result] = []
@@ -94,7 +95,7 @@ def _deliveries(sizes: Patterns, runs: int, peers: Sequence[str]) -> list[Result
 
 
 def _side_by_side(worlds: dict[str, World], command: str, count: int) -> dict[str, dict[str, float]]:
-    """One measurement of each gateway, in parts that alternate: what the machine does besides meets all of them."""
+    """Measure gateways in alternating parts, so that other load on the machine affects all alike."""
     before = {peer: _left_out(each, count) for peer, each in worlds.items()}
     parts: dict[str, list[_Part]] = {peer: [] for peer in worlds}
     for turn in range(TURNS):
@@ -109,9 +110,9 @@ def _side_by_side(worlds: dict[str, World], command: str, count: int) -> dict[st
 
 
 def measure(world: World, command: str, count: int) -> dict[str, float]:
-    """What the gateway takes while the source does as commanded, beginning when it has got used to it.
+    """Measure a gateway while the source executes a command, after a warm-up.
 
-    count: subscribers to each update.
+    count: subscribers of each update.
     """
     before = _left_out(world, count)
     measured = _together([_part(world, command, SECONDS, lead=0.5)])
@@ -121,7 +122,7 @@ def measure(world: World, command: str, count: int) -> dict[str, float]:
 
 @dataclass
 class _Part:
-    """Some seconds of it."""
+    """Hold the results of one part of a measurement."""
 
     cpu: float
     elapsed: float
@@ -129,22 +130,25 @@ class _Part:
 
 
 def _part(world: World, command: str, seconds: float, lead: float) -> _Part:
-    """lead: seconds to get used to it."""
-    world.source.tell(command)
+    """Measure one part.
+
+    lead: seconds of warm-up.
+    """
+    world.source.command(command)
     time.sleep(lead)
-    world.subscribers.tell("go")
+    world.subscribers.command("go")
     cpu, begin = world.gateway.cpu, time.perf_counter()
     time.sleep(seconds)
-    report = world.subscribers.ask("report")
+    report = world.subscribers.query("report")
     part = _Part(world.gateway.cpu - cpu, time.perf_counter() - begin, report)
-    world.source.tell("rate 0 1")
+    world.source.command("rate 0 1")
     if not report["frames"]:
         raise RuntimeError("nothing was delivered")
     return part
 
 
 def _together(parts: Sequence[_Part]) -> dict[str, float]:
-    """Of delays the median of the parts' quantiles."""
+    """Combine the parts; of delays, take the median of the parts' quantiles."""
     frames = sum(part.report["frames"] for part in parts)
     return {
         "CPU us a delivery": sum(part.cpu for part in parts) / frames * 1e6,
@@ -156,14 +160,17 @@ def _together(parts: Sequence[_Part]) -> dict[str, float]:
 
 
 def _left_out(world: World, count: int) -> int:
-    """Deliveries that were due so far, each update being due to so many, and have not been made."""
-    return int(world.source.ask("count")["sent"]) * count - int(world.subscribers.ask("report")["total"])
+    """Return the number of deliveries that were due and were not made.
+
+    count: deliveries of each update.
+    """
+    return int(world.source.query("count")["sent"]) * count - int(world.subscribers.query("report")["total"])
 
 
 def settled(subscribers: Service) -> int:
-    """Frames that they have received, when no more come."""
+    """Wait until no more frames arrive. Return the number of received frames."""
     before = -1
-    while (total := int(subscribers.ask("report")["total"])) != before:
+    while (total := int(subscribers.query("report")["total"])) != before:
         before = total
         time.sleep(0.3)
     return total

@@ -1,6 +1,7 @@
-"""python -m benchmarks.feed RATE: a simulated server that stamps each trade with the time at which it is sent.
+"""Run a simulated server that writes the time of sending into each trade.
 
-The market of `dtc-sim` has times in milliseconds, and moves every 10 ms; this has microseconds, and an even pace.
+Run with `python -m benchmarks.feed RATE`. The market of `dtc-sim` has times in milliseconds and an update every 10 ms.
+This server has microseconds and an even rate.
 """
 
 import sys
@@ -16,7 +17,7 @@ from dtc_twisted.simulator import Simulator
 reactor: Any = installed
 
 SYMBOL_ID = 1
-"""Of the first symbol that a gateway subscribes to."""
+"""SymbolID of the first symbol that a gateway subscribes to."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What is measured side by side: ours, others that do the same task, and the limit."""
+"""Start the gateways to compare: this one, peers that do the same task, and the limit."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ _PEERS = Path(__file__).parent / "peers"
 
 
 def ours(port: str, *symbols: str) -> Service:
-    """Subscribes to the symbols from the start."""
+    """Start the gateway of this checkout, subscribed to the symbols."""
     return gateway(port, *(f"--symbol={symbol}" for symbol in symbols))
 
 
@@ -33,7 +33,7 @@ def other(port: str, *symbols: str) -> Service:
 
 
 def limit(port: str, *symbol: str) -> Service:
-    """Subscribes to the symbol from the start."""
+    """Start the limit, subscribed to the symbol."""
     return Service(port, *symbol, until=_SERVING, command=(load.built("gateway"),), cpus=MEASURED)
 
 
@@ -61,14 +61,14 @@ ALL: dict[str, Callable[[str], Service]] = {
     "picows": _python("picows"),
     "ws": _node,
 }
-"""Each starts a gateway to the DTC server at a port; `found[1]` is where it serves /api/v1/marketdata."""
+"""Functions that start a gateway to the DTC server at a port. `found[1]` is the port of /api/v1/marketdata."""
 
 SUBSCRIBING: dict[str, Callable[[str, str], Service]] = {OURS: ours, OTHER: other, LIMIT: limit}
-"""Those that can subscribe by themselves, to a symbol."""
+"""Gateways that can subscribe to a symbol without a subscriber."""
 
 
 def available(names: Sequence[str]) -> list[str]:
-    """Those of them that can be had here; of the others it says why not."""
+    """Return the gateways that can run here. Print why the others cannot."""
     chosen = []
     for name in names:
         try:
@@ -92,7 +92,7 @@ def available(names: Sequence[str]) -> list[str]:
 
 @cache
 def _interpreter() -> str:
-    """A Python that has the peers' packages, which are installed if need be."""
+    """Return a Python with the peers' packages, which are installed on first use."""
     environment = load.CACHE / "peers"
     python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not (environment / "complete").exists():
@@ -105,7 +105,7 @@ def _interpreter() -> str:
 
 @cache
 def _node_packages() -> Path:
-    """A directory from which Node.js finds the peer's package, which is installed if need be."""
+    """Return a directory with the peer's Node.js package, which is installed on first use."""
     directory = load.CACHE / "node"
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:

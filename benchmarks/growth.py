@@ -1,4 +1,4 @@
-"""What more subscribers and more symbols do to the cost of a delivery, and more topics to that of a subscription."""
+"""Measure how costs grow with the number of subscribers, symbols and subscriptions."""
 
 import select
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from benchmarks.results import Result, Row
 SYMBOLS = 2000
 EACH = 20
 SUBSCRIBERS = 500
-TOPICS = 2000
+SUBSCRIPTIONS = 2000
 PAIRS = 500
-_OWN, _FOREIGN = f"{TOPICS:,} others of its own", f"{TOPICS:,} others of somebody else"
+_OWN, _FOREIGN = f"{SUBSCRIPTIONS:,} others of its own", f"{SUBSCRIPTIONS:,} others of another client"
 
 _FEW = SUBSCRIBERS * EACH // SYMBOLS  # subscribers of a symbol among many
 _ONE = f"{_FEW} subscribers, 2,000/s"
@@ -24,12 +24,15 @@ _SHAPES = {
     _ONE: (_FEW, 1, _FEW, "rate 2000 1"),
     _MANY: (SUBSCRIBERS, SYMBOLS, _FEW, "rate 2000 1"),
 }
-"""Connections, symbols, subscribers of each on average, and what the source does."""
+"""Connections, symbols, average subscribers of each symbol, and command to the source."""
 _RATIOS = {"500 subscribers by 100": (_500, _100), f"{SYMBOLS:,} symbols by one": (_MANY, _ONE)}
 
 
 def growth(runs: int, peers: Sequence[str]) -> list[Result]:
-    """An update of one symbol among many is compared with one of a single symbol that has as many subscribers."""
+    """Measure the cost of a delivery with more subscribers, and with more symbols.
+
+    An update of one symbol among many is compared with one of a single symbol that has as many subscribers.
+    """
     results = {(shape, peer): Result(shape, peer) for shape in (*_SHAPES, *_RATIOS) for peer in peers}
     for _ in range(runs):
         for peer in peers:
@@ -43,19 +46,19 @@ def growth(runs: int, peers: Sequence[str]) -> list[Result]:
     return list(results.values())
 
 
-def topics(runs: int) -> list[Row]:
-    """CPU of a subscription and its end, of a symbol that nobody else has, beside others."""
+def subscriptions(runs: int) -> list[Row]:
+    """Measure the CPU to subscribe to a symbol without other subscribers, and to unsubscribe."""
     rows: list[Row] = []
     for path, channel in (("/marketdata", {}), ("/stream", {"channel": "marketdata"})):
-        costs: dict[str, list[float]] = {"no other topic": [], _OWN: [], _FOREIGN: []}
+        costs: dict[str, list[float]] = {"no other subscription": [], _OWN: [], _FOREIGN: []}
         for _ in range(runs):
             for beside, values in costs.items():
                 with load.source() as source, gateways.ours(source.found[1]) as gateway:
                     port = int(gateway.found[1])
-                    subscriber, other = _Talker(port, path, channel), _Talker(port, path, channel)
-                    if beside != "no other topic":
+                    subscriber, other = _Caller(port, path, channel), _Caller(port, path, channel)
+                    if beside != "no other subscription":
                         holder = subscriber if beside == _OWN else other
-                        for number in range(TOPICS):
+                        for number in range(SUBSCRIPTIONS):
                             holder.subscribe(f"OTHER{number}")
                     for _ in range(PAIRS // 10):
                         subscriber.pair()
@@ -67,30 +70,30 @@ def topics(runs: int) -> list[Row]:
                     other.socket.close()
         what = "CPU a subscription and its end"
         rows += [(f"{what}, {path}, {beside}", values, "us") for beside, values in costs.items()]
-        alone = costs.pop("no other topic")
+        alone = costs.pop("no other subscription")
         rows += [
-            (f"the same, by that beside none, {beside}", [a / b for a, b in zip(values, alone, strict=True)], "")
+            (f"ratio to that without others, {beside}", [a / b for a, b in zip(values, alone, strict=True)], "")
             for beside, values in costs.items()
         ]
     return rows
 
 
-class _Talker:
-    """A client that waits for what it is told."""
+class _Caller:
+    """Send requests, and wait for the answers."""
 
     def __init__(self, port: int, path: str, fields: dict[str, str]) -> None:
         self.socket, self._rest = clients.upgraded(port, path)
         self._fields = fields
 
     def subscribe(self, symbol: str) -> None:
-        self._say({"action": "subscribe", "symbol": symbol, **self._fields}, b"MarketDepthUpdateDateTime")
+        self._request({"action": "subscribe", "symbol": symbol, **self._fields}, b"MarketDepthUpdateDateTime")
 
     def pair(self) -> None:
         self.subscribe("PAIR")
-        self._say({"action": "unsubscribe", "symbol": "PAIR", **self._fields}, b'"success"')
+        self._request({"action": "unsubscribe", "symbol": "PAIR", **self._fields}, b'"success"')
 
-    def _say(self, message: dict[str, str], until: bytes) -> None:
-        """Sends it, and waits for the end of a message that has this in it."""
+    def _request(self, message: dict[str, str], until: bytes) -> None:
+        """Send a request, and wait for the end of a message that contains `until`."""
         self.socket.sendall(clients.frame(message))
         data = b""
         while until not in data or not data.endswith(b"}"):

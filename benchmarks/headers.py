@@ -8,7 +8,10 @@ from codegen.reader import read
 
 
 def headers(runs: int) -> list[Row]:
-    """Read codegen/dtc.h. The time is given for 5,000 lines, the length of an official header."""
+    """Read codegen/dtc.h.
+
+    The time is given for 5,000 lines, the length of an official header.
+    """
     lines = HEADER.read_text("utf-8").count("\n")
     seconds = []
     for _ in range(runs):

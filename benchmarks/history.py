@@ -1,15 +1,15 @@
-"""A long download beside live subscribers: how fast it is, what it takes, and what it does to them.
+"""Measure a long download beside live subscribers: its speed, its cost, and its effect on them.
 
-A million bars of a second go as CSV from a server of their own through the gateway to curl, while another server sends
-stamped trades through the same gateway to subscribers. Each run has ROUNDS downloads, with a quiet time before each and
-after the last; the latencies of all its quiet times are held against those of all its downloads, so that whatever else
-the machine does at that time weighs on both.
+A million one-second bars are downloaded as CSV by curl through the gateway. Meanwhile another server sends trades with
+their time of sending through the same gateway to subscribers. Each run has ROUNDS downloads, with an idle period before
+each and after the last. The latencies of all idle periods are compared with those of all downloads of the same run, so
+that other load on the machine affects both.
 
-What is measured is what the gateway does to live data. On a machine of few cores its server of history, which is Python
-and works harder than the gateway, and curl would take processor time from the subscribers' side as well, whatever the
-gateway did. So these two are set to run on what nobody else wants (`processes.be_meek`), as if they were on another
-machine; and where there are several processors, the gateway has one to itself, as in all benchmarks here. It has the
-priority that all programs have, as have the server of live data and the subscribers.
+The effect of the gateway on live data is to be measured. On a machine with few cores, the server of historical data
+(Python, more work than the gateway) and curl would also take processor time from the subscribers. Therefore these two
+run at idle priority (`processes.set_idle_priority`), as if they were on another machine. If there are several
+processors, the gateway has one of its own, as in all benchmarks. The gateway, the server of live data and the
+subscribers have normal priority.
 """
 
 import os
@@ -24,18 +24,18 @@ from benchmarks import clients, processes
 SYMBOL = "ESM20_FUT_CME"
 RECORDS = 1_000_000
 RATE = 500
-"""Trades a second."""
+"""Trades per second."""
 
 SUBSCRIBERS = 10
 ROUNDS = 3
 QUIET = 3.0
-"""Seconds that are measured before each download, and after the last."""
+"""Duration of each idle period, in seconds."""
 
 Row = tuple[str, list[float], str]
 
 
 def history(runs: int) -> list[Row]:
-    """A million bars of a second as CSV through curl, several times a run."""
+    """Download a million one-second bars as CSV with curl, several times in each run."""
     rates, peaks, grown, costs = [], [], [], []
     p50: dict[str, list[float]] = {"quiet": [], "meanwhile": []}
     p99: dict[str, list[float]] = {"quiet": [], "meanwhile": []}
@@ -79,7 +79,7 @@ def history(runs: int) -> list[Row]:
         ("the same meanwhile", p50["meanwhile"], "ms"),
         ("p99, quiet", p99["quiet"], "ms"),
         ("the same meanwhile", p99["meanwhile"], "ms"),
-        ("p99 meanwhile, by that of the same run when quiet", ratios, ""),
+        ("p99 meanwhile, ratio to that of idle periods in the same run", ratios, ""),
     ]
 
 
@@ -89,12 +89,15 @@ def _for(seconds: float) -> Callable[[], bool]:
 
 
 def _download(port: int, service: processes.Service, memory: list[int]) -> Callable[[], bool]:
-    """Starts curl; whether it is still going. Each time that this is asked, the gateway's memory is noted."""
+    """Start curl. Return a function that returns whether curl is running.
+
+    Each call of the function records the gateway's memory.
+    """
     start = int(time.time()) - RECORDS
     query = f"Symbol={SYMBOL}&RecordInterval=1&StartDateTime={start}&format=csv"
     url = f"http://127.0.0.1:{port}/api/v1/historicalpricedata?{query}"
     curl = subprocess.Popen(("curl", "--fail", "--silent", "--show-error", "--output", os.devnull, url))
-    processes.be_meek(psutil.Process(curl.pid))
+    processes.set_idle_priority(psutil.Process(curl.pid))
 
     def going() -> bool:
         memory.append(service.memory)
@@ -108,7 +111,7 @@ def _download(port: int, service: processes.Service, memory: list[int]) -> Calla
 
 
 def _listen(subscribers: list[clients.Subscriber], going: Callable[[], bool]) -> list[float]:
-    """Seconds from the server to each subscriber, of each trade, while it is `going`."""
+    """Return the seconds from the server to each subscriber, of each trade, while `going()` is true."""
     latencies: list[float] = []
     for subscriber in subscribers:
         subscriber.latencies = latencies

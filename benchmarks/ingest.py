@@ -1,4 +1,4 @@
-"""What it costs to take updates in: at full speed without a subscriber, and many a second with a few."""
+"""Measure the cost of received updates: at full speed without a subscriber, and at a high rate with a few."""
 
 import time
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ SUBSCRIBERS = 10
 
 
 def ingest(runs: int, peers: Sequence[str]) -> list[Result]:
-    """Of those that subscribe by themselves.
+    """Measure the gateways that can subscribe without a subscriber.
 
-    At full speed the socket is full before and after: what the server has sent meanwhile is what the gateway has taken.
+    At full speed the socket is full before and after. The gateway has therefore read as much as the server has sent.
     """
     chosen = [peer for peer in peers if peer in gateways.SUBSCRIBING]
     fast = [Result("full speed, no subscriber", peer) for peer in chosen]
@@ -29,11 +29,11 @@ def ingest(runs: int, peers: Sequence[str]) -> list[Result]:
 
 def _flat_out(peer: str) -> dict[str, float]:
     with load.source() as source, gateways.SUBSCRIBING[peer](source.found[1], load.SYMBOL) as gateway:
-        source.tell("max")
+        source.command("max")
         time.sleep(1.5)
-        sent, cpu, begin = source.ask("count")["sent"], gateway.cpu, time.perf_counter()
+        sent, cpu, begin = source.query("count")["sent"], gateway.cpu, time.perf_counter()
         time.sleep(SECONDS)
-        sent, cpu, elapsed = source.ask("count")["sent"] - sent, gateway.cpu - cpu, time.perf_counter() - begin
+        sent, cpu, elapsed = source.query("count")["sent"] - sent, gateway.cpu - cpu, time.perf_counter() - begin
     return {"CPU us a trade": cpu / sent * 1e6, "trades/s": sent / elapsed, "CPU %": cpu / elapsed * 100}
 
 
@@ -44,16 +44,16 @@ def _steady(peer: str) -> dict[str, float]:
         load.subscribers(gateway.found[1], SUBSCRIBERS) as subscribers,
     ):
         before = settled(subscribers)
-        source.tell(f"rate {RATE} 10")
+        source.command(f"rate {RATE} 10")
         time.sleep(0.5)
-        subscribers.tell("go")
-        sent, cpu, begin = source.ask("count")["sent"], gateway.cpu, time.perf_counter()
+        subscribers.command("go")
+        sent, cpu, begin = source.query("count")["sent"], gateway.cpu, time.perf_counter()
         time.sleep(SECONDS)
-        report, counted = subscribers.ask("report"), source.ask("count")
+        report, counted = subscribers.query("report"), source.query("count")
         cpu, elapsed = gateway.cpu - cpu, time.perf_counter() - begin
-        source.tell("rate 0 1")
+        source.command("rate 0 1")
         total = settled(subscribers) - before
-        left_out = source.ask("count")["sent"] * SUBSCRIBERS - total
+        left_out = source.query("count")["sent"] * SUBSCRIBERS - total
     return {
         "updates/s taken": (counted["sent"] - sent) / elapsed,
         "deliveries/s": report["frames"] / elapsed,

@@ -1,6 +1,6 @@
-"""What loads a gateway, each in a process of its own: a DTC server, subscribers, and callers of REST.
+"""Start the load of a gateway, each part in its own process: DTC server, subscribers, callers of REST.
 
-In C where there is a compiler, else in Python, which does the same with less.
+The programs are in C if there is a compiler; otherwise in Python, at lower rates.
 """
 
 import shutil
@@ -14,16 +14,16 @@ from benchmarks.processes import Service
 
 C = Path(__file__).parent / "c"
 CACHE = Path(__file__).parent / ".cache"
-"""What is built and installed on demand."""
+"""Folder of compiled programs and installed packages."""
 
 SYMBOL = "ESM20_FUT_CME"
 HAS_C = sys.platform == "linux" and shutil.which("cc") is not None
-"""Whether the programs in C can be built: they use epoll."""
+"""Whether the programs in C can be built. They use epoll."""
 
 
 @cache
 def built(name: str) -> str:
-    """The path of the program of this name, compiled if need be."""
+    """Return the path of a program, compiled on first use."""
     program = CACHE / name
     sources = [C / f"{name}.c", *C.glob("*.h")]
     if not program.exists() or program.stat().st_mtime < max(each.stat().st_mtime for each in sources):
@@ -37,18 +37,18 @@ def _command(name: str) -> Sequence[str]:
 
 
 def source() -> Service:
-    """A DTC server; `found[1]` is its port. What it understands is in c/source.c."""
+    """Start a DTC server; `found[1]` is its port. c/source.c lists its commands."""
     return Service(until=r"Serving http://[^:]+:(\d+)/", command=_command("source"))
 
 
 def subscribers(
     port: str, count: int, *, symbols: int = 1, each: int = 1, symbol: str = SYMBOL, path: str = "/api/v1/marketdata"
 ) -> Service:
-    """So many subscribers at a gateway, answered. What they understand is in c/receivers.c."""
+    """Start subscribers of a gateway, and wait until all are confirmed. c/receivers.c lists their commands."""
     arguments = (port, path, str(count), str(symbols), str(each), symbol)
     return Service(*arguments, until="ready", command=_command("receivers"))
 
 
 def callers(port: str, count: int, path: str) -> Service:
-    """So many callers of REST, each with one request at a time. What they understand is in c/callers.c."""
+    """Start callers of REST, each with one request at a time. c/callers.c lists their commands."""
     return Service(port, path, str(count), until="ready", command=_command("callers"))

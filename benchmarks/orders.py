@@ -1,4 +1,4 @@
-"""Orders: how long one takes from a caller to the server, and its answer from the server to the stream."""
+"""Measure the time of an order from the caller to the server, and of its update from the server to /stream."""
 
 import json
 import multiprocessing
@@ -20,18 +20,21 @@ from dtc_twisted.journal.store import JournalStore
 
 SYMBOL = "ESM20_FUT_CME"
 RATE = 20_000
-"""Trades a second, in half of the measurements."""
+"""Trades per second, in half of the measurements."""
 
 ORDERS = 300
 PAUSE = 0.02
-"""Seconds from one order to the next."""
+"""Seconds between two orders."""
 
 MEMORY = "/dev/shm"
-"""A file system on which writing through costs nothing: what the journal's disk takes is the difference."""
+"""File system in memory. The difference to it is the cost of the journal's disk."""
 
 
 def orders(runs: int) -> list[Row]:
-    """With a quiet market and a busy one; with the journal on disk (of the temporary folder) and in memory."""
+    """Measure orders with and without market data, with the journal on disk and in memory.
+
+    The disk is that of the temporary folder.
+    """
     found: dict[tuple[str, str], list[float]] = {}
     for _ in range(runs):
         for disk, folder in (("on disk", tempfile.gettempdir()), ("in memory", MEMORY)):
@@ -60,7 +63,7 @@ def _measure(rate: int, folder: str) -> dict[tuple[str, str], float]:
 
 
 def _commits(folder: str) -> list[float]:
-    """Seconds that the journal's thread waits for each of so many commands, without a gateway around it."""
+    """Return the seconds of each commit of the journal, without a gateway."""
     command = Command(
         0.0, "local", "submit", "Sim1", ("a" * 23,), {"Symbol": SYMBOL}, [{"Type": 208, "Symbol": SYMBOL}]
     )
@@ -77,14 +80,14 @@ def _commits(folder: str) -> list[float]:
 
 
 def _measured(port: int, service: processes.Service, rate: int) -> dict[tuple[str, str], float]:
-    caller, (stream, told) = clients.connect(port), clients.upgraded(port, "/stream")
+    caller, (stream, received_bytes) = clients.connect(port), clients.upgraded(port, "/stream")
     stream.sendall(clients.frame({"action": "subscribe", "channel": "orders"}))
-    while b'"snapshot"' not in told:
-        told += stream.recv(65536)
+    while b'"snapshot"' not in received_bytes:
+        received_bytes += stream.recv(65536)
     ours, theirs = multiprocessing.Pipe()
     reader = multiprocessing.get_context("spawn").Process(target=_read_trades, args=(port, theirs))
     reader.start()
-    ours.recv()  # it is subscribed
+    ours.recv()  # the subscription is confirmed
     for _ in range(20):
         _order(caller, stream)
     ours.send("with orders")
@@ -125,7 +128,10 @@ def _percentiles(values: Any) -> tuple[float, float]:
 
 
 def _order(caller: socket.socket, stream: socket.socket) -> tuple[float, float, float]:
-    """Seconds to the wire, from the wire to the stream, and to the answer, of one order."""
+    """Send one order.
+
+    Return the seconds to the server, from the server to /stream, and to the answer.
+    """
     fields = {"Symbol": SYMBOL, "TradeAccount": "Sim1", "OrderType": "LIMIT", "BuySell": "BUY", "Quantity": 1}
     body = json.dumps(fields | {"Price1": 282000}).encode()
     head = "POST /api/v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
@@ -145,12 +151,15 @@ def _order(caller: socket.socket, stream: socket.socket) -> tuple[float, float, 
                     arrived[client] = time.perf_counter_ns()
     if not received[caller].startswith(b"HTTP/1.1 201"):
         raise RuntimeError(received[caller].decode())
-    reached, left = map(int, received[stream].partition(b'"InfoText":"')[2].partition(b'"')[0].split())
-    return (reached - begin) / 1e9, (arrived[stream] - left) / 1e9, (arrived[caller] - begin) / 1e9
+    reached, sent_at = map(int, received[stream].partition(b'"InfoText":"')[2].partition(b'"')[0].split())
+    return (reached - begin) / 1e9, (arrived[stream] - sent_at) / 1e9, (arrived[caller] - begin) / 1e9
 
 
 def _read_trades(port: int, parent: Connection) -> None:
-    """A process of its own: subscribes to the trades, and tells how old they were, in the phases that it is told of."""
+    """Subscribe to trades in a separate process, and report their delays in each phase.
+
+    The parent process sends the names of the phases.
+    """
     subscriber = clients.Subscriber(port, SYMBOL)
     clients.receive([subscriber], 0.5)
     parent.send(None)

@@ -1,4 +1,4 @@
-"""The processes that are measured: started, watched, and ended."""
+"""Start, watch and end the processes that are measured."""
 
 import json
 import os
@@ -21,17 +21,17 @@ PATIENCE = 20.0
 
 CPUS = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
 MEASURED = set(CPUS[:1])
-"""The processor of what is measured, where that can be said and there are several; all else runs on the others."""
+"""Processor of the measured process, if there are several and the system supports it. All others use the rest."""
 
 
 class Service:
-    """`twistd`, or another command, with these arguments; what it says is read up to the line that matches `until`.
+    """Run `twistd`, or another command, and read its output up to the line that matches `until`.
 
     found: the match.
-    cpus: processors that it may run on; empty for those of this process.
-    meek: as of `be_meek`.
-    directory: where it runs.
-    root: the checkout whose modules it imports.
+    cpus: processors that the process may use; empty: those of this process.
+    idle_priority: whether to call `set_idle_priority`.
+    directory: working directory.
+    root: the checkout whose modules the process imports.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Service:
         until: str,
         command: Sequence[str] = TWISTD,
         cpus: Collection[int] = (),
-        meek: bool = False,
+        idle_priority: bool = False,
         directory: Path | None = None,
         root: Path = ROOT,
     ) -> None:
@@ -69,12 +69,12 @@ class Service:
         if not hasattr(self, "found"):
             raise RuntimeError("it ended:\n" + "".join(seen))
         self._measured = psutil.Process(self._process.pid)
-        if meek:
-            be_meek(self._measured)
+        if idle_priority:
+            set_idle_priority(self._measured)
 
     @property
     def cpu(self) -> float:
-        """Seconds of processor time used so far: to the nanosecond where the system tells, else in its ticks."""
+        """Seconds of processor time used so far, as precise as the system provides."""
         try:
             threads = Path(f"/proc/{self._process.pid}/task").iterdir()
             return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
@@ -82,21 +82,21 @@ class Service:
             times = self._measured.cpu_times()
             return float(times.user + times.system)
 
-    def tell(self, line: str) -> None:
-        """Writes a line to its standard input."""
+    def command(self, line: str) -> None:
+        """Write a command to the standard input."""
         assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
 
-    def ask(self, line: str) -> Any:
-        """The same, and the JSON of the line that it says to that."""
+    def query(self, line: str) -> Any:
+        """Write a command, and return the JSON of the answer."""
         assert self._process.stdout is not None
-        self.tell(line)
+        self.command(line)
         return json.loads(self._process.stdout.readline())
 
     @property
     def memory(self) -> int:
-        """Resident bytes."""
+        """Resident memory, in bytes."""
         return int(self._measured.memory_info().rss)
 
     def __enter__(self) -> Self:
@@ -108,7 +108,7 @@ class Service:
         self.end()
 
     def end(self) -> None:
-        """Ends it, if it has not ended, and waits until it has."""
+        """Terminate the process, if it runs, and wait for its end."""
         self._process.terminate()
         try:
             self._process.wait(PATIENCE)
@@ -122,7 +122,7 @@ class Service:
 
 @contextmanager
 def _on(cpus: Collection[int]) -> Iterator[None]:
-    """What is started meanwhile runs on these processors, where there is a choice."""
+    """Run processes that are started in this context on some processors, if there are several."""
     if len(CPUS) < 2 or not cpus:
         yield
         return
@@ -134,14 +134,14 @@ def _on(cpus: Collection[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def step_aside() -> None:
-    """Leaves the processor of what is measured to it: this process, and what it starts, run on the others."""
+def leave_measured_cpu() -> None:
+    """Run this process and its children on the other processors than the measured process."""
     if len(CPUS) > 1:
         os.sched_setaffinity(0, set(CPUS) - MEASURED)
 
 
-def be_meek(process: psutil.Process) -> None:
-    """From now on it gets the processor time that nobody else wants, and makes way at once."""
+def set_idle_priority(process: psutil.Process) -> None:
+    """Give a process only the processor time that no other process needs."""
     if sys.platform == "linux":
         os.sched_setscheduler(process.pid, os.SCHED_IDLE, os.sched_param(0))
     else:
@@ -149,19 +149,19 @@ def be_meek(process: psutil.Process) -> None:
 
 
 def historical_port() -> Service:
-    """A simulated server, meek, whose market is next to still; `found[1]` is its port of historical prices."""
+    """Start a simulated server at idle priority, with few updates; `found[1]` is its historical port."""
     return Service(
-        "dtc-sim", "-p", "0", "-q", "0", "--rate", "0.1", until=r"prices are at ws://[^:]+:(\d+)/", meek=True
+        "dtc-sim", "-p", "0", "-q", "0", "--rate", "0.1", until=r"prices are at ws://[^:]+:(\d+)/", idle_priority=True
     )
 
 
 def feed(rate: float) -> Service:
-    """A server that sends so many stamped trades a second, on a free port, which is `found[1]`."""
+    """Start a server that sends trades with their time of sending; `found[1]` is its port."""
     command = (sys.executable, "-m", "benchmarks.feed")
     return Service(f"{rate:g}", until=r"at port (\d+)", command=command)
 
 
 def gateway(port: str, *options: str, root: Path = ROOT) -> Service:
-    """A gateway on a free port, which is `found[1]`."""
+    """Start a gateway on a free port, which is `found[1]`."""
     arguments = ("dtc", "--host", "127.0.0.1", "-p", port, "-r", "0", *options)
     return Service(*arguments, until=r"Serving http://[^:]+:(\d+)/", cpus=MEASURED, root=root)

@@ -1,4 +1,7 @@
-"""/accountbalance on connections that stay open, of a server that takes 5 ms; beside a bare twisted.web resource."""
+"""Measure /accountbalance on connections that stay open, with a server that answers after 5 ms.
+
+A bare resource of twisted.web is measured beside the gateway.
+"""
 
 import sys
 import time
@@ -13,7 +16,7 @@ from benchmarks.results import Result
 PATH = "/api/v1/accountbalance"
 BARE = "twisted.web, 5 ms later"
 BARE_AT_ONCE = "twisted.web, at once"
-"""A resource that answers with a body as long as ours, after 5 ms or at once."""
+"""Resources that answer with a body as long as the gateway's, after 5 ms or at once."""
 
 
 def rest(runs: int, peers: Sequence[str]) -> list[Result]:
@@ -44,14 +47,14 @@ def _bare(delay: str, length: str) -> Service:
 
 def _measured(service: Service, count: int) -> dict[str, float]:
     with load.callers(service.found[1], count, PATH) as callers:
-        callers.tell("go")
+        callers.command("go")
         time.sleep(0.5)
-        callers.tell("go")
+        callers.command("go")
         cpu, begin = service.cpu, time.perf_counter()
         time.sleep(SECONDS)
-        report = callers.ask("report")
+        report = callers.query("report")
         cpu, elapsed = service.cpu - cpu, time.perf_counter() - begin
-        callers.tell("stop")
+        callers.command("stop")
         time.sleep(0.1)
     if report["failures"]:
         raise RuntimeError(f"{report['failures']} requests failed")

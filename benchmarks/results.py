@@ -1,4 +1,4 @@
-"""What was measured, and the tables that say so."""
+"""Collect results, and print tables of them."""
 
 import json
 import os
@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 Row = tuple[str, list[float], str]
-"""What, the value of each run, and the unit."""
+"""Quantity, value of each run, and unit."""
 
 
 _RATIOS = ("CPU us", "p50", "p99", "requests/s", "trades/s")
-"""Quantities whose ratios tell something."""
+"""Quantities whose ratios are printed."""
 
 
 @dataclass
 class Result:
-    """Hold what one of several gateways showed in one scenario: of each quantity, the value of each run.
+    """Hold the values of each run of one gateway in one scenario, by quantity.
 
     beside: the values of the limit that ran beside this gateway, run by run. Empty where all gateways ran together.
     """
@@ -41,7 +41,7 @@ class Result:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """In Markdown."""
+    """Return a table in Markdown."""
     lines = ["| what | median | least | most | unit |", "|---|---|---|---|---|"]
     for what, values, unit in rows:
         numbers = (statistics.median(values), min(values), max(values))
@@ -50,9 +50,11 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def comparison(results: Sequence[Result], base: str) -> str:
-    """In Markdown: medians, the least and the most; and ratios to `base`.
+    """Return a table in Markdown: median, minimum and maximum, and ratios to `base`.
 
-    The ratio is that of the medians, and behind it the median of the ratios of each round. base: empty for no ratios.
+    The first ratio is that of the medians. The second is the median of the ratios of each run.
+
+    base: name of a gateway; empty: no ratios.
     """
     blocks = []
     for scenario in dict.fromkeys(result.scenario for result in results):
@@ -88,7 +90,7 @@ def _number(value: float) -> str:
 
 
 def circumstances() -> dict[str, Any]:
-    """Where and when it was measured."""
+    """Return where and when the benchmark was run."""
     return {
         "time": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": f"{os.cpu_count()} processors, {_processor()}, {platform.system()} {platform.release()}",
@@ -105,7 +107,7 @@ def _processor() -> str:
 
 
 def save(file: Path, measured: dict[str, Sequence[Row] | Sequence[Result]], about: dict[str, Any]) -> None:
-    """As JSON."""
+    """Write all values as JSON."""
     values = {
         name: [asdict(each) if isinstance(each, Result) else each for each in results]
         for name, results in measured.items()
@@ -114,7 +116,7 @@ def save(file: Path, measured: dict[str, Sequence[Row] | Sequence[Result]], abou
 
 
 def publish(file: Path, name: str, markdown: str, about: dict[str, Any]) -> None:
-    """Puts the tables of a benchmark into a Markdown file, in place of those that it has; what is around them stays."""
+    """Write the tables of a benchmark into a Markdown file, in place of the earlier ones."""
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     text = file.read_text() if file.exists() else "# Results\n"
     facts = (

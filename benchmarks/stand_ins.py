@@ -1,6 +1,7 @@
-"""What c/ has, for where it cannot be built: python -m benchmarks.stand_ins source|receivers|callers ARGUMENTS
+"""Replace the programs of c/ where they cannot be built.
 
-They are told and say the same (see c/source.c, c/receivers.c and c/callers.c), and do less of it in a second.
+Run with `python -m benchmarks.stand_ins source|receivers|callers ARGUMENTS`. Commands and answers are the same (see
+c/source.c, c/receivers.c and c/callers.c), at lower rates.
 """
 
 import json
@@ -17,11 +18,11 @@ from typing import Any
 from benchmarks import clients
 
 DELAY = 0.005
-"""Seconds after which a balance is answered."""
+"""Seconds until a balance is answered."""
 
 
 def source() -> None:
-    """A DTC server that sends what it is told to."""
+    """Run a DTC server that sends updates on command."""
     from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
     from twisted.internet import reactor as installed
     from twisted.internet.task import LoopingCall
@@ -43,21 +44,21 @@ def source() -> None:
             request = json.loads(payload.rstrip(b"\0"))
             kind, number = request["Type"], request.get("SymbolID", 0)
             if kind == 1:
-                self.say({"Type": 2, "ProtocolVersion": 8, "Result": 1, "MarketDataSupported": 1})
+                self.send_json({"Type": 2, "ProtocolVersion": 8, "Result": 1, "MarketDataSupported": 1})
             elif kind in self.ids:
                 self.ids[kind] = [each for each in self.ids[kind] if each != number]
                 if request["RequestAction"] == 1:
                     self.ids[kind].append(number)
                     for snapshot in _SNAPSHOTS[kind]:
-                        self.say({"Type": _SNAPSHOT_TYPES[kind], "F": [number, *snapshot]})
+                        self.send_json({"Type": _SNAPSHOT_TYPES[kind], "F": [number, *snapshot]})
             elif kind == 601:
-                reactor.callLater(DELAY, self.say, _BALANCE | {"RequestID": request["RequestID"]})
+                reactor.callLater(DELAY, self.send_json, _BALANCE | {"RequestID": request["RequestID"]})
 
         def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
             if feed.client is self:
                 feed.client = None
 
-        def say(self, message: dict[str, Any]) -> None:
+        def send_json(self, message: dict[str, Any]) -> None:
             if self.state == self.STATE_OPEN:
                 self.sendMessage(json.dumps(message, separators=(",", ":")).encode() + b"\0")
 
@@ -80,23 +81,23 @@ def source() -> None:
             self.calls = LoopingCall.withCount(self.produce)
 
         def produce(self, due: int) -> None:
-            """Sends what is due; late is better than never."""
+            """Send the updates that are due, also late ones."""
             if self.client is None or self.client.paused or not any(self.client.ids.values()):
                 return
             self.behind = max(self.behind, (due - 1) * self.burst)
             for _ in range(due * self.burst):
                 self.sent += 1
-                self.client.say(_update(self.client.ids, self.sent))
+                self.client.send_json(_update(self.client.ids, self.sent))
 
-        def obey(self, line: str) -> None:
-            word, *numbers = line.split()
-            if word == "count":
+        def execute(self, line: str) -> None:
+            name, *numbers = line.split()
+            if name == "count":
                 print(json.dumps({"sent": self.sent, "behind": self.behind}), flush=True)
                 self.behind = 0
                 return
             if self.calls.running:
                 self.calls.stop()
-            rate, self.burst = (float(numbers[0]), int(numbers[1])) if word == "rate" else (1e6, 100)
+            rate, self.burst = (float(numbers[0]), int(numbers[1])) if name == "rate" else (1e6, 100)
             if rate:
                 self.calls.start(self.burst / rate, now=False)
 
@@ -105,7 +106,7 @@ def source() -> None:
     factory.protocol = Server
     port = reactor.listenTCP(0, factory, interface="127.0.0.1")
     print(f"Serving http://127.0.0.1:{port.getHost().port}/", flush=True)
-    _listen(lambda line: reactor.callFromThread(feed.obey, line), lambda: reactor.callFromThread(reactor.stop))
+    _listen(lambda line: reactor.callFromThread(feed.execute, line), lambda: reactor.callFromThread(reactor.stop))
     reactor.run()
 
 
@@ -131,7 +132,7 @@ _BALANCE = {"Type": 600, "CashBalance": 104250.0, "TradeAccount": "Sim1", "Total
 
 
 def _update(ids: dict[int, list[int]], turn: int) -> dict[str, Any]:
-    """A trade of one symbol after the other; where depth alone is wanted, a change of one level."""
+    """Return a trade of each symbol in turn; if only depth is subscribed, a change of one level."""
     if ids[101]:
         number = ids[101][turn % len(ids[101])]
         return {"Type": 107, "F": [number, 1 + turn % 2, 282700 + 25 * (turn % 4), turn % 90 + 1, time.time()]}
@@ -140,7 +141,7 @@ def _update(ids: dict[int, list[int]], turn: int) -> dict[str, Any]:
 
 
 def receivers(port: str, path: str, count: str, symbols: str, each: str, symbol: str) -> None:
-    """Subscribers: what they received, and how old it was."""
+    """Run subscribers, and report number and delay of received messages."""
     chance = random.Random(1)
     parts: dict[Any, bytes] = {}
     for _ in range(int(count)):
@@ -156,7 +157,7 @@ def receivers(port: str, path: str, count: str, symbols: str, each: str, symbol:
     ages: list[float] = []
     skipped = total = gone = reads = 0
 
-    def obey(line: str) -> None:
+    def execute(line: str) -> None:
         nonlocal skipped, reads
         with lock:
             if line == "report":
@@ -175,7 +176,7 @@ def receivers(port: str, path: str, count: str, symbols: str, each: str, symbol:
                 skipped = reads = 0
 
     lock = threading.Lock()
-    _listen(obey, _exit)
+    _listen(execute, _exit)
     while True:
         for subscriber in select.select(list(parts), [], [], 1)[0]:
             data = subscriber.recv(1 << 18)
@@ -203,7 +204,7 @@ def receivers(port: str, path: str, count: str, symbols: str, each: str, symbol:
 
 
 def _frames(data: bytes) -> tuple[list[bytes], bytes]:
-    """The payloads of the text frames that are whole, and the rest."""
+    """Return the payloads of complete text frames, and the remaining bytes."""
     payloads, at = [], 0
     while len(data) - at >= 4:
         length, head = data[at + 1], 2
@@ -218,7 +219,7 @@ def _frames(data: bytes) -> tuple[list[bytes], bytes]:
 
 
 def callers(port: str, path: str, count: str) -> None:
-    """Callers of REST, a thread each."""
+    """Run callers of REST, each in a thread."""
     times: list[float] = []
     going = threading.Event()
 
@@ -229,7 +230,7 @@ def callers(port: str, path: str, count: str) -> None:
             clients.get(client, path.removeprefix("/api/v1"))
             times.append(time.perf_counter() - begin)
 
-    def obey(line: str) -> None:
+    def execute(line: str) -> None:
         if line == "report":
             answers = list(times)
             print(json.dumps({"answers": len(answers), "failures": 0} | _times(answers)), flush=True)
@@ -243,11 +244,11 @@ def callers(port: str, path: str, count: str) -> None:
         threading.Thread(target=call, daemon=True).start()
     print("ready", flush=True)
     for line in sys.stdin:
-        obey(line.strip())
+        execute(line.strip())
 
 
 def _times(seconds: list[float]) -> dict[str, float]:
-    """In milliseconds."""
+    """Return quantiles in milliseconds."""
     if not seconds:
         return {"p50": 0.0, "p90": 0.0, "p99": 0.0, "max": 0.0}
     ordered = sorted(seconds)
@@ -255,12 +256,15 @@ def _times(seconds: list[float]) -> dict[str, float]:
     return {name: ordered[min(int(len(ordered) * part), len(ordered) - 1)] * 1000 for name, part in parts.items()}
 
 
-def _listen(obey: Callable[[str], object], end: Callable[[], object]) -> None:
-    """Hands out the lines of stdin, from a thread, and ends with it."""
+def _listen(execute: Callable[[str], object], end: Callable[[], object]) -> None:
+    """Pass each line of standard input to `execute`, from a thread.
+
+    Call `end` at its end.
+    """
 
     def read() -> None:
         for line in sys.stdin:
-            obey(line.strip())
+            execute(line.strip())
         end()
 
     threading.Thread(target=read, daemon=True).start()

@@ -1,4 +1,4 @@
-"""How soon it answers, and how much memory it takes."""
+"""Measure the time from start to the first answer, and resident memory."""
 
 import time
 
@@ -9,7 +9,10 @@ SUBSCRIBERS = 500
 
 
 def startup(runs: int) -> list[Row]:
-    """From the start of the process to the first answer of REST, and of REST that asks the server."""
+    """Measure the time from the start of the process to the first answers of REST.
+
+    One answer is the gateway's own, the other needs the server.
+    """
     first, asked = [], []
     for _ in range(runs):
         with processes.Service("dtc", "--demo", "-r", "0", until=r"Serving http://[^:]+:(\d+)/") as service:
@@ -25,7 +28,7 @@ def startup(runs: int) -> list[Row]:
 
 
 def memory(runs: int) -> list[Row]:
-    """Resident memory without and with idle subscribers, and of the demo."""
+    """Measure resident memory without and with idle subscribers, and of the demo."""
     alone, each, demo = [], [], []
     for _ in range(runs):
         with load.source() as source, gateways.ours(source.found[1], load.SYMBOL) as service:

@@ -12,7 +12,6 @@ from twisted.trial.unittest import SynchronousTestCase
 ROOT = Path(__file__).parent.parent
 
 PENDING: set[str] = {
-    "benchmarks",
     "dtc_twisted/journal",
     "dtc_twisted/orders",
     "tests",

@@ -1,10 +1,11 @@
 /* Callers of REST in one process: callers PORT PATH N
  *
- * N connections that stay open, each with one request at a time. Says "ready" when all are connected. On stdin:
+ * Open N connections that stay open, each with one request at a time. Print "ready" when all are connected.
+ * Commands on stdin:
  *
- *   go       begin, and forget what was counted
- *   report   prints what was counted since: answers, those among them whose status is not 200, and milliseconds from
- *            a request to its answer
+ *   go       begin, and reset all counters
+ *   report   print the counters: answers, those with a status other than 200, and milliseconds from a request to its
+ *            answer
  *   stop     no more requests
  */
 #include "ws.h"

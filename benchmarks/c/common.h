@@ -1,4 +1,4 @@
-/* What the programs here share: time, sockets, text, commands on stdin and a histogram. Linux (epoll). */
+/* Functions of all programs in this folder: time, sockets, text, commands on stdin, histogram. Linux only (epoll). */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -46,7 +46,7 @@ static inline void no_delay(int fd) {
 
 static inline void non_blocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
-/* Listens on a free port of this machine, which it prints. */
+/* Listen on a free port of the loopback interface, and print the port. */
 static inline int listening(void) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     struct sockaddr_in address = loopback(0);
@@ -71,7 +71,7 @@ static inline void watch(int epoll, int fd, uint32_t events, void *with) {
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) && epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event)) die("epoll_ctl");
 }
 
-/* What follows `"name":` in JSON; NULL when it is not there. */
+/* Return the text after `"name":` in JSON; NULL if there is none. */
 static inline const char *json_value(const char *text, size_t length, const char *name) {
     char key[64];
     int size = snprintf(key, sizeof key, "\"%s\":", name);
@@ -98,7 +98,7 @@ static inline int json_string(const char *text, size_t length, const char *name,
     return 1;
 }
 
-/* Reads what is on stdin and hands out each line; ends the program with it. */
+/* Read stdin, and pass on each line; exit at its end. */
 static inline void commands(void (*obey)(char *line)) {
     static char text[4096];
     static size_t have;
@@ -115,7 +115,7 @@ static inline void commands(void (*obey)(char *line)) {
     memmove(text, line, have);
 }
 
-/* Counts of nanoseconds, in steps of less than 1 %. */
+/* Count durations in nanoseconds, in steps of less than 1 %. */
 enum { STEPS = 128 };
 static uint64_t histogram[58 * STEPS], histogram_total;
 static int64_t histogram_max;

@@ -1,16 +1,15 @@
-/* The limit: what a gateway costs that is made of system calls and next to nothing else:
- * gateway PORT [SYMBOL]
+/* Serve /marketdata at the lowest possible cost: gateway PORT [SYMBOL]
  *
- * It logs on to the DTC server at PORT, subscribes to SYMBOL from the start, serves /marketdata to WebSockets, and sends the same bytes as `twistd dtc`: each
- * trade by name and with its symbol, framed once, all of one read in one write to each subscriber. It does nothing else:
- * no REST, no depth, no reconnecting, no policy for slow readers but to leave messages out.
+ * Log on to the DTC server at PORT, subscribe to SYMBOL at the start, serve /marketdata to WebSockets, and send the same
+ * bytes as `twistd dtc`: each trade with names and symbol, framed once, all updates of a read in one write to each
+ * subscriber. Nothing else: no REST, no depth, no reconnecting, and slow readers miss messages.
  */
 #include "ws.h"
 
-enum { MOST = 65536, ROOM = 1 << 16, OWED = 1 << 20 };
+enum { MOST = 65536, ROOM = 1 << 16, QUEUE = 1 << 20 };
 
 typedef struct {
-    int fd, open, waits; /* for its socket to take more */
+    int fd, open, waits; /* until its socket is writable */
     size_t have, length; /* of in and out */
     char *out;
     size_t room;
@@ -30,7 +29,7 @@ static Symbol symbols[MOST]; /* by SymbolID */
 static Subscriber *touched[MOST];
 
 static void put(Subscriber *to, const char *bytes, size_t length) {
-    if (to->length + length > OWED) return;
+    if (to->length + length > QUEUE) return;
     if (to->length + length > to->room) to->out = realloc(to->out, to->room = 2 * (to->length + length));
     if (!to->length) touched[touched_count++] = to;
     memcpy(to->out + to->length, bytes, length);
@@ -43,7 +42,7 @@ static void leave(Subscriber *who) {
             if (symbols[id].subscribers[i] == who)
                 symbols[id].subscribers[i--] = symbols[id].subscribers[--symbols[id].count];
     close(who->fd);
-    who->fd = -1; /* its memory stays: it may be among the touched */
+    who->fd = -1; /* not freed, because it may be among the touched ones */
 }
 
 static void send_out(Subscriber *to) {

@@ -1,13 +1,12 @@
 /* Subscribers in one process: receivers PORT PATH N S K SYMBOL
  *
- * N connections, each subscribed to SYMBOL, or with S > 1 to K different ones of SYMBOL0 ... SYMBOL(S-1), by chance.
- * Says "ready" when all are answered. On stdin:
+ * Open N connections, each subscribed to SYMBOL, or with S > 1 to K random symbols of SYMBOL0 ... SYMBOL(S-1).
+ * Print "ready" when all are confirmed. Commands on stdin:
  *
- *   go       forget what was counted
- *   report   prints what was counted: frames, of all and of the subscriber with the fewest and the most; reads of a
- *            socket (fewer than frames where updates came joined); how many
- *            messages the gateway says it has skipped; milliseconds from the DateTime of a message to its arrival;
- *            and the total of frames that were ever received, and of subscribers that the gateway has closed
+ *   go       reset all counters
+ *   report   print the counters: frames, of all and of the subscribers with the fewest and the most; reads of a
+ *            socket (fewer than frames if updates were joined); messages that the gateway skipped; milliseconds from the
+ *            DateTime of a message to its arrival; frames since the start; subscribers that the gateway has closed
  */
 #include "ws.h"
 
@@ -17,7 +16,7 @@ typedef struct {
     int fd;
     size_t have;
     uint64_t frames;
-    char in[ROOM]; /* memory that is not touched costs nothing */
+    char in[ROOM]; /* unused pages need no memory */
 } Subscriber;
 
 static Subscriber *subscribers;

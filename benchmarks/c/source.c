@@ -1,11 +1,12 @@
-/* A DTC server that sends what it is told to, as fast as it is told to. On stdin:
+/* Serve DTC and send updates at a rate. Commands on stdin:
  *
  *   rate R K   R messages a second, K of them in one write; R = 0: none
- *   max        as many as the gateway takes
- *   count      prints {"sent": messages so far, "behind": the most that were due and not sent since the last count}
+ *   max        as many messages as the gateway reads
+ *   count      print {"sent": messages so far, "behind": largest number of messages that were due and not sent since the
+ *              last count}
  *
- * Trades (type 107) of each symbol in turn, whose DateTime is the time of sending, or, for a gateway that has asked for
- * depth alone, changes of one level (106). An account's balance is answered 5 ms later. It serves one gateway.
+ * The updates are trades (type 107) of each symbol in turn; DateTime is the time of sending. A gateway that has subscribed
+ * only to depth gets changes of one level (106). A balance request is answered after 5 ms. One gateway is served.
  */
 #include "ws.h"
 #include <poll.h>
@@ -27,7 +28,7 @@ static struct {
 } balances[MOST]; /* a ring */
 static unsigned first, last;
 
-static void left(void) {
+static void disconnect(void) {
     close(client);
     client = -1;
     handshaken = data_count = depth_count = 0;
@@ -39,7 +40,7 @@ static int flush_out(void) {
         ssize_t count = send(client, out + out_sent, out_length - out_sent, MSG_NOSIGNAL);
         if (count < 0) {
             if (errno == EAGAIN) return 0;
-            left();
+            disconnect();
             return 0;
         }
         out_sent += count;
@@ -92,7 +93,7 @@ static void put_update(void) {
     sent++;
 }
 
-/* Sends what is due. When to come back: nanoseconds from now. */
+/* Send the updates that are due. Return the nanoseconds until the next call. */
 static int64_t produce(void) {
     if (client < 0 || !handshaken || !flush_out()) return 1000000000;
     int64_t time = now();
@@ -121,7 +122,7 @@ static int64_t produce(void) {
         return wait;
     }
     if (flat_out) {
-        for (int writes = 0; writes < 8; writes++) { /* and then look at what else there is */
+        for (int writes = 0; writes < 8; writes++) { /* then handle other events */
             while (out_length < 60000) put_update();
             if (!flush_out()) return 1000000000;
         }
@@ -187,19 +188,19 @@ static void answer(const char *text, size_t length) {
 static void take(void) {
     ssize_t count = recv(client, in + have, sizeof in - 1 - have, 0);
     if (count <= 0) {
-        if (count == 0 || errno != EAGAIN) left();
+        if (count == 0 || errno != EAGAIN) disconnect();
         return;
     }
     have += count;
     in[have] = 0;
     if (!handshaken) {
         int length = welcome(in, out, sizeof out);
-        if (length < 0) left();
+        if (length < 0) disconnect();
         if (length <= 0) return;
         out_length = length;
         flush_out();
         handshaken = 1;
-        have = 0; /* a client says nothing before it is answered */
+        have = 0; /* a client sends nothing before the answer */
         return;
     }
     Frame message;
@@ -207,7 +208,7 @@ static void take(void) {
     while (parse(in + used, have - used, &message)) {
         used += message.total;
         if (message.opcode == 8) {
-            left();
+            disconnect();
             return;
         }
         if (message.opcode <= 2) answer(message.payload, message.length);

@@ -1,4 +1,4 @@
-/* WebSocket, as much as is needed here: handshakes, and whole frames of less than 64 KiB. */
+/* Encode and decode WebSocket: handshakes, and complete frames of less than 64 KiB. */
 #include "common.h"
 
 static inline uint32_t rotated(uint32_t value, int by) { return value << by | value >> (32 - by); }
@@ -45,7 +45,7 @@ static inline void accept_of(const char *key, char out[29]) {
     out[28] = 0;
 }
 
-/* The answer to a request to upgrade; 0: the request is not whole yet, -1: it is none. */
+/* Answer an upgrade request. Return 0 if the request is incomplete, -1 if it is another request. */
 static inline int welcome(char *request, char *out, size_t room) {
     if (!strstr(request, "\r\n\r\n")) return 0;
     char *key = strcasestr(request, "\r\nsec-websocket-key:"), accept[29];
@@ -58,7 +58,7 @@ static inline int welcome(char *request, char *out, size_t room) {
                     accept);
 }
 
-/* A client's handshake on a socket that blocks; what the server says behind it stays to be read. */
+/* Perform a client's handshake on a blocking socket. Later bytes of the server stay in the socket. */
 static inline void upgrade(int fd, const char *path) {
     char text[4096];
     int length = snprintf(text, sizeof text,
@@ -74,7 +74,7 @@ static inline void upgrade(int fd, const char *path) {
     if (strncmp(text, "HTTP/1.1 101", 12)) die(text);
 }
 
-/* The head of a frame; the payload is to follow. As a client's it has a mask of zeros, which changes nothing. */
+/* Encode the head of a frame. A client's frame has a mask of zeros, which does not change the payload. */
 static inline size_t head(char *out, int opcode, size_t length, int client) {
     size_t size = 2;
     out[0] = 0x80 | opcode;
@@ -103,7 +103,7 @@ typedef struct {
     size_t length, total; /* of the payload, and with its head */
 } Frame;
 
-/* Takes the frame at the begin of `data`, and its mask off; 0: it is not whole yet. */
+/* Decode the frame at the start of `data`, and unmask it. Return 0 if it is incomplete. */
 static inline int parse(char *data, size_t have, Frame *out) {
     if (have < 2) return 0;
     unsigned char *bytes = (unsigned char *)data;

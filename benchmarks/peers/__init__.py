@@ -1,5 +1,5 @@
-"""Gateways on other libraries that do the task of /marketdata, and that alone.
+"""Serve /marketdata on other libraries, and nothing else.
 
-Each is a program that is given the server's port. They take from the server what they need, send what ours sends, and
-make each message once for all its subscribers. Their packages are installed on demand, apart from ours.
+Each module is a program with the server's port as its argument. Each sends the same messages as `twistd dtc`, and
+encodes each message once for all its subscribers. Their packages are installed on first use, in a separate environment.
 """

@@ -1,4 +1,7 @@
-"""The ceiling of REST: a resource of twisted.web that answers so many bytes, so many seconds later; 0: at once."""
+"""Serve the limit of REST: a resource of twisted.web that answers with a fixed number of bytes.
+
+Arguments: bytes, and seconds until the answer; 0: at once.
+"""
 
 import sys
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The task, apart from sockets: what to say to the DTC server, and what to tell which subscribers."""
+"""Translate between the DTC server and subscribers, without sockets."""
 
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
@@ -37,8 +37,8 @@ _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
-class Topic(Generic[S]):
-    """One symbol, and its subscribers."""
+class SubscribedSymbol(Generic[S]):
+    """Hold the subscribers and the last snapshot of one symbol."""
 
     def __init__(self, symbol: str, symbol_id: int) -> None:
         self.symbol = symbol
@@ -47,38 +47,41 @@ class Topic(Generic[S]):
         self.snapshot: bytes | None = None
 
 
-class Topics(Generic[S]):
-    """All symbols that somebody wants."""
+class SymbolTable(Generic[S]):
+    """Hold all symbols with subscribers."""
 
     def __init__(self) -> None:
-        self._by_symbol: dict[str, Topic[S]] = {}
-        self._by_id: dict[int, Topic[S]] = {}
+        self._by_symbol: dict[str, SubscribedSymbol[S]] = {}
+        self._by_id: dict[int, SubscribedSymbol[S]] = {}
 
     def subscribe(self, request: str | bytes, subscriber: S) -> tuple[bytes | None, list[bytes]]:
-        """What to send to the server, if anything, and to the subscriber."""
+        """Add a subscriber.
+
+        Return the request to the server, if one is needed, and the answers to the subscriber.
+        """
         symbol = _decode(request)["symbol"]
-        topic, ask = self._by_symbol.get(symbol), None
-        if topic is None:
+        entry, server_request = self._by_symbol.get(symbol), None
+        if entry is None:
             symbol_id = len(self._by_symbol) + 1
-            topic = self._by_symbol[symbol] = self._by_id[symbol_id] = Topic(symbol, symbol_id)
-            ask = topic.request
-        topic.subscribers.add(subscriber)
+            entry = self._by_symbol[symbol] = self._by_id[symbol_id] = SubscribedSymbol(symbol, symbol_id)
+            server_request = entry.request
+        entry.subscribers.add(subscriber)
         answers = [_encode({"action": "subscribe", "symbol": symbol, "success": True})]
-        return ask, answers if topic.snapshot is None else [*answers, topic.snapshot]
+        return server_request, answers if entry.snapshot is None else [*answers, entry.snapshot]
 
-    def leave(self, subscriber: S) -> None:
-        for topic in self._by_symbol.values():
-            topic.subscribers.discard(subscriber)
+    def unsubscribe(self, subscriber: S) -> None:
+        for entry in self._by_symbol.values():
+            entry.subscribers.discard(subscriber)
 
-    def updates(self, data: str | bytes) -> Iterator[tuple[Topic[S], bytes]]:
-        """What a message of the server's WebSocket means: to the subscribers of which topic to send what."""
+    def updates(self, data: str | bytes) -> Iterator[tuple[SubscribedSymbol[S], bytes]]:
+        """Yield the updates in a WebSocket message of the server, with the symbol of each."""
         for text in data.split("\0" if isinstance(data, str) else b"\0"):  # type: ignore[arg-type]
             message: dict[str, Any] = _decode(text) if text else {}
             names = _FIELDS.get(message.get("Type", 0))
-            topic = self._by_id.get(message["F"][0]) if names else None
-            if names and topic is not None:
+            entry = self._by_id.get(message["F"][0]) if names else None
+            if names and entry is not None:
                 fields = dict(zip(names, message["F"], strict=False))
-                update = _encode({"Symbol": topic.symbol, "Type": message["Type"], **fields})
+                update = _encode({"Symbol": entry.symbol, "Type": message["Type"], **fields})
                 if message["Type"] == 104:
-                    topic.snapshot = update
-                yield topic, update
+                    entry.snapshot = update
+                yield entry, update

@@ -1,4 +1,4 @@
-"""On aiohttp and uvloop."""
+"""Serve /marketdata on aiohttp and uvloop."""
 
 import sys
 
@@ -6,11 +6,11 @@ import aiohttp
 import uvloop
 from aiohttp import WSMsgType, web
 
-from benchmarks.peers.translation import LOGON, Topics
+from benchmarks.peers.translation import LOGON, SymbolTable
 
 
 async def main() -> None:
-    topics: Topics[web.WebSocketResponse] = Topics()
+    symbols: SymbolTable[web.WebSocketResponse] = SymbolTable()
     async with aiohttp.ClientSession() as session:
         server = await session.ws_connect(f"http://127.0.0.1:{sys.argv[1]}/", max_msg_size=0)
         await server.send_str(LOGON.decode())
@@ -19,12 +19,12 @@ async def main() -> None:
             connection = web.WebSocketResponse(compress=False)
             await connection.prepare(request)
             async for message in connection:
-                ask, answers = topics.subscribe(message.data, connection)
-                if ask:
-                    await server.send_str(ask.decode())
+                server_request, answers = symbols.subscribe(message.data, connection)
+                if server_request:
+                    await server.send_str(server_request.decode())
                 for answer in answers:
                     await connection.send_frame(answer, WSMsgType.TEXT)
-            topics.leave(connection)
+            symbols.unsubscribe(connection)
             return connection
 
         application = web.Application()
@@ -34,8 +34,8 @@ async def main() -> None:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         print(f"Serving http://127.0.0.1:{runner.addresses[0][1]}/", flush=True)
         async for message in server:
-            for topic, update in topics.updates(message.data):
-                for each in list(topic.subscribers):
+            for entry, update in symbols.updates(message.data):
+                for each in list(entry.subscribers):
                     if not each.closed:
                         await each.send_frame(update, WSMsgType.TEXT)
 

@@ -1,4 +1,4 @@
-"""On picows and uvloop."""
+"""Serve /marketdata on picows and uvloop."""
 
 import asyncio
 import sys
@@ -6,40 +6,40 @@ import sys
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_connect, ws_create_server
 
-from benchmarks.peers.translation import LOGON, Topics
+from benchmarks.peers.translation import LOGON, SymbolTable
 
-topics: Topics[WSTransport] = Topics()
+symbols: SymbolTable[WSTransport] = SymbolTable()
 
 
 class Server(WSListener):
-    """The connection to the DTC server."""
+    """Receive from the DTC server."""
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         transport.send(WSMsgType.TEXT, LOGON)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type == WSMsgType.TEXT:
-            for topic, update in topics.updates(frame.get_payload_as_bytes()):
-                for each in topic.subscribers:
+            for entry, update in symbols.updates(frame.get_payload_as_bytes()):
+                for each in entry.subscribers:
                     each.send(WSMsgType.TEXT, update)
 
 
 class Subscriber(WSListener):
-    """A subscriber's connection."""
+    """Serve one subscriber."""
 
     def __init__(self, server: WSTransport) -> None:
         self._server = server
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type == WSMsgType.TEXT:
-            ask, answers = topics.subscribe(frame.get_payload_as_bytes(), transport)
-            if ask:
-                self._server.send(WSMsgType.TEXT, ask)
+            server_request, answers = symbols.subscribe(frame.get_payload_as_bytes(), transport)
+            if server_request:
+                self._server.send(WSMsgType.TEXT, server_request)
             for answer in answers:
                 transport.send(WSMsgType.TEXT, answer)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        topics.leave(transport)
+        symbols.unsubscribe(transport)
 
 
 async def main() -> None:

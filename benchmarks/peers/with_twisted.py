@@ -1,6 +1,6 @@
-"""On Twisted's reactor alone: its turns, its reads, and a send on each subscriber's socket.
+"""Serve /marketdata on Twisted's reactor alone, with a `send` on each subscriber's socket.
 
-WebSocket is done only as far as the programs that measure need it.
+Only the part of WebSocket that the benchmarks need is implemented.
 """
 
 import base64
@@ -13,16 +13,16 @@ from twisted.internet import reactor as installed
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.protocol import Factory, Protocol
 
-from benchmarks.peers.translation import LOGON, Topics
+from benchmarks.peers.translation import LOGON, SymbolTable
 
 reactor: Any = installed
 Send = Callable[[bytes], int]
-topics: Topics[Send] = Topics()
+symbols: SymbolTable[Send] = SymbolTable()
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class WebSocket(Protocol):
-    """Reads a head, then whole text frames."""
+    """Read an HTTP head, then complete text frames."""
 
     transport: Any
 
@@ -63,7 +63,7 @@ class WebSocket(Protocol):
 
 
 class Server(WebSocket):
-    """The connection to the DTC server."""
+    """Receive from the DTC server."""
 
     def connectionMade(self) -> None:
         self.transport.setTcpNoDelay(True)
@@ -73,24 +73,24 @@ class Server(WebSocket):
         )
 
     def opened(self, head: bytes) -> None:
-        self.tell(LOGON)
+        self.send(LOGON)
 
-    def tell(self, message: bytes) -> None:
+    def send(self, message: bytes) -> None:
         self.transport.write(bytes((0x81, 0x80 | 126)) + len(message).to_bytes(2, "big") + bytes(4) + message)
 
     def received(self, texts: list[bytes]) -> None:
-        news: dict[Any, list[bytes]] = {}
+        frames_of: dict[Any, list[bytes]] = {}
         for text in texts:
-            for topic, update in topics.updates(text):
-                news.setdefault(topic, []).append(frame(update))
-        for topic, frames in news.items():
+            for entry, update in symbols.updates(text):
+                frames_of.setdefault(entry, []).append(frame(update))
+        for entry, frames in frames_of.items():
             data = b"".join(frames)
-            for send in topic.subscribers:
+            for send in entry.subscribers:
                 send(data)
 
 
 class Subscriber(WebSocket):
-    """A subscriber's connection."""
+    """Serve one subscriber."""
 
     def __init__(self, server: Server) -> None:
         super().__init__()
@@ -108,9 +108,9 @@ class Subscriber(WebSocket):
 
     def received(self, texts: list[bytes]) -> None:
         for text in texts:
-            ask, answers = topics.subscribe(text, self.transport.getHandle().send)
-            if ask:
-                self._server.tell(ask)
+            server_request, answers = symbols.subscribe(text, self.transport.getHandle().send)
+            if server_request:
+                self._server.send(server_request)
             for answer in answers:
                 self.transport.write(frame(answer))
 
