@@ -36,10 +36,14 @@ FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def checked(*patterns: str) -> Iterator[Path]:
-    """Yield the files that match a pattern, are not generated, and are not pending."""
+    """Yield the files that match a pattern, are not generated or installed, and are not pending."""
     for path in sorted(path for pattern in patterns for path in ROOT.glob(pattern)):
         name = path.relative_to(ROOT).as_posix()
-        if name not in GENERATED and not any(f"{name}/".startswith(f"{each}/") for each in PENDING):
+        if (
+            name not in GENERATED
+            and "/.cache/" not in name
+            and not any(f"{name}/".startswith(f"{each}/") for each in PENDING)
+        ):
             yield path
 
 
