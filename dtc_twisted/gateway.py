@@ -23,7 +23,7 @@ from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.journal import Journal
 from dtc_twisted.logs import logger
-from dtc_twisted.market_data import MARKET_DEPTH, Hub, PinnedSymbols, ReadBatch, Update
+from dtc_twisted.market_data import MARKET_DEPTH, Hub, PinnedSymbols, ReadBatch, StallWatchdog, Update
 from dtc_twisted.orders import (
     AccountState,
     MarketPrices,
@@ -55,10 +55,11 @@ Settings = dict[str, Any]
 
 @dataclass
 class MarketData:
-    """Hold a hub for each subscription type, with one read batch."""
+    """Hold a hub for each subscription type, with one read batch and one watchdog."""
 
     hubs: dict[str, Hub]
     batch: ReadBatch
+    watchdog: StallWatchdog
 
     def fetch_snapshot(self, path: str, symbol: str, levels: int) -> Deferred[Update]:
         """Fetch one snapshot for a REST path, /marketdata or /marketdepth.
@@ -116,6 +117,8 @@ class GatewayStatus:
             "last_message_age": None if age is None else round(age, 3),
             "garbage": upstream.malformed_count,
             "symbols": sorted({symbol for hub in self._market_data.hubs.values() for symbol in hub.symbols}),
+            "stalled": self._market_data.watchdog.stalled_symbols,
+            "stalls": self._market_data.watchdog.stall_count,
             "subscribers": sum(len(factory.subscribers) for factory in self.stream_factories),
             "trading": None if manager is None else manager.status(),
         }
@@ -228,6 +231,7 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
     upstream.listeners += [
         definitions,
         *market_data.hubs.values(),
+        market_data.watchdog,
         PinnedSymbols(market_data.hubs["marketdata"], settings["symbols"]),
     ]
     orders = make_orders(settings, upstream, definitions, market_data, reactor)
@@ -240,6 +244,7 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
         DemoService(reactor, upstream, history).setServiceParent(services)
     web = make_web(settings, upstream, history, definitions, market_data, orders, status, reactor)
     web.setServiceParent(services)
+    market_data.watchdog.setServiceParent(services)
     upstream.setServiceParent(services)
     history.setServiceParent(services)
     return services
@@ -256,7 +261,9 @@ def make_market_data(settings: Settings, upstream: Upstream, reactor: IGatewayRe
     upstream.on_read_done = batch.flush
     timeout = settings["timeout"]
     hubs = {"marketdata": Hub(reactor, timeout, batch), "marketdepth": Hub(reactor, timeout, batch, MARKET_DEPTH)}
-    return MarketData(hubs, batch)
+    reconnect = upstream.reconnect if settings["stall-reconnect"] else None
+    watchdog = StallWatchdog(reactor, [*hubs.values()], settings["stall-timeout"], reconnect)
+    return MarketData(hubs, batch, watchdog)
 
 
 def make_orders(
@@ -300,6 +307,7 @@ def make_web(
     channels = AccountChannels(orders.state, orders.reconciler)
     stream = MultiChannelFactory(reactor, market_data.hubs, definitions, channels, status.fields, orders.manager)
     upstream.status_listeners.append(stream.publish_status)
+    market_data.watchdog.on_change = stream.publish_status
     upstream.unknown_message_listeners.append(stream.publish_unknown)
     factories: dict[str, StreamFactory] = {
         "/marketdata": SingleChannelFactory(market_data.hubs["marketdata"], reactor),
@@ -323,7 +331,8 @@ def make_web(
     rest = RestApi(backend, {path: factory.resource_for for path, factory in factories.items()}, access)
     OrderRoutes(rest, orders.state, orders.reconciler, definitions.converter, orders.manager)
     sources = MetricSources(
-        *(upstream, market_data.hubs, history, orders.state, orders.manager, reactor.seconds, factories),
+        *(upstream, market_data.hubs, market_data.watchdog, history, orders.state, orders.manager),
+        *(reactor.seconds, factories),
     )
     measurements = make_metrics(sources)
     MonitoringRoutes(rest, measurements.registry, status.problems)

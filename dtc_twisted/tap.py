@@ -46,6 +46,7 @@ class Options(BaseOptions):
         ["password-file", None, None, "File whose first line is the password."],
         ["token-file", None, None, "File of those who may call: lines of NAME SCOPE TOKEN, SCOPE being read or trade."],
         number_option("timeout", None, 5.0, "Seconds to wait for an answer of the server.", 0.1, 3600),
+        number_option("stall-timeout", None, 30.0, "Seconds without updates of an active symbol; 0: never.", 0, 86400),
         number_option("history-connections", None, 4, "Connections to the historical port at once.", 1, 100),
         ["journal", None, None, "File of the journal of orders; by default in the state directory of the user."],
         ["messages", None, None, "Messages module that python -m codegen wrote from your own header."],
@@ -58,6 +59,7 @@ class Options(BaseOptions):
         ["simulated", "s", "Request simulated trading; take orders for accounts whose names begin with Sim (default)."],
         ["tls", None, "Connect to the server with wss://."],
         ["allow-trading", None, "Take orders; with --live only together with --token-file."],
+        ["stall-reconnect", None, "Reconnect when the updates of all symbols stop (--stall-timeout)."],
         ["cancel-on-stop", None, "Cancel the orders that the gateway sent when it is stopped."],
         ["journal-accept-loss", None, "Go on with what can be read of a journal that was lost or damaged."],
         ["allow-raw", None, "Let POST /raw send any message to the server that is no order."],
@@ -103,6 +105,8 @@ class Options(BaseOptions):
                     raise usage.UsageError(f"--demo brings its own server: --{name} does not go with it")
         elif not self["host"]:
             raise usage.UsageError("--host is missing: the DTC server's host name or address, or --demo")
+        if self["stall-reconnect"] and not self["stall-timeout"]:
+            raise usage.UsageError("--stall-reconnect needs --stall-timeout: 0 is off")
         self["password"] = self._password()
         self["origins"] = self._origins()
         self["tokens"] = self._tokens()

@@ -4,7 +4,7 @@ There is one hub for market data and one for market depth. Subscriptions outlive
 all symbols again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -54,10 +54,17 @@ class Hub:
         self._by_id: dict[int, SymbolFeed] = {}
         self._symbols_by_consumer: dict[Consumer, set[str]] = {}
         self._session: Session | None = None
+        self.removed_active_count = 0
+        """Number of symbols with updates whose subscription has ended."""
         self._delivered_before = 0  # of symbols without a subscription now
         self._offline_reason = "not logged on to the DTC server yet"
 
     # -- called by consumers
+
+    @property
+    def feeds(self) -> Collection[SymbolFeed]:
+        """The symbols with a subscription, with their state."""
+        return self._feeds.values()
 
     @property
     def symbols(self) -> list[str]:
@@ -193,7 +200,7 @@ class Hub:
         self._by_id.clear()
         for feed in list(self._feeds.values()):
             feed.is_confirmed = False
-            self._mark_stale(feed, reason)
+            self.mark_stale(feed, reason)
 
     def _receive_update(self, message: Any) -> None:
         feed = self._by_id.get(message.SymbolID)
@@ -228,13 +235,13 @@ class Hub:
         elif available and feed.is_confirmed:
             self._mark_live(feed)
         if not available:
-            self._mark_stale(feed, "the server has no data feed for this symbol at present")
+            self.mark_stale(feed, "the server has no data feed for this symbol at present")
 
     def _receive_feed_status(self, message: dtc.MarketDataFeedStatus) -> None:
         if message.Status == MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE:
             _log.warn("The server's market data feed is unavailable.")
             for feed in list(self._feeds.values()):
-                self._mark_stale(feed, "the server's market data feed is unavailable")
+                self.mark_stale(feed, "the server's market data feed is unavailable")
         elif message.Status == MarketDataFeedStatusEnum.MARKET_DATA_FEED_AVAILABLE:
             _log.info("The server's market data feed is available.")
             logon = None if self._session is None else self._session.logon
@@ -248,7 +255,7 @@ class Hub:
     def _receive_heartbeat(self, heartbeat: dtc.Heartbeat) -> None:
         if heartbeat.NumDroppedMessages:
             for feed in list(self._feeds.values()):  # the missing changes are unknown
-                self._mark_stale(feed, "the server dropped updates")
+                self.mark_stale(feed, "the server dropped updates")
                 self._request(feed)
 
     # -- feeds
@@ -275,6 +282,7 @@ class Hub:
     def _process_now(self, feed: SymbolFeed, message: Any, live: bool = True) -> None:
         """Process a message that may confirm a feed or end its stale state."""
         self._batch.process()
+        feed.is_updated = True
         for _ in feed.state.receive([message]):
             if feed.stale_reason and live:
                 self._mark_live(feed)
@@ -321,7 +329,8 @@ class Hub:
         for other in others:
             call_safely(other.on_stale, feed.symbol, feed.stale_reason)
 
-    def _mark_stale(self, feed: SymbolFeed, reason: str) -> None:
+    def mark_stale(self, feed: SymbolFeed, reason: str) -> None:
+        """Inform the consumers that their data may be out of date."""
         if feed.subscriptions and not feed.stale_reason:
             self._batch.flush()
             feed.stale_reason = reason
@@ -364,4 +373,5 @@ class Hub:
             self._discard_symbol(feed, consumer)
         del self._feeds[feed.symbol]
         self._delivered_before += feed.delivered_count
+        self.removed_active_count += feed.pace.active > 1  # 1: a snapshot only
         self._by_id.pop(feed.symbol_id, None)

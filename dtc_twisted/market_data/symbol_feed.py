@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 
 from dtc_twisted.dtc.messages import RequestActionEnum
+from dtc_twisted.market_data.pace import Pace
 from dtc_twisted.market_data.read_batch import FanoutGroup, ReadBatch
 from dtc_twisted.market_data.subscriber import Consumer, Encoder, Update
 from dtc_twisted.market_data.subscription_type import SymbolState
@@ -48,6 +49,8 @@ class SymbolFeed:
     subscriptions: dict[Consumer, Subscription] = field(default_factory=dict)
     pending: dict[Consumer, PendingSubscription] = field(default_factory=dict)
     groups: tuple[FanoutGroup, ...] = ()
+    is_updated: bool = False  # since the last tick of the watchdog
+    pace: Pace = field(default_factory=Pace)  # kept by the watchdog
     _delivered_before: int = 0  # to groups that are gone
     _counts: defaultdict[int, defaultdict[type, int]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(int))
@@ -98,6 +101,7 @@ class SymbolFeed:
 
     def process(self, batch: ReadBatch, messages: list[Any]) -> None:
         """Take the messages of one read, and add what follows from them to the batch."""
+        self.is_updated = True
         for _ in self.state.receive(messages):
             self.publish(batch)
 

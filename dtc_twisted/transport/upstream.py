@@ -131,6 +131,13 @@ class Upstream(Service):
         elif self._connection is not None:
             self._connection.send_untyped(message)
 
+    def reconnect(self, reason: str) -> None:
+        """End the session, and begin another after the retry interval."""
+        if self._connection is not None:
+            if self.session is not None:
+                self.session.log_off(reason)
+            self._drop_connection(self._connection, reason)
+
     @property
     def malformed_count(self) -> int:
         """Number of malformed messages received from the server."""

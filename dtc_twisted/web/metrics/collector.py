@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from dtc_twisted.history import HistoryClient
-from dtc_twisted.market_data import Hub
+from dtc_twisted.market_data import Hub, StallWatchdog
 from dtc_twisted.orders import AccountState, OrderManager
 from dtc_twisted.transport.upstream import Upstream, UpstreamState
 from dtc_twisted.web.stream import StreamFactory
@@ -28,6 +28,7 @@ class MetricSources:
 
     upstream: Upstream
     hubs: Mapping[str, Hub]
+    watchdog: StallWatchdog
     history: HistoryClient
     account_state: AccountState
     manager: OrderManager | None
@@ -98,6 +99,11 @@ class GatewayCollector(Collector):
             for exchange, updated in sorted(newest.items()):
                 age.add_metric((channel, exchange), max(0.0, now - updated))
         yield from (symbols, stale, age, deliveries)
+        yield counter(
+            "dtc_stalls",
+            "Times that the updates of a symbol, or of all symbols, stopped.",
+            self._sources.watchdog.stall_count,
+        )
 
     def _subscribers(self) -> Iterator[Metric]:
         subscribers = GaugeMetricFamily("dtc_subscribers", "Open WebSocket connections by path.", labels=("path",))
