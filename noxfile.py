@@ -11,6 +11,8 @@ import nox
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 ROOT = Path(__file__).parent
+JOBS = f"-j{os.cpu_count() or 1}"
+"""Option of trial: as many processes as there are processors."""
 NO_MODULES_BUT_PLUGINS = """
 import pathlib, twisted.plugins
 for path in twisted.plugins.__path__:
@@ -31,7 +33,7 @@ def install(session: nox.Session, extra: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests, or those named after `--`."""
     install(session, "test")
-    session.run("trial", *(session.posargs or ["tests"]))
+    session.run("trial", JOBS, *(session.posargs or ["tests"]))
 
 
 @nox.session
@@ -41,7 +43,7 @@ def fast(session: nox.Session) -> None:
     folders = [path.parent.name for path in Path("tests").glob("*/__init__.py") if path.parent.name != "process"]
     modules = [path.stem for path in Path("tests").glob("test_*.py")]
     names = [f"tests.{name}" for name in sorted([*folders, *modules])]
-    session.run("trial", f"-j{os.cpu_count() or 1}", *(session.posargs or names), env={"FAST_TESTS": "1"})
+    session.run("trial", JOBS, *(session.posargs or names), env={"FAST_TESTS": "1"})
 
 
 @nox.session
@@ -73,7 +75,7 @@ def coverage(session: nox.Session) -> None:
     """Run all tests and measure branch coverage."""
     install(session, "test")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "twisted.trial", "--reporter=bwverbose", "tests")
+    session.run("coverage", "run", "-m", "twisted.trial", JOBS, "--reporter=bwverbose", "tests")
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report", "--skip-covered", "--fail-under=90")
 

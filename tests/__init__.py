@@ -1,0 +1,10 @@
+"""The tests. Their folders mirror the package."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# The machine may be busy, which makes the generation of input slow.
+settings.register_profile("whole", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.register_profile("fast", settings.get_profile("whole"), max_examples=25)
+settings.load_profile("fast" if "FAST_TESTS" in os.environ else "whole")

@@ -60,6 +60,15 @@ def _compile_builder_once(rule: Rule, append_unknown: bool = True) -> Any:
 Rule._compile_builder = _compile_builder_once  # type: ignore[assignment, method-assign]
 
 
+def process_environment(**extra: str) -> dict[str, str]:
+    """Return the environment of a process that a test starts.
+
+    Coverage is not measured there, because that makes it several times slower.
+    """
+    left_out = ("LOG_LEVEL", "LOG_DATA", "DTC_PASSWORD", "COVERAGE_PROCESS_CONFIG")
+    return {name: value for name, value in os.environ.items() if name not in left_out} | extra
+
+
 class SocketTransport(FakeTransport):
     """A transport with a socket of its own, as those of TCP are: what holds for it is checked.
 

@@ -24,6 +24,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from dtc_twisted.testing import ScriptedSimulator
+from tests.support import process_environment
 
 ROOT = Path(__file__).parents[2]
 ES, CL = "ESM20_FUT_CME", "CLM20_FUT_NYMEX"
@@ -129,7 +130,7 @@ class Gateways:
 
     def start(self) -> None:
         """Start a process, and wait until it serves."""
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        environment = process_environment(PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1")
         self._process = subprocess.Popen(
             self._command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

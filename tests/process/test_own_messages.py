@@ -17,6 +17,7 @@ from dtc_twisted.dtc import messages
 from dtc_twisted.dtc.own_messages import UNUSED_TYPES, UnfitMessages, read_messages, use_messages
 from tests.codegen.headers import as_official
 from tests.process.test_twistd import ROOT, TWISTD, run
+from tests.support import process_environment
 
 NEW = """\
     const uint16_t MY_REQUEST = 20001;
@@ -195,6 +196,7 @@ class ProcessTests(OwnMessagesCase):
             text=True,
             check=False,
             cwd=ROOT,
+            env=process_environment(),
         )
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return done.stdout

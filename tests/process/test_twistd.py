@@ -29,7 +29,7 @@ from websockets.protocol import State
 from websockets.sync.client import connect
 from websockets.uri import parse_uri
 
-from tests.support import slow
+from tests.support import process_environment, slow
 
 ROOT = Path(__file__).parents[2]
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
@@ -39,8 +39,7 @@ PATIENCE = 20.0
 
 
 def environment(**extra: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if name not in ("LOG_LEVEL", "LOG_DATA", "DTC_PASSWORD")}
-    return clean | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | extra
+    return process_environment(PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1") | extra
 
 
 class Process:
