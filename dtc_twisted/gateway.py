@@ -34,6 +34,7 @@ from dtc_twisted.orders import (
     order_loader,
 )
 from dtc_twisted.services import LOOPBACK, ListenService, StartupError
+from dtc_twisted.transport.addresses import make_url
 from dtc_twisted.transport.upstream import Upstream
 from dtc_twisted.web.access import AccessControl
 from dtc_twisted.web.metrics import GatewayCollector, LoopLag, Measurements, MetricSources
@@ -366,9 +367,7 @@ def _logon_settings(settings: Settings) -> LogonSettings:
 
 
 def _url(settings: Settings, port: str) -> str:
-    scheme = "wss" if settings["tls"] else "ws"
-    host = f"[{settings['host']}]" if ":" in (settings["host"] or "") else settings["host"]
-    return f"{scheme}://{host}:{settings[port]}/"
+    return make_url("wss" if settings["tls"] else "ws", settings["host"] or "", settings[port])
 
 
 def _make_journal(settings: Settings, reactor: IGatewayReactor) -> Journal:

@@ -21,6 +21,8 @@ from dtc_twisted.services import (
     number_option,
     optional_number_option,
 )
+from dtc_twisted.transport.addresses import parse_host
+from dtc_twisted.transport.name_resolver import install_name_resolver
 
 if TYPE_CHECKING:
     from dtc_twisted.web.access import TokenTable
@@ -105,6 +107,8 @@ class Options(BaseOptions):
                     raise usage.UsageError(f"--demo brings its own server: --{name} does not go with it")
         elif not self["host"]:
             raise usage.UsageError("--host is missing: the DTC server's host name or address, or --demo")
+        else:
+            self["host"] = self._host()
         if self["stall-reconnect"] and not self["stall-timeout"]:
             raise usage.UsageError("--stall-reconnect needs --stall-timeout: 0 is off")
         self["password"] = self._password()
@@ -131,6 +135,12 @@ class Options(BaseOptions):
             if self[name]:
                 option = {"accounts": "account", "tradable": "symbol"}[name]
                 raise usage.UsageError(f"--allow-{option} goes with --allow-trading only")
+
+    def _host(self) -> str:
+        try:
+            return parse_host(self["host"])
+        except ValueError as error:
+            raise usage.UsageError(f"--host: {error}") from None
 
     def _password(self) -> str:
         """Return the password: of the option, the file, or the environment."""
@@ -171,6 +181,7 @@ def makeService(options: Options, reactor: IGatewayReactor | None = None) -> ISe
 
         reactor = cast(IGatewayReactor, installed)
     use_monotonic_time(reactor)
+    install_name_resolver(reactor)
     from dtc_twisted.gateway import make_gateway
 
     freeze_gc_when_running(reactor)

@@ -114,9 +114,13 @@ class Held:
 
 
 class ScriptedConnection(Protocol):
-    """One WebSocket connection of a client."""
+    """One WebSocket connection of a client.
+
+    is_deaf: nothing that the client sends is processed.
+    """
 
     transport: Any
+    is_deaf = False
 
     def __init__(self, server: "ScriptedServer") -> None:
         self.server = server
@@ -125,6 +129,8 @@ class ScriptedConnection(Protocol):
         self._text = b""
 
     def dataReceived(self, data: bytes) -> None:
+        if self.is_deaf:
+            return
         self._websocket.receive_data(data)
         for event in self._websocket.events_received():
             if isinstance(event, Request):
@@ -149,6 +155,13 @@ class ScriptedConnection(Protocol):
             return  # the client has closed
         self._websocket.send_text(text.encode() + b"\0")
         self._write()
+
+    def close_and_stay(self, reason: str = "") -> None:
+        """Close the WebSocket by a close frame, and keep the socket open."""
+        self.is_deaf = True
+        self.logged_on = False
+        payload = (1001).to_bytes(2, "big") + reason.encode()
+        self.transport.write(bytes((0x88, len(payload))) + payload)
 
     def drop(self) -> None:
         """Lose the connection, without a close of the WebSocket."""

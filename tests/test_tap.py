@@ -52,6 +52,10 @@ class OptionsTests(CommandLineCase):
         }
         self.assertEqual({name: options[name] for name in expected}, expected)
 
+    def test_brackets_of_an_address(self) -> None:
+        for text in ("::1", "[::1]"):
+            self.assertEqual(self.parse("-n", text)["host"], "::1")
+
     def test_letters(self) -> None:
         options = self.parse("-n", "box", "-p", "1", "-q", "2", "-r", "3", "-l", "-u", "me", "-x", "secret")
         self.assertEqual([options[name] for name in ("host", "port", "historyport", "restport")], ["box", 1, 2, 3])
@@ -73,6 +77,9 @@ class OptionsTests(CommandLineCase):
             (["-n", "box", "--colour", "red"], ("colour",)),
             (["-n", "box", "extra"], ("extra",)),
             (["-n"], ("-n",)),
+            (["-n", "localhost:11099"], ("--host", "'localhost:11099' is no host name or address", "port")),
+            (["-n", "http://a"], ("--host", "'http://a' is no host name or address")),
+            (["-n", "[::1]:25599"], ("--host", "'[::1]:25599'")),
             (["--demo", "-n", "box"], ("--demo", "--host")),
             (["--demo", "--live"], ("--demo", "--live")),
             (["-n", "box", "--symbol", ""], ("--symbol", "1 to 63")),

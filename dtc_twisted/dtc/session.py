@@ -4,6 +4,7 @@ A Session uses no sockets and no reactor. It is used for one connection, and has
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
@@ -224,7 +225,10 @@ class Session:
     # -- called by users of the session
 
     def send(self, message: Message) -> None:
-        """Send a message without waiting for a response."""
+        """Send a message without waiting for a response.
+
+        Raises SessionLost if the connection is closed.
+        """
         if wire_log.enabled:
             wire_log.sending(message)
         self._send(message)
@@ -338,7 +342,8 @@ class Session:
     # -- timers
 
     def _send_heartbeat(self) -> None:
-        self.send(dtc.Heartbeat(NumDroppedMessages=0, CurrentDateTime=int(wall_time(self._clock))))
+        with suppress(SessionLost):  # the end of the session follows
+            self.send(dtc.Heartbeat(NumDroppedMessages=0, CurrentDateTime=int(wall_time(self._clock))))
 
     def _check_silence(self) -> None:
         """Close the connection if nothing was received for two heartbeat intervals."""

@@ -23,7 +23,8 @@ from dtc_twisted.history.integer_prices import has_integer_prices, with_float_pr
 from dtc_twisted.history.throttle import ReadScheduler, ThrottledProtocol
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.logs import logger
-from dtc_twisted.transport.client import DTCClientProtocol, DTCConnection, connect
+from dtc_twisted.transport.client import DTCClientProtocol, connect
+from dtc_twisted.transport.dtc_connection import DTCConnection
 
 _log = logger(__name__)
 
@@ -230,7 +231,7 @@ class HistoryDownload:
         elif protocol is None:
             self._release()
         elif close_handshake and self._connection is not None:
-            protocol.sendClose()
+            protocol.close()
             protocol.resume()  # a paused protocol does not report its end
         else:
             protocol.abort()

@@ -5,6 +5,7 @@ all symbols again.
 """
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -13,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import MarketDataFeedStatusEnum, Message, RequestActionEnum
 from dtc_twisted.dtc.session import Session
-from dtc_twisted.errors import NotLoggedOn
+from dtc_twisted.errors import NotLoggedOn, SessionLost
 from dtc_twisted.logs import call_safely, logger
 from dtc_twisted.market_data.read_batch import IDENTITY, ReadBatch
 from dtc_twisted.market_data.snapshot_request import SnapshotRequest
@@ -275,9 +276,10 @@ class Hub:
 
     def _send(self, action: RequestActionEnum, feed: SymbolFeed) -> None:
         if self._session is not None:
-            self._session.send(
-                self._channel.request_type(RequestAction=action, SymbolID=feed.symbol_id, Symbol=feed.symbol)
-            )
+            with suppress(SessionLost):  # the next session requests all symbols
+                self._session.send(
+                    self._channel.request_type(RequestAction=action, SymbolID=feed.symbol_id, Symbol=feed.symbol)
+                )
 
     def _process_now(self, feed: SymbolFeed, message: Any, live: bool = True) -> None:
         """Process a message that may confirm a feed or end its stale state."""

@@ -102,12 +102,14 @@ class CommandSender:
             return []
         session = self._require_session(accepted)
         if accepted.rule is CANCEL:
-            self._require_open(session, await self.record(accepted), accepted)
+            recorded = await self.record(accepted)
+            self._require_open(session, recorded, accepted)
             pending = self._expect(accepted)
         else:
             pending = self._expect(accepted)  # counted from now on
             try:
-                self._require_open(session, await self.record(accepted), accepted)
+                recorded = await self.record(accepted)
+                self._require_open(session, recorded, accepted)
             except BaseException:
                 self._withdraw(accepted, pending)
                 raise
@@ -116,8 +118,12 @@ class CommandSender:
                 order.sent_at = wall_time(self._clock)
                 order.sent_by = accepted.principal
                 self._state.take_position_offset(order, order.sent_at)
-        for message in accepted.messages:
-            session.send(message)
+        try:
+            send_all(session, accepted.messages)
+        except SessionLost:
+            self._withdraw(accepted, pending)
+            self._journal.withdraw(recorded)
+            raise
         return await self._outcomes(accepted, pending)
 
     async def record(self, accepted: AcceptedCommand) -> Command:
@@ -224,6 +230,17 @@ class CommandSender:
                 self._state.settle(order, command)
                 if not command.outcome.called:
                     command.outcome.callback(update)
+
+
+def send_all(session: Session, messages: Sequence[Message]) -> None:
+    """Send messages. Raises SessionLost if none was sent; without an error, the outcome of the others is awaited."""
+    for number, message in enumerate(messages):
+        try:
+            session.send(message)
+        except SessionLost:
+            if not number:
+                raise
+            return
 
 
 def is_in_progress(order: Order) -> bool:

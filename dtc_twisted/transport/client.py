@@ -1,33 +1,27 @@
-"""Connect to the DTC server over WebSocket, with a codec and a session."""
+"""Connect to the DTC server over WebSocket."""
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol
 from urllib.parse import urlsplit
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
 
-from dtc_twisted.dtc.codec import Codec
-from dtc_twisted.dtc.messages import Message
-from dtc_twisted.dtc.session import LogonSettings, Session
-from dtc_twisted.dtc.wire_log import wire_log
 from dtc_twisted.interfaces import IGatewayReactor
+from dtc_twisted.transport.tls import tls_reason
+from dtc_twisted.transport.unsent import UnsentData
 from dtc_twisted.transport.websocket_frames import parse_text_frames
 
 CLOSE_TIMEOUT = 3.0
-"""Seconds to wait for the server's close frame."""
+"""Seconds from a close frame until the socket is closed, whatever the server does."""
 
 CONNECT_TIMEOUT = 30.0
-"""Seconds that one TCP connection attempt may take."""
-
-LOGON_TIMEOUT = 10.0
-"""Seconds to wait for the answer to the logon."""
+"""Seconds that one attempt may take, with the resolution of the host name and the TCP connection."""
 
 
 class ConnectionHandler(Protocol):
@@ -60,10 +54,41 @@ class DTCClientProtocol(WebSocketClientProtocol):
     def __init__(self, owner: ConnectionHandler) -> None:
         super().__init__()
         self._handler = owner
+        self._is_end_reported = self._is_lost = False
+        self._tls_reason = ""
+        self._abort_timer: IDelayedCall | None = None
+        self._unsent: UnsentData | None = None
+
+    # -- called by the owner
+
+    def close(self) -> None:
+        """Close the WebSocket by a close frame, and the socket after CLOSE_TIMEOUT at the latest."""
+        if not self._is_lost:
+            self.sendClose()
+            self._limit_closing()
+
+    # -- called by Autobahn and the transport
 
     def onOpen(self) -> None:
         self.transport.setTcpNoDelay(True)
+        self._unsent = UnsentData(self.factory.reactor, self.transport, self._abort_unsent)
         self._handler.opened(self)
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        if self._unsent is not None:
+            self._unsent.add(len(data))
+        super().sendData(data, sync, chopsize)
+
+    def onCloseFrame(self, code: int, reasonRaw: bytes) -> bool | None:
+        """Report the end of the connection: a server may leave the socket open after its close frame."""
+        was_open = self.state == self.STATE_OPEN
+        is_failed = super().onCloseFrame(code, reasonRaw)
+        if not is_failed:
+            self._limit_closing()
+            self._disconnect()
+            if was_open:
+                self._report_end(self.remoteCloseReason or "the server closed the WebSocket")
+        return is_failed
 
     def dataReceived(self, data: bytes) -> None:
         if self.fast_framing and self.state == self.STATE_OPEN:
@@ -92,8 +117,14 @@ class DTCClientProtocol(WebSocketClientProtocol):
         return rest
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._tls_reason = tls_reason(reason.value, str(self.factory.host))
         if self.data and self.state in (self.STATE_OPEN, self.STATE_CLOSING):
             self.consumeData()  # the first part of a text frame whose rest will not arrive
+        self._is_lost = True
+        if self._abort_timer is not None and self._abort_timer.active():
+            self._abort_timer.cancel()
+        if self._unsent is not None:
+            self._unsent.stop()
         super().connectionLost(reason)
 
     def onMessageFrameData(self, payload: bytes) -> None:
@@ -105,7 +136,35 @@ class DTCClientProtocol(WebSocketClientProtocol):
         """Do nothing: onMessageFrameData has forwarded the data."""
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        self._handler.closed(self, reason or "the connection was closed")
+        self._report_end(self._tls_reason or reason or "the connection was closed")
+
+    # -- the end
+
+    def _report_end(self, reason: str) -> None:
+        """Report the end of the connection once."""
+        if not self._is_end_reported:
+            self._is_end_reported = True
+            self._handler.closed(self, reason)
+
+    def _limit_closing(self) -> None:
+        """Close the socket after CLOSE_TIMEOUT."""
+        if self._abort_timer is None:
+            self._abort_timer = self.factory.reactor.callLater(CLOSE_TIMEOUT, self._abort)
+
+    def _disconnect(self) -> None:
+        """Close the socket once all is sent."""
+        if self._unsent is not None:
+            self._unsent.stop()
+        self.transport.loseConnection()
+
+    def _abort(self) -> None:
+        """Close the socket at once."""
+        self.transport.abortConnection()
+
+    def _abort_unsent(self, reason: str) -> None:
+        """Close the socket at once, because the server does not read: what it has not read must not arrive later."""
+        self.transport.abortConnection()
+        self._report_end(reason)
 
 
 def connect(
@@ -121,15 +180,27 @@ def connect(
     timeout: seconds for the TCP connection.
     protocol: makes the protocol of the connection.
 
-    The result is the DTCClientProtocol; its WebSocket is not open yet. Cancel it to stop connecting.
+    The result is the DTCClientProtocol; its WebSocket is not open yet. It fails for whatever goes wrong. Cancel it to
+    stop connecting.
     """
+    result: Deferred[Any] = maybeDeferred(_connect, reactor, url, owner, timeout, protocol)
+    return result.addTimeout(timeout, reactor, _connect_timed_out)
+
+
+def _connect(
+    reactor: IGatewayReactor,
+    url: str,
+    owner: ConnectionHandler,
+    timeout: float,
+    protocol: Callable[[ConnectionHandler], DTCClientProtocol],
+) -> Deferred[Any]:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 0
     factory = WebSocketClientFactory(url, reactor=reactor)
     factory.protocol = lambda: protocol(owner)  # type: ignore[assignment]
     # The text is 8-bit and may be invalid UTF-8; the codec repairs it. Limits or automatic pings set here would not
-    # apply to the frames that DTCClientProtocol parses itself.
-    factory.setProtocolOptions(utf8validateIncoming=False, closeHandshakeTimeout=CLOSE_TIMEOUT)
+    # apply to the frames that DTCClientProtocol parses itself, which also limits the time of a closing handshake.
+    factory.setProtocolOptions(utf8validateIncoming=False, closeHandshakeTimeout=0, serverConnectionDropTimeout=0)
     factory.noisy = False
     endpoint: Any = HostnameEndpoint(reactor, host, port, timeout=timeout)
     if parts.scheme == "wss":
@@ -138,50 +209,5 @@ def connect(
     return result
 
 
-class DTCConnection:
-    """One open WebSocket with its codec and session.
-
-    end: called with the connection and the reason when the session asks to close it.
-    on_message: receives the messages that do not answer a request.
-    on_unknown: see Codec.
-    message_counts: counts the messages by type.
-    """
-
-    def __init__(
-        self,
-        protocol: DTCClientProtocol,
-        clock: IReactorTime,
-        logon_settings: LogonSettings,
-        end: Callable[["DTCConnection", str], None],
-        on_message: Callable[[Message], None],
-        logon_timeout: float = LOGON_TIMEOUT,
-        on_unknown: Callable[[int, bytes], None] = lambda number, text: None,
-        message_counts: defaultdict[type[Message], int] | None = None,
-    ) -> None:
-        self.protocol = protocol
-        self._message_counts = defaultdict(int) if message_counts is None else message_counts
-        self.session = Session(
-            self._send, lambda reason: end(self, reason), clock, on_message, logon_settings, logon_timeout
-        )
-        self.codec = Codec(is_symbol_id=self.session.is_symbol_id, on_unknown=on_unknown)
-
-    def receive(self, data: bytes) -> None:
-        """Decode bytes from the server, and give the messages to the session."""
-        messages = self.codec.feed(data)
-        counts = self._message_counts
-        for message in messages:
-            counts[type(message)] += 1
-        self.session.receive(messages)
-
-    def send_untyped(self, fields: Mapping[str, Any]) -> None:
-        """Send a message of an unknown type."""
-        if wire_log.enabled:
-            wire_log.sending_unknown(fields)
-        self._transmit(self.codec.encode_unknown(fields))
-
-    def _send(self, message: Message) -> None:
-        self._transmit(self.codec.encode(message))
-
-    def _transmit(self, data: bytes) -> None:
-        if self.protocol.state == self.protocol.STATE_OPEN:
-            self.protocol.sendMessage(data)
+def _connect_timed_out(_result: object, timeout: float) -> NoReturn:
+    raise TimeoutError(f"no connection within {timeout:g} s")

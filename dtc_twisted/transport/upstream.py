@@ -1,14 +1,11 @@
 """Keep a session with the DTC server: connect, log on, reconnect."""
 
-import random
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
-from twisted.application.internet import backoffPolicy
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -17,41 +14,17 @@ from twisted.python.failure import Failure
 from dtc_twisted.clocks import wall_time
 from dtc_twisted.dtc.messages import LogonResponse, Message
 from dtc_twisted.dtc.session import LogonSettings, Session, SessionListener
-from dtc_twisted.errors import LogonRefused, NotLoggedOn
+from dtc_twisted.errors import LogonRefused, NotLoggedOn, SessionLost
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.logs import call_safely, logger
-from dtc_twisted.transport.client import DTCClientProtocol, DTCConnection, connect
+from dtc_twisted.transport.addresses import redirected_url
+from dtc_twisted.transport.backoff import Backoff
+from dtc_twisted.transport.client import DTCClientProtocol, connect
 from dtc_twisted.transport.dispatcher import Dispatcher
+from dtc_twisted.transport.dtc_connection import DTCConnection
+from dtc_twisted.transport.upstream_status import UpstreamState, UpstreamStatus
 
 _log = logger(__name__)
-
-
-class UpstreamState(StrEnum):
-    CONNECTING = "connecting"
-    LOGGING_ON = "logging_on"
-    READY = "ready"
-    WAITING = "waiting"  # for the next attempt
-    REFUSED = "refused"  # the server does not allow a reconnect
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True)
-class UpstreamStatus:
-    """State of the connection to the server.
-
-    url: the address that is connected, or is being connected to.
-    reason: why there is no session; empty while there is one.
-    logged_on_since, retry_at: seconds since 1970, UTC.
-    reconnects: number of sessions after the first.
-    """
-
-    state: UpstreamState
-    url: str
-    reason: str = ""
-    server_name: str = ""
-    logged_on_since: float | None = None
-    retry_at: float | None = None
-    reconnects: int = 0
 
 
 class Upstream(Service):
@@ -88,12 +61,12 @@ class Upstream(Service):
         self._reactor = reactor
         self._logon_settings = logon_settings
         self._timeout = timeout
-        self._retry_policy = retry_policy or backoffPolicy(0.5, 30.0, 1.6, jitter=random.random)
+        self._backoff = Backoff(retry_policy)
         self._connection: DTCConnection | None = None
         self._connecting: Deferred[Any] | None = None
         self._retry: IDelayedCall | None = None
-        self._failures = 0
         self._sessions = 0
+        self._session_began = 0.0
         self._last_received: float | None = None
         self._malformed_before = 0
         self._redirect: str | None = None  # the address that the server redirects to
@@ -174,7 +147,8 @@ class Upstream(Service):
             self._protocol.transport.abortConnection()
         else:
             if self.session is not None:
-                self.session.log_off("The gateway is stopping.")
+                with suppress(SessionLost):
+                    self.session.log_off("The gateway is stopping.")
             self._drop_connection(self._connection, "the gateway is stopping")
         return self._stopped
 
@@ -237,8 +211,8 @@ class Upstream(Service):
             self._schedule_reconnect(f"cannot connect: {failure.getErrorMessage().rstrip('.')}")
 
     def _logged_on(self, response: LogonResponse, connection: DTCConnection) -> None:
-        self._failures = 0
         self._sessions += 1
+        self._session_began = self._reactor.seconds()
         self.session = connection.session
         self._update_status(
             state=UpstreamState.READY,
@@ -262,25 +236,10 @@ class Upstream(Service):
         error = failure.value
         if isinstance(error, LogonRefused):
             connection.session.may_reconnect = error.may_retry
-            self._redirect = self._redirection(error.reconnect_address)
+            self._redirect = redirected_url(error.reconnect_address, self.status.url)
             if self._redirect is not None:
                 reason = f"the server redirects to {error.reconnect_address}"
         self._drop_connection(connection, reason)
-
-    def _redirection(self, address: str) -> str | None:
-        """Return the URL of a LOGON_RESPONSE.ReconnectAddress, or None if it is invalid.
-
-        address: host, host:port or a whole URL.
-        """
-        if not address:
-            return None
-        old = urlsplit(self.status.url)
-        try:
-            new = urlsplit(address if "://" in address else f"{old.scheme}://{address}")
-            port = new.port or old.port
-        except ValueError:
-            return None
-        return f"{old.scheme}://{new.hostname}:{port}/" if new.hostname else None
 
     def _drop_connection(self, connection: DTCConnection, reason: str) -> None:
         """End the session of a connection at once.
@@ -292,9 +251,10 @@ class Upstream(Service):
         self._connection = None
         self._last_received = connection.session.last_received
         self._malformed_before += connection.codec.malformed_count
-        connection.protocol.sendClose()
+        connection.protocol.close()
         if self.session is not None:
             self.session = None
+            self._backoff.session_ended(self._reactor.seconds() - self._session_began)
             for listener in self.listeners:
                 call_safely(listener.detach, reason)
         connection.session.connection_lost(reason)
@@ -312,8 +272,7 @@ class Upstream(Service):
     def _schedule_reconnect(self, reason: str) -> None:
         # The first redirection is followed at once. A redirection after a redirection counts as a failure.
         at_once = self._redirect is not None and not self._following_redirect
-        delay = 0.0 if at_once else self._retry_policy(self._failures)
-        self._failures += 1
+        delay = self._backoff.next_delay(at_once=at_once)
         self._set_state(UpstreamState.WAITING, reason=reason, retry_at=self._reactor.seconds() + delay)
         _log.warn(
             "No session with {url}: {reason}. Next attempt in {delay:.1f} s.",

@@ -516,6 +516,12 @@ class TLSTests(TestCase):
             self.assertEqual([bar["IsFinalRecord"] for bar in bars[-2:]], [0, 1])
             self.assertEqual((await gateway.get("/historicalpricedata?Symbol=REFUSED_SIM&RecordInterval=60"))[0], 422)
 
+    async def test_certificate_of_another_host(self) -> None:
+        trust = os.path.abspath(self.certificate)
+        with running(self.gateway("--host", "127.0.0.1", SSL_CERT_FILE=trust)) as gateway:
+            gateway.wait_for(r"No session with wss://127.0.0.1:\d+/: .*certificate is not valid for 127.0.0.1")
+        self.assertNotIn("Traceback", gateway.text)
+
     async def test_not_trusted(self) -> None:
         """One clear line; nothing is sent to whoever that is."""
         with running(self.gateway("-x", "secret")) as gateway:

@@ -13,7 +13,8 @@ from prometheus_client.registry import Collector
 from dtc_twisted.history import HistoryClient
 from dtc_twisted.market_data import Hub, StallWatchdog
 from dtc_twisted.orders import AccountState, OrderManager
-from dtc_twisted.transport.upstream import Upstream, UpstreamState
+from dtc_twisted.transport.upstream import Upstream
+from dtc_twisted.transport.upstream_status import UpstreamState
 from dtc_twisted.web.stream import StreamFactory
 
 

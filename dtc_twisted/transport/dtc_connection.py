@@ -1,0 +1,67 @@
+"""Join an open WebSocket with its codec and session."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from dtc_twisted.dtc.codec import Codec
+from dtc_twisted.dtc.messages import Message
+from dtc_twisted.dtc.session import LogonSettings, Session
+from dtc_twisted.dtc.wire_log import wire_log
+from dtc_twisted.errors import SessionLost
+from dtc_twisted.transport.client import DTCClientProtocol
+
+LOGON_TIMEOUT = 10.0
+"""Seconds to wait for the answer to the logon."""
+
+
+class DTCConnection:
+    """One open WebSocket with its codec and session.
+
+    end: called with the connection and the reason when the session asks to close it.
+    on_message: receives the messages that do not answer a request.
+    on_unknown: see Codec.
+    message_counts: counts the messages by type.
+    """
+
+    def __init__(
+        self,
+        protocol: DTCClientProtocol,
+        clock: IReactorTime,
+        logon_settings: LogonSettings,
+        end: Callable[["DTCConnection", str], None],
+        on_message: Callable[[Message], None],
+        logon_timeout: float = LOGON_TIMEOUT,
+        on_unknown: Callable[[int, bytes], None] = lambda number, text: None,
+        message_counts: defaultdict[type[Message], int] | None = None,
+    ) -> None:
+        self.protocol = protocol
+        self._message_counts = defaultdict(int) if message_counts is None else message_counts
+        self.session = Session(
+            self._send, lambda reason: end(self, reason), clock, on_message, logon_settings, logon_timeout
+        )
+        self.codec = Codec(is_symbol_id=self.session.is_symbol_id, on_unknown=on_unknown)
+
+    def receive(self, data: bytes) -> None:
+        """Decode bytes from the server, and give the messages to the session."""
+        messages = self.codec.feed(data)
+        counts = self._message_counts
+        for message in messages:
+            counts[type(message)] += 1
+        self.session.receive(messages)
+
+    def send_untyped(self, fields: Mapping[str, Any]) -> None:
+        """Send a message of an unknown type."""
+        if wire_log.enabled:
+            wire_log.sending_unknown(fields)
+        self._transmit(self.codec.encode_unknown(fields))
+
+    def _send(self, message: Message) -> None:
+        self._transmit(self.codec.encode(message))
+
+    def _transmit(self, data: bytes) -> None:
+        if self.protocol.state != self.protocol.STATE_OPEN:
+            raise SessionLost("The connection to the DTC server is closed. Nothing was sent.")
+        self.protocol.sendMessage(data)
