@@ -8,7 +8,9 @@ _NAME = re.compile(r"(?!-)[\w-]{1,63}(?<!-)(?:\.(?!-)[\w-]{1,63}(?<!-))*\.?")
 
 
 def parse_host(text: str) -> str:
-    """Return a host name or an address, without the brackets that an IPv6 address may have.
+    """Return a host name, or an address without brackets.
+
+    text: an IPv6 address may have brackets.
 
     Raises ValueError.
     """

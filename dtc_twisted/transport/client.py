@@ -62,7 +62,7 @@ class DTCClientProtocol(WebSocketClientProtocol):
     # -- called by the owner
 
     def close(self) -> None:
-        """Close the WebSocket by a close frame, and the socket after CLOSE_TIMEOUT at the latest."""
+        """Send a close frame, and close the socket after CLOSE_TIMEOUT at the latest."""
         if not self._is_lost:
             self.sendClose()
             self._limit_closing()
@@ -80,7 +80,10 @@ class DTCClientProtocol(WebSocketClientProtocol):
         super().sendData(data, sync, chopsize)
 
     def onCloseFrame(self, code: int, reasonRaw: bytes) -> bool | None:
-        """Report the end of the connection: a server may leave the socket open after its close frame."""
+        """Report the end of the connection.
+
+        A server may leave the socket open after its close frame.
+        """
         was_open = self.state == self.STATE_OPEN
         is_failed = super().onCloseFrame(code, reasonRaw)
         if not is_failed:
@@ -162,7 +165,10 @@ class DTCClientProtocol(WebSocketClientProtocol):
         self.transport.abortConnection()
 
     def _abort_unsent(self, reason: str) -> None:
-        """Close the socket at once, because the server does not read: what it has not read must not arrive later."""
+        """Close the socket at once, because the server does not read.
+
+        What it has not read must not arrive later.
+        """
         self.transport.abortConnection()
         self._report_end(reason)
 

@@ -1,6 +1,6 @@
 """Resolve host names in threads, so that each resolution ends.
 
-Twisted's resolver never ends a resolution in which an error of the operating system occurs, such as a lack of descriptors.
+With Twisted's own resolver, a resolution does not end if the operating system fails, as for want of descriptors.
 """
 
 import socket
@@ -70,7 +70,9 @@ class NameResolver:
 
         def fail(failure: Failure) -> list[Any]:
             if not failure.check(socket.gaierror):
-                _log.warn("The host name {name} cannot be resolved: {text}", name=hostName, text=failure.getErrorMessage())
+                _log.warn(
+                    "The host name {name} cannot be resolved: {text}", name=hostName, text=failure.getErrorMessage()
+                )
             return []
 
         pool, kind = self._reactor.getThreadPool(), _SOCKET_TYPES[transportSemantics]

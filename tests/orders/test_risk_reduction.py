@@ -375,7 +375,7 @@ class UnreadableTests(CommandsCase):
                 ],
             )
             self.server.drop()
-            self.advance(10)
+            self.advance(65, step=5)
             self.assertEqual(self.fetch("/orders").status, 200, field)
             self.assertEqual(self.submit(f"a-{field}", Quantity=1).status, 201, field)
             self.assertEqual(self.post(f"/orders/a-{field}", "DELETE").status, 200, field)

@@ -96,7 +96,7 @@ class MatrixTests(House):
             answer = self.fetch(query)
             self.check_error(answer, 503, "SessionLost", "")
             self.assertIn("retry-after", answer.headers, path)
-            self.advance(3)
+            self.advance(65, step=5)
 
     @slow
     def test_not_logged_on(self) -> None:

@@ -264,7 +264,7 @@ class AnswerTests(RestCase):
             answer = Answer(caller.received)
             self.assertEqual(self.error(answer, 503)[0], "SessionLost")
             self.assertEqual(answer.headers["retry-after"], "1")
-            self.advance(3)
+            self.advance(65, step=5)
 
     def test_not_logged_on(self) -> None:
         self.simulator.refuse_logon(2, "Not now.")
