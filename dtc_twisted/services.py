@@ -2,13 +2,14 @@
 
 import gc
 import os
+import signal
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IProtocolFactory, IReactorCore, IReactorTCP
+from twisted.internet.interfaces import IProtocolFactory, IReactorCore, IReactorFromThreads, IReactorTCP
 from twisted.python import usage
 
 from dtc_twisted.logs import logger
@@ -108,6 +109,22 @@ def freeze_gc_when_running(reactor: IReactorCore) -> None:
     examine them several times per second, for 70 ms each.
     """
     reactor.callWhenRunning(gc.freeze)
+
+
+def stop_on_hangup(reactor: IReactorCore) -> None:
+    """Stop on SIGHUP, which a closed terminal sends, as on SIGTERM.
+
+    A SIGHUP that is ignored, as under `nohup`, stays ignored. Windows has no SIGHUP.
+    """
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is None:
+        return
+
+    def install() -> None:
+        if signal.getsignal(hangup) is not signal.SIG_IGN:
+            signal.signal(hangup, lambda number, frame: IReactorFromThreads(reactor).callFromThread(reactor.stop))
+
+    reactor.callWhenRunning(install)
 
 
 class ListenService(Service):

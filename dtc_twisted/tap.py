@@ -20,6 +20,7 @@ from dtc_twisted.services import (
     freeze_gc_when_running,
     number_option,
     optional_number_option,
+    stop_on_hangup,
 )
 from dtc_twisted.transport.addresses import parse_host
 from dtc_twisted.transport.name_resolver import install_name_resolver
@@ -185,4 +186,5 @@ def makeService(options: Options, reactor: IGatewayReactor | None = None) -> ISe
     from dtc_twisted.gateway import make_gateway
 
     freeze_gc_when_running(reactor)
+    stop_on_hangup(reactor)
     return make_gateway(options, reactor)

@@ -13,6 +13,7 @@ from dtc_twisted.services import (
     choice_option,
     freeze_gc_when_running,
     number_option,
+    stop_on_hangup,
 )
 from dtc_twisted.simulator import ServerSettings, Simulator
 
@@ -53,4 +54,5 @@ def makeService(options: Options, reactor: IGatewayReactor | None = None) -> ISe
         listener.setServiceParent(services)
     simulator.setServiceParent(services)
     freeze_gc_when_running(reactor)
+    stop_on_hangup(reactor)
     return services

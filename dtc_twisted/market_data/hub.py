@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import MarketDataFeedStatusEnum, Message, RequestActionEnum
@@ -25,6 +25,12 @@ from dtc_twisted.market_data.symbol_feed import PendingSubscription, SymbolFeed
 _log = logger(__name__)
 
 UNSUBSCRIBED = "Unsubscribed before the server answered."
+
+RESUBSCRIBE_SIZE = 100
+"""Symbols that are requested together after a logon."""
+
+RESUBSCRIBE_INTERVAL = 0.1
+"""Seconds until the next symbols are requested, so that neither side has to queue thousands of snapshots."""
 
 
 class Hub:
@@ -55,6 +61,7 @@ class Hub:
         self._by_id: dict[int, SymbolFeed] = {}
         self._symbols_by_consumer: dict[Consumer, set[str]] = {}
         self._session: Session | None = None
+        self._resubscribing: IDelayedCall | None = None
         self.removed_active_count = 0
         """Number of symbols with updates whose subscription has ended."""
         self._delivered_before = 0  # of symbols without a subscription now
@@ -192,11 +199,12 @@ class Hub:
 
     def attach(self, session: Session) -> None:
         self._session = session
-        for feed in list(self._feeds.values()):
-            self._request(feed)
+        self._request_paced(list(self._feeds.values()))
 
     def detach(self, reason: str) -> None:
         self._session = None
+        if self._resubscribing is not None and self._resubscribing.active():
+            self._resubscribing.cancel()
         self._offline_reason = reason
         self._by_id.clear()
         for feed in list(self._feeds.values()):
@@ -273,6 +281,19 @@ class Hub:
             feed.symbol_id = self._session.symbol_id(feed.symbol)
             self._by_id[feed.symbol_id] = feed
             self._send(feed.request_action, feed)
+
+    def _request_paced(self, feeds: list[SymbolFeed]) -> None:
+        """Request symbols, RESUBSCRIBE_SIZE at once."""
+        for feed in feeds[:RESUBSCRIBE_SIZE]:
+            if self._feeds.get(feed.symbol) is feed and not self._is_requested(feed):
+                self._request(feed)
+        rest = feeds[RESUBSCRIBE_SIZE:]
+        if rest and self._session is not None:
+            self._resubscribing = self._clock.callLater(RESUBSCRIBE_INTERVAL, self._request_paced, rest)
+
+    def _is_requested(self, feed: SymbolFeed) -> bool:
+        """Return whether the symbol was requested in the present session."""
+        return self._by_id.get(feed.symbol_id) is feed
 
     def _send(self, action: RequestActionEnum, feed: SymbolFeed) -> None:
         if self._session is not None:
@@ -359,8 +380,9 @@ class Hub:
             return False
         self._discard_symbol(feed, consumer)
         if not feed.subscriptions and not feed.pending:
+            is_requested = self._is_requested(feed)
             self._remove_feed(feed)
-            if feed.request_action is RequestActionEnum.SUBSCRIBE:
+            if is_requested and feed.request_action is RequestActionEnum.SUBSCRIBE:
                 self._send(RequestActionEnum.UNSUBSCRIBE, feed)
         return True
 
@@ -376,4 +398,5 @@ class Hub:
         del self._feeds[feed.symbol]
         self._delivered_before += feed.delivered_count
         self.removed_active_count += feed.pace.active > 1  # 1: a snapshot only
-        self._by_id.pop(feed.symbol_id, None)
+        if self._is_requested(feed):
+            del self._by_id[feed.symbol_id]

@@ -1133,3 +1133,79 @@ class TurnTests(HubCase):
         self.hub.unsubscribe(ES, one)
         self.hub.unsubscribe_all(two)
         self.assertEqual((self.hub._symbols_by_consumer, self.hub._feeds, self.hub._by_id), ({}, {}, {}))
+
+
+class PacedTests(HubCase):
+    """After a reconnect a thousand symbols are requested in parts."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.symbols = [f"S{number}" for number in range(1000)]
+        self.first = self.consumer(*self.symbols)
+        for symbol in self.symbols:
+            self.snapshot(symbol)
+        self.session.take()
+        self.hub.detach("lost")
+        self.reattach(5001)
+
+    def tearDown(self) -> None:
+        self.hub.detach("over")
+        super().tearDown()
+
+    def test_in_parts(self) -> None:
+        counts = [len(self.session.take())]
+        for _ in range(11):
+            self.clock.advance(0.1)
+            counts.append(len(self.session.take()))
+        self.assertEqual(counts, [100] * 10 + [0, 0])
+
+    def test_all_are_live_in_the_end(self) -> None:
+        self.first.take()
+        self.session.on_send = lambda request: self.snapshot(request.Symbol)
+        for symbol in self.symbols[:100]:
+            self.snapshot(symbol)
+        for _ in range(9):
+            self.clock.advance(0.1)
+        self.assertEqual([event[1] for event in self.first.take() if event[0] == "live"], self.symbols)
+        self.assertEqual(self.hub.stale_symbols, [])
+
+    def test_lost_again_meanwhile(self) -> None:
+        self.session.take()
+        old = self.session
+        self.hub.detach("lost")
+        self.reattach(9001)
+        self.clock.advance(0.1)
+        self.assertEqual((len(old.take()), len(self.session.take())), (0, 200))
+
+    def test_unsubscribed_before_its_turn(self) -> None:
+        self.session.take()
+        self.hub.unsubscribe("S500", self.first)
+        for _ in range(10):
+            self.clock.advance(0.1)
+        sent = self.session.take()
+        self.assertEqual({action for action, *_ in sent}, {"SUBSCRIBE"})
+        self.assertNotIn("S500", [symbol for *_, symbol in sent])
+        self.assertEqual(len(sent), 899)
+
+    def test_subscribed_anew_before_its_turn(self) -> None:
+        """The symbol is requested at once, and not again."""
+        self.session.take()
+        self.hub.unsubscribe("S500", self.first)
+        self.hub.subscribe("S500", self.first)
+        self.assertEqual([symbol for *_, symbol in self.session.take()], ["S500"])
+        for _ in range(10):
+            self.clock.advance(0.1)
+        self.assertNotIn("S500", [symbol for *_, symbol in self.session.take()])
+        self.snapshot("S500")
+
+    def test_id_that_another_symbol_has_now(self) -> None:
+        self.hub.detach("lost")
+        for symbol in self.symbols[:100]:
+            self.hub.unsubscribe(symbol, self.first)
+        self.reattach(1)
+        second = self.consumer(*(f"N{number}" for number in range(101)))
+        self.assertEqual(self.session.symbol_id("N100"), 201)  # which was that of S200
+        self.hub.unsubscribe("S200", self.first)
+        self.snapshot("N100")
+        self.assertIn(("subscribed", "N100"), second.take())
+        self.hub.unsubscribe_all(second)
