@@ -6,6 +6,7 @@ published again.
 """
 
 from collections.abc import Callable, Iterable
+from math import isfinite
 from typing import Any
 
 from msgspec import to_builtins
@@ -118,9 +119,8 @@ class AccountState(OrderState):
                 table.touch(key, self.version, since)
                 return key
             fields["Reconciled"] = True
-        table.set(key, fields, self.version, since)
-        self._publish("positions", fields)
-        if is_unexpected and since is None:
+        self._publish("positions", table.set(key, fields, self.version, since))
+        if since is None and (is_unexpected or "Quantity" not in fields):
             self._ask_for_read()  # the server may have replaced the other position
         return key
 
@@ -141,10 +141,10 @@ class AccountState(OrderState):
 
     def remove_absent(self, positions: Iterable[PositionKey], balances: Iterable[str], since: int) -> None:
         """Remove all other positions and balances: the server stated all that there are."""
-        for key in self.positions.rows.keys() - set(positions):
+        for key, row in self.positions.absent(positions).items():
             if not self.positions.is_newer(key, since):
                 self.version += 1
-                gone = self.positions.rows[key] | {"Quantity": 0, "Reconciled": True}
+                gone = row | {"Quantity": 0, "Reconciled": True}
                 self.positions.set(key, gone, self.version, since)
                 self._publish("positions", gone)
         for account in self.balances.keys() - set(balances):
@@ -156,6 +156,8 @@ class AccountState(OrderState):
 
 def _without_request_fields(message: Message) -> dict[str, Any]:
     fields = to_builtins(message)
+    if not isfinite(fields.get("Quantity", 0)):
+        del fields["Quantity"]
     return {name: value for name, value in fields.items() if name not in _REQUEST_FIELDS}
 
 

@@ -3,10 +3,13 @@
 Without the flag UsesMultiplePositionsPerSymbolAndTradeAccount at the logon, one position is expected of a symbol in an
 account. Rows with different identifiers are two positions all the same, until a read shows one of them only. A row that
 has an identifier and a row without one are the same position, unless one read states both.
+
+A row without a quantity, or with one that cannot be read, does not say that there is no position. The last quantity
+stays, and the position is unread until it is stated again.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dtc_twisted.orders.names import symbol_key
 from dtc_twisted.orders.outcomes import Fields
@@ -29,6 +32,7 @@ class PositionTable:
         self._versions: dict[PositionKey, int] = {}
         self._symbol_versions: dict[tuple[str, str], int] = {}
         self._read_since: dict[PositionKey, int] = {}
+        self._unread: set[PositionKey] = set()
 
     def quantity(self, trade_account: str, symbol: str) -> float:
         """Return the sum of all rows of a symbol, negative when short."""
@@ -42,6 +46,11 @@ class PositionTable:
     def version(self, trade_account: str, symbol: str) -> int:
         """Return the version in which a position of a symbol was last stated; 0: never."""
         return self._symbol_versions.get((trade_account, symbol), 0)
+
+    def is_unread(self, trade_account: str, symbol: str) -> bool:
+        """Return whether the last row of a symbol, in any spelling, had no quantity."""
+        wanted = (trade_account, symbol_key(symbol))
+        return any((account, symbol_key(name)) == wanted for account, name, _ in self._unread)
 
     def is_newer(self, key: PositionKey, since: int) -> bool:
         """Return whether a row was stated after a version."""
@@ -66,21 +75,33 @@ class PositionTable:
         self._rename(other, key)
         return key, False
 
-    def set(self, key: PositionKey, row: Fields, version: int, since: int | None) -> None:
-        """Store a row; one without a quantity is removed."""
+    def set(self, key: PositionKey, row: Fields, version: int, since: int | None) -> Fields:
+        """Store a row, and return it; one with a quantity of 0 is removed."""
         if since is not None:
             self._read_since[key] = since
         self._versions[key] = self._symbol_versions[key[:2]] = version
+        if "Quantity" in row:
+            self._unread.discard(key)
+        else:
+            self._unread.add(key)
+            row = row | {"Quantity": self.rows[key]["Quantity"]} if key in self.rows else row
         if row.get("Quantity"):
             self.rows[key] = row
             self._keys[key[0], symbol_key(key[1])][key] = None
-        else:
+        elif "Quantity" in row:
             self.remove(key)
+        return row
+
+    def absent(self, keys: Iterable[PositionKey]) -> dict[PositionKey, Fields]:
+        """Return the rows under other keys, those too of which no quantity is known."""
+        others = (self.rows.keys() | self._unread) - set(keys)
+        return {key: self.rows.get(key) or {"TradeAccount": key[0], "Symbol": key[1]} for key in others}
 
     def touch(self, key: PositionKey, version: int, since: int) -> None:
         """Note that a read stated a row as it is."""
         self._read_since[key] = since
         self._versions[key] = self._symbol_versions[key[:2]] = version
+        self._unread.discard(key)
 
     def remove(self, key: PositionKey) -> Fields:
         """Remove a row, if it is there, and return it."""
@@ -92,8 +113,9 @@ class PositionTable:
         return self.rows.pop(key, {})
 
     def symbols(self, trade_account: str) -> Iterator[str]:
-        """Yield the symbols in which an account has positions; positions that cancel each other out, too."""
-        return iter(sorted({name for account, name, _ in self.rows if account == trade_account}))
+        """Yield the symbols in which an account may have positions; positions that cancel each other out, too."""
+        keys = self.rows.keys() | self._unread
+        return iter(sorted({name for account, name, _ in keys if account == trade_account}))
 
     def _rename(self, old: PositionKey, new: PositionKey) -> None:
         version, row = self._versions.get(old, 0), self.remove(old)

@@ -325,7 +325,7 @@ class Reconciliation:
             return "an open order without any id may be this one"
         if any(self._may_be_other(order, each) for each in self._unknown.values()):
             return "an order of unknown origin may be this one"
-        if not snapshot.positions.is_complete:
+        if not snapshot.positions.is_complete or self._state.positions.is_unread(account, order.symbol):
             return "the server does not tell all positions"
         if not self._state.is_position_explained(order):
             return f"the position in {order.symbol} has changed for no known reason"

@@ -104,6 +104,11 @@ def check_position(
     """
     orders = [*new]
     for account, symbol in dict.fromkeys((order.trade_account, order.symbol) for order in orders):
+        if state.positions.is_unread(account, symbol):
+            raise NotPermitted(
+                f"Quantity: the position of {symbol} in {account} cannot be read, so it could become more than "
+                f"{option}, {limit:.15g}."
+            )
         now = [each for each in state.open_orders() if each.trade_account in ("", account)]  # or not stated
         others = [order for order in now if order is not replaced]
         before = WorstCasePosition(fills, account, symbol, now)
