@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from dtc_twisted.dtc.messages import BuySellEnum
 from dtc_twisted.orders.fills import Fill
 from dtc_twisted.orders.order import Order
+from dtc_twisted.orders.order_index import is_same_symbol
 from dtc_twisted.orders.outcomes import CHANGE, Fields
 
-_COMPARED = ("TradeAccount", "Symbol", "BuySell", "OrderType", "OrderQuantity", "Price1", "Price2", "TimeInForce")
+_COMPARED = ("TradeAccount", "BuySell", "OrderType", "OrderQuantity", "Price1", "Price2", "TimeInForce")
 _ORDER_FIELDS = {"Quantity": "OrderQuantity"}
 _EPSILON = 1e-9
 
@@ -149,6 +150,8 @@ def expected(order: Order) -> Fields:
 
 
 def _may_be_row(order: Order, row: Fields) -> bool:
+    if not is_same_symbol(row.get("Symbol", ""), order.symbol):
+        return False
     wanted = [order.fields, expected(order)]
     for name in _COMPARED:
         if not row.get(name) or (order.closes_position and name in ("BuySell", "OrderQuantity", "OrderType")):
@@ -160,9 +163,8 @@ def _may_be_row(order: Order, row: Fields) -> bool:
 
 def _may_be_fills(order: Order, fills: list[Fill], earliest: Earliest) -> bool:
     first = fills[0]
-    for stated, known in ((first.trade_account, order.trade_account), (first.symbol, order.symbol)):
-        if stated and stated != known:
-            return False
+    if first.trade_account not in ("", order.trade_account) or not is_same_symbol(first.symbol, order.symbol):
+        return False
     if not order.closes_position:
         if order.buy_sell and first.buy_sell and first.buy_sell != order.buy_sell:
             return False

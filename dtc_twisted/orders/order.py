@@ -14,6 +14,7 @@ from dtc_twisted.orders.outcomes import (
     PendingCommand,
     is_contradictory,
     with_filled_quantity,
+    with_status_of_reason,
     without_status_of_command,
 )
 
@@ -322,7 +323,7 @@ def order_fields(message: OrderUpdate) -> Fields:
     if fields.get("BuySell", 0) not in (0, 1, 2):
         del fields["BuySell"]
     fields = {name: value for name, value in fields.items() if value != "" and not _is_not_finite(value)}
-    return with_filled_quantity(without_status_of_command(fields))
+    return with_filled_quantity(with_status_of_reason(without_status_of_command(fields)))
 
 
 def _is_not_finite(value: Any) -> bool:

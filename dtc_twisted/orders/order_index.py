@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from dtc_twisted.dtc.messages import OrderUpdateReasonEnum as Reason
+from dtc_twisted.orders.names import symbol_key
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import CHANGE, TERMINAL, Fields
 
@@ -130,12 +131,18 @@ class OrderIndex:
 
 def is_compatible(order: Order, update: Fields) -> bool:
     """Return whether account, symbol and side of an update do not contradict those of an order."""
-    for name in ("TradeAccount", "Symbol"):
-        stated, known = update.get(name, ""), order.fields.get(name, "")
-        if stated and known and stated != known:
-            return False
+    stated, known = update.get("TradeAccount", ""), order.trade_account
+    if stated and known and stated != known:
+        return False
+    if not is_same_symbol(update.get("Symbol", ""), order.symbol):
+        return False
     side = update.get("BuySell", 0)
     return not side or not order.buy_sell or side == order.buy_sell or order.closes_position
+
+
+def is_same_symbol(stated: str, known: str) -> bool:
+    """Return whether two symbols may be one: a server may spell a symbol otherwise than it was asked for."""
+    return not stated or not known or stated == known or symbol_key(stated) == symbol_key(known)
 
 
 def is_another_client_id(order: Order, update: Fields) -> bool:

@@ -8,7 +8,7 @@ from dtc_twisted.errors import Conflict, JournalFailed
 from dtc_twisted.logs import logger
 from dtc_twisted.orders.fills import Fill, fill_from_update
 from dtc_twisted.orders.order import Order, order_fields
-from dtc_twisted.orders.order_index import OrderIndex, identifies, is_compatible
+from dtc_twisted.orders.order_index import OrderIndex, has_quantity, identifies, is_compatible
 from dtc_twisted.orders.outcomes import (
     CHANGE,
     NEW,
@@ -203,7 +203,7 @@ class OrderState:
             order = Order({})
             if not update.get("ClientOrderID") and any(is_compatible(each, update) for each in self._unsettled):
                 self._ask_for_read()  # the order may be one of ours
-        self._apply(order, update)
+        self._apply(self.claim(order, update), update)
 
     def _match_own(self, update: Fields) -> Order | None:
         """Return the order of the journal that an update is about."""
@@ -243,6 +243,8 @@ class OrderState:
         if is_doubtful or (says_nothing and not order.pending_commands):  # else a read follows, if no outcome comes
             self._ask_for_read()
         self.commit(order, update, fill)
+        if order.is_open and not order.server_order_id and NEW.settles(update):
+            self._ask_for_read()  # it cannot be canceled without its number
 
     def _says_more(self, order: Order, update: Fields) -> bool:
         """Return whether an update whose fill is known says anything else that is not."""
@@ -352,6 +354,16 @@ class OrderState:
         order.server_order_ids.add(server_order_id)
         order.epoch = self.index.epoch
         self._index(order)
+
+    def claim(self, order: Order, update: Fields) -> Order:
+        """Return the order of ours that an order without a ClientOrderID is, if an update of the order says so."""
+        own = self.index.sent(update.get("ClientOrderID", ""))
+        if own is None or not own.is_in_flight or not is_compatible(own, update) or not has_quantity(own, update):
+            return order
+        if order.client_order_id or not order.server_order_id or order.sequence < own.sequence:
+            return order
+        self.adopt(own, order.server_order_id, order)
+        return own
 
     def begin_epoch(self) -> None:
         """Note that a session began: the server may have begun another numbering."""

@@ -44,6 +44,14 @@ _ACCEPTING = frozenset(
 )
 """Reasons that only an order has which the server has accepted."""
 
+_STATED_BY_REASON = {
+    Reason.NEW_ORDER_REJECTED: Status.ORDER_STATUS_REJECTED,
+    Reason.ORDER_FILLED: Status.ORDER_STATUS_FILLED,
+    Reason.ORDER_FILLED_PARTIALLY: Status.ORDER_STATUS_PARTIALLY_FILLED,
+    Reason.ORDER_CANCELED: Status.ORDER_STATUS_CANCELED,
+}
+"""Reasons that leave one OrderStatus only."""
+
 _REFUSALS = (Reason.ORDER_CANCEL_REJECTED, Reason.ORDER_CANCEL_REPLACE_REJECTED)
 
 
@@ -74,6 +82,12 @@ def without_status_of_command(update: Fields) -> Fields:
     if is_of_command and update.get("OrderStatus") == Status.ORDER_STATUS_REJECTED:
         return {name: value for name, value in update.items() if name != "OrderStatus"}
     return update
+
+
+def with_status_of_reason(update: Fields) -> Fields:
+    """Return an update with the OrderStatus that follows from OrderUpdateReason, if none is stated."""
+    status = _STATED_BY_REASON.get(update.get("OrderUpdateReason", 0))
+    return update if status is None or update.get("OrderStatus") else update | {"OrderStatus": int(status)}
 
 
 def is_refusal_without_status(update: Mapping[str, Any]) -> bool:

@@ -15,13 +15,16 @@ from dtc_twisted.orders.fill_matching import UnknownOrder, assign, may_be, new_f
 from dtc_twisted.orders.fills import Fill, fill_from_response
 from dtc_twisted.orders.order import Order, order_fields
 from dtc_twisted.orders.order_index import is_another_client_id, is_compatible
-from dtc_twisted.orders.outcomes import CANCEL, CHANGE, NEW, Fields
+from dtc_twisted.orders.outcomes import CANCEL, CHANGE, NEW, TERMINAL, Fields
 from dtc_twisted.orders.server_snapshot import ServerSnapshot
 
 _PENDING = {
     CHANGE: OrderStatusEnum.ORDER_STATUS_PENDING_CANCEL_REPLACE,
     CANCEL: OrderStatusEnum.ORDER_STATUS_PENDING_CANCEL,
 }
+_SHORTEST_LIKE_ID = 4
+"""Characters of a ClientOrderID that may be part of another one by more than chance."""
+
 NEVER_ARRIVED = "The server knows no open order and no fill of it: it did not arrive, was refused, or is canceled."
 
 
@@ -107,7 +110,7 @@ class Reconciliation:
             if found is None:
                 rest.append(row)
             else:
-                self._rows[found] = row
+                self._rows[self._state.claim(found, row)] = row
         for row in rest:
             named = [
                 order
@@ -174,7 +177,9 @@ class Reconciliation:
                 continue
             row = self._rows.get(order)
             if row is None and not order.fills:
-                continue
+                if order.status not in TERMINAL:
+                    continue
+                row = order.fields
             fills = [*order.fills, *self._fills.get(order, ())]
             self._unknown[order.server_order_id] = UnknownOrder(order.server_order_id, row, fills, order)
 
@@ -325,6 +330,9 @@ class Reconciliation:
             return "an open order without any id may be this one"
         if any(self._may_be_other(order, each) for each in self._unknown.values()):
             return "an order of unknown origin may be this one"
+        others = [each for each in self._state if not each.sent_at and each.sequence > order.sequence]
+        if any(_has_like_id(order, each.fields) for each in others):
+            return "an order with a similar id may be this one"
         if not snapshot.positions.is_complete or self._state.positions.is_unread(account, order.symbol):
             return "the server does not tell all positions"
         if not self._state.is_position_explained(order):
@@ -352,6 +360,14 @@ def _has_id_of(order: Order, row: Fields) -> bool:
     if server_order_id and order.server_order_ids:
         return server_order_id in order.server_order_ids
     return client_order_id == order.client_order_id != ""
+
+
+def _has_like_id(order: Order, row: Fields) -> bool:
+    """Return whether a row may be an order of which the server cut off the ClientOrderID, or added something to it."""
+    names = (str(row.get("ClientOrderID", "")).strip().casefold(), order.client_order_id.casefold())
+    shorter, longer = sorted(names, key=len)
+    is_like = shorter == longer or (shorter in longer and len(shorter) >= _SHORTEST_LIKE_ID)
+    return bool(shorter) and is_like and may_be(order, UnknownOrder(str(row.get("ServerOrderID", "")), row), lambda order: -math.inf)
 
 
 def _may_have(order: Order, fill: Fill) -> bool:
