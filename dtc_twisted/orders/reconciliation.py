@@ -367,7 +367,8 @@ def _has_like_id(order: Order, row: Fields) -> bool:
     names = (str(row.get("ClientOrderID", "")).strip().casefold(), order.client_order_id.casefold())
     shorter, longer = sorted(names, key=len)
     is_like = shorter == longer or (shorter in longer and len(shorter) >= _SHORTEST_LIKE_ID)
-    return bool(shorter) and is_like and may_be(order, UnknownOrder(str(row.get("ServerOrderID", "")), row), lambda order: -math.inf)
+    found = UnknownOrder(str(row.get("ServerOrderID", "")), row)
+    return bool(shorter) and is_like and may_be(order, found, lambda order: -math.inf)
 
 
 def _may_have(order: Order, fill: Fill) -> bool:
