@@ -9,12 +9,12 @@ import random
 from collections import Counter
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.exchange import CANCELED, FILLED, LIMIT, ORDER_UPDATE, POSITION_UPDATE, R_NEW_REJECTED, REJECTED, Json
+from tests.model_settings import model_settings
 from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import (
     CANCEL,
@@ -290,11 +290,5 @@ class ChaosTests(SynchronousTestCase):
     def test_any_manners(self) -> None:
         run_state_machine_as_test(
             ChaosMachine,
-            settings=settings(
-                max_examples=40,
-                stateful_step_count=25,
-                deadline=None,
-                derandomize=True,  # what chance finds is for whoever searches
-                suppress_health_check=list(HealthCheck),
-            ),
+            settings=model_settings(40, 25),
         )

@@ -6,12 +6,12 @@ The laws 4 and 6 of docs/trading.md as properties. What is true is read at the e
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.exchange import BUY, ORDER_UPDATE, PENDING_CHILD, POSITION_UPDATE, SELL, Json, TrueOrder
+from tests.model_settings import model_settings
 from tests.scripted_case import ES, LIMIT, MARKET, ScriptedCase
 from tests.scripted_server import (
     CANCEL,
@@ -212,11 +212,5 @@ class LimitsModelTests(SynchronousTestCase):
     def test_limits(self) -> None:
         run_state_machine_as_test(
             LimitsMachine,
-            settings=settings(
-                max_examples=40,
-                stateful_step_count=15,
-                deadline=None,
-                derandomize=True,
-                suppress_health_check=list(HealthCheck),
-            ),
+            settings=model_settings(40, 15),
         )

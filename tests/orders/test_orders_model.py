@@ -4,13 +4,13 @@ import json
 from collections import Counter
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import OrderStatusEnum
+from tests.model_settings import model_settings
 from tests.orders.test_orders import CANCELED, ES, FILLED, LIMIT, OCO, OrdersCase
 from tests.support import Answer, Caller, slow
 
@@ -295,11 +295,5 @@ class ModelTests(SynchronousTestCase):
     def test_any_commands(self) -> None:
         run_state_machine_as_test(
             OrdersMachine,
-            settings=settings(
-                max_examples=60,
-                stateful_step_count=25,
-                deadline=None,
-                derandomize=True,  # what it finds by chance is for whoever looks for it
-                suppress_health_check=list(HealthCheck),
-            ),
+            settings=model_settings(60, 25),
         )
