@@ -1,6 +1,6 @@
 """What the server answers when it is asked for all that it knows, and whether the answer is complete."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from dtc_twisted.dtc.messages import (
     OpenOrdersRequest,
     TradeAccountsRequest,
 )
+from dtc_twisted.dtc.responses import RESPONSES, ResponseSpec
 from dtc_twisted.dtc.session import Session
 from dtc_twisted.errors import RequestRejected, RequestTimedOut
 from dtc_twisted.logs import logger
@@ -23,7 +24,7 @@ _log = logger(__name__)
 class Batch:
     """The answer to one request.
 
-    rows: the messages, without repetitions.
+    rows: the messages, each once.
     is_complete: none is missing. A message that is missing, or cannot be read, may be the one that matters.
     """
 
@@ -72,19 +73,19 @@ async def read_server(
     Raises RequestRejected, RequestTimedOut, SessionLost.
     """
 
-    async def ask(request: Message, total: str = "TotalNumberMessages") -> Batch:
+    async def ask(request: Message) -> Batch:
         rows: list[Any] = []
         try:
             await session.request(request, timeout, rows.append)
         except RequestTimedOut:
             if not rows:
                 raise
-            return Batch(_distinct(rows))
-        return Batch(_distinct(rows), _is_complete(rows, total))
+            return Batch(rows)
+        return Batch(rows, _is_complete(RESPONSES[type(request)], rows))
 
     accounts = [each.TradeAccount for each in (await ask(TradeAccountsRequest())).rows]
     orders_since = version()
-    open_orders = await ask(OpenOrdersRequest(), "TotalNumMessages")
+    open_orders = await ask(OpenOrdersRequest())
     fills: dict[str, Batch | None] = {}
     is_silent = False
     for account, since in fills_since(accounts).items():
@@ -111,18 +112,9 @@ async def read_server(
     )
 
 
-def _distinct(rows: Iterable[Any]) -> list[Any]:
-    """Return the messages of an answer, each number once."""
-    found: dict[object, Any] = {}
-    for row in rows:
-        found.setdefault(getattr(row, "MessageNumber", None) or object(), row)
-    return [*found.values()]
-
-
-def _is_complete(rows: Sequence[Any], total: str) -> bool:
+def _is_complete(spec: ResponseSpec, rows: Sequence[Any]) -> bool:
     """Return whether the messages of an answer are numbered from 1 to their total, none missing."""
     if not rows:
         return True  # the server said that there are none
-    totals = {getattr(row, total) or 0 for row in rows}
-    numbers = {row.MessageNumber or 0 for row in rows}
-    return len(totals) == 1 and numbers == set(range(1, totals.pop() + 1))
+    totals = {spec.total(row) for row in rows}
+    return len(totals) == 1 and {spec.number(row) for row in rows} == set(range(1, totals.pop() + 1))
