@@ -149,16 +149,31 @@ def expected(order: Order) -> Fields:
     return order.fields | asked
 
 
+def may_be_damaged_row(order: Order, row: Fields, accounts: Sequence[str]) -> bool:
+    """Return whether a row that has an id of an order may be about the order, with one field damaged.
+
+    accounts: those that the server lists. No damage makes one of them of another.
+    """
+    account = row.get("TradeAccount", "")
+    is_in_another = account in accounts and account != order.trade_account
+    name = row.get("ClientOrderID", "")
+    is_renamed = bool(name and order.client_order_id and name != order.client_order_id)
+    return not is_in_another and is_renamed + len(_differences(order, row)) < 2
+
+
 def _may_be_row(order: Order, row: Fields) -> bool:
-    if not is_same_symbol(row.get("Symbol", ""), order.symbol):
-        return False
+    return not _differences(order, row)
+
+
+def _differences(order: Order, row: Fields) -> list[str]:
+    """Return the fields in which a row is neither as the order is known nor as it may have been changed."""
     wanted = [order.fields, expected(order)]
+    ignored = ("BuySell", "OrderQuantity", "OrderType") if order.closes_position else ()
+    found = [] if is_same_symbol(row.get("Symbol", ""), order.symbol) else ["Symbol"]
     for name in _COMPARED:
-        if not row.get(name) or (order.closes_position and name in ("BuySell", "OrderQuantity", "OrderType")):
-            continue
-        if all(fields.get(name) not in (None, row[name]) for fields in wanted):
-            return False
-    return True
+        if row.get(name) and name not in ignored and all(each.get(name) not in (None, row[name]) for each in wanted):
+            found.append(name)
+    return found
 
 
 def _may_be_fills(order: Order, fills: list[Fill], earliest: Earliest) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dtc_twisted.dtc.messages import OrderStatusEnum
 from dtc_twisted.orders.account_state import AccountState
-from dtc_twisted.orders.fill_matching import UnknownOrder, assign, may_be, new_fills
+from dtc_twisted.orders.fill_matching import UnknownOrder, assign, may_be, may_be_damaged_row, new_fills
 from dtc_twisted.orders.fills import Fill, fill_from_response
 from dtc_twisted.orders.order import Order, order_fields
 from dtc_twisted.orders.order_index import is_another_client_id, is_compatible
@@ -324,7 +324,7 @@ class Reconciliation:
             return f"the server does not tell the fills of {account}"
         rows = [each.row for each in self._unknown.values() if each.row is not None]
         rows += [row for other, row in self._rows.items() if other is not order]
-        if any(_has_id_of(order, row) for row in rows):
+        if any(_has_id_of(order, row) and may_be_damaged_row(order, row, snapshot.accounts) for row in rows):
             return "an open order with its id differs from it"
         if any(is_compatible(order, row) for row in self._nameless):
             return "an open order without any id may be this one"

@@ -177,6 +177,26 @@ class DamagedAccountTests(ScriptedCase):
         self.assertNotIn(row["OrderStatus"], (CANCELED, REJECTED, FILLED), row)
         self.assertIn("a", self.unknown())
 
+    def test_an_order_of_another_account_with_our_id(self) -> None:
+        """The server lists that account: it is a second order, and ours never arrived."""
+        self.server.next(SUBMIT, ignored)
+        self.submit("a")
+        self.tell(*self.server.exchange.submit(THEIRS | {"TradeAccount": "Sim2"}))
+        self.check_never_arrived()
+
+    def test_an_order_of_another_kind_with_our_id(self) -> None:
+        """It differs in more than one field: ours never arrived."""
+        self.server.next(SUBMIT, ignored)
+        self.submit("a")
+        theirs = THEIRS | {"BuySell": 2, "Quantity": 9}
+        self.tell(*self.server.exchange.submit(theirs))
+        self.check_never_arrived()
+
+    def check_never_arrived(self) -> None:
+        self.advance(20)
+        self.assertEqual(self.unknown(), [])
+        self.assertEqual(sorted(each["OrderStatus"] for each in self.orders()), [OPEN, REJECTED])
+
 
 class RowTests(ScriptedCase):
     """What one bad row does to the others: nothing."""
