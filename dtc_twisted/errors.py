@@ -39,6 +39,17 @@ class UnusableAnswer(DTCError):
     """The response of the server has no defined meaning."""
 
 
+class NoDataFile(DTCError):
+    """The data folder has no file with the requested data."""
+
+
+class UnusableDataFile(DTCError):
+    """A data file cannot be read, or is damaged, or has another layout.
+
+    The text names the file and the reason.
+    """
+
+
 class LogonRefused(DTCError):
     """LOGON_RESPONSE.Result was not LOGON_SUCCESS.
 
@@ -199,6 +210,7 @@ PUBLIC_ERRORS: dict[type[Exception], tuple[int, str]] = {
     NotPermitted: (403, "NotPermitted"),
     NotFound: (404, "NotFound"),
     NoSuchOrder: (404, "NoSuchOrder"),
+    NoDataFile: (404, "NoDataFile"),
     MethodNotAllowed: (405, "MethodNotAllowed"),
     Conflict: (409, "Conflict"),
     DuplicateOrder: (409, "DuplicateOrder"),
@@ -210,6 +222,7 @@ PUBLIC_ERRORS: dict[type[Exception], tuple[int, str]] = {
     UpgradeRequired: (426, "UpgradeRequired"),
     TooManyOrders: (429, "TooManyOrders"),
     UnusableAnswer: (502, "UnusableAnswer"),
+    UnusableDataFile: (502, "UnusableDataFile"),
     NotLoggedOn: (503, "NotLoggedOn"),
     NotReady: (503, "NotReady"),
     SessionLost: (503, "SessionLost"),

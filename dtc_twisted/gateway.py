@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 
+from dtc_twisted.datafiles import DataFiles
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.dtc.messages import TradeModeEnum
 from dtc_twisted.dtc.session import LogonSettings
@@ -243,11 +244,15 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
             service.setServiceParent(services)
     if settings["demo"]:
         DemoService(reactor, upstream, history).setServiceParent(services)
-    web = make_web(settings, upstream, history, definitions, market_data, orders, status, reactor)
+    files = make_files(settings, reactor)
+    web = make_web(settings, upstream, history, definitions, market_data, orders, status, files, reactor)
     web.setServiceParent(services)
     market_data.watchdog.setServiceParent(services)
-    upstream.setServiceParent(services)
-    history.setServiceParent(services)
+    if settings["host"] or settings["demo"]:
+        upstream.setServiceParent(services)
+        history.setServiceParent(services)
+    if files is not None:
+        files.setServiceParent(services)
     return services
 
 
@@ -265,6 +270,14 @@ def make_market_data(settings: Settings, upstream: Upstream, reactor: IGatewayRe
     reconnect = upstream.reconnect if settings["stall-reconnect"] else None
     watchdog = StallWatchdog(reactor, [*hubs.values()], settings["stall-timeout"], reconnect)
     return MarketData(hubs, batch, watchdog)
+
+
+def make_files(settings: Settings, reactor: IGatewayReactor) -> DataFiles | None:
+    """Build the reader of Sierra Chart's data files. It needs --data-folder."""
+    if not settings["data-folder"]:
+        return None
+    limit = settings["history-connections"]
+    return DataFiles(reactor, settings["data-folder"], limit, remote=bool(settings["data-folder-remote"]))
 
 
 def make_orders(
@@ -302,6 +315,7 @@ def make_web(
     market_data: MarketData,
     orders: Orders,
     status: GatewayStatus,
+    files: DataFiles | None,
     reactor: IGatewayReactor,
 ) -> IService:
     """Build REST and WebSocket, on one port."""
@@ -325,6 +339,7 @@ def make_web(
         retry_after=upstream.retry_after,
         status=status.fields,
         send=upstream.send if settings["allow-raw"] else None,
+        files=files,
     )
     machine = gethostname()
     names = (machine, machine.partition(".")[0], settings["interface"])

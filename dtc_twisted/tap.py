@@ -51,6 +51,7 @@ class Options(BaseOptions):
         number_option("timeout", None, 5.0, "Seconds to wait for an answer of the server.", 0.1, 3600),
         number_option("stall-timeout", None, 30.0, "Seconds without updates of an active symbol; 0: never.", 0, 86400),
         number_option("history-connections", None, 4, "Connections to the historical port at once.", 1, 100),
+        ["data-folder", None, None, "Sierra Chart's data folder, whose files are served too, or without --host alone."],
         ["journal", None, None, "File of the journal of orders; by default in the state directory of the user."],
         ["messages", None, None, "Messages module that python -m codegen wrote from your own header."],
         optional_number_option("journal-keep", "Days after which orders that are over leave the journal.", whole=True),
@@ -66,10 +67,17 @@ class Options(BaseOptions):
         ["cancel-on-stop", None, "Cancel the orders that the gateway sent when it is stopped."],
         ["journal-accept-loss", None, "Go on with what can be read of a journal that was lost or damaged."],
         ["allow-raw", None, "Let POST /raw send any message to the server that is no order."],
+        [
+            "data-folder-remote",
+            None,
+            "Serve data of files to other machines too; the exchanges' agreements may forbid it.",
+        ],
         ["demo", None, "Start a simulated DTC server inside, and connect to it."],
     ]
     compData = usage.Completions(
-        optActions=dict.fromkeys(("password-file", "token-file", "journal", "messages"), usage.CompleteFiles())
+        optActions=dict.fromkeys(
+            ("password-file", "token-file", "journal", "messages", "data-folder"), usage.CompleteFiles()
+        )
     )
 
     def __init__(self) -> None:
@@ -106,12 +114,13 @@ class Options(BaseOptions):
             for name in ("host", "tls", "live"):
                 if self[name]:
                     raise usage.UsageError(f"--demo brings its own server: --{name} does not go with it")
-        elif not self["host"]:
+        elif not self["host"] and not self["data-folder"]:
             raise usage.UsageError("--host is missing: the DTC server's host name or address, or --demo")
         else:
             self["host"] = self._host()
         if self["stall-reconnect"] and not self["stall-timeout"]:
             raise usage.UsageError("--stall-reconnect needs --stall-timeout: 0 is off")
+        self._check_data_folder()
         self["password"] = self._password()
         self["origins"] = self._origins()
         self["tokens"] = self._tokens()
@@ -123,6 +132,15 @@ class Options(BaseOptions):
             use_messages(self["messages"])
         except (OSError, UnfitMessages) as error:
             raise usage.UsageError(f"--messages {self['messages']}: {error}") from None
+
+    def _check_data_folder(self) -> None:
+        folder = self["data-folder"]
+        if self["data-folder-remote"] and not folder:
+            raise usage.UsageError("--data-folder-remote goes with --data-folder only")
+        if folder and not os.path.isdir(folder):
+            raise usage.UsageError(f"--data-folder: {folder} is not a folder")
+        if folder and not self["host"] and not self["demo"] and self["allow-trading"]:
+            raise usage.UsageError("--allow-trading needs --host: files take no orders")
 
     def _check_trading(self) -> None:
         if self["allow-trading"]:

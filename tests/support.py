@@ -329,6 +329,7 @@ class House(SynchronousTestCase):
         transport = FakeTransport(protocol, isServer=False)
         kind = SocketTransport if self.fast else FakeTransport
         ours = kind(server, isServer=True, hostAddress=IPv4Address("TCP", "127.0.0.1", port))
+        ours.peerAddress = IPv4Address("TCP", "127.0.0.1", 40000)
         self._pumps.append(connect(server, ours, protocol, transport, clock=self.clock))
         self.flush()
         return protocol

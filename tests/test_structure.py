@@ -16,7 +16,7 @@ MAX_LINES = 60
 
 BASE = {"errors", "logs", "clocks", "interfaces", "limits"}
 PROTOCOL = BASE | {"dtc"}
-PARTS = PROTOCOL | {"transport", "definitions", "market_data", "history", "journal", "orders", "web"}
+PARTS = PROTOCOL | {"transport", "definitions", "market_data", "history", "datafiles", "journal", "orders", "web"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     # the base and the protocol
@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "definitions": PROTOCOL | {"transport"},
     "market_data": PROTOCOL | {"transport", "definitions"},
     "history": PROTOCOL | {"transport"},
+    "datafiles": PROTOCOL,
     "journal": PROTOCOL,
     "orders": PROTOCOL | {"transport", "definitions", "journal"},
     "web": PARTS - {"web"},

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 
 from twisted.web.server import Request
 
@@ -274,3 +275,28 @@ def _is_address(host: re.Match[str]) -> bool:
 
 def _digest(token: str) -> bytes:
     return sha256(token.encode()).digest()
+
+
+def is_from_this_machine(request: Request) -> bool:
+    """Return whether a request comes from this machine.
+
+    Its address is a loopback address, or the address that it was sent to. A request that a proxy passed on counts as
+    one from another machine.
+    """
+    if any(request.requestHeaders.hasHeader(name) for name in ("forwarded", "x-forwarded-for")):
+        return False
+    transport: Any = request.transport
+    return is_own_address(transport.getPeer(), transport.getHost())
+
+
+def is_own_address(peer: Any, host: Any) -> bool:
+    """Return whether a connection was opened by this machine.
+
+    peer, host: addresses of both ends, as the transport states them.
+    """
+    try:
+        address = ip_address(peer.host.partition("%")[0])
+    except (AttributeError, ValueError):
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback or peer.host == getattr(host, "host", None)

@@ -36,6 +36,20 @@ class RequestSpec:
 
 
 @dataclass(frozen=True)
+class FileOptions:
+    """Describe where historical data come from.
+
+    source: "file", "dtc" or "auto"; None: not given.
+    session: times of a trading session, HH:MM-HH:MM; None: not given.
+    zone: time zone of the session.
+    """
+
+    source: str | None = None
+    session: str | None = None
+    zone: str = "UTC"
+
+
+@dataclass(frozen=True)
 class OutputOptions:
     """Describe the form of an answer.
 
@@ -49,7 +63,12 @@ class OutputOptions:
     iso_times: bool = False
 
 
-CHOICES = {"format": ("json", "ndjson", "csv"), "prices": ("server", "display"), "times": ("dtc", "iso")}
+CHOICES = {
+    "format": ("json", "ndjson", "csv"),
+    "prices": ("server", "display"),
+    "times": ("dtc", "iso"),
+    "source": ("auto", "file", "dtc"),
+}
 """Values of each output option. The first is the default."""
 
 
@@ -78,6 +97,21 @@ def parse_output_options(args: dict[bytes, list[bytes]]) -> tuple[OutputOptions,
         iso_times=_pop_choice(left, "times") == "iso",
     )
     return shape, left
+
+
+def parse_file_options(args: dict[bytes, list[bytes]]) -> tuple[FileOptions, dict[bytes, list[bytes]]]:
+    """Return the options for data files of a query, and the other parameters.
+
+    Raises BadParameter.
+    """
+    left = dict(args)
+    source = _pop_choice(left, "source")
+    texts = {name: parse_text(left, name) for name in ("session", "timezone") if name.encode() in left}
+    for name in texts:
+        del left[name.encode()]
+    if "timezone" in texts and "session" not in texts:
+        raise BadParameter("timezone: expected together with session only.")
+    return FileOptions(source, texts.get("session"), texts.get("timezone", "UTC")), left
 
 
 def _pop_choice(args: dict[bytes, list[bytes]], name: str) -> str | None:

@@ -28,6 +28,30 @@ STATUS_SCHEMA: Schema = {
 }
 
 STATUS = Operation("State of the gateway", GATEWAY, STATUS_SCHEMA)
+DATA_FILES = Operation(
+    "Sierra Chart's data files",
+    "History",
+    {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "symbol": _TEXT,
+                "kind": {"enum": ["scid", "depth", "dly"]},
+                "files": {"type": "integer"},
+                "first": {"type": ["string", "null"]},
+                "last": {"type": ["string", "null"]},
+                "records": {"type": "integer"},
+                "bytes": {"type": "integer"},
+                "error": {"type": ["string", "null"]},
+            },
+            "required": ["symbol", "kind", "files", "first", "last", "records", "bytes", "error"],
+            "additionalProperties": False,
+        },
+    },
+    errors=("UnusableDataFile",),
+    text="With --data-folder only.",
+)
 RAW = Operation(
     "Send any message to the server",
     GATEWAY,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from dtc_twisted.dtc.field_parser import field_parsers
+from dtc_twisted.dtc.messages import HistoricalPriceDataRequest
 from dtc_twisted.web.openapi.operations import ParameterSpec
 from dtc_twisted.web.query import CHOICES, RequestSpec
 
@@ -30,6 +31,7 @@ TEXTS: dict[str, tuple[str, Any]] = {
 _OUTPUT_TEXTS = {
     "format": "The format of the answer. Without it, the header Accept chooses.",
     "prices": "Server prices, or display prices: multiplied by the symbol's DisplayPriceMultiplier.",
+    "source": "Where the data come from. auto: from a file if there is one, and from the server otherwise.",
     "times": "Date-times as DTC's numbers, or in ISO 8601, UTC.",
 }
 
@@ -49,4 +51,18 @@ def output_parameters(*names: str) -> tuple[ParameterSpec, ...]:
         ParameterSpec(name, {"type": "string", "enum": [*CHOICES[name]], "default": CHOICES[name][0]}, text)
         for name, text in _OUTPUT_TEXTS.items()
         if name in names
+    )
+
+
+def file_parameters(spec: RequestSpec) -> tuple[ParameterSpec, ...]:
+    """Return the parameters for data of files of a request for history."""
+    source = output_parameters("source")
+    if spec.request is not HistoricalPriceDataRequest:
+        return source
+    pattern = r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"
+    text = "Times of the trading session, HH:MM-HH:MM: bars are built within it. With data of files only."
+    return (
+        *source,
+        ParameterSpec("session", {"type": "string", "pattern": pattern}, text),
+        ParameterSpec("timezone", {"type": "string"}, "The time zone of the session, such as America/Chicago."),
     )

@@ -1,10 +1,15 @@
 """Describe the operations that ask the DTC server, from the tables of requests."""
 
-from dtc_twisted.dtc.messages import MarketDataSnapshot, Message
+from dtc_twisted.dtc.messages import (
+    HistoricalMarketDepthDataRequest,
+    HistoricalPriceDataRequest,
+    MarketDataSnapshot,
+    Message,
+)
 from dtc_twisted.dtc.responses import RESPONSES
 from dtc_twisted.web.openapi.document import SERVER_ERRORS
 from dtc_twisted.web.openapi.operations import JSON, ROWS, Operation, ParameterSpec, Schema
-from dtc_twisted.web.openapi.parameters import output_parameters, request_parameters
+from dtc_twisted.web.openapi.parameters import file_parameters, output_parameters, request_parameters
 from dtc_twisted.web.openapi.schemas import message_schema, reference
 from dtc_twisted.web.query import RequestSpec
 
@@ -38,10 +43,14 @@ def read_operation(spec: RequestSpec) -> Operation:
     answer = (
         reference(kinds[0].__name__) if len(kinds) == 1 else {"anyOf": [reference(each.__name__) for each in kinds]}
     )
+    parameters = (*request_parameters(spec), *output_parameters("format", "prices", "times"))
+    errors = (*SERVER_ERRORS, "UnusableAnswer")
+    if spec.request not in (HistoricalPriceDataRequest, HistoricalMarketDepthDataRequest):
+        return Operation(spec.summary, spec.group, answer, ROWS, parameters, errors=errors)
     return Operation(
-        *(spec.summary, spec.group, answer, ROWS),
-        parameters=(*request_parameters(spec), *output_parameters("format", "prices", "times")),
-        errors=(*SERVER_ERRORS, "UnusableAnswer"),
+        *(spec.summary, spec.group, answer, ROWS, (*parameters, *file_parameters(spec))),
+        errors=(*errors, "NoDataFile", "UnusableDataFile"),
+        headers=("Data-Source",),
     )
 
 

@@ -22,7 +22,10 @@ from dtc_twisted.logs import logger
 from dtc_twisted.web.output.formats import Row, RowEncoder
 
 ROWS_PER_FLUSH = 100
-"""Rows written in one iteration of the reactor. All other work waits meanwhile: some tenths of a millisecond."""
+"""Rows written in one iteration of the reactor.
+
+All other work waits meanwhile: some tenths of a millisecond.
+"""
 
 MAX_BUFFERED_ROWS = 20_000
 """Rows (about 20 MB) buffered for a caller that reads slowly, if the source cannot be paused."""

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
+from dtc_twisted.datafiles import DataFiles
 from dtc_twisted.definitions.converter import DisplayConverter, conversion_plan
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
@@ -30,18 +31,21 @@ from dtc_twisted.web.access import (
     strip_token,
 )
 from dtc_twisted.web.openapi.document import DescribedRoute
-from dtc_twisted.web.openapi.gateway_operations import RAW, STATUS
+from dtc_twisted.web.openapi.gateway_operations import DATA_FILES, RAW, STATUS
 from dtc_twisted.web.openapi.operations import Operation
 from dtc_twisted.web.openapi.read_operations import read_operation, snapshot_operation
 from dtc_twisted.web.output import FORMATS, Row, StreamingResponse, negotiate_format
 from dtc_twisted.web.query import (
+    FileOptions,
     OutputOptions,
     RequestSpec,
+    parse_file_options,
     parse_output_options,
     parse_request,
     query_args,
     reject_unknown,
 )
+from dtc_twisted.web.rest.history_responder import HistoryResponder
 from dtc_twisted.web.rest.json_body import json_object
 from dtc_twisted.web.rest.problems import describe_error
 from dtc_twisted.web.rest.raw_message import parse_raw_message
@@ -65,6 +69,7 @@ class RestBackend:
     retry_after: returns the seconds until the next attempt to connect to the server.
     status: returns the fields of /status.
     send: sends any message, or the fields of one of an unknown type; raises a DTCError. None: POST /raw is off.
+    files: Sierra Chart's data files; None: there is no data folder.
     """
 
     clock: IReactorTime
@@ -75,6 +80,7 @@ class RestBackend:
     retry_after: Callable[[], float]
     status: Callable[[], dict[str, Any]]
     send: Callable[[Message | dict[str, Any]], None] | None = None
+    files: DataFiles | None = None
 
 
 class RestApi:
@@ -94,8 +100,10 @@ class RestApi:
         self._exact_routes: RouteTable = {}
         self._public_paths: set[bytes] = set()
         self.described_routes: list[DescribedRoute] = []
+        self._history = HistoryResponder(gateway.clock, gateway.files, gateway.fetch, gateway.get_converter)
         for path, get in GET_REQUESTS.items():
             self.route("GET", path, self._get_handler(get), read_operation(get))
+        self.route("GET", "/datafiles", self._data_files, DATA_FILES)
         self.route("GET", "/status", self._status, STATUS)
         self.route("POST", "/raw", self._raw, RAW, trade=True)
         for path, socket in sockets.items():
@@ -150,12 +158,20 @@ class RestApi:
     def _get_handler(self, get: RequestSpec) -> Callable[[Any], Deferred[bytes | None]]:
         def respond(request: Request) -> Deferred[bytes | None]:
             options, args = parse_output_options(query_args(request))
-            return self._respond(request, _with_implied_fields(parse_request(get, args)), options)
+            source = FileOptions()
+            if issubclass(get.request, HistoryRequest):
+                source, args = parse_file_options(args)
+            return self._respond(request, _with_implied_fields(parse_request(get, args)), options, source)
 
         return respond
 
-    def _respond(self, request: Request, message: Message, options: OutputOptions) -> Deferred[bytes | None]:
-        """Send a DTC request, and answer with its responses."""
+    def _respond(
+        self, request: Request, message: Message, options: OutputOptions, source: FileOptions | None = None
+    ) -> Deferred[bytes | None]:
+        """Send a DTC request, and answer with its responses.
+
+        source: where historical data come from.
+        """
         encoding = FORMATS[options.format or negotiate_format(",".join(headers(request, "accept")))](
             ROW_TYPES[type(message)]
         )
@@ -165,7 +181,7 @@ class RestApi:
         if options.iso_times:
             answer.convert_rows = RowConverter({}, times=True)
         if isinstance(message, HistoryRequest):
-            return self._fetch(message, answer, options)
+            return self._history.respond(request, message, answer, options, source or FileOptions())
         if type(message) in STREAMED_REQUESTS:
             return answer.stream(self._gateway.request(message, answer.append))
         responses = self._gateway.request(message, None)
@@ -188,25 +204,6 @@ class RestApi:
         _log.info("{who} sent a message of type {number}.", who=principal_of(request).name, number=number)
         return json_response(request, {"success": True, "sent": message}, 202)
 
-    def _fetch(self, message: Any, answer: StreamingResponse, options: OutputOptions) -> Deferred[bytes | None]:
-        """Download historical records.
-
-        They do not contain their symbol, so that it must be passed on.
-        """
-
-        def fetch() -> Deferred[bytes | None]:
-            transfer = self._gateway.fetch(message, answer.extend)
-            return answer.stream(transfer.result, transfer)
-
-        if not options.display_prices:
-            return fetch()
-
-        def start(converter: DisplayConverter) -> Deferred[bytes | None]:
-            answer.convert_rows = lambda rows: [converter(row) for row in rows]
-            return fetch()
-
-        return self._gateway.get_converter(message.Symbol, times=options.iso_times).addCallback(start)
-
     def _load_converters(
         self, responses: list[Message], answer: StreamingResponse, options: OutputOptions
     ) -> Deferred[list[Message]]:
@@ -221,6 +218,10 @@ class RestApi:
             return responses
 
         return converters.addCallbacks(set_converters, _first_error)
+
+    def _data_files(self, request: Request) -> Deferred[bytes]:
+        reject_unknown(query_args(request), ())
+        return self._history.list_files(request)
 
     def _status(self, request: Request) -> bytes:
         reject_unknown(query_args(request), ())

@@ -1,0 +1,13 @@
+"""Read Sierra Chart's own data files: .scid, .depth and .dly.
+
+Sierra Chart stores market data in files that other programs may read, also the data of exchanges that its DTC server
+does not send to other programs. Files are read in threads, in pieces, and never written.
+"""
+
+from dtc_twisted.datafiles.data_files import DataFiles
+from dtc_twisted.datafiles.file_download import FileDownload
+from dtc_twisted.datafiles.history_query import PriceQuery
+from dtc_twisted.datafiles.price_columns import PriceColumns, price_messages
+from dtc_twisted.datafiles.sessions import SECOND, TradingSession
+
+__all__ = ["SECOND", "DataFiles", "FileDownload", "PriceColumns", "PriceQuery", "TradingSession", "price_messages"]

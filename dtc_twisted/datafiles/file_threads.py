@@ -1,0 +1,46 @@
+"""Run functions that access the disk in threads, so that the reactor does not wait for it."""
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+T = TypeVar("T")
+
+_SWITCH_INTERVAL = 0.0002
+"""Seconds that the reactor waits for the interpreter while a thread runs.
+
+Python's default is 5 ms.
+"""
+
+
+class FileThreads:
+    """Runs functions in a fixed number of threads, which start when the first function is run.
+
+    With a reactor that has no threads (in memory, in tests) functions run at once.
+    """
+
+    def __init__(self, reactor: Any, count: int) -> None:
+        self._reactor = reactor
+        self._count = count
+        self._pool: ThreadPool | None = None
+
+    def run(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]:
+        """Run a function, and return its result."""
+        if not IReactorFromThreads.providedBy(self._reactor):
+            return maybeDeferred(function, *arguments)
+        if self._pool is None:
+            sys.setswitchinterval(min(_SWITCH_INTERVAL, sys.getswitchinterval()))
+            self._pool = ThreadPool(0, self._count, "data files")
+            self._pool.start()
+        return deferToThreadPool(self._reactor, self._pool, function, *arguments)
+
+    def stop(self) -> None:
+        """Wait for the functions that run, and end the threads."""
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool = None

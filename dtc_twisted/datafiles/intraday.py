@@ -1,0 +1,110 @@
+"""Read .scid files.
+
+A record is a bar, a trade, or a change of bid and ask without a trade. It is a trade if NumTrades is 1 and Open is 0 or
+a mark: UNBUNDLED_FIRST or UNBUNDLED_LAST of several fills that the exchange reported as one trade. Then Close is the
+price, High the ask and Low the bid.
+"""
+
+import struct
+from collections.abc import Iterator
+from math import isfinite
+from typing import Any
+
+from dtc_twisted.datafiles import optional
+from dtc_twisted.datafiles.layout import EPOCH, INTRADAY
+from dtc_twisted.datafiles.price_columns import PriceColumns
+from dtc_twisted.datafiles.record_reader import RecordReader
+
+UNBUNDLED_FIRST: float = struct.unpack("<f", struct.pack("<f", -1.99900095e37))[0]
+UNBUNDLED_LAST: float = struct.unpack("<f", struct.pack("<f", -1.99900197e37))[0]
+TRADE_MARKS = (0.0, UNBUNDLED_FIRST, UNBUNDLED_LAST)
+"""Values of Open in the record of a trade."""
+
+BLOCK = 65_536
+"""Records that are decoded together with numpy: 2.6 MB."""
+
+SMALL_BLOCK = 2_048
+"""Records that are decoded together without numpy."""
+
+LAST_TIME = 253_402_300_800_000_000
+"""The first microsecond after the year 9999."""
+
+
+def record_blocks(reader: RecordReader, first: int, end: int, *, as_bars: bool) -> Iterator[PriceColumns]:
+    """Yield the records from one index to another.
+
+    Records without a trade are left out. Raises UnusableDataFile.
+
+    as_bars: the prices of a trade become those of a bar. Otherwise OpenPrice of a trade is 0, HighPrice the ask and
+        LowPrice the bid, as in ticks from the server.
+    """
+    numpy = optional.load_numpy()
+    size = SMALL_BLOCK if numpy is None else BLOCK
+    before = -EPOCH
+    for index in range(first, end, size):
+        data = reader.read(index, min(size, end - index))
+        if numpy is None:
+            columns = _decode(reader, index, data, before, as_bars)
+            before = struct.unpack_from("<q", data, len(data) - INTRADAY.record.size)[0] - EPOCH
+        else:
+            records = numpy.frombuffer(data, INTRADAY.dtype(numpy))
+            _check(numpy, reader, index, records, before)
+            before = int(records["time"][-1]) - EPOCH
+            columns = _columns(numpy, records, as_bars)
+        if columns.size:
+            yield columns
+
+
+def is_trade(trades: int, open_: float) -> bool:
+    """Return whether a record is one trade, or a change of bid and ask."""
+    return trades == 1 and open_ in TRADE_MARKS
+
+
+def _check(numpy: Any, reader: RecordReader, index: int, records: Any, before: int) -> None:
+    """Raise UnusableDataFile for records without valid times or prices."""
+    times = records["time"]
+    if times[0] - EPOCH < before or (times[1:] < times[:-1]).any():
+        raise reader.disorder(index)
+    if times[0] <= 0 or times[-1] - EPOCH >= LAST_TIME:
+        raise reader.damage(index if times[0] <= 0 else index + len(times) - 1, "has no valid time")
+    for name in ("open", "high", "low", "close"):
+        valid = numpy.isfinite(records[name])
+        if not valid.all():
+            raise reader.damage(index + int(valid.argmin()), "has a price that is not a number")
+
+
+def _columns(numpy: Any, records: Any, as_bars: bool) -> PriceColumns:
+    trades, opens = records["trades"], records["open"]
+    single = (trades == 1) & ((opens == 0) | (opens == UNBUNDLED_FIRST) | (opens == UNBUNDLED_LAST))
+    quotes = (trades == 1) & (opens == 0) & (records["volume"] == 0) & (records["high"] != 0) & (records["low"] != 0)
+    if quotes.any():
+        records, single = records[~quotes], single[~quotes]
+    close = records["close"]
+    if as_bars:
+        prices = [numpy.where(single, close, records[name]) for name in ("open", "high", "low")]
+    else:
+        prices = [numpy.where(single, numpy.float32(0), records["open"]), records["high"], records["low"]]
+    times, open_, high, low = (records["time"] - EPOCH, *prices)
+    volume, trades, bid, ask = (records[name] for name in ("volume", "trades", "bid", "ask"))
+    return PriceColumns(times, open_, high, low, close, volume, trades, bid, ask)
+
+
+def _decode(reader: RecordReader, index: int, data: bytes, before: int, as_bars: bool) -> PriceColumns:
+    """Decode and check records without numpy."""
+    rows = []
+    records = INTRADAY.record.iter_unpack(data)
+    for number, (time, open_, high, low, close, trades, volume, bid, ask) in enumerate(records, index):
+        time -= EPOCH
+        if time < before:
+            raise reader.disorder(number)
+        if not -EPOCH < time < LAST_TIME:
+            raise reader.damage(number, "has no valid time")
+        if not (isfinite(open_) and isfinite(high) and isfinite(low) and isfinite(close)):
+            raise reader.damage(number, "has a price that is not a number")
+        before = time
+        if is_trade(trades, open_):
+            if open_ == 0 and not volume and high and low:
+                continue
+            open_, high, low = (close, close, close) if as_bars else (0.0, high, low)
+        rows.append((time, open_, high, low, close, volume, trades, bid, ask))
+    return PriceColumns(*map(list, zip(*rows, strict=True))) if rows else PriceColumns(*([] for _ in range(9)))
