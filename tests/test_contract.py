@@ -28,13 +28,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
+from tests.datafiles.writer import quote, scid_header, trade, write_scid
 from tests.support import Caller, House, WebSocketCaller
 
 FOLDER = Path(__file__).parent / "contract"
 RECORDING = False
 """Whether recordings are written instead of compared."""
 
-ES, CL = "ESM20_FUT_CME", "CLM20_FUT_NYMEX"
+ES, CL, NQ = "ESM20_FUT_CME", "CLM20_FUT_NYMEX", "NQM20_FUT_CME"
 MOST_LINES = 60
 """Lines of a body that are recorded; of a longer one, the first and the last ten."""
 MOST_CHARACTERS = 4000
@@ -298,6 +299,30 @@ class QueryTests(ContractCase):
         self.simulator.refuse_logon(2, "Not now.", times=1)
         self.get(BARS)
         self.compare("history")
+
+
+class FileTests(ContractCase):
+    def make_gateway(self, *arguments: str) -> Any:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        second = 1_000_000
+        start = 1_699_000_000 * second
+        trades = [trade(start + i * 20 * second, 1500000 + 25 * i, 1 + i, at_ask=i % 2 > 0, tick=25) for i in range(9)]
+        write_scid(folder / f"{NQ}.scid", [*trades[:5], quote(trades[4].time + 1, 1500100, 1500125), *trades[5:]])
+        write_scid(folder / "OLD.scid", [], scid_header(record=44))
+        (folder / f"{NQ}.dly").write_text("2023/11/3, 15000, 15010.5, 14990, 15001, 900, 77\n", "ascii")
+        return super().make_gateway(*arguments, "--data-folder", str(folder))
+
+    def test_files(self) -> None:
+        self.get("/datafiles", "/datafiles?x=1")
+        path = f"/historicalpricedata?Symbol={NQ}&RecordInterval"
+        self.get(f"{path}=1m", f"{path}=tick&format=csv", f"{path}=1d&prices=display&times=iso")
+        self.get(f"{path}=tick&StartDateTime=2023-11-03T08:28:00Z&EndDateTime=2023-11-03T08:28:30Z&format=ndjson")
+        self.get(f"{path}=1h&session=03:00-04:00&timezone=America/Chicago&times=iso&format=csv")
+        self.get(f"{path}=1h&session=3-4", f"{path}=1m&timezone=UTC", f"{path}=1m&source=x", f"{path}=1m&source=dtc")
+        self.get(f"/historicalpricedata?Symbol={ES}&RecordInterval=1m&source=file")
+        self.get("/historicalpricedata?Symbol=OLD&RecordInterval=1m")
+        self.compare("files")
 
 
 class ErrorTests(ContractCase):

@@ -31,7 +31,7 @@ def bar_blocks(blocks: Iterator[PriceColumns], bars: BarStarts) -> Iterator[Pric
 
 
 def common_step(times: list[int]) -> int:
-    """Return the largest interval of which all distances are multiples; 0 if there are none."""
+    """Return the greatest common divisor of the distances; 0 without distances."""
     return gcd(*(later - earlier for earlier, later in pairwise(times)))
 
 

@@ -1,4 +1,7 @@
-"""Deliver the parts of an answer from files, each made in a thread when the consumer takes it."""
+"""Deliver the parts of an answer from files.
+
+Each is made in a thread when the consumer takes it.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -68,10 +71,11 @@ class FileDownload:
     # -- inside
 
     def _next(self) -> None:
-        if self._is_done or self._is_paused or self._is_working:
-            return
-        self._is_working = True
-        self._threads.run(next, self._parts, None).addCallbacks(self._deliver, self._fail)
+        while not (self._is_done or self._is_paused or self._is_working):
+            self._is_working = True
+            made = self._threads.run(next, self._parts, None).addCallbacks(self._deliver, self._fail)
+            if self._is_working:
+                made.addCallback(lambda _result: self._next())
 
     def _deliver(self, part: Any) -> None:
         self._is_working = False
@@ -84,7 +88,6 @@ class FileDownload:
         else:
             self._count += 1
             self._on_part(part)
-            self._next()
 
     def _fail(self, failure: Failure) -> None:
         self._is_working = False

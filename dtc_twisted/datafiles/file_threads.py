@@ -1,11 +1,12 @@
-"""Run functions that access the disk in threads, so that the reactor does not wait for it."""
+"""Run functions that access the disk in threads."""
 
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
@@ -19,9 +20,10 @@ Python's default is 5 ms.
 
 
 class FileThreads:
-    """Runs functions in a fixed number of threads, which start when the first function is run.
+    """Runs functions in a fixed number of threads.
 
-    With a reactor that has no threads (in memory, in tests) functions run at once.
+    They start when the first function is run. With a reactor that has no threads (in memory, in tests) each
+    function runs in an iteration of its own.
     """
 
     def __init__(self, reactor: Any, count: int) -> None:
@@ -32,7 +34,7 @@ class FileThreads:
     def run(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]:
         """Run a function, and return its result."""
         if not IReactorFromThreads.providedBy(self._reactor):
-            return maybeDeferred(function, *arguments)
+            return deferLater(self._reactor, 0, function, *arguments)
         if self._pool is None:
             sys.setswitchinterval(min(_SWITCH_INTERVAL, sys.getswitchinterval()))
             self._pool = ThreadPool(0, self._count, "data files")

@@ -135,7 +135,7 @@ def _range(query: PriceQuery, last: int) -> tuple[int, int]:
 
 
 def _require_fine_records(reader: RecordReader, first: int, end: int, interval: int) -> None:
-    """Raise RequestRejected if the bars of a file cannot be merged into those of an interval."""
+    """Raise RequestRejected if the bars of a file cannot be merged to an interval."""
     data = reader.read(first, min(_SAMPLE, end - first))
     bars = [each for each in INTRADAY.record.iter_unpack(data) if not is_trade(each[5], each[1])]
     step = common_step([each[0] for each in bars])

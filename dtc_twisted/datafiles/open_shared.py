@@ -32,7 +32,7 @@ if sys.platform == "win32":
     _SHARE_ALL = 7  # FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE
 
     def _opener(path: str, flags: int) -> int:
-        """Open with the permission for others to delete and rename, which Python's own open does not give."""
+        """Open, and permit others to delete and rename the file meanwhile."""
         handle = _winapi.CreateFile(path, _winapi.GENERIC_READ, _SHARE_ALL, 0, _winapi.OPEN_EXISTING, 0, 0)
         return msvcrt.open_osfhandle(handle, flags)
 

@@ -1,4 +1,4 @@
-"""Assign times to bars: by a fixed interval, or within trading sessions of a time zone.
+"""Assign times to bars, by a fixed interval or within trading sessions.
 
 Times are microseconds since 1970, UTC.
 """
@@ -50,7 +50,9 @@ class FixedStarts:
 
 @dataclass(frozen=True)
 class TradingSession:
-    """Describe a daily trading session: from one time of day to another, or to that of the next day.
+    """Describe a daily trading session.
+
+    It lasts from one time of day to another, or to that of the next day.
 
     opens, closes: minutes since midnight in the zone. If they are equal, a session lasts a whole day.
     """
@@ -69,7 +71,10 @@ class TradingSession:
         return cls(60 * hour + minute, 60 * last_hour + last_minute, zone)
 
     def periods(self, begin: int, end: int) -> list[tuple[int, int, int]]:
-        """Return the sessions that overlap a range of time: start, end, and start of the week's first session."""
+        """Return the sessions that overlap a range of time.
+
+        Each has its start, its end, and the start of the first session of its week.
+        """
         found = []
         day = datetime.fromtimestamp(begin // SECOND, UTC).date() - timedelta(days=9)
         last = datetime.fromtimestamp(end // SECOND, UTC).date() + timedelta(days=2)
@@ -89,7 +94,9 @@ class TradingSession:
 
 
 class SessionStarts:
-    """Start bars at the beginning of each session, and at multiples of the interval after it.
+    """Start bars at the beginning of each session.
+
+    Further bars start at multiples of the interval after it.
 
     interval: microseconds; a day is one session, a week all sessions from Sunday's to Saturday's.
     begin, end: range of the times.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.python.monkey import MonkeyPatcher
 
 from dtc_twisted.datafiles import SECOND, PriceQuery, optional
 from dtc_twisted.datafiles.layout import INTRADAY
@@ -38,11 +39,8 @@ class ExactTests(FolderCase):
     def test_every_field_comes_back(self, records: list[Record], header: int, with_numpy: bool) -> None:
         records = in_order(records)
         write_scid(self.folder / "A.scid", records, scid_header(header))
-        load, optional.load_numpy = optional.load_numpy, (optional.load_numpy if with_numpy else lambda: None)
-        try:
-            rows = self.rows(PriceQuery("A", 0))
-        finally:
-            optional.load_numpy = load
+        patched = MonkeyPatcher() if with_numpy else MonkeyPatcher((optional, "load_numpy", lambda: None))
+        rows = patched.runWithPatches(self.rows, PriceQuery("A", 0))
         read = [
             (r.StartDateTime, r.OpenPrice, r.HighPrice, r.LowPrice, r.LastPrice, r.NumTrades, r.Volume, r.BidVolume)
             for r in rows

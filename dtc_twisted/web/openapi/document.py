@@ -25,6 +25,9 @@ STATUS_OF_ERROR = {name: status for status, name in (*PUBLIC_ERRORS.values(), IN
 
 _GROUPS = ("Market data", "History", "Symbols", "Accounts", "Orders", "Trading", "Gateway")
 
+_RATE_LIMIT = {"schema": {"type": "integer"}, "description": "Of the rate limit with the fewest orders left."}
+_HEADERS = {"Data-Source": {"schema": {"enum": ["file", "dtc"]}, "description": "Where the data come from."}}
+
 ERROR_SCHEMA: Schema = {
     "type": "object",
     "properties": {
@@ -178,10 +181,7 @@ def _success(operation: Operation, example: dict[str, Any] | None, status: int) 
         contents["text/csv"] = {"schema": {"type": "string", "description": "A line of names, then a line a row."}}
     described: dict[str, Any] = {"description": HTTPStatus(status).phrase, "content": contents}
     if operation.headers:
-        described["headers"] = {
-            name: {"schema": {"type": "integer"}, "description": "Of the rate limit with the fewest orders left."}
-            for name in operation.headers
-        }
+        described["headers"] = {name: _HEADERS.get(name, _RATE_LIMIT) for name in operation.headers}
     return described
 
 
