@@ -6,14 +6,14 @@ Date, Open, High, Low, Close, Volume, OpenInterest
 
 import os
 import re
-from calendar import timegm
+from datetime import UTC, datetime, timedelta
 from math import isfinite
 
 from dtc_twisted.datafiles.open_shared import open_shared
 from dtc_twisted.datafiles.price_columns import PriceColumns
-from dtc_twisted.datafiles.sessions import SECOND
 from dtc_twisted.errors import UnusableDataFile
 
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _LARGEST = 64 * 1024 * 1024
 """Bytes of a file, far more than those of all days since 1900."""
 _DATE = re.compile(r"(\d{4})[/-](\d{1,2})[/-](\d{1,2})", re.ASCII)
@@ -59,7 +59,7 @@ def _parse_day(cells: list[str]) -> tuple[float, ...] | None:
         return None
     year, month, date = map(int, day.groups())
     try:
-        time = timegm((year, month, date, 0, 0, 0)) * SECOND
+        time = (datetime(year, month, date, tzinfo=UTC) - _EPOCH) // _MICROSECOND
     except ValueError:
         return None
     open_, high, low, last, volume, interest = (float(cell) for cell in (*cells[1:], "0")[:6])
