@@ -114,10 +114,10 @@ class Options(BaseOptions):
             for name in ("host", "tls", "live"):
                 if self[name]:
                     raise usage.UsageError(f"--demo brings its own server: --{name} does not go with it")
-        elif not self["host"] and not self["data-folder"]:
-            raise usage.UsageError("--host is missing: the DTC server's host name or address, or --demo")
-        else:
+        elif self["host"]:
             self["host"] = self._host()
+        elif not self["data-folder"]:
+            raise usage.UsageError("--host is missing: the DTC server's host name or address, or --demo")
         if self["stall-reconnect"] and not self["stall-timeout"]:
             raise usage.UsageError("--stall-reconnect needs --stall-timeout: 0 is off")
         self._check_data_folder()
