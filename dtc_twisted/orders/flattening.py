@@ -16,6 +16,7 @@ from dtc_twisted.journal import Journal
 from dtc_twisted.orders import parsing
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.names import symbol_key
+from dtc_twisted.orders.order_messages import orders_from_messages, suffixed_id, with_client_order_ids
 from dtc_twisted.orders.outcomes import NEW, Fields
 from dtc_twisted.orders.parsing import JsonObject
 from dtc_twisted.orders.reconciler import Reconciler
@@ -69,7 +70,7 @@ class PositionCloser:
                 raise Conflict(obstacles[held[0]])
             return []
         messages = self._messages(message, symbols)
-        orders = parsing.orders_from_messages(messages)
+        orders = orders_from_messages(messages)
         for order in orders:
             position = self._fills.held(account, order.symbol)
             if position:
@@ -97,13 +98,13 @@ class PositionCloser:
         self, message: SubmitFlattenPositionOrder, symbols: Sequence[str]
     ) -> list[SubmitFlattenPositionOrder]:
         """One message for each position, not one for the account: only an order that we named has an outcome."""
-        (first,) = parsing.with_client_order_ids([message], self._wall_time())
+        (first,) = with_client_order_ids([message], self._wall_time())
         messages, number = [], 0
         for symbol in symbols:
             number += 1
-            while number > 1 and self._is_taken(parsing.suffixed_id(first.ClientOrderID, number)):
+            while number > 1 and self._is_taken(suffixed_id(first.ClientOrderID, number)):
                 number += 1
-            name = parsing.suffixed_id(first.ClientOrderID, number)
+            name = suffixed_id(first.ClientOrderID, number)
             messages.append(replace(first, Symbol=symbol, ClientOrderID=name))
         return messages
 

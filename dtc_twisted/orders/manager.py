@@ -46,6 +46,7 @@ from dtc_twisted.orders.halt_control import GATEWAY, HaltControl
 from dtc_twisted.orders.market_prices import FetchPrices, MarketPrices, fetch_prices
 from dtc_twisted.orders.one_shot import OneShotObserver
 from dtc_twisted.orders.order import Order
+from dtc_twisted.orders.order_messages import orders_from_messages, with_client_order_ids, with_server_prices
 from dtc_twisted.orders.order_state import new_order_outcome
 from dtc_twisted.orders.outcomes import CHANGE, NEW, Fields, status_text
 from dtc_twisted.orders.parsing import JsonObject
@@ -324,14 +325,14 @@ class OrderManager(Service):
         """Parse and check new orders. Return the messages to send, and the orders."""
         display, fields = ticket.split_price_option(body)
         now = self._now()
-        messages = ticket.with_client_order_ids(_PARSERS[action](fields, now), now)
+        messages = with_client_order_ids(_PARSERS[action](fields, now), now)
         account, symbol = messages[0].TradeAccount, messages[0].Symbol
         self._check_scope(trader, account, symbol)
         self._check_tradable(action, account, symbol)
         self._check_account_known(account)
         definition = await self._definition(symbol)
-        messages = [ticket.with_server_prices(each, definition, display=display) for each in messages]
-        orders = ticket.orders_from_messages(messages)
+        messages = [with_server_prices(each, definition, display=display) for each in messages]
+        orders = orders_from_messages(messages)
         prices = await self._prices(orders, trader)
         self._check_tradable(action, account, symbol)
         self._check_limits(orders, trader, definition, prices)
@@ -374,7 +375,7 @@ class OrderManager(Service):
         change = ticket.parse_replace(fields, order.order_type, self._now())
         self._check_tradable("replace", order.trade_account, order.symbol)
         definition = await self._definition(order.symbol)
-        change = ticket.with_server_prices(change, definition, display=display)
+        change = with_server_prices(change, definition, display=display)
         changed = order.changed_by(change)
         prices = await self._prices([changed], trader)
         require_open(order)

@@ -5,26 +5,20 @@ a stop: here, each field must be known, fit the kind of order, and be there when
 """
 
 import re
-from collections.abc import Callable, Iterable
-from secrets import token_hex
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from msgspec import UNSET, UnsetType, to_builtins
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from dtc_twisted.definitions.prices import snap_to_tick, to_server_price
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.field_parser import field_parsers
-from dtc_twisted.dtc.fields import PRICES
 from dtc_twisted.dtc.messages import (
     Message,
-    OrderStatusEnum,
     OrderTypeEnum,
-    SecurityDefinitionResponse,
     TimeInForceEnum,
 )
 from dtc_twisted.errors import BadOrder
-from dtc_twisted.orders.order import Order
 
 JsonObject = dict[str, Any]
 """What a caller sends: a JSON object."""
@@ -71,9 +65,6 @@ OCO_OPTIONAL = (
     *("TimeInForce", "GoodTillDateTime", "IsAutomatedOrder", "FreeFormText", "OpenOrClose", "PartialFillHandling"),
 )
 REPLACE_FIELDS = ("Price1", "Price2", "Quantity", "TimeInForce", "GoodTillDateTime")
-
-_LEG_FIELDS = ("OrderType", "BuySell", "Price1", "Price2")
-_COMMON_FIELDS = ("Symbol", "TradeAccount", "TimeInForce", "GoodTillDateTime", "FreeFormText", "OpenOrClose")
 
 
 def parse_single(body: JsonObject, now: float) -> dtc.SubmitNewSingleOrder:
@@ -183,71 +174,11 @@ def parse_resume(body: JsonObject) -> tuple[str, str]:
     return parse_cancel_all(body)
 
 
-def id_field_names(message: Message) -> tuple[str, ...]:
-    """The fields of a message that hold the ClientOrderIDs of new orders."""
-    match message:
-        case dtc.SubmitNewSingleOrder() | dtc.SubmitFlattenPositionOrder():
-            return ("ClientOrderID",)
-        case dtc.SubmitNewOCOOrder():
-            return ("ClientOrderID_1", "ClientOrderID_2")
-    return ()
-
-
-def orders_from_messages(messages: Iterable[Message]) -> list[Order]:
-    """The new orders that messages make, not sent yet."""
-    found = []
-    for message in messages:
-        given = to_builtins(message)
-        ids = id_field_names(message)
-        for name in ids:
-            side = name.removeprefix("ClientOrderID")
-            fields = {each: given[each + side] for each in _LEG_FIELDS if each + side in given}
-            fields |= {each: given[each] for each in _COMMON_FIELDS if each in given}
-            fields |= {"ClientOrderID": given[name], "OrderStatus": int(OrderStatusEnum.ORDER_STATUS_ORDER_SENT)}
-            if f"Quantity{side}" in given:
-                fields["OrderQuantity"] = given[f"Quantity{side}"]
-            order = Order(fields)
-            order.oco_id = given[ids[0]] if len(ids) > 1 else ""
-            order.closes_position = isinstance(message, dtc.SubmitFlattenPositionOrder)
-            order.parent_id = given.get("ParentTriggerClientOrderID", "")
-            order.is_child = bool(order.parent_id)
-            found.append(order)
-    return found
-
-
 def client_order_ids(body: JsonObject) -> list[str]:
     """The ClientOrderIDs that a caller chose."""
     parts = [body, body.get("Parent"), body.get("Children")]
     ids = ("ClientOrderID", "ClientOrderID_1", "ClientOrderID_2")
     return [part[name] for part in parts if isinstance(part, dict) for name in ids if isinstance(part.get(name), str)]
-
-
-def requested_fields(change: JsonObject) -> JsonObject:
-    """Return what a CANCEL_REPLACE_ORDER, by field names, asks for."""
-    asked = {name: change[name] for name in ("TimeInForce", "GoodTillDateTime") if change.get(name)}
-    asked |= {name: change[name] for name in ("Price1", "Price2") if change.get(f"{name}IsSet") and name in change}
-    return asked | ({"Quantity": change["Quantity"]} if change.get("Quantity") else {})
-
-
-def with_client_order_ids(messages: Iterable[Message], now: float) -> list[Any]:
-    """The messages, with ids of ours for the orders that have none; children name their parent.
-
-    An id says when it was made (milliseconds since 1970, in hexadecimal), and is not guessed twice: 23 characters.
-    """
-    made: list[Any] = []
-    for message in messages:
-        missing = [name for name in id_field_names(message) if getattr(message, name) is UNSET]
-        fields = {name: f"{int(now * 1000):x}-{token_hex(6)}" for name in missing}
-        if made:
-            fields["ParentTriggerClientOrderID"] = made[0].ClientOrderID
-        made.append(replace(message, **fields))
-    return made
-
-
-def suffixed_id(name: str, number: int) -> str:
-    """The ClientOrderID of one order of several that a caller has one name for."""
-    suffix = f"-{number}" if number > 1 else ""
-    return name[: dtc.ORDER_ID_LENGTH - 1 - len(suffix)] + suffix
 
 
 def split_price_option(body: JsonObject) -> tuple[bool, JsonObject]:
@@ -257,27 +188,6 @@ def split_price_option(body: JsonObject) -> tuple[bool, JsonObject]:
     if prices not in ("server", "display"):
         raise BadOrder([f"prices: {_preview(prices)} was given; expected server or display."])
     return prices == "display", fields
-
-
-def with_server_prices(message: Any, definition: SecurityDefinitionResponse, *, display: bool) -> Any:
-    """The message with its prices in the server's format.
-
-    display: they are display prices. Raises BadOrder when one is not on the symbol's tick.
-    """
-    problems, prices = [], {}
-    for name in message.__struct_fields__:
-        price = getattr(message, name)
-        if name not in PRICES or isinstance(price, UnsetType):
-            continue
-        snapped = snap_to_tick(to_server_price(price, definition) if display else price, definition)
-        if snapped is not None:
-            prices[name] = snapped
-        else:
-            tick = definition.MinPriceIncrement
-            problems.append(f"{name}: {price:.15g} is off the tick, which is {tick:.15g} as a display price.")
-    if problems:
-        raise BadOrder(problems)
-    return replace(message, **{name: int(price) if price == int(price) else price for name, price in prices.items()})
 
 
 # -- fields

@@ -8,11 +8,11 @@ import msgspec
 
 from dtc_twisted.dtc.messages import MESSAGES
 from dtc_twisted.journal import Journal, UpdateRecord
-from dtc_twisted.orders import parsing
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.fills import fill_from_update
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_index import has_quantity, is_compatible
+from dtc_twisted.orders.order_messages import orders_from_messages, requested_fields
 from dtc_twisted.orders.outcomes import CHANGE, NEW, TERMINAL, Fields, PendingCommand
 
 _ENDED = "the gateway ended before the server answered"
@@ -117,7 +117,7 @@ def _sent(journal: Journal, names: Iterable[str]) -> dict[str, Order]:
 
 def _sent_orders(command: Any) -> list[Order]:
     messages = [msgspec.convert(each, MESSAGES[each["Type"]]) for each in command.messages]
-    orders = parsing.orders_from_messages(messages)
+    orders = orders_from_messages(messages)
     for order in orders:
         order.sent_at, order.sequence, order.sent_by = command.at, command.id, command.who
     return orders
@@ -146,6 +146,6 @@ def _expect_unanswered_change(journal: Journal, state: AccountState, order: Orde
     newest = journal.entries(100, client_order_id=order.client_order_id)
     for entry in takewhile(lambda each: each["kind"] == "command", newest):
         if entry["action"] == "replace" and not entry["withdrawn"]:
-            requested = parsing.requested_fields(entry["messages"][0])
+            requested = requested_fields(entry["messages"][0])
             state.expect(order, PendingCommand(CHANGE, _ENDED, requested))
             return

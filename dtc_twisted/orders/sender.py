@@ -16,6 +16,7 @@ from dtc_twisted.logs import logger
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.fills import Fill
 from dtc_twisted.orders.order import Order
+from dtc_twisted.orders.order_messages import requested_fields
 from dtc_twisted.orders.outcomes import (
     CANCEL,
     CHANGE,
@@ -26,7 +27,7 @@ from dtc_twisted.orders.outcomes import (
     PendingCommand,
     status_text,
 )
-from dtc_twisted.orders.parsing import JsonObject, requested_fields
+from dtc_twisted.orders.parsing import JsonObject
 from dtc_twisted.orders.reconciler import Reconciler
 
 _log = logger(__name__)

@@ -12,6 +12,12 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import SecurityDefinitionResponse
 from dtc_twisted.errors import BadOrder
 from dtc_twisted.orders import parsing as ticket
+from dtc_twisted.orders.order_messages import (
+    orders_from_messages,
+    suffixed_id,
+    with_client_order_ids,
+    with_server_prices,
+)
 
 NOW = 1_700_000_000.0
 ES = SecurityDefinitionResponse(Symbol="ESM20_FUT_CME", DisplayPriceMultiplier=0.01, MinPriceIncrement=0.25)
@@ -128,8 +134,8 @@ class SingleTests(TicketCase):
             self.refuse_with("ClientOrderID: ", "1 to 31 characters of ASCII", ClientOrderID=value)
 
     def test_numbered(self) -> None:
-        self.assertEqual([ticket.suffixed_id("f", number) for number in (1, 2, 10)], ["f", "f-2", "f-10"])
-        self.assertEqual(ticket.suffixed_id("x" * 31, 2), "x" * 29 + "-2")
+        self.assertEqual([suffixed_id("f", number) for number in (1, 2, 10)], ["f", "f-2", "f-10"])
+        self.assertEqual(suffixed_id("x" * 31, 2), "x" * 29 + "-2")
 
     def test_flags(self) -> None:
         for value, number in ((True, 1), (False, 0), (1, 1), (0, 0)):
@@ -235,30 +241,30 @@ class OtherTests(TicketCase):
 
     def test_priced(self) -> None:
         order = ticket.parse_single(LIMIT | {"Price1": 2828.25}, NOW)
-        self.assertEqual(ticket.with_server_prices(order, ES, display=True).Price1, 282825)
+        self.assertEqual(with_server_prices(order, ES, display=True).Price1, 282825)
         self.refuse(
-            lambda: ticket.with_server_prices(order, ES, display=False),
+            lambda: with_server_prices(order, ES, display=False),
             "Price1: 2828.25 is off the tick, which is 0.25",
         )
         order = ticket.parse_single(LIMIT | {"Price1": 2828.3}, NOW)
-        self.refuse(lambda: ticket.with_server_prices(order, ES, display=True), "Price1: 2828.3 is off the tick")
+        self.refuse(lambda: with_server_prices(order, ES, display=True), "Price1: 2828.3 is off the tick")
         change = ticket.parse_replace({"Price1": 2828.25}, dtc.OrderTypeEnum(0), NOW)
-        self.assertEqual(ticket.with_server_prices(change, ES, display=True).Price1, 282825)
+        self.assertEqual(with_server_prices(change, ES, display=True).Price1, 282825)
         oco = ticket.parse_oco(OCO | {"Price1_2": 282501}, NOW)
-        self.refuse(lambda: ticket.with_server_prices(oco, ES, display=False), "Price1_2: 282501 is off the tick")
+        self.refuse(lambda: with_server_prices(oco, ES, display=False), "Price1_2: 282501 is off the tick")
 
     def test_named(self) -> None:
-        messages = ticket.with_client_order_ids(ticket.parse_bracket({"Parent": LIMIT, "Children": CHILDREN}, NOW), NOW)
-        ids = [order.client_order_id for order in ticket.orders_from_messages(messages)]
+        messages = with_client_order_ids(ticket.parse_bracket({"Parent": LIMIT, "Children": CHILDREN}, NOW), NOW)
+        ids = [order.client_order_id for order in orders_from_messages(messages)]
         self.assertEqual(len({*ids}), 3)
         self.assertTrue(all(0 < len(each) <= 31 for each in ids), ids)
         self.assertEqual(messages[1].ParentTriggerClientOrderID, ids[0])
-        (mine,) = ticket.with_client_order_ids([ticket.parse_single(LIMIT | {"ClientOrderID": "mine"}, NOW)], NOW)
+        (mine,) = with_client_order_ids([ticket.parse_single(LIMIT | {"ClientOrderID": "mine"}, NOW)], NOW)
         self.assertEqual(mine.ClientOrderID, "mine")
 
     def test_orders(self) -> None:
-        messages = ticket.with_client_order_ids(ticket.parse_bracket({"Parent": LIMIT, "Children": CHILDREN}, NOW), NOW)
-        parent, take_profit, stop = ticket.orders_from_messages(messages)
+        messages = with_client_order_ids(ticket.parse_bracket({"Parent": LIMIT, "Children": CHILDREN}, NOW), NOW)
+        parent, take_profit, stop = orders_from_messages(messages)
         self.assertEqual((parent.quantity, parent.limit_price, parent.oco_id, parent.is_child), (2, 282800, "", False))
         self.assertEqual({take_profit.oco_id, stop.oco_id}, {take_profit.client_order_id})
         self.assertTrue(take_profit.is_contingent and stop.is_contingent)
