@@ -7,6 +7,7 @@ from dtc_twisted.dtc.messages import BuySellEnum, OrderStatusEnum, OrderUpdate, 
 from dtc_twisted.errors import Conflict, JournalFailed
 from dtc_twisted.logs import logger
 from dtc_twisted.orders.fills import Fill, fill_from_update
+from dtc_twisted.orders.open_order_totals import OpenOrderTotals
 from dtc_twisted.orders.order import Order, order_fields
 from dtc_twisted.orders.order_index import OrderIndex, has_quantity, identifies, is_compatible
 from dtc_twisted.orders.outcomes import (
@@ -73,6 +74,7 @@ class OrderState:
         self.sequence = _FIRST_SEQUENCE
         """Number of the order that became known last."""
         self.index = OrderIndex()
+        self.totals = OpenOrderTotals()
         self.traded: defaultdict[tuple[str, str], float] = defaultdict(float)
         """The net quantity of all fills that became known, by account and symbol."""
         self.fill_versions: dict[tuple[str, str], int] = {}
@@ -151,18 +153,21 @@ class OrderState:
         for orders in (self._orders, self._closed, self._unsettled):
             orders.pop(order, None)
         self._set_open_key(order, None)
+        self.totals.drop(order)
         self.index.remove(order)
 
     def expect(self, order: Order, command: PendingCommand) -> None:
         """Await the outcome of a command."""
         order.pending_commands.append(command)
         order.acknowledged_by = ""
+        self._recount(order, command)
         self._unsettled[order] = None
 
     def settle(self, order: Order, command: PendingCommand) -> None:
         """End waiting for the outcome of a command."""
         if command in order.pending_commands:
             order.pending_commands.remove(command)
+            self._recount(order, command)
         self._update_unsettled(order)
 
     def set_unknown(self, order: Order, command: PendingCommand, reason: str) -> None:
@@ -419,6 +424,7 @@ class OrderState:
     def _index(self, order: Order) -> None:
         self.index.add(order)
         self._set_open_key(order, (order.trade_account, order.symbol) if order.is_open else None)
+        self.totals.count(order)
         self._update_unsettled(order)
         if order.is_open:
             self._closed.pop(order, None)
@@ -443,6 +449,10 @@ class OrderState:
         if key is not None:
             self._open_keys[order] = key
             self._open[key][order] = None
+
+    def _recount(self, order: Order, command: PendingCommand) -> None:
+        if command.quantity and order in self._open_keys:
+            self.totals.count(order)
 
     def _update_unsettled(self, order: Order) -> None:
         if order.pending_commands or order.doubt:

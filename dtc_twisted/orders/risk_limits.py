@@ -98,8 +98,7 @@ class RiskLimits:
 
     def _check_open_orders(self, orders: list[Order], state: AccountState, most: float) -> None:
         account = orders[0].trade_account
-        may_be_open = [each for each in state.open_orders() if each.trade_account in ("", account)]
-        number = len(may_be_open) + len(orders)
+        number = state.totals.number(account) + len(orders)
         if number > most:
             raise NotPermitted(
                 f"{number} open orders in {account} would be more than {self._option('max-open-orders')}, {most:.15g}."
