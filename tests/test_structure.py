@@ -43,6 +43,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gateway": PARTS | {"services", "simulator"},
     "tap": PARTS | {"services", "gateway", "simulator"},
     "tap_sim": PROTOCOL | {"services", "simulator"},
+    # what other people's programs use; without Twisted
+    "client": {"dtc", "errors"},
+    "cli": {"dtc", "errors", "client"},
     # the public names
     "__init__": PROTOCOL | {"testing"},
 }

@@ -87,9 +87,7 @@ def place_list(
     return each_outcome([partial(place, body) for body in bodies])
 
 
-def cancel_list(
-    manager: OrderManager, fields: Fields, trader: Trader, get_converter: ConverterGetter
-) -> Deferred[list[Fields]]:
+def cancel_list(manager: OrderManager, fields: Fields, trader: Trader) -> Deferred[list[Fields]]:
     """Cancel several orders: `{"ids": [...]}`. The result is as that of `place_list`."""
     ids = _list_of(fields, "ids", lambda each: isinstance(each, str) and bool(each), "ids of orders")
     return each_outcome([partial(manager.cancel, name, trader) for name in ids])

@@ -167,7 +167,7 @@ def _filters(*names: str) -> tuple[ParameterSpec, ...]:
     return tuple(ParameterSpec(name, text, f"Only those of this {name}.", example=TEXTS[name][1]) for name in names)
 
 
-_VIEW = output_parameters("prices", "times")
+_VIEW = _ANSWER = output_parameters("prices", "times")
 _FORMAT = ParameterSpec("format", {"type": "string", "const": "json"}, "JSON is the only format of this path.")
 _ORDER: dict[str, Any] = {"Symbol": "ESM20_FUT_CME", "TradeAccount": "Sim1", "OrderType": "LIMIT"} | {
     "BuySell": "BUY",
@@ -223,6 +223,7 @@ ORDER_OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("POST", "/orders"): Operation(
         *("Place an order", ORDERS, _ROW),
+        parameters=(*_ANSWER, _FORMAT),
         statuses=(200, 201),
         body=SINGLE_BODY,
         example_body=_ORDER | {"ClientOrderID": "my-1"},
@@ -232,6 +233,7 @@ ORDER_OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("POST", "/orders/oco"): Operation(
         *("Place two orders of which one cancels the other", ORDERS, _ROWS),
+        parameters=(*_ANSWER, _FORMAT),
         statuses=(200, 201),
         body=OCO_BODY,
         example_body=_CHILD_ORDERS | {"prices": "display"},
@@ -239,6 +241,7 @@ ORDER_OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("POST", "/orders/bracket"): Operation(
         *("Place an order with a target and a stop", ORDERS, _ROWS),
+        parameters=(*_ANSWER, _FORMAT),
         statuses=(200, 201),
         body=BRACKET_BODY,
         example_body={
@@ -264,6 +267,7 @@ ORDER_OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("POST", "/orders/cancel"): Operation(
         *("Cancel several orders", ORDERS, _OUTCOMES),
+        parameters=(*_ANSWER, _FORMAT),
         body={
             "type": "object",
             "properties": {
@@ -282,24 +286,25 @@ ORDER_OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("PATCH", "/orders/<order_id>"): Operation(
         *("Change an order", ORDERS, _ROW),
-        parameters=(_ORDER_ID,),
+        parameters=(_ORDER_ID, *_ANSWER, _FORMAT),
         body=REPLACE_BODY,
         example_body={"Price1": 2821, "prices": "display"},
         errors=("NoSuchOrder", *_COMMAND_ERRORS),
     ),
     ("DELETE", "/orders/<order_id>"): Operation(
         *("Cancel an order", ORDERS, _ROW),
-        parameters=(_ORDER_ID,),
+        parameters=(_ORDER_ID, *_ANSWER, _FORMAT),
         errors=("NoSuchOrder", *_COMMAND_ERRORS),
     ),
     ("POST", "/orders/<order_id>/acknowledge"): Operation(
         *("Let the account of an order whose outcome stays unknown take orders again", TRADING, _ROW),
-        parameters=(_ORDER_ID,),
+        parameters=(_ORDER_ID, *_ANSWER, _FORMAT),
         errors=("BadOrder", "NoSuchOrder", "NotPermitted", "Conflict", "JournalFailed"),
         text="Nothing is sent, and nothing is concluded: the order counts in the limits as before.",
     ),
     ("POST", "/flatten"): Operation(
         *("Close a position", TRADING, _ROWS),
+        parameters=(*_ANSWER, _FORMAT),
         statuses=(200, 201),
         body=FLATTEN_BODY,
         example_body={"TradeAccount": "Sim1", "Symbol": "ESM20_FUT_CME"},
@@ -308,12 +313,14 @@ ORDER_OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("POST", "/cancelall"): Operation(
         *("Cancel all open orders, or those of an account or symbol", TRADING, _ROWS),
+        parameters=(*_ANSWER, _FORMAT),
         body=SCOPE_BODY,
         example_body={"TradeAccount": "Sim1"},
         errors=_COMMAND_ERRORS,
     ),
     ("POST", "/trading/halt"): Operation(
         *("Take no new orders, and cancel the open ones", TRADING, _ROWS),
+        parameters=(*_ANSWER, _FORMAT),
         body=HALT_BODY,
         body_required=False,
         example_body={},

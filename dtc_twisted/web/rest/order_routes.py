@@ -1,6 +1,7 @@
 """Serve order commands, and the live state of orders, positions and balances."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -8,7 +9,7 @@ from twisted.web.server import Request
 
 from dtc_twisted.definitions.converter import DisplayConverter
 from dtc_twisted.errors import BadParameter, NoSuchOrder, NotPermitted
-from dtc_twisted.orders import CHANNELS, AccountState, Fields, OrderManager, Reconciler, Trader
+from dtc_twisted.orders import CHANNELS, AccountState, Fields, OrderManager, Reconciler
 from dtc_twisted.web import order_commands
 from dtc_twisted.web.access import principal_of
 from dtc_twisted.web.openapi.order_operations import MAX_ENTRIES, ORDER_OPERATIONS
@@ -66,8 +67,8 @@ class OrderRoutes:
         self._route("POST", "/cancelall", self._cancel_all)
         self._route("POST", "/trading/halt", self._halt)
         self._route("POST", "/trading/resume", self._resume)
-        self._route("POST", "/orders/list", self._list(order_commands.place_list))
-        self._route("POST", "/orders/cancel", self._list(order_commands.cancel_list))
+        self._route("POST", "/orders/list", self._place_list)
+        self._route("POST", "/orders/cancel", self._cancel_list)
         self._route("POST", "/trading/deadman", self._dead_man_switch)
 
     def _route(self, method: str, path: str, handler: Callable[..., Any]) -> None:
@@ -148,7 +149,7 @@ class OrderRoutes:
         return self._answer(request, fields, rows, 200, is_one=True)
 
     def _cancel(self, request: Request, order_id: str) -> Deferred[bytes]:
-        reject_unknown(query_args(request), ())
+        _answer_options(request)
         return self._answer(request, {}, self._manager.cancel(order_id, principal_of(request).trader), 200, is_one=True)
 
     def _acknowledge(self, request: Request, order_id: str) -> Deferred[bytes]:
@@ -172,18 +173,29 @@ class OrderRoutes:
         resumed = manager.resume(fields, principal_of(request).trader)
         return resumed.addCallback(lambda _: json_response(request, manager.status()))
 
-    def _list(
-        self, run: Callable[[OrderManager, Fields, Trader, order_commands.ConverterGetter], Deferred[list[Fields]]]
-    ) -> Callable[[Any], Any]:
-        def respond(request: Request) -> Deferred[bytes]:
-            rows = run(self._manager, _fields(request), principal_of(request).trader, self._get_converter)
-            self._set_budget(request)
-            return rows.addCallback(lambda rows: json_response(request, rows))
+    def _place_list(self, request: Request) -> Deferred[bytes]:
+        _reject_query(request)
+        trader = principal_of(request).trader
+        rows = order_commands.place_list(self._manager, json_object(request), trader, self._get_converter)
+        self._set_budget(request)
+        return rows.addCallback(lambda rows: json_response(request, rows))
 
-        return respond
+    def _cancel_list(self, request: Request) -> Deferred[bytes]:
+        options = _answer_options(request)
+        rows = order_commands.cancel_list(self._manager, json_object(request), principal_of(request).trader)
+
+        async def convert(rows: list[Fields]) -> list[Fields]:
+            return [
+                row | {"updates": await self._convert_rows(row["updates"], options)} if "updates" in row else row
+                for row in rows
+            ]
+
+        rows.addCallback(lambda rows: Deferred.fromCoroutine(convert(rows)))
+        return rows.addCallback(lambda rows: json_response(request, rows))
 
     def _dead_man_switch(self, request: Request) -> bytes:
-        state = order_commands.set_dead_man_switch(self._manager, _fields(request), principal_of(request).trader)
+        _reject_query(request)
+        state = order_commands.set_dead_man_switch(self._manager, json_object(request), principal_of(request).trader)
         return json_response(request, state)
 
     def _answer(
@@ -191,10 +203,10 @@ class OrderRoutes:
     ) -> Deferred[bytes]:
         """Answer with the updates of the server.
 
-        Prices are display prices if the command had display prices.
+        Prices are display prices if the command had display prices, or if the query asks for them.
         """
         self._set_budget(request)
-        options = OutputOptions(display_prices=fields.get("prices") == "display")
+        options = _answer_options(request, fields)
 
         def respond(rows: list[Fields]) -> bytes:
             return json_response(request, rows[0] if is_one else rows, status if rows else 200)
@@ -232,14 +244,31 @@ class OrderRoutes:
         return Deferred.fromCoroutine(journal_response(request, limit, before, read))
 
 
-def _fields(request: Request) -> Fields:
+def _answer_options(request: Request, fields: Fields | None = None) -> OutputOptions:
+    """Return the output options of a command.
+
+    They are those of its query, and display prices if its body had display prices. Raises BadParameter.
+    """
+    display = fields is not None and fields.get("prices") == "display"
+    if b"?" not in request.uri:
+        return OutputOptions(display_prices=display)
+    options, args = _output_options(request)
+    reject_unknown(args, ())
+    return replace(options, display_prices=display or options.display_prices)
+
+
+def _reject_query(request: Request) -> None:
     reject_unknown(query_args(request), ())
+
+
+def _fields(request: Request) -> Fields:
+    _answer_options(request)
     return json_object(request)
 
 
 def _optional_fields(request: Request) -> Fields:
     """Return the fields of a command whose body may be missing."""
-    reject_unknown(query_args(request), ())
+    _answer_options(request)
     content = request.content
     if content is None or not content.read(1):
         return {}

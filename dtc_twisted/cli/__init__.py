@@ -1,0 +1,14 @@
+"""Use a gateway from a terminal: the command `dtc`. See docs/cli.md."""
+
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line, or say what to install for it."""
+    try:
+        from dtc_twisted.cli.main import cli
+    except ModuleNotFoundError as error:
+        sys.exit(f"dtc needs {error.name}: pip install 'dtc-twisted[client]'")
+    cli(prog_name="dtc")
+    sys.exit(0)

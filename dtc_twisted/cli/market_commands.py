@@ -1,0 +1,220 @@
+"""Define the subcommands that read."""
+
+import csv
+import sys
+import time
+from typing import Any
+
+import click
+import msgspec
+from rich.live import Live as LiveDisplay
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from dtc_twisted.cli.output import STDERR, STDOUT, shown, text_of, write_json, write_messages, write_table
+from dtc_twisted.cli.shared_options import SharedOptions, pass_options
+from dtc_twisted.client import Disconnected, LocalQuotes, MarketUpdate, Stale
+
+_QUOTE_COLUMNS = {
+    "LastTradePrice": "last",
+    "LastTradeVolume": "size",
+    "BidPrice": "bid",
+    "BidQuantity": "bid size",
+    "AskPrice": "ask",
+    "AskQuantity": "ask size",
+    "SessionVolume": "volume",
+    "LastTradeDateTime": "time (UTC)",
+}
+_BAR_COLUMNS = {
+    "StartDateTime": "time (UTC)",
+    "OpenPrice": "open",
+    "HighPrice": "high",
+    "LowPrice": "low",
+    "LastPrice": "last",
+    "Volume": "volume",
+    "NumTrades": "trades",
+}
+_DEFINITION_COLUMNS = {
+    "Symbol": "symbol",
+    "Description": "description",
+    "MinPriceIncrement": "tick",
+    "Currency": "currency",
+}
+_POSITION_COLUMNS = {
+    "TradeAccount": "account",
+    "Symbol": "symbol",
+    "Quantity": "quantity",
+    "AveragePrice": "average price",
+    "OpenProfitLoss": "open profit",
+}
+_BALANCE_COLUMNS = {
+    "TradeAccount": "account",
+    "AccountCurrency": "currency",
+    "CashBalance": "cash",
+    "BalanceAvailableForNewPositions": "available",
+    "OpenPositionsProfitLoss": "open profit",
+    "MarginRequirement": "margin",
+}
+
+
+@click.command()
+@pass_options
+def status(options: SharedOptions) -> None:
+    """Show the state of the gateway."""
+    with options.client() as client:
+        fields = client.status()
+    if options.as_json:
+        write_json(fields)
+        return
+    write_table(("", ""), [(name, _plain(value)) for name, value in fields.items()])
+
+
+@click.command()
+@click.argument("symbols", nargs=-1, required=True)
+@pass_options
+def quote(options: SharedOptions, symbols: tuple[str, ...]) -> None:
+    """Show the last prices of symbols."""
+    with options.client() as client:
+        snapshots = {symbol: client.snapshot(symbol) for symbol in symbols}
+    if options.as_json:
+        write_json(snapshots)
+        return
+    rows = [[symbol, *(shown(row, name) for name in _QUOTE_COLUMNS)] for symbol, row in snapshots.items()]
+    write_table(("symbol", *_QUOTE_COLUMNS.values()), rows)
+
+
+@click.command()
+@click.argument("symbols", nargs=-1, required=True)
+@click.option("--count", type=click.IntRange(min=1), help="End after so many updates.")
+@pass_options
+def watch(options: SharedOptions, symbols: tuple[str, ...], count: int | None) -> None:
+    """Show prices as they change, until Ctrl-C. With --json, an update a line."""
+    quotes = LocalQuotes()
+    left = count
+    with options.client() as client, client.stream() as stream:
+        stream.subscribe("marketdata", *symbols)
+        with LiveDisplay(console=STDOUT, auto_refresh=False, transient=False) as display:
+            for event in stream:
+                if options.as_json and isinstance(event, MarketUpdate):
+                    write_json({"Symbol": event.symbol, **msgspec.to_builtins(event.message)})
+                elif isinstance(event, Disconnected):
+                    STDERR.print(f"Disconnected: {event.reason}", style="yellow", markup=False)
+                if quotes.apply(event) or isinstance(event, Stale):
+                    if not options.as_json:
+                        display.update(_quote_table(symbols, quotes), refresh=True)
+                    if isinstance(event, MarketUpdate) and left is not None:
+                        left -= 1
+                if left == 0:
+                    return
+
+
+def _quote_table(symbols: tuple[str, ...], quotes: LocalQuotes) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("symbol")
+    for title in _QUOTE_COLUMNS.values():
+        table.add_column(title, justify="right", no_wrap=True)
+    for symbol in symbols:
+        cells = [text_of(shown(quotes[symbol], name)) if symbol in quotes else "" for name in _QUOTE_COLUMNS]
+        table.add_row(symbol, *cells, style="dim" if symbol in quotes.stale else None)
+    return table
+
+
+@click.command()
+@click.argument("symbol")
+@click.option("--levels", type=click.IntRange(min=1), default=10, show_default=True, help="Levels of each side.")
+@pass_options
+def book(options: SharedOptions, symbol: str, levels: int) -> None:
+    """Show the order book of a symbol."""
+    with options.client() as client:
+        found = client.book(symbol, levels)
+    if options.as_json:
+        write_json(found)
+        return
+    asks = [("", "", level.price, level.quantity) for level in reversed(found.asks)]
+    bids = [(level.quantity, level.price, "", "") for level in found.bids]
+    write_table(("bid size", "bid", "ask", "ask size"), [*asks, *bids], symbol)
+
+
+@click.command()
+@click.argument("symbol")
+@click.option("--interval", default="1m", show_default=True, help="1s, 5m, 1h, 1d, 1w and the like, or seconds.")
+@click.option("--days", type=click.IntRange(min=1), help="Days before the end of the data. [default: 1]")
+@click.option("--start", help="First time, ISO 8601, UTC.")
+@click.option("--end", help="Last time, ISO 8601, UTC.")
+@click.option("--csv", "as_csv", is_flag=True, help="Write CSV.")
+@pass_options
+def bars(
+    options: SharedOptions,
+    symbol: str,
+    interval: str,
+    days: int | None,
+    start: str | None,
+    end: str | None,
+    as_csv: bool,
+) -> None:
+    """Download historical bars. Progress is on stderr."""
+    if days is None and start is None:
+        days = 1
+    began = time.monotonic()
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.completed:,.0f} rows, {task.fields[rate]:,.0f}/s"),
+        TimeElapsedColumn(),
+    )
+    with options.client() as client, Progress(*columns, console=STDERR, transient=True) as progress:
+        task = progress.add_task(symbol, total=None, rate=0.0)
+
+        def report(count: int) -> None:
+            progress.update(task, completed=count, rate=count / max(time.monotonic() - began, 0.001))
+
+        rows = client.bars(symbol, interval, start=start, end=end, days=days, on_rows=report)
+    if as_csv:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(_BAR_COLUMNS)
+        for row in rows:
+            cells = [shown(row, name) for name in _BAR_COLUMNS]
+            writer.writerow([cell.isoformat() if hasattr(cell, "isoformat") else cell for cell in cells])
+        return
+    write_messages(rows, _BAR_COLUMNS, as_json=options.as_json)
+
+
+@click.command()
+@click.argument("text")
+@click.option("--description", "by_description", is_flag=True, help="Search descriptions instead of symbols.")
+@click.option("--exchange", help="Only symbols of this exchange.")
+@pass_options
+def search(options: SharedOptions, text: str, by_description: bool, exchange: str | None) -> None:
+    """Search for symbols."""
+    with options.client() as client:
+        rows = client.search_symbols(text, by_description=by_description, exchange=exchange)
+    write_messages(rows, _DEFINITION_COLUMNS, as_json=options.as_json)
+
+
+@click.command()
+@pass_options
+def accounts(options: SharedOptions) -> None:
+    """Show the balances of the trade accounts."""
+    with options.client() as client:
+        rows = client.balances()
+    write_messages(rows, _BALANCE_COLUMNS, as_json=options.as_json)
+
+
+@click.command()
+@click.option("--account", help="Only this trade account.")
+@pass_options
+def positions(options: SharedOptions, account: str | None) -> None:
+    """Show the positions."""
+    with options.client() as client:
+        rows = client.positions(account)
+    write_messages(rows, _POSITION_COLUMNS, as_json=options.as_json)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {each}" for name, each in value.items())
+    return "" if value is None else str(value)
+
+
+MARKET_COMMANDS = (status, quote, watch, book, bars, search, accounts, positions)

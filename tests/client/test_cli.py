@@ -1,0 +1,158 @@
+"""The command `dtc` without a gateway: its exit statuses, questions and tables."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+from click.testing import CliRunner, Result
+from twisted.trial.unittest import SynchronousTestCase
+
+from dtc_twisted.cli.main import EXIT_STATUSES, cli, failure_of
+from dtc_twisted.client import GatewayUnreachable
+from dtc_twisted.client.api_error import make_api_error
+from dtc_twisted.errors import PUBLIC_ERRORS
+
+ORDER = {"Type": 301, "ClientOrderID": "a", "OrderStatus": 4, "BuySell": 1, "OrderQuantity": 2, "Price1": 2800.25}
+
+
+class CliCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self.answer: Callable[[httpx.Request], httpx.Response] = lambda request: httpx.Response(200, json=[])
+        real = httpx.Client
+
+        def handler(request: httpx.Request) -> httpx.Response:
+            self.requests.append(request)
+            return self.answer(request)
+
+        def client(**options: Any) -> httpx.Client:
+            return real(transport=httpx.MockTransport(handler), **options)
+
+        self.patch(httpx, "Client", client)
+
+    def dtc(self, *arguments: str, given: str = "") -> Result:
+        return CliRunner().invoke(cli, arguments, input=given, env={"COLUMNS": "200"})
+
+    def answers(self, value: Any, status: int = 200) -> None:
+        self.answer = lambda request: httpx.Response(status, json=value)
+
+
+class StatusTests(CliCase):
+    """Exit statuses."""
+
+    def test_each_error(self) -> None:
+        for status, name in PUBLIC_ERRORS.values():
+            failure = failure_of(make_api_error(status, {"error": {"type": name, "message": "why"}}))
+            assert failure is not None
+            expected = 4 if name == "OutcomeUnknown" else 5 if status == 503 else 1
+            self.assertEqual(failure.status, expected, name)
+            self.assertIn(failure.status, EXIT_STATUSES)
+        self.assertIsNone(failure_of(ValueError()))
+
+    def test_unreachable(self) -> None:
+        def fail(request: httpx.Request) -> httpx.Response:
+            raise httpx.ConnectError("refused")
+
+        self.answer = fail
+        result = self.dtc("positions")
+        self.assertEqual(result.exit_code, 3)
+        self.assertNotIn("Traceback", result.output)
+        self.assertEqual(failure_of(GatewayUnreachable("x")).status, 3)  # type: ignore[union-attr]
+
+    def test_refused(self) -> None:
+        self.answers({"error": {"type": "NoSuchOrder", "message": "No order x is known."}}, 404)
+        self.assertEqual(self.dtc("cancel", "-y", "x").exit_code, 1)
+
+    def test_wrong_command_line(self) -> None:
+        for arguments in (("quote",), ("cancel", "-y"), ("cancel", "-y", "--all", "x"), ("buy", "x", "ES"), ("other",)):
+            self.assertEqual(self.dtc(*arguments).exit_code, 2, arguments)
+        self.assertEqual(self.requests, [])
+
+
+class QuestionTests(CliCase):
+    def test_nothing_is_sent_without_a_yes(self) -> None:
+        for arguments in (
+            ("buy", "1", "ES", "--account", "Sim1"),
+            ("sell", "1", "ES", "--account", "Sim1"),
+            ("cancel", "a"),
+            ("cancel", "--all"),
+            ("flatten", "Sim1"),
+            ("halt",),
+            ("resume",),
+        ):
+            for given in ("n\n", ""):
+                self.assertEqual(self.dtc(*arguments, given=given).exit_code, 1, arguments)
+        self.assertEqual(self.requests, [])
+
+    def test_order(self) -> None:
+        self.answers(ORDER, 201)
+        result = self.dtc("buy", "2", "ES", "--account", "Sim1", "--limit", "2800.25", "--id", "a", given="y\n")
+        self.assertEqual(result.exit_code, 0, result.output)
+        self.assertIn("Buy 2 ES in Sim1, limit 2800.25 DAY", result.output)
+        body = json.loads(self.requests[0].content)
+        self.assertEqual(
+            body,
+            {
+                "Symbol": "ES",
+                "TradeAccount": "Sim1",
+                "BuySell": "BUY",
+                "OrderType": "LIMIT",
+                "Quantity": 2.0,
+                "Price1": 2800.25,
+                "TimeInForce": "DAY",
+                "ClientOrderID": "a",
+                "prices": "display",
+            },
+        )
+
+    def test_order_types(self) -> None:
+        self.answers(ORDER, 201)
+        for options, expected in (
+            ((), ("MARKET", None, None)),
+            (("--stop", "5"), ("STOP", 5.0, None)),
+            (("--stop", "5", "--limit", "4"), ("STOP_LIMIT", 5.0, 4.0)),
+        ):
+            self.dtc("sell", "1", "ES", "--account", "Sim1", "-y", *options)
+            body = json.loads(self.requests[-1].content)
+            self.assertEqual((body["OrderType"], body.get("Price1"), body.get("Price2")), expected)
+
+    def test_check_does_not_ask(self) -> None:
+        self.answers(ORDER)
+        self.assertEqual(self.dtc("buy", "1", "ES", "--account", "Sim1", "--check").exit_code, 0)
+        self.assertTrue(json.loads(self.requests[0].content)["check"])
+
+
+class OutputTests(CliCase):
+    def test_table(self) -> None:
+        self.answers([ORDER, ORDER | {"ClientOrderID": "b", "OrderStatus": 7}])
+        output = self.dtc("orders").output
+        self.assertRegex(output, r"(?m)^a .*BUY .* 2800\.25 +OPEN")
+        self.assertNotRegex(output, "(?m)^b ")
+        self.assertRegex(self.dtc("orders", "--all").output, "(?m)^b .*FILLED")
+
+    def test_json(self) -> None:
+        self.answers([ORDER])
+        (row,) = json.loads(self.dtc("--json", "orders").output)
+        self.assertEqual(row, ORDER)
+
+    def test_style_of_a_text_is_not_applied(self) -> None:
+        self.answers([{"Type": 507, "Symbol": "X", "Description": "[red]x[/red]"}])
+        self.assertIn("[red]x[/red]", self.dtc("search", "x").output)
+
+    def test_bars(self) -> None:
+        line = b'{"Type":803,"StartDateTime":1700000000,"LastPrice":2.5,"Volume":3}\n'
+        self.answer = lambda request: httpx.Response(200, content=line * 2)
+        result = self.dtc("bars", "ES", "--interval", "5m", "--csv")
+        self.assertEqual(result.exit_code, 0, result.output)
+        self.assertEqual(dict(self.requests[0].url.params)["MaxDaysToReturn"], "1")
+        self.assertIn("2023-11-14T22:13:20+00:00,,,,2.5,3,", result.stdout)
+        self.assertIn("StartDateTime,OpenPrice", result.stdout)
+
+    def test_token_comes_from_the_environment(self) -> None:
+        result = CliRunner().invoke(
+            cli, ("positions",), env={"DTC_TOKEN": "secret-0123456789", "DTC_URL": "http://h:1"}
+        )
+        self.assertEqual(self.requests[0].headers["authorization"], "Bearer secret-0123456789")
+        self.assertEqual(str(self.requests[0].url.copy_with(query=None)), "http://h:1/api/v1/positions")
+        self.assertNotIn("secret", result.output)
