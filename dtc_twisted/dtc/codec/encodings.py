@@ -180,7 +180,7 @@ def row_from_damaged(text: bytes) -> Message | None:
         return None
     values = {}
     for name, value in fields.items():
-        with suppress(msgspec.MsgspecError):
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
             values[name] = msgspec.json.decode(value)
     readable = _readable(message, values)
     return msgspec.convert(readable, message) if readable else None

@@ -1,0 +1,84 @@
+"""python -m benchmarks.malformed [MESSAGES]: what a million malformed messages do to a gateway and its subscribers.
+
+The delay of subscribers is measured before and meanwhile, as the median of its values in parts of 5 s.
+"""
+
+import json
+import statistics
+import sys
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks import clients, load
+from benchmarks.processes import Service, leave_measured_cpu
+from benchmarks.watched import STATIONARY, Sampler, machine, watched_gateway
+
+RATE = 4000
+"""Malformed messages per second."""
+SUBSCRIBERS = 50
+PART = 5.0
+MAX_RATIO = 2.0
+OTHER = "NQM20_FUT_CME"
+
+
+def delays(subscribers: Service, seconds: float) -> list[dict[str, float]]:
+    """Measure the delays of updates in parts."""
+    parts = []
+    for _ in range(max(1, int(seconds / PART))):
+        subscribers.command("go")
+        time.sleep(PART)
+        parts.append(subscribers.query("report"))
+    return parts
+
+
+def malformed(messages: int) -> bool:
+    """Send the messages, and print the figures. Return whether the gateway went on as before."""
+    leave_measured_cpu()
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory())
+        command = (sys.executable, "-m", "benchmarks.malformed_server")
+        server = stack.enter_context(Service(until=r"at port (\d+)", command=command))
+        options = ("--allow-trading", "--journal", str(Path(folder) / "journal"))
+        gateway = stack.enter_context(watched_gateway(server.found[1], *options))
+        port = gateway.found[1]
+        subscribers = stack.enter_context(load.subscribers(port, SUBSCRIBERS))
+        stack.enter_context(load.subscribers(port, SUBSCRIBERS, symbol=OTHER))
+        stack.enter_context(load.subscribers(port, SUBSCRIBERS, path="/api/v1/marketdepth"))
+        print(f"{messages:,} malformed messages, {RATE} a second; {machine()}", flush=True)
+        time.sleep(2)
+        before = delays(subscribers, 20)
+        server.command(f"bad {RATE}")
+        sampler = Sampler(gateway, 1.0)
+        during = delays(subscribers, messages / RATE)
+        server.command("bad 0")
+        time.sleep(1)
+        sampler.stop()
+        sent = server.query("count")
+        after = delays(subscribers, 20)
+        with closing(clients.connect(int(port))) as client:
+            status = json.loads(clients.get(client, "/status"))
+        quiet, busy = (statistics.median(each["p99"] for each in parts) for parts in (before + after, during))
+        memory = [each[1] / 1e6 for each in sampler.samples]
+        fifth = len(memory) // 5
+        base, last = memory[fifth], memory[-1]
+        print(f"{sent['bad']:,} sent, {status['garbage']:,} counted as malformed, {status['reconnects']} reconnects")
+        print(f"{sent['good']:,} good trades meanwhile; {_closed(during)} subscribers closed")
+        print(f"p99 {quiet:.2f} ms without, {busy:.2f} ms meanwhile: {busy / quiet:.2f} times")
+        print(
+            f"memory {memory[0]:.1f} MB at first, {base:.1f} MB after a fifth, {last:.1f} MB at last: {last / base:.3f}"
+        )
+        print(f"{gateway.lines:,} log lines, {len(gateway.unhandled)} of unhandled errors")
+        print(*list(gateway.log)[:100], machine(), sep="\n")
+        healthy = not gateway.unhandled and not status["reconnects"] and not _closed(during)
+        return healthy and busy <= MAX_RATIO * quiet and last <= STATIONARY * base
+
+
+def _closed(parts: list[dict[str, Any]]) -> int:
+    return int(parts[-1]["gone"])
+
+
+if __name__ == "__main__":
+    sys.exit(0 if malformed(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000) else 1)
