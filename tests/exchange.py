@@ -1,4 +1,4 @@
-"""A small exchange: the orders, fills and positions that are true at the server, as DTC messages in plain dictionaries.
+"""Simulate a small exchange: the true orders, fills and positions, as DTC messages in dictionaries.
 
 Shares nothing with the package under test: field names and numbers are those of the DTC specification, written out.
 """
@@ -19,7 +19,7 @@ ORDER_UPDATE, FILL_RESPONSE, POSITION_UPDATE = 301, 304, 306
 
 @dataclass
 class TrueOrder:
-    """One order, as the exchange has it."""
+    """Hold one order of the exchange."""
 
     server_id: str
     client_id: str
@@ -45,7 +45,7 @@ class TrueOrder:
 
 
 class Exchange:
-    """Obey commands and state what is true. Every method that changes something returns the messages about the change.
+    """Execute commands and state the truth. Every method that changes something returns the messages about the change.
 
     now: the exchange's clock, seconds since 1970.
     last_price: the price at which market orders are filled at once; None: market orders stay open.
@@ -67,7 +67,7 @@ class Exchange:
     # -- what is true
 
     def order(self, order_id: str) -> TrueOrder:
-        """The newest order with this ServerOrderID or ClientOrderID."""
+        """Return the newest order with this ServerOrderID or ClientOrderID."""
         return next(each for each in reversed(self.all_orders) if order_id in (*each.ids, each.client_id))
 
     def has(self, order_id: str) -> bool:
@@ -155,10 +155,10 @@ class Exchange:
         )
         key = (order.account, order.symbol)
         self.positions[key] = self.positions.get(key, 0.0) + (quantity if order.side == BUY else -quantity)
-        told = self.update(order, R_FILLED if order.status == FILLED else R_PARTLY_FILLED)
-        told |= {"LastFillPrice": price, "LastFillQuantity": quantity, "LastFillExecutionID": execution}
-        told["LastFillDateTime"] = int(self.now() * 1000)
-        messages = [told, self.position(*key)]
+        received = self.update(order, R_FILLED if order.status == FILLED else R_PARTLY_FILLED)
+        received |= {"LastFillPrice": price, "LastFillQuantity": quantity, "LastFillExecutionID": execution}
+        received["LastFillDateTime"] = int(self.now() * 1000)
+        messages = [received, self.position(*key)]
         if order.status == FILLED:
             for other in self.all_orders:
                 if other.parent == order.server_id and other.status == PENDING_CHILD:
@@ -182,7 +182,7 @@ class Exchange:
         return messages
 
     def reset(self, first_number: int = 5001) -> None:
-        """Begin anew as a restarted server does: no orders, no fills, ServerOrderIDs from the start."""
+        """Restart the server: no orders, no fills, ServerOrderIDs from 1."""
         self.all_orders.clear()
         self.fills.clear()
         self.next_number = first_number
@@ -243,7 +243,7 @@ class Exchange:
         return order
 
     def _named(self, request: Json) -> TrueOrder | None:
-        """The order that a client names by its present ServerOrderID."""
+        """Return the order with a present ServerOrderID."""
         return next((each for each in reversed(self.all_orders) if each.server_id == request["ServerOrderID"]), None)
 
     def _refusal(self, request: Json, reason: int, order: TrueOrder | None) -> Json:

@@ -1,10 +1,10 @@
-"""A test case with a gateway that takes orders, and a scripted DTC server instead of the simulator."""
+"""Provide a test case with order entry and a scripted DTC server instead of the simulator."""
 
 import json
 from typing import Any
 
 from tests.scripted_server import ScriptedServer
-from tests.support import Answer, Caller, House
+from tests.support import Answer, Caller, GatewayTestCase
 
 ES = "ESM20_FUT_CME"
 LIMIT: dict[str, Any] = {
@@ -18,8 +18,8 @@ LIMIT: dict[str, Any] = {
 MARKET: dict[str, Any] = {name: value for name, value in LIMIT.items() if name != "Price1"} | {"OrderType": "MARKET"}
 
 
-class ScriptedCase(House):
-    """The scripted server is at 127.0.0.1:11097."""
+class ScriptedCase(GatewayTestCase):
+    """Run a gateway with a scripted server at 127.0.0.1:11097."""
 
     options: tuple[str, ...] = ("--host", "127.0.0.1", "--port", "11097", "--allow-trading")
     server: ScriptedServer
@@ -43,12 +43,12 @@ class ScriptedCase(House):
     # -- commands
 
     def begin_post(self, path: str, method: str = "POST", **fields: Any) -> Caller:
-        """Send a command, and do not wait."""
+        """Send a command without waiting for the answer."""
         body = None if method == "DELETE" else json.dumps(fields).encode()
         return self.begin(path, method, body=body)
 
     def post(self, path: str, method: str = "POST", seconds: float = 6.0, **fields: Any) -> Answer:
-        """Send a command; the answer, which has some seconds to come."""
+        """Send a command, and return the answer, which must arrive within some seconds."""
         caller = self.begin_post(path, method, **fields)
         while not caller.lost and seconds > 0:
             self.advance(0.5)
@@ -68,13 +68,13 @@ class ScriptedCase(House):
     def begin_market(self, name: str = "m", **fields: Any) -> Caller:
         return self.begin_post("/orders", **MARKET | {"ClientOrderID": name} | fields)
 
-    def tell(self, *messages: dict[str, Any]) -> None:
-        """The server sends by itself."""
+    def push(self, *messages: dict[str, Any]) -> None:
+        """Let the server send unsolicited messages."""
         self.server.send(*messages)
         self.flush()
 
     def restart(self) -> None:
-        """The gateway's process ends, and another begins with the same journal."""
+        """End the gateway, and start another one with the same journal."""
         self.server.drop()
         self.flush()
         self.service.stopService()

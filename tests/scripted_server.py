@@ -1,4 +1,4 @@
-"""A DTC server whose every answer a test decides: what, when, how often, with which fields.
+"""Provide a DTC server whose answers a test decides: content, time, number, fields.
 
 Built on plain JSON and the `websockets` library; shares nothing with the package under test. Unless a test says
 otherwise, requests are answered truthfully from `exchange.Exchange`. In memory, on the test's clock:
@@ -7,7 +7,7 @@ otherwise, requests are answered truthfully from `exchange.Exchange`. In memory,
     clock.listenTCP(11097, server)
     server.next(208, lost)                      # the next order is taken, and its answer lost
     server.next(208, delayed(3))                # the one after is answered 3 s late
-    server.always(303, say({"Type": 308, "RejectText": "Never."}))
+    server.always(303, answer_with({"Type": 308, "RejectText": "Never."}))
     server.send(server.exchange.update(order, R_GENERAL))
 """
 
@@ -48,54 +48,57 @@ Action = Callable[[Json, Obey], Iterable[Reply]]
 
 
 def ignored(request: Json, obey: Obey) -> list[Reply]:
-    """The request never arrives."""
+    """Ignore the request."""
     return []
 
 
 def lost(request: Json, obey: Obey) -> list[Reply]:
-    """The request is carried out, and the answer lost."""
+    """Execute the request, and lose the answer."""
     obey()
     return []
 
 
 def dropped_before(request: Json, obey: Obey) -> list[Reply]:
-    """The connection is lost; the request never arrives."""
+    """Drop the connection, without executing the request."""
     return [DROP]
 
 
 def dropped_after(request: Json, obey: Obey) -> list[Reply]:
-    """The request is carried out, and the connection lost with the answer."""
+    """Execute the request, and drop the connection instead of answering."""
     obey()
     return [DROP]
 
 
 def delayed(seconds: float) -> Action:
-    """The request is carried out at once, and the answer late."""
+    """Execute the request at once, and delay the answer."""
     return lambda request, obey: [(seconds, message) for message in obey()]
 
 
 def repeated(times: int) -> Action:
-    """The answer arrives several times."""
+    """Repeat the answer."""
     return lambda request, obey: obey() * times
 
 
 def edited(edit: Callable[[list[Json]], Iterable[Reply]]) -> Action:
-    """The answer is what `edit` makes of the truthful one."""
+    """Change the truthful answer with `edit`."""
     return lambda request, obey: edit(obey())
 
 
 def with_fields(**fields: Any) -> Action:
-    """Each message of the answer has these fields instead of the true ones."""
+    """Change fields of each message of the answer."""
     return lambda request, obey: [message | fields for message in obey()]
 
 
-def say(*messages: Json) -> Action:
-    """The request is not carried out; this is the answer. A RequestID is filled in unless it is given."""
+def answer_with(*messages: Json) -> Action:
+    """Answer with these messages, without executing the request.
+
+    RequestID is added unless it is given.
+    """
     return lambda request, obey: [_with_request_id(request, message) for message in messages]
 
 
 class Held:
-    """An action: the request is carried out at once, and the answer waits for `release`."""
+    """Execute the request at once, and hold the answer until `release`."""
 
     def __init__(self, server: "ScriptedServer") -> None:
         self._server = server
@@ -114,13 +117,13 @@ class Held:
 
 
 class ScriptedConnection(Protocol):
-    """One WebSocket connection of a client.
+    """Serve one WebSocket connection of a client.
 
-    is_deaf: nothing that the client sends is processed.
+    ignores_client: nothing that the client sends is processed.
     """
 
     transport: Any
-    is_deaf = False
+    ignores_client = False
 
     def __init__(self, server: "ScriptedServer") -> None:
         self.server = server
@@ -129,7 +132,7 @@ class ScriptedConnection(Protocol):
         self._text = b""
 
     def dataReceived(self, data: bytes) -> None:
-        if self.is_deaf:
+        if self.ignores_client:
             return
         self._websocket.receive_data(data)
         for event in self._websocket.events_received():
@@ -158,13 +161,13 @@ class ScriptedConnection(Protocol):
 
     def close_and_stay(self, reason: str = "") -> None:
         """Close the WebSocket by a close frame, and keep the socket open."""
-        self.is_deaf = True
+        self.ignores_client = True
         self.logged_on = False
         payload = (1001).to_bytes(2, "big") + reason.encode()
         self.transport.write(bytes((0x88, len(payload))) + payload)
 
     def drop(self) -> None:
-        """Lose the connection, without a close of the WebSocket."""
+        """Drop the connection, without a WebSocket close."""
         self.connectionLost()
         self.transport.loseConnection()
 
@@ -177,7 +180,7 @@ class ScriptedConnection(Protocol):
 
 
 class ScriptedServer(Factory):
-    """The server.
+    """Serve DTC as the test decides.
 
     exchange: the truth.
     received: all that clients sent, oldest first.
@@ -233,37 +236,37 @@ class ScriptedServer(Factory):
     # -- called by tests
 
     def next(self, request_type: int, *actions: Action) -> None:
-        """Answer the next requests of this type so, one action each."""
+        """Apply actions to the next requests of a type, one each."""
         self._next[request_type].extend(actions)
 
     def always(self, request_type: int, action: Action | None) -> None:
-        """Answer all requests of this type so; None: truthfully again."""
+        """Apply an action to all requests of a type; None: answer truthfully again."""
         if action is None:
             self._always.pop(request_type, None)
         else:
             self._always[request_type] = action
 
     def be_truthful(self) -> None:
-        """Forget all actions and changes."""
+        """Remove all actions and changes."""
         self._next.clear()
         self._always.clear()
         self.outgoing = None
 
     def requests(self, request_type: int) -> list[Json]:
-        """What clients sent of this type."""
+        """Return the messages of a type that clients sent."""
         return [each for each in self.received if each["Type"] == request_type]
 
     def held(self) -> Held:
-        """An action that holds the answer back."""
+        """Return an action that holds the answer until `release`."""
         return Held(self)
 
     def send(self, *messages: Json) -> None:
-        """Send by itself, to all that are logged on."""
+        """Send unsolicited messages to all clients that are logged on."""
         for message in messages:
             self._put(None, message)
 
     def drop(self) -> None:
-        """Lose all connections."""
+        """Drop all connections."""
         for connection in [*self.connections]:
             connection.drop()
 
@@ -304,7 +307,7 @@ class ScriptedServer(Factory):
                 self._deliver(connection, each)
 
     def _deliver(self, connection: ScriptedConnection | None, message: Json) -> None:
-        """Answers with a RequestID go to the connection that asked, all else to whoever is logged on."""
+        """Deliver answers with a RequestID to the requesting connection, others to all that are logged on."""
         if connection in self.connections and connection is not None:
             connection.send(message)
         elif not message.get("RequestID"):
@@ -345,7 +348,7 @@ class ScriptedServer(Factory):
 
 
 def _numbered(request: Json, messages: list[Json]) -> list[Json]:
-    """The answer to a request for several messages, as a batch."""
+    """Return the messages with RequestID, number and count."""
     if "RequestID" not in request:
         return messages
     total = "TotalNumMessages" if request["Type"] == OPEN_ORDERS else "TotalNumberMessages"

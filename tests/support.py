@@ -1,4 +1,4 @@
-"""The whole plugin in memory: gateway, simulator and callers on one fake reactor, with a clock that tests turn."""
+"""Run the whole plugin in memory: gateway, simulator and callers on one fake reactor with a clock."""
 
 import json
 import os
@@ -49,7 +49,7 @@ _builders: dict[Any, Any] = {}
 
 
 def _compile_builder_once(rule: Rule, append_unknown: bool = True) -> Any:
-    """Compile what builds URLs of a route once for all gateways, because each compilation takes half a millisecond."""
+    """Compile the URL builder of a route once for all gateways, because each compilation takes 0.5 ms."""
     assert not rule.defaults
     key = (*rule._trace, append_unknown)
     if key not in _builders:
@@ -70,35 +70,35 @@ def process_environment(**extra: str) -> dict[str, str]:
 
 
 class SocketTransport(FakeTransport):
-    """A transport with a socket of its own, as those of TCP are: what holds for it is checked.
+    """Imitate a TCP transport with a socket, and check the order of calls.
 
-    room: bytes that the socket takes before it takes no more.
+    capacity: bytes that the socket accepts before it is full.
     """
 
     def __init__(self, protocol: Any, isServer: bool, hostAddress: Any = None) -> None:
         super().__init__(protocol, isServer, hostAddress)
         directlyProvides(self, IReadWriteDescriptor)
-        self.room = sys.maxsize
+        self.capacity = sys.maxsize
         self.options: dict[int, int] = {}
-        self._holds = False  # what was written, and is not on its way
+        self._has_unsent = False  # what was written, and is not on its way
 
     def write(self, data: bytes) -> None:
         super().write(data)
-        self._holds = self._holds or bool(data and self.stream)
+        self._has_unsent = self._has_unsent or bool(data and self.stream)
 
     def getOutBuffer(self) -> Any:
-        """What arrives at the other end."""
-        if self._holds and not self.room:
+        """Return the bytes for the other end."""
+        if self._has_unsent and not self.capacity:
             return None
         data = super().getOutBuffer()
-        if self._holds:
-            self._holds = False
+        if self._has_unsent:
+            self._has_unsent = False
             if self.producer is not None and not self.streamingProducer:
                 self.producer.resumeProducing()
         return data
 
     def _checkProducer(self) -> None:
-        """It is asked when what was written is on its way."""
+        """Ask the producer for more when the written bytes are sent."""
 
     # -- the socket
 
@@ -111,19 +111,19 @@ class SocketTransport(FakeTransport):
         self.options[option] = value
 
     def send(self, data: bytes) -> int:
-        assert not self._holds, "what is sent here overtakes what was written"
+        assert not self._has_unsent, "what is sent here overtakes what was written"
         if self.disconnecting:
             raise OSError("closed")
-        if not self.room:
+        if not self.capacity:
             raise BlockingIOError
-        sent = min(len(data), self.room)
-        self.room -= sent
+        sent = min(len(data), self.capacity)
+        self.capacity -= sent
         self.stream.append(data[:sent])
         return sent
 
 
 class Caller(Protocol):
-    """The client's end of an HTTP connection: keeps what arrives."""
+    """Record the data that arrives at the client's end of an HTTP connection."""
 
     transport: FakeTransport
 
@@ -139,7 +139,7 @@ class Caller(Protocol):
 
 
 class Answer:
-    """An HTTP response. headers: by name in lower case."""
+    """Parse an HTTP response. `headers` are by name in lower case."""
 
     def __init__(self, data: bytes) -> None:
         head, _, self.body = data.partition(b"\r\n\r\n")
@@ -153,7 +153,7 @@ class Answer:
 
 
 class TreqAnswer(Answer):
-    """A response to treq, whose body is complete."""
+    """Wrap a response to treq whose body is complete."""
 
     def __init__(self, response: Any, body: bytes) -> None:
         self.status = response.code
@@ -166,7 +166,7 @@ class TreqAnswer(Answer):
 
 
 class WebSocketCaller(Protocol):
-    """A subscriber, on the `websockets` library's protocol (not ours, not Autobahn's)."""
+    """Connect as a subscriber, with the protocol of the `websockets` library."""
 
     transport: FakeTransport
 
@@ -224,7 +224,7 @@ class WebSocketCaller(Protocol):
         self._write()
 
     def take(self) -> list[Any]:
-        """What arrived since the last time."""
+        """Return the data since the last call."""
         messages, self.messages = self.messages, []
         return messages
 
@@ -239,8 +239,8 @@ def _is_in_use(transport: FakeTransport) -> bool:
     return bool(transport.stream or not transport.disconnected)
 
 
-class House(SynchronousTestCase):
-    """A test case with a gateway, a simulator at 127.0.0.1:11099, and callers."""
+class GatewayTestCase(SynchronousTestCase):
+    """Provide a gateway, a simulator at 127.0.0.1:11099, and callers."""
 
     options: tuple[str, ...] = ("--host", "127.0.0.1")
     fast = True
@@ -269,14 +269,14 @@ class House(SynchronousTestCase):
 
     @property
     def web_service(self) -> WebService:
-        """The gateway's HTTP port."""
+        """Return the service of the gateway's HTTP port."""
         services = [*self.service]
         for each in services:  # grows meanwhile
             services += each if isinstance(each, MultiService) else ()
         return next(each for each in services if isinstance(each, WebService))
 
     def tearDown(self) -> None:
-        """Stops everything, and finds nothing left behind."""
+        """Stop everything, and assert that nothing is left."""
         self.simulator.end_silence()
         self.simulator.stop_market()
         stopped = self.service.stopService()
@@ -300,7 +300,7 @@ class House(SynchronousTestCase):
     def flush(self, also: Callable[[], None] = lambda: None) -> None:
         """Move bytes and connections until nothing moves any more.
 
-        also: moves what is outside of this reactor.
+        also: called in each round; moves bytes that are outside of this reactor. Returns whether it moved any.
         """
         completer = ConnectionCompleter(self.clock)
         moved = True
@@ -315,7 +315,7 @@ class House(SynchronousTestCase):
         self._pumps = [pump for pump in self._pumps if any(map(_is_in_use, (pump.clientIO, pump.serverIO)))]
 
     def advance(self, seconds: float, step: float = 0.5) -> None:
-        """Lets time pass."""
+        """Advance the clock, and let everything happen that is due."""
         while seconds > 0:
             self.clock.advance(min(step, seconds))
             self.flush()
@@ -324,7 +324,7 @@ class House(SynchronousTestCase):
     # -- callers
 
     def call(self, protocol: Any, port: int = 8080) -> Any:
-        """Connects a caller to a listening port."""
+        """Connect a caller to a listening port."""
         server = self.site(port).buildProtocol(IPv4Address("TCP", "127.0.0.1", 40000))
         transport = FakeTransport(protocol, isServer=False)
         kind = SocketTransport if self.fast else FakeTransport
@@ -335,7 +335,7 @@ class House(SynchronousTestCase):
         return protocol
 
     def begin(self, path: str, method: str = "GET", headers: str = "", body: bytes | None = None) -> Caller:
-        """Sends a request, and does not wait.
+        """Send a request without waiting for the answer.
 
         headers: lines, each with its line end.
         body: as JSON, unless `headers` say otherwise.
@@ -350,16 +350,22 @@ class House(SynchronousTestCase):
         return caller
 
     def channel_of(self, caller: Caller) -> Any:
-        """Our end of a caller's connection: the transport pauses it when the caller does not read."""
+        """Return the gateway's HTTP channel of a caller.
+
+        The transport pauses it when the caller does not read.
+        """
         server: Any = next(pump.server for pump in self._pumps if pump.client is caller)
         return server._channel
 
     def transport_of(self, caller: Any) -> Any:
-        """The gateway's end of a caller's connection."""
+        """Return the transport at the gateway's end of a caller's connection."""
         return next(pump.serverIO for pump in self._pumps if pump.client is caller)
 
     def fetch(self, path: str, method: str = "GET", headers: str = "", body: bytes | None = None) -> Answer:
-        """Call the gateway's resource with treq, and return the answer. The arguments are those of `begin`."""
+        """Call the gateway's resource with treq, and return the answer.
+
+        The arguments are those of `begin`.
+        """
         client: Any = StubTreq(self.site().resource)
         fields = Headers()
         for line in headers.splitlines():
@@ -385,14 +391,14 @@ class House(SynchronousTestCase):
         return next(factory for number, factory, *_ in self.clock.tcpServers if number == port)
 
     def subscriber(self, *symbols: str) -> WebSocketCaller:
-        """A WebSocket client, subscribed to these."""
+        """Return a WebSocket client, subscribed to these symbols."""
         caller: WebSocketCaller = self.call(WebSocketCaller(MARKETDATA))
         for symbol in symbols:
-            self.say(caller, {"action": "subscribe", "symbol": symbol})
+            self.send_json(caller, {"action": "subscribe", "symbol": symbol})
         return caller
 
-    def say(self, caller: WebSocketCaller, message: Any) -> None:
-        """Sends as JSON, and lets it arrive."""
+    def send_json(self, caller: WebSocketCaller, message: Any) -> None:
+        """Send a message as JSON."""
         caller.send(message)
         self.flush()
 
@@ -405,5 +411,5 @@ class House(SynchronousTestCase):
         return "\n".join(formatEvent(event) for event in self.log)
 
     def sent(self, kind: type[Message]) -> list[Any]:
-        """What the simulator received of this type."""
+        """Return the messages of a type that the simulator received."""
         return [message for message in self.simulator.received if isinstance(message, kind)]

@@ -1,4 +1,4 @@
-"""The REST and WebSocket APIs, byte for byte: each answer and event is compared with a recording in tests/contract.
+"""Compare each answer and event of the APIs, byte for byte, with a recording in tests/contract.
 
 `python -m tests.test_contract --record` writes the recordings again. A change of a recording is a change of the public
 API and belongs in CHANGELOG.md.
@@ -29,7 +29,7 @@ from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
 from tests.datafiles.writer import quote, scid_header, trade, write_scid
-from tests.support import Caller, House, WebSocketCaller
+from tests.support import Caller, GatewayTestCase, WebSocketCaller
 
 FOLDER = Path(__file__).parent / "contract"
 RECORDING = False
@@ -76,14 +76,14 @@ _MASKS = (
 
 
 def masked(text: str) -> str:
-    """Replace what differs from run to run."""
+    """Replace the parts that differ between runs."""
     for pattern, replacement in _MASKS:
         text = pattern.sub(replacement, text)
     return text
 
 
 def unchunked(body: bytes) -> tuple[bytes, bool]:
-    """The content of a chunked body, and whether it has its end."""
+    """Return the content of a chunked body, and whether it is complete."""
     content = b""
     while body:
         size, _, body = body.partition(b"\r\n")
@@ -95,7 +95,7 @@ def unchunked(body: bytes) -> tuple[bytes, bool]:
 
 
 def shortened(text: str) -> str:
-    """A message on one line; of a long one its beginning, length and digest."""
+    """Return a message on one line; of a long one, its beginning, length and digest."""
     if len(text) <= MOST_CHARACTERS:
         return text
     digest = hashlib.sha256(masked(text).encode()).hexdigest()
@@ -103,7 +103,7 @@ def shortened(text: str) -> str:
 
 
 def shown(body: bytes) -> list[str]:
-    """The lines of a body: \\r is visible, the middle of a long one left out."""
+    """Return the lines of a body. The character \\r is visible. The middle of a long body is left out."""
     if not body:
         return []
     text = body.decode().replace("\r", "\\r")
@@ -115,8 +115,8 @@ def shown(body: bytes) -> list[str]:
     return [*lines[:10], f"... {len(lines)} lines, SHA-256 {digest}", *lines[-10:], *end]
 
 
-class ContractCase(House):
-    """A test case that writes a transcript of what callers and subscribers see."""
+class ContractCase(GatewayTestCase):
+    """Write a transcript of everything that callers and subscribers receive."""
 
     def setUp(self) -> None:
         self.lines: list[str] = []
@@ -138,12 +138,12 @@ class ContractCase(House):
             self.fail("\n".join([*difference, "If it is meant: python -m tests.test_contract --record"]))
 
     def note(self, text: str) -> None:
-        """Write down what happens to the server or a subscriber."""
+        """Record an event at the server or a subscriber."""
         self.receive()
         self.lines += ["", f"# {text}"]
 
     def happens(self, text: str, seconds: float = 0) -> None:
-        """Write down what has just been done to the server, and let it have its effect."""
+        """Record an event that was caused at the server, and run its effects."""
         self.note(text)
         self.flush()
         if seconds:
@@ -157,11 +157,11 @@ class ContractCase(House):
             self.ask("GET", path, headers=headers)
 
     def ask(self, method: str, path: str, body: Any = None, headers: str = "") -> None:
-        """Write down a request and its answer. body: bytes, or what becomes JSON."""
+        """Record a request and its answer."""
         self.answered(self.begun(method, path, body, headers))
 
     def begun(self, method: str, path: str, body: Any = None, headers: str = "") -> Caller:
-        """Write down a request that is not answered yet."""
+        """Record a request that is not answered yet."""
         self.receive()
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         self.lines += ["", f"> {method} /api/v1{path}", *(f"> {line}" for line in headers.splitlines())]
@@ -170,7 +170,7 @@ class ContractCase(House):
         return self.begin(path, method, headers, data)
 
     def answered(self, caller: Caller) -> None:
-        """Write down an answer; all of its bytes are here."""
+        """Record a complete answer."""
         self.assertTrue(caller.lost, "not answered")
         head, _, body = caller.received.partition(b"\r\n\r\n")
         self.lines += [f"< {line}" for line in head.decode("latin-1").split("\r\n")]
@@ -183,7 +183,7 @@ class ContractCase(House):
     # -- WebSockets
 
     def open(self, name: str, path: str, headers: dict[str, str] | None = None) -> WebSocketCaller:
-        """Write down a subscriber's connection, and the headers of the answer."""
+        """Record a subscriber's connection, and the headers of the answer."""
         self.receive()
         caller: WebSocketCaller = self.call(WebSocketCaller(f"ws://127.0.0.1:8080/api/v1{path}", headers))
         self.lines += ["", f"{name} opens {path}", *(f"{name} > {key}: {v}" for key, v in (headers or {}).items())]
@@ -196,7 +196,7 @@ class ContractCase(House):
         return caller
 
     def send(self, name: str, *messages: Any) -> None:
-        """Write down what a subscriber sends, and what comes of it. Text and bytes are sent as they are."""
+        """Record a subscriber's request and the answers. Text and bytes are sent unchanged."""
         caller = self.sockets[name][0]
         for message in messages:
             self.receive()
@@ -210,7 +210,7 @@ class ContractCase(House):
             self.receive()
 
     def receive(self) -> None:
-        """Write down what subscribers have received, and who was closed."""
+        """Record the messages to subscribers, and which of them were closed."""
         for name, (caller, seen) in self.sockets.items():
             self.lines += [f"{name} <- {shortened(text)}" for text in caller.texts[seen[0] :]]
             seen[0] = len(caller.texts)
@@ -220,14 +220,14 @@ class ContractCase(House):
                 self.lines.append(f"{name} is closed: {code.code} {code.reason}")
 
     def hold(self, name: str) -> None:
-        """A subscriber stops reading."""
+        """Let a subscriber stop reading."""
         self.note(f"{name} stops reading.")
-        self.transport_of(self.sockets[name][0]).room = 0
+        self.transport_of(self.sockets[name][0]).capacity = 0
 
     def resume(self, name: str) -> None:
-        """A subscriber reads again."""
+        """Let a subscriber read again."""
         self.note(f"{name} reads on.")
-        self.transport_of(self.sockets[name][0]).room = sys.maxsize
+        self.transport_of(self.sockets[name][0]).capacity = sys.maxsize
         self.flush()
         self.receive()
 
@@ -456,7 +456,7 @@ class OrderTests(ContractCase):
         self.ask("POST", "/orders", ORDER | {"ClientOrderID": name} | fields)
 
     def lost(self, name: str, text: str) -> None:
-        """Write down an order whose answer does not come."""
+        """Record an order whose answer is lost."""
         caller = self.begun("POST", "/orders", ORDER | {"ClientOrderID": name})
         self.happens(text, 6)
         self.answered(caller)
@@ -780,7 +780,7 @@ class StreamTests(ContractCase):
         self.compare("slow_subscribers")
 
     def events(self, symbol: str, **more: str) -> None:
-        """Make the server cause all events. more: of the subscription that the server does not answer."""
+        """Make the server cause all events."""
         self.simulator.feed_status(False)
         self.happens("The server's data feed is down.")
         self.simulator.feed_status(True)
@@ -800,7 +800,7 @@ class StreamTests(ContractCase):
 
 
 class MarketTests(ContractCase):
-    """The demo's own market."""
+    """Record the market of the demo."""
 
     start_market = True
 

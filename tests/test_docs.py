@@ -1,4 +1,4 @@
-"""The links of the documentation lead to files and headings that exist."""
+"""Test that links in the documentation lead to existing files and headings."""
 
 import re
 from pathlib import Path

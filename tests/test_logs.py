@@ -1,4 +1,4 @@
-"""LOG_LEVEL and LOG_DATA."""
+"""Test LOG_LEVEL and LOG_DATA."""
 
 import json
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ class LevelTests(LogsTestCase):
     LEVELS = ("debug", "info", "warn", "error", "critical")
 
     def passing(self) -> list[str]:
-        """The levels that are let through."""
+        """Return the levels that are logged."""
         del self.events[:]
         log = logger("dtc_twisted.somewhere")
         for name in self.LEVELS:
@@ -148,7 +148,7 @@ class WireTests(LogsTestCase):
 
 
 class SessionTests(LogsTestCase):
-    """Who logs what goes over the wire."""
+    """Messages on the wire are logged at LOG_DATA."""
 
     def talk(self) -> None:
         session = Session(

@@ -13,13 +13,13 @@ from dtc_twisted import errors, tap, tap_sim
 from dtc_twisted.errors import INTERNAL_ERROR, PUBLIC_ERRORS, public_error
 from dtc_twisted.web.stream import public_names
 from dtc_twisted.web.stream.order_entry import ORDER_ACTIONS
-from tests.support import House
+from tests.support import GatewayTestCase
 
 ROOT = Path(__file__).parent.parent
 
 
 def table(document: str, first_header: str) -> list[list[str]]:
-    """The rows of the only table of a document whose first header is this."""
+    """Return the rows of the only table of a document with this first header."""
     lines = (ROOT / document).read_text("utf-8").splitlines()
     (start,) = [number for number, line in enumerate(lines) if _cells(line)[0] == first_header]
     rows: list[list[str]] = []
@@ -35,12 +35,12 @@ def _cells(line: str) -> list[str]:
 
 
 def names(cell: str) -> list[str]:
-    """What a cell has in backticks."""
+    """Return the names in backticks in a cell."""
     return re.findall(r"`([^`]+)`", cell)
 
 
 def recordings() -> str:
-    """Return all that is recorded of the API."""
+    """Return all recordings of the API."""
     return "".join(path.read_text("utf-8") for path in (ROOT / "tests" / "contract").glob("*.txt"))
 
 
@@ -55,7 +55,7 @@ class OptionTests(SynchronousTestCase):
 
 
 def options(parser: Any) -> Iterable[str]:
-    """Give the command line options that a parser takes, in their long and short forms."""
+    """Return the command line options of a parser, in their long and short forms."""
     common = {"help", "version"}
     for name in {each.rstrip("=") for each in parser.longOpt} - common:
         yield f"--{name}"
@@ -64,7 +64,7 @@ def options(parser: Any) -> Iterable[str]:
             yield f"-{letter}"
 
 
-class TradingCase(House):
+class TradingCase(GatewayTestCase):
     options: tuple[str, ...] = ("--host", "127.0.0.1", "--allow-trading")
 
     def setUp(self) -> None:
@@ -157,20 +157,20 @@ class StreamTests(SynchronousTestCase):
 
 
 class RecordingTests(TradingCase):
-    """The recordings leave nothing out."""
+    """The recordings contain every public name."""
 
     def test_every_route(self) -> None:
         """Each is asked; those with a part, such as an id, with any.
 
         Paths outside of /api/v1 are for programs that watch the gateway, and have tests of their own.
         """
-        asked = {*re.findall(r"^> ([A-Z]+) /api/v1(/[^?\s]*)", recordings(), re.MULTILINE)}
+        requests = {*re.findall(r"^> ([A-Z]+) /api/v1(/[^?\s]*)", recordings(), re.MULTILINE)}
         for rule in self.site().resource._app.url_map.iter_rules():
             if not rule.rule.startswith("/api/v1/"):
                 continue
             pattern = re.sub("<[^>]*>", "[^/]+", rule.rule.removeprefix("/api/v1"))
             for method in rule.methods - {"HEAD"}:
-                found = [path for known, path in asked if known == method and re.fullmatch(pattern, path)]
+                found = [path for known, path in requests if known == method and re.fullmatch(pattern, path)]
                 self.assertTrue(found, f"{method} {rule.rule} is not recorded")
 
     def test_every_action(self) -> None:

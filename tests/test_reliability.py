@@ -1,4 +1,4 @@
-"""The table of faults names tests that exist, each once."""
+"""Test that the table of faults names existing tests, each once."""
 
 import re
 from importlib import import_module

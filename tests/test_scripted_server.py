@@ -1,4 +1,4 @@
-"""The scripted server itself: truthful unless told otherwise."""
+"""Test the scripted server: it is truthful unless a test changes that."""
 
 from tests.exchange import FILLED, OPEN
 from tests.scripted_case import ES, ScriptedCase
@@ -23,7 +23,7 @@ class TruthfulTests(ScriptedCase):
         self.assertEqual(self.post("/orders/bracket", Parent=parent, Children=leg).status, 201)
         self.assertEqual(len(self.server.exchange.open_orders()), 2)
         first = self.server.exchange.open_orders()[0]
-        self.tell(*self.server.exchange.fill(first.server_id, 1, 284000))
+        self.push(*self.server.exchange.fill(first.server_id, 1, 284000))
         self.assertEqual(self.server.exchange.open_orders(), [])
         self.assertEqual(self.fetch("/positions").json, [])
 

@@ -1,17 +1,17 @@
-"""The whole plugin in memory, while the simulated market runs."""
+"""Test the whole plugin in memory, while the simulated market runs."""
 
 import random
 from typing import Any
 
-from tests.support import House, WebSocketCaller
+from tests.support import GatewayTestCase, WebSocketCaller
 
 SYMBOLS = ("ESM20_FUT_CME", "CLM20_FUT_NYMEX", "BTCUSD")
 TIMES = {"LastTradeDateTime", "BidAskDateTime", "MarketDepthUpdateDateTime", "TradingSessionDate"}
 NOW_AND_THEN = {"SessionVolume", "SessionNumTrades"}
-"""The server tells these less often than they change."""
+"""Return the values that the server states less often than they change."""
 
 
-class RunningMarketTests(House):
+class RunningMarketTests(GatewayTestCase):
     start_market = True
 
     def test_a_late_joiner_knows_what_the_market_knows(self) -> None:
@@ -27,7 +27,7 @@ class RunningMarketTests(House):
             self.assertGreater(merged[symbol]["SessionVolume"], fresh[symbol]["SessionVolume"] * 0.99)
 
     def snapshots_of_the_server(self) -> dict[str, Any]:
-        """By a second gateway, which has seen nothing yet."""
+        """Return the snapshots that a second, new gateway gets from the server."""
         self.clock.tcpServers[:] = [each for each in self.clock.tcpServers if each[0] != 8080]
         second = self.make_gateway(*self.options)
         second.startService()
@@ -43,9 +43,9 @@ class RunningMarketTests(House):
         for caller in callers:
             caller.take()
         self.advance(30, step=0.1)
-        heard = [caller.take() for caller in callers]
+        received = [caller.take() for caller in callers]
         for symbol in SYMBOLS:
-            mine = [[each for each in messages if each["Symbol"] == symbol] for messages in heard]
+            mine = [[each for each in messages if each["Symbol"] == symbol] for messages in received]
             wanting = [each for each, number in zip(mine, (1, 2, 3), strict=True) if symbol in SYMBOLS[:number]]
             self.assertGreater(len(wanting[0]), 20)
             for each in wanting:
@@ -53,7 +53,7 @@ class RunningMarketTests(House):
 
     def test_coming_and_going_in_a_burst(self) -> None:
         """Whoever stays misses nothing, whatever the others do."""
-        chance = random.Random(7)
+        rng = random.Random(7)
         staying = self.subscriber(*SYMBOLS)
         witness = self.subscriber(*SYMBOLS)
         staying.take()
@@ -61,18 +61,18 @@ class RunningMarketTests(House):
         others: list[WebSocketCaller] = []
         for _ in range(200):
             self.clock.advance(0.1)  # updates are under way when the others act
-            if others and chance.random() < 0.5:
-                other = others.pop(chance.randrange(len(others)))
-                if chance.random() < 0.5:
+            if others and rng.random() < 0.5:
+                other = others.pop(rng.randrange(len(others)))
+                if rng.random() < 0.5:
                     other.leave()
                 else:
                     other.transport.loseConnection()
             else:
-                others.append(self.subscriber(*chance.sample(SYMBOLS, chance.randint(1, 3))))
+                others.append(self.subscriber(*rng.sample(SYMBOLS, rng.randint(1, 3))))
             self.flush()
-        heard = staying.take()
-        self.assertGreater(len(heard), 300)
-        self.assertEqual(heard, witness.take())
+        received = staying.take()
+        self.assertGreater(len(received), 300)
+        self.assertEqual(received, witness.take())
         self.assertEqual(self.status()["symbols"], sorted(SYMBOLS))
 
     def test_unsolicited_updates_stay_out_of_answers(self) -> None:

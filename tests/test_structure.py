@@ -86,12 +86,12 @@ class Module:
 
     @property
     def top(self) -> str:
-        """The module or package at the top of dtc_twisted."""
+        """Return the module or package at the top of dtc_twisted."""
         return self.name.partition(".")[0]
 
     @cached_property
     def imports(self) -> list[Import]:
-        """Every imported name, wherever the statement stands."""
+        """Yield every imported name, wherever the statement is."""
         found: list[Import] = []
         package = ["dtc_twisted", *self.name.split(".")[:-1]]
         inner = {id(each) for node in ast.walk(self.tree) if isinstance(node, FUNCTION) for each in ast.walk(node)}
@@ -124,7 +124,7 @@ MODULES = parse_package()
 
 
 def module_of(name: str) -> str | None:
-    """Return the module of ours that an imported name is or belongs to."""
+    """Return the module of the package that an imported name is or belongs to."""
     prefix = "dtc_twisted"
     if not is_within(name, prefix):
         return None
@@ -172,7 +172,7 @@ def find_cycle(edges: dict[str, set[str]]) -> list[str]:
 
 
 def importers(*packages: str, allowed: set[str] = frozenset()) -> list[str]:  # type: ignore[assignment]
-    """Return where something of the packages is imported, outside the modules and packages that may."""
+    """Return imports of some packages outside the permitted modules and packages."""
     return [
         f"{module.path}:{each.line} imports {each.name}"
         for module in MODULES.values()
@@ -223,7 +223,7 @@ class ImportTests(SynchronousTestCase):
 
     def test_autobahn(self) -> None:
         self.assertEqual(importers("autobahn", allowed=WEBSOCKET_CLIENTS | WEBSOCKET_SERVERS), [])
-        # Names of the server's side are imported one by one, so that the client's can be told apart.
+        # Names of the server's side are imported one by one, to distinguish them from the client's.
         names = [text.rpartition(".")[2] for text in importers("autobahn", allowed=WEBSOCKET_CLIENTS)]
         self.assertEqual([name for name in names if "Client" in name or not name[0].isupper()], [])
 

@@ -1,4 +1,4 @@
-"""Command lines: what they mean, and what is said about wrong ones."""
+"""Test command lines: their meaning, and errors."""
 
 import gc
 import os
@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dtc_twisted import gateway, tap, tap_sim
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.services import ListenService, StartupError
-from tests.support import House
+from tests.support import GatewayTestCase
 
 
 class CommandLineCase(SynchronousTestCase):
@@ -25,7 +25,7 @@ class CommandLineCase(SynchronousTestCase):
         return options
 
     def refusal(self, *arguments: str, options: type[Any] = tap.Options) -> str:
-        """The one line that is said about these."""
+        """Return the error text of a command line, which has one line."""
         with self.assertRaises(StartupError) as caught:
             options().parseOptions(list(arguments))
         text = str(caught.exception.code)
@@ -138,13 +138,13 @@ class SimulatorOptionsTests(CommandLineCase):
         self.assertEqual(reactor.getDelayedCalls(), [])
 
 
-class CollectorTests(House):
+class CollectorTests(GatewayTestCase):
     def setUp(self) -> None:
         self.frozen = gc.get_freeze_count()  # some Pythons start with more than nothing
         super().setUp()
 
     def test_what_stays_is_not_searched(self) -> None:
-        """Once all is wired, the garbage collector is told; not before, nor in a process that only looks."""
+        """The garbage collector is frozen after the start, and not by `--help` or `--version`."""
         hook: tuple[Any, ...] = (gc.freeze, (), {})
         self.assertEqual(self.clock.whenRunningHooks.count(hook), 1)
         reactor: Any = self.clock
@@ -169,15 +169,15 @@ class ListenerTests(SynchronousTestCase):
         )
 
 
-class DemoTests(House):
-    """`--demo` connects to its own simulator as to any server."""
+class DemoTests(GatewayTestCase):
+    """`--demo` connects to its simulator as to any server."""
 
     options = ("--demo", "--symbol", "ESM20_FUT_CME", "--symbol", "NOPE")
 
     def make_gateway(self, *arguments: str) -> Any:
         service = super().make_gateway(*arguments)
         demo = next(each for each in service if isinstance(each, gateway.DemoService))
-        # A fake port has no number of its own: the one that House listens on stands in for it.
+        # A fake port has no number of its own, so the number that the test case listens on is used.
         self.patch(ListenService, "port", 11099)
         self.demo = demo
         return service
@@ -199,5 +199,5 @@ class DemoTests(House):
         subscriber.leave()
         self.simulator.drop()
         self.advance(3)
-        asked = [each.Symbol for each in self.sent(dtc.MarketDataRequest)]
-        self.assertEqual(asked, ["ESM20_FUT_CME", "NOPE"] * 2)
+        requests = [each.Symbol for each in self.sent(dtc.MarketDataRequest)]
+        self.assertEqual(requests, ["ESM20_FUT_CME", "NOPE"] * 2)

@@ -1,4 +1,7 @@
-"""Check what the package uses of Autobahn that Autobahn does not document, since a new release may change it."""
+"""Check the undocumented parts of Autobahn that the package uses.
+
+A new release may change them.
+"""
 
 import ast
 import inspect
@@ -15,7 +18,7 @@ import dtc_twisted
 from dtc_twisted.simulator.connection import SimulatorConnection
 from dtc_twisted.transport.client import DTCClientProtocol
 from dtc_twisted.web.stream.stream_protocol import StreamProtocol
-from tests.support import House
+from tests.support import GatewayTestCase
 
 DOCUMENTED = {
     "__init__",
@@ -97,7 +100,7 @@ def private_names(tree: ast.AST) -> list[str]:
     ]
 
 
-class AutobahnTests(House):
+class AutobahnTests(GatewayTestCase):
     def protocol(self, kind: type[WebSocketAdapterProtocol]) -> Any:
         """Return a connected protocol of this class."""
         ends = [end.protocol for pump in self._pumps for end in (pump.clientIO, pump.serverIO)]

@@ -1,4 +1,4 @@
-"""Historical prices as whole numbers."""
+"""Test historical prices as integers."""
 
 import json
 from typing import Any

@@ -161,7 +161,7 @@ class Reconciler:
             if not result.check(DTCError):
                 _log.failure("Failed to read orders and positions", result)
             text = result.getErrorMessage() if result.check(DTCError) else "the gateway failed"
-            self.reason = self.reason if self.is_synced else f"the server did not tell them: {text}"
+            self.reason = self.reason if self.is_synced else f"the server did not state them: {text}"
             _log.warn("Cannot read orders and positions: {text}", text=text)
             waiting, self._waiting = self._waiting, []
             for each in waiting:

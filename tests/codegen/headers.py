@@ -1,4 +1,4 @@
-"""Headers written for the tests, from a small model of a protocol, in each dialect of the official ones."""
+"""Write headers from a small model of a protocol, in each dialect of the official headers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from codegen.model import SCALARS, Field, Protocol
 
 @dataclass(frozen=True)
 class Member:
-    """A field: `kind` is a C type, an enum's name or "text"; `length` a number or a constant's name."""
+    """State a field. `kind` is a C type, an enum's name or "text"; `length` is a number or a constant's name."""
 
     name: str
     kind: str
@@ -28,7 +28,7 @@ class Struct:
 
 @dataclass(frozen=True)
 class Header:
-    """`enums` are (name, underlying type, members); `lengths` are constants."""
+    """Hold a protocol. `enums` are (name, underlying type, members); `lengths` are constants."""
 
     structs: tuple[Struct, ...]
     enums: tuple[tuple[str, str, dict[str, int]], ...] = ()
@@ -65,7 +65,7 @@ def _value(member: Member) -> str:
 
 
 def _members(struct: Struct, write: Callable[[Member], str], indent: str = "        ") -> str:
-    """The fields of a struct; those that are in the union stand together."""
+    """Return the fields of a struct. Fields of the union are adjacent."""
     lines, union = [], []
     for member in struct.members:
         if member.union:
@@ -101,7 +101,10 @@ def _enums(header: Header, types: Callable[[str], str], one_line: bool = False) 
 
 
 def plain_c(header: Header) -> str:
-    """2014: #define constants, a macro as the head of each struct, functions that fill a struct. Enums are ints."""
+    """Write the dialect of 2014: #define constants, a macro as the head of each struct, functions that fill a struct.
+
+    Enums are ints.
+    """
     text = '#ifndef __DTC_H__\n#define __DTC_H__\n#ifdef __cplusplus\nextern "C" {\n#endif\n#include <stdint.h>\n'
     text += NOISE + f"#pragma pack({header.pack})\n"
     text += "".join(f"#define {name}      {value}\n" for name, value in header.lengths.items())
@@ -134,7 +137,7 @@ MICROSOFT = {
 
 
 def constructors(header: Header) -> str:
-    """2015: Microsoft's types, a constructor in each struct that clears it and sets what is not 0."""
+    """Write the dialect of 2015: Microsoft's types, a constructor in each struct that sets values other than 0."""
     types: Callable[[str], str] = lambda kind: MICROSOFT.get(kind, kind)  # noqa: E731
     text = f"#pragma once\n{NOISE}namespace DTC\n{{\n#pragma pack({header.pack})\n"
     text += "".join(f"    const __int32 {name}= {value};\n" for name, value in header.lengths.items())
@@ -150,7 +153,7 @@ def constructors(header: Header) -> str:
 
 
 def clear(header: Header) -> str:
-    """2016: a Clear() that the constructor calls."""
+    """Write the dialect of 2016: a Clear() that the constructor calls."""
     text = "#pragma once\n#include <cstdint>\nusing std::int16_t;\ntypedef unsigned char uint8_t;\n"
     text += f"namespace DTC\n{{\n#pragma pack(push, {header.pack})\n{NOISE}"
     text += "".join(f"    const int32_t {name} = {value};\n" for name, value in header.lengths.items())
@@ -177,7 +180,7 @@ def _initialised(member: Member) -> str:
 
 
 def initialisers(header: Header) -> str:
-    """2022: default member initialisers, and the number as a constant of each struct."""
+    """Write the dialect of 2022: default member initialisers, and the number as a constant of each struct."""
     text = (
         f"#pragma once\n#include <cstdint>\n#include <cfloat>\nnamespace DTC\n{{\n#pragma pack(push, {header.pack})\n"
     )
@@ -194,7 +197,7 @@ def initialisers(header: Header) -> str:
 
 
 def templates(header: Header) -> str:
-    """A fork: the head of each struct comes from a class template with the message number as its argument."""
+    """Write a fork's dialect: each struct inherits from a class template with the message number as its argument."""
     text = f"#pragma once\n#include <cstdint>\nnamespace dtc {{ namespace v8 {{\n#pragma pack(push, {header.pack})\n"
     text += "".join(f"    constexpr std::size_t {name} = {value};\n" for name, value in header.lengths.items())
     text = text.replace("std::size_t", "int")
@@ -213,7 +216,7 @@ def templates(header: Header) -> str:
 
 
 def macros(header: Header) -> str:
-    """A fork: a macro with parameters begins each struct."""
+    """Write a fork's dialect: a macro with parameters begins each struct."""
     text = "#include <cstdint>\n#define BEGIN_MESSAGE(NAME, NUMBER) \\\n    struct s_##NAME { \\\n"
     text += "        uint16_t Size = sizeof(s_##NAME); \\\n        uint16_t Type = NUMBER;\n#define END_MESSAGE };\n"
     text += f"namespace DTC {{\n#pragma pack(push, {header.pack})\n"
@@ -226,7 +229,7 @@ def macros(header: Header) -> str:
 
 
 def own(header: Header) -> str:
-    """The dialect of codegen/dtc.h."""
+    """Write the dialect of codegen/dtc.h."""
     text = "#include <stdint.h>\n#include <float.h>\n"
     text += "".join(f"enum {{ {name} = {value} }};\n" for name, value in header.lengths.items())
     text += (
@@ -263,7 +266,7 @@ DIALECTS: tuple[Callable[[Header], str], ...] = (
 
 
 def facts(protocol: Protocol) -> list[object]:
-    """What each message of a protocol is, in the form of `expected`."""
+    """Describe each message of a protocol, in the form of `expected`."""
     return [
         (
             message.struct,
@@ -286,7 +289,7 @@ def facts(protocol: Protocol) -> list[object]:
 
 
 def expected(header: Header) -> list[object]:
-    """What each message of a header is."""
+    """Describe each message of a header."""
     members = {each: (number, name) for name, _, them in header.enums for each, number in them.items()}
     found: list[object] = []
     for struct in header.structs:

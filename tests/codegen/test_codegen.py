@@ -1,4 +1,4 @@
-"""The generator, and the header that it reads."""
+"""Test the code generator, and the header that it reads."""
 
 import contextlib
 import io
@@ -48,7 +48,7 @@ const struct s_Ping s_Ping_default = {
 
 
 def run(*argv: str | Path) -> tuple[int, str, str]:
-    """The exit status, stdout and stderr of `python -m codegen`, in this process."""
+    """Run `python -m codegen` in this process. Return exit status, stdout and stderr."""
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
         status = main([str(word) for word in argv])
     return status, out.getvalue(), err.getvalue()
@@ -66,7 +66,7 @@ def only(protocol: Protocol) -> Message:
 
 
 class CommittedTests(SynchronousTestCase):
-    """What is in the repository."""
+    """The generated module in the repository is up to date."""
 
     def test_messages_are_up_to_date(self) -> None:
         status, out, err = run("--check")
@@ -174,7 +174,7 @@ class ModelTests(SynchronousTestCase):
 
 
 class RefusedTests(SynchronousTestCase):
-    """What the model does not know is an error that names the line: (in SMALL this, becomes that, line, what)."""
+    """A construct that the model does not know is an error with its line: (text in SMALL, replacement, line, error)."""
 
     CASES = (
         # types and constants
@@ -261,7 +261,7 @@ class RefusedTests(SynchronousTestCase):
     )
 
     def reason(self, text: str) -> str:
-        """The first thing that is wrong with a header: an error, or a finding without an explanation."""
+        """Return the first fault of a header: an error, or a finding without an explanation."""
         try:
             findings = parse(text, "small.h").findings
         except HeaderError as error:
@@ -274,8 +274,8 @@ class RefusedTests(SynchronousTestCase):
     def test_each(self) -> None:
         for this, that, line, what in self.CASES:
             self.assertIn(this, SMALL)
-            said = self.reason(SMALL.replace(this, that, 1))
-            self.assertTrue(said.startswith(f"small.h:{line}: {what}"), f"{that!r}: {said}, not {line}: {what}")
+            output = self.reason(SMALL.replace(this, that, 1))
+            self.assertTrue(output.startswith(f"small.h:{line}: {what}"), f"{that!r}: {output}, not {line}: {what}")
 
     def test_default_out_of_range(self) -> None:
         text = SMALL.replace("SideEnum Side;", "int8_t Side;")

@@ -1,4 +1,4 @@
-"""Constructs of C++ that few headers have, each in a message of its own, as read and as a compiler lays it out."""
+"""Test rare constructs of C++: each is read as a compiler lays it out."""
 
 from collections.abc import Mapping
 from pathlib import Path

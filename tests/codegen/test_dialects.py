@@ -1,4 +1,4 @@
-"""Headers in each dialect in which DTC headers were written are read as what they say."""
+"""Test that headers are read in each dialect in which DTC headers were written."""
 
 import re
 from pathlib import Path
@@ -45,7 +45,7 @@ NUMBERS = st.lists(st.integers(1, 65535), unique=True, min_size=1, max_size=5)
 def members(
     draw: st.DrawFn, enums: list[tuple[str, str, dict[str, int]]], lengths: dict[str, int]
 ) -> tuple[Member, ...]:
-    """The fields of a struct, with initial values that are not 0."""
+    """Return the fields of a struct, with initial values that are not 0."""
     found = []
     for name in draw(NAMES):
         kind = draw(st.sampled_from([*SCALARS, "text", *(each[0] for each in enums)]))

@@ -1,4 +1,4 @@
-"""What changed between two headers, in words."""
+"""Test the description of changes between two headers."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Each rewrite from a header's text to C, and the preprocessor before them."""
+"""Test each rewrite from a header's text to C, and the preprocessor."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ from codegen.templates import Templates
 
 
 def lowered(rewrite: Callable[[Tokens, str], Tokens], text: str) -> str:
-    """What a rewrite makes of a text, with one space between the words."""
+    """Return the result of a rewrite, with all white space replaced by one space."""
     return render(rewrite(scan(text), "h")).rstrip("\n")
 
 

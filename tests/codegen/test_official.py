@@ -1,4 +1,4 @@
-"""The main header, the one with texts of variable length and the nonstandard one, read together; and the report."""
+"""Test several headers read together (main, variable-length texts, nonstandard), and the report."""
 
 import contextlib
 import io

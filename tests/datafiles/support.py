@@ -23,6 +23,6 @@ class FolderCase(SynchronousTestCase):
         self.patch(optional, "load_numpy", lambda: None)
 
     def rows(self, query: PriceQuery) -> list[Any]:
-        """The rows of a query, as messages."""
+        """Return the rows of a query, as messages."""
         blocks = PriceHistory(DataFolder(str(self.folder))).blocks(query)
         return [row for block in blocks for row in price_messages(block, is_end=False)]

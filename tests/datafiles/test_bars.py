@@ -38,7 +38,7 @@ def ticks(count: int, seed: int, most: int) -> list[Record]:
 
 
 def pandas_bars(records: list[Record], rule: str) -> list[tuple[Any, ...]]:
-    """The bars that pandas makes of the trades."""
+    """Return the bars that pandas makes of the trades."""
     trades = [record for record in records if record.volume]
     frame = pandas.DataFrame(trades, index=pandas.DatetimeIndex([pandas.Timestamp(r.time, unit="us") for r in trades]))
     bars = frame.close.resample(rule).ohlc()
@@ -110,7 +110,7 @@ class BarTests(FolderCase):
 
 class SessionTests(FolderCase):
     def starts(self, text: str, interval: int, *moments: str) -> list[str]:
-        """Starts of the bars of trades at these times in Chicago, in Chicago's time."""
+        """Return the starts of the bars of trades at these times, in Chicago's time."""
         session = TradingSession.parse(text, CHICAGO)
         times = [int(datetime.fromisoformat(each).replace(tzinfo=CHICAGO).timestamp()) * SECOND for each in moments]
         write_scid(self.folder / "A.scid", [trade(time, 1) for time in times])

@@ -6,7 +6,7 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 
 from tests.datafiles.writer import append, scid_header, trade, write_scid
-from tests.support import Answer, Caller, House
+from tests.support import Answer, Caller, GatewayTestCase
 from tests.web.test_output import unchunked
 
 START = 1_700_000_000
@@ -14,7 +14,7 @@ ES = "ESM20_FUT_CME"
 NQ = "NQM20_FUT_CME"
 
 
-class FolderHouse(House):
+class FolderHouse(GatewayTestCase):
     """A gateway with a data folder."""
 
     more: tuple[str, ...] = ("--host", "127.0.0.1")
@@ -184,7 +184,7 @@ class FilesAloneTests(FolderHouse):
         self.assertEqual(self.simulator.connections, [])
 
 
-class NoFolderTests(House):
+class NoFolderTests(GatewayTestCase):
     def test_source(self) -> None:
         answer = self.fetch(f"/historicalpricedata?Symbol={ES}&RecordInterval=tick&source=file")
         self.assertEqual((answer.status, answer.json["error"]["type"]), (400, "BadParameter"))

@@ -24,7 +24,7 @@ bars = st.builds(Record, steps, prices, prices, prices, prices, st.integers(2, 2
 
 
 def in_order(records: list[Record]) -> list[Record]:
-    """The records with their times as distances from the one before."""
+    """Return the records with their times as distances from the one before."""
     time = START
     found = []
     for record in records:
@@ -86,7 +86,7 @@ class ExactTests(FolderCase):
 
 class DamageTests(FolderCase):
     def refusal(self, query: PriceQuery | None = None) -> str:
-        """The reason why a file is not read."""
+        """Return the reason why a file is not read."""
         with self.assertRaises(UnusableDataFile) as caught:
             self.rows(query or PriceQuery("A", 0))
         return str(caught.exception)

@@ -32,13 +32,13 @@ class Record(NamedTuple):
 def trade(
     time: int, price: float, volume: int = 1, *, at_ask: bool = False, tick: float = 1, mark: float = 0
 ) -> Record:
-    """A trade at the bid or at the ask. mark: Open of a fill of several."""
+    """Make a trade at the bid or at the ask. mark: Open of a fill of several."""
     ask = price if at_ask else price + tick
     return Record(time, mark, ask, ask - tick, price, 1, volume, 0 if at_ask else volume, volume if at_ask else 0)
 
 
 def quote(time: int, bid: float, ask: float) -> Record:
-    """A change of bid and ask without a trade."""
+    """Make a change of bid and ask without a trade."""
     return Record(time, 0, ask, bid, bid, 1, 0, 0, 0)
 
 

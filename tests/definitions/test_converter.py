@@ -1,4 +1,4 @@
-"""Prices and date-times as people read them."""
+"""Test display prices and ISO date-times."""
 
 import ast
 import inspect
@@ -41,7 +41,7 @@ TYPEDEFS = {
 
 
 def narrow(value: float) -> float:
-    """As a 4-byte float arrives."""
+    """Round a price as a 4-byte float does."""
     return float(struct.unpack("<f", struct.pack("<f", value))[0])
 
 
@@ -73,10 +73,13 @@ FORMATS = {
 
 
 class ClassifiedTests(SynchronousTestCase):
-    """Every field of every message was thought about."""
+    """Every field of every message is classified."""
 
     def typedefs(self) -> dict[str, dict[str, str]]:
-        """Class -> field -> the name of its type as messages.py has it; at runtime it is lost."""
+        """Return the name of each field's type in messages.py, by class and field.
+
+        The names are not available at runtime.
+        """
         tree = ast.parse(inspect.getsource(dtc))
         return {
             node.name: {

@@ -1,4 +1,4 @@
-"""Reading a whole read at once gives exactly what reading message by message gives."""
+"""Test that decoding a read at once gives the same as decoding each message."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ ODD = [
         for number in test_codec.UnsetTests.SPELLINGS
     ),
 ]
-"""Messages and what looks like one."""
+"""Frames that contain several messages, or parts that resemble messages."""
 
 ENDS = st.sampled_from([b"\0"] * 12 + [b"", b"\0\0", b"\r\n", b" \0", b"\n", b",", b"{", b"}", b"x\0"])
 PIECES = st.one_of(
@@ -78,7 +78,7 @@ CHANGES = st.lists(
 
 
 def changed(data: bytes, changes: list[tuple[int, int, int]]) -> bytes:
-    """The data with some bytes inserted, or written over those that were there.
+    """Change data: insert or overwrite some bytes.
 
     changes: place, number of bytes that go, byte that comes.
     """
@@ -93,7 +93,7 @@ class OneByOne(Codec):
 
 
 class Counting(Codec):
-    """Knows how many messages it read one by one."""
+    """Count the messages that were decoded one by one."""
 
     slow = 0
 
@@ -103,7 +103,7 @@ class Counting(Codec):
 
 
 def exactly(message: Message) -> tuple[Any, ...]:
-    """What is in a message, to the type of each value."""
+    """Return the fields of a message, with the type of each value."""
     return type(message), [(type(value), repr(value)) for value in astuple(message)]
 
 
@@ -153,7 +153,7 @@ class BulkTests(SynchronousTestCase):
     # -- what is read at once
 
     def assert_at_once(self, data: bytes, expected: list[Message], first: int = 0) -> None:
-        """All of it, but for as many as it takes to see that they come compact."""
+        """Assert that all messages are decoded at once, except the first ones, which show that they are compact."""
         codec = Counting()
         self.assertEqual(codec.feed(data), expected)
         self.assertEqual(codec.slow, first)

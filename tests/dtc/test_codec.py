@@ -1,4 +1,4 @@
-"""Bytes <-> messages."""
+"""Test encoding and decoding of messages."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -34,7 +34,7 @@ def known(value: Any) -> bool:
 
 
 def values_of(hint: Any) -> SearchStrategy[Any]:
-    """What a field of this type may hold, without the numbers that mean unset."""
+    """Return a strategy for the values of a type, without the numbers that mean unset."""
     kind = get_args(hint)[0]
     if isinstance(kind, type) and issubclass(kind, IntEnum):
         return st.integers(-1, 400).map(kind)
@@ -67,7 +67,10 @@ ANY_MESSAGE = st.sampled_from([*MESSAGES.values()]).flatmap(messages_of)
 
 
 def initial(message: Message) -> Message:
-    """The message as F carries it: where "unset" is a number like any other, that number."""
+    """Return the message as a compact message states it.
+
+    An unset number is a number there.
+    """
     unset = {name for name in compact_field_names(type(message)) if getattr(message, name) is UNSET}
     return replace(
         message, **{name: value for name, value in message.DEFAULTS.items() if name in unset and known(value)}
@@ -99,7 +102,7 @@ class CodecTestCase(SynchronousTestCase):
         self.assertEqual(self.codec.malformed_count, 0)
 
     def assert_garbage(self, garbage: bytes, errors: int = 1) -> None:
-        """The garbage is counted and logged in short, and what follows it is read."""
+        """Assert that garbage is counted and logged in short, and that later messages are decoded."""
         codec = Codec()
         del self.events[:]
         self.assertEqual(codec.feed(garbage + b"\0" + HEARTBEAT + b"\0"), [ALIVE])
@@ -401,13 +404,13 @@ class UnknownTypeTests(CodecTestCase):
 
     def test_passed_on(self) -> None:
         """Each of them, as it came, its text in UTF-8."""
-        heard: list[tuple[int, bytes]] = []
-        codec = Codec(on_unknown=lambda number, text: heard.append((number, text)))
+        received: list[tuple[int, bytes]] = []
+        codec = Codec(on_unknown=lambda number, text: received.append((number, text)))
         data = b'{"Type":9999,"A":"\xfc"}\0{"Type":9998,"F":[1.50]}{"Type":9999}\0{"Type":9999\0' + HEARTBEAT + b"\0"
         for start in range(0, len(data), 7):
             codec.feed(data[start : start + 7])
         self.assertEqual(
-            heard,
+            received,
             [
                 (9999, '{"Type":9999,"A":"ü"}'.encode()),
                 (9998, b'{"Type":9998,"F":[1.50]}'),

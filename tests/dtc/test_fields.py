@@ -1,4 +1,4 @@
-"""What the protocol says of fields."""
+"""Test the facts about fields of the protocol."""
 
 from twisted.trial.unittest import SynchronousTestCase
 

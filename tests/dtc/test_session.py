@@ -1,4 +1,4 @@
-"""One conversation with a DTC server, on a clock that the tests turn."""
+"""Test a session with a DTC server, on the test's clock."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ TIMEOUT = 5.0
 
 
 class Peer:
-    """A session, and all that it does to the world."""
+    """Hold a session, and record its effects."""
 
     def __init__(self, credentials: LogonSettings = QUIET) -> None:
         self.clock = Clock()
@@ -52,7 +52,7 @@ class Peer:
         return Outcome(self.session.request(message, TIMEOUT))
 
     def turn(self, seconds: float, step: float = 1.0) -> None:
-        """Lets time pass as it does: bit by bit."""
+        """Advance the clock in small steps."""
         for _ in range(round(seconds / step)):
             self.clock.advance(step)
 
@@ -71,7 +71,7 @@ class Peer:
 
 
 class Outcome:
-    """What became of a Deferred."""
+    """Record the result of a Deferred."""
 
     def __init__(self, deferred: Deferred[Any]) -> None:
         self.deferred = deferred
@@ -100,7 +100,7 @@ class SessionTestCase(SynchronousTestCase):
         return [formatEvent(event) for event in self.events if event["log_level"] is level]
 
     def peer(self, credentials: LogonSettings = QUIET, *, logged_on: bool = True) -> Peer:
-        """A peer that must have no timers left once the session is lost, and none but its own heartbeats before."""
+        """Make a peer. At the end, only heartbeat timers may be left; after the loss of the session, none."""
         peer = Peer(credentials)
         if logged_on:
             peer.log_on()
@@ -112,7 +112,7 @@ class SessionTestCase(SynchronousTestCase):
         self.assertEqual(peer.clock.getDelayedCalls(), [])
 
     def assert_idle(self, peer: Peer) -> None:
-        """No request left a timer behind."""
+        """Assert that no request left a timer."""
         self.assertEqual(peer.clock.getDelayedCalls(), [])
 
 
@@ -419,7 +419,7 @@ class UnsolicitedTests(SessionTestCase):
 
 @dataclass
 class Row:
-    """How one request is answered. The messages get their RequestID from the test.
+    """Describe the responses of one request. The test sets their RequestIDs.
 
     one, many: the messages of a whole answer, all of them data unless they stand in `no_data` as well.
     empty: answers without data, each a whole one.
@@ -437,7 +437,7 @@ class Row:
 
 
 def counted(kind: type[Message], total: str = "TotalNumberMessages", **fields: Any) -> dict[str, Any]:
-    """Answers that count themselves. `fields` are those of each one with data."""
+    """Return responses with message counts. `fields` are the fields of each response with data."""
 
     def numbered(count: int) -> list[Message]:
         return [kind(**{total: count, "MessageNumber": number, **fields}) for number in range(1, count + 1)]
@@ -446,7 +446,7 @@ def counted(kind: type[Message], total: str = "TotalNumberMessages", **fields: A
 
 
 def flagged(kind: type[Message], final: str, **fields: Any) -> dict[str, Any]:
-    """Answers of which the last one is marked. `fields` are those of each one with data."""
+    """Return responses whose last one has a flag. `fields` are the fields of each response with data."""
     more, last = kind(**{final: 0, **fields}), kind(**{final: 1, **fields})
     return {"one": [last], "many": [more, more, kind(**fields), last]}
 
@@ -462,7 +462,7 @@ def definitions(request: Message) -> Row:
 
 
 def empty_flag(kind: type[Message], flag: str, total: str = "TotalNumberMessages") -> list[list[Message]]:
-    """The flag says it all, whether or not the server counts the message."""
+    """Return empty responses: the flag decides, whether or not the server counts the message."""
     return [[kind(**{flag: 1})], [kind(**{flag: 1, total: 1, "MessageNumber": 1})], [kind(**{flag: 1, total: 1})]]
 
 
@@ -570,7 +570,7 @@ ROWS = [
 
 
 def to(request_id: int, *messages: Message) -> list[Message]:
-    """The messages as answers to a request."""
+    """Return the messages with the RequestID of a request."""
     return [
         replace(message, RequestID=request_id) if "RequestID" in message.__struct_fields__ else message
         for message in messages
@@ -578,7 +578,7 @@ def to(request_id: int, *messages: Message) -> list[Message]:
 
 
 class ReplyTests(SessionTestCase):
-    """Each row of REPLIES."""
+    """Test each row of REPLIES."""
 
     def each(self, check: Callable[[Peer, Row], None]) -> None:
         for row in ROWS:
@@ -588,7 +588,7 @@ class ReplyTests(SessionTestCase):
                 self.assert_idle(peer)
 
     def answered(self, peer: Peer, row: Row, reply: Sequence[Message]) -> list[Message]:
-        """What the caller gets when the server replies so."""
+        """Return the caller's result of these responses."""
         outcome = peer.request(row.request)
         (sent,) = peer.sent
         self.assertEqual(sent, *to(1, row.request))
@@ -810,7 +810,7 @@ class RequestTests(SessionTestCase):
         self.assertEqual(peer.offered, [position, definition])
 
     def test_journal_answers_in_order(self) -> None:
-        """JOURNAL_ENTRY_RESPONSE does not tell which request it answers: the oldest one."""
+        """JOURNAL_ENTRY_RESPONSE has no RequestID; it answers the oldest request."""
         peer = self.peer()
         other = peer.request(dtc.OpenOrdersRequest())
         first, second = peer.request(dtc.JournalEntriesRequest()), peer.request(dtc.JournalEntriesRequest())

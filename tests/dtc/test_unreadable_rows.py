@@ -1,4 +1,4 @@
-"""A row about accounts that is not readable hinders no other row."""
+"""Test that an unreadable row about accounts does not affect other rows."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ class BatchTests(SynchronousTestCase):
         self.result = self.session.request(dtc.OpenOrdersRequest(), 5.0)
 
     def rows(self, *numbers: tuple[Any, Any]) -> list[Message]:
-        """Open orders, with MessageNumber and TotalNumMessages."""
+        """Return open orders, with MessageNumber and TotalNumMessages."""
         rows: list[Message] = [
             OrderUpdate(RequestID=1, MessageNumber=number, TotalNumMessages=total) for number, total in numbers
         ]

@@ -1,4 +1,4 @@
-"""Historical records: a connection a request, in line, as they come, and how they break off."""
+"""Test downloads of historical records: queue, connections, rows, failures."""
 
 import json
 import socket
@@ -19,7 +19,7 @@ from dtc_twisted.errors import NotLoggedOn, RequestRejected, RequestTimedOut, Se
 from dtc_twisted.history import HistoryClient, HistoryDownload, HistoryRequest
 from dtc_twisted.web.output.streaming_response import STALL_TIMEOUT
 from dtc_twisted.web.rest import ROW_TYPES
-from tests.support import Answer, Caller, House, slow
+from tests.support import Answer, Caller, GatewayTestCase, slow
 from tests.web.test_output import unchunked
 
 ES = "ESM20_FUT_CME"
@@ -29,7 +29,7 @@ DEPTH = f"/historicalmarketdepth?Symbol={ES}"
 
 
 class Asked:
-    """A transfer, and what came of it."""
+    """Record the rows and the result of a download."""
 
     def __init__(self, history: HistoryClient, request: HistoryRequest) -> None:
         self.rows: list[Any] = []
@@ -50,7 +50,7 @@ class Asked:
         return result
 
 
-class HistoryCase(House):
+class HistoryCase(GatewayTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.clock.listenTCP(11098, self.simulator.history_factory)
@@ -67,16 +67,16 @@ class HistoryCase(House):
         )
 
     def ask(self, request: HistoryRequest | None = None) -> Asked:
-        asked = Asked(self.history, request or self.bars())
+        requests = Asked(self.history, request or self.bars())
         self.flush()
-        return asked
+        return requests
 
     def asked_for(self, kind: type[Message] = dtc.HistoricalPriceDataRequest) -> list[Any]:
-        """What the historical port received of this type."""
+        """Return the requests of a type that the historical port received."""
         return [message for message in self.simulator.history_received if isinstance(message, kind)]
 
     def replace_port(self, factory: Any) -> None:
-        """Something else listens where the historical port was."""
+        """Listen with another factory in place of the historical port."""
         self.clock.tcpServers = [each for each in self.clock.tcpServers if each[0] != 11098]
         if factory is not None:
             self.clock.listenTCP(11098, factory)
@@ -84,20 +84,20 @@ class HistoryCase(House):
 
 class TransferTests(HistoryCase):
     def test_records(self) -> None:
-        asked = self.ask()
-        self.assertEqual(asked.result, len(asked.rows))
-        self.assertEqual(len(asked.rows), 1440)
-        self.assertEqual({type(row) for row in asked.rows}, {dtc.HistoricalPriceDataRecordResponse})
-        times = [row.StartDateTime for row in asked.rows]
+        requests = self.ask()
+        self.assertEqual(requests.result, len(requests.rows))
+        self.assertEqual(len(requests.rows), 1440)
+        self.assertEqual({type(row) for row in requests.rows}, {dtc.HistoricalPriceDataRecordResponse})
+        times = [row.StartDateTime for row in requests.rows]
         self.assertEqual(times, sorted(set(times)))
-        self.assertEqual([row.IsFinalRecord for row in asked.rows], [0] * 1439 + [1])
-        self.assertTrue(len(asked.batches) > 1, "not as they come")
+        self.assertEqual([row.IsFinalRecord for row in requests.rows], [0] * 1439 + [1])
+        self.assertTrue(len(requests.batches) > 1, "not as they come")
 
     def test_depth(self) -> None:
         now = int(self.clock.seconds())
-        asked = self.ask(dtc.HistoricalMarketDepthDataRequest(Symbol=ES, StartDateTime=(now - 60) * 1_000_000))
-        self.assertEqual(asked.result, len(asked.rows))
-        self.assertEqual({type(row) for row in asked.rows}, {dtc.HistoricalMarketDepthDataRecordResponse})
+        requests = self.ask(dtc.HistoricalMarketDepthDataRequest(Symbol=ES, StartDateTime=(now - 60) * 1_000_000))
+        self.assertEqual(requests.result, len(requests.rows))
+        self.assertEqual({type(row) for row in requests.rows}, {dtc.HistoricalMarketDepthDataRecordResponse})
 
     def test_what_is_sent(self) -> None:
         """A logon without heartbeats, one request without compression, nothing else."""
@@ -123,121 +123,121 @@ class TransferTests(HistoryCase):
         self.assertEqual(self.history.active, 0)
 
     def test_none(self) -> None:
-        asked = self.ask(self.bars("EMPTY_SIM"))
-        self.assertEqual((asked.result, asked.rows), (0, []))
+        requests = self.ask(self.bars("EMPTY_SIM"))
+        self.assertEqual((requests.result, requests.rows), (0, []))
 
     def test_empty_final_record(self) -> None:
         self.simulator.settings.empty_final_record = True
-        asked = self.ask()
-        self.assertEqual((asked.result, len(asked.rows)), (1440, 1440))
+        requests = self.ask()
+        self.assertEqual((requests.result, len(requests.rows)), (1440, 1440))
 
     def test_rejected(self) -> None:
         self.simulator.reject_next(dtc.HistoricalPriceDataRequest, "Not to you.")
-        asked = self.ask()
-        self.assertIsInstance(asked.result, RequestRejected)
-        self.assertEqual(str(asked.result), "Not to you.")
+        requests = self.ask()
+        self.assertIsInstance(requests.result, RequestRejected)
+        self.assertEqual(str(requests.result), "Not to you.")
 
     def test_rejected_for_now(self) -> None:
         """The server says when to ask again; or not, or 0."""
-        asked = self.ask(self.bars("REFUSED_SIM"))
-        self.assertEqual((type(asked.result), asked.result.retry_after), (RequestRejected, 30))
+        requests = self.ask(self.bars("REFUSED_SIM"))
+        self.assertEqual((type(requests.result), requests.result.retry_after), (RequestRejected, 30))
         for fields in ({"RetryTimeInSeconds": 0}, {}):
             self.simulator.reject_next(dtc.HistoricalPriceDataRequest, "No.", **fields)
             self.assertIsNone(self.ask().result.retry_after)
 
     def test_timed_out(self) -> None:
         self.simulator.ignore_next(dtc.HistoricalPriceDataRequest)
-        asked = self.ask()
+        requests = self.ask()
         self.advance(4.5)
-        self.assertEqual(asked.results, [])
+        self.assertEqual(requests.results, [])
         self.advance(0.5)
-        self.assertIsInstance(asked.result, RequestTimedOut)
-        self.assertEqual(str(asked.result), "The server did not answer within 5 s.")
+        self.assertIsInstance(requests.result, RequestTimedOut)
+        self.assertEqual(str(requests.result), "The server did not answer within 5 s.")
         self.advance(4)
         self.assertEqual(self.history.active, 0)
 
     def test_slow_is_not_silent(self) -> None:
         """Each part of the answer restarts the time-out."""
-        asked = self.ask(self.bars("SLOW_SIM"))
+        requests = self.ask(self.bars("SLOW_SIM"))
         self.advance(12, step=0.1)
-        self.assertEqual(asked.results, [])
-        self.assertTrue(len(asked.rows) > 50)
+        self.assertEqual(requests.results, [])
+        self.assertTrue(len(requests.rows) > 50)
         self.simulator.go_silent()
-        before = len(asked.rows)
+        before = len(requests.rows)
         self.advance(5.5)
-        self.assertIsInstance(asked.result, RequestTimedOut)
-        self.assertIn(f"cut off after {before} records", str(asked.result))
+        self.assertIsInstance(requests.result, RequestTimedOut)
+        self.assertIn(f"cut off after {before} records", str(requests.result))
         self.simulator.end_silence()
         self.advance(4)
 
     def test_cut_off(self) -> None:
         self.simulator.drop_history_after(700)
-        asked = self.ask()
-        self.assertIsInstance(asked.result, SessionLost)
-        self.assertEqual(len(asked.rows), 700)
-        self.assertIn("cut off after 700 records", str(asked.result))
+        requests = self.ask()
+        self.assertIsInstance(requests.result, SessionLost)
+        self.assertEqual(len(requests.rows), 700)
+        self.assertIn("cut off after 700 records", str(requests.result))
 
     def test_cut_off_before_the_first(self) -> None:
         self.simulator.ignore_next(dtc.HistoricalPriceDataRequest)
-        asked = self.ask()
+        requests = self.ask()
         self.simulator.drop()
         self.flush()
-        self.assertIsInstance(asked.result, SessionLost)
-        self.assertIn("after 0 records", str(asked.result))
+        self.assertIsInstance(requests.result, SessionLost)
+        self.assertIn("after 0 records", str(requests.result))
 
     def test_server_logs_off(self) -> None:
         self.simulator.ignore_next(dtc.HistoricalPriceDataRequest)
-        asked = self.ask()
+        requests = self.ask()
         self.simulator.history_connections[0].log_off("Tired.")
         self.flush()
-        self.assertIsInstance(asked.result, SessionLost)
-        self.assertIn("Tired", str(asked.result))
+        self.assertIsInstance(requests.result, SessionLost)
+        self.assertIn("Tired", str(requests.result))
 
     def test_logon_refused(self) -> None:
         self.simulator.refuse_logon(LogonStatusEnum.LOGON_ERROR, "Who are you?", times=1)
-        asked = self.ask()
-        self.assertIsInstance(asked.result, NotLoggedOn)
-        self.assertIn("Who are you?", str(asked.result))
+        requests = self.ask()
+        self.assertIsInstance(requests.result, NotLoggedOn)
+        self.assertIn("Who are you?", str(requests.result))
 
     def test_logon_is_not_answered(self) -> None:
         self.simulator.ignore_next(dtc.LogonRequest)
-        asked = self.ask()
+        requests = self.ask()
         self.advance(5)
-        self.assertIsInstance(asked.result, NotLoggedOn)
-        self.assertIn("did not answer the logon", str(asked.result))
+        self.assertIsInstance(requests.result, NotLoggedOn)
+        self.assertIn("did not answer the logon", str(requests.result))
         self.advance(4)
 
     def test_dropped_at_the_logon(self) -> None:
         self.simulator.ignore_next(dtc.LogonRequest)
-        asked = self.ask()
+        requests = self.ask()
         self.simulator.history_connections[0].drop()
         self.flush()
-        self.assertIsInstance(asked.result, NotLoggedOn)
+        self.assertIsInstance(requests.result, NotLoggedOn)
 
-    def test_nobody_listens(self) -> None:
+    def test_port_is_closed(self) -> None:
         self.replace_port(None)
-        asked = Asked(self.history, self.bars())
+        requests = Asked(self.history, self.bars())
         _, _, factory, timeout, _ = self.clock.tcpClients[-1]
         self.assertEqual(timeout, 5)
         connector: Any = None
         factory.clientConnectionFailed(connector, Failure(ConnectionRefusedError("refused")))
         self.advance(6)
-        self.assertIsInstance(asked.result, NotLoggedOn)
-        self.assertIn("Cannot connect", str(asked.result))
+        self.assertIsInstance(requests.result, NotLoggedOn)
+        self.assertIn("Cannot connect", str(requests.result))
 
     def test_no_websocket_there(self) -> None:
         self.replace_port(Factory.forProtocol(Mute))
-        asked = self.ask()
+        requests = self.ask()
         self.advance(8)
-        self.assertIsInstance(asked.result, NotLoggedOn)
-        self.assertIn("No WebSocket", str(asked.result))
+        self.assertIsInstance(requests.result, NotLoggedOn)
+        self.assertIn("No WebSocket", str(requests.result))
 
     def test_stops_with_the_gateway(self) -> None:
         self.simulator.ignore_next(dtc.HistoricalPriceDataRequest)
-        asked = self.ask()
+        requests = self.ask()
         stopped = self.history.stopService()
         assert stopped is not None
-        self.assertIsInstance(asked.result, SessionLost)
+        self.assertIsInstance(requests.result, SessionLost)
         self.flush()
         self.assertTrue(self.successResultOf(stopped))
         self.assertIsInstance(self.ask().result, NotLoggedOn)
@@ -245,7 +245,7 @@ class TransferTests(HistoryCase):
 
 
 class WholeTests(HistoryCase):
-    """Prices as whole numbers, with a divisor in the header: what servers of old sent."""
+    """Old servers send prices as integers, with a divisor in the header."""
 
     BAR = dtc.HistoricalPriceDataRecordResponse_Int(
         RequestID=1, StartDateTime=60, OpenPrice=205875, HighPrice=206000, LowPrice=205850, LastPrice=205925, Volume=12
@@ -254,38 +254,38 @@ class WholeTests(HistoryCase):
 
     def answered(self, *answer: Message) -> Asked:
         self.simulator.ignore_next(dtc.HistoricalPriceDataRequest)
-        asked = self.ask()
+        requests = self.ask()
         self.simulator.history_connections[0].send(*answer, dtc.HistoricalPriceDataResponseTrailer(RequestID=1))
         self.flush()
-        return asked
+        return requests
 
     def header(self, **fields: Any) -> Message:
         return dtc.HistoricalPriceDataResponseHeader(RequestID=1, NoRecordsToReturn=0, **fields)
 
     def test_bars(self) -> None:
-        asked = self.answered(self.header(IntToFloatPriceDivisor=100.0), self.BAR, self.BAR)
-        self.assertEqual(asked.result, 2)
-        for row in asked.rows:
+        requests = self.answered(self.header(IntToFloatPriceDivisor=100.0), self.BAR, self.BAR)
+        self.assertEqual(requests.result, 2)
+        for row in requests.rows:
             self.assertIs(type(row), dtc.HistoricalPriceDataRecordResponse)
             self.assertEqual((row.OpenPrice, row.HighPrice, row.LowPrice), (2058.75, 2060.0, 2058.5))
             self.assertEqual((row.LastPrice, row.Volume, row.StartDateTime), (2059.25, 12, 60))
 
     def test_ticks(self) -> None:
-        asked = self.answered(self.header(IntToFloatPriceDivisor=100.0), self.TICK)
-        (row,) = asked.rows
+        requests = self.answered(self.header(IntToFloatPriceDivisor=100.0), self.TICK)
+        (row,) = requests.rows
         self.assertEqual((type(row), row.Price), (dtc.HistoricalPriceDataTickRecordResponse, 2058.75))
 
     def test_without_divisor(self) -> None:
         """Nobody knows what they are: nothing is better than something wrong."""
         for fields in ({}, {"IntToFloatPriceDivisor": 0.0}):
-            asked = self.answered(self.header(**fields), self.BAR)
-            self.assertEqual((type(asked.result), asked.rows), (UnusableAnswer, []))
+            requests = self.answered(self.header(**fields), self.BAR)
+            self.assertEqual((type(requests.result), requests.rows), (UnusableAnswer, []))
 
     def test_without_need(self) -> None:
         bar = dtc.HistoricalPriceDataRecordResponse(RequestID=1, StartDateTime=60, OpenPrice=2058.75)
         for fields in ({}, {"IntToFloatPriceDivisor": 100.0}):
-            asked = self.answered(self.header(**fields), bar)
-            self.assertEqual([row.OpenPrice for row in asked.rows], [2058.75])
+            requests = self.answered(self.header(**fields), bar)
+            self.assertEqual([row.OpenPrice for row in requests.rows], [2058.75])
 
     def test_rest(self) -> None:
         """?prices=display goes on from the divided price."""
@@ -304,7 +304,7 @@ class WholeTests(HistoryCase):
 
 
 class Mute(Protocol):
-    """Takes a connection, and says nothing."""
+    """Accept a connection, and send nothing."""
 
 
 class LineTests(HistoryCase):
@@ -315,14 +315,14 @@ class LineTests(HistoryCase):
         return held, [self.ask(self.bars(interval=60 + i)) for i in range(count)]
 
     def test_first_come_first_served(self) -> None:
-        held, asked = self.hold(5)
+        held, requests = self.hold(5)
         self.assertEqual(len(self.simulator.history_connections), 2)
         self.assertEqual((self.history.active, self.history.waiting), (2, 3))
         for each in held:
             each.release()
             self.flush()
         self.assertEqual([request.RecordInterval for request in self.asked_for()], [60, 61, 62, 63, 64])
-        for each in asked:
+        for each in requests:
             self.assertEqual(each.result, len(each.rows))
 
     def test_never_more(self) -> None:
@@ -333,17 +333,17 @@ class LineTests(HistoryCase):
             self.assertTrue(len(self.simulator.history_connections) <= 2)
         self.assertEqual(self.history.active, 0)
 
-    def test_failures_make_room(self) -> None:
+    def test_a_failure_frees_its_connection(self) -> None:
         self.simulator.refuse_logon(LogonStatusEnum.LOGON_ERROR, "No.", times=3)
-        asked = [self.ask() for _ in range(3)]
+        requests = [self.ask() for _ in range(3)]
         self.flush()
-        self.assertEqual({type(each.result) for each in asked}, {NotLoggedOn})
+        self.assertEqual({type(each.result) for each in requests}, {NotLoggedOn})
         self.assertEqual(self.ask().result, 1440)
 
     def test_leaving_the_line(self) -> None:
-        held, asked = self.hold(4)
-        asked[2].transfer.result.cancel()
-        self.assertIsInstance(asked[2].result, CancelledError)
+        held, requests = self.hold(4)
+        requests[2].transfer.result.cancel()
+        self.assertIsInstance(requests[2].result, CancelledError)
         self.assertEqual((self.history.active, self.history.waiting), (2, 1))
         held[0].release()
         held[1].release()
@@ -351,12 +351,12 @@ class LineTests(HistoryCase):
         self.assertEqual([request.RecordInterval for request in self.asked_for()], [60, 61, 63])
         held[2].release()
         self.flush()
-        self.assertEqual(asked[3].result, len(asked[3].rows))
+        self.assertEqual(requests[3].result, len(requests[3].rows))
 
     def test_line_ends_with_the_gateway(self) -> None:
-        _, asked = self.hold(4)
+        _, requests = self.hold(4)
         self.history.stopService()
-        self.assertEqual({type(each.result) for each in asked}, {SessionLost})
+        self.assertEqual({type(each.result) for each in requests}, {SessionLost})
         self.flush()
         self.assertEqual(len(self.asked_for()), 2)
 
@@ -370,9 +370,9 @@ class LeavingTests(HistoryCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_while_connecting(self) -> None:
-        asked = Asked(self.history, self.bars())
-        asked.transfer.result.cancel()
-        self.assertIsInstance(asked.result, CancelledError)
+        requests = Asked(self.history, self.bars())
+        requests.transfer.result.cancel()
+        self.assertIsInstance(requests.result, CancelledError)
         self.assertTrue(self.clock.connectors[-1].stoppedConnecting)
         self.assertEqual(self.history.active, 0)
         # The fake network would connect nevertheless.
@@ -392,16 +392,16 @@ class LeavingTests(HistoryCase):
         self.leave(self.ask())
 
     def test_in_the_middle(self) -> None:
-        asked = self.ask(self.bars("SLOW_SIM"))
+        requests = self.ask(self.bars("SLOW_SIM"))
         self.advance(2)
-        self.assertTrue(asked.rows)
-        self.leave(asked)
+        self.assertTrue(requests.rows)
+        self.leave(requests)
 
     def test_while_paused(self) -> None:
-        asked = self.ask(self.bars("SLOW_SIM"))
+        requests = self.ask(self.bars("SLOW_SIM"))
         self.advance(2)
-        asked.transfer.pauseProducing()
-        self.leave(asked)
+        requests.transfer.pauseProducing()
+        self.leave(requests)
 
     def test_from_within(self) -> None:
         """In the middle of a batch of records."""
@@ -445,7 +445,7 @@ class LeavingTests(HistoryCase):
 
 
 class Gate:
-    """Lets transports that are paused keep what arrives, as a socket does."""
+    """Keep data that arrives at a paused transport, as a socket does."""
 
     def __init__(self) -> None:
         self.paused: set[Any] = set()
@@ -453,7 +453,7 @@ class Gate:
         self.ended: set[Any] = set()
 
     @contextmanager
-    def closed_on_demand(self, case: House) -> Iterator["Gate"]:
+    def closed_on_demand(self, case: GatewayTestCase) -> Iterator["Gate"]:
         receive, report = FakeTransport.bufferReceived, FakeTransport.reportDisconnect
 
         def buffer_received(transport: Any, data: bytes) -> None:
@@ -487,33 +487,33 @@ class BackpressureTests(HistoryCase):
     def test_paused(self) -> None:
         """Nothing is read, nothing is handed on, and the server's silence is not counted."""
         with Gate().closed_on_demand(self) as gate:
-            asked = self.ask(self.bars("SLOW_SIM"))
+            requests = self.ask(self.bars("SLOW_SIM"))
             self.advance(2)
-            before = len(asked.rows)
-            asked.transfer.pauseProducing()
+            before = len(requests.rows)
+            requests.transfer.pauseProducing()
             self.assertEqual(len(gate.paused), 1)
             self.advance(20)
-            self.assertEqual((len(asked.rows), asked.results), (before, []))
-            asked.transfer.resumeProducing()
+            self.assertEqual((len(requests.rows), requests.results), (before, []))
+            requests.transfer.resumeProducing()
             self.assertEqual(gate.paused, set())
             self.advance(2, step=0.1)
-            self.assertTrue(len(asked.rows) > before + 10)
+            self.assertTrue(len(requests.rows) > before + 10)
             self.simulator.go_silent()
             self.advance(6)
-            self.assertIsInstance(asked.result, RequestTimedOut)
+            self.assertIsInstance(requests.result, RequestTimedOut)
             self.simulator.end_silence()
             self.advance(4)
 
     def test_paused_in_line(self) -> None:
         with Gate().closed_on_demand(self) as gate:
-            asked = Asked(self.history, self.bars("SLOW_SIM"))
-            asked.transfer.pauseProducing()
+            requests = Asked(self.history, self.bars("SLOW_SIM"))
+            requests.transfer.pauseProducing()
             self.flush()
             self.advance(20)
-            self.assertEqual((asked.results, asked.rows, len(gate.paused)), ([], [], 1))
-            asked.transfer.resumeProducing()
+            self.assertEqual((requests.results, requests.rows, len(gate.paused)), ([], [], 1))
+            requests.transfer.resumeProducing()
             self.advance(1)
-            self.assertTrue(asked.rows)
+            self.assertTrue(requests.rows)
 
     @slow
     def test_slow_caller(self) -> None:
@@ -555,12 +555,12 @@ class BackpressureTests(HistoryCase):
 
 
 class StalledTests(HistoryCase):
-    """Callers who stop reading: their places are not theirs for ever."""
+    """A caller that stops reading loses its connection to the historical port."""
 
     options = ("--host", "127.0.0.1", "--history-connections", "2")
 
     def stalled(self) -> tuple[Caller, Any]:
-        """A caller in the middle of an answer who takes nothing more; and our end of its connection."""
+        """Return a caller that stopped reading in the middle of an answer, and the gateway's end of its connection."""
         caller = self.begin(MINUTES.replace(ES, "SLOW_SIM"))
         channel = self.channel_of(caller)
         self.advance(1, step=0.1)
@@ -586,7 +586,7 @@ class StalledTests(HistoryCase):
             self.assertFalse(caller.received.endswith(b"0\r\n\r\n"), "looks whole")
 
     def test_kernel_holds_little(self) -> None:
-        """Else a caller who reads slowly would look like one who does not."""
+        """A large send buffer would hide that a caller reads slowly."""
         caller, channel = self.stalled()
         self.assertEqual(channel.transport.getHandle().options, {socket.SO_SNDBUF: 256 * 1024})
         caller.transport.abortConnection()

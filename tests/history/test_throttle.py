@@ -1,4 +1,4 @@
-"""Bytes in small pieces, one at a turn of the reactor."""
+"""Test that bytes are processed in small pieces, one in each iteration of the reactor."""
 
 from itertools import pairwise
 from typing import Any
@@ -13,7 +13,7 @@ from dtc_twisted.transport.client import DTCClientProtocol
 
 
 class Reactor:
-    """Calls that wait for the next turn: task.Clock would make them all at once."""
+    """Delay calls until the next iteration, because task.Clock would make them all at once."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -28,7 +28,7 @@ class Reactor:
         self._calls.append((call, args))
 
     def turn(self) -> int:
-        """How many calls it had."""
+        """Run one iteration. Return the number of calls."""
         calls, self._calls = self._calls, []
         for call, args in calls:
             call(*args)
@@ -37,7 +37,7 @@ class Reactor:
 
 class TurnsTests(SynchronousTestCase):
     def work(self, seconds: float, rest: float, pieces: int) -> list[float]:
-        """The delay before each piece, when each takes so long, and each rest lasts so long."""
+        """Return the delay before each piece, if processing and pauses take these times."""
         reactor = Reactor()
         clock: Any = reactor
         turns = ReadScheduler(clock)
@@ -67,7 +67,7 @@ class TurnsTests(SynchronousTestCase):
         rests = [number for number, delay in enumerate(delays) if delay]
         self.assertLessEqual(max(later - earlier for earlier, later in pairwise(rests)), 12)
 
-    def test_nobody_waits_after_a_pause(self) -> None:
+    def test_no_wait_after_a_pause(self) -> None:
         reactor = Reactor()
         clock: Any = reactor
         turns = ReadScheduler(clock)
@@ -106,7 +106,7 @@ class PacedCase(SynchronousTestCase):
         return protocol
 
     def turn(self) -> list[Any]:
-        """What one turn brings."""
+        """Return the pieces of one iteration."""
         self.assertLessEqual(self.reactor.turn(), 1, "more than a piece a turn")
         seen, self.seen = self.seen, []
         return seen
@@ -163,7 +163,7 @@ class PacedCase(SynchronousTestCase):
         self.assertEqual(protocol.transport.producerState, "producing")
 
     def test_aborted(self) -> None:
-        """What is left is forgotten, and the end is told once."""
+        """The remaining pieces are dropped, and the end is reported once."""
         protocol = self.make()
         protocol.dataReceived(bytes(2 * CHUNK_SIZE))
         protocol.pause()

@@ -1,4 +1,4 @@
-"""The journal of orders: what is on disk, when, and what is read from it again."""
+"""Test the journal of orders: what is written, when, and what is read again."""
 
 import os
 import signal
@@ -47,7 +47,7 @@ def update(client: str, server: str = "", *, is_open: bool = True, previous: str
 
 
 class Hand:
-    """Runs what the journal writes when the test says so, as a thread would."""
+    """Run the journal's writes when the test calls `run`, in place of a thread."""
 
     def __init__(self) -> None:
         self.waiting: list[Any] = []
@@ -413,14 +413,14 @@ for number in range(100_000):
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
         assert child.stdout is not None
-        said = [child.stdout.readline() for _ in range(50)]
+        output = [child.stdout.readline() for _ in range(50)]
         os.kill(child.pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-        said += child.stdout.readlines()
+        output += child.stdout.readlines()
         child.stdout.close()
         child.wait()
         self.journal = self.open()
         known = {each.client_order_ids[0] for each in self.journal.unanswered_commands()}
-        self.assertGreaterEqual(known, {f"a{int(number)}" for number in said if number.endswith(b"\n")})
+        self.assertGreaterEqual(known, {f"a{int(number)}" for number in output if number.endswith(b"\n")})
 
 
 OPERATIONS = st.lists(

@@ -1,4 +1,4 @@
-"""The journal's file: who may read it, what is noticed when it was lost, damaged, moved, or has a second name."""
+"""Test the journal's file: permissions, loss, damage, moves and second names."""
 
 import os
 import shutil
@@ -46,7 +46,7 @@ def rows(path: str) -> list[Any]:
 
 
 class LossCase(JournalCase):
-    """A journal whose process was killed, so that its write-ahead log is left."""
+    """Provide the journal of a killed process, with its write-ahead log."""
 
     def killed(self) -> str:
         """Return the path of a copy of the journal's files, as they are now."""
@@ -64,7 +64,7 @@ class LossCase(JournalCase):
         return text
 
     def accept(self, path: str) -> Journal:
-        """Return the journal that goes on after a loss."""
+        """Return the journal that is opened after a loss was accepted."""
         self.close()
         self.path = path
         self.journal = Journal(path, self.clock, accept_loss=True)
@@ -72,7 +72,7 @@ class LossCase(JournalCase):
         return self.journal
 
     def check_loss(self, path: str, text: str) -> None:
-        """A journal is refused twice, which changes nothing and locks nothing."""
+        """Assert that a journal is refused, twice, without a change and without a lock."""
         for _ in (1, 2):
             message = self.refuse(path)
             self.assertIn(text, message)
@@ -201,7 +201,7 @@ class LossTests(LossCase):
 
 
 class DamageTests(LossCase):
-    """One byte of a row is another."""
+    """A changed byte in a row is noticed."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -277,7 +277,7 @@ class DamageTests(LossCase):
 
 
 class OneFileTests(LossCase):
-    """One gateway writes a file, whatever its name."""
+    """Only one gateway can write a file, also under another name."""
 
     def test_symbolic_link(self) -> None:
         link = self.mktemp()
@@ -315,7 +315,7 @@ class OneFileTests(LossCase):
 
 @skipIf(IS_WINDOWS, "an open file cannot be deleted or moved there")
 class WatchedTests(LossCase):
-    """The file is at its place, or no new orders are taken."""
+    """If the file is not at its path, no new orders are accepted."""
 
     def check_refused(self, text: str) -> None:
         self.assertEqual(self.journal.failure_text, "")
@@ -415,7 +415,7 @@ class UpgradeTests(JournalCase):
 
 
 class RowTests(JournalCase):
-    """What cannot be written keeps nothing else from the disk."""
+    """An entry that cannot be written does not block other entries."""
 
     def test_entry_that_no_file_takes(self) -> None:
         good = update("a", "1")

@@ -1,11 +1,11 @@
-"""What the order path needs of the journal is in memory."""
+"""Test that the order path reads nothing of the journal from the disk."""
 
 from dtc_twisted.journal import Journal
 from tests.orders.test_orders import ES, OrdersCase
 
 
 class NoSelectTests(OrdersCase):
-    """The connection that reads on the reactor's thread."""
+    """No order command makes a SELECT in the reactor's thread."""
 
     def setUp(self) -> None:
         super().setUp()

@@ -1,4 +1,4 @@
-"""--journal-keep: what leaves the journal, and what never does."""
+"""Test --journal-keep: which entries are deleted, and which are kept."""
 
 import sqlite3
 from typing import Any
@@ -26,12 +26,12 @@ class KeepTests(JournalCase):
         return journal
 
     def prune(self) -> None:
-        """Let the first run come to its end."""
+        """Run the first pruning to its end."""
         self.clock.advance(60)
         self.clock.pump([0.1] * 300)
 
     def over(self, *names: str, at: float = 0.0, last_at: float = 0.0, **more: Any) -> Command:
-        """Record orders that were placed, and ended, at these times."""
+        """Record orders that were placed and closed at these times."""
         done = self.record(*names, at=at or self.old, **more)
         for name in names:
             self.journal.record_update(update(name, f"s{name}", at=at or self.old))

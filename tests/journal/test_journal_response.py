@@ -1,4 +1,4 @@
-"""GET /journal: read in pages, and no faster than the caller takes them."""
+"""Test GET /journal: pages are read as fast as the caller reads them."""
 
 from typing import Any
 

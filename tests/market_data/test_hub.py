@@ -1,4 +1,4 @@
-"""Who is told what, in which order, and what a late joiner is told of the past."""
+"""Test the hub: order of updates, snapshots for late joiners, subscriptions."""
 
 import json
 from collections.abc import Callable
@@ -34,7 +34,7 @@ UNAVAILABLE = MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE
 
 
 class FakeSession:
-    """Records what is sent. SymbolIDs begin with `first`, so that sessions can be told apart."""
+    """Record sent messages. SymbolIDs begin with `first`, so that they differ between sessions."""
 
     def __init__(self, first: int = 1, resubscribe: int = 0) -> None:
         self.logon = dtc.LogonResponse(ResubscribeWhenMarketDataFeedAvailable=resubscribe)
@@ -63,7 +63,7 @@ def is_snapshot(update: Update) -> bool:
 
 
 class FakeConsumer:
-    """Records what it is told; `on` holds what it does then, by the name of the call."""
+    """Record calls of the hub. `on` has an action for each call, by its name."""
 
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
@@ -76,7 +76,7 @@ class FakeConsumer:
         return events
 
     def names(self) -> list[str]:
-        """The calls since the last time; of a market message its type."""
+        """Return the calls since the last time. A market data message is shown as its type."""
         return [str(event[2]["Type"]) if event[0] == "market" else event[0] for event in self.take()]
 
     def _record(self, name: str, *details: Any) -> None:
@@ -114,7 +114,7 @@ class FakeConsumer:
 
 
 class HubCase(SynchronousTestCase):
-    """A hub with a session, unless `attached` is False."""
+    """Provide a hub with a session, unless `attached` is False."""
 
     attached = True
 
@@ -140,7 +140,7 @@ class HubCase(SynchronousTestCase):
         self.hub.attach(self.session)  # type: ignore[arg-type]
 
     def receive(self, message: Message) -> None:
-        """What Upstream does with a message that comes alone."""
+        """Deliver a message that arrives alone."""
         take = self.hub.handlers.get(type(message))
         if take is not None:
             take(message)
@@ -177,7 +177,7 @@ class SubscriptionTests(HubCase):
         self.trade()
         self.assertEqual(consumer.names(), ["subscribed", "104", "107"])
 
-    def test_everybody_gets_the_same_bytes(self) -> None:
+    def test_all_get_the_same_bytes(self) -> None:
         first, second = self.consumer(ES), self.consumer(ES)
         self.snapshot()
         self.trade()
@@ -348,7 +348,7 @@ class RefusalTests(HubCase):
 
 
 class TimeoutTests(HubCase):
-    def test_server_says_nothing(self) -> None:
+    def test_server_does_not_answer(self) -> None:
         consumer = self.consumer(ES)
         self.clock.advance(TIMEOUT - 0.1)
         self.assertEqual(consumer.take(), [])
@@ -373,7 +373,7 @@ class TimeoutTests(HubCase):
         self.assertEqual((first.names(), second.names()), ([], ["subscribed", "stale"]))
         self.assertEqual(len(self.session.take()), 1)
 
-    def test_those_inside_are_told(self) -> None:
+    def test_pending_subscribers_get_the_rejection(self) -> None:
         """No snapshot so far, only a status; then the server is asked again, and says nothing."""
         self.reattach(resubscribe=1)
         first = self.consumer(ES)
@@ -388,7 +388,7 @@ class TimeoutTests(HubCase):
 class NoSessionTests(HubCase):
     attached = False
 
-    def test_the_wish_is_kept(self) -> None:
+    def test_the_subscription_survives(self) -> None:
         consumer = self.consumer(ES)
         self.clock.advance(TIMEOUT)
         self.assertEqual(consumer.take(), [("subscribed", ES), ("stale", ES, "not logged on to the DTC server yet")])
@@ -435,7 +435,7 @@ class ReconnectTests(HubCase):
         self.assertEqual((snapshot["SymbolID"], snapshot["LastTradePrice"]), (102, 280000))
         self.assertEqual(consumers[1].names(), ["live", "104"])
 
-    def test_told_once(self) -> None:
+    def test_stale_is_sent_once(self) -> None:
         consumer = self.consumer(ES)
         self.snapshot()
         for first in (101, 201, 301):
@@ -549,10 +549,10 @@ CALLS = ("subscribed", "market", "stale", "live", "ended", "refused")
 
 
 class BadConsumerTests(HubCase):
-    """The others do not notice: neither that one raises nor that it goes or comes in the middle of it."""
+    """A subscriber that raises, subscribes or unsubscribes during a call does not affect the others."""
 
     def play(self, first: FakeConsumer, second: FakeConsumer) -> list[str]:
-        """Whatever can happen; what the second consumer is told of it."""
+        """Run random events. Return the calls of the second subscriber."""
         for consumer in (first, second):
             self.hub.subscribe(ES, consumer)
         self.snapshot()
@@ -600,7 +600,7 @@ class BadConsumerTests(HubCase):
             self.assertEqual(self.play(bad, FakeConsumer()), self.expected, call)
 
     def test_alone_and_gone_at_once(self) -> None:
-        """Told nothing more, in particular no snapshot; and the server is told as well."""
+        """Nothing more is sent, in particular no snapshot, and the server's subscription ends."""
         consumer = FakeConsumer()
         consumer.on["subscribed"] = lambda: self.hub.unsubscribe_all(consumer)
         self.hub.subscribe(ES, consumer)
@@ -622,7 +622,7 @@ class BadConsumerTests(HubCase):
         self.hub.detach("lost")
         self.assertEqual((len(consumer.take()), self.hub.symbols), (1, []))
 
-    def test_gone_before_it_is_told_the_rest(self) -> None:
+    def test_unsubscribed_before_the_remaining_calls(self) -> None:
         self.consumer(ES)
         self.snapshot()
         self.hub.detach("lost")
@@ -710,7 +710,7 @@ class MergeTests(HubCase):
         super().tearDown()
 
     def known(self) -> dict[str, Any]:
-        """What a late joiner is told."""
+        """Return the snapshot that a late joiner gets."""
         late = self.consumer(ES)
         (_, (_, _, snapshot)) = late.take()
         self.hub.unsubscribe_all(late)
@@ -792,7 +792,7 @@ class MergeTests(HubCase):
 
 
 def _field_values(update: Message) -> st.SearchStrategy[Message]:
-    """The same update with other values: small numbers, in all fields or in some."""
+    """Return a strategy for an update with small numbers in all fields or in some."""
     names = [name for name in update.__struct_fields__ if name not in ("SymbolID", "TradeCondition")]
     value = st.integers(0, 9)
     fields = st.one_of(
@@ -806,7 +806,7 @@ def _field_values(update: Message) -> st.SearchStrategy[Message]:
 
 
 def _reads(updates: list[Message]) -> st.SearchStrategy[list[list[Message]]]:
-    """Updates of these types, as reads of the socket bring them: one by one, or several at once."""
+    """Return a strategy for reads of the socket, each with one or several updates of these types."""
     return st.lists(st.lists(st.one_of([_field_values(update) for update in updates]), min_size=1, max_size=20))
 
 
@@ -825,7 +825,7 @@ _NAMES = {  # field of an update -> field of the snapshot, said once more and by
 
 
 def model(messages: list[Message]) -> dict[str, object]:
-    """The snapshot after these, worked out backwards: for each field the last message that says something of it."""
+    """Return the expected snapshot: for each field, the value in the last message that states the field."""
     result: dict[str, object] = {}
     for target in BEFORE:
         for message in reversed(messages):
@@ -838,7 +838,7 @@ def model(messages: list[Message]) -> dict[str, object]:
 
 
 def _said(message: Message, target: str) -> object:
-    """A value; UNSET: there is none now; None: the message says nothing."""
+    """Return the value of a field in a message; UNSET: there is none; None: the message does not state the field."""
     name = type(message).__name__
     if getattr(message, "TradeCondition", 0) == 1:
         return None
@@ -895,8 +895,8 @@ class ModelTests(SynchronousTestCase):
             for message in read:
                 hub.handlers[type(message)](message)
             turn.flush()
-        told = [(kind["Type"], kind) for event, *_, kind in early.take() if event == "market"]
-        self.assertEqual(told, [(each.Type, {"Symbol": ES} | msgspec.to_builtins(each)) for each in messages])
+        received = [(kind["Type"], kind) for event, *_, kind in early.take() if event == "market"]
+        self.assertEqual(received, [(each.Type, {"Symbol": ES} | msgspec.to_builtins(each)) for each in messages])
         hub.subscribe(ES, late)
         known = [event[2] for event in late.take() if event[0] == "market"]
         expected = model(messages)
@@ -910,7 +910,7 @@ class ModelTests(SynchronousTestCase):
 
 
 class TradesOnly(IdentityEncoder):
-    """A Form that makes something else of updates, and nothing of snapshots."""
+    """Encode updates differently, and snapshots not at all."""
 
     def __init__(self) -> None:
         self.made = 0
@@ -926,7 +926,7 @@ class NoSnapshots(IdentityEncoder):
 
 
 class Sink:
-    """Records what it is handed, and when that was all."""
+    """Record updates, and each flush."""
 
     def __init__(self) -> None:
         self.got: list[Any] = []
@@ -939,7 +939,7 @@ class Sink:
 
 
 class TurnTests(HubCase):
-    """What is done for each consumer, and what is done once for all of them."""
+    """Some work is done for each subscriber, and some once for all of them."""
 
     def subscriber(self, encoder: Any, *symbols: str) -> Sink:
         consumer, sink = FakeConsumer(), Sink()
@@ -950,7 +950,7 @@ class TurnTests(HubCase):
         return sink
 
     def put(self, *symbols: str) -> None:
-        """A trade each, all in one read."""
+        """Deliver one trade of each symbol, all in one read."""
         for number, symbol in enumerate(symbols):
             trade = dtc.MarketDataUpdateTrade(SymbolID=self.session.symbol_id(symbol), Price=number, Volume=1)
             self.hub.handlers[type(trade)](trade)
@@ -1037,7 +1037,7 @@ class TurnTests(HubCase):
         self.assertEqual(consumer.names(), ["107", "116", "107"])
 
     def test_what_came_before_the_server_is_asked_anew_counts(self) -> None:
-        """Changes of the old book, in the same read as the word that a new one is coming."""
+        """Changes of the old book arrive in the same read as the start of a new book."""
         hub = Hub(self.clock, TIMEOUT, self.turn, MARKET_DEPTH)
         hub.attach(FakeSession(resubscribe=1))  # type: ignore[arg-type]
         sink = self.subscriber(IdentityEncoder())
@@ -1081,7 +1081,7 @@ class TurnTests(HubCase):
         self.hub.handlers[type(reject)](reject)
         self.assertEqual(consumer.names(), ["107", "stale", "live", "107", "107", "ended"])
 
-    def test_one_that_raises_costs_nobody_else_anything(self) -> None:
+    def test_one_that_raises_does_not_affect_others(self) -> None:
         for symbols in ((ES,), (ES, CL)):  # the way for one lane, and the way for several
             first, second = self.subscriber(IdentityEncoder(), *symbols), self.subscriber(IdentityEncoder(), *symbols)
             self.patch(first, "add", lambda item: 1 / 0)

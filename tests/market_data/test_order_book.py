@@ -1,4 +1,4 @@
-"""Books: kept from any mixture of messages, and told without a ghost level."""
+"""Test order books: built from any mixture of messages, without wrong levels."""
 
 import json
 from typing import Any
@@ -42,18 +42,18 @@ def update(side: int, price: float, quantity: float, final: int = 1, delete: boo
 
 
 def receive(depth: DepthState, message: Any) -> bool:
-    """Whether there is something to tell after this message."""
+    """Return whether there is an update after this message."""
     return len(list(depth.receive([message]))) == 1
 
 
 def as_json(message: Any) -> tuple[str, bytes]:
-    """The event and JSON object of a message."""
+    """Return the event and JSON object of a message."""
     (payload,) = encode_payloads(Update(SYMBOL, [message], 0, {}))
     return ("book" if isinstance(message, BookSnapshot) else "changes"), payload
 
 
 def news(depth: DepthState, view: int) -> tuple[str, bytes] | None:
-    """The update of a view: at most one message at a time."""
+    """Return the update of a view, at most one message."""
     messages = depth.updates(view)
     assert len(messages) <= 1
     return as_json(messages[0]) if messages else None
@@ -65,7 +65,7 @@ def snapshot(depth: DepthState, view: int = 0) -> tuple[str, bytes] | None:
 
 
 class Reader:
-    """A subscriber's own book, kept from what it is told: {side: {price: (quantity, orders)}}."""
+    """Build a subscriber's book from its messages: {side: {price: (quantity, orders)}}."""
 
     def __init__(self, depth: DepthState, view: int) -> None:
         self._depth = depth
@@ -93,7 +93,7 @@ class Reader:
 
 
 def best(sides: Sides, count: int) -> Sides:
-    """What a view shows of a book."""
+    """Return the levels of a book that a view has."""
     shown = {}
     for side, levels in sides.items():
         prices = sorted(levels, reverse=side == BID)
@@ -107,17 +107,17 @@ class BookTests(SynchronousTestCase):
         self.depth.expect_snapshot()
 
     def book(self) -> Any:
-        told = snapshot(self.depth)
-        assert told is not None
-        return json.loads(told[1])
+        received = snapshot(self.depth)
+        assert received is not None
+        return json.loads(received[1])
 
     def feed(self, *messages: Any) -> list[bool]:
         return [receive(self.depth, each) for each in messages]
 
     def test_whole(self) -> None:
         self.assertIsNone(self.depth.snapshot(0))
-        told = self.feed(level(1, 99, 5, first=1), level(1, 98, 6), level(2, 100, 7, last=1))
-        self.assertEqual(told, [False, False, True])
+        received = self.feed(level(1, 99, 5, first=1), level(1, 98, 6), level(2, 100, 7, last=1))
+        self.assertEqual(received, [False, False, True])
         self.assertEqual(
             news(self.depth, 0),
             (
@@ -139,9 +139,9 @@ class BookTests(SynchronousTestCase):
         self.assertEqual(self.book(), before)
         self.assertEqual(self.feed(update(2, 100, 3, 1)), [True])
         self.assertEqual([each["Price"] for each in self.book()["bids"] + self.book()["asks"]], [98, 100])
-        told = news(self.depth, 0)
-        assert told is not None
-        changes = json.loads(told[1])["changes"]
+        received = news(self.depth, 0)
+        assert received is not None
+        changes = json.loads(received[1])["changes"]
         self.assertEqual(
             [(each["Side"], each["UpdateType"], each["Price"]) for each in changes],
             [(1, 2, 99), (1, 1, 98), (2, 1, 100)],
@@ -229,9 +229,9 @@ class ModelTests(SynchronousTestCase):
                     else:
                         truth[side][price] = (quantity, 1)
                 messages[-1].FinalUpdateInBatch = FinalUpdateInBatchEnum.FINAL_UPDATE_TRUE
-            told = [receive(depth, each) for each in messages]
-            self.assertNotIn(True, told[:-1])
-            views = {view for view, _ in readers} if told[-1] else set()
+            received = [receive(depth, each) for each in messages]
+            self.assertNotIn(True, received[:-1])
+            views = {view for view, _ in readers} if received[-1] else set()
             told_to = {view: news(depth, view) for view in views}
             for seen, reader in readers:
                 reader.take(told_to.get(seen))

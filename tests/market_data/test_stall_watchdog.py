@@ -13,7 +13,7 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import TradingStatusEnum
 from dtc_twisted.market_data import Hub, ReadBatch, StallWatchdog
 from tests.market_data.test_hub import FakeConsumer, FakeSession
-from tests.support import House, slow
+from tests.support import GatewayTestCase, slow
 
 ES, NQ, CL, ZC = "ESM20_FUT_CME", "NQM20_FUT_CME", "CLM20_FUT_NYMEX", "ZCN20_FUT_CBOT"
 TIMEOUT = 30.0
@@ -287,20 +287,20 @@ class PropertyTests(WatchdogCase):
     @given(seed=st.integers(0, 2**32), rate=st.floats(0.005, 0.2))
     def test_quiet_symbols_beside_an_active_one(self, seed: int, rate: float) -> None:
         """Updates at random, from one in 5 s to one in 200 s on average."""
-        chance = random.Random(seed)
+        rng = random.Random(seed)
         market = Market([ES, ZC])
-        market.run(3000, lambda second: market.trade(ES, *([ZC] if chance.random() < rate else [])))
+        market.run(3000, lambda second: market.trade(ES, *([ZC] if rng.random() < rate else [])))
         self.assertEqual(market.events("stale"), [])
         market.watchdog.stopService()
 
     @settings(max_examples=25, deadline=None)
     @given(seed=st.integers(0, 2**32), longest=st.integers(2, 28))
     def test_bursts(self, seed: int, longest: int) -> None:
-        chance = random.Random(seed)
+        rng = random.Random(seed)
         market = Market([ES])
         for _ in range(60):
-            market.trade_for(chance.randint(1, 60), ES)
-            market.run(chance.randint(1, longest))
+            market.trade_for(rng.randint(1, 60), ES)
+            market.run(rng.randint(1, longest))
         self.assertEqual(market.events("stale"), [])
         market.watchdog.stopService()
 
@@ -308,17 +308,17 @@ class PropertyTests(WatchdogCase):
     @given(seed=st.integers(0, 2**32), probability=st.floats(0.3, 1.0), others=st.integers(0, 5))
     def test_mute_is_always_found(self, seed: int, probability: float, others: int) -> None:
         """Within four times the longest pause, or the timeout, whichever is longer."""
-        chance = random.Random(seed)
+        rng = random.Random(seed)
         symbols = [ES, *(f"S{number}" for number in range(others))]
         market = Market(symbols)
-        market.run(260, lambda second: market.trade(*(each for each in symbols if chance.random() < probability)))
+        market.run(260, lambda second: market.trade(*(each for each in symbols if rng.random() < probability)))
         self.assertEqual(market.events("stale"), [])
         market.run(250)
         self.assertEqual({symbol for symbol, _ in market.events("stale")}, set(symbols))
         market.watchdog.stopService()
 
 
-class GatewayTests(House):
+class GatewayTests(GatewayTestCase):
     options = ("--host", "127.0.0.1", "--stall-timeout", "15", "--stall-reconnect")
 
     def test_heartbeats_without_market_data(self) -> None:

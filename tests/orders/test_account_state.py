@@ -1,4 +1,4 @@
-"""The view of orders, positions and balances."""
+"""Test the state of orders, positions and balances."""
 
 import math
 from collections.abc import Iterable
@@ -96,8 +96,8 @@ def reconcile(
 class AccountStateCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.account_state = AccountState()
-        self.told: list[tuple[str, Fields]] = []
-        self.account_state.listeners.append(lambda channel, fields: self.told.append((channel, fields)))
+        self.received: list[tuple[str, Fields]] = []
+        self.account_state.listeners.append(lambda channel, fields: self.received.append((channel, fields)))
 
     def order(self, name: str = "a") -> Order:
         order = self.account_state.order(name)
@@ -111,7 +111,7 @@ class AccountStateCase(SynchronousTestCase):
         since: int | None = None,
         is_complete: bool = False,
     ) -> None:
-        """The server was asked, and answered this.
+        """Apply the answers of the server to a read.
 
         since: the version when the server was asked.
         """
@@ -120,8 +120,8 @@ class AccountStateCase(SynchronousTestCase):
         )
 
     def take(self) -> list[Fields]:
-        told, self.told = [fields for _, fields in self.told], []
-        return told
+        received, self.received = [fields for _, fields in self.received], []
+        return received
 
 
 class OrderTests(AccountStateCase):
@@ -137,7 +137,7 @@ class OrderTests(AccountStateCase):
         self.assertEqual(self.account_state.seqs, {"orders": 3, "positions": 0, "balances": 0})
         self.assertNotIn("TotalNumMessages", order.updates[0])
 
-    def test_told_twice(self) -> None:
+    def test_stated_twice(self) -> None:
         for each in (ACCEPTED_, ACCEPTED_, filled(1, 1, 1), filled(1, 1, 1)):
             self.account_state.receive(each)
         self.assertEqual(len(self.take()), 2)
@@ -192,7 +192,7 @@ class OrderTests(AccountStateCase):
         )
         self.assertEqual(self.order().status, OPEN)
 
-    def test_nothing_said_of_the_status(self) -> None:
+    def test_update_without_a_status(self) -> None:
         self.account_state.receive(ACCEPTED_)
         self.account_state.receive(
             OrderUpdate(
@@ -215,7 +215,7 @@ class OrderTests(AccountStateCase):
 
 
 class ReconciledTests(AccountStateCase):
-    """What the server answered when asked."""
+    """The answers of the server to a read are applied."""
 
     def test_restated(self) -> None:
         self.account_state.receive(ACCEPTED_)
@@ -223,14 +223,14 @@ class ReconciledTests(AccountStateCase):
         self.read(restated)
         self.assertEqual(len(self.take()), 1)
         self.read(replace(restated, Price1=282700.0))
-        (told,) = self.take()
-        self.assertEqual((told["Price1"], told["Reconciled"]), (282700.0, True))
+        (received,) = self.take()
+        self.assertEqual((received["Price1"], received["Reconciled"]), (282700.0, True))
 
     def test_what_came_meanwhile_is_newer(self) -> None:
         self.account_state.receive(ACCEPTED_)
-        asked = self.account_state.version
+        requests = self.account_state.version
         self.account_state.receive(filled(3, 3, 1))
-        self.read(ACCEPTED_, since=asked)
+        self.read(ACCEPTED_, since=requests)
         self.assertEqual(self.order().status, FILLED)
 
     def test_missed_fills(self) -> None:
@@ -239,15 +239,17 @@ class ReconciledTests(AccountStateCase):
         self.take()
         for _ in (1, 2):
             self.read(fills=[listed(1, 1), listed(2, 2)])
-        (told,) = self.take()
-        self.assertEqual((told["OrderStatus"], told["FilledQuantity"], told["LastFillQuantity"]), (FILLED, 3, 2))
-        self.assertEqual(told["LastFillExecutionID"], "x2")
-        self.assertTrue(told["Reconciled"])
-        self.account_state.receive(filled(2, 3, 2))  # told late
+        (received,) = self.take()
+        self.assertEqual(
+            (received["OrderStatus"], received["FilledQuantity"], received["LastFillQuantity"]), (FILLED, 3, 2)
+        )
+        self.assertEqual(received["LastFillExecutionID"], "x2")
+        self.assertTrue(received["Reconciled"])
+        self.account_state.receive(filled(2, 3, 2))  # stated late
         self.assertEqual(self.take(), [])
 
     def test_a_missed_fill_was_the_last(self) -> None:
-        """Which was not known when it was read, and is told later."""
+        """The order was not known at the read, and is stated later."""
         self.account_state.receive(replace(ACCEPTED_, OrderQuantity=0))
         self.order().sent_at = NOW
         self.read(fills=[listed(3, 1)])
@@ -255,9 +257,9 @@ class ReconciledTests(AccountStateCase):
         self.take()
         for _ in (1, 2):
             self.account_state.receive(filled(3, 3, 1))
-        (told,) = self.take()
-        self.assertEqual((told["OrderStatus"], told["FilledQuantity"]), (FILLED, 3))
-        self.assertNotIn("LastFillQuantity", told)
+        (received,) = self.take()
+        self.assertEqual((received["OrderStatus"], received["FilledQuantity"]), (FILLED, 3))
+        self.assertNotIn("LastFillQuantity", received)
         self.assertEqual(len(self.order().fills), 1)
 
     def test_missed_fill_without_an_id(self) -> None:
@@ -267,17 +269,19 @@ class ReconciledTests(AccountStateCase):
         self.read(fills=[listed(1, 1, UniqueExecutionID="")])
         self.assertEqual(self.take(), [])
 
-    def test_fill_of_somebody_else(self) -> None:
+    def test_fill_of_another_client(self) -> None:
         self.read(fills=[listed(2, 7, "77")], is_complete=True)
-        (told,) = self.take()
-        self.assertEqual((told["ServerOrderID"], told["FilledQuantity"]), ("77", 2))
+        (received,) = self.take()
+        self.assertEqual((received["ServerOrderID"], received["FilledQuantity"]), ("77", 2))
         self.assertEqual(self.account_state.open_orders(), [])
 
     def test_concluded(self) -> None:
         self.account_state.receive(ACCEPTED_)
         self.account_state.infer_status(self.order(), CANCELED, "It is gone.")
-        told = self.take()[-1]
-        self.assertEqual((told["OrderStatus"], told["Reconciled"], told["InfoText"]), (CANCELED, True, "It is gone."))
+        received = self.take()[-1]
+        self.assertEqual(
+            (received["OrderStatus"], received["Reconciled"], received["InfoText"]), (CANCELED, True, "It is gone.")
+        )
         self.assertEqual(self.account_state.open_orders(), [])
         self.account_state.receive(replace(ACCEPTED_, Price1=1.0))  # the server knows better
         self.assertEqual(self.order().status, OPEN)
@@ -374,17 +378,17 @@ class PositionTests(AccountStateCase):
         self.account_state.receive(other)
         self.take()
         keys = [self.account_state.update_position(one, self.account_state.version) for _ in (1, 2)]
-        (told,) = self.take()
-        self.assertEqual((told["Quantity"], told["Reconciled"]), (2, True))
+        (received,) = self.take()
+        self.assertEqual((received["Quantity"], received["Reconciled"]), (2, True))
         self.account_state.remove_absent(keys, [], self.account_state.version)
-        (told,) = self.take()
-        self.assertEqual((told["Symbol"], told["Quantity"], told["Reconciled"]), (CL, 0, True))
+        (received,) = self.take()
+        self.assertEqual((received["Symbol"], received["Quantity"], received["Reconciled"]), (CL, 0, True))
 
     def test_asked_before_it_changed(self) -> None:
-        asked = self.account_state.version
+        requests = self.account_state.version
         self.account_state.receive(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=2))
-        self.account_state.update_position(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=1), asked)
-        self.account_state.remove_absent([], [], asked)
+        self.account_state.update_position(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=1), requests)
+        self.account_state.remove_absent([], [], requests)
         self.assertEqual(self.account_state.position("Sim1", ES), 2)
 
     def test_balances(self) -> None:

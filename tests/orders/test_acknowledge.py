@@ -1,20 +1,20 @@
-"""An order whose outcome stays unknown is acknowledged by a person: its account goes on, and nothing is guessed."""
+"""Test that a user acknowledges an order whose outcome stays unknown."""
 
 from tests.exchange import FILLED, OPEN
 from tests.scripted_case import ScriptedCase
-from tests.scripted_server import FILLS, FILLS_REJECT, SUBMIT, ignored, lost, say
+from tests.scripted_server import FILLS, FILLS_REJECT, SUBMIT, answer_with, ignored, lost
 
 PATH = "/orders/m/acknowledge"
 
 
 class AcknowledgeTests(ScriptedCase):
-    """The server never states fills, neither by itself nor when it is asked."""
+    """The server never states fills, neither unsolicited nor on request."""
 
     options = (*ScriptedCase.options, "--max-position", "5")
 
     def setUp(self) -> None:
         super().setUp()
-        self.server.always(FILLS, say({"Type": FILLS_REJECT, "RejectText": "Not supported."}))
+        self.server.always(FILLS, answer_with({"Type": FILLS_REJECT, "RejectText": "Not supported."}))
 
     def lose(self, name: str = "m") -> None:
         self.server.next(SUBMIT, lost)
@@ -23,7 +23,7 @@ class AcknowledgeTests(ScriptedCase):
         self.check_error(self.submit("b"), 409, "Conflict", f"The outcome of order {name} is unknown")
 
     def check_acknowledged(self) -> None:
-        """The outcome is as unknown as before, and the order counts as open."""
+        """Assert that the outcome is still unknown, and the order counts as open."""
         shown = self.order("m")
         self.assertEqual(shown["AcknowledgedBy"], "local")
         self.assertIn("OutcomeUnknown", shown)
@@ -87,7 +87,7 @@ class AcknowledgeTests(ScriptedCase):
         """The position may have the fill of the acknowledged order already."""
         self.lose()
         self.post(PATH)
-        self.server.always(FILLS, say({"Type": 304, "NoOrderFills": 1}))
+        self.server.always(FILLS, answer_with({"Type": 304, "NoOrderFills": 1}))
         self.server.next(SUBMIT, ignored)
         self.submit("b", Quantity=1)
         self.advance(30)

@@ -1,4 +1,4 @@
-"""A server that delays, drops, repeats, reorders, blanks and corrupts its messages, with kills and wrong clocks.
+"""Test with a server that delays, drops, repeats, reorders, blanks and corrupts messages.
 
 At any time: an order is shown as closed, and a POST is answered as refused, only if that is true at the exchange.
 At the end: the view is what is true.
@@ -23,12 +23,12 @@ from tests.scripted_server import (
     REPLACE,
     SUBMIT,
     Action,
+    answer_with,
     dropped_after,
     dropped_before,
     ignored,
     lost,
     repeated,
-    say,
 )
 from tests.support import Answer, Caller, slow
 
@@ -54,7 +54,7 @@ FAULTS = st.sampled_from(["none", "none", "none", *COMMAND_FAULTS, "rejected"])
 
 
 class Chaos:
-    """What happens to messages about orders and positions on their way.
+    """Change messages about orders and positions on their way.
 
     kinds: what may happen, of KINDS.
     """
@@ -159,7 +159,7 @@ class ChaosMachine(RuleBasedStateMachine):
 
     @rule(account=st.sampled_from(["Sim1", "Sim2"]), side=st.sampled_from([1, 2]), price=PRICES)
     def somebody_else(self, account: str, side: int, price: int) -> None:
-        """Submit under the id of one of our orders, in another account; else with a quantity that ours do not have."""
+        """Submit another client's order, with the id of an order of the gateway but another account or quantity."""
         name = f"o{max(1, self.count)}" if account == "Sim2" else f"x{self.count}"
         order = {"Symbol": ES, "TradeAccount": account, "OrderType": LIMIT, "BuySell": side, "Quantity": 9}
         self.server.send(*self.exchange.submit(order | {"ClientOrderID": name, "Price1": price}))
@@ -171,11 +171,11 @@ class ChaosMachine(RuleBasedStateMachine):
 
     @rule(refuses=st.booleans())
     def fills_refused(self, refuses: bool) -> None:
-        self.server.always(FILLS, say({"Type": FILLS_REJECT, "RejectText": "Not now."}) if refuses else None)
+        self.server.always(FILLS, answer_with({"Type": FILLS_REJECT, "RejectText": "Not now."}) if refuses else None)
 
     @rule(offset=st.sampled_from([-3600.0, -120.0, 0.0, 120.0, 3600.0]))
     def clock(self, offset: float) -> None:
-        """Let the clock of the server jump, as seen from ours."""
+        """Let the clock of the server jump, as seen from the gateway's."""
         self.server.clock_offset = offset
         self.is_clock_wrong = self.is_clock_wrong or bool(offset)
 
@@ -228,7 +228,7 @@ class ChaosMachine(RuleBasedStateMachine):
         return [each for each in self.exchange.all_orders if (each.client_id, each.account) == (name, "Sim1")]
 
     def check_now(self) -> None:
-        """Nothing is stated that is not true, and nothing was sent twice."""
+        """Assert that every stated fact is true, and nothing was sent twice."""
         case = self.case
         case.flush()
         answered = [(name, Answer(caller.received)) for name, caller in self.waiting if caller.lost and caller.received]

@@ -1,4 +1,4 @@
-"""Which order a message is about: by ServerOrderID, or by ClientOrderID together with account, symbol and side."""
+"""Test how messages are matched with orders: by ServerOrderID, or by ClientOrderID, account, symbol and side."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ OTHERWISE: tuple[dict[str, Any], ...] = ({"TradeAccount": "Sim2"}, {"Symbol": "N
 
 class SameClientOrderIDTests(ScriptedCase):
     def check_both(self, theirs: str) -> None:
-        """Both are shown; the id of both names none of them; each has an address of its own."""
+        """Assert that both orders are shown, and that only their own ids identify them."""
         shown = [each for each in self.orders() if each["ClientOrderID"] == "a"]
         self.assertEqual(sorted(each["ServerOrderID"] for each in shown), sorted(["5001", theirs]))
         for method in ("DELETE", "PATCH"):
@@ -44,19 +44,19 @@ class SameClientOrderIDTests(ScriptedCase):
                     del self.server
                     self.setUp()
                 self.assertEqual(self.submit().status, 201)
-                self.tell(*self.server.exchange.submit(THEIRS | otherwise))
+                self.push(*self.server.exchange.submit(THEIRS | otherwise))
                 self.check_both("5002")
 
     def test_of_an_open_order_after_a_restart(self) -> None:
         self.submit()
-        self.tell(*self.server.exchange.submit(THEIRS | {"TradeAccount": "Sim2", "BuySell": 2}))
+        self.push(*self.server.exchange.submit(THEIRS | {"TradeAccount": "Sim2", "BuySell": 2}))
         self.restart()
         self.check_both("5002")
 
     def test_alike_in_all(self) -> None:
         """Of two orders in doubt, the second one is shown as well."""
         self.submit()
-        self.tell(*self.server.exchange.submit(THEIRS))
+        self.push(*self.server.exchange.submit(THEIRS))
         self.advance(12)
         self.check_both("5002")
 
@@ -67,7 +67,7 @@ class SameClientOrderIDTests(ScriptedCase):
             held = self.server.held()
             self.server.next(SUBMIT, held)
             caller = self.begin_submit(name)
-            self.tell(*self.server.exchange.submit(THEIRS | {"ClientOrderID": name} | otherwise))
+            self.push(*self.server.exchange.submit(THEIRS | {"ClientOrderID": name} | otherwise))
             held.release()
             self.flush()
             self.assertTrue(caller.lost)
@@ -81,7 +81,7 @@ class SameClientOrderIDTests(ScriptedCase):
     def test_of_a_closed_order(self) -> None:
         self.submit()
         self.post("/orders/a", "DELETE")
-        self.tell(*self.server.exchange.submit(THEIRS))
+        self.push(*self.server.exchange.submit(THEIRS))
         self.assertEqual((self.order("5001")["OrderStatus"], self.order("5002")["OrderStatus"]), (CANCELED, OPEN))
         self.check_error(self.post("/orders/a", "DELETE"), 409, "Conflict", "more than one order")
         self.assertTrue(self.server.exchange.order("5002").is_open)
@@ -89,7 +89,7 @@ class SameClientOrderIDTests(ScriptedCase):
     def test_one_of_two_is_closed_while_the_other_is_open(self) -> None:
         """The other has a ServerOrderID of its own: the order that is closed is absent from the open orders."""
         self.submit()
-        self.tell(*self.server.exchange.submit(THEIRS | {"TradeAccount": "Sim2"}))
+        self.push(*self.server.exchange.submit(THEIRS | {"TradeAccount": "Sim2"}))
         self.server.drop()
         self.server.exchange.close("5001")
         self.advance(20)
@@ -103,7 +103,7 @@ class SameClientOrderIDTests(ScriptedCase):
             "ServerOrderID": "",
             "OrderStatus": 9,
         }
-        self.tell(refused | {"InfoText": "Duplicate."})
+        self.push(refused | {"InfoText": "Duplicate."})
         self.advance(12)
         self.assertEqual(self.order("5001")["OrderStatus"], OPEN)
 
@@ -111,7 +111,7 @@ class SameClientOrderIDTests(ScriptedCase):
 class SameNumberTests(ScriptedCase):
     def test_our_client_order_id_is_the_server_order_id_of_another(self) -> None:
         self.submit("5002")
-        self.tell(*self.server.exchange.submit(THEIRS | {"ClientOrderID": "x", "BuySell": 2}))
+        self.push(*self.server.exchange.submit(THEIRS | {"ClientOrderID": "x", "BuySell": 2}))
         self.assertEqual(self.server.exchange.order("x").server_id, "5002")
         self.assertEqual(len(self.orders()), 2)
         self.check_error(self.post("/orders/5002", "DELETE"), 409, "Conflict", "more than one order")
@@ -144,7 +144,7 @@ class SameNumberTests(ScriptedCase):
         self.server.drop()
         self.server.exchange.reset()
         self.advance(10)
-        self.tell(*self.server.exchange.submit(THEIRS | {"ClientOrderID": None}))
+        self.push(*self.server.exchange.submit(THEIRS | {"ClientOrderID": None}))
         self.advance(10)
         self.assertEqual((self.order("a")["OrderStatus"], self.order("a")["FilledQuantity"]), (FILLED, 2))
         self.assertEqual(len([each for each in self.orders() if each["OrderStatus"] == OPEN]), 1)
@@ -181,7 +181,7 @@ class DamagedAccountTests(ScriptedCase):
         """The server lists that account: it is a second order, and ours never arrived."""
         self.server.next(SUBMIT, ignored)
         self.submit("a")
-        self.tell(*self.server.exchange.submit(THEIRS | {"TradeAccount": "Sim2"}))
+        self.push(*self.server.exchange.submit(THEIRS | {"TradeAccount": "Sim2"}))
         self.check_never_arrived()
 
     def test_an_order_of_another_kind_with_our_id(self) -> None:
@@ -189,7 +189,7 @@ class DamagedAccountTests(ScriptedCase):
         self.server.next(SUBMIT, ignored)
         self.submit("a")
         theirs = THEIRS | {"BuySell": 2, "Quantity": 9}
-        self.tell(*self.server.exchange.submit(theirs))
+        self.push(*self.server.exchange.submit(theirs))
         self.check_never_arrived()
 
     def check_never_arrived(self) -> None:
@@ -199,13 +199,13 @@ class DamagedAccountTests(ScriptedCase):
 
 
 class RowTests(ScriptedCase):
-    """What one bad row does to the others: nothing."""
+    """A bad row does not affect other rows."""
 
     def test_an_update_without_any_field(self) -> None:
         self.submit()
         before = self.orders()
         for fields in ({}, {"ServerOrderID": None}, {"OrderStatus": 4}, {"Symbol": ES}):
-            self.tell({"Type": 301} | fields)
+            self.push({"Type": 301} | fields)
         self.advance(12)
         self.assertEqual(self.orders(), before)
         self.restart()
@@ -215,11 +215,11 @@ class RowTests(ScriptedCase):
         self.submit()
         update = self.server.exchange.update(self.server.exchange.order("a"), R_GENERAL)
         for number, quantity in enumerate((-1, 1e9, -0.5)):
-            self.tell(update | {"FilledQuantity": quantity, "Price1": 281900 - number})
+            self.push(update | {"FilledQuantity": quantity, "Price1": 281900 - number})
             self.assertEqual(self.order()["FilledQuantity"], 0)
             self.assertEqual(self.order()["Price1"], 281900 - number)
         for field in ("OrderQuantity", "RemainingQuantity"):
-            self.tell(update | {field: -3})
+            self.push(update | {field: -3})
             self.assertEqual(self.order()[field], 2)
 
     def test_a_new_order_with_a_negative_filled_quantity(self) -> None:
@@ -246,7 +246,7 @@ class RowTests(ScriptedCase):
         self.server.next(SUBMIT, ignored)
         caller = self.begin_submit()
         theirs = self.server.exchange.submit(THEIRS | {"TradeAccount": "Sim2"})[0]
-        self.tell(theirs | {"OrderStatus": REJECTED, "OrderUpdateReason": 8, "InfoText": "No money."})
+        self.push(theirs | {"OrderStatus": REJECTED, "OrderUpdateReason": 8, "InfoText": "No money."})
         self.assertFalse(caller.lost)
-        self.tell(self.server.exchange.update(self.server.exchange.order("a"), R_ACCEPTED))
+        self.push(self.server.exchange.update(self.server.exchange.order("a"), R_ACCEPTED))
         self.assertFalse(caller.lost)

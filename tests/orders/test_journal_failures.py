@@ -1,4 +1,4 @@
-"""Orders while the journal's disk is full, hangs, or cannot be read: what is refused, what goes through."""
+"""Test orders while the journal's disk is full, hangs, or cannot be read."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from tests.support import Answer
 
 
 class Disk:
-    """Writes at once, while it is neither full nor hangs."""
+    """Write at once, unless the disk is full or hangs."""
 
     def __init__(self) -> None:
         self.full = False
@@ -54,7 +54,7 @@ class DiskTests(OrdersCase):
         return found
 
     def actions(self) -> list[tuple[str, str, bool]]:
-        """Who did what, and whether it was withdrawn, of the commands in the journal, oldest first."""
+        """Return principal, action and withdrawal of each command in the journal, oldest first."""
         entries = reversed(self.fetch("/journal?limit=1000").json)
         return [(each["who"], each["action"], each["withdrawn"]) for each in entries if each["kind"] == "command"]
 
@@ -74,7 +74,7 @@ class DiskTests(OrdersCase):
         self.assertEqual(self.fetch("/trading/halt", "POST").status, 200)
 
     def check_written_at_last(self) -> None:
-        """With who it was; a halt is one after a restart, too."""
+        """Assert that a halt is written with its principal, and is in force after a restart."""
         self.advance(2)
         self.assertEqual(self.status()["trading"]["journal"], "ok")
         written = [action for _, action, withdrawn in self.actions() if not withdrawn]
@@ -152,11 +152,11 @@ class DiskTests(OrdersCase):
         self.assertEqual(self.submit("b").status, 201)  # its id is free
 
     def begin_order(self, name: str) -> Any:
-        """On its way to the disk."""
+        """Begin an order, which waits for the disk."""
         return self.begin("/orders", "POST", body=json.dumps(LIMIT | {"ClientOrderID": name}).encode())
 
     def test_what_comes_between_disk_and_wire(self) -> None:
-        """It is on disk, and is not sent: so says the journal, and the caller hears that nothing was sent."""
+        """The command is on disk and is not sent: journal and answer state that nothing was sent."""
         self.disk.hangs = True
         lost, sent = self.begin_order("b"), list(self.simulator.reached)
         self.simulator.drop()
@@ -193,7 +193,7 @@ class DiskTests(OrdersCase):
         other = LIMIT | {"OrderType": 2, "BuySell": 1, "ClientOrderID": "x"}
         self.simulator.submit(dtc.SubmitNewSingleOrder(**other))
         self.flush()
-        self.assertEqual(self.order("x")["OrderStatus"], 4)  # what is told is not lost
+        self.assertEqual(self.order("x")["OrderStatus"], 4)  # a stated update is not lost
         self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
         for name in ({}, {"ClientOrderID": "f"}):
             symbol = "CLM20_FUT_NYMEX" if name else ES

@@ -1,4 +1,4 @@
-"""What orders the limits let through."""
+"""Test which orders the limits permit."""
 
 from typing import Any
 
@@ -41,13 +41,13 @@ ACCEPTED = OrderUpdate(
 
 
 def filled(total: float) -> OrderUpdate:
-    """Of the three, so many are filled; the fills themselves are not stated."""
+    """State a filled quantity of the order, without the fills."""
     name = "ORDER_STATUS_FILLED" if total == 3 else "ORDER_STATUS_PARTIALLY_FILLED"
     return replace(ACCEPTED, OrderStatus=OrderStatusEnum[name], FilledQuantity=total, RemainingQuantity=3 - total)
 
 
 def new(quantity: float, side: BuySellEnum = BUY, pair: str = "", symbol: str = ES, **fields: Any) -> Order:
-    """An order that is to be checked."""
+    """Make an order to check."""
     given = {"Symbol": symbol, "TradeAccount": "Sim1", "BuySell": side, "OrderQuantity": quantity, "OrderStatus": 1}
     order = Order(given | fields)
     order.oco_id = pair
@@ -78,10 +78,10 @@ class LimitsCase(SynchronousTestCase):
         self.state.receive(PositionUpdate(Symbol=symbol, TradeAccount="Sim1", Quantity=quantity))
 
     def read_positions(self, quantity: float) -> None:
-        """Positions are asked for, and this is the answer."""
-        asked = self.state.version
-        key = self.state.update_position(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=quantity), asked)
-        self.state.remove_absent([key], [], asked)
+        """Answer a read of positions."""
+        requests = self.state.version
+        key = self.state.update_position(PositionUpdate(Symbol=ES, TradeAccount="Sim1", Quantity=quantity), requests)
+        self.state.remove_absent([key], [], requests)
 
 
 class SimpleTests(LimitsCase):
@@ -239,9 +239,9 @@ class UnsettledTests(LimitsCase):
         self.assertEqual((self.longest(), self.fills.is_settled("Sim1", ES)), (5, True))
 
     def test_asked_before_the_fill(self) -> None:
-        asked = self.state.version
+        requests = self.state.version
         self.fill(3)
-        self.state.remove_absent([], [], asked)
+        self.state.remove_absent([], [], requests)
         self.assertEqual(self.longest(), 3)
 
     def test_spelling(self) -> None:

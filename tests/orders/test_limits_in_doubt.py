@@ -1,10 +1,10 @@
-"""Limits of orders, against a server that states late, partly or not at all what became of them."""
+"""Test limits of orders with a server that states outcomes late, partly or not at all."""
 
 from typing import Any
 
 from tests.exchange import BUY, PENDING_CHILD, POSITION_UPDATE, R_GENERAL, Json
 from tests.scripted_case import ES, ScriptedCase
-from tests.scripted_server import FLATTEN, OPEN_ORDERS, POSITIONS, REPLACE, SUBMIT, ignored, say
+from tests.scripted_server import FLATTEN, OPEN_ORDERS, POSITIONS, REPLACE, SUBMIT, answer_with, ignored
 
 NQ = "NQM20_FUT_CME"
 LEGS: dict[str, Any] = {
@@ -35,7 +35,7 @@ class LimitsCase(ScriptedCase):
     options = (*ScriptedCase.options, "--max-position", "5")
 
     def position_messages_are_lost(self) -> None:
-        """The server states no positions from now on, and fills by FilledQuantity only."""
+        """Let the server state no positions, and fills only by FilledQuantity."""
 
         def outgoing(message: Json) -> list[tuple[float, Json]]:
             if message["Type"] == POSITION_UPDATE and not message.get("RequestID"):
@@ -43,7 +43,7 @@ class LimitsCase(ScriptedCase):
             return [(0.0, {name: each for name, each in message.items() if not name.startswith("LastFill")})]
 
         self.server.outgoing = outgoing
-        self.server.always(POSITIONS, say({"Type": POSITION_UPDATE, "NoPositions": 1}))
+        self.server.always(POSITIONS, answer_with({"Type": POSITION_UPDATE, "NoPositions": 1}))
 
     def check_refused(self, answer: Any) -> None:
         self.check_error(answer, 403, "NotPermitted", "more than --max-position, 5")
@@ -77,7 +77,7 @@ class ChildrenTests(LimitsCase):
         """Another client's waiting child counts in full when its parent is not known."""
         child = self.server.exchange.order("stop")
         update = self.server.exchange.update(child, R_GENERAL)
-        self.tell(update | {"ServerOrderID": "77", "ClientOrderID": "", "OrderQuantity": 4, "RemainingQuantity": 4})
+        self.push(update | {"ServerOrderID": "77", "ClientOrderID": "", "OrderQuantity": 4, "RemainingQuantity": 4})
         self.check_refused(self.submit("b", Quantity=2, BuySell="SELL", Price1=284000))
 
     def test_entries_on_both_sides(self) -> None:
@@ -120,8 +120,8 @@ class PositionTests(LimitsCase):
         self.submit("a", Quantity=5)
         self.position_messages_are_lost()
         for _ in range(3):
-            self.tell(*self.server.exchange.fill("a", 1, 282000))
-            self.tell(self.server.exchange.update(self.server.exchange.order("a"), R_GENERAL))  # restated: no fill
+            self.push(*self.server.exchange.fill("a", 1, 282000))
+            self.push(self.server.exchange.update(self.server.exchange.order("a"), R_GENERAL))  # restated: no fill
         self.advance(5)
         self.post("/orders/a", "DELETE")
         self.check_refused(self.submit("b", Quantity=3))
@@ -132,7 +132,7 @@ class PositionTests(LimitsCase):
         self.position_messages_are_lost()
         self.market("a", Quantity=5)
         self.server.be_truthful()
-        self.tell(self.server.exchange.position("Sim1", ES))
+        self.push(self.server.exchange.position("Sim1", ES))
         self.check_refused(self.market("b", Quantity=1))
         self.assertEqual(self.market("c", Quantity=5, BuySell="SELL").status, 201)
         self.assertEqual(self.market("d", Quantity=5).status, 201)
@@ -157,8 +157,8 @@ class PositionTests(LimitsCase):
             for name, held in (("p1", 3), ("p2", 2))
         ]
         numbered = [each | {"TotalNumberMessages": 2, "MessageNumber": n} for n, each in enumerate(rows, 1)]
-        self.server.always(POSITIONS, say(*numbered))
-        self.tell(*rows)
+        self.server.always(POSITIONS, answer_with(*numbered))
+        self.push(*rows)
         for _ in range(2):
             self.check_refused(self.market("a", Quantity=1))
             self.assertEqual(sorted(each["Quantity"] for each in self.fetch("/positions").json), [2, 3])
@@ -177,10 +177,10 @@ class PositionTests(LimitsCase):
         first = exchange.fill("a", 2, 282000)
         second = exchange.fill("b", 2, 282000)
         late = [each for each in first + second if each["Type"] == POSITION_UPDATE]
-        self.tell(*[each for each in first + second if each["Type"] != POSITION_UPDATE])
-        self.tell(late[0] | {"Quantity": 2})
+        self.push(*[each for each in first + second if each["Type"] != POSITION_UPDATE])
+        self.push(late[0] | {"Quantity": 2})
         self.check_refused(self.submit("c", Quantity=2))
-        self.tell(late[1])
+        self.push(late[1])
         self.check_refused(self.submit("c", Quantity=2))
         self.assertEqual(self.submit("c", Quantity=1).status, 201)
 
@@ -191,8 +191,8 @@ class PositionTests(LimitsCase):
         other = self.server.exchange.submit(
             {"TradeAccount": "Sim1", "Symbol": ES, "OrderType": 2, "BuySell": BUY, "Quantity": 4, "Price1": 282000}
         )
-        self.tell(*other)
-        self.tell(*self.server.exchange.fill(other[0]["ServerOrderID"], 4, 282000))
+        self.push(*other)
+        self.push(*self.server.exchange.fill(other[0]["ServerOrderID"], 4, 282000))
         self.advance(10)
         self.check_refused(self.submit("b", Quantity=1))
 
@@ -213,7 +213,7 @@ class InDoubtTests(LimitsCase):
         """Another client's open order whose quantity is not readable has no limit."""
         order = {"Type": 301, "ServerOrderID": "9", "TradeAccount": "Sim1", "Symbol": ES, "OrderStatus": 4}
         self.submit("a", Quantity=1)
-        self.tell(order | {"BuySell": BUY, "OrderQuantity": "many", "OrderUpdateReason": 2})
+        self.push(order | {"BuySell": BUY, "OrderQuantity": "many", "OrderUpdateReason": 2})
         answer = self.submit("b", Quantity=1)
         self.check_error(answer, 403, "NotPermitted", "the quantity of order 9 is not known")
         self.assertEqual(self.submit("c", Quantity=1, BuySell="SELL", Price1=284000).status, 201)
@@ -261,7 +261,7 @@ class FlattenTests(ScriptedCase):
         self.server.outgoing = lambda message: (
             [] if message["Type"] == POSITION_UPDATE and not message.get("RequestID") else [(0.0, message)]
         )
-        self.server.always(POSITIONS, say(stale | {"Unsolicited": 0}))
+        self.server.always(POSITIONS, answer_with(stale | {"Unsolicited": 0}))
         self.assertEqual(self.post("/flatten", TradeAccount="Sim1", Symbol=ES).status, 201)
         self.advance(5)
         self.check_error(self.post("/flatten", TradeAccount="Sim1", Symbol=ES), 409, "Conflict", ES)
@@ -316,7 +316,7 @@ class NameTests(LimitsCase):
         self.assertEqual(len(self.server.requests(SUBMIT)), 1)
 
     def test_position_under_another_name(self) -> None:
-        self.tell({"Type": POSITION_UPDATE, "TradeAccount": "Sim1", "Symbol": ES.lower(), "Quantity": 5})
+        self.push({"Type": POSITION_UPDATE, "TradeAccount": "Sim1", "Symbol": ES.lower(), "Quantity": 5})
         self.check_refused(self.submit("a", Quantity=1))
 
     def test_accounts(self) -> None:
@@ -355,7 +355,7 @@ class NumberTests(ScriptedCase):
 
 
 class AccountNameTests(ScriptedCase):
-    """Without --live and --token-file, orders are taken for accounts that Sierra Chart names Sim."""
+    """Without --live and --token-file, orders are accepted only for accounts that Sierra Chart names Sim."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -382,7 +382,7 @@ class NoAccountTests(ScriptedCase):
         """An open order whose account is not stated counts in each account."""
         self.submit("a")
         row = {"Type": 301, "ServerOrderID": "9001", "Symbol": ES, "BuySell": 1, "OrderQuantity": 5, "OrderStatus": 4}
-        self.tell(row)
+        self.push(row)
         self.check_error(self.submit("b", Quantity=1), 403, "NotPermitted", "--max-position")
 
 
@@ -391,5 +391,5 @@ class NoAccountOpenOrdersTests(ScriptedCase):
 
     def test_open_order_without_account(self) -> None:
         self.submit("a")
-        self.tell({"Type": 301, "ServerOrderID": "9001", "Symbol": ES, "BuySell": 1, "OrderStatus": 4})
+        self.push({"Type": 301, "ServerOrderID": "9001", "Symbol": ES, "BuySell": 1, "OrderStatus": 4})
         self.check_error(self.submit("b", Quantity=1), 403, "NotPermitted", "--max-open-orders")

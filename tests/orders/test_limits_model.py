@@ -1,4 +1,4 @@
-"""Any commands against a server that answers late, twice or not at all: no limit is passed, and risk can be ended.
+"""Test random commands with a server that answers late, twice or not at all: no limit is exceeded.
 
 The laws 4 and 6 of docs/trading.md as properties. What is true is read at the exchange behind the scripted server.
 """
@@ -51,11 +51,11 @@ class LimitsModelCase(ScriptedCase):
     options = (*ScriptedCase.options, "--max-position", str(LIMIT_OF_POSITION))
 
     def runTest(self) -> None:
-        """Hypothesis runs the machine."""
+        """Skip: Hypothesis runs the machine."""
 
 
 class LimitsMachine(RuleBasedStateMachine):
-    """Each rule is a command, or something that happens at the exchange; each command has a behaviour of the server."""
+    """Run commands and events at the exchange. Each command has a behaviour of the server."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,12 +117,12 @@ class LimitsMachine(RuleBasedStateMachine):
         if orders:
             order = orders[number % len(orders)]
             filled = min(quantity, order.quantity - order.filled)
-            self.case.tell(*self.exchange.fill(order.server_id, filled, 282000.0))
+            self.case.push(*self.exchange.fill(order.server_id, filled, 282000.0))
         self.check()
 
     @rule(statement=st.sampled_from(STATEMENTS))
     def state(self, statement: str) -> None:
-        """From now on the server states so much by itself."""
+        """Set which unsolicited messages the server sends."""
 
         def outgoing(message: Json) -> list[tuple[float, Json]]:
             kind, is_answer = message["Type"], bool(message.get("RequestID"))
@@ -171,9 +171,9 @@ class LimitsMachine(RuleBasedStateMachine):
         self.check(is_flatten=kind == FLATTEN)
 
     def check(self, *, is_flatten: bool = False) -> None:
-        """No position can become larger than the limit, whatever is filled.
+        """Assert that no position can become larger than the limit, whatever is filled.
 
-        A flatten is not limited: orders on the side of its own can make a position that it did not leave room for.
+        A flatten is not limited: together with open orders on its side, it can open a position beyond the limit.
         """
         for side, sign in ((BUY, 1), (SELL, -1)):
             size = sign * self.exchange.positions.get((ACCOUNT, ES), 0.0)
@@ -196,7 +196,7 @@ class LimitsMachine(RuleBasedStateMachine):
         return max(0.0, quantity - (parent.quantity - parent.filled if parent.is_open else 0.0))
 
     def end_risk(self) -> None:
-        """When the server is truthful again, nothing stays open after a halt with flatten, and it stays so."""
+        """Assert that a halt with flatten closes everything once the server is truthful again."""
         self.server.be_truthful()
         self.case.advance(65)
         self.check()

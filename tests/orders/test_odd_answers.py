@@ -5,7 +5,7 @@ from typing import Any
 from tests.exchange import CANCELED, FILLED, OPEN, ORDER_UPDATE, R_NEW_REJECTED, REJECTED, Json
 from tests.orders.test_trading_limits import OCO
 from tests.scripted_case import ES, LIMIT, ScriptedCase
-from tests.scripted_server import CANCEL, OPEN_ORDERS, SUBMIT, SUBMIT_OCO, edited, ignored, say, with_fields
+from tests.scripted_server import CANCEL, OPEN_ORDERS, SUBMIT, SUBMIT_OCO, answer_with, edited, ignored, with_fields
 
 
 class ReasonTests(ScriptedCase):
@@ -21,7 +21,7 @@ class ReasonTests(ScriptedCase):
 
     def test_rejected(self) -> None:
         refusal = {"Type": ORDER_UPDATE, "ClientOrderID": "a", "OrderUpdateReason": R_NEW_REJECTED, "InfoText": "No."}
-        self.server.next(SUBMIT, say(refusal))
+        self.server.next(SUBMIT, answer_with(refusal))
         self.check_error(self.submit(), 422, "OrderRejected", "No.")
         self.assertEqual(self.order()["OrderStatus"], REJECTED)
 
@@ -30,7 +30,7 @@ class ReasonTests(ScriptedCase):
             name = f"f{len(quantities)}"
             self.submit(name)
             fill, position = self.server.exchange.fill(name, 2, 282000)
-            self.tell(fill | {"OrderStatus": None} | quantities, position)
+            self.push(fill | {"OrderStatus": None} | quantities, position)
             self.assertEqual((self.order(name)["OrderStatus"], self.order(name)["FilledQuantity"]), (FILLED, 2))
 
 
@@ -47,9 +47,9 @@ class IdentifierTests(ScriptedCase):
 
     def test_a_later_update_has_the_client_order_id(self) -> None:
         self.server.next(SUBMIT, with_fields(ClientOrderID=None))
-        self.server.always(OPEN_ORDERS, say({"Type": ORDER_UPDATE, "NoOrders": 1}))
+        self.server.always(OPEN_ORDERS, answer_with({"Type": ORDER_UPDATE, "NoOrders": 1}))
         caller = self.begin_submit()
-        self.tell(*self.server.exchange.fill("a", 2, 282000))
+        self.push(*self.server.exchange.fill("a", 2, 282000))
         self.assertIn(b" 201 ", caller.received)
         self.assertEqual(self.ids(), [("a", "5001", FILLED)])
 
@@ -57,10 +57,10 @@ class IdentifierTests(ScriptedCase):
         """Another client's, whose ClientOrderID was not stated until now, and is the same as ours."""
         other = LIMIT | {"ClientOrderID": "a", "OrderType": 2, "BuySell": 1}
         (update,) = self.server.exchange.submit(other)
-        self.tell(update | {"ClientOrderID": None})
+        self.push(update | {"ClientOrderID": None})
         self.server.next(SUBMIT, ignored)
         self.begin_submit()
-        self.tell(update | {"OrderUpdateReason": 3})
+        self.push(update | {"OrderUpdateReason": 3})
         self.assertEqual(self.ids(), [("a", "5001", OPEN), ("a", None, 1)])
 
     def test_an_answer_without_a_server_order_id(self) -> None:
@@ -79,9 +79,9 @@ class IdentifierTests(ScriptedCase):
     def test_a_closed_order_without_a_client_order_id(self) -> None:
         """One leg is filled, the other canceled; no message has a ClientOrderID."""
         self.server.outgoing = lambda message: [(0.0, message | {"ClientOrderID": None})]
-        self.server.always(OPEN_ORDERS, say({"Type": ORDER_UPDATE, "NoOrders": 1}))
+        self.server.always(OPEN_ORDERS, answer_with({"Type": ORDER_UPDATE, "NoOrders": 1}))
         self.begin_post("/orders/oco", **OCO)
-        self.tell(*self.server.exchange.fill("5001", 1, 283000))
+        self.push(*self.server.exchange.fill("5001", 1, 283000))
         self.advance(20)
         self.assertEqual(self.ids(), [("o1", "5001", FILLED), ("o2", "5002", CANCELED)])
 
@@ -95,7 +95,7 @@ class IdentifierTests(ScriptedCase):
 
 
 class ChangedClientOrderIdTests(ScriptedCase):
-    """The server cuts off the ClientOrderID, or adds to it: the order must not be told as rejected."""
+    """The server cuts off the ClientOrderID, or adds to it: the order must not be reported as rejected."""
 
     def check_unknown(self, sent: str, stated: str, *, is_market: bool) -> None:
         self.server.outgoing = lambda message: [
@@ -121,7 +121,7 @@ class ChangedClientOrderIdTests(ScriptedCase):
         self.server.next(SUBMIT, ignored)
         caller = self.begin_submit("order-1")
         other = LIMIT | {"ClientOrderID": "order-11", "OrderType": 2, "BuySell": 1, "Quantity": 3}
-        self.tell(*self.server.exchange.submit(other))
+        self.push(*self.server.exchange.submit(other))
         self.advance(20)
         self.assertIn(b" 504 ", caller.received)
         self.assertEqual((self.unknown(), self.order("order-1")["OrderStatus"]), ([], REJECTED))

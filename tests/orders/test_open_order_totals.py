@@ -23,7 +23,7 @@ QUANTITIES = st.sampled_from([0.1, 0.2, 0.3, 1.0, 2.0, 3.0, 7.0])
 
 
 def scratch(orders: list[Order], side: int, account: str, symbol: str, moves: dict[int, float]) -> float | None:
-    """The sum, written out: no totals, no indexes. None: unlimited."""
+    """Compute the sum without totals and indexes. None: unlimited."""
     sums: dict[Any, int] = {}
     for order in orders:
         is_there = order.trade_account in (account, "") and order.symbol.strip().lower() == symbol.strip().lower()
@@ -193,7 +193,7 @@ class TotalsMachine(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 30), quantity=QUANTITIES)
     def assume_a_change(self, number: int, quantity: float) -> None:
-        """What is assumed leaves nothing behind, which the invariant sees."""
+        """Assume a change and undo it; the invariant shows any remains."""
         order = self.pick(number)
         if order is None:
             return
@@ -260,7 +260,7 @@ class TotalsTests(SynchronousTestCase):
 
 
 class CostTests(SynchronousTestCase):
-    """The limits look at no open order that has nothing to do with a new one."""
+    """The limits read no open order that has nothing to do with a new one."""
 
     def test_cost_does_not_grow(self) -> None:
         limits = RiskLimits({"max-position": 50_000, "max-open-orders": 50_000})
@@ -269,7 +269,7 @@ class CostTests(SynchronousTestCase):
         looked_at = 0
 
         class Counted(Order):
-            """Counts how often its fields are looked at."""
+            """Counts how often its fields are read."""
 
             def __getattribute__(self, name: str) -> Any:
                 nonlocal looked_at

@@ -1,4 +1,4 @@
-"""Lists, dry runs, the dead man's switch, cancel on disconnect and stop, and order entry over /stream."""
+"""Test lists, checks without sending, the dead man's switch, cancel on disconnect, and orders over /stream."""
 
 import json
 from typing import Any
@@ -160,7 +160,7 @@ class SwitchTests(ScriptedCase):
     def test_orders_of_others_stay(self) -> None:
         """Only the caller's own orders, those that were sent before a restart too."""
         self.submit("a")
-        self.tell(
+        self.push(
             {
                 "Type": 301,
                 "ServerOrderID": "777",
@@ -213,7 +213,7 @@ class StreamOrderTests(ScriptedCase):
 
     def ask(self, caller: WebSocketCaller, seconds: float = 0.0, **request: Any) -> Any:
         caller.take()
-        self.say(caller, request)
+        self.send_json(caller, request)
         self.advance(seconds)
         (reply,) = caller.take()
         return reply
@@ -248,7 +248,7 @@ class StreamOrderTests(ScriptedCase):
         self.ask(caller, action="submit", order=LIMIT | {"ClientOrderID": "warm"})
         self.server.next(SUBMIT, ignored)
         caller.send({"action": "submit", "id": 1, "order": LIMIT | {"ClientOrderID": "a"}})
-        self.say(caller, {"action": "submit", "id": 2, "order": LIMIT | {"ClientOrderID": "b"}})
+        self.send_json(caller, {"action": "submit", "id": 2, "order": LIMIT | {"ClientOrderID": "b"}})
         self.assertEqual([(each["id"], each["success"]) for each in caller.take()], [(2, True)])
         self.advance(6)
         (late,) = caller.take()
@@ -322,7 +322,7 @@ class StreamOrderTests(ScriptedCase):
 
 
 class StreamTokenTests(StreamOrderTests):
-    """With tokens: scopes, and orders of one token only."""
+    """With tokens, scopes apply, and a token can cancel only its own orders."""
 
     def setUp(self) -> None:
         path = self.mktemp()
@@ -361,7 +361,7 @@ class NoTradingTests(ScriptedCase):
 
     def test_order_entry_is_off(self) -> None:
         caller: WebSocketCaller = self.call(WebSocketCaller(STREAM))
-        self.say(caller, {"action": "submit", "id": 1, "order": LIMIT})
+        self.send_json(caller, {"action": "submit", "id": 1, "order": LIMIT})
         (reply,) = caller.take()
         self.assertEqual((reply["error"]["type"], reply["error"]["status"]), ("NotPermitted", 403))
         body = json.dumps({"orders": [LIMIT]}).encode()

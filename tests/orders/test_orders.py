@@ -1,11 +1,11 @@
-"""Orders over REST, against the simulator: every answer, every doubt."""
+"""Test orders over REST with the simulator: every answer and every unknown outcome."""
 
 import json
 from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import OrderStatusEnum
-from tests.support import Answer, House
+from tests.support import Answer, GatewayTestCase
 
 ES, CL = "ESM20_FUT_CME", "CLM20_FUT_NYMEX"
 LIMIT: dict[str, Any] = {
@@ -35,7 +35,7 @@ OPEN, FILLED, CANCELED, REJECTED = (
 )
 
 
-class OrdersCase(House):
+class OrdersCase(GatewayTestCase):
     options: tuple[str, ...] = ("--host", "127.0.0.1", "--allow-trading")
 
     def setUp(self) -> None:
@@ -53,7 +53,7 @@ class OrdersCase(House):
         return self.fetch(f"/orders/{name}").json
 
     def kill(self, price: float | None = None) -> None:
-        """The gateway's process is gone, and another comes up on the same journal.
+        """Replace the gateway by another one with the same journal, without a stop.
 
         price: at which somebody trades meanwhile.
         """
@@ -73,7 +73,7 @@ class OrdersCase(House):
         self.assertIn(text, answer.json["error"]["message"])
 
     def check_views_agree(self, but: str = "") -> None:
-        """What we show is the truth."""
+        """Assert that the gateway's view equals the server's."""
         for truth in self.simulator.orders.values():
             if truth.client_id in self.simulator.reached and truth.client_id != but:
                 shown = self.order(truth.client_id)
@@ -172,7 +172,7 @@ class SubmitTests(OrdersCase):
 
 
 class AgainTests(OrdersCase):
-    """The same ClientOrderID."""
+    """Repeat commands with the same ClientOrderID."""
 
     def test_same_body(self) -> None:
         answers = [self.submit() for _ in range(3)]
@@ -223,7 +223,7 @@ class AgainTests(OrdersCase):
         self.submit(Quantity=0)
         self.assertEqual(self.submit().status, 201)
 
-    def test_id_of_somebody_else(self) -> None:
+    def test_id_of_another_client(self) -> None:
         self.simulator.submit(dtc.SubmitNewSingleOrder(**LIMIT | {"ClientOrderID": "s", "OrderType": 2, "BuySell": 1}))
         self.flush()
         self.check_error(self.submit("s"), 409, "Conflict", "s is the id of another order")
@@ -400,7 +400,7 @@ class ManyTests(OrdersCase):
         self.assertEqual(self.simulator.reached, [])
 
 
-class OffTests(House):
+class OffTests(GatewayTestCase):
     def test_off(self) -> None:
         for method, path in (
             ("POST", "/orders"),

@@ -1,4 +1,4 @@
-"""Any commands, any faults, any order: at the end what we show is the truth, and no order was sent twice."""
+"""Test random commands and faults: at the end the view is true, and no order was sent twice."""
 
 import json
 from collections import Counter
@@ -39,7 +39,7 @@ class ModelCase(OrdersCase):
 
 
 class OrdersMachine(RuleBasedStateMachine):
-    """Each rule is one command, or something that happens meanwhile; faults hit the command that comes next."""
+    """Run commands and events. A fault affects the next command."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class OrdersMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def again(self, data: st.DataObject) -> None:
-        """Impatience: the same command once more."""
+        """Repeat a command before its answer."""
         if self.sent:
             path, fields = data.draw(st.sampled_from(sorted(self.sent.values(), key=str)))
             self.post(path, fields)
@@ -146,7 +146,7 @@ class OrdersMachine(RuleBasedStateMachine):
 
     @rule(price=PRICES, side=st.sampled_from([1, 2]), quantity=QUANTITIES)
     def somebody_else(self, price: int, side: int, quantity: int) -> None:
-        self.release()  # a fill of another's, of which we were told nothing, could as well be ours
+        self.release()  # another client's fill that was not stated could as well be the gateway's
         while (trading := self.house.status()["trading"])["unknown"] or not trading["ready"]:
             self.house.advance(5)
         self.count += 1
@@ -172,7 +172,7 @@ class OrdersMachine(RuleBasedStateMachine):
 
     @rule()
     def release(self) -> None:
-        """What was late comes."""
+        """Send the messages that were delayed."""
         for each in self.held:
             each.release()
         self.held.clear()
@@ -189,7 +189,7 @@ class OrdersMachine(RuleBasedStateMachine):
         return f"o{self.count}"
 
     def some(self, data: st.DataObject) -> str:
-        """The name of an order, rather one that is open."""
+        """Return the id of an order, preferably an open one."""
         return data.draw(st.sampled_from(self.open() or [*self.sent] or ["none"]))
 
     def open(self) -> list[str]:
@@ -233,38 +233,38 @@ class OrdersMachine(RuleBasedStateMachine):
             self.house.simulator._overrides.clear()
 
     def settle(self) -> None:
-        """No more faults, and time."""
-        house = self.house
+        """End all faults, and advance the clock."""
+        case = self.house
         self.release()
-        house.simulator._overrides.clear()
-        house.advance(40)
+        case.simulator._overrides.clear()
+        case.advance(40)
         self.release()
-        house.advance(20)
+        case.advance(20)
 
     def check(self) -> None:
-        house, simulator = self.house, self.house.simulator
-        house.assertEqual(house.status()["trading"]["unknown"], [])
+        case, simulator = self.house, self.house.simulator
+        case.assertEqual(case.status()["trading"]["unknown"], [])
         twice = {name: count for name, count in Counter(simulator.reached).items() if count > 1}
-        house.assertEqual(twice, {})
+        case.assertEqual(twice, {})
         for name in self.sent:
-            shown = house.fetch(f"/orders/{name}")
+            shown = case.fetch(f"/orders/{name}")
             if name not in simulator.reached:
                 if shown.status == 200:  # it was sent, and did not arrive
-                    house.assertIn(shown.json["OrderStatus"], DONE, shown.json)
+                    case.assertIn(shown.json["OrderStatus"], DONE, shown.json)
                 continue
             truth = simulator.order(name)
-            house.assertEqual(shown.status, 200, (name, shown.json, house.shown("/orders")))
+            case.assertEqual(shown.status, 200, (name, shown.json, case.shown("/orders")))
             state = shown.json
-            house.assertEqual(state.get("FilledQuantity", 0), truth.filled, (state, truth))
+            case.assertEqual(state.get("FilledQuantity", 0), truth.filled, (state, truth))
             if int(truth.status) in DONE:  # of those that are gone, the server does not say how
-                house.assertIn(state["OrderStatus"], DONE, (state, truth))
+                case.assertIn(state["OrderStatus"], DONE, (state, truth))
             elif state["OrderStatus"] == CANCELED:  # a change that was lost made it smaller: who knows by how much
-                house.assertEqual(
+                case.assertEqual(
                     (int(truth.status), state["Updates"][-1]["Reconciled"]), (FILLED, True), (state, truth)
                 )
             else:
-                house.assertEqual(state["OrderStatus"], int(truth.status), (state, truth))
-            house.assertEqual(
+                case.assertEqual(state["OrderStatus"], int(truth.status), (state, truth))
+            case.assertEqual(
                 sorted(
                     each["LastFillExecutionID"]
                     for each in state["Updates"]
@@ -274,16 +274,16 @@ class OrdersMachine(RuleBasedStateMachine):
             )
         open_orders = {str(each.server_id) for each in simulator.orders.values() if not each.ended}
         mine = {
-            each["ServerOrderID"] for each in house.shown("/orders") if each.get("OrderStatus", 0) not in (7, 8, 9, 0)
+            each["ServerOrderID"] for each in case.shown("/orders") if each.get("OrderStatus", 0) not in (7, 8, 9, 0)
         }
-        house.assertEqual(mine, open_orders)
-        positions = {each["Symbol"]: each["Quantity"] for each in house.shown("/positions")}
-        house.assertEqual(positions, {key[1]: each.Quantity for key, each in simulator.positions.items()})
-        balances = {each["TradeAccount"]: each["CashBalance"] for each in house.shown("/balances")}
-        house.assertEqual(balances, {key: each.CashBalance for key, each in simulator.balances.items()})
+        case.assertEqual(mine, open_orders)
+        positions = {each["Symbol"]: each["Quantity"] for each in case.shown("/positions")}
+        case.assertEqual(positions, {key[1]: each.Quantity for key, each in simulator.positions.items()})
+        balances = {each["TradeAccount"]: each["CashBalance"] for each in case.shown("/balances")}
+        case.assertEqual(balances, {key: each.CashBalance for key, each in simulator.balances.items()})
         for what, caller in self.answers:
             if caller.received:
-                house.assertNotEqual(Answer(caller.received).status, 500, what)
+                case.assertNotEqual(Answer(caller.received).status, 500, what)
 
 
 def _ids(state: dict[str, Any]) -> set[str]:

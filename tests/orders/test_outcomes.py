@@ -1,4 +1,4 @@
-"""What became of a command whose answer is missing, late, partial or wrong: unknown, until the server says."""
+"""Test commands whose answer is missing, late, partial or wrong: unknown until the server states the outcome."""
 
 from typing import Any
 
@@ -12,21 +12,21 @@ from tests.scripted_server import (
     OPEN_ORDERS,
     REPLACE,
     SUBMIT,
+    answer_with,
     dropped_after,
     dropped_before,
     edited,
     ignored,
     lost,
-    say,
     with_fields,
 )
 
-FILLS_REFUSED = say({"Type": FILLS_REJECT, "RejectText": "Not supported."})
+FILLS_REFUSED = answer_with({"Type": FILLS_REJECT, "RejectText": "Not supported."})
 SENT = 1
 
 
 class LostFillTests(ScriptedCase):
-    """A market order is filled, and the answer lost."""
+    """A market order is filled, and the answer is lost."""
 
     def check_stays_unknown(self, name: str = "m") -> None:
         self.advance(60)
@@ -57,7 +57,9 @@ class LostFillTests(ScriptedCase):
 
     def test_the_fills_are_incomplete(self) -> None:
         """One row is missing of the batch."""
-        self.server.always(FILLS, say({"Type": 304, "TotalNumberMessages": 2, "MessageNumber": 2, "NoOrderFills": 0}))
+        self.server.always(
+            FILLS, answer_with({"Type": 304, "TotalNumberMessages": 2, "MessageNumber": 2, "NoOrderFills": 0})
+        )
         self.server.next(SUBMIT, lost)
         self.check_error(self.market(), 504, "OutcomeUnknown")
         self.check_stays_unknown()
@@ -72,7 +74,7 @@ class LostFillTests(ScriptedCase):
 
     def test_the_account_is_not_listed_and_never_arrived(self) -> None:
         self.server.exchange.accounts.remove("Sim1")
-        self.server.always(FILLS, say({"Type": 304, "NoOrderFills": 1}))
+        self.server.always(FILLS, answer_with({"Type": 304, "NoOrderFills": 1}))
         self.server.next(SUBMIT, lost)
         self.market()
         self.check_stays_unknown()
@@ -81,9 +83,9 @@ class LostFillTests(ScriptedCase):
         for heartbeat in (True, False):
             name = f"m{heartbeat}"
             self.server.clock_offset = -120.0
-            self.server.always(HEARTBEAT, None if heartbeat else say({"Type": HEARTBEAT}))
+            self.server.always(HEARTBEAT, None if heartbeat else answer_with({"Type": HEARTBEAT}))
             if heartbeat:
-                self.tell({"Type": 3, "CurrentDateTime": int(self.server.exchange.now())})
+                self.push({"Type": 3, "CurrentDateTime": int(self.server.exchange.now())})
             self.server.next(SUBMIT, lost)
             self.market(name)
             self.advance(20)
@@ -92,17 +94,17 @@ class LostFillTests(ScriptedCase):
 
     def test_the_clock_of_the_server_is_behind_and_the_gateway_was_restarted(self) -> None:
         self.server.clock_offset = -120.0
-        self.tell({"Type": 3, "CurrentDateTime": int(self.server.exchange.now())})
+        self.push({"Type": 3, "CurrentDateTime": int(self.server.exchange.now())})
         self.server.next(SUBMIT, lost)
         self.begin_market("m", Quantity=2)
         self.restart()
-        self.tell({"Type": 3, "CurrentDateTime": int(self.server.exchange.now())})
+        self.push({"Type": 3, "CurrentDateTime": int(self.server.exchange.now())})
         self.advance(20)
         self.assertEqual((self.order("m")["OrderStatus"], self.order("m")["FilledQuantity"]), (FILLED, 2))
 
     def test_the_position_contradicts(self) -> None:
         """No fill is listed, and the position has changed."""
-        self.server.always(FILLS, say({"Type": 304, "NoOrderFills": 1}))
+        self.server.always(FILLS, answer_with({"Type": 304, "NoOrderFills": 1}))
         self.server.next(SUBMIT, lost)
         self.market()
         self.check_stays_unknown()
@@ -143,10 +145,10 @@ class LostFillTests(ScriptedCase):
 
 
 class ConcludedTests(ScriptedCase):
-    """What the server says after the gateway drew a conclusion."""
+    """The server states the outcome after the gateway drew a conclusion."""
 
     def conclude(self, name: str = "a") -> Any:
-        """An order that is taken to have never arrived; the order at the exchange is made later."""
+        """Return an order that the gateway concludes was never received. The exchange's order is made later."""
         self.server.next(SUBMIT, ignored)
         self.submit(name)
         self.advance(12)
@@ -156,7 +158,7 @@ class ConcludedTests(ScriptedCase):
 
     def test_accepted_after_all(self) -> None:
         request = self.conclude()
-        self.tell(*self.server.exchange.submit(request))
+        self.push(*self.server.exchange.submit(request))
         self.assertEqual(self.order()["OrderStatus"], OPEN)
         self.assertEqual(self.submit().status, 201)
         self.restart()
@@ -168,7 +170,7 @@ class ConcludedTests(ScriptedCase):
         request = self.conclude()
         self.restart()
         self.check_error(self.submit(), 422, "OrderRejected")
-        self.tell(*self.server.exchange.submit(request))
+        self.push(*self.server.exchange.submit(request))
         self.assertEqual(self.order()["OrderStatus"], OPEN)
         self.assertEqual(self.submit().status, 201)
 
@@ -182,7 +184,7 @@ class ConcludedTests(ScriptedCase):
     def test_filled_after_all(self) -> None:
         request = self.conclude()
         messages = self.server.exchange.submit(request)
-        self.tell(*messages, *self.server.exchange.fill("a", 2, 282000))
+        self.push(*messages, *self.server.exchange.fill("a", 2, 282000))
         self.assertEqual((self.order()["OrderStatus"], self.order()["FilledQuantity"]), (FILLED, 2))
         self.assertEqual(self.submit().status, 201)
 
@@ -194,7 +196,7 @@ class ConcludedTests(ScriptedCase):
             self.server.exchange.next_number = 5001
             self.check_error(self.submit(name), 422, "OrderRejected", "No.")
             order = self.server.exchange.order(name)
-            self.tell(self.server.exchange.update(order, R_ACCEPTED))
+            self.push(self.server.exchange.update(order, R_ACCEPTED))
             self.assertEqual(self.order(name)["OrderStatus"], OPEN)
             self.assertIn(name, [each["ClientOrderID"] for each in self.orders() if each["OrderStatus"] == OPEN])
             self.assertEqual(self.submit(name).status, 201)
@@ -209,7 +211,7 @@ class ConcludedTests(ScriptedCase):
         self.submit()
         accepted = self.server.exchange.update(self.server.exchange.order("a"), R_ACCEPTED)
         self.post("/orders/a", "DELETE")
-        self.tell(accepted | {"InfoText": "late"})
+        self.push(accepted | {"InfoText": "late"})
         self.advance(20)
         self.assertEqual(self.order()["OrderStatus"], CANCELED)
 
@@ -234,7 +236,7 @@ class UnansweredChangeTests(ScriptedCase):
         self.post("/orders/a", "PATCH", Quantity=5)
         self.advance(15)
         self.check_error(self.submit("b", Quantity=3), 403, "NotPermitted", "--max-position")
-        self.tell(*self.server.exchange.replace(self.server.requests(REPLACE)[-1]))
+        self.push(*self.server.exchange.replace(self.server.requests(REPLACE)[-1]))
         self.assertEqual(self.order()["OrderQuantity"], 5)
 
     def test_a_change_is_unknown_after_a_restart(self) -> None:
@@ -283,7 +285,7 @@ class LateFillTests(ScriptedCase):
         exchange = self.server.exchange
         self.fetch("/orders")
         self.server.outgoing = lambda message: [] if message["Type"] == ORDER_UPDATE else [(0.0, message)]
-        self.tell(*exchange.submit(MARKET | {"OrderType": 1, "BuySell": 1, "Quantity": 3}))
+        self.push(*exchange.submit(MARKET | {"OrderType": 1, "BuySell": 1, "Quantity": 3}))
         self.server.be_truthful()
         self.advance(3)
         self.server.next(SUBMIT, dropped_before)
@@ -294,7 +296,7 @@ class LateFillTests(ScriptedCase):
 
 
 class DisappearedTests(ScriptedCase):
-    """An order that was open is not among the open orders any more."""
+    """An order that was open is no longer among the open orders."""
 
     def disappear(self) -> None:
         self.submit()
@@ -358,7 +360,7 @@ class StrangeStatusTests(ScriptedCase):
     def test_an_unknown_status_and_no_such_order(self) -> None:
         self.server.next(
             SUBMIT,
-            say({"Type": 301, "ClientOrderID": "a", "ServerOrderID": "7", "Symbol": ES, "TradeAccount": "Sim1",
+            answer_with({"Type": 301, "ClientOrderID": "a", "ServerOrderID": "7", "Symbol": ES, "TradeAccount": "Sim1",
                  "BuySell": 1, "OrderStatus": 99, "InfoText": "Error"}),
         )  # fmt: skip
         self.check_error(self.submit(), 504, "OutcomeUnknown")
@@ -379,11 +381,11 @@ class StrangeStatusTests(ScriptedCase):
     def test_an_unknown_status_is_open(self) -> None:
         self.submit()
         self.server.always(OPEN_ORDERS, with_fields(OrderStatus=99))
-        self.tell(self.server.exchange.update(self.server.exchange.order("a"), 3) | {"OrderStatus": 99})
+        self.push(self.server.exchange.update(self.server.exchange.order("a"), 3) | {"OrderStatus": 99})
         self.assertEqual(self.order()["OrderStatus"], 99)
         self.assertEqual(self.post("/cancelall", TradeAccount="Sim1").json[0]["OrderStatus"], CANCELED)
         self.submit("b")
-        self.tell(self.server.exchange.update(self.server.exchange.order("b"), 3) | {"OrderStatus": 99})
+        self.push(self.server.exchange.update(self.server.exchange.order("b"), 3) | {"OrderStatus": 99})
         self.restart()
         self.assertEqual(self.post("/orders/b", "DELETE").status, 200)
 
@@ -400,11 +402,11 @@ class StrangeStatusTests(ScriptedCase):
             self.assertEqual(self.post(f"/orders/{name}", "DELETE").status, 200)
             self.assertFalse(self.server.exchange.order(name).is_open)
 
-    def test_somebody_else_changes_the_price_without_saying_it(self) -> None:
+    def test_another_client_changes_the_price_without_an_update(self) -> None:
         """The open orders are read again."""
         self.submit()
         order = self.server.exchange.order("a")
-        self.tell(
+        self.push(
             *self.server.exchange.replace({"ServerOrderID": order.server_id, "Price1": 281900, "Price1IsSet": 1})[:0],
             self.server.exchange.update(order, 7) | {"Price1": None},
         )
@@ -434,7 +436,7 @@ class BlankIdTests(ScriptedCase):
         self.begin_submit("a")
         self.server.always(OPEN_ORDERS, with_fields(ClientOrderID=None))
         restated = self.server.exchange.update(self.server.exchange.order("a"), R_RESTATED)
-        self.tell(restated | {"ClientOrderID": None})
+        self.push(restated | {"ClientOrderID": None})
         self.advance(12)
         self.check_ours()
 
@@ -456,13 +458,13 @@ class BlankIdTests(ScriptedCase):
         self.assertEqual(self.order()["Price1"], 281900)
         self.check_ours()
 
-    def test_of_somebody_else(self) -> None:
+    def test_fills_of_another_client(self) -> None:
         """Another price: not ours."""
         self.server.always(OPEN_ORDERS, with_fields(ClientOrderID=None))
         self.server.next(SUBMIT, ignored)
         other = {"Symbol": ES, "TradeAccount": "Sim1", "OrderType": 2, "BuySell": 1, "Price1": 280000, "Quantity": 2}
         caller = self.begin_submit("a")
-        self.tell(*self.server.exchange.submit(other))
+        self.push(*self.server.exchange.submit(other))
         self.advance(20)
         self.assertTrue(caller.lost)
         shown = self.order()

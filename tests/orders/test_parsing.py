@@ -1,4 +1,4 @@
-"""Orders as callers write them: what is sent for them, and what is refused."""
+"""Test the parsing of orders: the messages made of them, and errors."""
 
 import math
 from typing import Any
@@ -50,7 +50,7 @@ CHILDREN = {name: OCO[name] for name in OCO if name not in ("Symbol", "TradeAcco
 
 class TicketCase(SynchronousTestCase):
     def refuse(self, what: Any, *expected: str) -> None:
-        """All problems are named."""
+        """Assert that all problems are named."""
         with self.assertRaises(BadOrder) as caught:
             what()
         text = str(caught.exception)

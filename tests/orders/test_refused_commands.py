@@ -1,17 +1,17 @@
-"""A cancel or a change that the server refuses: the order stays as it is, whatever OrderStatus the refusal states."""
+"""Test that a refused cancel or change leaves the order as it is."""
 
 from typing import Any
 
 from tests.exchange import CANCELED, FILLED, OPEN, R_CANCEL_REJECTED, R_REPLACE_REJECTED, REJECTED
 from tests.scripted_case import ScriptedCase
-from tests.scripted_server import CANCEL, OPEN_ORDERS, REPLACE, ignored, say
+from tests.scripted_server import CANCEL, OPEN_ORDERS, REPLACE, answer_with, ignored
 from tests.support import Answer, Caller
 
 REFUSALS = {R_CANCEL_REJECTED: (CANCEL, "DELETE", {}), R_REPLACE_REJECTED: (REPLACE, "PATCH", {"Quantity": 3})}
 
 
 class RefusedAsRejectedTests(ScriptedCase):
-    """The refusal has OrderStatus 9: it is the command that is rejected, not the order."""
+    """The refusal has OrderStatus 9: the command is rejected, not the order."""
 
     def refusal(self, name: str, reason: int) -> dict[str, Any]:
         update = self.server.exchange.update(self.server.exchange.order(name), reason)
@@ -21,12 +21,12 @@ class RefusedAsRejectedTests(ScriptedCase):
         self.assertEqual((self.order(name)["OrderStatus"], self.unknown()), (OPEN, []))
         self.assertIn(name, [each["ClientOrderID"] for each in self.orders() if each["OrderStatus"] == OPEN])
 
-    def test_nobody_asked(self) -> None:
+    def test_unsolicited_refusal(self) -> None:
         for reason in REFUSALS:
             name = f"a{reason}"
             self.submit(name)
             reads = len(self.server.requests(OPEN_ORDERS))
-            self.tell(self.refusal(name, reason))
+            self.push(self.refusal(name, reason))
             self.check_open(name)
             self.assertGreater(len(self.server.requests(OPEN_ORDERS)), reads)
             self.assertNotIn("OrderStatus", self.order(name)["Updates"][-1])
@@ -42,10 +42,10 @@ class RefusedAsRejectedTests(ScriptedCase):
             self.submit(name)
             self.server.next(kind, ignored)
             caller = self.begin_post(f"/orders/{name}", method, **fields)
-            self.tell(self.refusal(name, reason))
+            self.push(self.refusal(name, reason))
             self.assertTrue(caller.lost)
             self.check_open(name)
-            self.server.next(kind, say(self.refusal(name, reason)))
+            self.server.next(kind, answer_with(self.refusal(name, reason)))
             self.check_error(self.post(f"/orders/{name}", method, **fields), 422, "OrderRejected", "Not now.")
             self.check_open(name)
 
@@ -54,7 +54,7 @@ class RefusedAsRejectedTests(ScriptedCase):
         self.submit()
         self.server.next(REPLACE, ignored)
         caller = self.begin_post("/orders/a", "PATCH", Quantity=3)
-        self.tell(self.refusal("a", R_CANCEL_REJECTED))
+        self.push(self.refusal("a", R_CANCEL_REJECTED))
         self.assertFalse(caller.lost)
         self.advance(6)
         self.assertTrue(caller.lost)
@@ -64,7 +64,7 @@ class RefusedAsRejectedTests(ScriptedCase):
         for reason in (*REFUSALS, 3, 0):
             name = f"m{reason}"
             self.market(name)
-            self.tell(self.refusal(name, reason))
+            self.push(self.refusal(name, reason))
             self.check_filled(name)
             self.advance(12)
             self.restart()
@@ -84,7 +84,7 @@ class RefusedAsRejectedTests(ScriptedCase):
 
 
 class ClosedBeforeAnswerTests(ScriptedCase):
-    """The order is closed before the server states what became of a change."""
+    """The order is closed before the server states the outcome of a change."""
 
     def begin_change(self, name: str, **fields: Any) -> Caller:
         self.submit(name)
@@ -100,20 +100,20 @@ class ClosedBeforeAnswerTests(ScriptedCase):
 
     def test_canceled(self) -> None:
         caller = self.begin_change("a", Quantity=3)
-        self.tell(*self.server.exchange.close("a"))
+        self.push(*self.server.exchange.close("a"))
         self.check_unknown(caller, "a", CANCELED)
         self.assertEqual(self.submit("b").status, 201)
 
     def test_filled(self) -> None:
         caller = self.begin_change("a", Price1=281900)
-        self.tell(*self.server.exchange.fill("a", 2, 282000))
+        self.push(*self.server.exchange.fill("a", 2, 282000))
         self.check_unknown(caller, "a", FILLED)
 
     def test_canceled_as_changed(self) -> None:
         """The last update states what was asked for."""
         caller = self.begin_change("a", Quantity=3)
         self.server.exchange.replace(self.server.requests(REPLACE)[-1])
-        self.tell(*self.server.exchange.close("a"))
+        self.push(*self.server.exchange.close("a"))
         answer = Answer(caller.received)
         self.assertEqual((answer.status, answer.json["OrderQuantity"]), (200, 3), answer.json)
 
@@ -121,6 +121,6 @@ class ClosedBeforeAnswerTests(ScriptedCase):
         caller = self.begin_change("a", Quantity=3)
         self.server.exchange.close("a")
         refusal = self.server.exchange.update(self.server.exchange.order("a"), R_REPLACE_REJECTED)
-        self.tell(refusal | {"InfoText": "Too late."})
+        self.push(refusal | {"InfoText": "Too late."})
         self.check_error(Answer(caller.received), 422, "OrderRejected", "Too late.")
         self.assertEqual(self.order()["OrderStatus"], CANCELED)

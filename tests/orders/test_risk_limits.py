@@ -1,4 +1,4 @@
-"""Who may send orders, how many, and how large; and what the options say of it."""
+"""Test who may send orders, how many, how large, and the options about limits."""
 
 import json
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.services import StartupError
 from tests.orders.test_orders import ES, LIMIT, MARKET, OCO, OrdersCase
-from tests.support import House
+from tests.support import GatewayTestCase
 
 
 class LimitsTests(OrdersCase):
@@ -37,11 +37,11 @@ class LimitsTests(OrdersCase):
         self.post("/cancelall")
         for name in "ab":
             self.assertEqual(self.submit(name, Quantity=1).status, 201)
-        room = 6 - held - 2
+        free = 6 - held - 2
         self.simulator.ignore_next(dtc.CancelReplaceOrder)
-        self.begin("/orders/a", "PATCH", body=json.dumps({"Quantity": 1 + room}).encode())
-        answer = self.post("/orders/b", "PATCH", Quantity=1 + room)
-        self.check_error(answer, 403, "NotPermitted", f"could become {6 + room} long")
+        self.begin("/orders/a", "PATCH", body=json.dumps({"Quantity": 1 + free}).encode())
+        answer = self.post("/orders/b", "PATCH", Quantity=1 + free)
+        self.check_error(answer, 403, "NotPermitted", f"could become {6 + free} long")
         self.check_error(self.submit("c", Quantity=1), 403, "NotPermitted", "could become 7 long")
 
     def test_scope(self) -> None:
@@ -120,7 +120,7 @@ class TokenTests(OrdersCase):
         return json.dumps(LIMIT).encode()
 
 
-class OptionsTests(House):
+class OptionsTests(GatewayTestCase):
     def refuse(self, *arguments: str) -> str:
         with self.assertRaises(StartupError) as caught:
             self.make_gateway(*arguments)
@@ -153,7 +153,7 @@ class OptionsTests(House):
 
 
 class SupportTests(OrdersCase):
-    """What the server does not support is not sent."""
+    """Messages that the server does not support are not sent."""
 
     def test_flags(self) -> None:
         bodies: dict[str, dict[str, Any]] = {

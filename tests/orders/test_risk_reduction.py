@@ -1,4 +1,4 @@
-"""Commands that make risk smaller always work, and no guard of the gateway undoes them."""
+"""Test that commands that reduce risk always work."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ OTHERS: dict[str, Any] = {"TradeAccount": "Sim1", "Symbol": ES, "OrderType": 2, 
 
 class CommandsCase(ScriptedCase):
     def canceled(self) -> list[str]:
-        """The ServerOrderIDs that were asked to be canceled."""
+        """Return the ServerOrderIDs of all cancels."""
         return [each["ServerOrderID"] for each in self.server.requests(CANCEL)]
 
     def others_order(self, **fields: Any) -> Json:
-        """Another client's order: the message that accepts it."""
+        """Submit another client's order. Return the message that accepts it."""
         message: Json = self.server.exchange.submit(OTHERS | {"Quantity": 1} | fields)[0]
         return message
 
@@ -34,7 +34,7 @@ class HaltTests(CommandsCase):
         self.server.exchange.last_price = None
         self.assertEqual(self.post("/flatten", TradeAccount="Sim1").status, 201)
         (order,) = self.server.exchange.open_orders()
-        self.tell(self.server.exchange.update(order, 3))
+        self.push(self.server.exchange.update(order, 3))
         self.server.drop()
         self.advance(10)
         self.assertEqual(self.canceled(), [])
@@ -57,7 +57,7 @@ class HaltTests(CommandsCase):
     def test_others_order_that_opens_later(self) -> None:
         self.halt()
         accepted = self.others_order()
-        self.tell(accepted)
+        self.push(accepted)
         self.assertEqual(self.canceled(), [accepted["ServerOrderID"]])
         self.assertEqual(self.server.exchange.open_orders(), [])
 
@@ -73,10 +73,10 @@ class HaltTests(CommandsCase):
         self.halt()
         accepted = self.others_order()
         self.server.always(CANCEL, lambda request, obey: [accepted | {"OrderUpdateReason": 9, "InfoText": "No."}])
-        self.tell(accepted)
+        self.push(accepted)
         self.advance(3)
         self.assertLessEqual(len(self.canceled()), 2)
-        self.tell(self.server.exchange.update(self.server.exchange.open_orders()[0], 3))
+        self.push(self.server.exchange.update(self.server.exchange.open_orders()[0], 3))
         self.advance(1)
         self.assertLessEqual(len(self.canceled()), 3)
 
@@ -176,7 +176,7 @@ class UnreadTests(CommandsCase):
 
     def test_cancel_of_an_order_that_the_session_has_stated(self) -> None:
         accepted = self.others_order()
-        self.tell(accepted)
+        self.push(accepted)
         answer = self.post(f"/orders/{accepted['ServerOrderID']}", "DELETE")
         self.assertEqual((answer.status, answer.json["OrderStatus"]), (200, 8), answer.json)
         self.check_error(self.post("/orders/other", "DELETE"), 503, "NotLoggedOn", "have not been read")
@@ -184,7 +184,7 @@ class UnreadTests(CommandsCase):
     def test_cancelall(self) -> None:
         """What the session has stated is canceled at once, the rest after the read; the answer says what is missing."""
         hidden, accepted = self.others_order(), self.others_order()
-        self.tell(accepted)
+        self.push(accepted)
         answer = self.post("/cancelall")
         self.check_error(answer, 504, "OutcomeUnknown", "others may be open")
         self.assertEqual([each["OrderStatus"] for each in answer.json["error"]["orders"]], [8])
@@ -197,12 +197,12 @@ class UnreadTests(CommandsCase):
 
     def test_halt_with_what_is_known(self) -> None:
         known, later = self.others_order(), self.others_order()
-        self.tell(known)
+        self.push(known)
         answers = self.post("/trading/halt", flatten=True).json
         self.assertIn("have not been read", answers.pop()["Incomplete"])
         self.assertEqual([each["OrderStatus"] for each in answers], [8, 4])
         self.assertEqual(self.server.exchange.positions["Sim1", ES], 0)
-        self.tell(later)
+        self.push(later)
         self.assertEqual(self.canceled(), [known["ServerOrderID"], later["ServerOrderID"]])
 
     def test_dead_man_switch(self) -> None:
@@ -214,7 +214,7 @@ class UnreadTests(CommandsCase):
         self.server.drop()
         self.advance(10)
         first = self.server.exchange.order("a")
-        self.tell(self.server.exchange.update(first, R_GENERAL))
+        self.push(self.server.exchange.update(first, R_GENERAL))
         self.begin_post("/trading/deadman", seconds=1)
         self.advance(5)
         self.assertEqual(self.canceled(), [first.server_id])
@@ -262,7 +262,7 @@ class UnstatedAccountTests(CommandsCase):
     def setUp(self) -> None:
         super().setUp()
         accepted = self.others_order()
-        self.tell(accepted | {"TradeAccount": ""})
+        self.push(accepted | {"TradeAccount": ""})
         self.number = accepted["ServerOrderID"]
 
     def test_cancelall(self) -> None:
@@ -300,7 +300,7 @@ class OtherAccountTests(CommandsCase):
 
     def open_order(self) -> str:
         accepted = self.others_order(TradeAccount="F1")
-        self.tell(accepted)
+        self.push(accepted)
         number: str = accepted["ServerOrderID"]
         return number
 
@@ -322,7 +322,7 @@ class OtherAccountTests(CommandsCase):
 
     def test_halt_of_all(self) -> None:
         self.server.exchange.positions["F1", ES] = 3.0
-        self.tell(self.server.exchange.position("F1", ES))
+        self.push(self.server.exchange.position("F1", ES))
         self.halt(flatten=True)
         self.assertEqual(self.canceled(), [self.number])
         self.assertEqual(self.server.exchange.positions["F1", ES], 3)  # an order would be needed
@@ -399,7 +399,7 @@ class UnreadableTests(CommandsCase):
         self.assertEqual(self.post("/flatten", TradeAccount="Sim1").status, 201)
 
     def test_rows_of_positions_and_balances(self) -> None:
-        self.tell({"Type": POSITION_UPDATE, "TradeAccount": "Sim1", "Symbol": ES, "Quantity": 2, "AveragePrice": "?"})
+        self.push({"Type": POSITION_UPDATE, "TradeAccount": "Sim1", "Symbol": ES, "Quantity": 2, "AveragePrice": "?"})
         self.assertEqual(self.fetch("/positions").json[0]["Quantity"], 2)
 
 

@@ -1,4 +1,4 @@
-"""Limits of prices, numbers, worth and losses, halts of parts of the trading, and what tokens may trade."""
+"""Test limits of price, number, notional value and loss, partial halts, and scopes of tokens."""
 
 import json
 from typing import Any
@@ -152,7 +152,7 @@ class DailyLossTests(ScriptedCase):
         self.fetch("/balances")
 
     def balance(self, **fields: Any) -> None:
-        self.tell({"Type": 600, "TradeAccount": "Sim1", "Unsolicited": 1} | self.server.balance | fields)
+        self.push({"Type": 600, "TradeAccount": "Sim1", "Unsolicited": 1} | self.server.balance | fields)
 
     def check_halted(self, text: str) -> None:
         answer = self.submit("x")
@@ -233,9 +233,9 @@ class DisabledTests(ScriptedCase):
         self.fetch("/balances")
         for name in ("TradingIsDisabled", "DailyNetLossLimitReached"):
             update = {"Type": 600, "TradeAccount": "Sim1", "CashBalance": 5.0, "Unsolicited": 1}
-            self.tell(update | {name: 1})
+            self.push(update | {name: 1})
             self.check_error(self.submit("a"), 409, "Conflict", name)
-            self.tell(update | {name: 0})
+            self.push(update | {name: 0})
             self.post("/trading/resume")
             self.assertEqual(self.submit(name[:20]).status, 201)
 
@@ -272,7 +272,7 @@ class HaltTests(ScriptedCase):
         others = self.server.exchange.submit(
             {"TradeAccount": "Sim2", "Symbol": NQ, "OrderType": 2, "BuySell": BUY, "Quantity": 1, "Price1": 1000}
         )
-        self.tell(*others)
+        self.push(*others)
         self.assertEqual(self.open(), {"o0", "o2", "b"})
 
     def test_symbol_in_an_account(self) -> None:
@@ -365,7 +365,7 @@ class TokenTests(ScriptedCase):
         """It may be another account's."""
         order = {"TradeAccount": "Sim1", "Symbol": ES, "OrderType": 2, "BuySell": 1, "Price1": 282000, "Quantity": 1}
         accepted = self.server.exchange.submit(order)[0]
-        self.tell(accepted | {"TradeAccount": ""})
+        self.push(accepted | {"TradeAccount": ""})
         number = accepted["ServerOrderID"]
         self.token = "one"
         answer = self.post(f"/orders/{number}", "DELETE")

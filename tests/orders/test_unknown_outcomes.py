@@ -1,4 +1,4 @@
-"""When the server's word does not come: what callers are told, what is refused meanwhile, and how it is settled."""
+"""Test unknown outcomes: answers to callers, refusals meanwhile, and settlement."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ PARTLY = int(OrderStatusEnum.ORDER_STATUS_PARTIALLY_FILLED)
 
 class DoubtCase(OrdersCase):
     def lose(self, name: str = "a", **fields: Any) -> Answer:
-        """Submits an order whose answer does not come."""
+        """Submit an order whose answer is lost."""
         body = json.dumps(LIMIT | {"ClientOrderID": name} | fields).encode()
         caller = self.begin("/orders", "POST", body=body)
         self.advance(6)
@@ -91,7 +91,7 @@ class SubmitTests(DoubtCase):
         self.check_views_agree()
 
     def test_dropped_and_filled_meanwhile(self) -> None:
-        """Neither open nor known by our name: only the fills tell."""
+        """The order is neither open nor known by its ClientOrderID: only the fills show the outcome."""
         self.simulator.drop_on_next(dtc.SubmitNewSingleOrder, accepted=True)
         self.check_unknown(self.post("/orders", **MARKET | {"ClientOrderID": "m"}), "the connection was lost")
         self.advance(4)
@@ -117,7 +117,7 @@ class SubmitTests(DoubtCase):
         self.assertEqual(self.order()["OrderStatus"], REJECTED)
 
     def test_changed_and_filled_meanwhile(self) -> None:
-        """Under a ServerOrderID that we never heard of."""
+        """The order has an unknown ServerOrderID."""
         self.submit()
         self.simulator.drop_on_next(dtc.CancelReplaceOrder, accepted=True)
         self.check_unknown(self.post("/orders/a", "PATCH", Price1=281900), "the connection was lost")
@@ -125,7 +125,7 @@ class SubmitTests(DoubtCase):
         self.advance(4)
         self.assertEqual((self.order()["OrderStatus"], self.order()["FilledQuantity"]), (FILLED, 2))
 
-    def test_somebody_elses_fills_are_not_ours(self) -> None:
+    def test_fills_of_other_clients_are_not_matched(self) -> None:
         self.simulator.drop_on_next(dtc.SubmitNewSingleOrder, accepted=False)
         self.submit("a", Quantity=1)
         other = {"ClientOrderID": "x", "OrderType": 1, "BuySell": 2, "Quantity": 1}
@@ -134,7 +134,7 @@ class SubmitTests(DoubtCase):
         self.assertEqual(self.order()["OrderStatus"], REJECTED)
 
     def test_two_lost_at_once(self) -> None:
-        """Which is whose, side and quantity tell; of the closing of a position as far as we could know."""
+        """Side and quantity decide which fill belongs to which order, as far as they are known for a flatten."""
         held = self.simulator.hold_next(dtc.SubmitFlattenPositionOrder)
         flatten = {"TradeAccount": "Sim1", "Symbol": ES, "ClientOrderID": "f"}
         self.begin("/flatten", "POST", body=json.dumps(flatten).encode())
@@ -208,16 +208,16 @@ class SubmitTests(DoubtCase):
         self.flush()
         self.assertEqual(self.submit().status, 201)
 
-    def test_server_refuses_to_tell(self) -> None:
+    def test_server_rejects_the_read(self) -> None:
         """As long as it does, nothing is sent."""
         self.simulator.drop()
         self.simulator.reject_next(dtc.OpenOrdersRequest, "Not now.")
         self.advance(3)
-        self.check_error(self.submit(), 503, "NotLoggedOn", "the server did not tell them: Not now.")
+        self.check_error(self.submit(), 503, "NotLoggedOn", "the server did not state them: Not now.")
         self.advance(6)
         self.assertEqual(self.submit().status, 201)
 
-    def test_fills_that_nobody_tells(self) -> None:
+    def test_fills_that_are_never_stated(self) -> None:
         self.simulator.drop()
         self.simulator.reject_next(dtc.HistoricalOrderFillsRequest, "Never.")
         self.simulator.reject_next(dtc.AccountBalanceRequest, "Never.")
@@ -309,7 +309,7 @@ class CommandTests(DoubtCase):
 
 
 class AwayTests(DoubtCase):
-    """What changed while there was no connection."""
+    """Orders changed while there was no connection."""
 
     def away(self, what: Callable[[], None]) -> None:
         self.simulator.drop()
@@ -325,7 +325,7 @@ class AwayTests(DoubtCase):
         self.check_views_agree()
 
     def test_filled_while_there_was_no_process(self) -> None:
-        """Also when no fill was ever heard of."""
+        """The same holds without any known fill."""
         for path, fields in (("/orders", LIMIT | {"ClientOrderID": "a"}), ("/orders", LIMIT | {"Price1": 281000})):
             self.post(path, **fields)
         self.kill(282000)
@@ -334,7 +334,7 @@ class AwayTests(DoubtCase):
         self.check_views_agree()
 
     def test_changed_and_filled_while_there_was_no_process(self) -> None:
-        """Under a ServerOrderID that was never heard of."""
+        """The fills have an unknown ServerOrderID."""
         self.submit()
         self.simulator.answer_late_next(dtc.CancelReplaceOrder)
         self.begin("/orders/a", "PATCH", body=b'{"Price1": 282900}')
@@ -361,7 +361,7 @@ class AwayTests(DoubtCase):
         self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
 
     def test_others_are_filled_while_it_is_read(self) -> None:
-        """Of which we hear before we ask for those that we missed, long ago."""
+        """The fill is stated before the missed fills are read."""
         self.submit()
         self.submit("b", Price1=281900)
         self.simulator.refuse_logon(dtc.LogonStatusEnum.LOGON_ERROR, "Not now.")
@@ -403,7 +403,7 @@ class AwayTests(DoubtCase):
         self.away(lambda: self.simulator.submit(dtc.SubmitNewSingleOrder(**MARKET | other)))
         fill = self.simulator.fills[-1]
         self.assertEqual(self.order(str(fill.ServerOrderID))["LastFillExecutionID"], fill.UniqueExecutionID)
-        self.check_views_agree(but="x")  # of which nobody told us the status
+        self.check_views_agree(but="x")  # whose status was not stated
 
     def test_nothing(self) -> None:
         self.submit()

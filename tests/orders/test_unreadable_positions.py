@@ -28,7 +28,7 @@ class UnreadablePositionTests(ScriptedCase):
     def test_the_last_quantity_stays_and_is_read_again(self) -> None:
         for number, quantity in enumerate(UNREADABLE):
             reads = len(self.server.requests(OPEN_ORDERS))
-            self.tell(self.server.exchange.position("Sim1", ES) | {"Quantity": quantity})
+            self.push(self.server.exchange.position("Sim1", ES) | {"Quantity": quantity})
             self.assertEqual(self.held(), [5.0], quantity)
             self.check_error(self.market(f"m{number}", BuySell="BUY", Quantity=1), 403, "NotPermitted", "6 long")
             self.assertEqual(len(self.server.requests(OPEN_ORDERS)), reads + 1)
@@ -36,7 +36,7 @@ class UnreadablePositionTests(ScriptedCase):
     def test_the_read_does_not_say_it_either(self) -> None:
         for quantity in UNREADABLE:
             self.server.always(POSITIONS, with_fields(Quantity=quantity))
-            self.tell(self.server.exchange.position("Sim1", ES) | {"Quantity": quantity})
+            self.push(self.server.exchange.position("Sim1", ES) | {"Quantity": quantity})
             self.assertEqual(self.held(), [5.0], quantity)
             for side in (BUY, SELL):
                 self.check_error(self.market(BuySell=side, Quantity=1), 403, "NotPermitted", "cannot be read")

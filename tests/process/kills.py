@@ -203,7 +203,7 @@ class KillRun:
             if statuses == {201} and name not in reached:
                 found.append(f"{name} was accepted and is lost")
             elif statuses == {422} and name in reached and not self._is_rejected(name):
-                found.append(f"{name} was told as rejected and is {self.simulator.order(name).status!r}")
+                found.append(f"{name} was reported as rejected and is {self.simulator.order(name).status!r}")
             elif statuses not in ({201}, {422}) or len(answers) != 2:
                 found.append(f"{name} has the outcomes {answers}")
         for name in reached:

@@ -1,4 +1,7 @@
-"""What new messages of a user's header do. Run by test_own_messages in a process of its own, after use_messages()."""
+"""Test new messages of a user's header.
+
+test_own_messages runs these cases in a separate process, after use_messages().
+"""
 
 from dtc_twisted.dtc import messages as dtc
 from tests.scripted_case import ScriptedCase
@@ -26,7 +29,7 @@ class NewMessageCases(ScriptedCase):
     def test_unknown_channel(self) -> None:
         """A compact message is passed on with the names of its fields."""
         caller = self.call(WebSocketCaller("ws://127.0.0.1:8080/api/v1/stream"))
-        self.say(caller, {"action": "subscribe", "channel": "unknown"})
+        self.send_json(caller, {"action": "subscribe", "channel": "unknown"})
         caller.take()
         self.server.send({"Type": MY_RESPONSE, "F": [5, 2.5, "text"]})
         self.flush()

@@ -1,4 +1,4 @@
-"""The API's documents judged by tools that are not ours, against the real `twistd`."""
+"""Test the API's documents with third-party tools and the real `twistd`."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ TOKEN = "trader-0123456789"
 
 @slow
 class SchemathesisTests(SynchronousTestCase):
-    """Requests made from /openapi.json, valid and invalid ones; answers are compared with what it says."""
+    """Send valid and invalid requests made from /openapi.json, and compare the answers with it."""
 
     def test_demo(self) -> None:
         if find_spec("schemathesis") is None:

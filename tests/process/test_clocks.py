@@ -1,4 +1,4 @@
-"""The wall clock is put back: timers go on, in a real process."""
+"""Test that timers continue if the wall clock is set back, in a real process."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""kill -9 at the worst moments, with a real process: nothing is sent twice, and what is unknown is settled."""
+"""Test SIGKILL at critical moments: nothing is sent twice, and unknown outcomes are settled."""
 
 import json
 import sys
@@ -41,7 +41,7 @@ run()
 
 
 class Doomed(Gateway):
-    """The same as Gateway, of SUICIDE's kind."""
+    """Run a gateway that kills itself at a set moment."""
 
     def __init__(self, *options: str) -> None:
         Process.__init__(self, sys.executable, "-c", SUICIDE, "-n", "--pidfile=", "dtc", "-r", "0", *options)
@@ -72,7 +72,7 @@ class KilledTests(TestCase):
     # -- what is done
 
     def start(self, kind: type[Gateway] = Gateway) -> Deferred[Any]:
-        """A gateway that knows what the server knows."""
+        """Start a gateway, and wait until it is in sync with the server."""
 
         def begin() -> Gateway:
             gateway = kind(*self.options)
@@ -91,7 +91,7 @@ class KilledTests(TestCase):
             yield deferLater(reactor, 0.02)
 
     def call(self, gateway: Gateway, method: str, path: str, fields: dict[str, Any] | None = None) -> Deferred[Any]:
-        """Fire with status and answer; with None, when the gateway died of the request."""
+        """Send a request. Fires with status and answer, or with None if the gateway died."""
         body = None if fields is None else json.dumps(fields).encode()
         headers = Headers({"Content-Type": ["application/json"]})
         answer = Deferred.fromCoroutine(gateway.request(method, path, headers, body))
@@ -111,7 +111,7 @@ class KilledTests(TestCase):
 
     @inlineCallbacks
     def settled(self, gateway: Gateway, name: str) -> Any:
-        """An order, once nothing about it is unknown."""
+        """Wait until nothing about an order is unknown. Fires with the order."""
         for _ in range(1000):
             status, order = yield self.call(gateway, "GET", f"/orders/{name}")
             if status == 200 and "OutcomeUnknown" not in order:
@@ -121,7 +121,7 @@ class KilledTests(TestCase):
 
     @inlineCallbacks
     def killed_after(self, method: str, path: str, fields: dict[str, Any], kind: type[dtc.Message]) -> Any:
-        """A gateway that was killed when the server had taken a command, and before it heard so; and its successor."""
+        """Kill a gateway after the server accepted a command, before the answer; start another one."""
         gateway = yield self.start()
         held = self.simulator.answer_late_next(kind)
         answer = self.call(gateway, method, path, fields)
@@ -170,7 +170,7 @@ class KilledTests(TestCase):
 
     @inlineCallbacks
     def test_filled_before_the_answer(self) -> Any:
-        """Only the fills tell."""
+        """Only the fills show the outcome."""
         body = MARKET | {"ClientOrderID": "m"}
         gateway = yield self.killed_after("POST", "/orders", body, dtc.SubmitNewSingleOrder)
         order = yield self.settled(gateway, "m")

@@ -1,4 +1,7 @@
-"""Kills with SIGKILL while clients place orders: a few; `python -m tests.process.kills` makes 200 of them."""
+"""Test a few SIGKILLs while clients place orders.
+
+`python -m tests.process.kills` makes 200 of them.
+"""
 
 import os
 

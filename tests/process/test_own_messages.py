@@ -1,4 +1,4 @@
-"""A user's own messages module in the place of the generated one."""
+"""Test a user's own messages module in place of the generated one."""
 
 import ast
 import contextlib
@@ -44,7 +44,7 @@ NEW = """\
 
 
 class OwnMessagesCase(SynchronousTestCase):
-    """A header in the official dialect, of today's messages; the module that is made of it."""
+    """Provide a header in the official dialect, and the module made of it."""
 
     def setUp(self) -> None:
         self.place = Path(self.mktemp()).absolute()

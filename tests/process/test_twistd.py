@@ -1,4 +1,4 @@
-"""The real `twistd`, real sockets, and clients that are not ours."""
+"""Test the real `twistd` with real sockets and third-party clients."""
 
 import http.client
 import json
@@ -43,7 +43,7 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 class Process:
-    """A process whose output is watched."""
+    """Run a process and read its output."""
 
     def __init__(self, *command: str, **extra: str) -> None:
         self.text = ""
@@ -68,7 +68,7 @@ class Process:
                 self._grown.notify_all()
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        """The first match in the output so far, or in what comes."""
+        """Wait for the first match in the output."""
         end = time.monotonic() + PATIENCE
         with self._grown:
             while (match := re.search(pattern, self.text)) is None:
@@ -78,7 +78,7 @@ class Process:
         return match
 
     def stop(self) -> int:
-        """Asks it to end, and waits."""
+        """Terminate the process, and wait for its end."""
         if self.process.poll() is None:
             self.process.terminate()
         try:
@@ -94,7 +94,7 @@ class Process:
 
 
 class Gateway(Process):
-    """`twistd dtc`, on a free port."""
+    """Run `twistd dtc` on a free port."""
 
     def __init__(self, *options: str, reactor: str = "default", **extra: str) -> None:
         super().__init__(*TWISTD, "-n", "--pidfile=", "-r", reactor, "dtc", "-r", "0", *options, **extra)
@@ -143,7 +143,7 @@ def run(*command: str, **extra: str) -> subprocess.CompletedProcess[str]:
 
 
 def receive(client: Any, wanted: Any) -> list[Any]:
-    """Messages up to the first for which `wanted` is true, that one included."""
+    """Return messages up to the first one for which `is_last` is true, inclusive."""
     messages = []
     while True:
         messages.append(json.loads(client.recv(timeout=PATIENCE)))
@@ -200,8 +200,8 @@ class CommandLineTests(TestCase):
             result = run(*TWISTD, "-n", f"--pidfile={pidfile}", "dtc", "--demo", "-r", port)
             self.assertEqual(result.returncode, 1)
             self.assertNotIn("Traceback", result.stdout + result.stderr)
-            said = rf"Cannot listen on 127.0.0.1:{port}: .+ Choose another with --restport\."
-            self.assertEqual(len(re.findall(said, result.stdout + result.stderr)), 1)
+            output = rf"Cannot listen on 127.0.0.1:{port}: .+ Choose another with --restport\."
+            self.assertEqual(len(re.findall(output, result.stdout + result.stderr)), 1)
             self.assertFalse(os.path.exists(pidfile))
 
     async def test_unknown_host(self) -> None:
@@ -309,7 +309,7 @@ class DemoTests(TestCase):
 
 @slow
 class TradingTests(TestCase):
-    """The examples that trade."""
+    """Run the examples that trade."""
 
     def setUp(self) -> None:
         self.gateway = Gateway("--demo", "--allow-trading")
@@ -332,7 +332,7 @@ class TradingTests(TestCase):
 
 @slow
 class SessionExampleTests(SynchronousTestCase):
-    """The session without a reactor, on asyncio."""
+    """Run the example of a Session on asyncio."""
 
     def test_example(self) -> None:
         server = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", "200")
@@ -371,16 +371,16 @@ class TwoProcessesTests(TestCase):
 @slow
 class SlowReaderTests(SynchronousTestCase):
     def test_default(self) -> None:
-        self.costs_only_itself("default")
+        self.check_slow_reader("default")
 
     def test_select(self) -> None:
-        self.costs_only_itself("select")
+        self.check_slow_reader("select")
 
     def test_asyncio(self) -> None:
-        self.costs_only_itself("asyncio")
+        self.check_slow_reader("asyncio")
 
-    def costs_only_itself(self, reactor: str) -> None:
-        """It is told how much it missed, and then the latest. The other one is served meanwhile."""
+    def check_slow_reader(self, reactor: str) -> None:
+        """Assert that a slow reader gets the number of skipped messages, then the latest; others are not affected."""
         server = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", "20000")
         with running(server):
             port = server.wait_for(r"is at ws://127.0.0.1:(\d+)/")[1]
@@ -393,21 +393,21 @@ class SlowReaderTests(SynchronousTestCase):
                 try:
                     for each in (client, slow):
                         each.send(json.dumps({"action": "subscribe", "channel": "trades", "symbol": ES}))
-                    told = receive(client, lambda message: message.get("seq", 0) > 2500)
-                    self.assert_missed_as_told(told)
-                    last = told[-1]["seq"]
-                    told = []
+                    received = receive(client, lambda message: message.get("seq", 0) > 2500)
+                    self.assert_skipped_as_stated(received)
+                    last = received[-1]["seq"]
+                    received = []
                     for message in slow.read():
-                        told.append(message)
+                        received.append(message)
                         if message.get("seq", 0) > last:
                             break
-                    self.assertGreater(self.assert_missed_as_told(told), 500)
+                    self.assertGreater(self.assert_skipped_as_stated(received), 500)
                 finally:
                     slow.close()
         self.assertNotIn("Traceback", gateway.text)
 
-    def assert_missed_as_told(self, messages: list[Any]) -> int:
-        """The gaps in what arrived are as large as was said; how large that is."""
+    def assert_skipped_as_stated(self, messages: list[Any]) -> int:
+        """Assert that gaps of `seq` equal the numbers in skipped events. Return the sum."""
         seqs = [each["seq"] for each in messages if "seq" in each]
         skipped: int = sum(each["messages"] for each in messages if each.get("event") == "skipped")
         self.assertEqual(seqs[-1] - seqs[0] + 1 - len(seqs), skipped)
@@ -416,7 +416,7 @@ class SlowReaderTests(SynchronousTestCase):
 
 
 class SlowReader:
-    """A subscriber on a bare socket with next to no room, which reads when it is told to."""
+    """Subscribe on a bare socket with a small buffer, and read only on demand."""
 
     def __init__(self, url: str) -> None:
         host, _, port = urlsplit(url).netloc.partition(":")
@@ -463,7 +463,7 @@ reactor.run()
 
 @slow
 class TLSTests(TestCase):
-    """`--tls`: wss:// to both ports of the server, whose certificate has to be good."""
+    """With `--tls`, both ports are connected with wss://, and the certificate is verified."""
 
     BARS = f"/historicalpricedata?Symbol={ES}&RecordInterval=60&MaxDaysToReturn=1"
 

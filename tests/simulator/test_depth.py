@@ -1,4 +1,4 @@
-"""The simulator: order books."""
+"""Test the simulator: order books."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from tests.simulator.test_simulator import BTC, CL, ES, EURUSD, Case, Client
 
 
 class Follower:
-    """A book put together from what the server sends: not the server's code, and strict."""
+    """Build a book from the server's messages, strictly and independent of the server's code."""
 
     def __init__(self) -> None:
         self.sides: dict[int, dict[float, tuple[float, int]]] = {1: {}, 2: {}}
@@ -101,7 +101,7 @@ class DepthTests(Case):
             self.simulator.stop_market()
             self.simulator.quote(ES, 290000, 5, 290050, 6)
             final = 0
-            for message in self.told(client):
+            for message in self.messages_to(client):
                 if message["Type"] not in (106, 140):
                     continue
                 self.assertEqual(message["Type"], kind)
@@ -126,8 +126,8 @@ class DepthTests(Case):
             client = self.log_on(Integer_1=flag)
             self.subscribe(client, kind=102)
             self.simulator.quote(ES, 290000 + flag * 25, 5, 290050 + flag * 25, 6)
-            told = self.told(client)
-            finals = [message["FinalUpdateInBatch"] if flag else message["F"][7] for message in told]
+            received = self.messages_to(client)
+            finals = [message["FinalUpdateInBatch"] if flag else message["F"][7] for message in received]
             self.assertEqual(finals, [2] * 39 + [1])
 
     def test_an_empty_book(self) -> None:
@@ -140,7 +140,7 @@ class DepthTests(Case):
 
 
 class Recorder(MainConnection):
-    """A connection that keeps what it is sent; without a WebSocket."""
+    """Record sent messages, without a WebSocket."""
 
     def __init__(self, simulator: ScriptedSimulator) -> None:
         super().__init__(simulator.clock, simulator.settings, simulator)
@@ -161,7 +161,7 @@ class Recorder(MainConnection):
 
 class ShakenTests(Case):
     def follow(self, client: Client, follower: Follower) -> Follower:
-        for message in self.told(client):
+        for message in self.messages_to(client):
             follower.follow(message)
         return follower
 
@@ -220,7 +220,7 @@ class ShakenTests(Case):
         self.subscribe(client, kind=102)
         self.simulator.connections[0].pauseProducing()  # type: ignore[attr-defined]
         self.simulator.randomize_book(ES, 100, seed=1)
-        self.assertEqual(len(self.told(client)), 100)
+        self.assertEqual(len(self.messages_to(client)), 100)
 
     def test_it_stands_still_until_the_next_quote(self) -> None:
         client = self.log_on()
@@ -272,7 +272,7 @@ class ShakenTests(Case):
 
 
 class WindowTests(Case):
-    """NumLevels."""
+    """Subscriptions with NumLevels get views of the book."""
 
     def test_a_level_moves_in_and_out(self) -> None:
         client = self.log_on()
@@ -280,15 +280,15 @@ class WindowTests(Case):
         self.assertEqual([(m["F"][1], m["F"][2]) for m in batch], [(1, 282800), (1, 282775), (2, 282825), (2, 282850)])
         client.take()
         self.simulator.quote(ES, 282775, 5, 282825, 6)
-        told = [(m["F"][1], m["F"][2], m["F"][4], m["F"][7]) for m in self.told(client)]
+        received = [(m["F"][1], m["F"][2], m["F"][4], m["F"][7]) for m in self.messages_to(client)]
         # the best bid is gone, the one below has another quantity, a third one is now second; the best ask has another
-        self.assertEqual(told[0], (1, 282800, 2, 2))
-        self.assertEqual(sorted(told[1:]), sorted([(1, 282775, 1, 2), (1, 282750, 1, 2), (2, 282825, 1, 1)]))
+        self.assertEqual(received[0], (1, 282800, 2, 2))
+        self.assertEqual(sorted(received[1:]), sorted([(1, 282775, 1, 2), (1, 282750, 1, 2), (2, 282825, 1, 1)]))
         self.simulator.quote(ES, 282800, 5, 282825, 6)
-        told = [(m["F"][1], m["F"][2], m["F"][4], m["F"][7]) for m in self.told(client)]
-        self.assertEqual((told[0], told[1]), ((1, 282750, 2, 2), (1, 282800, 1, 2 if len(told) > 2 else 1)))
+        received = [(m["F"][1], m["F"][2], m["F"][4], m["F"][7]) for m in self.messages_to(client)]
+        self.assertEqual((received[0], received[1]), ((1, 282750, 2, 2), (1, 282800, 1, 2 if len(received) > 2 else 1)))
 
-    def test_what_happens_outside_is_not_told(self) -> None:
+    def test_changes_outside_the_view_are_not_sent(self) -> None:
         client = self.log_on()
         self.subscribe(client, kind=102, NumLevels=1)
         ticker = self.simulator.market.tickers[ES]
@@ -305,7 +305,7 @@ class WindowTests(Case):
             followers[num_levels] = Follower()
         self.simulator.randomize_book(ES, 2000, seed=3)
         for num_levels, client in clients.items():
-            for message in self.told(client):
+            for message in self.messages_to(client):
                 followers[num_levels].follow(message)
             self.assertEqual(followers[num_levels].book, self.simulator.book(ES, num_levels))
         self.assertEqual(self.simulator.market.tickers[ES].views.keys(), {1, 3})
@@ -327,4 +327,4 @@ class WindowTests(Case):
         self.subscribe(client, symbol_id=8, kind=101)
         self.subscribe(client, symbol_id=8, kind=102, NumLevels=1)
         self.simulator.quote(ES, 282775, 5, 282825, 6)
-        self.assertEqual({(m["Type"], m["F"][0]) for m in self.told(client)}, {(108, 8), (106, 8)})
+        self.assertEqual({(m["Type"], m["F"][0]) for m in self.messages_to(client)}, {(108, 8), (106, 8)})

@@ -1,4 +1,4 @@
-"""The simulator: its historical port."""
+"""Test the simulator: the historical port."""
 
 from typing import Any
 
@@ -141,8 +141,8 @@ class HistoryTests(Case):
         self.simulator.drop_history_after(3500)
         self.ask(client, Type=800, RequestID=4, Symbol=ES, RecordInterval=1, StartDateTime=NOW - 1_000_000)
         self.assertEqual([frame.count(b"\0") for frame in client.frames], [1, CHUNK, CHUNK, CHUNK, 500])
-        asked = dtc.HistoricalPriceDataRequest(RecordInterval=1, StartDateTime=NOW - 1_000_000)  # type: ignore[arg-type]
-        found = records.record_times(asked, NOW)
+        requests = dtc.HistoricalPriceDataRequest(RecordInterval=1, StartDateTime=NOW - 1_000_000)  # type: ignore[arg-type]
+        found = records.record_times(requests, NOW)
         self.assertEqual(len(found), 1_000_000)
 
     def test_no_more_is_written_than_is_read(self) -> None:
@@ -176,8 +176,8 @@ class HistoryTests(Case):
 class SpecialHistoryTests(Case):
     def request(self, **fields: Any) -> tuple[Client, list[dict[str, Any]]]:
         client = self.log_on(history=True)
-        asked = {"Type": 800, "RequestID": 4, "Symbol": ES, "RecordInterval": 60, "StartDateTime": NOW - 600}
-        return client, self.ask(client, **asked | fields)
+        requests = {"Type": 800, "RequestID": 4, "Symbol": ES, "RecordInterval": 60, "StartDateTime": NOW - 600}
+        return client, self.ask(client, **requests | fields)
 
     def test_no_history(self) -> None:
         for kind, header in ((800, 801), (900, 901)):
@@ -210,7 +210,7 @@ class SpecialHistoryTests(Case):
                 self.advance(1, step=SLOW_PAUSE)
                 self.assertTrue(client.closed_cleanly and client.lost)
 
-    def test_a_slow_answer_that_nobody_waits_for(self) -> None:
+    def test_a_slow_answer_without_its_client(self) -> None:
         client, _ = self.request(Symbol=SLOW_HISTORY)
         self.ask(client, Type=5, Reason="enough")
         self.assertTrue(client.lost)
@@ -271,7 +271,7 @@ class SpecialHistoryTests(Case):
         client, answer = self.request()
         self.assertEqual(answer, [])
         held.release()
-        self.assertEqual(len(self.told(client)), 11)
+        self.assertEqual(len(self.messages_to(client)), 11)
         self.assertTrue(client.closed_cleanly)
 
 
@@ -283,7 +283,7 @@ class HistoricalDepthTests(Case):
         return answer
 
     def books(self, answer: list[dict[str, Any]]) -> dict[int, dict[tuple[bool, float], int]]:
-        """The book at the end of each batch, by its time."""
+        """Return the book at the end of each batch, by time."""
         book: dict[tuple[bool, float], int] = {}
         books = {}
         for record in answer:

@@ -1,4 +1,4 @@
-"""The simulator's orders under random commands and markets: what is always true of them."""
+"""Test invariants of the simulator's orders under random commands and markets."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ commands = st.lists(
 
 @dataclass
 class View:
-    """What a client knows who listens to updates and nothing else."""
+    """Hold the state that a client knows from updates alone."""
 
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     positions: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
@@ -180,16 +180,16 @@ class InvariantTests(TradingCase):
                 self.simulator.quote(symbol, bid, bids, bid + TICK[symbol], asks)
             case "wait", seconds:
                 self.advance(seconds)
-        return self.told(self.client)
+        return self.messages_to(self.client)
 
     def known(self, index: int) -> dict[str, Any]:
-        """One of the orders, ended or not."""
+        """Return one of the orders, open or closed."""
         orders = list(self.view.orders.values())
         order = orders[index % len(orders)]
         return {name: order[name] for name in ("ServerOrderID", "ClientOrderID")}
 
     def check(self, told: list[dict[str, Any]]) -> None:
-        self.assertEqual(self.told(self.other), told, "every client is told the same")
+        self.assertEqual(self.messages_to(self.other), told, "every client gets the same updates")
         for message in told:
             self.view.hear(self, message)
         truth = self.simulator.orders
@@ -205,7 +205,7 @@ class InvariantTests(TradingCase):
             {server_id: (order.status, order.filled) for server_id, order in truth.items()},
         )
         fills = self.simulator.fills[14:]
-        self.assertEqual(self.view.executions, [fill.UniqueExecutionID for fill in fills], "each fill is told once")
+        self.assertEqual(self.view.executions, [fill.UniqueExecutionID for fill in fills], "each fill is stated once")
         self.assertEqual(len(set(self.view.executions)), len(fills))
         self.check_pairs()
         self.check_accounts(fills)
@@ -224,7 +224,7 @@ class InvariantTests(TradingCase):
                 self.assertNotEqual(statuses, {FILLED})
 
     def check_accounts(self, fills: list[Any]) -> None:
-        """Positions and cash follow from the fills, by average cost."""
+        """Assert that positions and cash follow from the fills, by average cost."""
         held, cash = defaultdict(lambda: (0.0, 0.0), self.start), dict.fromkeys(ACCOUNTS, 5_000_000.0)
         for fill in fills:
             key = fill.TradeAccount, fill.Symbol
@@ -242,29 +242,29 @@ class InvariantTests(TradingCase):
             elif opened:
                 average = (quantity * average + signed * fill.Price) / after
             held[key] = after, average
-        told = {key: each for key, each in self.view.positions.items() if each[0]}
+        received = {key: each for key, each in self.view.positions.items() if each[0]}
         expected = {key: each for key, each in held.items() if each[0]}
-        self.assertEqual({*told}, {*expected})
+        self.assertEqual({*received}, {*expected})
         for key, (quantity, average) in expected.items():
-            self.assertAlmostEqual(told[key][0], quantity)
-            self.assertAlmostEqual(told[key][1], average, 5)
+            self.assertAlmostEqual(received[key][0], quantity)
+            self.assertAlmostEqual(received[key][1], average, 5)
         for account, amount in cash.items():
             self.assertAlmostEqual(self.view.cash[account], amount, 2)
             self.assertAlmostEqual(self.simulator.balances[account].CashBalance, amount, 2)
 
     def check_answers(self) -> None:
-        """What is asked for equals what has been told."""
+        """Assert that requested state equals the state from updates."""
         answer = [each for each in self.ask(self.client, Type=300, RequestID=1) if not each["NoOrders"]]
-        told = {server_id: each for server_id, each in self.view.orders.items() if each["OrderStatus"] not in ENDED}
-        self.assertEqual({each["ServerOrderID"] for each in answer}, {*told})
+        received = {server_id: each for server_id, each in self.view.orders.items() if each["OrderStatus"] not in ENDED}
+        self.assertEqual({each["ServerOrderID"] for each in answer}, {*received})
         for message in answer:
-            self.assertEqual({**message, **OF_MESSAGE}, {**told[message["ServerOrderID"]], **OF_MESSAGE})
+            self.assertEqual({**message, **OF_MESSAGE}, {**received[message["ServerOrderID"]], **OF_MESSAGE})
         answer = self.ask(self.client, Type=305, RequestID=1)
         self.assertEqual(
             {(each["TradeAccount"], each["Symbol"]): each["Quantity"] for each in answer if not each["NoPositions"]},
             {key: quantity for key, (quantity, _) in self.view.positions.items() if quantity},
         )
-        self.assertEqual(self.told(self.other), [], "answers go to who asked")
+        self.assertEqual(self.messages_to(self.other), [], "answers go to who asked")
 
     @slow
     @settings(max_examples=200, deadline=None)
@@ -280,14 +280,14 @@ class InvariantTests(TradingCase):
     def test_the_same_commands_come_to_the_same(self, commands: list[tuple[Any, ...]]) -> None:
         def run() -> list[dict[str, Any]]:
             self.begin()
-            told = []
+            received = []
             for command in commands:
-                told += self.run_command(command)
-                for message in told:
+                received += self.run_command(command)
+                for message in received:
                     if message["Type"] == 301:
                         self.view.orders.pop(message.get("PreviousServerOrderID", ""), None)
                         self.view.orders[message["ServerOrderID"]] = message
-            return told
+            return received
 
         self.assertEqual(run(), run())
 

@@ -1,4 +1,4 @@
-"""The simulator, spoken to by a WebSocket client that is neither ours nor Autobahn's, in memory."""
+"""Test the simulator in memory, with the WebSocket client of another library."""
 
 import json
 import subprocess
@@ -46,7 +46,7 @@ def parse_messages(data: bytes) -> list[dict[str, Any]]:
 
 
 class Client(Protocol):
-    """A DTC client by hand: dicts in, frames out."""
+    """Send dictionaries as DTC messages, and decode the frames of the server."""
 
     transport: FakeTransport
 
@@ -80,7 +80,7 @@ class Client(Protocol):
         return parse_messages(b"".join(self.frames))
 
     def take(self) -> list[dict[str, Any]]:
-        """What arrived since the last call."""
+        """Return the messages since the last call."""
         messages, self.frames = self.messages, []
         return messages
 
@@ -99,7 +99,7 @@ class Client(Protocol):
 
 
 class Transport(FakeTransport):
-    """Remembers what Twisted's own forgets."""
+    """Record calls that Twisted's test transport does not record."""
 
     no_delay = False
 
@@ -148,7 +148,7 @@ class Case(SynchronousTestCase):
             self.flush()
 
     def ask(self, client: Client, **fields: Any) -> list[dict[str, Any]]:
-        """Sends one message; what came of it."""
+        """Send one message, and return the answers."""
         client.take()
         client.text(json.dumps(fields).encode() + b"\0")
         self.flush()
@@ -158,7 +158,7 @@ class Case(SynchronousTestCase):
         self.ask(client, **{"Type": kind, "RequestAction": 1, "SymbolID": symbol_id, "Symbol": symbol} | fields)
         client.take()
 
-    def told(self, client: Client) -> list[dict[str, Any]]:
+    def messages_to(self, client: Client) -> list[dict[str, Any]]:
         self.flush()
         return client.take()
 
@@ -260,7 +260,7 @@ class SessionTests(Case):
         client = self.log_on()
         client.take()
         self.simulator.log_off("enough", do_not_reconnect=True)
-        self.assertEqual(self.told(client), [{"Type": 5, "Reason": "enough", "DoNotReconnect": 1}])
+        self.assertEqual(self.messages_to(client), [{"Type": 5, "Reason": "enough", "DoNotReconnect": 1}])
         self.assertTrue(client.closed_cleanly and client.lost)
 
     def test_stop_service_ends_when_all_are_gone(self) -> None:
@@ -308,7 +308,7 @@ class SessionTests(Case):
         self.assertEqual(self.ask(client, Type=400, RequestID=1), [])
         self.simulator.trade(ES, 282825, 1, 2)
         self.advance(30, step=5)
-        self.assertEqual(self.told(client), [])
+        self.assertEqual(self.messages_to(client), [])
         self.assertNotIn(Opcode.PONG, client.opcodes)
         self.ask(client, Type=5, Reason="is anybody there?")
         self.assertFalse(client.lost)
@@ -318,14 +318,14 @@ class SessionTests(Case):
         self.flush()
         self.assertIn(Opcode.PONG, client.opcodes)
 
-    def test_slow_clients_are_told_how_much_was_dropped(self) -> None:
+    def test_slow_clients_get_the_number_of_dropped_messages(self) -> None:
         client = self.log_on(HeartbeatIntervalInSeconds=10)
         self.subscribe(client)
         connection = self.simulator.connections[0]
         connection.pauseProducing()  # type: ignore[attr-defined]
         self.simulator.trade(ES, 282825, 1, 2)
         self.simulator.trade(ES, 282825, 1, 2)
-        self.assertEqual(self.told(client), [])
+        self.assertEqual(self.messages_to(client), [])
         connection.resumeProducing()  # type: ignore[attr-defined]
         self.advance(10)
         self.assertEqual(client.take()[0]["F"][0], 2)
@@ -357,11 +357,11 @@ class FramingTests(Case):
         client = self.log_on()
         client.take()
         client.text(b'{"Type":400,"RequestID":1}')
-        self.assertEqual(self.told(client), [])
+        self.assertEqual(self.messages_to(client), [])
         client.text(b'\0{"Type":400,"Requ')
-        self.assertEqual(len(self.told(client)), 2)
+        self.assertEqual(len(self.messages_to(client)), 2)
         client.text(b'estID":2}\0')
-        self.assertEqual([message["RequestID"] for message in self.told(client)], [2, 2])
+        self.assertEqual([message["RequestID"] for message in self.messages_to(client)], [2, 2])
 
     def test_each_message_ends_with_nul(self) -> None:
         self.simulator.set_nul_terminator(True)
@@ -438,7 +438,7 @@ class FramingTests(Case):
             self.simulator.settings.symbol_id_first = first
             self.simulator.send(trade)
             self.simulator.send(quote)
-            self.assertEqual(tuple(message["F"] for message in self.told(client)), expected)
+            self.assertEqual(tuple(message["F"] for message in self.messages_to(client)), expected)
 
 
 class ScriptTests(Case):
@@ -480,9 +480,9 @@ class ScriptTests(Case):
         self.assertEqual({message["RequestID"] for message in self.ask(client, Type=400, RequestID=2)}, {2})
         client.take()
         held.release()
-        self.assertEqual({message["RequestID"] for message in self.told(client)}, {1})
+        self.assertEqual({message["RequestID"] for message in self.messages_to(client)}, {1})
         held.release()
-        self.assertEqual(self.told(client), [])
+        self.assertEqual(self.messages_to(client), [])
 
     def test_a_held_logon_of_a_lost_client(self) -> None:
         held = self.simulator.hold_next(dtc.LogonRequest)
@@ -496,8 +496,8 @@ class ScriptTests(Case):
         inside.take()
         self.simulator.feed_status(False)
         self.simulator.feed_status(True)
-        self.assertEqual([message["Status"] for message in self.told(inside)], [1, 2])
-        self.assertEqual(self.told(outside), [])
+        self.assertEqual([message["Status"] for message in self.messages_to(inside)], [1, 2])
+        self.assertEqual(self.messages_to(outside), [])
 
 
 class MarketDataTests(Case):
@@ -508,8 +508,8 @@ class MarketDataTests(Case):
         self.assertEqual((snapshot["Type"], snapshot["F"][:4]), (104, [7, 282950, 277700, 283500]))
         client.take()
         self.simulator.trade(ES, 282825, 3, 2)
-        self.assertEqual(self.told(client), [{"Type": 107, "F": [7, 2, 282825, 3, EPOCH + 3600.5]}])
-        self.assertEqual(self.told(other), [])
+        self.assertEqual(self.messages_to(client), [{"Type": 107, "F": [7, 2, 282825, 3, EPOCH + 3600.5]}])
+        self.assertEqual(self.messages_to(other), [])
 
     def test_unset_fields_of_a_snapshot(self) -> None:
         (snapshot,) = self.ask(self.log_on(), Type=101, RequestAction=3, SymbolID=7, Symbol=EURUSD)
@@ -520,14 +520,14 @@ class MarketDataTests(Case):
         client = self.log_on()
         self.subscribe(client, RequestAction=3)
         self.simulator.trade(ES, 282825, 3, 2)
-        self.assertEqual(self.told(client), [])
+        self.assertEqual(self.messages_to(client), [])
 
     def test_unsubscribe_is_not_answered(self) -> None:
         client = self.log_on()
         self.subscribe(client)
         self.assertEqual(self.ask(client, Type=101, RequestAction=2, SymbolID=1, Symbol=ES), [])
         self.simulator.trade(ES, 282825, 3, 2)
-        self.assertEqual(self.told(client), [])
+        self.assertEqual(self.messages_to(client), [])
 
     def test_rejects(self) -> None:
         client = self.log_on()
@@ -551,7 +551,7 @@ class MarketDataTests(Case):
             self.subscribe(client, EURUSD)
             self.simulator.trade(EURUSD, 1.0826, 3, 2)
             self.simulator.quote(EURUSD, 1.0825, 5, 1.0826, 6)
-            trade, quote = self.told(client)
+            trade, quote = self.messages_to(client)
             self.assertEqual([trade["Type"], quote["Type"]], types)
             if trade["Type"] == 146:
                 self.assertEqual((trade["DateTime"], trade["Price"]), (int(now * 1e6), as_float32(1.0826)))
@@ -565,7 +565,7 @@ class MarketDataTests(Case):
         self.subscribe(client)
         self.simulator.trade(ES, 282825, 3, 2)
         self.simulator.quote(ES, 282825, 5, 282850, 6)
-        self.assertEqual([message["Type"] for message in self.told(client)], [112, 117])
+        self.assertEqual([message["Type"] for message in self.messages_to(client)], [112, 117])
 
     def test_session_high_and_low(self) -> None:
         client = self.log_on()
@@ -574,18 +574,20 @@ class MarketDataTests(Case):
         self.simulator.trade(ES, 283525, 1, 2)
         self.simulator.trade(ES, 275500, 1, 1)
         self.simulator.trade(ES, 275500, 1, 1)
-        told = [(message["Type"], message["F"][1]) for message in self.told(client) if message["Type"] in (114, 115)]
-        self.assertEqual(told, [(114, 283525), (115, 275500)])
+        received = [
+            (message["Type"], message["F"][1]) for message in self.messages_to(client) if message["Type"] in (114, 115)
+        ]
+        self.assertEqual(received, [(114, 283525), (115, 275500)])
 
     def test_totals_now_and_then(self) -> None:
         client = self.log_on()
         self.subscribe(client)
         for _ in range(400):
             self.simulator.trade(ES, 282800, 1, 1)
-        told = self.told(client)
-        counts = {kind: sum(message["Type"] == kind for message in told) for kind in (113, 124, 135)}
+        received = self.messages_to(client)
+        counts = {kind: sum(message["Type"] == kind for message in received) for kind in (113, 124, 135)}
         self.assertEqual(counts, {113: 20, 124: 2, 135: 20})
-        last = [message for message in told if message["Type"] == 113][-1]["F"]
+        last = [message for message in received if message["Type"] == 113][-1]["F"]
         self.assertLessEqual(INSTRUMENTS[0].volume + 380, last[1])
 
     def test_scripted_quote_that_crosses(self) -> None:
@@ -655,10 +657,10 @@ class MarketTests(Case):
         client.take()
         self.simulator.start_market()
         self.advance(12, step=0.05)
-        told = client.take()
-        self.assertEqual({message["Type"] for message in told}, {306, 600})
-        self.assertEqual({(message["RequestID"], message["Unsolicited"]) for message in told}, {(0, 1)})
-        self.assertEqual(sum(message["Type"] == 600 for message in told), 2)
+        received = client.take()
+        self.assertEqual({message["Type"] for message in received}, {306, 600})
+        self.assertEqual({(message["RequestID"], message["Unsolicited"]) for message in received}, {(0, 1)})
+        self.assertEqual(sum(message["Type"] == 600 for message in received), 2)
         self.simulator.stop_market()
         self.advance(12)
         self.assertEqual(client.take(), [])

@@ -1,4 +1,4 @@
-"""The simulator: which symbols there are, and markets for those that somebody asks for."""
+"""Test the simulator: symbols, and markets on demand."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ class SymbolTests(Case):
             self.assertTrue(refused["RejectText"])
 
     def all_of(self, client: Client, **fields: Any) -> list[dict[str, Any]]:
-        """The whole answer, whose marks and ids are as they should be."""
+        """Return a complete answer, and assert its flags and ids."""
         self.ask(client, RequestID=4, **fields)
         while self.clock.getDelayedCalls():
             self.advance(0)
@@ -139,7 +139,7 @@ class SymbolTests(Case):
 
 
 class CatalogueTests(Case):
-    """What is generated is as plausible as what is made by hand."""
+    """Generated instruments are as plausible as hand-made ones."""
 
     def test_many_of_each_kind(self) -> None:
         counts: dict[str, int] = {}
@@ -194,13 +194,13 @@ class CatalogueTests(Case):
 
 
 class OnDemandTests(Case):
-    """A market comes to be when somebody asks for it, and stands still when nobody does."""
+    """A market is created on the first request, and is static without subscribers."""
 
     def walking(self) -> set[str]:
         return {ticker.instrument.symbol for ticker in self.simulator.market._walking}
 
-    def told_of(self, client: Any, symbol_id: int) -> int:
-        """How many updates of this id arrived since the last time."""
+    def update_count(self, client: Any, symbol_id: int) -> int:
+        """Return the number of updates of a SymbolID since the last call."""
         return sum(message["Type"] in (106, 107, 108) and message["F"][0] == symbol_id for message in client.take())
 
     def test_a_market_for_who_subscribes(self) -> None:
@@ -214,11 +214,11 @@ class OnDemandTests(Case):
         client.take()
         self.simulator.start_market()
         self.advance(10, step=0.05)
-        self.assertGreater(self.told_of(client, 9), 10)
+        self.assertGreater(self.update_count(client, 9), 10)
         self.simulator.trade(ZN, found.last, 3, 2)
-        self.assertEqual(self.told(client)[0]["F"][:4], [9, 2, found.last, 3])
+        self.assertEqual(self.messages_to(client)[0]["F"][:4], [9, 2, found.last, 3])
 
-    def test_it_walks_as_long_as_somebody_wants_it(self) -> None:
+    def test_it_walks_while_it_has_subscribers(self) -> None:
         by_hand = {ES, CL, EURUSD, BTC}
         self.assertEqual(self.walking(), by_hand)
         one, other = self.log_on(), self.log_on()

@@ -1,4 +1,4 @@
-"""The simulator: orders, from a client's command to what all clients are told."""
+"""Test the simulator: orders, from a client's command to the updates of all clients."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ CHILD, OPENED, DONE, CANCELED, REJECTED, PARTLY = 3, 4, 7, 8, 9, 10
 
 
 class TradingCase(Case):
-    """The best bid of ES is 282800 (18 contracts), the best ask 282825 (13, then 63 at 282850)."""
+    """Provide a market: best bid of ES 282800 (18 contracts), best ask 282825 (13, then 63 at 282850)."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -33,7 +33,7 @@ class TradingCase(Case):
         return client.take()
 
     def submit(self, client_id: str, type_: int = LIMIT, side: int = BUY, quantity: float = 1, **fields: Any) -> Any:
-        """What a client is told of a new order."""
+        """Submit an order, and return the updates."""
         usual = {"Type": 208, "Symbol": ES, "TradeAccount": "Sim1", "ClientOrderID": client_id, "OrderType": type_}
         return self.ask(self.client, **usual | {"BuySell": side, "Quantity": quantity} | fields)
 
@@ -44,14 +44,14 @@ class TradingCase(Case):
         )
 
     def replace(self, client_id: str, **fields: Any) -> Any:
-        """Changes what the fields say, and nothing else."""
+        """Change the given fields of an order."""
         order = self.simulator.order(client_id)
         usual = {"Type": 204, "ServerOrderID": order.server_id, "ClientOrderID": client_id}
         flags = {f"{name}IsSet": int(name in fields) for name in ("Price1", "Price2")}
         return self.ask(self.client, **usual | flags | fields)
 
     def pair(self, one: str, other: str, **fields: Any) -> Any:
-        """An OCO that leaves a long position: a limit above, a stop below."""
+        """Submit an OCO that closes a long position: a limit above, a stop below."""
         usual: dict[str, Any] = {"Type": 201, "Symbol": ES, "TradeAccount": "Sim1", "TimeInForce": GTC}
         for i, (client_id, kind, price) in enumerate(((one, LIMIT, 283000), (other, STOP, 282600)), 1):
             usual |= {f"ClientOrderID_{i}": client_id, f"OrderType_{i}": kind, f"BuySell_{i}": SELL}
@@ -59,12 +59,12 @@ class TradingCase(Case):
         return self.ask(self.client, **usual | fields)
 
     def bracket(self, parent: dict[str, Any] | None = None, **fields: Any) -> Any:
-        """A limit order to buy 2 at 282700, and an OCO that closes that."""
+        """Submit a limit order to buy 2 at 282700, and an OCO that closes its position."""
         self.submit("p", LIMIT, BUY, 2, **{"Price1": 282700, "IsParentOrder": 1} | (parent or {}))
         return self.pair("c1", "c2", **{"ParentTriggerClientOrderID": "p"} | fields)
 
     def statuses(self, messages: list[dict[str, Any]]) -> list[tuple[str, int, int]]:
-        """ClientOrderID, OrderUpdateReason and OrderStatus of each ORDER_UPDATE."""
+        """Return ClientOrderID, OrderUpdateReason and OrderStatus of each ORDER_UPDATE."""
         return [
             (each["ClientOrderID"], each["OrderUpdateReason"], each["OrderStatus"])
             for each in messages
@@ -73,10 +73,10 @@ class TradingCase(Case):
 
     def trade(self, price: float, volume: int, symbol: str = ES) -> list[tuple[str, int, int]]:
         self.simulator.trade_at(symbol, price, volume)
-        return self.statuses(self.told(self.client))
+        return self.statuses(self.messages_to(self.client))
 
     def told_fills(self, messages: list[dict[str, Any]]) -> list[tuple[float, float]]:
-        """Price and quantity of each fill."""
+        """Return price and quantity of each fill."""
         return [
             (each["LastFillPrice"], each["LastFillQuantity"])
             for each in messages
@@ -136,33 +136,39 @@ class SingleOrderTests(TradingCase):
                 "LastFillExecutionID": filled["LastFillExecutionID"],
             },
         )
-        told = {"RequestID": 0, "TotalNumberMessages": 1, "MessageNumber": 1, "Unsolicited": 1, "TradeAccount": "Sim1"}
+        received = {
+            "RequestID": 0,
+            "TotalNumberMessages": 1,
+            "MessageNumber": 1,
+            "Unsolicited": 1,
+            "TradeAccount": "Sim1",
+        }
         self.assertEqual(
             position,
             position
-            | told
+            | received
             | {"Type": 306, "Symbol": ES, "Quantity": 4, "AveragePrice": 282475, "MarginRequirement": 4 * 13200}
             | {"OpenProfitLoss": 4 * 13 * 12.5},
         )
-        self.assertEqual(balance, balance | told | {"Type": 600, "CashBalance": 10_000_000})
+        self.assertEqual(balance, balance | received | {"Type": 600, "CashBalance": 10_000_000})
         self.assertEqual(balance["MarginRequirement"], 4 * 13200 + 8200)
         self.assertEqual(self.simulator.reached, ["a"])
 
     def test_one_larger_than_the_best_quantity_takes_the_next_price(self) -> None:
-        told = self.submit("a", MARKET, BUY, 20)
-        self.assertEqual(self.told_fills(told), [(282825, 13), (282850, 7)])
-        self.assertEqual([status for *_, status in self.statuses(told)], [OPENED, PARTLY, DONE])
-        self.assertEqual(told[4]["AverageFillPrice"], (282825 * 13 + 282850 * 7) / 20)
+        received = self.submit("a", MARKET, BUY, 20)
+        self.assertEqual(self.told_fills(received), [(282825, 13), (282850, 7)])
+        self.assertEqual([status for *_, status in self.statuses(received)], [OPENED, PARTLY, DONE])
+        self.assertEqual(received[4]["AverageFillPrice"], (282825 * 13 + 282850 * 7) / 20)
         self.assertEqual(self.told_fills(self.submit("b", MARKET, BUY, 1)), [(282850, 1)], "what was taken is gone")
         self.simulator.quote(ES, 282800, 18, 282825, 13)
         self.assertEqual(self.told_fills(self.submit("c", MARKET, BUY, 1)), [(282825, 1)], "until the next quote")
 
     def test_one_larger_than_the_book_goes_on_with_the_next_quote(self) -> None:
         there = sum(quantity for _, quantity, _ in self.simulator.book(ES)["asks"])
-        told = self.submit("a", MARKET, BUY, there + 5)
-        self.assertEqual(told[-3]["RemainingQuantity"], 5)
+        received = self.submit("a", MARKET, BUY, there + 5)
+        self.assertEqual(received[-3]["RemainingQuantity"], 5)
         self.simulator.quote(ES, 283000, 5, 283025, 3)
-        fills = self.told_fills(self.told(self.client))
+        fills = self.told_fills(self.messages_to(self.client))
         self.assertEqual((fills[0], sum(quantity for _, quantity in fills)), ((283025, 3), 5))
 
     def test_a_limit_order_rests_and_is_filled_in_parts(self) -> None:
@@ -178,14 +184,14 @@ class SingleOrderTests(TradingCase):
         self.assertEqual([fill.Price for fill in self.simulator.fills[-2:]], [282700, 282700])
 
     def test_a_limit_order_at_the_market_takes_what_is_not_worse(self) -> None:
-        told = self.submit("a", LIMIT, BUY, 20, Price1=282825)
-        self.assertEqual(self.told_fills(told), [(282825, 13)])
+        received = self.submit("a", LIMIT, BUY, 20, Price1=282825)
+        self.assertEqual(self.told_fills(received), [(282825, 13)])
         self.assertEqual(self.simulator.order("a").remaining, 7)
 
     def test_a_resting_order_is_filled_at_its_own_price(self) -> None:
         self.submit("a", LIMIT, BUY, 5, Price1=282700)
         self.simulator.quote(ES, 282600, 5, 282650, 9)
-        self.assertEqual(self.told_fills(self.told(self.client)), [(282700, 5)])
+        self.assertEqual(self.told_fills(self.messages_to(self.client)), [(282700, 5)])
 
     def test_better_prices_first_then_the_older(self) -> None:
         for client_id, price in (("low", 282675), ("old", 282700), ("new", 282700)):
@@ -193,7 +199,7 @@ class SingleOrderTests(TradingCase):
         self.simulator.trade(ES, 282675, 5, 1)
         filled = {order.client_id: order.filled for order in self.simulator.orders.values() if order.fills}
         self.assertEqual(filled, {"old": 2, "new": 2, "low": 1})
-        self.assertEqual(self.told_fills(self.told(self.client)), [(282700, 2), (282700, 2), (282675, 1)])
+        self.assertEqual(self.told_fills(self.messages_to(self.client)), [(282700, 2), (282700, 2), (282675, 1)])
 
     def test_selling(self) -> None:
         self.assertEqual(self.told_fills(self.submit("a", MARKET, SELL, 1)), [(282800, 1)])
@@ -201,17 +207,17 @@ class SingleOrderTests(TradingCase):
         self.assertEqual(self.trade(282900, 1), [("b", 5, PARTLY)])
         self.assertEqual(self.trade(282925, 5), [("b", 4, DONE)])
 
-    def test_all_clients_are_told(self) -> None:
+    def test_all_clients_get_updates(self) -> None:
         other = self.log_on()
         other.take()
-        told = self.submit("a", MARKET)
-        self.assertEqual(self.told(other), told)
-        self.assertEqual(len(told), 4)
+        received = self.submit("a", MARKET)
+        self.assertEqual(self.messages_to(other), received)
+        self.assertEqual(len(received), 4)
 
     def test_fractions(self) -> None:
         for i in range(3):
-            told = self.submit(f"a{i}", MARKET, BUY, 0.1, Symbol="BTCUSD")
-        self.assertEqual(told[2]["Quantity"], 0.3)
+            received = self.submit(f"a{i}", MARKET, BUY, 0.1, Symbol="BTCUSD")
+        self.assertEqual(received[2]["Quantity"], 0.3)
         self.submit("b", LIMIT, SELL, 0.3, Symbol="BTCUSD", Price1=9000)
         (one, two) = (self.trade(9000, 1, "BTCUSD"), self.simulator.positions)
         self.assertEqual(one, [("b", 4, DONE)])
@@ -220,9 +226,11 @@ class SingleOrderTests(TradingCase):
     def test_cancel(self) -> None:
         self.submit("a", LIMIT, BUY, 5, Price1=282700)
         self.trade(282700, 2)
-        (told,) = self.cancel("a")
-        self.assertEqual((told["OrderUpdateReason"], told["OrderStatus"]), (6, CANCELED))
-        self.assertEqual((told["OrderQuantity"], told["FilledQuantity"], told["RemainingQuantity"]), (5, 2, 0))
+        (received,) = self.cancel("a")
+        self.assertEqual((received["OrderUpdateReason"], received["OrderStatus"]), (6, CANCELED))
+        self.assertEqual(
+            (received["OrderQuantity"], received["FilledQuantity"], received["RemainingQuantity"]), (5, 2, 0)
+        )
         self.assertEqual(self.trade(282700, 2), [])
         self.assertEqual(self.simulator.order("a").canceled, 3)
 
@@ -261,9 +269,11 @@ class SingleOrderTests(TradingCase):
         )
         for i, (fields, word) in enumerate(rows):
             usual: dict[str, Any] = {"client_id": f"r{i}", "type_": MARKET}
-            told = self.submit(**usual | fields)
-            self.refused(told, 8, REJECTED, word)
-            self.assertEqual((told[0]["RequestID"], told[0]["TradeAccount"]), (0, fields.get("TradeAccount", "Sim1")))
+            received = self.submit(**usual | fields)
+            self.refused(received, 8, REJECTED, word)
+            self.assertEqual(
+                (received[0]["RequestID"], received[0]["TradeAccount"]), (0, fields.get("TradeAccount", "Sim1"))
+            )
         self.assertEqual(len(self.simulator.fills), 14)
         self.assertEqual(len(self.ask(self.client, Type=300, RequestID=4)), 5)
 
@@ -289,13 +299,13 @@ class SingleOrderTests(TradingCase):
         self.assertEqual(self.statuses(self.submit("b", MARKET, SELL, 2))[-1][2], DONE)
 
     def test_a_price_is_put_on_its_tick(self) -> None:
-        (told,) = self.submit("a", LIMIT, SELL, 1, Symbol=EURUSD, Price1=1.0925000000001)
-        self.assertEqual(told["Price1"], 1.0925)
+        (received,) = self.submit("a", LIMIT, SELL, 1, Symbol=EURUSD, Price1=1.0925000000001)
+        self.assertEqual(received["Price1"], 1.0925)
 
     def test_an_account_without_a_balance(self) -> None:
         self.simulator.accounts.accounts["Sim2"].cash = None
-        told = self.submit("a", MARKET, BUY, 1, TradeAccount="Sim2")
-        self.assertEqual([message["Type"] for message in told], [301, 301, 306])
+        received = self.submit("a", MARKET, BUY, 1, TradeAccount="Sim2")
+        self.assertEqual([message["Type"] for message in received], [301, 301, 306])
         self.assertEqual(set(self.simulator.balances), {"Sim1"})
 
     def test_a_symbol_without_market_data_can_be_traded(self) -> None:
@@ -326,8 +336,10 @@ class PositionTests(TradingCase):
         self.assertEqual(self.simulator.balances["Sim1"].DailyProfitLoss, (27 + 27) * 12.5 + 17 * 10)
 
     def test_closed(self) -> None:
-        told = self.submit("a", MARKET, SELL, 2)
-        self.assertEqual((told[2]["Quantity"], told[2]["AveragePrice"], told[2]["OpenProfitLoss"]), (0, 0, 0))
+        received = self.submit("a", MARKET, SELL, 2)
+        self.assertEqual(
+            (received[2]["Quantity"], received[2]["AveragePrice"], received[2]["OpenProfitLoss"]), (0, 0, 0)
+        )
         self.assertEqual({*self.positions()}, {CL})
         self.assertEqual(self.cash(), 10_000_000 + 2 * 27 * 12.5)
 
@@ -337,9 +349,9 @@ class PositionTests(TradingCase):
         self.assertEqual(self.cash(), 10_000_000 + 2 * 27 * 12.5)
 
     def test_short_and_added_to(self) -> None:
-        told = self.submit("a", MARKET, SELL, 1, Symbol=CL)
-        self.assertEqual(told[2]["Quantity"], -2)
-        self.assertEqual(told[2]["AveragePrice"], (1735 + 1718) / 2)
+        received = self.submit("a", MARKET, SELL, 1, Symbol=CL)
+        self.assertEqual(received[2]["Quantity"], -2)
+        self.assertEqual(received[2]["AveragePrice"], (1735 + 1718) / 2)
         self.submit("b", MARKET, BUY, 2, Symbol=CL)
         self.assertEqual(self.cash(), 10_000_000 + 2 * 10 * ((1735 + 1718) / 2 - 1719))
 
@@ -358,37 +370,37 @@ class PositionTests(TradingCase):
         trades = self.ask(self.client, Type=10100, RequestID=4, TradeAccount="Sim1", StartDateTime=EPOCH - DAY)
         self.assertEqual((trades[-1]["ClosedProfitLoss"], trades[-1]["ExitPrice"]), (27 * 12.5, 282800))
 
-    def test_what_the_market_does_to_them_is_told_once(self) -> None:
+    def test_changes_by_the_market_are_stated_once(self) -> None:
         self.simulator.start_market()
         self.submit("a", MARKET, BUY, 1)
-        told = [
+        received = [
             message
             for message in self.simulator.trading.portfolio.changed_messages()
             if isinstance(message, dtc.PositionUpdate)
         ]
-        self.assertEqual([message.Symbol for message in told], [CL])
+        self.assertEqual([message.Symbol for message in received], [CL])
 
 
 class TypesTests(TradingCase):
     def test_a_stop_waits_for_a_trade_at_its_price(self) -> None:
         self.assertEqual(len(self.submit("a", STOP, SELL, 2, Price1=282700)), 1)
         self.simulator.quote(ES, 282600, 9, 282625, 9)
-        self.assertEqual(self.told(self.client), [])
+        self.assertEqual(self.messages_to(self.client), [])
         self.simulator.trade(ES, 282700, 1, 1)
-        self.assertEqual(self.told_fills(self.told(self.client)), [(282600, 2)])
+        self.assertEqual(self.told_fills(self.messages_to(self.client)), [(282600, 2)])
         self.submit("b", STOP, BUY, 2, Price1=282725)
         self.simulator.trade(ES, 282725, 1, 2)
-        self.assertEqual(self.told_fills(self.told(self.client)), [(282625, 2)])
+        self.assertEqual(self.told_fills(self.messages_to(self.client)), [(282625, 2)])
 
     def test_a_stop_limit(self) -> None:
         self.submit("a", STOP_LIMIT, BUY, 20, Price1=282900, Price2=282925)
         self.simulator.quote(ES, 282850, 9, 282875, 5)
-        self.assertEqual(self.told(self.client), [])
+        self.assertEqual(self.messages_to(self.client), [])
         self.simulator.quote(ES, 282925, 9, 282950, 5)
         self.simulator.trade(ES, 282900, 1, 2)
-        self.assertEqual(self.told(self.client), [], "the market is beyond the limit")
+        self.assertEqual(self.messages_to(self.client), [], "the market is beyond the limit")
         self.simulator.trade(ES, 282925, 3, 2)
-        self.assertEqual(self.told_fills(self.told(self.client)), [(282925, 3)])
+        self.assertEqual(self.told_fills(self.messages_to(self.client)), [(282925, 3)])
 
     def test_market_if_touched(self) -> None:
         self.submit("a", TOUCHED, BUY, 1, Price1=282700)
@@ -415,25 +427,25 @@ class TypesTests(TradingCase):
 
 class TimeInForceTests(TradingCase):
     def test_immediate_or_cancel(self) -> None:
-        told = self.submit("a", LIMIT, BUY, 20, Price1=282825, TimeInForce=IOC)
-        self.assertEqual(self.told_fills(told), [(282825, 13)])
-        self.assertEqual([status for *_, status in self.statuses(told)], [OPENED, PARTLY, CANCELED])
+        received = self.submit("a", LIMIT, BUY, 20, Price1=282825, TimeInForce=IOC)
+        self.assertEqual(self.told_fills(received), [(282825, 13)])
+        self.assertEqual([status for *_, status in self.statuses(received)], [OPENED, PARTLY, CANCELED])
         self.assertEqual(self.simulator.order("a").canceled, 7)
 
     def test_fill_or_kill(self) -> None:
-        told = self.submit("a", LIMIT, BUY, 14, Price1=282825, TimeInForce=FOK)
-        self.assertEqual([status for *_, status in self.statuses(told)], [OPENED, CANCELED])
-        told = self.submit("b", LIMIT, BUY, 13, Price1=282825, TimeInForce=FOK)
-        self.assertEqual([status for *_, status in self.statuses(told)], [OPENED, DONE])
+        received = self.submit("a", LIMIT, BUY, 14, Price1=282825, TimeInForce=FOK)
+        self.assertEqual([status for *_, status in self.statuses(received)], [OPENED, CANCELED])
+        received = self.submit("b", LIMIT, BUY, 13, Price1=282825, TimeInForce=FOK)
+        self.assertEqual([status for *_, status in self.statuses(received)], [OPENED, DONE])
 
     def test_all_or_none(self) -> None:
         self.assertEqual(len(self.submit("a", LIMIT, BUY, 14, Price1=282825, TimeInForce=AON)), 1)
         self.simulator.trade(ES, 282825, 13, 2)
-        self.assertEqual(self.told(self.client), [])
+        self.assertEqual(self.messages_to(self.client), [])
         self.submit("b", LIMIT, BUY, 3, Price1=282825)
         self.client.take()
         self.simulator.trade(ES, 282825, 14, 2)
-        self.assertEqual(self.statuses(self.told(self.client)), [("a", 4, DONE)])
+        self.assertEqual(self.statuses(self.messages_to(self.client)), [("a", 4, DONE)])
 
     def test_a_day(self) -> None:
         self.submit("a", LIMIT, Price1=282700)
@@ -441,9 +453,11 @@ class TimeInForceTests(TradingCase):
         self.advance(DAY - 3600.6)
         self.assertEqual(self.client.take(), [])
         self.advance(0.2)
-        (told,) = self.client.take()
-        self.assertEqual((told["ClientOrderID"], told["OrderUpdateReason"], told["OrderStatus"]), ("a", 6, CANCELED))
-        self.assertIn("time in force", told["InfoText"])
+        (received,) = self.client.take()
+        self.assertEqual(
+            (received["ClientOrderID"], received["OrderUpdateReason"], received["OrderStatus"]), ("a", 6, CANCELED)
+        )
+        self.assertIn("time in force", received["InfoText"])
 
     def test_both_of_a_pair(self) -> None:
         self.pair("a", "b", TimeInForce=DAY_ORDER)
@@ -453,8 +467,8 @@ class TimeInForceTests(TradingCase):
     def test_good_till(self) -> None:
         for client_id, seconds in (("a", 20), ("b", 10)):
             end = EPOCH + 3600 + seconds
-            (told,) = self.submit(client_id, LIMIT, Price1=282700, TimeInForce=GTD, GoodTillDateTime=end)
-            self.assertEqual(told["GoodTillDateTime"], end)
+            (received,) = self.submit(client_id, LIMIT, Price1=282700, TimeInForce=GTD, GoodTillDateTime=end)
+            self.assertEqual(received["GoodTillDateTime"], end)
         self.advance(9)
         self.assertEqual(self.client.take(), [])
         self.advance(1)
@@ -469,7 +483,7 @@ class TimeInForceTests(TradingCase):
         self.assertEqual(self.simulator.order("a").status, OPEN)
         self.simulator.start_market()
         self.advance(0)
-        self.assertEqual(self.statuses(self.told(self.client)), [("a", 6, CANCELED)])
+        self.assertEqual(self.statuses(self.messages_to(self.client)), [("a", 6, CANCELED)])
 
     def test_a_clock_that_does_not_show_the_present(self) -> None:
         self.clock.rightNow = 100.0
@@ -483,10 +497,12 @@ class TimeInForceTests(TradingCase):
 class ReplaceTests(TradingCase):
     def test_price(self) -> None:
         self.submit("a", LIMIT, BUY, 2, Price1=282700)
-        (told,) = self.replace("a", Price1=282725)
-        self.assertEqual((told["OrderUpdateReason"], told["OrderStatus"], told["Price1"]), (7, OPENED, 282725))
-        self.assertEqual((told["PreviousServerOrderID"], told["ServerOrderID"]), ("1006", "1007"))
-        self.assertEqual(told["ClientOrderID"], "a")
+        (received,) = self.replace("a", Price1=282725)
+        self.assertEqual(
+            (received["OrderUpdateReason"], received["OrderStatus"], received["Price1"]), (7, OPENED, 282725)
+        )
+        self.assertEqual((received["PreviousServerOrderID"], received["ServerOrderID"]), ("1006", "1007"))
+        self.assertEqual(received["ClientOrderID"], "a")
         self.assertEqual(self.trade(282725, 1), [("a", 5, PARTLY)])
         self.refused(self.cancel("a", ServerOrderID="1006"), 9, 0, "is 1007 now")
         self.assertEqual(self.statuses(self.cancel("a")), [("a", 6, CANCELED)])
@@ -495,19 +511,21 @@ class ReplaceTests(TradingCase):
     def test_the_id_may_stay(self) -> None:
         self.engine.replace_changes_id = False
         self.submit("a", LIMIT, Price1=282700)
-        (told,) = self.replace("a", Price1=282725)
-        self.assertEqual(told["ServerOrderID"], "1006")
-        self.assertNotIn("PreviousServerOrderID", told)
+        (received,) = self.replace("a", Price1=282725)
+        self.assertEqual(received["ServerOrderID"], "1006")
+        self.assertNotIn("PreviousServerOrderID", received)
 
     def test_quantity_includes_what_is_filled(self) -> None:
         self.submit("a", LIMIT, BUY, 5, Price1=282700)
         self.trade(282700, 2)
-        (told,) = self.replace("a", Quantity=3)
-        self.assertEqual((told["OrderStatus"], told["OrderQuantity"], told["RemainingQuantity"]), (PARTLY, 3, 1))
+        (received,) = self.replace("a", Quantity=3)
+        self.assertEqual(
+            (received["OrderStatus"], received["OrderQuantity"], received["RemainingQuantity"]), (PARTLY, 3, 1)
+        )
         self.refused(self.replace("a", Quantity=2), 10, PARTLY, "filled")
         self.assertEqual(self.simulator.order("a").quantity, 3)
-        (told,) = self.replace("a", Price1=282650)
-        self.assertEqual(told["OrderQuantity"], 3)
+        (received,) = self.replace("a", Price1=282650)
+        self.assertEqual(received["OrderQuantity"], 3)
 
     def test_into_the_market(self) -> None:
         self.submit("a", LIMIT, BUY, 2, Price1=282700)
@@ -515,21 +533,21 @@ class ReplaceTests(TradingCase):
 
     def test_time_in_force(self) -> None:
         self.submit("a", LIMIT, Price1=282700)
-        (told,) = self.replace("a", TimeInForce=GTD, GoodTillDateTime=EPOCH + 3700)
-        self.assertEqual((told["TimeInForce"], told["GoodTillDateTime"]), (GTD, EPOCH + 3700))
+        (received,) = self.replace("a", TimeInForce=GTD, GoodTillDateTime=EPOCH + 3700)
+        self.assertEqual((received["TimeInForce"], received["GoodTillDateTime"]), (GTD, EPOCH + 3700))
         self.advance(100)
         self.assertEqual(self.statuses(self.client.take())[-1], ("a", 6, CANCELED))
 
     def test_a_stop_limit_keeps_its_distance(self) -> None:
         self.submit("a", STOP_LIMIT, BUY, 1, Price1=282900, Price2=282925)
-        (told,) = self.replace("a", Price1=283000)
-        self.assertEqual((told["Price1"], told["Price2"]), (283000, 283025))
-        (told,) = self.replace("a", Price1=283000, Price2=283100)
-        self.assertEqual((told["Price1"], told["Price2"]), (283000, 283100))
-        (told,) = self.replace("a", Price2=283900, Price2IsSet=0)
-        self.assertEqual((told["Price1"], told["Price2"]), (283000, 283100))
-        (told,) = self.replace("a", Price2=283050)
-        self.assertEqual((told["Price1"], told["Price2"]), (283000, 283050))
+        (received,) = self.replace("a", Price1=283000)
+        self.assertEqual((received["Price1"], received["Price2"]), (283000, 283025))
+        (received,) = self.replace("a", Price1=283000, Price2=283100)
+        self.assertEqual((received["Price1"], received["Price2"]), (283000, 283100))
+        (received,) = self.replace("a", Price2=283900, Price2IsSet=0)
+        self.assertEqual((received["Price1"], received["Price2"]), (283000, 283100))
+        (received,) = self.replace("a", Price2=283050)
+        self.assertEqual((received["Price1"], received["Price2"]), (283000, 283050))
 
     def test_the_turn_is_lost(self) -> None:
         self.submit("a", LIMIT, Price1=282700)
@@ -588,33 +606,33 @@ class PairTests(TradingCase):
 
     def test_one_is_replaced(self) -> None:
         self.pair("a", "b")
-        (told,) = self.replace("a", Price1=283100)
-        (told,) = self.replace("b", Price1=282500)
-        self.assertEqual(told["OCOLinkedOrderServerOrderID"], self.simulator.order("a").server_id)
+        (received,) = self.replace("a", Price1=283100)
+        (received,) = self.replace("b", Price1=282500)
+        self.assertEqual(received["OCOLinkedOrderServerOrderID"], self.simulator.order("a").server_id)
 
     def test_both_at_the_market(self) -> None:
-        told = self.pair("a", "b", Price1_1=282800, Price1_2=282900)
-        self.assertEqual(self.statuses(told)[2:], [("a", 4, DONE), ("b", 6, CANCELED)])
+        received = self.pair("a", "b", Price1_1=282800, Price1_2=282900)
+        self.assertEqual(self.statuses(received)[2:], [("a", 4, DONE), ("b", 6, CANCELED)])
 
     def test_rejected_both(self) -> None:
-        told = self.pair("a", "b", Price1_2=None)
-        self.assertEqual(self.statuses(told), [("a", 8, REJECTED), ("b", 8, REJECTED)])
-        self.assertIn("Another order", told[0]["InfoText"])
+        received = self.pair("a", "b", Price1_2=None)
+        self.assertEqual(self.statuses(received), [("a", 8, REJECTED), ("b", 8, REJECTED)])
+        self.assertIn("Another order", received[0]["InfoText"])
         self.assertEqual(self.statuses(self.pair("c", "c")), [("c", 8, REJECTED)] * 2)
 
     def test_offsets_are_not_supported(self) -> None:
-        told = self.bracket(UseOffsets=1, OffsetFromParent1=100)
-        self.assertEqual(self.statuses(told), [(each, 8, REJECTED) for each in ("p", "c1", "c2")])
+        received = self.bracket(UseOffsets=1, OffsetFromParent1=100)
+        self.assertEqual(self.statuses(received), [(each, 8, REJECTED) for each in ("p", "c1", "c2")])
 
 
 class BracketTests(TradingCase):
     def test_children_wait(self) -> None:
-        told = self.bracket()
-        self.assertEqual(self.statuses(told), [("p", 2, OPENED), ("c1", 2, CHILD), ("c2", 2, CHILD)])
-        self.assertEqual([each.get("ParentServerOrderID") for each in told], [None, "1006", "1006"])
+        received = self.bracket()
+        self.assertEqual(self.statuses(received), [("p", 2, OPENED), ("c1", 2, CHILD), ("c2", 2, CHILD)])
+        self.assertEqual([each.get("ParentServerOrderID") for each in received], [None, "1006", "1006"])
         self.simulator.trade(ES, 283000, 5, 2)
         self.simulator.trade(ES, 282725, 5, 2)
-        self.assertEqual(self.told(self.client), [])
+        self.assertEqual(self.messages_to(self.client), [])
         self.assertEqual(self.simulator.reached, ["p", "c1", "c2"])
 
     def test_children_open_when_the_parent_is_filled(self) -> None:
@@ -625,9 +643,9 @@ class BracketTests(TradingCase):
         self.assertEqual(self.simulator.positions["Sim1", ES].Quantity, 2)
 
     def test_a_parent_that_is_filled_at_once(self) -> None:
-        told = self.bracket({"OrderType": MARKET})
+        received = self.bracket({"OrderType": MARKET})
         self.assertEqual(
-            self.statuses(told),
+            self.statuses(received),
             [
                 ("p", 2, OPENED),
                 ("c1", 2, CHILD),
@@ -645,31 +663,31 @@ class BracketTests(TradingCase):
     def test_children_are_for_what_the_parent_filled(self) -> None:
         self.bracket()
         self.trade(282700, 1)
-        told = self.cancel("p")
-        self.assertEqual(self.statuses(told), [("p", 6, CANCELED), ("c1", 3, OPENED), ("c2", 3, OPENED)])
-        self.assertEqual([each["OrderQuantity"] for each in told], [2, 1, 1])
+        received = self.cancel("p")
+        self.assertEqual(self.statuses(received), [("p", 6, CANCELED), ("c1", 3, OPENED), ("c2", 3, OPENED)])
+        self.assertEqual([each["OrderQuantity"] for each in received], [2, 1, 1])
 
     def test_a_child_is_replaced_and_canceled(self) -> None:
         self.bracket()
-        (told,) = self.replace("c1", Price1=283100)
-        self.assertEqual((told["OrderStatus"], told["OrderUpdateReason"]), (CHILD, 7))
+        (received,) = self.replace("c1", Price1=283100)
+        self.assertEqual((received["OrderStatus"], received["OrderUpdateReason"]), (CHILD, 7))
         self.assertEqual(self.statuses(self.cancel("c1")), [("c1", 6, CANCELED), ("c2", 6, CANCELED)])
         self.assertEqual(self.trade(282700, 2), [("p", 4, DONE)])
 
     def test_one_rejected_all_rejected(self) -> None:
-        told = self.bracket(Price1_1=282801)
-        self.assertEqual(self.statuses(told), [(each, 8, REJECTED) for each in ("p", "c1", "c2")])
+        received = self.bracket(Price1_1=282801)
+        self.assertEqual(self.statuses(received), [(each, 8, REJECTED) for each in ("p", "c1", "c2")])
         self.assertEqual(len(self.ask(self.client, Type=300, RequestID=4)), 5)
 
     def test_something_between(self) -> None:
         self.assertEqual(self.submit("p", LIMIT, Price1=282700, IsParentOrder=1), [])
-        told = self.ask(self.client, Type=3)
-        self.assertEqual(self.statuses(told), [("p", 8, REJECTED)])
-        told = self.pair("c1", "c2", ParentTriggerClientOrderID="p")
-        self.assertEqual(self.statuses(told), [("c1", 8, REJECTED), ("c2", 8, REJECTED)])
+        received = self.ask(self.client, Type=3)
+        self.assertEqual(self.statuses(received), [("p", 8, REJECTED)])
+        received = self.pair("c1", "c2", ParentTriggerClientOrderID="p")
+        self.assertEqual(self.statuses(received), [("c1", 8, REJECTED), ("c2", 8, REJECTED)])
         self.submit("q", LIMIT, Price1=282700, IsParentOrder=1)
-        told = self.pair("d1", "d2", ParentTriggerClientOrderID="other")
-        self.assertEqual(self.statuses(told), [(each, 8, REJECTED) for each in ("q", "d1", "d2")])
+        received = self.pair("d1", "d2", ParentTriggerClientOrderID="other")
+        self.assertEqual(self.statuses(received), [(each, 8, REJECTED) for each in ("q", "d1", "d2")])
 
     def test_others_may_send_between(self) -> None:
         other = self.log_on()
@@ -683,21 +701,25 @@ class BracketTests(TradingCase):
         self.submit("p", LIMIT, Price1=282700, IsParentOrder=1)
         self.simulator.connections[0].drop()
         self.flush()
-        self.assertEqual(self.statuses(self.told(other)), [("p", 8, REJECTED)])
+        self.assertEqual(self.statuses(self.messages_to(other)), [("p", 8, REJECTED)])
 
 
 class FlattenTests(TradingCase):
     def test_one_symbol(self) -> None:
         self.submit("a", LIMIT, SELL, 2, Price1=282900)
-        told = self.ask(self.client, Type=209, Symbol=ES, TradeAccount="Sim1", ClientOrderID="f", FreeFormText="out")
-        self.assertEqual(self.statuses(told), [("f", 2, OPENED), ("f", 4, DONE)])
-        self.assertEqual((told[0]["BuySell"], told[0]["OrderQuantity"], told[0]["FreeFormText"]), (SELL, 2, "out"))
+        received = self.ask(
+            self.client, Type=209, Symbol=ES, TradeAccount="Sim1", ClientOrderID="f", FreeFormText="out"
+        )
+        self.assertEqual(self.statuses(received), [("f", 2, OPENED), ("f", 4, DONE)])
+        self.assertEqual(
+            (received[0]["BuySell"], received[0]["OrderQuantity"], received[0]["FreeFormText"]), (SELL, 2, "out")
+        )
         self.assertEqual({symbol for _, symbol in self.simulator.positions}, {CL})
         self.assertEqual(self.simulator.order("a").status, OPEN)
 
     def test_an_account(self) -> None:
-        told = self.ask(self.client, Type=210, TradeAccount="Sim1", ClientOrderID="f")
-        self.assertEqual(self.statuses(told), [("f", 2, 4), ("f", 4, DONE), ("f-2", 2, 4), ("f-2", 4, DONE)])
+        received = self.ask(self.client, Type=210, TradeAccount="Sim1", ClientOrderID="f")
+        self.assertEqual(self.statuses(received), [("f", 2, 4), ("f", 4, DONE), ("f-2", 2, 4), ("f-2", 4, DONE)])
         self.assertEqual(self.simulator.positions, {})
         self.assertEqual(self.simulator.reached, ["f", "f-2"])
         answer = self.ask(self.client, Type=305, RequestID=4)
@@ -718,7 +740,7 @@ class FlattenTests(TradingCase):
 
 
 class OthersTests(TradingCase):
-    """What is done by somebody else."""
+    """Another client or the server acts."""
 
     def order(self, client_id: str, **fields: Any) -> OrderCommand:
         usual: dict[str, Any] = {
@@ -732,9 +754,9 @@ class OthersTests(TradingCase):
 
     def test_submit_and_cancel(self) -> None:
         self.simulator.submit(self.order("z"))
-        self.assertEqual(self.statuses(self.told(self.client)), [("z", 2, OPENED)])
+        self.assertEqual(self.statuses(self.messages_to(self.client)), [("z", 2, OPENED)])
         self.simulator.cancel("z")
-        self.assertEqual(self.statuses(self.told(self.client)), [("z", 6, CANCELED)])
+        self.assertEqual(self.statuses(self.messages_to(self.client)), [("z", 6, CANCELED)])
         with self.assertRaises(KeyError):
             self.simulator.cancel("y")
         self.assertEqual(self.simulator.reached, ["z"])
@@ -742,7 +764,7 @@ class OthersTests(TradingCase):
     def test_a_bracket(self) -> None:
         self.simulator.submit(self.order("p", IsParentOrder=1))
         self.simulator.submit(self.order("q"))
-        self.assertEqual(self.statuses(self.told(self.client)), [("p", 8, REJECTED), ("q", 2, OPENED)])
+        self.assertEqual(self.statuses(self.messages_to(self.client)), [("p", 8, REJECTED), ("q", 2, OPENED)])
 
     def test_trade_at(self) -> None:
         before = self.simulator.book(ES, 1)
@@ -764,7 +786,7 @@ class OthersTests(TradingCase):
 
 
 class FaultTests(TradingCase):
-    """What a test can have go wrong."""
+    """The test kit injects faults."""
 
     COMMANDS: tuple[tuple[type[dtc.Message], int], ...] = (
         (dtc.SubmitNewSingleOrder, 8),
@@ -788,12 +810,12 @@ class FaultTests(TradingCase):
     def test_reject_next(self) -> None:
         for kind, reason in self.COMMANDS:
             self.simulator.reject_next(kind, "because")
-            (told,) = self.command(kind, "b")
-            self.assertEqual((told["OrderUpdateReason"], told["InfoText"]), (reason, "because"))
-            self.assertEqual(told["ClientOrderID"], "b" if reason == 8 else "a")
+            (received,) = self.command(kind, "b")
+            self.assertEqual((received["OrderUpdateReason"], received["InfoText"]), (reason, "because"))
+            self.assertEqual(received["ClientOrderID"], "b" if reason == 8 else "a")
         self.assertEqual(self.simulator.reached, ["a"])
         self.assertEqual(self.simulator.order("a").status, OPEN)
-        self.assertEqual(self.told(self.other), [])
+        self.assertEqual(self.messages_to(self.other), [])
         self.simulator.reject_next(dtc.SubmitNewOCOOrder, "because")
         self.assertEqual(self.statuses(self.pair("c", "d")), [("c", 8, REJECTED), ("d", 8, REJECTED)])
         self.simulator.reject_next(dtc.SubmitNewSingleOrder, "because", ServerOrderID="77")
@@ -810,19 +832,19 @@ class FaultTests(TradingCase):
         self.assertEqual(self.command(dtc.SubmitNewSingleOrder, "b"), [])
         self.assertEqual(self.simulator.reached, ["a"])
         held.release()
-        self.assertEqual(self.statuses(self.told(self.client)), [("b", 2, OPENED)])
+        self.assertEqual(self.statuses(self.messages_to(self.client)), [("b", 2, OPENED)])
 
     def test_answer_late_next(self) -> None:
         held = self.simulator.answer_late_next(dtc.SubmitNewSingleOrder)
         self.assertEqual(self.command(dtc.SubmitNewSingleOrder, "b"), [])
-        self.assertEqual(self.statuses(self.told(self.other)), [("b", 2, OPENED)])
+        self.assertEqual(self.statuses(self.messages_to(self.other)), [("b", 2, OPENED)])
         self.assertEqual(self.simulator.reached, ["a", "b"])
         self.assertEqual(self.trade(282700, 2), [])
         held.release()
         expected = [("b", 2, OPENED), ("a", 4, DONE), ("b", 4, DONE)]
-        self.assertEqual(self.statuses(self.told(self.client)), expected)
+        self.assertEqual(self.statuses(self.messages_to(self.client)), expected)
         held.release()
-        self.assertEqual(self.told(self.client), [])
+        self.assertEqual(self.messages_to(self.client), [])
 
     def test_only_orders_are_late(self) -> None:
         """Positions and balances come as they change, never an older one after a newer."""
@@ -832,9 +854,9 @@ class FaultTests(TradingCase):
             self.assertEqual([each["Type"] for each in self.submit(name, MARKET)], [306, 600])
         self.assertEqual(self.submit("d", LIMIT, Price1=282700), [])
         second.release()
-        self.assertEqual(self.told(self.client), [])
+        self.assertEqual(self.messages_to(self.client), [])
         first.release()
-        found = [(name, reason) for name, reason, _ in self.statuses(self.told(self.client))]
+        found = [(name, reason) for name, reason, _ in self.statuses(self.messages_to(self.client))]
         self.assertEqual(found, [("b", 2), ("b", 4), ("c", 2), ("c", 4), ("d", 2)])
         self.assertEqual(len(self.submit("e", MARKET)), 4)
 
@@ -848,9 +870,9 @@ class FaultTests(TradingCase):
 
     def test_answer_twice_next(self) -> None:
         self.simulator.answer_twice_next(dtc.SubmitNewSingleOrder)
-        told = self.submit("b", MARKET)
-        self.assertEqual(self.statuses(told), [("b", 2, OPENED), ("b", 4, DONE)] * 2)
-        self.assertEqual(len(self.told(self.other)), 4)
+        received = self.submit("b", MARKET)
+        self.assertEqual(self.statuses(received), [("b", 2, OPENED), ("b", 4, DONE)] * 2)
+        self.assertEqual(len(self.messages_to(self.other)), 4)
         self.assertEqual(self.simulator.reached, ["a", "b"])
         self.assertEqual(len(self.simulator.fills), 15)
         self.assertEqual(len(self.submit("c", MARKET)), 4)
@@ -862,7 +884,7 @@ class FaultTests(TradingCase):
             self.assertEqual(self.command(dtc.SubmitNewSingleOrder, client_id), [])
             self.assertTrue(self.client.lost)
             self.assertEqual(client_id in self.simulator.reached, accepted)
-            self.assertEqual(len(self.told(self.other)), int(accepted))
+            self.assertEqual(len(self.messages_to(self.other)), int(accepted))
 
     def test_drop_on_a_brackets_children(self) -> None:
         for accepted in (False, True):
@@ -873,12 +895,12 @@ class FaultTests(TradingCase):
             self.pair(f"{name}1", f"{name}2", ParentTriggerClientOrderID=name)
             status = OPENED if accepted else REJECTED
             self.assertEqual(self.simulator.order(name).status, status)
-            self.assertEqual(self.statuses(self.told(self.other))[0], (name, 2 if accepted else 8, status))
+            self.assertEqual(self.statuses(self.messages_to(self.other))[0], (name, 2 if accepted else 8, status))
 
     def test_drop_on_a_brackets_parent(self) -> None:
         self.simulator.drop_on_next(dtc.SubmitNewSingleOrder, True)
         self.submit("p", LIMIT, Price1=282700, IsParentOrder=1)
-        self.assertEqual(self.statuses(self.told(self.other)), [("p", 8, REJECTED)])
+        self.assertEqual(self.statuses(self.messages_to(self.other)), [("p", 8, REJECTED)])
 
     def test_answer_delay(self) -> None:
         self.simulator.settings.answer_delay = 1.5
@@ -898,14 +920,14 @@ class FaultTests(TradingCase):
         self.simulator.drop()
         self.flush()  # tearDown: no call is left
 
-    def test_late_and_twice_are_told_when_they_say(self) -> None:
+    def test_late_and_repeated_updates_arrive_in_time(self) -> None:
         self.simulator.settings.answer_delay = 100
         self.simulator.answer_twice_next(dtc.SubmitNewSingleOrder)
         self.assertEqual(len(self.command(dtc.SubmitNewSingleOrder, "b")), 2)
         held = self.simulator.answer_late_next(dtc.CancelOrder)
         self.assertEqual(self.command(dtc.CancelOrder, ""), [])
         held.release()
-        self.assertEqual(self.statuses(self.told(self.client)), [("a", 6, CANCELED)])
+        self.assertEqual(self.statuses(self.messages_to(self.client)), [("a", 6, CANCELED)])
 
     def test_lists_too(self) -> None:
         self.simulator.answer_twice_next(dtc.TradeAccountsRequest)

@@ -14,7 +14,7 @@ from dtc_twisted.transport.addresses import make_url, parse_host, redirected_url
 from dtc_twisted.transport.unsent import SEND_TIMEOUT
 from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import LOGON_REQUEST, SUBMIT
-from tests.support import House
+from tests.support import GatewayTestCase
 
 
 class CloseFrameTests(ScriptedCase):
@@ -44,7 +44,7 @@ class CloseFrameTests(ScriptedCase):
 
     def test_no_line_about_the_old_connection(self) -> None:
         """It would read as if the new connection were dropped."""
-        self.server.connections[0].is_deaf = True
+        self.server.connections[0].ignores_client = True
         self.server.send({"Type": 5, "Reason": "Restart."})
         self.advance(10)
         self.assertEqual(self.status()["state"], "ready")
@@ -155,7 +155,7 @@ class ShortSessionTests(ScriptedCase):
         self.assertEqual(self.status()["state"], "ready")
 
 
-class FailedTryTests(House):
+class FailedTryTests(GatewayTestCase):
     def test_whatever_a_try_raises(self) -> None:
         """The address is no URL: the try fails, and the next one may succeed."""
         upstream: Any = next(each for each in self.service if hasattr(each, "listeners"))

@@ -1,17 +1,17 @@
-"""The connection to the server: logon, loss, coming back, and when not to."""
+"""Test the connection to the server: logon, loss, reconnecting, and when not to reconnect."""
 
 from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.codec import MAX_MESSAGE
 from dtc_twisted.dtc.messages import LogonStatusEnum
-from tests.support import House
+from tests.support import GatewayTestCase
 
 ES = "ESM20_FUT_CME"
 CL = "CLM20_FUT_NYMEX"
 
 
-class LogonTests(House):
+class LogonTests(GatewayTestCase):
     options = ("--host", "127.0.0.1", "-u", "somebody", "-x", "sesame")
 
     def test_request(self) -> None:
@@ -37,7 +37,7 @@ class LogonTests(House):
         self.assertNotIn("sesame", self.log_text())
 
 
-class RefusedLogonTests(House):
+class RefusedLogonTests(GatewayTestCase):
     def test_error_backs_off_and_tries_again(self) -> None:
         """Result 2."""
         self.simulator.refuse_logon(LogonStatusEnum.LOGON_ERROR, "Server is starting.")
@@ -111,7 +111,7 @@ class RefusedLogonTests(House):
         self.assertIn("did not answer the logon", self.log_text())
 
 
-class LossTests(House):
+class LossTests(GatewayTestCase):
     def test_log_off_by_the_server(self) -> None:
         self.simulator.log_off("Going down.")
         self.flush()
@@ -155,7 +155,7 @@ class LossTests(House):
         self.assertIn(b"Retry-After: 1\r\n", caller.received)
 
     def test_three_subscribers_two_symbols_nothing_lost(self) -> None:
-        """Whoever was subscribed before is so after, hears of the gap, and gets all that comes then."""
+        """Subscriptions survive a reconnect: subscribers get stale, live, and all later updates."""
         wants = {self.subscriber(ES): (ES,), self.subscriber(CL): (CL,), self.subscriber(ES, CL): (ES, CL)}
         for caller in wants:
             caller.take()
@@ -176,8 +176,8 @@ class LossTests(House):
                 expected = [(ES, 282800 + 25 * round_number), (CL, 1718 + round_number)]
                 self.assertEqual(trades, [each for each in expected if each[0] in symbols])
         self.assertEqual(self.status()["reconnects"], 3)
-        asked = [each.Symbol for each in self.sent(dtc.MarketDataRequest)]
-        self.assertEqual(sorted(asked), sorted([ES, CL] * 4))
+        requests = [each.Symbol for each in self.sent(dtc.MarketDataRequest)]
+        self.assertEqual(sorted(requests), sorted([ES, CL] * 4))
 
     def test_server_away_for_long(self) -> None:
         """Tries go on for ever, ever more slowly, and hit at last."""
@@ -206,7 +206,7 @@ class LossTests(House):
         ConnectionCompleter(self.clock).failOnce(Failure(ConnectionRefusedError()))
 
 
-class LyingServerTests(House):
+class LyingServerTests(GatewayTestCase):
     def test_garbage_does_not_end_the_session(self) -> None:
         subscriber = self.subscriber(ES)
         subscriber.take()
@@ -265,7 +265,7 @@ class LyingServerTests(House):
             subscriber.leave()
             self.flush()
 
-    def test_dropped_messages_are_told(self) -> None:
+    def test_dropped_messages_are_logged(self) -> None:
         self.simulator.send(dtc.Heartbeat(NumDroppedMessages=17))
         self.flush()
         self.assertIn("dropped 17", self.log_text())
@@ -294,7 +294,7 @@ class LyingServerTests(House):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
 
-class StopTests(House):
+class StopTests(GatewayTestCase):
     def test_log_off_and_close(self) -> None:
         connection = self.simulator.connections[0]
         stopped = self.service.stopService()

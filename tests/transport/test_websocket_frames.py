@@ -1,4 +1,4 @@
-"""The client's short cut for whole text frames, against Autobahn's own reading of them."""
+"""Compare the client's fast path for text frames with Autobahn's own parser."""
 
 from base64 import b64encode
 from hashlib import sha1
@@ -18,7 +18,7 @@ from dtc_twisted.transport.client import DTCClientProtocol
 from dtc_twisted.transport.websocket_frames import parse_text_frames
 from tests.dtc.test_codec import cut
 from tests.history import test_download
-from tests.support import House, slow
+from tests.support import GatewayTestCase, slow
 from tests.transport import test_upstream
 
 TEXT, BINARY, CLOSE, PING = 0x81, 0x82, 0x88, 0x89
@@ -27,7 +27,7 @@ LEAVE = b"leave!"
 
 
 def frame(payload: bytes, first: int = TEXT, form: int = 0, mask: bytes = b"") -> bytes:
-    """A frame, correct or not.
+    """Make a frame, correct or not.
 
     first: FIN, the RSV bits and the opcode.
     form: bytes of the extended length, 2 or 8; 0: as few as there must be.
@@ -40,7 +40,7 @@ def frame(payload: bytes, first: int = TEXT, form: int = 0, mask: bytes = b"") -
 
 
 class Wire(StringTransport):
-    """Remembers what was asked of the socket."""
+    """Record the calls of a socket."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,11 +57,11 @@ class Wire(StringTransport):
         self.aborted = True
 
     def unregisterProducer(self) -> None:
-        """As of a socket: whether there is one or not."""
+        """Accept the call with and without a producer, as a socket does."""
 
 
 class Recorder:
-    """An owner."""
+    """Record the messages of a client."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -83,7 +83,7 @@ class Recorder:
 
 
 class Client(DTCClientProtocol):
-    """Counts the bytes that Autobahn reads."""
+    """Count the bytes that Autobahn reads."""
 
     autobahns = 0
 
@@ -102,7 +102,7 @@ class FramesTestCase(SynchronousTestCase):
         self.patch(txaio.config, "loop", self.clock)  # type: ignore[attr-defined]
 
     def client(self, kind: type[Client] = Client, behind: bytes = b"") -> Any:
-        """A client whose WebSocket is open.
+        """Return a client whose WebSocket is open.
 
         behind: what arrives together with the server's handshake.
         """
@@ -156,7 +156,7 @@ FRAMES = st.integers(0, 9).flatmap(lambda n: WHOLE if n < 6 else CONTROL if n < 
 
 class ShortCutTests(FramesTestCase):
     def assert_same(self, data: bytes, places: list[int], behind: int = 0) -> None:
-        """With the short cut and without it, all is the same.
+        """Assert that the result is the same with and without the fast path.
 
         places: where one read ends and the next begins.
         behind: how many bytes come together with the handshake.
@@ -259,7 +259,7 @@ class ShortCutTests(FramesTestCase):
 
 
 class WholeTextsTests(SynchronousTestCase):
-    def test_what_it_says(self) -> None:
+    def test_messages(self) -> None:
         a, b = frame(b"a"), frame(b"b" * 126)
         for data, expected in (
             (b"", ([], 0, False)),
@@ -279,7 +279,7 @@ class WholeTextsTests(SynchronousTestCase):
                 self.assertEqual(parse_text_frames(data), expected)
 
 
-class _Off(House):
+class _Off(GatewayTestCase):
     def setUp(self) -> None:
         self.patch(DTCClientProtocol, "fast_framing", False)
         super().setUp()

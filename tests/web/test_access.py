@@ -1,4 +1,4 @@
-"""Who may talk to the gateway."""
+"""Test access control: tokens, Host and Origin."""
 
 import tempfile
 from pathlib import Path
@@ -14,7 +14,7 @@ from dtc_twisted.dtc.wire_log import wire_log
 from dtc_twisted.web.access import LOCAL_PRINCIPAL, AccessControl, Principal, principal_of, read_origin, read_tokens
 from dtc_twisted.web.rest import PREFIX, RestApi, json_response
 from dtc_twisted.web.stream import StreamFactory
-from tests.support import Answer, House, WebSocketCaller
+from tests.support import Answer, GatewayTestCase, WebSocketCaller
 from tests.support import Caller as Connection
 from tests.test_tap import CommandLineCase
 
@@ -60,7 +60,7 @@ class FileTests(SynchronousTestCase):
             self.assertNotIn(secret, repr((tokens, vars(AccessControl(tokens)))))
 
     def test_errors(self) -> None:
-        """They name the line, and hold nothing of it: any of its words may be the token, misplaced."""
+        """Errors name the line and contain no part of it, because each part may be a misplaced token."""
         good = f"viewer read {READ}\n"
         for line, words in (
             ("viewer", "expected NAME SCOPE TOKEN"),
@@ -156,7 +156,7 @@ class OptionTests(CommandLineCase):
         self.assertIn("--allow-origin: expected an origin", self.refusal("--demo", "--allow-origin", "*"))
 
 
-class AccessCase(House):
+class AccessCase(GatewayTestCase):
     arguments: ClassVar[tuple[str, ...]] = ()
 
     def make_gateway(self, *arguments: str) -> Any:
@@ -176,27 +176,27 @@ class AccessCase(House):
         return rest
 
     def error(self, answer: Answer, status: int) -> str:
-        """What an error says, in the form of all errors."""
+        """Return type and message of an error, and assert its form."""
         self.assertEqual((answer.status, answer.json["error"]["status"]), (status, status), answer.body)
         self.assertEqual(answer.headers["content-type"], "application/json; charset=utf-8")
         return f"{answer.json['error']['type']}: {answer.json['error']['message']}"
 
     def asked(self, host: bytes, path: bytes = b"/api/v1/status") -> Answer:
-        """The answer to a request with this Host, whatever it is."""
+        """Return the answer to a request with this Host."""
         caller = self.call(Connection())
         caller.transport.write(b"GET " + path + b" HTTP/1.1\r\nConnection: close\r\n" + host + b"\r\n")
         self.flush()
         return Answer(caller.received)
 
     def websocket(self, headers: dict[str, str], path: str = "/stream") -> WebSocketCaller:
-        """One that is open."""
+        """Return an open WebSocket."""
         caller: WebSocketCaller = self.call(WebSocketCaller(URL + path, headers))
-        self.say(caller, {"action": "ping"})
+        self.send_json(caller, {"action": "ping"})
         self.assertEqual(caller.take(), [{"action": "pong"}])
         return caller
 
     def callers(self) -> list[Principal]:
-        """Who the open WebSockets are."""
+        """Return the principals of the open WebSockets."""
         factories: list[StreamFactory] = self.web._sockets
         return [each.principal for factory in factories for each in factory.subscribers]
 
@@ -208,7 +208,7 @@ class TokenCase(AccessCase):
         return super().make_gateway(*arguments, "--token-file", path)
 
     def routes(self) -> list[tuple[str, str]]:
-        """Path and method of all that is served."""
+        """Return path and method of all routes."""
         klein: Klein = self.tree._app
         return [
             (rule.rule.removeprefix(PREFIX), method)
@@ -350,7 +350,7 @@ class LogTests(TokenCase):
 
 
 class WithoutTokensTests(AccessCase):
-    def test_everybody_is_local(self) -> None:
+    def test_every_caller_is_local(self) -> None:
         seen = []
 
         def act(request: Any) -> bytes:

@@ -1,11 +1,11 @@
-"""The channels orders, positions and balances of /stream."""
+"""Test the channels orders, positions and balances of /stream."""
 
 import json
 from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
 from tests.orders.test_orders import CANCELED, ES, FILLED, LIMIT, MARKET, OPEN, OrdersCase
-from tests.support import House, WebSocketCaller
+from tests.support import GatewayTestCase, WebSocketCaller
 
 STREAM = "ws://127.0.0.1:8080/api/v1/stream"
 
@@ -14,11 +14,11 @@ class AccountsCase(OrdersCase):
     def listener(self, *channels: str) -> WebSocketCaller:
         caller: WebSocketCaller = self.call(WebSocketCaller(STREAM))
         for channel in channels:
-            self.say(caller, {"action": "subscribe", "channel": channel})
+            self.send_json(caller, {"action": "subscribe", "channel": channel})
         return caller
 
     def informed(self, *channels: str) -> WebSocketCaller:
-        """One that has had its snapshots."""
+        """Return a subscriber that has received its snapshots."""
         caller = self.listener(*channels)
         caller.take()
         return caller
@@ -39,36 +39,36 @@ class ChannelTests(AccountsCase):
         first = caller.take()[1]["seq"]
         self.submit()
         self.post("/orders/a", "DELETE")
-        told = caller.take()
-        self.assertEqual([each["OrderStatus"] for each in told], [OPEN, CANCELED])
-        self.assertEqual([each["seq"] for each in told], [first + 1, first + 2])
+        received = caller.take()
+        self.assertEqual([each["OrderStatus"] for each in received], [OPEN, CANCELED])
+        self.assertEqual([each["seq"] for each in received], [first + 1, first + 2])
         updates = self.order()["Updates"]
         self.assertEqual(
-            [{name: each[name] for name in each if name not in ("channel", "seq")} for each in told], updates
+            [{name: each[name] for name in each if name not in ("channel", "seq")} for each in received], updates
         )
 
-    def test_a_fill_is_told_on_all(self) -> None:
+    def test_a_fill_is_published_on_all_channels(self) -> None:
         caller = self.informed("orders", "positions", "balances")
         self.post("/orders", **MARKET | {"ClientOrderID": "m"})
-        told = caller.take()
-        self.assertEqual({each["channel"] for each in told}, {"orders", "positions", "balances"})
-        (filled,) = (each for each in told if each.get("OrderStatus") == FILLED)
+        received = caller.take()
+        self.assertEqual({each["channel"] for each in received}, {"orders", "positions", "balances"})
+        (filled,) = (each for each in received if each.get("OrderStatus") == FILLED)
         self.assertEqual(filled["LastFillQuantity"], 2)
 
     def test_snapshot_again(self) -> None:
         caller = self.informed("orders")
-        self.say(caller, {"action": "subscribe", "channel": "orders"})
+        self.send_json(caller, {"action": "subscribe", "channel": "orders"})
         self.assertEqual([each.get("event") for each in caller.take()], [None, "snapshot"])
         self.submit()
         self.assertEqual(len(caller.take()), 1)
 
     def test_unsubscribe(self) -> None:
         caller = self.informed("orders", "positions")
-        self.say(caller, {"action": "unsubscribe", "channel": "orders"})
+        self.send_json(caller, {"action": "unsubscribe", "channel": "orders"})
         caller.take()
         self.submit()
         self.assertEqual(caller.take(), [])
-        self.say(caller, {"action": "list"})
+        self.send_json(caller, {"action": "list"})
         (listed,) = caller.take()
         self.assertEqual([each["channel"] for each in listed["subscriptions"]], ["positions"])
 
@@ -80,7 +80,7 @@ class ChannelTests(AccountsCase):
     def test_errors(self) -> None:
         caller = self.listener()
         for name, value in (("symbol", ES), ("prices", "display"), ("max_rate", 1)):
-            self.say(caller, {"action": "subscribe", "channel": "orders", name: value})
+            self.send_json(caller, {"action": "subscribe", "channel": "orders", name: value})
             (answer,) = caller.take()
             self.assertEqual((answer["success"], answer["error"]), (False, f"{name}: orders has none."))
 
@@ -109,13 +109,13 @@ class ChannelTests(AccountsCase):
         self.assertEqual([each["event"] for each in caller.take()], ["snapshot"])
 
     def test_doubt(self) -> None:
-        """Is told, and that it is over."""
+        """A subscriber gets stale, and later live."""
         caller = self.informed("orders")
         self.simulator.ignore_next(dtc.SubmitNewSingleOrder)
         self.begin("/orders", "POST", body=json.dumps(LIMIT | {"ClientOrderID": "a"}).encode())
         self.advance(6)
-        (told,) = caller.take()
-        self.assertIn("the server said nothing", told["OutcomeUnknown"])
+        (received,) = caller.take()
+        self.assertIn("the server said nothing", received["OutcomeUnknown"])
         self.advance(6)
         self.assertIn("did not arrive", caller.take()[-1]["InfoText"])
 
@@ -129,24 +129,24 @@ class ChannelTests(AccountsCase):
         self.assertEqual(caller.take(), [])
         subscriber.transport.producer.resumeProducing()
         self.flush()
-        told = caller.take()
-        self.assertEqual([each["ClientOrderID"] for each in told], [*"abc"])
-        self.assertEqual([each["seq"] for each in told], [*range(told[0]["seq"], told[0]["seq"] + 3)])
+        received = caller.take()
+        self.assertEqual([each["ClientOrderID"] for each in received], [*"abc"])
+        self.assertEqual([each["seq"] for each in received], [*range(received[0]["seq"], received[0]["seq"] + 3)])
 
     def socket_factory(self) -> Any:
         return next(each for each in self.web_service._sockets if type(each).__name__ == "MultiChannelFactory")
 
 
-class ViewTests(House):
-    """Without order entry."""
+class ViewTests(GatewayTestCase):
+    """Order entry is off."""
 
     def test_view(self) -> None:
         caller: WebSocketCaller = self.call(WebSocketCaller(STREAM))
-        self.say(caller, {"action": "subscribe", "channel": "positions"})
+        self.send_json(caller, {"action": "subscribe", "channel": "positions"})
         answer, stale, snapshot = caller.take()
         self.assertEqual((answer["success"], stale["event"], snapshot["event"]), (True, "stale", "snapshot"))
         self.assertEqual(len(snapshot["positions"]), len(self.simulator.positions))
         self.simulator.submit(dtc.SubmitNewSingleOrder(**MARKET | {"OrderType": 1, "BuySell": 1, "ClientOrderID": "x"}))
         self.flush()
-        told = caller.take()
-        self.assertEqual(told[-1]["Quantity"], self.simulator.positions["Sim1", ES].Quantity)
+        received = caller.take()
+        self.assertEqual(received[-1]["Quantity"], self.simulator.positions["Sim1", ES].Quantity)

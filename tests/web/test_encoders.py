@@ -1,4 +1,4 @@
-"""Encoders: one encoding for each distinct output."""
+"""Test that there is one encoding for each distinct output."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ ES = "ESM20_FUT_CME"
 
 
 class CountingConverter(DisplayConverter):
-    """Counts the messages that it converts."""
+    """Count the messages that are converted."""
 
     count = 0
 

@@ -1,4 +1,4 @@
-"""Bodies in JSON, methods, and what a bound keeps out."""
+"""Test JSON bodies, methods and the limit for bodies."""
 
 import io
 import json
@@ -21,11 +21,11 @@ from dtc_twisted.web.rest import (
     json_object,
     json_response,
 )
-from tests.support import Answer, House, slow
+from tests.support import Answer, GatewayTestCase, slow
 
 
 class Brought:
-    """A request, as far as `body` looks at it."""
+    """Imitate a request: the parts that `json_object` reads."""
 
     def __init__(self, content: bytes, kind: str | None = "application/json") -> None:
         self.content = io.BytesIO(content)
@@ -117,8 +117,8 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(read(Brought(json.dumps(value).encode())), value)
 
 
-class MethodCase(House):
-    """A gateway of its own, with paths that take bodies."""
+class MethodCase(GatewayTestCase):
+    """Provide a gateway with paths that accept bodies."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -202,7 +202,7 @@ class MethodTests(MethodCase):
 
     def test_connection_is_kept_after_an_error(self) -> None:
         caller = self.begin("/things", "POST", body=b"[1]")
-        self.assertTrue(caller.lost)  # as House asks for; without that:
+        self.assertTrue(caller.lost)  # the test client asks for this; without it:
         caller = self.call(type(caller)())
         lines = "POST /api/v1/things HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 3"
         for _ in range(3):
@@ -213,7 +213,7 @@ class MethodTests(MethodCase):
         self.flush()
 
 
-class EveryPathTests(House):
+class EveryPathTests(GatewayTestCase):
     def test_head(self) -> None:
         """HEAD works where GET does: the same status, and no body."""
         for path in (*GET_REQUESTS, *SNAPSHOT_REQUESTS, "/status"):

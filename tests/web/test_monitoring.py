@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics."""
+"""Test /healthz, /readyz and /metrics."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SkipTest
 
-from tests.support import Answer, Caller, House
+from tests.support import Answer, Caller, GatewayTestCase
 from tests.test_public_names import names, table
 
 ES = "ESM20_FUT_CME"
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 OF_THE_LIBRARY = ("process_", "python_")
 
 
-class MonitoringCase(House):
+class MonitoringCase(GatewayTestCase):
     options: tuple[str, ...] = ("--host", "127.0.0.1", "--allow-trading")
 
     def setUp(self) -> None:
@@ -35,7 +35,7 @@ class MonitoringCase(House):
         return Answer(caller.received)
 
     def drop_server(self) -> None:
-        """Let the connection to the server break."""
+        """Drop the connection to the server."""
         for connection in list(self.simulator.connections):
             connection.dropConnection(abort=True)
         self.flush()
@@ -162,7 +162,7 @@ class MetricsTests(MonitoringCase):
 
 class NameTests(MonitoringCase):
     def names(self) -> set[str]:
-        """Return the names of our metrics, as they are documented."""
+        """Return the names of the gateway's metrics, as documented."""
         families = text_string_to_metric_families(self.metrics())
         found = {each.name + ("_total" if each.type == "counter" else "") for each in families if each.documentation}
         return {name for name in found if not name.startswith(OF_THE_LIBRARY) and not name.endswith("_created")}

@@ -1,4 +1,4 @@
-"""All channels on one socket, depth at its own address, and snapshots over REST."""
+"""Test /stream, /marketdepth, and snapshots over REST."""
 
 import json
 from typing import Any
@@ -6,21 +6,21 @@ from typing import Any
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import MarketDataFeedStatusEnum, RequestActionEnum
 from dtc_twisted.web.stream import MultiChannelFactory, SingleChannelFactory
-from tests.support import House, WebSocketCaller, slow
+from tests.support import GatewayTestCase, WebSocketCaller, slow
 
 ES = "ESM20_FUT_CME"
 CL = "CLM20_FUT_NYMEX"
 URL = "ws://127.0.0.1:8080/api/v1"
 
 
-class TopicCase(House):
+class TopicCase(GatewayTestCase):
     def connect(self, path: str = "/stream") -> WebSocketCaller:
         caller: WebSocketCaller = self.call(WebSocketCaller(URL + path))
         return caller
 
     def ask(self, caller: WebSocketCaller, **request: Any) -> list[Any]:
-        """What a request is answered with, and what follows at once."""
-        self.say(caller, request)
+        """Send a request, and return the messages that follow at once."""
+        self.send_json(caller, request)
         return caller.take()
 
     def subscribe(self, channel: str, symbol: Any = ES, **options: Any) -> WebSocketCaller:
@@ -37,7 +37,7 @@ class TopicCase(House):
         self.flush()
 
     def socket(self) -> Any:
-        """Our end of the only subscriber."""
+        """Return the gateway's end of the only subscriber."""
         web = self.web_service
         factory = next(each for each in web._sockets if isinstance(each, MultiChannelFactory))
         (socket,) = factory.subscribers
@@ -54,9 +54,9 @@ class ChannelTests(TopicCase):
         self.assertEqual([snapshot[name] for name in ("channel", "Type", "Symbol")], ["marketdata", 104, ES])
         self.trade()
         self.quote(282750)
-        heard = caller.take()
-        self.assertEqual([each["seq"] for each in heard], [*range(2, 2 + len(heard))])
-        self.assertTrue({107, 108} <= {each["Type"] for each in heard})
+        received = caller.take()
+        self.assertEqual([each["seq"] for each in received], [*range(2, 2 + len(received))])
+        self.assertTrue({107, 108} <= {each["Type"] for each in received})
 
     def test_trades(self) -> None:
         caller = self.subscribe("trades")
@@ -115,8 +115,8 @@ class ChannelTests(TopicCase):
     def test_list_of_symbols(self) -> None:
         caller = self.connect()
         answers = list(self.ask(caller, action="subscribe", channel="trades", symbol=[ES, CL, "NOPE"], id="x"))
-        said = {each["symbol"]: (each["success"], each["id"]) for each in answers}
-        self.assertEqual(said, {ES: (True, "x"), CL: (True, "x"), "NOPE": (False, "x")})
+        output = {each["symbol"]: (each["success"], each["id"]) for each in answers}
+        self.assertEqual(output, {ES: (True, "x"), CL: (True, "x"), "NOPE": (False, "x")})
         (listed,) = self.ask(caller, action="list")
         self.assertEqual(
             listed["subscriptions"],
@@ -207,15 +207,15 @@ class ChannelTests(TopicCase):
     def test_each_request_is_answered(self) -> None:
         """Also one whose end comes before its answer."""
         caller = self.connect()
-        topic = {"channel": "trades", "symbol": ES}
-        for kind, asked, options in (
+        subscription = {"channel": "trades", "symbol": ES}
+        for kind, requests, options in (
             (dtc.MarketDataRequest, 1, {}),
             (dtc.SecurityDefinitionForSymbolRequest, 2, {"prices": "display"}),
         ):
-            held = [self.simulator.hold_next(kind) for _ in range(asked)]
-            self.assertEqual(self.ask(caller, action="subscribe", id=0, **topic, **options), [])
-            answers = self.ask(caller, action="subscribe", id=1, **topic, **options)
-            answers += self.ask(caller, action="unsubscribe", id=2, **topic)
+            held = [self.simulator.hold_next(kind) for _ in range(requests)]
+            self.assertEqual(self.ask(caller, action="subscribe", id=0, **subscription, **options), [])
+            answers = self.ask(caller, action="subscribe", id=1, **subscription, **options)
+            answers += self.ask(caller, action="unsubscribe", id=2, **subscription)
             self.assertEqual([(each["id"], each["success"]) for each in answers], [(0, False), (1, False), (2, True)])
             self.assertEqual({each["error"] for each in answers[:2]}, {"Unsubscribed before the server answered."})
             for each in held:
@@ -254,7 +254,7 @@ class ChannelTests(TopicCase):
 
 
 class UnknownTests(TopicCase):
-    """Messages of types that the gateway does not know, on their own channel."""
+    """Messages of unknown types have a channel of their own."""
 
     def pass_on(self, *texts: str) -> None:
         for text in texts:
@@ -308,7 +308,7 @@ class UnknownTests(TopicCase):
         self.assertEqual([each["seq"] for each in caller.take()], [3])
 
     def test_slow_reader(self) -> None:
-        """It is owed the latest of each type."""
+        """A slow subscriber gets the latest message of each type."""
         caller = self.connect()
         self.ask(caller, action="subscribe", channel="unknown")
         producer = self.socket().transport.producer
@@ -321,12 +321,12 @@ class UnknownTests(TopicCase):
         self.assertEqual([each["message"] for each in latest], [{"Type": 12345, "N": 4}, {"Type": 12346, "N": 4}])
         producer.pauseProducing()
         self.pass_on('{"Type":12345}')
-        self.say(caller, {"action": "unsubscribe", "channel": "unknown"})
+        self.send_json(caller, {"action": "unsubscribe", "channel": "unknown"})
         producer.resumeProducing()
         self.flush()
         self.assertEqual([each.get("action") for each in caller.take()], ["unsubscribe"])
 
-    def test_nothing_is_made_when_nobody_listens(self) -> None:
+    def test_nothing_is_encoded_without_subscribers(self) -> None:
         made: list[int] = []
 
         def make() -> bytes:
@@ -341,7 +341,7 @@ class UnknownTests(TopicCase):
         factory._publish("unknown", make)
         self.assertEqual(made, [1])
 
-    def test_a_failure_costs_nobody_anything(self) -> None:
+    def test_a_failure_does_not_affect_others(self) -> None:
         upstream: Any = next(each for each in self.service if hasattr(each, "listeners"))
         upstream.unknown_message_listeners.insert(0, lambda number, text: 1 / 0)
         caller = self.connect()
@@ -354,7 +354,7 @@ class UnknownTests(TopicCase):
 
 class DepthTests(TopicCase):
     def book(self, caller: WebSocketCaller, book: dict[int, dict[float, float]], channel: str | None = None) -> None:
-        """Keeps a book from what a caller heard."""
+        """Build a book from the messages of a caller."""
         for each in caller.take():
             if channel is not None and each.get("channel") != channel:
                 continue
@@ -384,12 +384,12 @@ class DepthTests(TopicCase):
         self.quote(282600)
         self.assertEqual({each["event"] for each in caller.take()}, {"changes"})
 
-    def test_what_nobody_follows_is_forgotten(self) -> None:
+    def test_views_without_subscribers_are_dropped(self) -> None:
         """Or each number of levels that was ever asked for would be kept, with its books."""
         caller = self.connect("/marketdepth")
         kept: dict[int, dict[float, float]] = {}
         for levels in (2, 3, 5):
-            self.say(caller, {"action": "subscribe", "symbol": ES, "num_levels": levels})
+            self.send_json(caller, {"action": "subscribe", "symbol": ES, "num_levels": levels})
         self.assertEqual(self.fetch(f"/marketdepth?Symbol={ES}&NumLevels=4").status, 200)
         self.assertEqual(self.fetch(f"/marketdepth?Symbol={ES}&NumLevels=5").status, 200)
         web = self.web_service
@@ -422,10 +422,12 @@ class DepthTests(TopicCase):
         """Whole books and parts of books, kept by subscribers of both addresses, are the server's own at the end."""
         readers: list[tuple[WebSocketCaller, dict[int, dict[float, float]], int]] = []
         for levels in (0, 1, 5):
-            single, topics = self.connect("/marketdepth"), self.connect()
-            self.say(single, {"action": "subscribe", "symbol": ES, "num_levels": levels})
-            self.say(topics, {"action": "subscribe", "channel": "marketdepth", "symbol": ES, "num_levels": levels})
-            readers += [(single, {}, levels), (topics, {}, levels)]
+            single, stream = self.connect("/marketdepth"), self.connect()
+            self.send_json(single, {"action": "subscribe", "symbol": ES, "num_levels": levels})
+            self.send_json(
+                stream, {"action": "subscribe", "channel": "marketdepth", "symbol": ES, "num_levels": levels}
+            )
+            readers += [(single, {}, levels), (stream, {}, levels)]
         for round_number in range(20):
             self.simulator.randomize_book(ES, 5_000, round_number)
             self.flush()
@@ -455,7 +457,7 @@ class DepthTests(TopicCase):
         self.book(caller, kept)
         self.assertEqual(kept, self.truth(3))
 
-    def test_who_is_owed_a_book_gets_it_while_it_is_stale(self) -> None:
+    def test_a_queued_book_is_sent_while_it_is_stale(self) -> None:
         """The server's feed may come back without another book."""
         status = dtc.MarketDataFeedStatus
         for path, options in (("/marketdepth", {}), ("/stream", {"channel": "marketdepth"})):
@@ -579,8 +581,8 @@ class DisplayTests(TopicCase):
     def test_definitions_are_asked_for_once_a_session(self) -> None:
         for _ in range(3):
             self.fetch("/currentpositions?prices=display")
-        asked = [each.Symbol for each in self.sent(dtc.SecurityDefinitionForSymbolRequest)]
-        self.assertEqual(sorted(asked), [CL, ES])
+        requests = [each.Symbol for each in self.sent(dtc.SecurityDefinitionForSymbolRequest)]
+        self.assertEqual(sorted(requests), [CL, ES])
         self.simulator.drop()
         self.advance(3)
         self.fetch("/currentpositions?prices=display")

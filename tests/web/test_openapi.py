@@ -1,4 +1,4 @@
-"""The documents of the API: OpenAPI, AsyncAPI, the list of paths, and the page.
+"""Test the documents of the API: OpenAPI, AsyncAPI, the list of paths, and the page.
 
 `python -m tests.web.test_openapi --record` writes the examples of the OpenAPI document again: real answers of the demo.
 """
@@ -19,7 +19,7 @@ from dtc_twisted.web.openapi.asyncapi import EVENT_FIELDS, asyncapi_document
 from dtc_twisted.web.openapi.document import DescribedRoute, errors_by_status
 from dtc_twisted.web.stream.order_entry import ORDER_ACTIONS
 from dtc_twisted.web.stream.public_names import CHANNELS, EVENTS
-from tests.support import Answer, Caller, House
+from tests.support import Answer, Caller, GatewayTestCase
 from tests.web.test_output import unchunked
 
 EXAMPLES = Path(document.__file__).with_name("examples.json")
@@ -35,7 +35,7 @@ SHORT = {
 """Time ranges of long answers."""
 
 
-class DocumentCase(House):
+class DocumentCase(GatewayTestCase):
     options: tuple[str, ...] = ("--host", "127.0.0.1", "--allow-trading", "--allow-raw")
 
     def setUp(self) -> None:

@@ -1,4 +1,4 @@
-"""Rows as bytes: each format, and the flow of them."""
+"""Test the encoding of rows in each format, and their streaming."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ ERROR = {"success": False, "error": {"type": "SessionLost", "message": "cut\noff
 
 
 def unchunked(answer: Received) -> Received:
-    """The answer with its body joined, as far as it came, when it came in chunks."""
+    """Return the answer with its chunks joined, as far as they arrived."""
     if answer.headers.get("transfer-encoding") == "chunked":
         data, parts = answer.body, []
         while data:
@@ -147,7 +147,7 @@ class AcceptTests(SynchronousTestCase):
 
 
 class Request:
-    """What an Answer needs of twisted.web's."""
+    """Imitate a request of twisted.web: the parts that StreamingResponse uses."""
 
     method = b"GET"
 
@@ -184,13 +184,13 @@ class Request:
 
 class Source:
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
 
     def pauseProducing(self) -> None:
-        self.told.append("pause")
+        self.calls.append("pause")
 
     def resumeProducing(self) -> None:
-        self.told.append("resume")
+        self.calls.append("resume")
 
 
 class AnswerTests(SynchronousTestCase):
@@ -240,13 +240,13 @@ class AnswerTests(SynchronousTestCase):
         self.answer.append(BAR)
         self.turn()
         self.request.producer.pauseProducing()
-        self.assertEqual(self.source.told, ["pause"])
+        self.assertEqual(self.source.calls, ["pause"])
         self.answer.extend([BAR, BAR])  # what was on its way
         self.turn()
         self.assertEqual(len(self.request.written), 1)
         self.request.producer.resumeProducing()
         self.turn()
-        self.assertEqual(self.source.told, ["pause", "resume"])
+        self.assertEqual(self.source.calls, ["pause", "resume"])
         self.assertEqual([data.count(b"\n") for data in self.request.written], [1, 2])
         self.done.callback(3)
 
@@ -284,7 +284,7 @@ class AnswerTests(SynchronousTestCase):
         self.answer.extend([BAR] * (2 * ROWS_PER_FLUSH))
         self.turn()
         self.assertEqual([data.count(b"\n") for data in self.request.written], [ROWS_PER_FLUSH])
-        self.assertEqual(self.source.told, ["pause"])
+        self.assertEqual(self.source.calls, ["pause"])
         self.request.producer.resumeProducing()
         self.turn()
         self.assertEqual([data.count(b"\n") for data in self.request.written], [ROWS_PER_FLUSH] * 2)

@@ -1,4 +1,4 @@
-"""What a URL may ask for."""
+"""Test the parsing of queries."""
 
 import contextlib
 from datetime import UTC, datetime, timedelta, timezone
@@ -67,7 +67,7 @@ class ShapeTests(SynchronousTestCase):
         self.assertEqual(len(given), 4)  # the caller's stay
 
     def test_errors(self) -> None:
-        for asked, text in (
+        for requests, text in (
             (args(format="xml"), "format: 'xml' was given; expected json, ndjson or csv."),
             (args(format="CSV"), "format: 'CSV' was given; expected json, ndjson or csv."),
             (args(format=""), "format: '' was given; expected json, ndjson or csv."),
@@ -77,7 +77,7 @@ class ShapeTests(SynchronousTestCase):
             ({b"times": [b"iso", b"iso"]}, "times: given 2 times; expected once."),
         ):
             with self.assertRaises(BadParameter) as caught:
-                parse_output_options(asked)
+                parse_output_options(requests)
             self.assertEqual(str(caught.exception), text)
 
 
@@ -124,9 +124,9 @@ class IntervalTests(QueryCase):
 
     def test_goes_out_as_a_number(self) -> None:
         for text in ("7", "1d"):
-            asked = parse_request(PRICES, args(RecordInterval=text))
-            self.assertIn("RecordInterval", msgspec.to_builtins(asked))
-            self.assertIs(type(msgspec.to_builtins(asked)["RecordInterval"]), int)
+            requests = parse_request(PRICES, args(RecordInterval=text))
+            self.assertIn("RecordInterval", msgspec.to_builtins(requests))
+            self.assertIs(type(msgspec.to_builtins(requests)["RecordInterval"]), int)
 
     def test_errors(self) -> None:
         for text in (

@@ -1,4 +1,4 @@
-"""POST /raw: what is let through, and what is not."""
+"""Test POST /raw: accepted and refused messages."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from dtc_twisted.dtc.messages import MESSAGES, Message
 from dtc_twisted.dtc.responses import RESPONSES
 from dtc_twisted.dtc.wire_log import wire_log
 from dtc_twisted.web.rest.raw_message import _REFUSED
-from tests.support import Answer, House, WebSocketCaller
+from tests.support import Answer, GatewayTestCase, WebSocketCaller
 from tests.test_logs import DEBUG
 from tests.web.test_access import READ, TRADE, TokenCase, bearer
 from tests.web.test_output import unchunked
@@ -19,14 +19,14 @@ from tests.web.test_rest import _without_id
 REFUSED = {1, 2, 3, 5, 6, 7, 101, 102, 150, *range(201, 300), 309, 607, 800, 900}
 
 
-class RawCase(House):
+class RawCase(GatewayTestCase):
     options = ("--host", "127.0.0.1", "--allow-raw")
 
     def raw(self, query: str = "", **fields: Any) -> Answer:
         return self.fetch(f"/raw{query}", "POST", body=json.dumps(fields).encode())
 
     def refusal(self, **fields: Any) -> str:
-        """What is said of a body; nothing was sent."""
+        """Return the error of a body, and assert that nothing was sent."""
         before = len(self.simulator.received)
         answer = self.raw(**fields)
         self.assertEqual((answer.status, answer.json["error"]["type"]), (400, "BadParameter"), answer.body)
@@ -34,11 +34,11 @@ class RawCase(House):
         return str(answer.json["error"]["message"])
 
     def unknown(self) -> list[bytes]:
-        """What the simulator receives from now on and does not know."""
-        heard: list[bytes] = []
+        """Return the list of unknown messages that the simulator receives from now on."""
+        received: list[bytes] = []
         for connection in self.simulator.connections:
-            connection._codec._on_unknown = lambda number, text: heard.append(text)
-        return heard
+            connection._codec._on_unknown = lambda number, text: received.append(text)
+        return received
 
 
 class RefusedTests(RawCase):
@@ -155,7 +155,7 @@ class SentTests(RawCase):
         self.assertIn("Type: 208 is refused", answer.json["error"]["message"])
 
     def test_unknown(self) -> None:
-        heard = self.unknown()
+        received = self.unknown()
         fields: dict[str, Any] = {
             "RequestID": 7,
             "Type": 12345,
@@ -166,7 +166,7 @@ class SentTests(RawCase):
         }
         answer = self.raw(**fields)
         self.assertEqual((answer.status, answer.json), (202, {"success": True, "sent": fields}))
-        (text,) = heard
+        (text,) = received
         self.assertTrue(text.startswith(b'{"Type":12345,"RequestID":7,'), text)
         self.assertEqual(json.loads(text), fields)
         self.assertIn("local sent a message of type 12345.", self.log_text())
@@ -174,7 +174,7 @@ class SentTests(RawCase):
     def test_answered_on_the_stream(self) -> None:
         """What an unknown type is answered with comes on the channel `unknown`."""
         subscriber = self.call(_stream())
-        self.say(subscriber, {"action": "subscribe", "channel": "unknown"})
+        self.send_json(subscriber, {"action": "subscribe", "channel": "unknown"})
         self.raw(Type=12345, RequestID=9)
         self.simulator.send_raw(b'{"Type":12346,"RequestID":9}\0')
         self.flush()
@@ -197,7 +197,7 @@ class SentTests(RawCase):
         self.assertFalse("open sesame" in text)
 
 
-class OffTests(House):
+class OffTests(GatewayTestCase):
     def test_off_by_default(self) -> None:
         for body in (b'{"Type": 400}', b'{"Type": 12345}', b"nonsense"):
             answer = self.fetch("/raw", "POST", body=body)
@@ -223,7 +223,7 @@ def _stream() -> WebSocketCaller:
 
 
 def _counted(answer: Answer) -> Any:
-    """The rows without what is different each time: RequestID."""
+    """Return the rows without RequestID, which differs each time."""
     whole = unchunked(answer)
     if whole.headers["content-type"].startswith("text/csv"):
         return [_without_id(row) for row in csv.DictReader(io.StringIO(whole.body.decode(), newline=""))]

@@ -1,4 +1,4 @@
-"""Every request that REST can make: with a reply, an empty one, a refusal, silence, and a connection that is lost."""
+"""Test every request of REST: with an answer, an empty answer, a reject, a timeout, and a lost connection."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.responses import RESPONSES
 from dtc_twisted.web.rest import GET_REQUESTS
-from tests.support import Answer, House, slow
+from tests.support import Answer, GatewayTestCase, slow
 from tests.web.test_output import unchunked
 
 ES = "ESM20_FUT_CME"
@@ -39,13 +39,13 @@ MATRIX: dict[str, tuple[str, str]] = {
 """Path -> a query with an answer, and one with an empty answer or why there is none."""
 
 
-class MatrixTests(House):
+class MatrixTests(GatewayTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.clock.listenTCP(11098, self.simulator.history_factory)
 
     def rows(self) -> Any:
-        """Each path, its request and a query with an answer."""
+        """Yield each path, its request and a query with an answer."""
         return ((path, get.request, f"{path}?{MATRIX[path][0]}".rstrip("?")) for path, get in GET_REQUESTS.items())
 
     def check_error(self, answer: Answer, status: int, kind: str, text: str) -> None:
@@ -71,7 +71,7 @@ class MatrixTests(House):
                 self.assertEqual((answer.status, _body(answer)), (200, b"[]"), path)
 
     def test_refused(self) -> None:
-        """With the server's own words; where the protocol has none, it stays silent."""
+        """The error has the server's text; where the protocol has no reject, the request times out."""
         for path, request, query in self.rows():
             self.simulator.reject_next(request, f"No {path}.")
             caller = self.begin(query)
@@ -112,7 +112,7 @@ class MatrixTests(House):
 
 
 def _names(text: str) -> set[str]:
-    """The fields of an answer in JSON or CSV."""
+    """Return the field names of an answer in JSON or CSV."""
     return {*text.splitlines()[0].split(",")} if text.startswith("Type,") else {*re.findall(r'"(\w+)": ?', text)}
 
 
@@ -130,7 +130,7 @@ _EXAMPLE = re.compile(
 """A curl line alone in its block, and its answer in the next: path, query, answer."""
 
 
-class DocsTests(House):
+class DocsTests(GatewayTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.clock.listenTCP(11098, self.simulator.history_factory)

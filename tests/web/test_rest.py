@@ -1,4 +1,4 @@
-"""REST: what is answered, and how it fails."""
+"""Test REST: answers and errors."""
 
 import csv
 import gc
@@ -17,7 +17,7 @@ from dtc_twisted.web.access import AccessControl
 from dtc_twisted.web.output.streaming_response import MAX_BUFFERED_ROWS
 from dtc_twisted.web.rest import GET_REQUESTS, ROW_TYPES, STREAMED_REQUESTS, QuietSite, RestApi, RestBackend
 from dtc_twisted.web.rest.resource import BoundedRequest
-from tests.support import Answer, Caller, House, slow
+from tests.support import Answer, Caller, GatewayTestCase, slow
 from tests.web.test_output import unchunked
 
 ES = "ESM20_FUT_CME"
@@ -47,7 +47,7 @@ SAMPLE = """[
 
 
 class Path:
-    """A path, a good query, and what the server says to it.
+    """Describe a path, a valid query, and the answer of the server.
 
     answer: number of the message, of how many -> its fields, besides RequestID.
     empty: fields of the message that says that there is nothing.
@@ -150,9 +150,9 @@ PATHS = [
 """Of the listening port; those of the historical port are in test_download."""
 
 
-class RestCase(House):
+class RestCase(GatewayTestCase):
     def error(self, answer: Answer, status: int) -> tuple[str, str]:
-        """Type and message of an error, whose form is checked."""
+        """Return type and message of an error, and assert its form."""
         self.assertEqual(answer.status, status, answer.body)
         self.assertEqual(answer.headers["content-type"], "application/json; charset=utf-8")
         self.assertEqual(answer.headers["content-length"], str(len(answer.body)))
@@ -164,7 +164,7 @@ class RestCase(House):
         return error["type"], error["message"]
 
     def serve(self, ask: Callable[[Message], Any] = lambda message: None) -> RestApi:
-        """Another gateway, at port 9000, whose inside is this."""
+        """Serve a RestApi with this backend at port 9000."""
         gateway = RestBackend(
             clock=self.clock,
             request=lambda message, on_answer: ask(message),
@@ -179,14 +179,14 @@ class RestCase(House):
         return rest
 
     def call_other(self, path: str) -> Caller:
-        """Asks the gateway of `serve`."""
+        """Send a request to the RestApi of `serve`."""
         caller: Caller = self.call(Caller(), port=9000)
         caller.transport.write(_request(path, "Connection: close\r\n"))
         self.flush()
         return caller
 
     def played(self, path: Path, *messages: dict[str, Any]) -> Answer:
-        """The answer to a request whose reply is these messages."""
+        """Return the answer to a request whose responses are these messages."""
         self.simulator.ignore_next(path.request)
         caller = self.begin(path.url)
         request_id = self.sent(path.request)[-1].RequestID
@@ -320,14 +320,14 @@ class FormatTests(RestCase):
         """Every path, every format: the same rows."""
         for path in PATHS:
             again = "&" if "?" in path.url else "?"
-            told = [self.fetch(f"{path.url}{again}format={name}") for name in ("json", "ndjson", "csv")]
-            self.assertEqual([each.status for each in told], [200, 200, 200], path.path)
-            rows = [_without_id(row) for row in told[0].json]
+            received = [self.fetch(f"{path.url}{again}format={name}") for name in ("json", "ndjson", "csv")]
+            self.assertEqual([each.status for each in received], [200, 200, 200], path.path)
+            rows = [_without_id(row) for row in received[0].json]
             self.assertTrue(rows, path.path)
-            self.assertEqual([_without_id(json.loads(line)) for line in told[1].body.splitlines()], rows)
-            self.assertEqual(told[1].headers["content-type"], "application/x-ndjson; charset=utf-8")
-            self.assertEqual(told[2].headers["content-type"], "text/csv; charset=utf-8; header=present")
-            table = list(csv.DictReader(io.StringIO(told[2].body.decode(), newline="")))
+            self.assertEqual([_without_id(json.loads(line)) for line in received[1].body.splitlines()], rows)
+            self.assertEqual(received[1].headers["content-type"], "application/x-ndjson; charset=utf-8")
+            self.assertEqual(received[2].headers["content-type"], "text/csv; charset=utf-8; header=present")
+            table = list(csv.DictReader(io.StringIO(received[2].body.decode(), newline="")))
             self.assertEqual(list(table[0]), ["Type", *path.reply.__struct_fields__])
             shown = [{name: str(value) for name, value in row.items()} for row in rows]
             self.assertEqual([{n: v for n, v in _without_id(row).items() if v} for row in table], _set(shown))
@@ -366,10 +366,10 @@ class FormatTests(RestCase):
 
 
 class LongTests(RestCase):
-    """Symbol lists are passed on as they come."""
+    """Rows of symbol lists are written as they arrive."""
 
     def begun(self, query: str) -> Caller:
-        """A caller who has seen the first of three rows."""
+        """Return a caller that received the first of three rows."""
         self.simulator.ignore_next(dtc.SymbolsForExchangeRequest)
         caller = self.begin(f"/symbolsforexchange?Exchange=CME&format={query}")
         self.send(Symbol="A", IsFinalMessage=0)
@@ -451,7 +451,7 @@ class LongTests(RestCase):
         self.assertEqual(self.pending(), {})
 
     def many(self, first: int, count: int) -> None:
-        """So many rows of the answer that is waited for."""
+        """Let the server send rows of the pending answer."""
         request_id = self.sent(dtc.SymbolsForExchangeRequest)[-1].RequestID
         for i in range(first, first + count):
             self.simulator.send(dtc.SecurityDefinitionResponse(RequestID=request_id, Symbol=f"S{i}", IsFinalMessage=0))
@@ -759,7 +759,7 @@ class LeavingTests(RestCase):
         self.assertEqual((self.pending(), self.flushLoggedErrors()), ({}, []))
 
     def test_what_fails_then_is_logged(self) -> None:
-        """Nobody else is left to be told. That it was cancelled is no failure."""
+        """A failure after the caller left is logged; a cancellation is not."""
         rest = self.serve()
         cancellers: tuple[Any, ...] = (None, lambda result: result.errback(ZeroDivisionError()))
         for number, canceller in enumerate(cancellers):
@@ -794,7 +794,7 @@ class LeavingTests(RestCase):
 
 class FailureTests(RestCase):
     def ask(self, ask: Callable[[Message], Deferred[list[Message]]]) -> Answer:
-        """The answer of a gateway of its own, whose inside is this."""
+        """Return the answer of a RestApi with this backend."""
         self.serve(ask)
         caller = self.call_other("/tradeaccounts")
         self.clock.tcpServers.pop()
@@ -853,7 +853,7 @@ def _without_id(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _set(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Without empty texts, which CSV shows as what is unset."""
+    """Remove empty texts, because CSV shows them as unset fields."""
     return [{name: value for name, value in row.items() if value} for row in rows]
 
 
@@ -862,7 +862,7 @@ def _request(path: str, headers: str = "") -> bytes:
 
 
 def _answers(data: bytes) -> list[tuple[int, str]]:
-    """Status and body of each response in what a kept-alive connection received."""
+    """Return status and body of each response on a connection that stayed open."""
     answers = []
     while data:
         head = Answer(data)

@@ -1,4 +1,4 @@
-"""Subscribers: what they are answered, what they are sent, and what a slow one is owed."""
+"""Test /marketdata: answers, updates, and slow subscribers."""
 
 import json
 from collections import Counter, OrderedDict
@@ -20,7 +20,7 @@ from dtc_twisted.web.stream import MarketDataProtocol, SendQueue, SingleChannelF
 from dtc_twisted.web.stream import send_queue as send_queue
 from dtc_twisted.web.stream.send_queue import PreparedUpdate
 from dtc_twisted.web.stream.writer import SocketWriter, TransportWriter
-from tests.support import MARKETDATA, Caller, House, WebSocketCaller
+from tests.support import MARKETDATA, Caller, GatewayTestCase, WebSocketCaller
 
 ES = "ESM20_FUT_CME"
 CL = "CLM20_FUT_NYMEX"
@@ -37,7 +37,7 @@ Sec-WebSocket-Version: 13\r
 
 
 class TextCaller(WebSocketCaller):
-    """Keeps what arrives as text: it may be nested too deeply for `json`."""
+    """Record messages as text, because they may be nested too deeply for `json`."""
 
     def dataReceived(self, data: bytes) -> None:
         self._ws.receive_data(data)
@@ -47,13 +47,13 @@ class TextCaller(WebSocketCaller):
         self._write()
 
 
-class StreamCase(House):
+class StreamCase(GatewayTestCase):
     @property
     def factory(self) -> SingleChannelFactory:
         return next(each for each in self.web_service._sockets if isinstance(each, SingleChannelFactory))
 
     def connect(self, *symbols: str) -> tuple[WebSocketCaller, MarketDataProtocol]:
-        """A subscriber: its own end, and ours."""
+        """Connect a subscriber. Return its end and the gateway's end."""
         before = set(self.factory.subscribers)
         caller = self.subscriber(*symbols)
         (subscriber,) = self.factory.subscribers - before
@@ -61,18 +61,18 @@ class StreamCase(House):
         return caller, subscriber
 
     def served(self) -> set[str]:
-        """What is subscribed at the server."""
+        """Return the symbols that are subscribed at the server."""
         return set(self.simulator.connections[0].data_ids)  # type: ignore[attr-defined]
 
     def trades(self, caller: WebSocketCaller) -> list[tuple[str, int]]:
-        """Symbol and volume of the trades that arrived since the last time."""
+        """Return symbol and volume of the trades since the last call."""
         return [(each["Symbol"], each["Volume"]) for each in caller.take() if each.get("Type") == 107]
 
     def trade(self, symbol: str, volume: int) -> None:
         self.simulator.trade(symbol, {ES: 282800, CL: 1718}[symbol], volume, 1)
 
     def closed_with(self, caller: WebSocketCaller) -> int | None:
-        """The code of the close that arrived."""
+        """Return the received close code."""
         return None if caller._ws.close_rcvd is None else caller._ws.close_rcvd.code
 
 
@@ -80,10 +80,10 @@ class AnswerTests(StreamCase):
     def test_texts(self) -> None:
         """Byte for byte as documented."""
         caller = self.subscriber(ES)
-        self.say(caller, {"action": "unsubscribe", "symbol": ES})
-        self.say(caller, {"action": "unsubscribe", "symbol": ES})
-        self.say(caller, {"action": "ping"})
-        self.say(caller, {"action": "subscribe", "symbol": "NQM20_FUT_CME"})
+        self.send_json(caller, {"action": "unsubscribe", "symbol": ES})
+        self.send_json(caller, {"action": "unsubscribe", "symbol": ES})
+        self.send_json(caller, {"action": "ping"})
+        self.send_json(caller, {"action": "subscribe", "symbol": "NQM20_FUT_CME"})
         del caller.texts[1]
         self.assertEqual(
             caller.texts,
@@ -148,7 +148,7 @@ class AnswerTests(StreamCase):
         self.expect("x" * 60000, {"request": "x" * 1000, "success": False, "error": f"Not JSON: expected {EXAMPLE}."})
 
     def expect(self, text: str, answer: Any) -> None:
-        """One answer, and the subscriptions stay."""
+        """Assert that a request has one answer, and the subscriptions stay."""
         caller = self.subscriber(CL)
         caller.take()
         caller.send_text(text)
@@ -168,7 +168,7 @@ class AnswerTests(StreamCase):
     def test_ping_with_more(self) -> None:
         """Whatever came with it comes back."""
         caller = self.subscriber()
-        self.say(caller, {"action": "ping", "id": 5})
+        self.send_json(caller, {"action": "ping", "id": 5})
         self.assertEqual(caller.take(), [{"action": "pong", "id": 5}])
 
     def test_binary(self) -> None:
@@ -197,7 +197,7 @@ class AnswerTests(StreamCase):
     def test_nested_deeply(self) -> None:
         """Where the limit is depends on Python; there is one answer on either side of it, and nothing is lost."""
         caller = self.call(TextCaller(MARKETDATA))
-        self.say(caller, {"action": "subscribe", "symbol": ES})
+        self.send_json(caller, {"action": "subscribe", "symbol": ES})
         texts = caller.texts
         for depth in (100, *range(900, 1001, 4), 3000, 5000, 8000, 12000, 30000):
             nested = "[" * depth + "]" * depth
@@ -236,7 +236,7 @@ class AnswerTests(StreamCase):
         caller = self.subscriber(ES)
         caller.take()
         self.patch(self.factory.hub, "unsubscribe", lambda symbol, consumer: 1 / 0)
-        self.say(caller, {"action": "unsubscribe", "symbol": ES})
+        self.send_json(caller, {"action": "unsubscribe", "symbol": ES})
         (answer,) = caller.take()
         self.assertEqual((answer["success"], answer["error"]), (False, "The gateway failed; its log says why."))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -261,7 +261,7 @@ class SubscriptionTests(StreamCase):
     def test_one_upstream_subscription(self) -> None:
         callers = [self.subscriber(ES) for _ in range(5)]
         for caller in callers[:3]:
-            self.say(caller, {"action": "unsubscribe", "symbol": ES})
+            self.send_json(caller, {"action": "unsubscribe", "symbol": ES})
         callers[3].leave()
         self.flush()
         self.assertEqual(self.served(), {ES})
@@ -276,7 +276,7 @@ class SubscriptionTests(StreamCase):
         self.trade(ES, 1)
         self.flush()
         self.assertEqual(self.trades(caller), [(ES, 1)])
-        self.say(caller, {"action": "unsubscribe", "symbol": ES})
+        self.send_json(caller, {"action": "unsubscribe", "symbol": ES})
         self.assertEqual(self.served(), set())
 
     def test_before_the_answer(self) -> None:
@@ -284,7 +284,7 @@ class SubscriptionTests(StreamCase):
         held = self.simulator.hold_next(dtc.MarketDataRequest)
         caller = self.subscriber(ES, ES)
         self.assertEqual(caller.take(), [])
-        self.say(caller, {"action": "unsubscribe", "symbol": ES})
+        self.send_json(caller, {"action": "unsubscribe", "symbol": ES})
         answers = caller.take()
         self.assertEqual([each["action"] for each in answers], ["subscribe", "subscribe", "unsubscribe"])
         self.assertEqual([each["success"] for each in answers], [False, False, True])
@@ -336,7 +336,7 @@ class SubscriptionTests(StreamCase):
             self.assertEqual(self.trades(caller), [*((ES, i) for i in range(1, volume + 1)), (CL, 99)])
         self.assertEqual(len(self.factory.subscribers), 2)
 
-    def test_nobody_left(self) -> None:
+    def test_no_subscribers_left(self) -> None:
         held = self.simulator.hold_next(dtc.MarketDataRequest)
         caller = self.subscriber(ES)
         caller.transport.abortConnection()
@@ -409,7 +409,7 @@ class ConnectionTests(StreamCase):
     def test_no_requests_after_the_close(self) -> None:
         caller = self.subscriber()
         self.factory.close_all()
-        self.say(caller, {"action": "subscribe", "symbol": ES})
+        self.send_json(caller, {"action": "subscribe", "symbol": ES})
         self.assertEqual(self.sent(dtc.MarketDataRequest), [])
 
     def test_compression_is_not_taken_up(self) -> None:
@@ -417,7 +417,7 @@ class ConnectionTests(StreamCase):
         headers = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
         caller = self.call(WebSocketCaller(MARKETDATA, headers))
         self.assertNotIn("sec-websocket-extensions", caller.answered)
-        self.say(caller, {"action": "ping"})
+        self.send_json(caller, {"action": "ping"})
         self.assertEqual(caller.take(), [{"action": "pong"}])
 
     def test_handshake_that_fails(self) -> None:
@@ -429,7 +429,7 @@ class ConnectionTests(StreamCase):
 
 
 class SlowSubscriberTests(StreamCase):
-    """One that does not read, next to one that does."""
+    """A subscriber does not read, beside one that reads."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -453,10 +453,10 @@ class SlowSubscriberTests(StreamCase):
         self.flush()
         self.assertEqual(self.slow.take(), [])
         self.assertEqual([each["Volume"] for each in self.other.take()], [1, 1, 2, 2, 3, 3])
-        skipped, *owed = self.resume()
+        skipped, *queued = self.resume()
         self.assertEqual(skipped, {"event": "skipped", "messages": 7})
         self.assertEqual(
-            [(each["Symbol"], each["Type"], each["Volume"]) for each in owed],
+            [(each["Symbol"], each["Type"], each["Volume"]) for each in queued],
             [(ES, 107, 3), (ES, 113, 3), (CL, 107, 4)],
         )
         self.trade(ES, 5)
@@ -471,11 +471,11 @@ class SlowSubscriberTests(StreamCase):
         self.assertEqual(self.resume(), [])
 
     def test_answers_and_events_are_kept(self) -> None:
-        self.say(self.slow, {"action": "ping", "id": 1})
+        self.send_json(self.slow, {"action": "ping", "id": 1})
         self.simulator.drop()
         self.advance(3)
-        self.say(self.slow, {"action": "ping", "id": 2})
-        self.say(self.slow, {"action": "subscribe", "symbol": "NONE"})
+        self.send_json(self.slow, {"action": "ping", "id": 2})
+        self.send_json(self.slow, {"action": "subscribe", "symbol": "NONE"})
         kinds = [each.get("event") or each.get("Type") or each["action"] for each in self.resume()]
         self.assertEqual(kinds, ["pong", "stale", "stale", "live", 104, "live", 104, "pong", "subscribe"])
 
@@ -495,7 +495,7 @@ class SlowSubscriberTests(StreamCase):
         self.trade(ES, 1)
         self.trade(CL, 2)
         self.flush()
-        self.say(self.slow, {"action": "unsubscribe", "symbol": ES})
+        self.send_json(self.slow, {"action": "unsubscribe", "symbol": ES})
         messages = self.resume()
         self.assertEqual({each["Symbol"] for each in messages if "Symbol" in each}, {CL})
         self.assertEqual(messages[-1], {"action": "unsubscribe", "symbol": ES, "success": True})
@@ -525,7 +525,7 @@ class SlowSubscriberTests(StreamCase):
         self.patch(send_queue, "MAX_QUEUED_BYTES", 50_000)
         for _ in range(5):
             self.subscriber_of_slow.transport.producer.pauseProducing()
-            self.say(self.slow, {"action": "ping", "x": "y" * 45_000})
+            self.send_json(self.slow, {"action": "ping", "x": "y" * 45_000})
             self.assertEqual(len(self.resume()), 1)
         self.assertIsNone(self.closed_with(self.slow))
 
@@ -547,7 +547,7 @@ class SlowSubscriberTests(StreamCase):
         self.assertEqual(self.served(), {ES})
 
     def expect_closed(self) -> None:
-        """The next message is one too many, for the slow one alone."""
+        """Assert that the next message closes the slow subscriber, and no other."""
         self.slow.send({"action": "ping"})
         self.flush()
         self.assertEqual((self.closed_with(self.slow), self.slow.lost), (4002, True))
@@ -569,24 +569,24 @@ class SlowSubscriberTests(StreamCase):
 
 
 class FakeSender(TransportWriter):
-    """One whose socket takes `room` bytes before it is full."""
+    """Imitate a writer whose socket is full after `capacity` bytes."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, capacity: int) -> None:
         super().__init__(None)
         self.sent = b""
-        self._room = self._left = room
+        self._capacity = self._free = capacity
         self.send_queue = SendQueue(self, lambda: None)
 
     def register(self) -> None:
-        """There is nothing to register with."""
+        """Do nothing, because there is no transport."""
 
     def send(self, data: bytes) -> None:
         self.sent += data
-        self._left -= len(data)
-        self.is_full = self._left <= 0
+        self._free -= len(data)
+        self.is_full = self._free <= 0
 
     def drain(self) -> bytes:
-        self._left = self._room
+        self._free = self._capacity
         before = len(self.sent)
         self.resumeProducing()
         return self.sent[before:]
@@ -608,17 +608,17 @@ class OutboxTests(SynchronousTestCase):
         self.assertEqual(sender.sent, frames(*(b"%c" % each for each in b"0123456789abc")))
 
     def test_many_are_sent_in_no_time(self) -> None:
-        """The cost of what is owed grows with its number, not with its square."""
+        """The cost of the send queue is linear in the number of messages."""
         sender = FakeSender(1)
         sender.send_queue.send_message(b"first")
         many = [b"%d" % number for number in range(stream.MAX_QUEUED)]
         for each in many:
             sender.send_queue.send_message(each)
-        owed = b""
+        queued = b""
         while piece := sender.drain():
             self.assertLess(len(piece), 70_000)
-            owed += piece
-        self.assertEqual(owed, frames(*many))
+            queued += piece
+        self.assertEqual(queued, frames(*many))
 
     def test_flush_sends_one_piece(self) -> None:
         sent: list[bytes] = []
@@ -652,7 +652,7 @@ class OutboxTests(SynchronousTestCase):
         self.assertEqual(sender.sent, frames(b"a"))
 
     def test_later(self) -> None:
-        """What somebody slow is owed instead is made when its time has come."""
+        """The late frame of a slow subscriber is made when it is sent."""
         sender = FakeSender(3)
         sender.send_queue.send_message(b"a")
         for each in (b"b", b"c"):
@@ -679,7 +679,7 @@ class FrameTests(SynchronousTestCase):
 
 
 class Model:
-    """What one subscriber must have received."""
+    """Model the messages that one subscriber must have received."""
 
     def __init__(self) -> None:
         self.wants: set[str] = set()
@@ -687,7 +687,7 @@ class Model:
         self.owed: OrderedDict[object, tuple[Any, ...]] = OrderedDict()
         self.paused = False
 
-    def told(self, *what: Any) -> None:
+    def expect_message(self, *what: Any) -> None:
         if not self.paused:
             self.received.append(what)
             return
@@ -728,23 +728,25 @@ class ModelTests(StreamCase):
     def test_subscribers_against_a_model(self, steps: list[Any]) -> None:
         """Whoever comes, pauses and goes: each has got what it wanted, in order, and the server serves no more."""
         pumps = len(self._pumps)
-        people = [(*self.connect(), Model()) for _ in range(4)]
+        subscribers = [(*self.connect(), Model()) for _ in range(4)]
         gone: set[int] = set()
         for step in steps:
             if step[0] == "trade":
-                self.play_trade(step[1], [model for i, (_, _, model) in enumerate(people) if i not in gone])
+                self.play_trade(step[1], [model for i, (_, _, model) in enumerate(subscribers) if i not in gone])
             elif step[1] not in gone:
-                self.play(step, *people[step[1]])
+                self.play(step, *subscribers[step[1]])
                 if step[0] == "leave":
                     gone.add(step[1])
-        for i, (caller, subscriber, model) in enumerate(people):
+        for i, (caller, subscriber, model) in enumerate(subscribers):
             if i not in gone:
                 self.play(("resume", i), caller, subscriber, model)
                 self.assertEqual(self.seen(caller), model.received)
-        wanted = Counter(symbol for i, (_, _, model) in enumerate(people) if i not in gone for symbol in model.wants)
+        wanted = Counter(
+            symbol for i, (_, _, model) in enumerate(subscribers) if i not in gone for symbol in model.wants
+        )
         self.assertEqual(self.served(), set(wanted))
         self.assertEqual(set(self.factory.hub.symbols), set(wanted))
-        for caller, _, _ in people:
+        for caller, _, _ in subscribers:
             caller.transport.abortConnection()
         self.flush()
         self.assertEqual((self.served(), len(self.factory.subscribers)), (set(), 0))
@@ -756,22 +758,22 @@ class ModelTests(StreamCase):
         self.flush()
         for model in models:
             if symbol in model.wants:
-                model.told(107, symbol, self.volume)
+                model.expect_message(107, symbol, self.volume)
 
     def play(self, step: Any, caller: WebSocketCaller, subscriber: MarketDataProtocol, model: Model) -> None:
         match step:
             case ("subscribe", _, symbol):
                 model.wants.add(symbol)
-                model.told("subscribe", symbol, True)
-                model.told(104, symbol, self.simulator.market.tickers[symbol].last_volume)
-                self.say(caller, {"action": "subscribe", "symbol": symbol})
+                model.expect_message("subscribe", symbol, True)
+                model.expect_message(104, symbol, self.simulator.market.tickers[symbol].last_volume)
+                self.send_json(caller, {"action": "subscribe", "symbol": symbol})
             case ("unsubscribe", _, symbol):
                 known = symbol in model.wants
                 model.wants.discard(symbol)
                 if known:
                     model.forget(symbol)
-                model.told("unsubscribe", symbol, known)
-                self.say(caller, {"action": "unsubscribe", "symbol": symbol})
+                model.expect_message("unsubscribe", symbol, known)
+                self.send_json(caller, {"action": "unsubscribe", "symbol": symbol})
             case ("pause", _):
                 model.paused = True
                 subscriber.transport.producer.pauseProducing()
@@ -784,7 +786,7 @@ class ModelTests(StreamCase):
                 self.flush()
 
     def seen(self, caller: WebSocketCaller) -> list[tuple[Any, ...]]:
-        """What arrived, as the model has it."""
+        """Return the received messages in the form of the model."""
         seen: list[tuple[Any, ...]] = []
         for each in caller.take():
             match each:

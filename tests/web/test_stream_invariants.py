@@ -1,4 +1,4 @@
-"""What always holds at /stream, whoever comes, reads slowly, changes its mind or goes, and whatever the server does."""
+"""Test invariants of /stream with random clients and a random server."""
 
 import random
 from collections import Counter
@@ -12,7 +12,7 @@ from dtc_twisted.dtc.messages import MarketDataFeedStatusEnum
 from dtc_twisted.web.stream import MultiChannelFactory
 from dtc_twisted.web.stream import send_queue as send_queue
 from dtc_twisted.web.stream import writer as sender
-from tests.support import House, WebSocketCaller
+from tests.support import GatewayTestCase, WebSocketCaller
 
 SYMBOLS = ["ESM20_FUT_CME", "CLM20_FUT_NYMEX", "NOPE"]
 CHANNELS = ["trades", "quotes", "marketdata", "marketdepth"]
@@ -20,14 +20,14 @@ URL = "ws://127.0.0.1:8080/api/v1/stream"
 
 
 class Person:
-    """A subscriber, who checks what it hears."""
+    """Connect as a subscriber that checks its messages."""
 
-    def __init__(self, case: House) -> None:
+    def __init__(self, case: GatewayTestCase) -> None:
         self.caller: WebSocketCaller = case.call(WebSocketCaller(URL))
         self.transport: Any = case._pumps[-1].serverIO
         self.requests: list[dict[str, Any]] = []
         self.answers: Counter[int] = Counter()
-        self.topics: dict[tuple[str, str], dict[str, Any]] = {}
+        self.subscriptions: dict[tuple[str, str], dict[str, Any]] = {}
         """What it is subscribed to, and the options."""
         self.numbers: dict[tuple[str, str], int] = {}
         self.books: dict[tuple[str, str], list[dict[float, float]]] = {}
@@ -48,7 +48,7 @@ class Person:
             if "action" in each:
                 self.answered(key, each)
             elif each.get("event") != "skipped":
-                assert key in self.topics, ("not subscribed", each)
+                assert key in self.subscriptions, ("not subscribed", each)
                 if each.get("event") in ("stale", "live", "ended"):
                     self.heard(key, each["event"])
                 else:
@@ -57,21 +57,21 @@ class Person:
     def answered(self, key: Any, answer: dict[str, Any]) -> None:
         self.answers[answer["id"]] += 1
         if answer["action"] == "subscribe":  # it takes the place of what was there
-            for kept in (self.topics, self.numbers):
+            for kept in (self.subscriptions, self.numbers):
                 kept.pop(key, None)
             self.stale.discard(key)
             if answer["success"]:
-                self.topics[key] = answer
+                self.subscriptions[key] = answer
         elif answer["success"]:
-            self.topics.pop(key, None)
+            self.subscriptions.pop(key, None)
 
     def heard(self, key: Any, event: str) -> None:
         (self.stale.add if event == "stale" else self.stale.discard)(key)
         if event == "ended":
-            del self.topics[key]
+            del self.subscriptions[key]
 
     def updated(self, key: Any, update: dict[str, Any]) -> None:
-        before, number, limited = self.numbers.get(key, -1), update["seq"], "max_rate" in self.topics[key]
+        before, number, limited = self.numbers.get(key, -1), update["seq"], "max_rate" in self.subscriptions[key]
         again = limited and (key[0] == "marketdata" or (update.get("event") == "book" and number == before))
         assert number > before or again, (key, before, update)
         self.numbers[key] = number
@@ -85,23 +85,23 @@ class Person:
                 side[change["Price"]] = change["Quantity"]
 
 
-class InvariantTests(House):
+class InvariantTests(GatewayTestCase):
     def test_all(self) -> None:
         for seed in range(60):
-            chance = random.Random(seed)
-            self.patch(sender, "HIGH_WATER", chance.choice([0, 300, 3000]))
-            self.patch(send_queue, "_CHUNK", chance.choice([100, 2000]))
-            people = [Person(self) for _ in range(4)]
-            for _ in range(chance.randint(20, 100)):
-                here = [each for each in people if each.is_here]
+            rng = random.Random(seed)
+            self.patch(sender, "HIGH_WATER", rng.choice([0, 300, 3000]))
+            self.patch(send_queue, "_CHUNK", rng.choice([100, 2000]))
+            subscribers = [Person(self) for _ in range(4)]
+            for _ in range(rng.randint(20, 100)):
+                here = [each for each in subscribers if each.is_here]
                 if here:
-                    chance.choice(self.steps(chance, chance.choice(here)))()
-                if chance.random() < 0.7:
+                    rng.choice(self.steps(rng, rng.choice(here)))()
+                if rng.random() < 0.7:
                     self.flush()
-                for person in people:
+                for person in subscribers:
                     person.listen()
-            self.settle(people)
-            for person in people:
+            self.settle(subscribers)
+            for person in subscribers:
                 if person.is_here:
                     self.check(person, seed)
                 person.caller.transport.abortConnection()
@@ -109,24 +109,24 @@ class InvariantTests(House):
             self.assertEqual(self.kept(), [], seed)
 
     def steps(self, chance: random.Random, person: Person) -> list[Callable[[], Any]]:
-        """What may happen next, the usual more often."""
+        """Return possible next events, frequent ones several times."""
         symbol, market = chance.choice(SYMBOLS), chance.choice(SYMBOLS[:2])
-        topic = {"channel": chance.choice(CHANNELS), "symbol": symbol}
+        subscription = {"channel": chance.choice(CHANNELS), "symbol": symbol}
         options: dict[str, Any] = {"max_rate": chance.choice([0.3, 2])} if chance.random() < 0.3 else {}
-        if topic["channel"] == "marketdepth":
+        if subscription["channel"] == "marketdepth":
             options["num_levels"] = chance.choice([0, 1, 3])
         elif chance.random() < 0.2:
             options["prices"] = "display"
         status = chance.choice(list(MarketDataFeedStatusEnum))
         request = chance.choice([dtc.MarketDataRequest, dtc.MarketDepthRequest])
         usual: list[Callable[[], Any]] = [
-            lambda: person.ask(action="subscribe", **topic, **options),
-            lambda: person.ask(action="unsubscribe", **topic),
+            lambda: person.ask(action="subscribe", **subscription, **options),
+            lambda: person.ask(action="unsubscribe", **subscription),
             lambda: self.simulator.trade(market, 282800, chance.randint(1, 9), 1),
             lambda: self.simulator.quote(market, 282600 + 25 * chance.randint(0, 9), 5, 282900, 6),
             lambda: self.simulator.randomize_book(market, chance.randint(1, 40), chance.randint(0, 9999)),
-            lambda: setattr(person.transport, "room", chance.choice([0, 0, 50])),
-            lambda: setattr(person.transport, "room", 1 << 30),
+            lambda: setattr(person.transport, "capacity", chance.choice([0, 0, 50])),
+            lambda: setattr(person.transport, "capacity", 1 << 30),
         ]
         return [
             *usual * 6,
@@ -140,9 +140,9 @@ class InvariantTests(House):
         ]
 
     def settle(self, people: list[Person]) -> None:
-        """All is well again, and everybody reads."""
+        """End all faults, and let all subscribers read."""
         for person in people:
-            person.transport.room = 1 << 30
+            person.transport.capacity = 1 << 30
         available = MarketDataFeedStatusEnum.MARKET_DATA_FEED_AVAILABLE
         self.simulator.send(dtc.MarketDataFeedStatus(Status=available))
         self.flush()
@@ -152,7 +152,7 @@ class InvariantTests(House):
 
     def check(self, person: Person, seed: int) -> None:
         self.assertEqual(dict(person.answers), dict.fromkeys(range(len(person.requests)), 1), seed)
-        for key, options in person.topics.items():
+        for key, options in person.subscriptions.items():
             self.assertNotIn(key, person.stale, seed)
             if key[0] == "marketdepth":
                 book, levels = self.simulator.book(key[1]), options["num_levels"] or None
@@ -160,11 +160,11 @@ class InvariantTests(House):
                 self.assertEqual(person.books[key], truth, (seed, key))
 
     def kept(self) -> list[Any]:
-        """What is left of subscribers in the gateway."""
+        """Return the remains of subscribers in the gateway."""
         web = self.web_service
-        (topics,) = (each for each in web._sockets if isinstance(each, MultiChannelFactory))
-        hubs = topics.hubs.values()
+        (stream,) = (each for each in web._sockets if isinstance(each, MultiChannelFactory))
+        hubs = stream.hubs.values()
         return [
-            *topics.subscribers,
+            *stream.subscribers,
             *(each for hub in hubs for each in (*hub._feeds, *hub._symbols_by_consumer, *hub._by_id)),
         ]

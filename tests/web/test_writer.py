@@ -1,4 +1,4 @@
-"""The way to a subscriber's socket: whatever the kernel takes, all bytes arrive, in order."""
+"""Test writers: all bytes arrive in order, however many the kernel takes at once."""
 
 from typing import Any
 
@@ -12,23 +12,23 @@ from zope.interface import directlyProvides
 
 from dtc_twisted.web.stream import writer as sender
 from dtc_twisted.web.stream.writer import SocketWriter, TransportWriter, make_writer
-from tests.support import House, SocketTransport, WebSocketCaller
+from tests.support import GatewayTestCase, SocketTransport, WebSocketCaller
 
 
 class SenderCase(SynchronousTestCase):
-    """A direct sender on a transport that still holds the answer to the handshake."""
+    """Provide a SocketWriter on a transport with the answer to the handshake in its buffer."""
 
     def setUp(self) -> None:
         self.transport = SocketTransport(Protocol(), isServer=True)
         self.transport.write(b"101 ")
-        self.rooms = 0
+        self.writable_count = 0
         self.sender = make_writer(self.transport)
         self.sender.on_change = self.changed
         self.sender.register()
-        self.rooms = 0
+        self.writable_count = 0
 
     def changed(self) -> None:
-        self.rooms += not self.sender.is_full
+        self.writable_count += not self.sender.is_full
 
     def arrived(self) -> bytes:
         return self.transport.getOutBuffer() or b""
@@ -40,42 +40,42 @@ class DirectTests(SenderCase):
         self.sender.send(b"a ")
         self.assertEqual(self.arrived(), b"101 a ")
         self.sender.send(b"b ")
-        self.assertFalse(self.transport._holds)
+        self.assertFalse(self.transport._has_unsent)
         self.assertEqual(self.arrived(), b"b ")
 
     def test_partly(self) -> None:
         self.arrived()
-        self.transport.room = 3
+        self.transport.capacity = 3
         self.sender.send(b"abcde")
         self.sender.send(b"fg")
-        self.transport.room = 100
+        self.transport.capacity = 100
         self.assertEqual(self.arrived(), b"abcdefg")
         self.sender.send(b"h")
-        self.assertEqual((self.transport.room, self.arrived()), (99, b"h"))
+        self.assertEqual((self.transport.capacity, self.arrived()), (99, b"h"))
 
-    def test_no_room(self) -> None:
+    def test_full_socket(self) -> None:
         self.arrived()
-        self.transport.room = 0
+        self.transport.capacity = 0
         self.sender.send(b"abc")
         self.assertEqual(self.arrived(), b"")
-        self.transport.room = 100
+        self.transport.capacity = 100
         self.assertEqual(self.arrived(), b"abc")
 
     def test_full(self) -> None:
         """More than Twisted's own limit is held: as slow as for any other producer."""
         self.arrived()
-        self.rooms = 0
-        self.transport.room = 0
+        self.writable_count = 0
+        self.transport.capacity = 0
         self.sender.send(b"x" * sender.HIGH_WATER)
         self.assertFalse(self.sender.is_full)
         self.sender.send(b"x")
         self.assertTrue(self.sender.is_full)
-        self.assertEqual(self.rooms, 0)
-        self.transport.room = 100
+        self.assertEqual(self.writable_count, 0)
+        self.transport.capacity = 100
         self.arrived()
-        self.assertEqual((self.sender.is_full, self.rooms), (False, 1))
+        self.assertEqual((self.sender.is_full, self.writable_count), (False, 1))
         self.sender.send(b"y")
-        self.assertEqual((self.arrived(), self.rooms), (b"y", 1))
+        self.assertEqual((self.arrived(), self.writable_count), (b"y", 1))
 
     def test_without_the_option(self) -> None:
         """Systems may know it and refuse it: it is a help, no more."""
@@ -91,7 +91,7 @@ class DirectTests(SenderCase):
         self.assertEqual(transport.getOutBuffer(), b"a")
 
     def test_lost(self) -> None:
-        """The transport hears of it in its own way."""
+        """The transport detects the lost connection."""
         self.arrived()
         self.transport.disconnecting = True
         self.sender.send(b"a")
@@ -102,7 +102,7 @@ class DirectTests(SenderCase):
         st.lists(
             st.one_of(
                 st.tuples(st.just("send"), st.integers(1, 40)),
-                st.tuples(st.just("room"), st.integers(0, 60)),
+                st.tuples(st.just("capacity"), st.integers(0, 60)),
                 st.tuples(st.just("arrive"), st.none()),
             )
         )
@@ -115,11 +115,11 @@ class DirectTests(SenderCase):
                 data = bytes([len(sent) % 256]) * number
                 sent += data
                 self.sender.send(data)
-            elif what == "room":
-                self.transport.room = number
+            elif what == "capacity":
+                self.transport.capacity = number
             else:
                 arrived += self.arrived()
-        self.transport.room = 1
+        self.transport.capacity = 1
         self.assertEqual(arrived + self.arrived(), sent)
 
 
@@ -138,15 +138,15 @@ class ChoiceTests(SynchronousTestCase):
         self.assertIs(type(make_writer(transport)), TransportWriter)
 
 
-class CrowdedTests(House):
-    """A whole subscriber whose socket has little room."""
+class CrowdedTests(GatewayTestCase):
+    """Subscribe with a socket that has a small buffer."""
 
     def test_pings_and_closes_in_order(self) -> None:
-        """What Autobahn sends by itself goes through the same door; after the close nothing is sent."""
+        """Frames of Autobahn keep their order; after the close nothing is sent."""
         caller: WebSocketCaller = self.subscriber("ESM20_FUT_CME")
         caller.take()
         transport: Any = self._pumps[-1].serverIO
-        transport.room = 10
+        transport.capacity = 10
         self.simulator.trade("ESM20_FUT_CME", 282800, 1, 1)
         self.flush()
         self.assertEqual(caller.take(), [])
@@ -158,7 +158,7 @@ class CrowdedTests(House):
         self.flush()
         self.simulator.trade("ESM20_FUT_CME", 282825, 2, 1)
         self.flush()
-        transport.room = 1000
+        transport.capacity = 1000
         self.flush()
         self.assertEqual([each.get("Volume", each.get("action")) for each in caller.take()], [1, "pong"])
         self.assertEqual((caller.close_code, caller.lost), (1000, True))
