@@ -1,15 +1,16 @@
 """The live view of orders: what the server states, in the order of its statements, each told once."""
 
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable
 
 from dtc_twisted.dtc.messages import BuySellEnum, OrderStatusEnum, OrderUpdate, OrderUpdateReasonEnum
-from dtc_twisted.errors import Conflict, JournalFailed
+from dtc_twisted.errors import JournalFailed
 from dtc_twisted.logs import logger
 from dtc_twisted.orders.fills import Fill, fill_from_update
-from dtc_twisted.orders.open_order_totals import OpenOrderTotals
+from dtc_twisted.orders.made_updates import update_of_conclusion, update_of_fill
 from dtc_twisted.orders.order import Order, order_fields
-from dtc_twisted.orders.order_index import OrderIndex, has_quantity, identifies, is_compatible
+from dtc_twisted.orders.order_index import has_quantity, identifies, is_compatible
+from dtc_twisted.orders.order_registry import OrderRegistry
 from dtc_twisted.orders.outcomes import (
     CHANGE,
     NEW,
@@ -23,36 +24,14 @@ from dtc_twisted.orders.outcomes import (
 
 _log = logger(__name__)
 
-MAX_CLOSED_ORDERS = 1000
-"""Closed orders that stay in the view; older ones are in the journal."""
-
-_FIRST_SEQUENCE = 2**50
-"""Beyond the numbers of the journal, which orders have that were known to earlier processes."""
-
 _FILL_FIELDS = ("LastFillPrice", "LastFillQuantity", "LastFillDateTime", "LastFillExecutionID")
-_INFERRED = (
-    *("ClientOrderID", "ServerOrderID", "Symbol", "TradeAccount", "BuySell", "OrderQuantity", "FilledQuantity"),
-)
-_INFERRED_REASONS = {
-    OrderStatusEnum.ORDER_STATUS_CANCELED: OrderUpdateReasonEnum.ORDER_CANCELED,
-    OrderStatusEnum.ORDER_STATUS_REJECTED: OrderUpdateReasonEnum.NEW_ORDER_REJECTED,
-}
-_KEPT_BY_FILLS = (
-    "ClientOrderID",
-    "OrderType",
-    "Price1",
-    "Price2",
-    "TimeInForce",
-    "OrderQuantity",
-    "PreviousServerOrderID",
-)
 _REQUESTED_NAMES = {"Quantity": "OrderQuantity"}
 
 
-class OrderState:
-    """The orders.
+class OrderState(OrderRegistry):
+    """The orders, and what becomes known of them.
 
-    load_order: gives an order that is not in the view any more, from the journal, by either id; raises JournalFailed.
+    load_order: see OrderRegistry.
     is_own_id: whether a ClientOrderID is in the journal.
     listeners: called with the channel and the fields of each update.
     order_listeners: called with an order, the update and the fill in the update, after the view has changed.
@@ -64,6 +43,7 @@ class OrderState:
         load_order: Callable[[str], list[Order]] = lambda order_id: [],
         is_own_id: Callable[[str], bool] = lambda client_order_id: False,
     ) -> None:
+        super().__init__(load_order)
         self.listeners: list[Callable[[str, Fields], None]] = []
         self.order_listeners: list[Callable[[Order, Fields, Fill | None], None]] = []
         self.read_listeners: list[Callable[[], None]] = []
@@ -71,90 +51,17 @@ class OrderState:
         """Number of the last update of each channel."""
         self.version = 0
         """Number of changes so far."""
-        self.sequence = _FIRST_SEQUENCE
-        """Number of the order that became known last."""
-        self.index = OrderIndex()
-        self.totals = OpenOrderTotals()
         self.traded: defaultdict[tuple[str, str], float] = defaultdict(float)
         """The net quantity of all fills that became known, by account and symbol."""
         self.fill_versions: dict[tuple[str, str], int] = {}
-        self._load_order = load_order
         self._is_own_id = is_own_id
-        self._orders: dict[Order, None] = {}
-        self._closed: OrderedDict[Order, None] = OrderedDict()
-        self._open: defaultdict[tuple[str, str], dict[Order, None]] = defaultdict(dict)
-        self._open_keys: dict[Order, tuple[str, str]] = {}
-        self._unsettled: dict[Order, None] = {}
-
-    # -- called by whoever shows or checks orders
-
-    def __iter__(self) -> Iterator[Order]:
-        return iter(list(self._orders))
-
-    def order(self, order_id: str) -> Order | None:
-        """Return an order by ClientOrderID or ServerOrderID, from the journal if it is not in the view any more.
-
-        Raises Conflict when more than one order has this id.
-        """
-        found = self.index.addressed(order_id)
-        if not found:
-            found = [self._restore(order) for order in self._load_order(order_id)][-1:]
-        if len(found) > 1:
-            ids = ", ".join(sorted(order.server_order_id or "none yet" for order in found))
-            raise Conflict(f"{order_id} is the id of more than one order; their ServerOrderIDs are {ids}.")
-        return found[0] if found else None
-
-    def sent_order(self, client_order_id: str) -> Order | None:
-        """Return the order that the gateway sent under a ClientOrderID, from the journal if need be."""
-        found = self.index.sent(client_order_id)
-        if found is None:
-            for order in self._load_order(client_order_id):
-                if order.sent_at and order.client_order_id == client_order_id:
-                    found = self._restore(order)
-        return found
-
-    def open_orders(self, trade_account: str = "", symbol: str = "") -> list[Order]:
-        """Return the orders that may be open, of an account or symbol if given."""
-        if trade_account and symbol:
-            return [*self._open.get((trade_account, symbol), ())]
-        return [
-            order
-            for order, (account, name) in self._open_keys.items()
-            if trade_account in ("", account) and symbol in ("", name)
-        ]
-
-    def unsettled(self) -> list[Order]:
-        """Return the orders of which something is awaited or unknown."""
-        return [*self._unsettled]
-
-    def unknown(self, trade_account: str = "") -> list[Order]:
-        """Return the orders of which something is unknown, of an account if given."""
-        return [
-            order for order in self._unsettled if order.unknown_reason and trade_account in ("", order.trade_account)
-        ]
-
-    def order_rows(self) -> list[Fields]:
-        return [order.to_fields for order in self if order.sent_at or order.updates]
-
-    def remember(self, order: Order) -> None:
-        """Know a closed order of the journal again, without showing it: the server may restate its fills."""
-        self.index.add(order)
 
     # -- called by the sender
 
     def add(self, order: Order) -> None:
         """Add an order that is about to be sent, or that was known to an earlier process."""
         self._number(order)
-        self._orders[order] = None
-        self._index(order)
-
-    def remove(self, order: Order) -> None:
-        """Remove an order that was not sent after all."""
-        for orders in (self._orders, self._closed, self._unsettled):
-            orders.pop(order, None)
-        self._set_open_key(order, None)
-        self.totals.drop(order)
-        self.index.remove(order)
+        self._show(order)
 
     def expect(self, order: Order, command: PendingCommand) -> None:
         """Await the outcome of a command."""
@@ -291,52 +198,11 @@ class OrderState:
 
     def reconcile_fill(self, order: Order, fill: Fill) -> None:
         """Apply a fill that was not known."""
-        filled = max(order.filled, order.explained + fill.quantity)
-        update: Fields = {"Type": OrderUpdate.Type}
-        update |= {name: order.fields[name] for name in _KEPT_BY_FILLS if name in order.fields}
-        update |= {
-            "ServerOrderID": order.server_order_id or fill.server_order_id,
-            "TradeAccount": fill.trade_account or order.trade_account,
-            "Symbol": fill.symbol or order.symbol,
-            "BuySell": fill.buy_sell or order.buy_sell,
-            "FilledQuantity": filled,
-            "LastFillPrice": fill.price,
-            "LastFillQuantity": fill.quantity,
-            "LastFillDateTime": int(fill.filled_at * 1000),
-            "LastFillExecutionID": fill.execution_id,
-            "Reconciled": True,
-        }
-        is_whole = 0 < order.quantity <= filled
-        if order.quantity or order.sent_at:
-            partly, whole = OrderStatusEnum.ORDER_STATUS_PARTIALLY_FILLED, OrderStatusEnum.ORDER_STATUS_FILLED
-            if is_whole or order.is_open or order.is_inferred:
-                update["OrderStatus"] = int(whole if is_whole else partly)
-        else:  # of somebody else: nobody says how large the order was, or is
-            update["OrderStatus"] = int(OrderStatusEnum.ORDER_STATUS_UNSPECIFIED)
-        reason = OrderUpdateReasonEnum.ORDER_FILLED if is_whole else OrderUpdateReasonEnum.ORDER_FILLED_PARTIALLY
-        update["OrderUpdateReason"] = int(reason)
-        if order.quantity:
-            update["RemainingQuantity"] = max(0.0, order.quantity - filled)
-        average = order.average_with(fill, filled)
-        if average is not None:
-            update["AverageFillPrice"] = average
-        self.commit(order, update, fill)
+        self.commit(order, update_of_fill(order, fill), fill)
 
     def infer_status(self, order: Order, status: OrderStatusEnum, text: str) -> None:
         """Conclude how an order ended that the server does not have any more, or never had."""
-        stated = order.closing_update
-        if stated is not None:  # and an update that was overtaken contradicted it
-            status = OrderStatusEnum(stated["OrderStatus"])
-        reason = _INFERRED_REASONS.get(status, OrderUpdateReasonEnum.GENERAL_ORDER_UPDATE)
-        update = {"Type": OrderUpdate.Type} | {name: order.fields[name] for name in _INFERRED if name in order.fields}
-        update |= {
-            "OrderStatus": int(status),
-            "OrderUpdateReason": int(reason),
-            "RemainingQuantity": 0,
-            "InfoText": text,
-            "Reconciled": True,
-        }
-        self.commit(order, update if stated is not None else update | {"Inferred": True}, None)
+        self.commit(order, update_of_conclusion(order, status, text), None)
 
     def retire(self, order: Order) -> None:
         """Count an order as closed that is not among the open orders, and whose status the server does not state."""
@@ -390,75 +256,18 @@ class OrderState:
         order.version = self.version
         if grown:
             self._count_traded(order, grown)
-        self._orders[order] = None
-        self._index(order)
+        self._show(order)
         self._publish("orders", update)
         for listener in self.order_listeners:
             listener(order, update, fill)
         if any(each.unknown_reason for each in order.pending_commands):
             self._update_unsettled(order)
 
-    def _number(self, order: Order) -> None:
-        if not order.sequence:
-            self.sequence += 1
-            order.sequence = self.sequence
-
     def _count_traded(self, order: Order, quantity: float) -> None:
         key = (order.trade_account, order.symbol)
         sign = {BuySellEnum.BUY: 1, BuySellEnum.SELL: -1}.get(BuySellEnum(order.buy_sell), 0)
         self.traded[key] += sign * quantity
         self.fill_versions[key] = self.version
-
-    def _restore(self, order: Order) -> Order:
-        """Bring an order of the journal back into the view."""
-        for each in [*self.index.by_client(order.client_order_id), *self.index.by_server(order.server_order_id)]:
-            ids = (each.client_order_id, each.server_order_id)
-            if ids == (order.client_order_id, order.server_order_id):
-                if each in self._orders:
-                    return each
-                self.index.remove(each)
-        self._orders[order] = None
-        self._index(order)
-        return order
-
-    def _index(self, order: Order) -> None:
-        self.index.add(order)
-        self._set_open_key(order, (order.trade_account, order.symbol) if order.is_open else None)
-        self.totals.count(order)
-        self._update_unsettled(order)
-        if order.is_open:
-            self._closed.pop(order, None)
-            return
-        self._closed.pop(order, None)
-        self._closed[order] = None
-        while len(self._closed) > MAX_CLOSED_ORDERS:
-            oldest = next((each for each in self._closed if each not in self._unsettled), None)
-            if oldest is None:
-                break
-            self.remove(oldest)
-
-    def _set_open_key(self, order: Order, key: tuple[str, str] | None) -> None:
-        known = self._open_keys.get(order)
-        if known == key:
-            return
-        if known is not None:
-            del self._open_keys[order]
-            self._open[known].pop(order, None)
-            if not self._open[known]:
-                del self._open[known]
-        if key is not None:
-            self._open_keys[order] = key
-            self._open[key][order] = None
-
-    def _recount(self, order: Order, command: PendingCommand) -> None:
-        if command.quantity and order in self._open_keys:
-            self.totals.count(order)
-
-    def _update_unsettled(self, order: Order) -> None:
-        if order.pending_commands or order.doubt:
-            self._unsettled[order] = None
-        else:
-            self._unsettled.pop(order, None)
 
     def _ask_for_read(self) -> None:
         for listener in self.read_listeners:

@@ -1,0 +1,161 @@
+"""The orders that are known: by identifier, open or closed, settled or not."""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterator
+
+from dtc_twisted.errors import Conflict
+from dtc_twisted.orders.open_order_totals import OpenOrderTotals
+from dtc_twisted.orders.order import Order
+from dtc_twisted.orders.order_index import OrderIndex
+from dtc_twisted.orders.outcomes import Fields, PendingCommand
+
+MAX_CLOSED_ORDERS = 1000
+"""Closed orders that stay in the view; older ones are in the journal."""
+
+_FIRST_SEQUENCE = 2**50
+"""Beyond the numbers of the journal, which orders have that were known to earlier processes."""
+
+
+class OrderRegistry:
+    """Orders, without what happens to them.
+
+    load_order: gives an order that is not in the view any more, from the journal, by either id; raises JournalFailed.
+    """
+
+    def __init__(self, load_order: Callable[[str], list[Order]]) -> None:
+        self.sequence = _FIRST_SEQUENCE
+        """Number of the order that became known last."""
+        self.index = OrderIndex()
+        self.totals = OpenOrderTotals()
+        self._load_order = load_order
+        self._orders: dict[Order, None] = {}
+        self._closed: OrderedDict[Order, None] = OrderedDict()
+        self._open: defaultdict[tuple[str, str], dict[Order, None]] = defaultdict(dict)
+        self._open_keys: dict[Order, tuple[str, str]] = {}
+        self._unsettled: dict[Order, None] = {}
+
+    # -- called by whoever shows or checks orders
+
+    def __iter__(self) -> Iterator[Order]:
+        return iter(list(self._orders))
+
+    def order(self, order_id: str) -> Order | None:
+        """Return an order by ClientOrderID or ServerOrderID, from the journal if it is not in the view any more.
+
+        Raises Conflict when more than one order has this id.
+        """
+        found = self.index.addressed(order_id)
+        if not found:
+            found = [self._restore(order) for order in self._load_order(order_id)][-1:]
+        if len(found) > 1:
+            ids = ", ".join(sorted(order.server_order_id or "none yet" for order in found))
+            raise Conflict(f"{order_id} is the id of more than one order; their ServerOrderIDs are {ids}.")
+        return found[0] if found else None
+
+    def sent_order(self, client_order_id: str) -> Order | None:
+        """Return the order that the gateway sent under a ClientOrderID, from the journal if need be."""
+        found = self.index.sent(client_order_id)
+        if found is None:
+            for order in self._load_order(client_order_id):
+                if order.sent_at and order.client_order_id == client_order_id:
+                    found = self._restore(order)
+        return found
+
+    def open_orders(self, trade_account: str = "", symbol: str = "") -> list[Order]:
+        """Return the orders that may be open, of an account or symbol if given."""
+        if trade_account and symbol:
+            return [*self._open.get((trade_account, symbol), ())]
+        return [
+            order
+            for order, (account, name) in self._open_keys.items()
+            if trade_account in ("", account) and symbol in ("", name)
+        ]
+
+    def unsettled(self) -> list[Order]:
+        """Return the orders of which something is awaited or unknown."""
+        return [*self._unsettled]
+
+    def unknown(self, trade_account: str = "") -> list[Order]:
+        """Return the orders of which something is unknown, of an account if given."""
+        return [
+            order for order in self._unsettled if order.unknown_reason and trade_account in ("", order.trade_account)
+        ]
+
+    def order_rows(self) -> list[Fields]:
+        """Return all orders for callers."""
+        return [order.to_fields for order in self if order.sent_at or order.updates]
+
+    def remember(self, order: Order) -> None:
+        """Know a closed order of the journal again, without showing it: the server may restate its fills."""
+        self.index.add(order)
+
+    # -- changes
+
+    def remove(self, order: Order) -> None:
+        """Remove an order that is not to be shown any more, or was not sent after all."""
+        for orders in (self._orders, self._closed, self._unsettled):
+            orders.pop(order, None)
+        self._set_open_key(order, None)
+        self.totals.drop(order)
+        self.index.remove(order)
+
+    def _number(self, order: Order) -> None:
+        if not order.sequence:
+            self.sequence += 1
+            order.sequence = self.sequence
+
+    def _restore(self, order: Order) -> Order:
+        """Bring an order of the journal back into the view."""
+        for each in [*self.index.by_client(order.client_order_id), *self.index.by_server(order.server_order_id)]:
+            ids = (each.client_order_id, each.server_order_id)
+            if ids == (order.client_order_id, order.server_order_id):
+                if each in self._orders:
+                    return each
+                self.index.remove(each)
+        self._show(order)
+        return order
+
+    def _show(self, order: Order) -> None:
+        """Have an order in the view, under all of its identifiers."""
+        self._orders[order] = None
+        self._index(order)
+
+    def _index(self, order: Order) -> None:
+        self.index.add(order)
+        self._set_open_key(order, (order.trade_account, order.symbol) if order.is_open else None)
+        self.totals.count(order)
+        self._update_unsettled(order)
+        if order.is_open:
+            self._closed.pop(order, None)
+            return
+        self._closed.pop(order, None)
+        self._closed[order] = None
+        while len(self._closed) > MAX_CLOSED_ORDERS:
+            oldest = next((each for each in self._closed if each not in self._unsettled), None)
+            if oldest is None:
+                break
+            self.remove(oldest)
+
+    def _set_open_key(self, order: Order, key: tuple[str, str] | None) -> None:
+        known = self._open_keys.get(order)
+        if known == key:
+            return
+        if known is not None:
+            del self._open_keys[order]
+            self._open[known].pop(order, None)
+            if not self._open[known]:
+                del self._open[known]
+        if key is not None:
+            self._open_keys[order] = key
+            self._open[key][order] = None
+
+    def _recount(self, order: Order, command: PendingCommand) -> None:
+        """Count an order anew in the totals, because a command about its quantity is pending or settled now."""
+        if command.quantity and order in self._open_keys:
+            self.totals.count(order)
+
+    def _update_unsettled(self, order: Order) -> None:
+        if order.pending_commands or order.doubt:
+            self._unsettled[order] = None
+        else:
+            self._unsettled.pop(order, None)
