@@ -89,6 +89,10 @@ class Exchange:
     def submit_oco(self, request: Json) -> list[Json]:
         """SUBMIT_NEW_OCO_ORDER; the children of a bracket when it names a parent."""
         parent = request.get("ParentTriggerClientOrderID") or ""
+        if parent and not self.has(parent):
+            names = {name: request[name] for name in ("Symbol", "TradeAccount")} | {"Type": ORDER_UPDATE}
+            names |= {"OrderStatus": REJECTED, "OrderUpdateReason": R_NEW_REJECTED}
+            return [names | {"ClientOrderID": request[f"ClientOrderID_{number}"]} for number in (1, 2)]
         legs = [self._add(request, f"_{number}") for number in (1, 2)]
         for leg in legs:
             leg.pair = legs[0].server_id
