@@ -4,7 +4,7 @@ A cancel names an order by its ServerOrderID. The number is certain if the serve
 if everything has been read since the logon. Other orders are canceled as soon as the server has stated them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, TimeoutError
@@ -19,6 +19,7 @@ from dtc_twisted.orders.halt_control import GATEWAY
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import CANCEL, Fields, status_text
 from dtc_twisted.orders.parsing import JsonObject
+from dtc_twisted.orders.preparation import OrderPreparation, PreparedOrders
 from dtc_twisted.orders.reconciler import Reconciler
 from dtc_twisted.orders.sender import raise_if_rejected
 from dtc_twisted.orders.trader import Trader
@@ -43,6 +44,7 @@ class CancelCommands:
         state: AccountState,
         reconciler: Reconciler,
         canceler: OrderCanceler,
+        preparation: OrderPreparation,
         scope: TradingScope,
         timeout: float,
     ) -> None:
@@ -51,11 +53,17 @@ class CancelCommands:
         self._state = state
         self._reconciler = reconciler
         self._canceler = canceler
+        self._preparation = preparation
         self._scope = scope
         self._timeout = timeout
 
     async def cancel(self, order_id: str, trader: Trader) -> list[Fields]:
         """Cancel an order by either id. Raises NoSuchOrder, NotPermitted, Conflict, NotLoggedOn, OrderRejected."""
+        unsent = self._preparation.cancel(
+            lambda each: order_id in each.client_order_ids and self._includes(each, (self._scope, trader.scope))
+        )
+        if unsent:
+            return [each for each in unsent if each["ClientOrderID"] == order_id]
         self._logged_on()
         order = self._state.order(order_id)
         if order is None:
@@ -77,6 +85,11 @@ class CancelCommands:
         scopes = (self._scope, trader.scope)
         for scope in scopes:
             scope.check_named(account, symbol)
+        unsent = self._preparation.cancel(
+            lambda each: (
+                account in ("", each.trade_account) and symbol in ("", each.symbol) and self._includes(each, scopes)
+            )
+        )
         self._logged_on()
 
         def find() -> list[Order]:
@@ -98,13 +111,14 @@ class CancelCommands:
                 unknown = OutcomeUnknown(_NOT_READ, [order.to_fields for order in known])
         if unknown is not None:
             raise unknown
-        return answers + self._not_canceled(account, symbol, scopes)
+        return answers + unsent + self._not_canceled(account, symbol, scopes)
 
     async def cancel_own(self, trader: Trader | None, reason: str) -> list[Fields]:
         """Cancel the open orders that a trader sent; None: those of all traders, because the gateway stops.
 
         Raises NotLoggedOn if not all of them can be canceled before the open orders are read.
         """
+        self._preparation.cancel(lambda each: trader is None or each.who == trader.name)
         self._logged_on()
         sent = [order for order in self._state.open_orders() if order.sent_by]
         orders = [order for order in sent if trader is None or order.sent_by == trader.name]
@@ -117,6 +131,10 @@ class CancelCommands:
         return answers
 
     # -- inside
+
+    @staticmethod
+    def _includes(orders: PreparedOrders, scopes: Sequence[TradingScope]) -> bool:
+        return all(scope.includes(orders.trade_account, orders.symbol) for scope in scopes)
 
     def _when_read(self) -> Deferred[bool]:
         """Fire with whether the view is whole, within the time-out."""

@@ -1,7 +1,8 @@
 """Cancel orders, those too that the server has not acknowledged yet.
 
 CANCEL_ORDER names an order by its ServerOrderID. An order without one is canceled as soon as it has one. The caller
-waits for that, up to the time-out; the order is canceled after that as well.
+waits for that, up to the time-out; the order is canceled after that as well. The same holds if a cancel is refused
+because a change gives the order another ServerOrderID.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from dtc_twisted.logs import logger
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.fills import Fill
 from dtc_twisted.orders.order import Order
-from dtc_twisted.orders.outcomes import CANCEL, Fields
+from dtc_twisted.orders.outcomes import CANCEL, CHANGE, Fields
 from dtc_twisted.orders.parsing import JsonObject
 from dtc_twisted.orders.reconciler import Reconciler
 from dtc_twisted.orders.sender import AcceptedCommand, CommandSender, identifiers_of
@@ -63,8 +64,15 @@ class OrderCanceler:
         waiting = [(order, self._wait_for(order)) for order in others] if wait else []
         self._requested |= set(others)
         answers, unknown = [], ""
+        numbers = {order: order.server_order_id for order in acknowledged}
         try:
-            answers += await self._send(action, who, body, acknowledged, others)
+            for order, answer in zip(
+                acknowledged, await self._send(action, who, body, acknowledged, others), strict=True
+            ):
+                if wait and CANCEL.rejection_text(answer) and _is_renamed(order, numbers[order]):
+                    waiting.append((order, self._cancel_again(order)))
+                else:
+                    answers.append(answer)
         except OutcomeUnknown as error:
             unknown = str(error)
         for order, outcome in waiting:
@@ -104,15 +112,26 @@ class OrderCanceler:
         if not order.is_open:
             self._requested.discard(order)
             self._answer(order, update)
-        elif self._reconciler.is_current(order) and (self._reconciler.is_synced or not update.get("Reconciled")):
+        elif self._may_be_sent(order) and (self._reconciler.is_synced or not update.get("Reconciled")):
             self._cancel_requested(order)  # else the update is of a read, which is not complete yet
 
     def _on_synced(self) -> None:
         for order in [*self._requested]:
-            if order.is_open and self._reconciler.is_current(order):
+            if order.is_open and self._may_be_sent(order):
                 self._cancel_requested(order)
 
     # -- inside
+
+    def _may_be_sent(self, order: Order) -> bool:
+        """Return whether the ServerOrderID is certain, and no change may give the order another one."""
+        return self._reconciler.is_current(order) and not order.has_pending(CHANGE)
+
+    def _cancel_again(self, order: Order) -> Deferred[Fields]:
+        """Cancel an order under the ServerOrderID that a change gave the order, or will give."""
+        outcome = self._wait_for(order)
+        if self._may_be_sent(order):
+            self._cancel_requested(order)
+        return outcome
 
     def _cancel_requested(self, order: Order) -> None:
         self._requested.discard(order)
@@ -155,6 +174,11 @@ class OrderCanceler:
 
 def _reason(order: Order) -> str:
     return _NOT_STATED if order.server_order_id else _NOT_ACKNOWLEDGED
+
+
+def _is_renamed(order: Order, number: str) -> bool:
+    """Return whether a cancel may be refused because a change gives the open order another ServerOrderID."""
+    return order.is_open and (order.server_order_id != number or order.has_pending(CHANGE))
 
 
 def is_being_canceled(order: Order) -> bool:

@@ -23,6 +23,7 @@ from dtc_twisted.orders.halts import Halt, Halts
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import Fields
 from dtc_twisted.orders.parsing import JsonObject
+from dtc_twisted.orders.preparation import OrderPreparation
 from dtc_twisted.orders.reconciler import Reconciler
 from dtc_twisted.orders.sender import AcceptedCommand, CommandSender
 from dtc_twisted.orders.trading_scope import TradingScope
@@ -64,6 +65,7 @@ class HaltControl:
         closer: PositionCloser,
         scope: TradingScope,
         exceeded: Callable[[str], str],
+        preparation: OrderPreparation,
     ) -> None:
         self.halts = Halts()
         self._wall_time = wall_time
@@ -76,6 +78,7 @@ class HaltControl:
         self._closer = closer
         self._scope = scope
         self._exceeded = exceeded
+        self._preparation = preparation
         self._refused: WeakKeyDictionary[Order, tuple[int, str]] = WeakKeyDictionary()
         """Orders whose cancel was refused: their status and ServerOrderID when it was sent."""
         self._asked: WeakKeyDictionary[Order, tuple[int, str]] = WeakKeyDictionary()
@@ -100,6 +103,7 @@ class HaltControl:
             each.check_named(account, symbol)
         for key in _keys(account, symbol, scope):
             self.halts.add(Halt(*key, at=self._wall_time(), by=who))
+        unsent = self._cancel_unsent()
         failure = await self._record("halt", who, body, account)
 
         def is_meant(order_account: str, order_symbol: str) -> bool:
@@ -129,13 +133,14 @@ class HaltControl:
                 unknown = unknown or error
         if unknown is not None:
             raise unknown
-        return answers + ([] if is_complete else [{"Incomplete": _NOT_READ}]) + failure
+        return answers + unsent + ([] if is_complete else [{"Incomplete": _NOT_READ}]) + failure
 
     async def halt_account(self, account: str, reason: str) -> None:
         """Halt an account because of its losses; its orders are canceled, but for those that close a position."""
         if any(halt.trade_account == account and not halt.symbol for halt in self.halts):
             return
         self.halts.add(Halt(account, "", at=self._wall_time(), by=GATEWAY, reason=reason))
+        self._cancel_unsent()
         await self._record("halt", GATEWAY, {"TradeAccount": account, "reason": reason}, account)
         self._cancel_halted()
 
@@ -148,9 +153,7 @@ class HaltControl:
         ended = [
             halt
             for halt in self.halts
-            if account in ("", halt.trade_account)
-            and symbol in ("", halt.symbol)
-            and scope.includes(halt.trade_account, halt.symbol)
+            if halt.is_named(account, symbol) and scope.includes(halt.trade_account, halt.symbol)
         ]
         for halt in ended:
             reason = self._exceeded(halt.trade_account) if halt.reason else ""
@@ -179,6 +182,10 @@ class HaltControl:
             self._cancel_in_background([order])
 
     # -- inside
+
+    def _cancel_unsent(self) -> list[Fields]:
+        """Cancel halted orders that are being checked: they are not sent either if trading is resumed meanwhile."""
+        return self._preparation.cancel(lambda each: bool(self.halts.covering(each.trade_account, each.symbol)))
 
     async def _close_positions(self, who: str, is_meant: Callable[[str, str], bool]) -> list[Fields]:
         answers, unknown = [], None

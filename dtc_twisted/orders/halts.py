@@ -1,7 +1,7 @@
 """Keep which accounts and symbols take no new orders."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dtc_twisted.definitions.times import format_iso
@@ -44,10 +44,16 @@ class Halt:
         return f"since {format_iso(int(self.at), SECONDS)}, by {self.by}" + (f": {self.reason}" if self.reason else "")
 
     def covers(self, trade_account: str, symbol: str) -> bool:
-        """Return whether a symbol in an account is halted by it."""
-        if self.trade_account not in ("", trade_account):
-            return False
-        return not self.symbol or symbol_key(self.symbol) == symbol_key(symbol)
+        """Return whether a symbol in an account is halted by it, in any spelling of both."""
+        return _is_meant(self.trade_account, trade_account) and _is_meant(self.symbol, symbol)
+
+    def is_named(self, trade_account: str, symbol: str) -> bool:
+        """Return whether a resume of an account and symbol ends the halt; empty names stand for all."""
+        return _is_meant(trade_account, self.trade_account) and _is_meant(symbol, self.symbol)
+
+
+def _is_meant(wanted: str, name: str) -> bool:
+    return not wanted or wanted == name or symbol_key(wanted) == symbol_key(name)
 
 
 class Halts:
@@ -64,11 +70,15 @@ class Halts:
 
     def add(self, halt: Halt) -> None:
         """Halt an account or symbol; one that is halted already keeps its earlier time."""
-        self._halts.setdefault((halt.trade_account, halt.symbol), halt)
+        key = (halt.trade_account, halt.symbol)
+        known = self._halts.get(key)
+        self._halts[key] = halt if known is None else replace(known)
 
     def remove(self, halt: Halt) -> None:
-        """End a halt."""
-        self._halts.pop((halt.trade_account, halt.symbol), None)
+        """End a halt, unless the same was halted again meanwhile."""
+        key = (halt.trade_account, halt.symbol)
+        if self._halts.get(key) is halt:
+            del self._halts[key]
 
     def covering(self, trade_account: str, symbol: str) -> Halt | None:
         """Return a halt of this symbol in this account."""

@@ -50,6 +50,7 @@ from dtc_twisted.orders.order_messages import orders_from_messages, with_client_
 from dtc_twisted.orders.order_state import new_order_outcome
 from dtc_twisted.orders.outcomes import CHANGE, NEW, Fields, status_text
 from dtc_twisted.orders.parsing import JsonObject
+from dtc_twisted.orders.preparation import OrderPreparation, PreparedOrders
 from dtc_twisted.orders.reconciler import Reconciler
 from dtc_twisted.orders.recovery import is_to_be_canceled, restore_from_journal
 from dtc_twisted.orders.risk_limits import RiskLimits
@@ -121,8 +122,9 @@ class OrderManager(Service):
         self._sender = CommandSender(clock, logged_on, account_state, reconciler, journal, timeout)
         self._fills = UnsettledFills(clock, account_state, reconciler.resync)
         self._canceler = OrderCanceler(clock, account_state, reconciler, self._sender, timeout)
+        self._preparation = OrderPreparation()
         self._cancels = CancelCommands(
-            *(clock, logged_on, account_state, reconciler, self._canceler, limits.scope, timeout)
+            *(clock, logged_on, account_state, reconciler, self._canceler, self._preparation, limits.scope, timeout)
         )
         self._closer = PositionCloser(now, account_state, self._fills, self._sender, journal, reconciler)
         self._losses = DailyLoss(
@@ -130,7 +132,7 @@ class OrderManager(Service):
         )
         self._halts = HaltControl(
             *(now, account_state, self._fills, reconciler, journal, self._sender),
-            *(self._canceler, self._closer, limits.scope, self._losses.exceeded),
+            *(self._canceler, self._closer, limits.scope, self._losses.exceeded, self._preparation),
         )
         self.switches = DeadManSwitches(clock, self.cancel_own)
         reconciler.sync_listeners.append(self.switches.on_synced)
@@ -304,7 +306,11 @@ class OrderManager(Service):
     # -- commands
 
     async def _submit(self, action: str, body: JsonObject, trader: Trader) -> list[Fields]:
-        messages, orders = await self._prepare_new(action, body, trader)
+        messages, display = self._parse_new(action, body)
+        names = [order.client_order_id for order in orders_from_messages(messages)]
+        prepared = PreparedOrders(names, messages[0].TradeAccount, messages[0].Symbol, trader.name)
+        with self._preparation.watch(prepared):
+            messages, orders = await self._prepare_new(action, messages, trader, display=display)
         self._count_orders(len(orders), trader)
 
         def check() -> None:
@@ -318,14 +324,20 @@ class OrderManager(Service):
             self._canceler.on_not_sent([order for order in orders if not order.sent_at])
 
     async def _check_new(self, action: str, body: JsonObject, trader: Trader) -> list[Fields]:
-        _, orders = await self._prepare_new(action, body, trader)
+        messages, display = self._parse_new(action, body)
+        _, orders = await self._prepare_new(action, messages, trader, display=display)
         return [self._would_be(order, order.quantity) for order in orders]
 
-    async def _prepare_new(self, action: str, body: JsonObject, trader: Trader) -> tuple[list[Message], list[Order]]:
-        """Parse and check new orders. Return the messages to send, and the orders."""
+    def _parse_new(self, action: str, body: JsonObject) -> tuple[list[Any], bool]:
+        """Return the messages of new orders, and whether they have display prices."""
         display, fields = ticket.split_price_option(body)
         now = self._now()
-        messages = with_client_order_ids(_PARSERS[action](fields, now), now)
+        return with_client_order_ids(_PARSERS[action](fields, now), now), display
+
+    async def _prepare_new(
+        self, action: str, messages: list[Any], trader: Trader, *, display: bool
+    ) -> tuple[list[Message], list[Order]]:
+        """Check new orders. Return the messages to send, and the orders."""
         account, symbol = messages[0].TradeAccount, messages[0].Symbol
         self._check_scope(trader, account, symbol)
         self._check_tradable(action, account, symbol)
