@@ -6,13 +6,12 @@ published again.
 """
 
 from collections.abc import Callable, Iterable
-from math import isfinite
 from typing import Any
 
 from msgspec import to_builtins
 
 from dtc_twisted.dtc.messages import AccountBalanceUpdate, Message, OrderUpdate, PositionUpdate
-from dtc_twisted.orders.order import Order
+from dtc_twisted.orders.order import Order, is_not_finite
 from dtc_twisted.orders.order_state import OrderState
 from dtc_twisted.orders.outcomes import Fields
 from dtc_twisted.orders.position_table import PositionKey, PositionTable
@@ -155,10 +154,8 @@ class AccountState(OrderState):
 
 
 def _without_request_fields(message: Message) -> dict[str, Any]:
-    fields = to_builtins(message)
-    if not isfinite(fields.get("Quantity", 0)):
-        del fields["Quantity"]
-    return {name: value for name, value in fields.items() if name not in _REQUEST_FIELDS}
+    fields = to_builtins(message).items()
+    return {name: value for name, value in fields if name not in _REQUEST_FIELDS and not is_not_finite(value)}
 
 
 def _without_mark(fields: Fields) -> Fields:

@@ -114,6 +114,13 @@ class DailyLoss:
                 return f"the loss of {trade_account} today, {loss:.2f}, has reached {name}, {limit:.15g}"
         return self.disabled(trade_account)
 
+    def not_known(self, trade_account: str) -> str:
+        """Return why today's loss of an account with a limit is not known; empty: it is, or there is no limit."""
+        balance = self._state.balances.get(trade_account, {})
+        if self._limit is None or isinstance(balance.get("DailyProfitLoss", balance.get("CashBalance")), int | float):
+            return ""
+        return f"--max-daily-loss: the server states no CashBalance and no DailyProfitLoss of {trade_account}."
+
     def disabled(self, trade_account: str) -> str:
         """Return why the server takes no orders for the account; empty: it states nothing of that kind."""
         balance = self._state.balances.get(trade_account, {})

@@ -434,6 +434,9 @@ class OrderManager(Service):
         disabled = self._losses.disabled(account)
         if disabled:
             raise Conflict(f"New orders are not taken: {disabled}.")
+        not_known = self._losses.not_known(account)
+        if not_known:
+            raise NotPermitted(not_known)
         for doubtful in self._account_state.unknown(account):
             if not doubtful.acknowledged_by:
                 raise Conflict(

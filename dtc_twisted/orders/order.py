@@ -322,9 +322,10 @@ def order_fields(message: OrderUpdate) -> Fields:
             del fields[name]
     if fields.get("BuySell", 0) not in (0, 1, 2):
         del fields["BuySell"]
-    fields = {name: value for name, value in fields.items() if value != "" and not _is_not_finite(value)}
+    fields = {name: value for name, value in fields.items() if value != "" and not is_not_finite(value)}
     return with_filled_quantity(with_status_of_reason(without_status_of_command(fields)))
 
 
-def _is_not_finite(value: Any) -> bool:
+def is_not_finite(value: Any) -> bool:
+    """Return whether a value is a number that is infinite or no number."""
     return isinstance(value, float) and not math.isfinite(value)

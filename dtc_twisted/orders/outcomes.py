@@ -175,7 +175,7 @@ class PendingCommand:
     unknown_reason: why the outcome is unknown; empty while there is time. It stays until the server states the outcome
         or reads decide it.
     reads_without: complete reads, with time between, in which the command had no effect.
-    last_read_at: when the last of them began, seconds since 1970.
+    last_read_at: when the last of them began; monotonic seconds.
     requested: the fields that a change asked for.
     """
 
@@ -194,7 +194,7 @@ class PendingCommand:
 
     def count_read(self, began: float, interval: float) -> bool:
         """Count a complete read without effect. Return whether there were two, with `interval` seconds between."""
-        if self.reads_without == 0 or abs(began - self.last_read_at) >= interval:
+        if self.reads_without == 0 or began - self.last_read_at >= interval:
             self.reads_without += 1
             self.last_read_at = began
         return self.reads_without > 1

@@ -188,18 +188,27 @@ class Reconciler:
             each.errback(SessionLost(reason))
 
     async def _sync(self, session: Session) -> None:
-        now = wall_time(self._clock)
+        now, began = wall_time(self._clock), self._clock.seconds()
         snapshot = await read_server(
             session, self._timeout, now, lambda: self._state.version, lambda accounts: self._fills_since(accounts, now)
         )
-        self._apply(session, snapshot)
+        self._apply(session, snapshot, began)
 
-    def _apply(self, session: Session, snapshot: ServerSnapshot) -> None:
+    def _apply(self, session: Session, snapshot: ServerSnapshot, began: float) -> None:
         self.accounts = snapshot.accounts
         offset = session.server_clock_offset
         since = {account: self._last_known(account) or self._baseline for account in snapshot.fills}
         Reconciliation(
-            *(self._state, snapshot, self._old_fills, since, self._earliest_fill, self._timeout * 0.9, offset or 0.0)
+            *(
+                self._state,
+                snapshot,
+                self._old_fills,
+                since,
+                self._earliest_fill,
+                self._timeout * 0.9,
+                began,
+                offset or 0.0,
+            )
         ).run()
         if self._baseline is None:
             self._baseline = snapshot.began + (offset or 0.0)

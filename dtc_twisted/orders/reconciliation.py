@@ -36,6 +36,7 @@ class Reconciliation:
     earliest: seconds to add to the time when an order was sent, for the earliest time at which the server may have
         filled the order.
     interval: seconds that must lie between two reads which decide about a command.
+    began: when the read began; monotonic seconds.
     clock_offset: seconds by which the server's clock is ahead.
     """
 
@@ -47,6 +48,7 @@ class Reconciliation:
         since: dict[str, float | None],
         earliest: Callable[[Order], float],
         interval: float,
+        began: float,
         clock_offset: float = 0.0,
     ) -> None:
         self._state = state
@@ -55,6 +57,7 @@ class Reconciliation:
         self._since = since
         self._earliest = earliest
         self._interval = interval
+        self._began = began
         self._clock_offset = clock_offset
         self._rows: dict[Order, Fields] = {}
         self._unknown: dict[str, UnknownOrder] = {}
@@ -278,7 +281,7 @@ class Reconciliation:
             elif row.get("OrderStatus") == _PENDING[command.rule]:
                 is_decided = False
             else:
-                is_decided = command.count_read(self._snapshot.began, self._interval)
+                is_decided = command.count_read(self._began, self._interval)
                 if is_decided and command.quantity > order.quantity:
                     order.unconfirmed_quantity = max(order.unconfirmed_quantity, command.quantity)
             if is_decided:
@@ -313,7 +316,7 @@ class Reconciliation:
 
     def _count_read(self, order: Order) -> bool:
         """Count this read for all commands of an order. Return whether that decides about them."""
-        return all([each.count_read(self._snapshot.began, self._interval) for each in order.pending_commands])  # noqa: C419
+        return all([each.count_read(self._began, self._interval) for each in order.pending_commands])  # noqa: C419
 
     def _obstacle(self, order: Order) -> str:
         """Return why it cannot be concluded that an order which is not listed has no other fills; empty: it can."""

@@ -104,7 +104,7 @@ async def read_server(
     balances_since = version()
     try:
         balances = await ask(AccountBalanceRequest())
-    except RequestRejected as error:
+    except (RequestRejected, RequestTimedOut) as error:
         _log.warn("The server does not tell the balances: {text}", text=str(error))
         balances = Batch()
     return ServerSnapshot(

@@ -90,7 +90,7 @@ def reconcile(
 ) -> None:
     orders, listed_fills = Batch([*open_orders], is_complete), Batch([*fills], True)
     snapshot = ServerSnapshot(NOW, ["Sim1"], orders, {"Sim1": listed_fills}, Batch(), Batch(), since, since, since)
-    Reconciliation(state, snapshot, set(), {"Sim1": 1.0}, lambda order: -math.inf, 1.0).run()
+    Reconciliation(state, snapshot, set(), {"Sim1": 1.0}, lambda order: -math.inf, 1.0, 0.0).run()
 
 
 class AccountStateCase(SynchronousTestCase):

@@ -34,8 +34,8 @@ class CheckedOrderTests(ScriptedCase):
         self.check_not_sent()
 
     def test_cancel_all_of_others(self) -> None:
-        for fields in ({"TradeAccount": "Sim2"}, {"Symbol": "NQM20_FUT_CME"}):
-            self.assertEqual(self.post("/cancelall", **fields).json, [])
+        self.assertEqual(self.post("/cancelall", TradeAccount="Sim2").json, [])
+        self.assertEqual(self.post("/cancelall", Symbol="NQM20_FUT_CME").json, [])
         self.advance(4)
         self.assertIn(b" 201 ", self.waiting.received)
 
@@ -52,8 +52,8 @@ class CheckedOrderTests(ScriptedCase):
         self.check_not_sent()
 
     def test_halt_and_resume(self) -> None:
-        for path, body in (("/trading/halt", {}), ("/trading/halt", {"TradeAccount": "sim1"})):
-            self.check_row(self.post(path, **body).json[0])
+        for account in ("", "sim1"):
+            self.check_row(self.post("/trading/halt", TradeAccount=account).json[0])
         self.assertEqual(self.post("/trading/resume").status, 200)
         self.check_not_sent()
 
