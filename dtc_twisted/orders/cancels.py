@@ -167,7 +167,10 @@ class OrderCanceler:
             each.callback(answer)
 
     def _fail(self, order: Order, error: BaseException) -> None:
+        """Cancel the order again when the server is back, or after the next read: it was asked for."""
         _log.warn("Cannot cancel order {name}: {text}", name=order.display_id, text=str(error))
+        if order.is_open:
+            self.request(order)
         for each in list(self._waiting.get(order, ())):
             each.errback(error)
 

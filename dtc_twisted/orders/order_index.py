@@ -43,7 +43,8 @@ class OrderIndex:
             self._by_client[order.client_order_id][order] = None
         for server_order_id in order.server_order_ids:
             for other in self._by_server[server_order_id]:
-                if other is not order and not other.is_open and other.sequence < order.sequence:
+                is_older = other is not order and not other.is_open and other.sequence < order.sequence
+                if is_older and other.trade_account in ("", order.trade_account):
                     other.epoch = _SUPERSEDED  # the number is in use again
             self._by_server[server_order_id][order] = None
 

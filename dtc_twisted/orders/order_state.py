@@ -227,11 +227,15 @@ class OrderState(OrderRegistry):
         self._index(order)
 
     def claim(self, order: Order, update: Fields) -> Order:
-        """Return the order of ours that an order without a ClientOrderID is, if an update of the order says so."""
+        """Return the order of ours that an order of nobody is, if an update of the order says so.
+
+        Its ClientOrderID was not stated before, or another quantity was.
+        """
         own = self.index.sent(update.get("ClientOrderID", ""))
         if own is None or not own.is_in_flight or not is_compatible(own, update) or not has_quantity(own, update):
             return order
-        if order.client_order_id or not order.server_order_id or order.sequence < own.sequence:
+        is_nameless = order.client_order_id in ("", own.client_order_id) and not order.sent_at
+        if not is_nameless or not order.server_order_id or order.sequence < own.sequence:
             return order
         self.adopt(own, order.server_order_id, order)
         return own

@@ -60,7 +60,7 @@ class Reconciliation:
         self._began = began
         self._clock_offset = clock_offset
         self._rows: dict[Order, Fields] = {}
-        self._unknown: dict[str, UnknownOrder] = {}
+        self._unknown: list[UnknownOrder] = []
         self._nameless: list[Fields] = []
         self._fills: defaultdict[Order, list[Fill]] = defaultdict(list)
 
@@ -125,7 +125,7 @@ class Reconciliation:
             elif not row.get("ServerOrderID"):
                 self._nameless.append(row)
             else:
-                self._unknown[row["ServerOrderID"]] = UnknownOrder(row["ServerOrderID"], row)
+                self._unknown.append(UnknownOrder(row["ServerOrderID"], row))
 
     def _is_same_life(self, order: Order, row: Fields) -> bool:
         """Return whether a row with the ServerOrderID of a closed order may be the same order, open after all."""
@@ -145,7 +145,7 @@ class Reconciliation:
         """Find the order of each fill, and group those of no known order."""
         index = self._state.index
         by_order: defaultdict[Order, list[Fill]] = defaultdict(list)
-        by_id: defaultdict[str, list[Fill]] = defaultdict(list)
+        rest: defaultdict[tuple[str, str], list[Fill]] = defaultdict(list)
         for batch in self._snapshot.fills.values():
             for fill in () if batch is None else map(fill_from_response, batch.rows):
                 if fill is None or fill in self._old_fills:
@@ -154,20 +154,35 @@ class Reconciliation:
                 if order is not None:
                     by_order[order].append(fill)
                 else:
-                    by_id[fill.server_order_id].append(fill)
+                    rest[fill.trade_account, fill.server_order_id].append(fill)
         for order, fills in by_order.items():
             missing = new_fills(order.fills, fills)
             room = order.quantity - order.explained if order.quantity and not order.is_open else None
             if missing and room is not None and sum(each.quantity for each in missing) > room + 1e-9:
-                by_id[missing[0].server_order_id] += missing  # the number is in use again
+                rest[missing[0].trade_account, missing[0].server_order_id] += missing  # the number is in use again
             elif missing:
                 self._fills[order] = missing
-        for name, fills in by_id.items():
-            row_order = next((order for order, row in self._rows.items() if row.get("ServerOrderID") == name), None)
-            if row_order is not None:
-                self._fills[row_order] += new_fills(row_order.fills, fills)
+        self._match_other_fills(rest)
+
+    def _match_other_fills(self, fills: dict[tuple[str, str], list[Fill]]) -> None:
+        """Find the row of fills of no known order, by account and ServerOrderID: accounts may have the same numbers."""
+        listed: defaultdict[str, list[Order | UnknownOrder]] = defaultdict(list)
+        for order, row in self._rows.items():
+            listed[row.get("ServerOrderID", "")].append(order)
+        for unknown in self._unknown:
+            listed[unknown.server_order_id].append(unknown)
+        for (account, number), found in fills.items():
+            for each in listed.get(number, ()):
+                row = self._rows[each] if isinstance(each, Order) else each.row or {}
+                if row.get("TradeAccount", "") not in ("", account) and account:
+                    continue
+                if isinstance(each, Order):
+                    self._fills[each] += new_fills(each.fills, found)
+                else:
+                    each.fills += found
+                break
             else:
-                self._unknown.setdefault(name, UnknownOrder(name)).fills += fills
+                self._unknown.append(UnknownOrder(number, fills=found))
 
     def _find_shown(self) -> None:
         """Count orders of others in the view, without a ClientOrderID, as orders that may be ours."""
@@ -184,7 +199,7 @@ class Reconciliation:
                     continue
                 row = order.fields
             fills = [*order.fills, *self._fills.get(order, ())]
-            self._unknown[order.server_order_id] = UnknownOrder(order.server_order_id, row, fills, order)
+            self._unknown.append(UnknownOrder(order.server_order_id, row, fills, order))
 
     def _doubtful(self) -> list[Order]:
         """Return the orders of ours that may be at the server under a number that is not known."""
@@ -198,9 +213,9 @@ class Reconciliation:
 
     def _adopt(self) -> None:
         """Give orders in doubt the unknown orders that can only be theirs."""
-        candidates = [each for each in self._unknown.values() if each.row is None or not each.row.get("ClientOrderID")]
+        candidates = [each for each in self._unknown if each.row is None or not each.row.get("ClientOrderID")]
         for order, unknown in assign(self._doubtful(), candidates, self._earliest):
-            self._unknown.pop(unknown.server_order_id)
+            self._unknown.remove(unknown)
             if unknown.shown is not None:
                 self._rows.pop(unknown.shown, None)
                 self._fills.pop(unknown.shown, None)
@@ -212,7 +227,7 @@ class Reconciliation:
     def _apply_unknown(self) -> None:
         """Show the orders and fills of others, except fills from before this process."""
         waiting = [order for order in self._state.unsettled() if order.is_in_flight and not order.unknown_reason]
-        for unknown in [*self._unknown.values()]:
+        for unknown in [*self._unknown]:
             if unknown.shown is not None:
                 continue
             if unknown.row is not None:
@@ -325,13 +340,13 @@ class Reconciliation:
             return f"the server does not list the account {account}"
         if not snapshot.tells_fills(account):
             return f"the server does not tell the fills of {account}"
-        rows = [each.row for each in self._unknown.values() if each.row is not None]
+        rows = [each.row for each in self._unknown if each.row is not None]
         rows += [row for other, row in self._rows.items() if other is not order]
         if any(_has_id_of(order, row) and may_be_damaged_row(order, row, snapshot.accounts) for row in rows):
             return "an open order with its id differs from it"
         if any(is_compatible(order, row) for row in self._nameless):
             return "an open order without any id may be this one"
-        if any(self._may_be_other(order, each) for each in self._unknown.values()):
+        if any(self._may_be_other(order, each) for each in self._unknown):
             return "an order of unknown origin may be this one"
         others = [each for each in self._state if not each.sent_at and each.sequence > order.sequence]
         if any(_has_like_id(order, each.fields) for each in others):

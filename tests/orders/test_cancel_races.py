@@ -5,7 +5,7 @@ from typing import Any
 from tests.exchange import CANCELED
 from tests.orders.test_journal_failures import Disk
 from tests.scripted_case import ES, ScriptedCase
-from tests.scripted_server import CANCEL, DEFINITION, REPLACE, SUBMIT, delayed
+from tests.scripted_server import CANCEL, DEFINITION, REPLACE, SUBMIT, Obey, delayed, dropped_before, ignored
 from tests.support import Answer, Caller, WebSocketCaller
 
 NOT_SENT = "Order a was canceled before it was sent."
@@ -150,3 +150,44 @@ class HaltRaceTests(ScriptedCase):
         held.release()
         self.advance(1)
         self.assertEqual(self.order()["OrderStatus"], CANCELED)
+
+
+class RequestedCancelTests(ScriptedCase):
+    """The order is acknowledged after its DELETE was answered with 504, which said that it would be canceled."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.late: list[Obey] = []
+        self.server.next(SUBMIT, lambda request, obey: self.late.append(obey) or [])
+        self.begin_submit()
+        self.check_error(self.post("/orders/a", "DELETE"), 504, "OutcomeUnknown", "canceled as soon as")
+
+    def accept(self) -> None:
+        """The order arrives at last."""
+        for obey in self.late:
+            self.tell(*obey())
+
+    def check_canceled(self) -> None:
+        self.advance(40)
+        self.assertEqual(self.server.exchange.open_orders(), [])
+        self.assertEqual(self.order()["OrderStatus"], CANCELED)
+
+    def test_the_cancel_is_lost_with_the_connection(self) -> None:
+        self.server.next(CANCEL, dropped_before)
+        self.accept()
+        self.check_canceled()
+
+    def test_the_cancel_is_not_answered(self) -> None:
+        self.server.next(CANCEL, ignored)
+        self.accept()
+        self.check_canceled()
+
+    def test_the_connection_is_lost_before_the_cancel_is_on_disk(self) -> None:
+        disk = Disk()
+        next(each for each in self.service if hasattr(each, "_writes"))._writes.run_blocking = disk
+        disk.hangs = True
+        self.accept()
+        self.server.drop()
+        self.flush()
+        disk.go_on()
+        self.check_canceled()

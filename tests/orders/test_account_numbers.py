@@ -1,0 +1,65 @@
+"""Servers that number the orders of each account from the start: the same ServerOrderID in two accounts."""
+
+from typing import Any
+
+from tests.exchange import BUY, FILLED, R_ACCEPTED, R_FILLED, TrueOrder
+from tests.scripted_case import ES, ScriptedCase
+from tests.scripted_server import SUBMIT, lost
+
+
+class AccountNumbersTests(ScriptedCase):
+    options = (*ScriptedCase.options, "--max-position", "10")
+
+    def others_order(self, account: str, number: int, quantity: float) -> TrueOrder:
+        """An order of another client."""
+        exchange = self.server.exchange
+        exchange.next_number = number
+        fields = {"TradeAccount": account, "Symbol": ES, "OrderType": 2, "BuySell": BUY, "Price1": 282000}
+        return exchange._add(fields | {"Quantity": quantity}, "")
+
+    def shown(self, field: str) -> list[tuple[Any, ...]]:
+        return sorted((each["TradeAccount"], each.get("ServerOrderID"), each.get(field)) for each in self.orders())
+
+    def test_open_orders(self) -> None:
+        """Both are shown, and each counts in its account."""
+        for account, quantity in (("Sim1", 9), ("Sim2", 8)):
+            self.others_order(account, 9001, quantity)
+        self.server.drop()
+        self.advance(10)
+        self.assertEqual(self.shown("OrderQuantity"), [("Sim1", "9001", 9), ("Sim2", "9001", 8)])
+        for account, quantity in (("Sim1", 2), ("Sim2", 3)):
+            answer = self.market(f"m-{account}", TradeAccount=account, Quantity=quantity)
+            self.check_error(answer, 403, "NotPermitted", "11 long")
+        self.check_error(self.post("/orders/9001", "DELETE"), 409, "Conflict", "more than one order")
+
+    def test_fills(self) -> None:
+        """Fills that happened while there was no connection."""
+        self.fetch("/orders")
+        self.server.drop()
+        for account, quantity in (("Sim1", 2), ("Sim2", 3)):
+            self.others_order(account, 9001, quantity)
+            self.server.exchange.fill("9001", quantity, 282000)
+        self.advance(10)
+        self.assertEqual(self.shown("FilledQuantity"), [("Sim1", "9001", 2), ("Sim2", "9001", 3)])
+
+    def test_an_order_in_doubt(self) -> None:
+        """It is filled, and another one with its number in another account."""
+        self.server.next(SUBMIT, lost)
+        self.begin_market(TradeAccount="Sim2", Quantity=3)
+        self.server.drop()
+        self.others_order("Sim1", 5001, 2)
+        self.server.exchange.fill("5001", 2, 282000)
+        self.advance(30)
+        self.assertEqual((self.order("m")["OrderStatus"], self.order("m")["FilledQuantity"]), (FILLED, 3))
+        self.assertEqual(self.shown("FilledQuantity"), [("Sim1", "5001", 2), ("Sim2", "5001", 3)])
+
+    def test_a_closed_order_of_another_account(self) -> None:
+        """Its number is not in use again by the order of this account: a late fill is its own."""
+        self.submit("a", TradeAccount="Sim1")
+        self.post("/orders/a", "DELETE")
+        self.others_order("Sim2", 5001, 1)
+        self.tell(self.server.exchange.update(self.server.exchange.order("5001"), R_ACCEPTED))
+        late = self.server.exchange.all_orders[0]
+        late.status, late.filled = FILLED, 2.0
+        self.tell(self.server.exchange.update(late, R_FILLED) | {"ClientOrderID": None})
+        self.assertEqual(self.order("a")["FilledQuantity"], 2)
