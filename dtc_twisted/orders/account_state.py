@@ -14,7 +14,7 @@ from dtc_twisted.dtc.messages import AccountBalanceUpdate, Message, OrderUpdate,
 from dtc_twisted.orders.order import Order, is_not_finite
 from dtc_twisted.orders.order_state import OrderState
 from dtc_twisted.orders.outcomes import Fields
-from dtc_twisted.orders.position_table import PositionKey, PositionTable
+from dtc_twisted.orders.position_table import PositionKey, PositionTable, is_named
 
 CHANNELS = ("orders", "positions", "balances")
 
@@ -119,7 +119,7 @@ class AccountState(OrderState):
                 return key
             fields["Reconciled"] = True
         self._publish("positions", table.set(key, fields, self.version, since))
-        if since is None and (is_unexpected or "Quantity" not in fields):
+        if since is None and (is_unexpected or "Quantity" not in fields or not is_named(key)):
             self._ask_for_read()  # the server may have replaced the other position
         return key
 
@@ -145,7 +145,8 @@ class AccountState(OrderState):
                 self.version += 1
                 gone = row | {"Quantity": 0, "Reconciled": True}
                 self.positions.set(key, gone, self.version, since)
-                self._publish("positions", gone)
+                if is_named(key):
+                    self._publish("positions", gone)
         for account in self.balances.keys() - set(balances):
             if self._balance_versions.get(account, 0) <= since:
                 del self.balances[account]

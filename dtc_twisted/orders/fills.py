@@ -1,5 +1,6 @@
 """Single fills, as ORDER_UPDATE and HISTORICAL_ORDER_FILL_RESPONSE state them."""
 
+from math import inf
 from typing import Any, NamedTuple
 
 from msgspec import to_builtins
@@ -16,7 +17,7 @@ class Fill(NamedTuple):
     """One execution.
 
     filled_at: seconds since 1970, UTC; 0: not stated. price: the server's.
-    total: the order's FilledQuantity after the fill; 0: not stated.
+    server_order_id: empty: not stated. total: the order's FilledQuantity after the fill; 0: not stated.
     """
 
     trade_account: str
@@ -55,13 +56,13 @@ def fill_from_response(message: HistoricalOrderFillResponse) -> Fill | None:
     """
     fields = to_builtins(message)
     quantity = fields.get("Quantity", 0.0)
-    if not fields.get("ServerOrderID") or not quantity > 0:
+    if not 0 < quantity < inf:
         return None
     return Fill(
         fields.get("TradeAccount", ""),
         fields.get("Symbol", ""),
-        fields["ServerOrderID"],
-        fields.get("BuySell", 0),
+        fields.get("ServerOrderID", ""),
+        fields.get("BuySell", 0) if fields.get("BuySell") in (1, 2) else 0,
         fields.get("Price", 0.0),
         quantity,
         seconds(fields.get("DateTime", 0)),

@@ -473,7 +473,7 @@ class OrderManager(Service):
             definition = await self._definitions.definition(symbol)
         except RequestTimedOut as error:
             raise NotReady(f"What prices of {symbol} mean is not known, nothing was sent: {error}") from None
-        if definition.MinPriceIncrement == 0:
+        if not isinstance(definition.MinPriceIncrement, float) or not definition.MinPriceIncrement > 0:
             raise RequestRejected(f"The server has no MinPriceIncrement of {symbol}, so that prices cannot be checked.")
         return definition
 

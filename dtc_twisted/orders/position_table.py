@@ -48,9 +48,11 @@ class PositionTable:
         return self._symbol_versions.get((trade_account, symbol), 0)
 
     def is_unread(self, trade_account: str, symbol: str) -> bool:
-        """Return whether the last row of a symbol, in any spelling, had no quantity."""
-        wanted = (trade_account, symbol_key(symbol))
-        return any((account, symbol_key(name)) == wanted for account, name, _ in self._unread)
+        """Return whether the last row that may be of a symbol, in any spelling, had no quantity or no name."""
+        wanted = symbol_key(symbol)
+        return any(
+            account in ("", trade_account) and symbol_key(name) in ("", wanted) for account, name, _ in self._unread
+        )
 
     def is_newer(self, key: PositionKey, since: int) -> bool:
         """Return whether a row was stated after a version."""
@@ -80,6 +82,9 @@ class PositionTable:
         if since is not None:
             self._read_since[key] = since
         self._versions[key] = self._symbol_versions[key[:2]] = version
+        if not is_named(key):
+            (self._unread.add if row.get("Quantity", 1.0) else self._unread.discard)(key)
+            return row
         if "Quantity" in row:
             self._unread.discard(key)
         else:
@@ -114,14 +119,19 @@ class PositionTable:
 
     def symbols(self, trade_account: str) -> Iterator[str]:
         """Yield the symbols in which an account may have positions; positions that cancel each other out, too."""
-        keys = self.rows.keys() | self._unread
-        return iter(sorted({name for account, name, _ in keys if account == trade_account}))
+        keys = self.rows.keys() | {(account or trade_account, *names) for account, *names in self._unread}
+        return iter(sorted({name for account, name, _ in keys if account == trade_account and name}))
 
     def _rename(self, old: PositionKey, new: PositionKey) -> None:
         version, row = self._versions.get(old, 0), self.remove(old)
         self.rows[new] = row
         self._keys[new[0], symbol_key(new[1])][new] = None
         self._versions[new] = max(version, self._versions.get(new, 0))
+
+
+def is_named(key: PositionKey) -> bool:
+    """Return whether the account and the symbol of a position are known."""
+    return bool(key[0] and key[1])
 
 
 def _quantity(row: Fields) -> float:

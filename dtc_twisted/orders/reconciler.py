@@ -244,7 +244,7 @@ class Reconciler:
                 is_unread = order.is_in_flight or (last is None and order.sent_at)
                 times += [order.sent_at + (offset or 0.0)] if is_unread else []
                 times += [order.last_heard_at + (offset or 0.0)] if order.last_heard_at else []
-        start = min(times, default=now + (offset or 0.0))
+        start = min([*times, now + (offset or 0.0)])  # not in the future, whatever time a fill was said to have
         is_first = self._baseline is None
         is_in_doubt = any(order.trade_account == account for order in self._state.unknown())
         return start - (DAY if is_first or is_in_doubt else CLOCK_SKEW)

@@ -62,6 +62,7 @@ class Reconciliation:
         self._rows: dict[Order, Fields] = {}
         self._unknown: list[UnknownOrder] = []
         self._nameless: list[Fields] = []
+        self._nameless_fills: list[UnknownOrder] = []
         self._fills: defaultdict[Order, list[Fill]] = defaultdict(list)
 
     def run(self) -> None:
@@ -146,9 +147,16 @@ class Reconciliation:
         index = self._state.index
         by_order: defaultdict[Order, list[Fill]] = defaultdict(list)
         rest: defaultdict[tuple[str, str], list[Fill]] = defaultdict(list)
+        is_doubtful = any(order.sent_at for order in self._state.unsettled())
         for batch in self._snapshot.fills.values():
             for fill in () if batch is None else map(fill_from_response, batch.rows):
                 if fill is None or fill in self._old_fills:
+                    continue
+                if not fill.server_order_id:
+                    if is_doubtful:
+                        self._nameless_fills.append(UnknownOrder("", fills=[fill]))
+                    else:
+                        self._old_fills.add(fill)
                     continue
                 order = next((each for each in index.by_server(fill.server_order_id) if _may_have(each, fill)), None)
                 if order is not None:
@@ -346,6 +354,8 @@ class Reconciliation:
             return "an open order with its id differs from it"
         if any(is_compatible(order, row) for row in self._nameless):
             return "an open order without any id may be this one"
+        if any(may_be(order, each, self._earliest) for each in self._nameless_fills):
+            return "a fill without a ServerOrderID may be of this one"
         if any(self._may_be_other(order, each) for each in self._unknown):
             return "an order of unknown origin may be this one"
         others = [each for each in self._state if not each.sent_at and each.sequence > order.sequence]

@@ -1,8 +1,10 @@
 """What the server answers when it is asked for all that it knows, and whether the answer is complete."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import UNSET
 
 from dtc_twisted.dtc.messages import (
     AccountBalanceRequest,
@@ -93,7 +95,8 @@ async def read_server(
         if is_silent:
             continue
         try:
-            fills[account] = await ask(HistoricalOrderFillsRequest(TradeAccount=account, StartDateTime=int(since)))
+            batch = await ask(HistoricalOrderFillsRequest(TradeAccount=account, StartDateTime=int(since)))
+            fills[account] = Batch(batch.rows, batch.is_complete and _have(batch.rows, "Quantity"))
         except RequestRejected as error:
             _log.warn("The server does not tell the fills of {account}: {text}", account=account, text=str(error))
         except RequestTimedOut:
@@ -101,6 +104,7 @@ async def read_server(
             _log.warn("The server does not answer about the fills of {account}", account=account)
     positions_since = version()
     positions = await ask(CurrentPositionsRequest())
+    positions.is_complete = positions.is_complete and _have(positions.rows, "TradeAccount", "Symbol")
     balances_since = version()
     try:
         balances = await ask(AccountBalanceRequest())
@@ -110,6 +114,11 @@ async def read_server(
     return ServerSnapshot(
         now, accounts, open_orders, fills, positions, balances, orders_since, positions_since, balances_since
     )
+
+
+def _have(rows: Iterable[Any], *names: str) -> bool:
+    """Return whether fields without which nobody knows what a row is about are readable in all rows."""
+    return all(getattr(row, name) not in ("", UNSET) for row in rows for name in names)
 
 
 def _is_complete(spec: ResponseSpec, rows: Sequence[Any]) -> bool:

@@ -69,3 +69,44 @@ class UnreadablePositionTests(ScriptedCase):
         self.server.be_truthful()
         self.advance(70)
         self.check_error(self.market(BuySell="SELL"), 422, "OrderRejected")
+
+
+class NamelessPositionTests(ScriptedCase):
+    """A row whose Symbol or TradeAccount cannot be read may be of any position, and removes none."""
+
+    options = (*ScriptedCase.options, "--max-position", "5")
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server.exchange.positions["Sim1", ES] = 5.0
+        self.server.drop()
+        self.advance(10)
+
+    def make_unreadable(self, field: str, value: Any) -> None:
+        self.server.always(POSITIONS, with_fields(**{field: value}))
+        self.server.drop()
+        self.advance(10)
+
+    def test_the_position_stays(self) -> None:
+        for field in ("Symbol", "TradeAccount"):
+            for value in (None, 5, ""):
+                self.make_unreadable(field, value)
+                self.assertEqual([each["Quantity"] for each in self.fetch("/positions").json], [5.0])
+                self.check_error(self.market(Quantity=1), 403, "NotPermitted", "cannot be read")
+        self.assertEqual(self.post("/flatten", TradeAccount="Sim1").status, 201)
+        self.assertEqual([each["Symbol"] for each in self.server.requests(FLATTEN)], [ES])
+
+    def test_it_was_never_read(self) -> None:
+        for field in ("Symbol", "TradeAccount"):
+            self.server.always(POSITIONS, with_fields(**{field: None}))
+            self.restart()
+            self.check_error(self.market(Quantity=1), 403, "NotPermitted", "cannot be read")
+        self.server.be_truthful()
+        self.advance(70)
+        self.check_error(self.market(Quantity=1), 403, "NotPermitted", "6 long")
+        self.assertEqual(self.market("s", BuySell="SELL", Quantity=5).status, 201)
+
+    def test_by_itself(self) -> None:
+        """Positions are read again."""
+        self.tell(self.server.exchange.position("Sim1", ES) | {"Symbol": None, "Quantity": 7})
+        self.check_error(self.market(Quantity=1), 403, "NotPermitted", "6 long")
