@@ -165,12 +165,24 @@ class Reconciliation:
                     rest[fill.trade_account, fill.server_order_id].append(fill)
         for order, fills in by_order.items():
             missing = new_fills(order.fills, fills)
-            room = order.quantity - order.explained if order.quantity and not order.is_open else None
+            room = self._room(order)
             if missing and room is not None and sum(each.quantity for each in missing) > room + 1e-9:
                 rest[missing[0].trade_account, missing[0].server_order_id] += missing  # the number is in use again
             elif missing:
                 self._fills[order] = missing
         self._match_other_fills(rest)
+
+    def _room(self, order: Order) -> float | None:
+        """Return the quantity of fills of an order that may be missing; None: any.
+
+        What the server stated when an order was closed in an earlier numbering is final: more fills of its number are
+        those of another order.
+        """
+        if order.is_open or not order.quantity:
+            return None
+        stated = order.closing_update or {}
+        is_final = "FilledQuantity" in stated and not self._state.index.is_current(order)
+        return (order.filled if is_final else order.quantity) - order.explained
 
     def _match_other_fills(self, fills: dict[tuple[str, str], list[Fill]]) -> None:
         """Find the row of fills of no known order, by account and ServerOrderID: accounts may have the same numbers."""

@@ -1,8 +1,8 @@
-"""Servers that number the orders of each account from the start: the same ServerOrderID in two accounts."""
+"""Servers that give one ServerOrderID to two orders: one in each account, or one before and one after a restart."""
 
 from typing import Any
 
-from tests.exchange import BUY, FILLED, R_ACCEPTED, R_FILLED, TrueOrder
+from tests.exchange import BUY, CANCELED, FILLED, R_ACCEPTED, R_FILLED, TrueOrder
 from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import SUBMIT, lost
 
@@ -63,3 +63,31 @@ class AccountNumbersTests(ScriptedCase):
         late.status, late.filled = FILLED, 2.0
         self.tell(self.server.exchange.update(late, R_FILLED) | {"ClientOrderID": None})
         self.assertEqual(self.order("a")["FilledQuantity"], 2)
+
+
+class ReusedNumberTests(ScriptedCase):
+    """The server restarts while there is no connection, and another client's order gets the number of ours."""
+
+    def fill_of_another(self) -> None:
+        self.server.drop()
+        self.server.exchange.reset(5001)
+        other = {"TradeAccount": "Sim1", "Symbol": ES, "OrderType": 1, "BuySell": BUY, "Quantity": 2}
+        self.server.exchange.submit(other)
+
+    def test_a_canceled_order_gets_no_fill(self) -> None:
+        """The server stated that nothing of it was filled when it was canceled."""
+        self.submit()
+        self.post("/orders/a", "DELETE")
+        self.fill_of_another()
+        self.advance(20)
+        self.assertEqual((self.order()["OrderStatus"], self.order()["FilledQuantity"]), (CANCELED, 0))
+        self.assertEqual([each.get("FilledQuantity") for each in self.orders()], [0, 2])
+
+    def test_after_a_restart(self) -> None:
+        self.submit()
+        self.tell(*self.server.exchange.fill("a", 1, 282000))
+        self.post("/orders/a", "DELETE")
+        self.fill_of_another()
+        self.restart()
+        self.advance(20)
+        self.assertEqual((self.order()["OrderStatus"], self.order()["FilledQuantity"]), (CANCELED, 1))

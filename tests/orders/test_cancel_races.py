@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from tests.exchange import CANCELED
+from tests.exchange import CANCELED, Json
 from tests.orders.test_journal_failures import Disk
 from tests.scripted_case import ES, ScriptedCase
-from tests.scripted_server import CANCEL, DEFINITION, REPLACE, SUBMIT, Obey, delayed, dropped_before, ignored
+from tests.scripted_server import CANCEL, DEFINITION, REPLACE, SUBMIT, Obey, Reply, delayed, dropped_before, ignored
 from tests.support import Answer, Caller, WebSocketCaller
 
 NOT_SENT = "Order a was canceled before it was sent."
@@ -158,9 +158,13 @@ class RequestedCancelTests(ScriptedCase):
     def setUp(self) -> None:
         super().setUp()
         self.late: list[Obey] = []
-        self.server.next(SUBMIT, lambda request, obey: self.late.append(obey) or [])
+        self.server.next(SUBMIT, self.accept_later)
         self.begin_submit()
         self.check_error(self.post("/orders/a", "DELETE"), 504, "OutcomeUnknown", "canceled as soon as")
+
+    def accept_later(self, request: Json, obey: Obey) -> list[Reply]:
+        self.late.append(obey)
+        return []
 
     def accept(self) -> None:
         """The order arrives at last."""
