@@ -11,7 +11,7 @@ class AccountNumbersTests(ScriptedCase):
     options = (*ScriptedCase.options, "--max-position", "10")
 
     def others_order(self, account: str, number: int, quantity: float) -> TrueOrder:
-        """An order of another client."""
+        """Add an order of another client."""
         exchange = self.server.exchange
         exchange.next_number = number
         fields = {"TradeAccount": account, "Symbol": ES, "OrderType": 2, "BuySell": BUY, "Price1": 282000}
@@ -58,10 +58,10 @@ class AccountNumbersTests(ScriptedCase):
         self.submit("a", TradeAccount="Sim1")
         self.post("/orders/a", "DELETE")
         self.others_order("Sim2", 5001, 1)
-        self.tell(self.server.exchange.update(self.server.exchange.order("5001"), R_ACCEPTED))
+        self.push(self.server.exchange.update(self.server.exchange.order("5001"), R_ACCEPTED))
         late = self.server.exchange.all_orders[0]
         late.status, late.filled = FILLED, 2.0
-        self.tell(self.server.exchange.update(late, R_FILLED) | {"ClientOrderID": None})
+        self.push(self.server.exchange.update(late, R_FILLED) | {"ClientOrderID": None})
         self.assertEqual(self.order("a")["FilledQuantity"], 2)
 
 
@@ -85,7 +85,7 @@ class ReusedNumberTests(ScriptedCase):
 
     def test_after_a_restart(self) -> None:
         self.submit()
-        self.tell(*self.server.exchange.fill("a", 1, 282000))
+        self.push(*self.server.exchange.fill("a", 1, 282000))
         self.post("/orders/a", "DELETE")
         self.fill_of_another()
         self.restart()

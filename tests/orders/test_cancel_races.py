@@ -133,7 +133,7 @@ class HaltRaceTests(ScriptedCase):
     def test_connection_lost_while_an_order_is_sent(self) -> None:
         """The order is answered after the end of a connection that asked for a cancel on disconnect."""
         caller: WebSocketCaller = self.call(WebSocketCaller("ws://127.0.0.1:8080/api/v1/stream"))
-        self.say(caller, {"action": "cancel_on_disconnect", "after": 1})
+        self.send_json(caller, {"action": "cancel_on_disconnect", "after": 1})
         held = self.server.held()
         self.server.next(SUBMIT, held)
         order = {
@@ -144,7 +144,7 @@ class HaltRaceTests(ScriptedCase):
             "Price1": 282000,
             "Quantity": 1,
         }
-        self.say(caller, {"action": "submit", "id": 7, "order": order | {"ClientOrderID": "a"}})
+        self.send_json(caller, {"action": "submit", "id": 7, "order": order | {"ClientOrderID": "a"}})
         caller.transport.loseConnection()
         self.advance(2)
         held.release()
@@ -167,9 +167,9 @@ class RequestedCancelTests(ScriptedCase):
         return []
 
     def accept(self) -> None:
-        """The order arrives at last."""
+        """Let the order arrive."""
         for obey in self.late:
-            self.tell(*obey())
+            self.push(*obey())
 
     def check_canceled(self) -> None:
         self.advance(40)

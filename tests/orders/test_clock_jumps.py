@@ -23,7 +23,7 @@ class ClockJumpTests(ScriptedCase):
         reads = len(self.server.requests(OPEN_ORDERS))
         for jump in (HOUR, -HOUR):
             self.jump = jump
-            self.tell(*self.server.exchange.submit(OTHER))  # without a ClientOrderID: all is read
+            self.push(*self.server.exchange.submit(OTHER))  # without a ClientOrderID: all is read
         self.assertEqual(len(self.server.requests(OPEN_ORDERS)), reads + 2)
         self.assertEqual(self.unknown(), ["a"])
         self.jump = 0.0

@@ -3,9 +3,9 @@
 from typing import Any
 
 from tests.scripted_case import ScriptedCase
-from tests.scripted_server import BALANCES, SUBMIT, ignored, say, with_fields
+from tests.scripted_server import BALANCES, SUBMIT, answer_with, ignored, with_fields
 
-REFUSED = say({"Type": 602, "RejectText": "Not supported."})
+REFUSED = answer_with({"Type": 602, "RejectText": "Not supported."})
 UNREADABLE: tuple[Any, ...] = (None, "?", float("nan"), float("inf"))
 
 
@@ -40,7 +40,7 @@ class DailyLossTests(ScriptedCase):
     def test_unreadable_balance(self) -> None:
         self.fetch("/balances")
         for cash in UNREADABLE:
-            self.tell({"Type": 600, "TradeAccount": "Sim1", "Unsolicited": 1, "CashBalance": cash})
+            self.push({"Type": 600, "TradeAccount": "Sim1", "Unsolicited": 1, "CashBalance": cash})
             self.check_refused()
         self.server.always(BALANCES, with_fields(CashBalance="?"))
         self.restart()

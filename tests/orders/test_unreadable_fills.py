@@ -8,7 +8,7 @@ from tests.scripted_server import FILLS, SUBMIT, ignored, lost, with_fields
 
 
 class UnreadableFillTests(ScriptedCase):
-    """Two market orders are filled, and their answers lost. The position is as before, so it tells nothing."""
+    """Two market orders are filled, and their answers lost. The position is as before, so it does not decide."""
 
     def lose_two(self) -> None:
         self.server.next(SUBMIT, lost, lost)
@@ -64,7 +64,7 @@ class FillTimeTests(ScriptedCase):
             self.server.exchange.last_price = None
             self.market(f"p{number}")
             fill, position = self.server.exchange.fill(f"p{number}", 2, 282000)
-            self.tell(fill | {"LastFillDateTime": time}, position)
+            self.push(fill | {"LastFillDateTime": time}, position)
             self.submit(f"a{number}")
             self.server.drop()
             self.server.exchange.fill(f"a{number}", 2, 282000)

@@ -108,5 +108,5 @@ class NamelessPositionTests(ScriptedCase):
 
     def test_by_itself(self) -> None:
         """Positions are read again."""
-        self.tell(self.server.exchange.position("Sim1", ES) | {"Symbol": None, "Quantity": 7})
+        self.push(self.server.exchange.position("Sim1", ES) | {"Symbol": None, "Quantity": 7})
         self.check_error(self.market(Quantity=1), 403, "NotPermitted", "6 long")
