@@ -1,0 +1,202 @@
+"""Which order each open order and each fill of a read is about."""
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from dtc_twisted.dtc.messages import OrderStatusEnum
+from dtc_twisted.orders.account_state import AccountState
+from dtc_twisted.orders.fill_matching import UnknownOrder, assign, new_fills
+from dtc_twisted.orders.fills import Fill, fill_from_response
+from dtc_twisted.orders.order import Order, order_fields
+from dtc_twisted.orders.order_index import is_another_client_id, is_compatible
+from dtc_twisted.orders.outcomes import CHANGE, TERMINAL, Fields
+from dtc_twisted.orders.server_snapshot import ServerSnapshot
+
+
+class OrderMatching:
+    """The orders of one read.
+
+    old_fills, earliest: see Reconciliation.
+
+    rows: the row of each order that is open.
+    fills: the fills of each order that are not known yet.
+    unknown: the open orders and fills that no known order explains.
+    nameless: rows without any identifier.
+    nameless_fills: fills without a ServerOrderID.
+    changed: orders that have changed since the server was asked. Their rows are out of date.
+    """
+
+    def __init__(
+        self, state: AccountState, snapshot: ServerSnapshot, old_fills: set[Fill], earliest: Callable[[Order], float]
+    ) -> None:
+        self.rows: dict[Order, Fields] = {}
+        self.fills: defaultdict[Order, list[Fill]] = defaultdict(list)
+        self.unknown: list[UnknownOrder] = []
+        self.nameless: list[Fields] = []
+        self.nameless_fills: list[UnknownOrder] = []
+        self.changed = {order for order in state if order.version > snapshot.orders_since}
+        self._state = state
+        self._snapshot = snapshot
+        self._old_fills = old_fills
+        self._earliest = earliest
+
+    # -- called by Reconciliation
+
+    def run(self) -> None:
+        """Match all, and give orders in doubt the unknown orders that can only be theirs."""
+        self._match_rows([order_fields(each) for each in self._snapshot.open_orders.rows])
+        self._match_fills()
+        self._find_shown()
+        self._adopt()
+
+    def doubtful(self) -> list[Order]:
+        """Return the orders of ours that may be at the server under a number that is not known."""
+        found = []
+        for order in self._state.unsettled():
+            is_waiting = any(not each.unknown_reason for each in order.pending_commands)
+            may_be_renamed = order.is_in_flight or (order.is_open and order.has_pending(CHANGE))
+            if may_be_renamed and not is_waiting and order not in self.rows and order not in self.changed:
+                found.append(order)
+        return found
+
+    # -- inside
+
+    def _match_rows(self, rows: list[Fields]) -> None:
+        """Find the order of each open order's row: by ServerOrderID first, since a ClientOrderID may be another's."""
+        index = self._state.index
+        rest = []
+        for row in rows:
+            found = None
+            for name in ("ServerOrderID", "PreviousServerOrderID"):
+                for order in index.by_server(row.get(name, "")):
+                    is_same = is_compatible(order, row) and not is_another_client_id(order, row)
+                    is_alive = order.is_open or order in self.changed or self._is_same_life(order, row)
+                    if is_same and order not in self.rows and is_alive:
+                        found = found or order
+            if found is None:
+                rest.append(row)
+            else:
+                self.rows[self._state.claim(found, row)] = row
+        for row in rest:
+            named = [
+                order
+                for order in index.by_client(row.get("ClientOrderID", ""))
+                if order not in self.rows and is_compatible(order, row) and self._may_return(order, row)
+            ]
+            if named:
+                self.rows[max(named, key=lambda order: (order.is_in_flight, order.is_open, order.sent_at))] = row
+            elif not row.get("ServerOrderID"):
+                self.nameless.append(row)
+            else:
+                self.unknown.append(UnknownOrder(row["ServerOrderID"], row))
+
+    def _is_same_life(self, order: Order, row: Fields) -> bool:
+        """Return whether a row with the ServerOrderID of a closed order may be the same order, open after all."""
+        if row.get("FilledQuantity", order.filled) < order.filled:
+            return False
+        return order.epoch == self._state.index.epoch or row.get("ClientOrderID", "") == order.client_order_id != ""
+
+    def _may_return(self, order: Order, row: Fields) -> bool:
+        """Return whether an order may be open under a ServerOrderID that it did not have."""
+        if order.is_in_flight or not order.server_order_id:
+            quantity = row.get("OrderQuantity")
+            return not quantity or not order.quantity or order.closes_position or quantity == order.quantity
+        is_rejected = order.status is OrderStatusEnum.ORDER_STATUS_REJECTED
+        return order.is_open or order.is_inferred or (is_rejected and bool(order.sent_at))
+
+    def _match_fills(self) -> None:
+        """Find the order of each fill, and group those of no known order."""
+        index = self._state.index
+        by_order: defaultdict[Order, list[Fill]] = defaultdict(list)
+        rest: defaultdict[tuple[str, str], list[Fill]] = defaultdict(list)
+        is_doubtful = any(order.sent_at for order in self._state.unsettled())
+        for batch in self._snapshot.fills.values():
+            for fill in () if batch is None else map(fill_from_response, batch.rows):
+                if fill is None or fill in self._old_fills:
+                    continue
+                if not fill.server_order_id:
+                    if is_doubtful:
+                        self.nameless_fills.append(UnknownOrder("", fills=[fill]))
+                    else:
+                        self._old_fills.add(fill)
+                    continue
+                order = next((each for each in index.by_server(fill.server_order_id) if _may_have(each, fill)), None)
+                if order is not None:
+                    by_order[order].append(fill)
+                else:
+                    rest[fill.trade_account, fill.server_order_id].append(fill)
+        for order, fills in by_order.items():
+            missing = new_fills(order.fills, fills)
+            room = self._room(order)
+            if missing and room is not None and sum(each.quantity for each in missing) > room + 1e-9:
+                rest[missing[0].trade_account, missing[0].server_order_id] += missing  # the number is in use again
+            elif missing:
+                self.fills[order] = missing
+        self._match_other_fills(rest)
+
+    def _room(self, order: Order) -> float | None:
+        """Return the quantity of fills of an order that may be missing; None: any.
+
+        What the server stated when an order was closed in an earlier numbering is final: more fills of its number are
+        those of another order.
+        """
+        if order.is_open or not order.quantity:
+            return None
+        stated = order.closing_update or {}
+        is_final = "FilledQuantity" in stated and not self._state.index.is_current(order)
+        return (order.filled if is_final else order.quantity) - order.explained
+
+    def _match_other_fills(self, fills: dict[tuple[str, str], list[Fill]]) -> None:
+        """Find the row of fills of no known order, by account and ServerOrderID: accounts may have the same numbers."""
+        listed: defaultdict[str, list[Order | UnknownOrder]] = defaultdict(list)
+        for order, row in self.rows.items():
+            listed[row.get("ServerOrderID", "")].append(order)
+        for unknown in self.unknown:
+            listed[unknown.server_order_id].append(unknown)
+        for (account, number), found in fills.items():
+            for each in listed.get(number, ()):
+                row = self.rows[each] if isinstance(each, Order) else each.row or {}
+                if row.get("TradeAccount", "") not in ("", account) and account:
+                    continue
+                if isinstance(each, Order):
+                    self.fills[each] += new_fills(each.fills, found)
+                else:
+                    each.fills += found
+                break
+            else:
+                self.unknown.append(UnknownOrder(number, fills=found))
+
+    def _find_shown(self) -> None:
+        """Count orders of others in the view, without a ClientOrderID, as orders that may be ours."""
+        doubtful = self.doubtful()
+        if not doubtful:
+            return
+        first = min(order.sequence for order in doubtful)
+        for order in self._state:
+            if order.sent_at or order.client_order_id or not order.server_order_id or order.sequence < first:
+                continue
+            row = self.rows.get(order)
+            if row is None and not order.fills:
+                if order.status not in TERMINAL:
+                    continue
+                row = order.fields
+            fills = [*order.fills, *self.fills.get(order, ())]
+            self.unknown.append(UnknownOrder(order.server_order_id, row, fills, order))
+
+    def _adopt(self) -> None:
+        """Give orders in doubt the unknown orders that can only be theirs."""
+        candidates = [each for each in self.unknown if each.row is None or not each.row.get("ClientOrderID")]
+        for order, unknown in assign(self.doubtful(), candidates, self._earliest):
+            self.unknown.remove(unknown)
+            if unknown.shown is not None:
+                self.rows.pop(unknown.shown, None)
+                self.fills.pop(unknown.shown, None)
+            self._state.adopt(order, unknown.server_order_id, unknown.shown)
+            if unknown.row is not None:
+                self.rows[order] = unknown.row
+            self.fills[order] = new_fills(order.fills, unknown.fills)
+
+
+def _may_have(order: Order, fill: Fill) -> bool:
+    stated: Fields = {"TradeAccount": fill.trade_account, "Symbol": fill.symbol, "BuySell": fill.buy_sell}
+    return is_compatible(order, stated)
