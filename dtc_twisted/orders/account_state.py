@@ -11,10 +11,11 @@ from typing import Any
 from msgspec import to_builtins
 
 from dtc_twisted.dtc.messages import AccountBalanceUpdate, Message, OrderUpdate, PositionUpdate
-from dtc_twisted.orders.order import Order, is_not_finite
+from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_state import OrderState
 from dtc_twisted.orders.outcomes import Fields
 from dtc_twisted.orders.position_table import PositionKey, PositionTable, is_named
+from dtc_twisted.orders.stated_fields import is_not_finite
 
 CHANNELS = ("orders", "positions", "balances")
 

@@ -1,11 +1,10 @@
 """One order: what the server states of the order, and what the gateway knows besides."""
 
 import math
-from typing import Any
 
-from msgspec import UNSET, to_builtins
+from msgspec import UNSET
 
-from dtc_twisted.dtc.messages import BuySellEnum, CancelReplaceOrder, OrderStatusEnum, OrderTypeEnum, OrderUpdate
+from dtc_twisted.dtc.messages import BuySellEnum, CancelReplaceOrder, OrderStatusEnum, OrderTypeEnum
 from dtc_twisted.orders.fills import Fill
 from dtc_twisted.orders.outcomes import (
     CHANGE,
@@ -13,13 +12,8 @@ from dtc_twisted.orders.outcomes import (
     Fields,
     PendingCommand,
     is_contradictory,
-    with_filled_quantity,
-    with_status_of_reason,
-    without_status_of_command,
 )
 
-_REQUEST_FIELDS = ("RequestID", "TotalNumMessages", "MessageNumber", "NoOrders")
-_QUANTITIES = ("OrderQuantity", "FilledQuantity", "RemainingQuantity", "LastFillQuantity")
 _ENUMERATIONS = ("OrderStatus", "OrderType", "BuySell", "TimeInForce")
 """Fields in which 0 means unset."""
 _COMPARED_FIELDS = (
@@ -310,22 +304,3 @@ class Order:
 
 def _is_same_second(first: Fill, second: Fill) -> bool:
     return not first.filled_at or not second.filled_at or int(first.filled_at) == int(second.filled_at)
-
-
-def order_fields(message: OrderUpdate) -> Fields:
-    """Return the fields of an update that are about the order, without those that cannot be."""
-    fields: Fields = to_builtins(message)
-    for name in _REQUEST_FIELDS:
-        fields.pop(name, None)
-    for name in _QUANTITIES:
-        if name in fields and not 0 <= fields[name] < math.inf:
-            del fields[name]
-    if fields.get("BuySell", 0) not in (0, 1, 2):
-        del fields["BuySell"]
-    fields = {name: value for name, value in fields.items() if value != "" and not is_not_finite(value)}
-    return with_filled_quantity(with_status_of_reason(without_status_of_command(fields)))
-
-
-def is_not_finite(value: Any) -> bool:
-    """Return whether a value is a number that is infinite or no number."""
-    return isinstance(value, float) and not math.isfinite(value)

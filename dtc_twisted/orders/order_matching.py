@@ -7,10 +7,11 @@ from dtc_twisted.dtc.messages import OrderStatusEnum
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.fill_matching import UnknownOrder, assign, new_fills
 from dtc_twisted.orders.fills import Fill, fill_from_response
-from dtc_twisted.orders.order import Order, order_fields
+from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_index import is_another_client_id, is_compatible
 from dtc_twisted.orders.outcomes import CHANGE, TERMINAL, Fields
 from dtc_twisted.orders.server_snapshot import ServerSnapshot
+from dtc_twisted.orders.stated_fields import order_fields
 
 
 class OrderMatching:

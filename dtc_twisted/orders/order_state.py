@@ -8,7 +8,7 @@ from dtc_twisted.errors import JournalFailed
 from dtc_twisted.logs import logger
 from dtc_twisted.orders.fills import Fill, fill_from_update
 from dtc_twisted.orders.made_updates import update_of_conclusion, update_of_fill
-from dtc_twisted.orders.order import Order, order_fields
+from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_index import has_quantity, identifies, is_compatible
 from dtc_twisted.orders.order_registry import OrderRegistry
 from dtc_twisted.orders.outcomes import (
@@ -21,6 +21,7 @@ from dtc_twisted.orders.outcomes import (
     is_known_status,
     is_refusal_without_status,
 )
+from dtc_twisted.orders.stated_fields import order_fields
 
 _log = logger(__name__)
 

@@ -44,15 +44,8 @@ _ACCEPTING = frozenset(
 )
 """Reasons that only an order has which the server has accepted."""
 
-_STATED_BY_REASON = {
-    Reason.NEW_ORDER_REJECTED: Status.ORDER_STATUS_REJECTED,
-    Reason.ORDER_FILLED: Status.ORDER_STATUS_FILLED,
-    Reason.ORDER_FILLED_PARTIALLY: Status.ORDER_STATUS_PARTIALLY_FILLED,
-    Reason.ORDER_CANCELED: Status.ORDER_STATUS_CANCELED,
-}
-"""Reasons that leave one OrderStatus only."""
-
-_REFUSALS = (Reason.ORDER_CANCEL_REJECTED, Reason.ORDER_CANCEL_REPLACE_REJECTED)
+REFUSALS = (Reason.ORDER_CANCEL_REJECTED, Reason.ORDER_CANCEL_REPLACE_REJECTED)
+"""Reasons of updates that refuse a cancel or a change."""
 
 
 def is_known_status(update: Mapping[str, Any]) -> bool:
@@ -73,41 +66,9 @@ def is_contradictory(update: Mapping[str, Any]) -> bool:
     return bool(status == Status.ORDER_STATUS_FILLED and filled is not None and quantity and filled < quantity)
 
 
-def without_status_of_command(update: Fields) -> Fields:
-    """Return an update without the OrderStatus "rejected" of a refused cancel or change.
-
-    The command is rejected then; how the order stands is not stated.
-    """
-    is_of_command = update.get("OrderUpdateReason") in _REFUSALS
-    if is_of_command and update.get("OrderStatus") == Status.ORDER_STATUS_REJECTED:
-        return {name: value for name, value in update.items() if name != "OrderStatus"}
-    return update
-
-
-def with_status_of_reason(update: Fields) -> Fields:
-    """Return an update with the OrderStatus that follows from OrderUpdateReason, if none is stated."""
-    status = _STATED_BY_REASON.get(update.get("OrderUpdateReason", 0))
-    return update if status is None or update.get("OrderStatus") else update | {"OrderStatus": int(status)}
-
-
 def is_refusal_without_status(update: Mapping[str, Any]) -> bool:
     """Return whether an update refuses a cancel or a change, and does not state how the order stands."""
-    return update.get("OrderUpdateReason") in _REFUSALS and not update.get("OrderStatus")
-
-
-def with_filled_quantity(update: Fields) -> Fields:
-    """Return an update with the FilledQuantity that follows from OrderQuantity and RemainingQuantity.
-
-    A closed order has nothing left, filled or not. An open order has something left, else the field is not kept.
-    """
-    quantity, remaining = update.get("OrderQuantity") or 0.0, update.get("RemainingQuantity")
-    if "FilledQuantity" in update or remaining is None or remaining >= quantity:
-        return update
-    status, reason = update.get("OrderStatus", 0), update.get("OrderUpdateReason", 0)
-    is_whole = status == Status.ORDER_STATUS_FILLED or reason == Reason.ORDER_FILLED
-    if status in TERMINAL - {Status.ORDER_STATUS_FILLED} or (remaining == 0 and not is_whole):
-        return update
-    return update | {"FilledQuantity": quantity - remaining}
+    return update.get("OrderUpdateReason") in REFUSALS and not update.get("OrderStatus")
 
 
 @dataclass(frozen=True)
