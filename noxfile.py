@@ -65,9 +65,11 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Check the links, the prose and the examples of the documentation."""
-    install(session, "test")
+    """Check the links, the prose and the examples of the documentation, and build its site."""
+    install(session, "dev")
     session.run("trial", "tests.test_docs", "tests.test_prose", "tests.web.test_requests")
+    site = session.create_tmp()
+    session.run("mkdocs", "build", "--strict", "--quiet", "--site-dir", site, env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session

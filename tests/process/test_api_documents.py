@@ -48,3 +48,33 @@ class SchemathesisTests(SynchronousTestCase):
         self.assertEqual(result.returncode, 0, result.stdout[-8000:] + result.stderr[-2000:])
         self.assertRegex(result.stdout, r"[1-9][0-9]{2,} generated")
         self.assertNotIn("Traceback", demo.text)
+
+
+@slow
+class GeneratedClientTests(SynchronousTestCase):
+    def test_generated_client(self) -> None:
+        """A client that openapi-python-client makes of the document reads a symbol's definition."""
+        if find_spec("openapi_python_client") is None:
+            raise SkipTest("openapi-python-client is not installed")
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        demo = Gateway("--demo")
+        self.addCleanup(demo.stop)
+        demo.wait_until_ready()
+        command = [sys.executable, "-m", "openapi_python_client", "generate", "--url", f"{demo.url}/openapi.json"]
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        code = (
+            "from dtc_twisted_client import Client\n"
+            "from dtc_twisted_client.api.symbols import get_securitydefinition as call\n"
+            f"(row,) = call.sync(client=Client(base_url={demo.url!r}), symbol='ESM20_FUT_CME')\n"
+            "print(row.description)\n"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=folder / "dtc-twisted-client",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(result.stdout, "E-MINI S&P 500 FUTURES ES Jun 2020\n", result.stderr)
