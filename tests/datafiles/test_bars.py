@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pandas
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.python.monkey import MonkeyPatcher
+from twisted.trial.unittest import SkipTest
 
 from dtc_twisted.datafiles import SECOND, PriceQuery, TradingSession, intraday, optional
 from dtc_twisted.errors import RequestRejected, UnusableDataFile
@@ -38,7 +38,11 @@ def ticks(count: int, seed: int, most: int) -> list[Record]:
 
 
 def pandas_bars(records: list[Record], rule: str) -> list[tuple[Any, ...]]:
-    """Return the bars that pandas makes of the trades."""
+    """Return the bars that pandas makes of the trades. Raises SkipTest without pandas."""
+    try:
+        import pandas
+    except ImportError:
+        raise SkipTest("pandas is not installed") from None
     trades = [record for record in records if record.volume]
     frame = pandas.DataFrame(trades, index=pandas.DatetimeIndex([pandas.Timestamp(r.time, unit="us") for r in trades]))
     bars = frame.close.resample(rule).ohlc()

@@ -5,8 +5,9 @@ import socket
 import subprocess
 import sys
 import threading
+from importlib.util import find_spec
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from dtc_twisted import errors
 from dtc_twisted.client import Client, Disconnected, Gap, MarketUpdate, StreamEvent, Subscribed
@@ -83,6 +84,8 @@ class ExampleTests(SynchronousTestCase):
         self.assertRegex(output, rf"(?m)^{ES} 28\d\d\.\d+ 28")
 
     def test_bars(self) -> None:
+        if find_spec("pandas") is None:
+            raise SkipTest("pandas is not installed")
         output = self.run_example(f"import client_bars; client_bars.main('{ES}')")
         self.assertRegex(output, r"(?s)OpenPrice.*00:00\+00:00.*HighPrice")
 

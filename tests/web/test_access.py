@@ -234,7 +234,7 @@ class TokenTests(TokenCase):
             b"/%61pi/v1/status",
             b"/api%2Fv1/status",
             b"http://x/api/v1/status",
-            b"/",
+            b"/nothing",
             b"x",
         ):
             self.assertEqual(self.asked(b"Host: localhost\r\n", path).status, 401, path)
