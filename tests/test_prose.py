@@ -11,12 +11,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).parent.parent
 
-PENDING: set[str] = {
-    "dtc_twisted/journal",
-    "dtc_twisted/orders",
-}
-"""Files and folders, from the root, whose prose is not rewritten yet: they are not checked. Aim: none."""
-
 AVOIDED = re.compile(
     r"\b(houses?|rooms?|wish(es|ed)?|words?|ow(e|es|ed|ing)|tell(s|ing)?|told|hear(s|d|ing)?|look(s|ed|ing)?|news"
     r"|neighbou?rs?|trouble[sd]?|ado|doors?|heed(s|ed)?|speak(s|ing)?|spoken?|stranger|forg[eo]t(s|ten)?)\b",
@@ -36,14 +30,10 @@ FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def checked(*patterns: str) -> Iterator[Path]:
-    """Yield the files that match a pattern, are not generated or installed, and are not pending."""
+    """Yield the files that match a pattern, are not generated or installed."""
     for path in sorted(path for pattern in patterns for path in ROOT.glob(pattern)):
         name = path.relative_to(ROOT).as_posix()
-        if (
-            name not in EXEMPT
-            and "/.cache/" not in name
-            and not any(f"{name}/".startswith(f"{each}/") for each in PENDING)
-        ):
+        if name not in EXEMPT and "/.cache/" not in name:
             yield path
 
 
@@ -96,10 +86,6 @@ class ProseTests(SynchronousTestCase):
             if (words := avoided_words(path.read_text("utf-8")))
         ]
         self.assertEqual(found, [])
-
-    def test_pending_exist(self) -> None:
-        """A renamed file does not stay on the list."""
-        self.assertEqual([each for each in PENDING if not (ROOT / each).exists()], [])
 
     def test_avoided_words_are_found(self) -> None:
         source = '''

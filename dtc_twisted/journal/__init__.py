@@ -1,4 +1,6 @@
-"""The journal of orders: each command on disk before it is sent, and each ORDER_UPDATE after. SQLite, for any tool.
+"""Record orders on disk.
+
+Each command is written before it is sent, and each ORDER_UPDATE after its arrival. The file is a SQLite database.
 
 A program that reads the file while it is written sees what is committed: `sqlite3 FILE 'select * from commands'`. Times
 are seconds since 1970, UTC; prices are the server's; `request`, `messages` and `message` are JSON.

@@ -1,4 +1,4 @@
-"""What the journal holds."""
+"""Define the entries of the journal."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,16 +9,16 @@ NEW_ORDER_ACTIONS = frozenset({"submit", "oco", "bracket", "flatten"})
 
 @dataclass(frozen=True)
 class Command:
-    """What a caller asked for.
+    """Hold a command of a caller.
 
-    at: when, seconds since 1970.
-    who: the caller's name.
+    at: time, seconds since 1970.
+    who: the principal's name.
     action: submit, oco, bracket, flatten (see NEW_ORDER_ACTIONS), replace, cancel, cancelall, halt, resume, day
         or acknowledge.
-    client_order_ids: of all orders concerned.
+    client_order_ids: ClientOrderIDs of all orders concerned.
     request: the body of the caller's request.
-    messages: DTC messages by field names, as they are sent.
-    id: its number in the journal; 0 while it is not on disk.
+    messages: the DTC messages to send, as objects of fields.
+    id: number of the entry in the journal; 0 while it is not on disk.
     """
 
     at: float
@@ -32,15 +32,15 @@ class Command:
 
     @property
     def new_order_ids(self) -> tuple[str, ...]:
-        """The ClientOrderIDs of the orders that this command makes."""
+        """Return the ClientOrderIDs of the orders that this command makes."""
         return self.client_order_ids if self.action in NEW_ORDER_ACTIONS else ()
 
 
 @dataclass(frozen=True)
 class Withdrawal:
-    """The mark that a command was not sent after all.
+    """Mark a command as not sent.
 
-    command: as it is on disk, with its number.
+    command: the command on disk, with its number.
     """
 
     command: Command
@@ -48,15 +48,15 @@ class Withdrawal:
 
 @dataclass(frozen=True)
 class UpdateRecord:
-    """What became known of an order.
+    """Hold an update of an order.
 
-    at: when, seconds since 1970.
-    status, reason: after it; numbers of OrderStatusEnum and OrderUpdateReasonEnum.
-    is_open: whether the order is, after it.
-    execution_id, fill_at: of the fill in it, if there is one; seconds since 1970.
-    reconciled: the server did not say so by itself.
+    at: time, seconds since 1970.
+    status, reason: those of the update; numbers of OrderStatusEnum and OrderUpdateReasonEnum.
+    is_open: whether the order is open after the update.
+    execution_id, fill_at: id and time (seconds since 1970) of the update's fill, if it has one.
+    reconciled: whether the update is the result of a read, not an unsolicited message.
     message: the ORDER_UPDATE by field names.
-    is_answer: it states the outcome of the gateway's own order of this ClientOrderID. Not stored with the update.
+    is_answer: whether the update states the outcome of the gateway's own order with this ClientOrderID. Not stored.
     """
 
     at: float

@@ -1,4 +1,4 @@
-"""An exclusive lock on a file itself, whatever path leads to it."""
+"""Lock a file exclusively, under all of its paths."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ _locked: set[tuple[int, int]] = set()
 
 
 class FileLock:
-    """Lock a file until `release`, or until the process ends in whatever way.
+    """Lock a file until `release`, or until the process ends.
 
     The file is created with permissions for its owner only, if it does not exist. A symbolic link or a hard link leads
     to the same file, and so to the same lock.
@@ -58,7 +58,10 @@ class FileLock:
             raise StoreLocked(str(error)) from None
 
     def release(self) -> None:
-        """Release the lock. SQLite must have closed the file before, because its locks go with this one."""
+        """Release the lock.
+
+        SQLite must have closed the file before, because the system drops SQLite's locks with this one.
+        """
         _locked.discard(self.identity)
         os.close(self._descriptor)
 

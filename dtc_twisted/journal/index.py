@@ -1,4 +1,4 @@
-"""What the order path needs to know of the journal, in memory."""
+"""Keep in memory what order commands need of the journal."""
 
 from typing import Any
 
@@ -8,14 +8,16 @@ _ABSENT: Any = object()
 
 
 class JournalIndex:
-    """Answer by lookups in dictionaries; the store's thread changes them while it writes.
+    """Answer by lookups in dictionaries.
+
+    The store's thread changes the dictionaries while it writes.
 
     new_orders: the number of the command that made each order, by ClientOrderID.
-    unanswered: the same, of orders without any update yet.
+    unanswered: the same, of orders without any update.
     open_orders: the row of table `open_orders`, by ("server", ServerOrderID), or ("client", ClientOrderID) of an order
         without a ServerOrderID.
     updated: ClientOrderIDs and ServerOrderIDs of all orders that have updates.
-    last_fills: when the latest fill happened, seconds since 1970, by trade account.
+    last_fills: time of the last fill, seconds since 1970, by trade account.
     """
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from dtc_twisted.logs import logger
 _log = logger(__name__)
 
 ACCEPT_LOSS = "Restore it from a backup, or go on with what can be read: --journal-accept-loss."
-"""How to go on after a loss."""
+"""Instructions after a loss."""
 
 CHECK_INTERVAL = 1.0
 """Seconds after which the file is checked again."""
@@ -32,13 +32,15 @@ _Result = TypeVar("_Result")
 
 
 class Journal(Service):
-    """Write in a thread; read from memory what the order path needs, and all else in another thread.
+    """Write in one thread, and read in another one.
 
-    path: of the file; it is made, its folder is not.
-    reactor: IReactorTime; IReactorFromThreads for the threads, without which all is done at once.
-    run_blocking: runs a function with its arguments where it may wait for the disk; returns a Deferred of its result.
-    accept_loss: go on with what can be read of a journal that was lost or damaged.
-    keep_days: days after which orders that are over are deleted from the file; None: they are kept.
+    Facts that order commands need are read from memory.
+
+    path: path of the file. The file is created if it is missing, its folder is not.
+    reactor: IReactorTime and IReactorFromThreads. Without the latter, no threads are used.
+    run_blocking: runs a function in a thread; returns a Deferred of its result.
+    accept_loss: whether to continue with the readable part of a lost or damaged journal.
+    keep_days: days after which closed orders are deleted from the file; None: never.
     """
 
     def __init__(
@@ -66,10 +68,10 @@ class Journal(Service):
         self._idle_checks = 0
         self._file_problem = ""
 
-    # -- from the service tree
+    # -- called by the service tree
 
     def startService(self) -> None:
-        """Open and verify the file. Raises JournalFailed with the reason if it cannot be used."""
+        """Open and verify the file. Raises JournalFailed if it cannot be used."""
         try:
             self._store = store = JournalStore(self.path, accept_loss=self._accept_loss)
         except StoreLocked:
@@ -93,7 +95,7 @@ class Journal(Service):
         _log.info("The journal of orders is {path}", path=self.path)
 
     def stopService(self) -> Deferred[None]:
-        """Write what waits, as far as the disk takes it, and close the file."""
+        """Write pending entries, as far as the disk accepts them, and close the file."""
         super().stopService()
         if self._check is not None and self._check.active():
             self._check.cancel()
@@ -109,15 +111,16 @@ class Journal(Service):
             reader.close()
             store.close()
 
-    # -- from OrderManager: writing
+    # -- called by OrderManager: writing
 
     def record(self, command: Command, *, insist: bool = False) -> Deferred[Command]:
         """Fire with the command, numbered, when it is on disk for good.
 
-        Fails with DuplicateOrder when it makes an order whose ClientOrderID another order has; with JournalFailed when
-        the disk does not take it, or not within WRITE_TIMEOUT. If it gets there later, it is marked as withdrawn.
+        Fails with DuplicateOrder if the command makes an order whose ClientOrderID another order has. Fails with
+        JournalFailed if the disk does not accept the command within WRITE_TIMEOUT. If the command is written later, it
+        is marked as withdrawn.
 
-        insist: the command is sent whatever the disk does, and written as soon as the disk takes it.
+        insist: whether the command is sent even if the disk fails, and is written as soon as the disk accepts it.
         """
         for name in command.new_order_ids:
             if self.has_order(name) or command.new_order_ids.count(name) > 1:
@@ -127,22 +130,22 @@ class Journal(Service):
         return self._writes.record(command, even_if_unrecorded=insist)
 
     def withdraw(self, command: Command) -> None:
-        """Mark a command as not sent after all. Its ClientOrderIDs are free again."""
+        """Mark a command as not sent. Its ClientOrderIDs can be used again."""
         if command.id:
             for name in command.new_order_ids:
                 self._opened.index.new_orders.pop(name, None)
         self._writes.withdraw(command)
 
     def record_update(self, update: UpdateRecord) -> None:
-        """Write an update as soon as the disk takes it. Never fails, never waits."""
+        """Write an update as soon as the disk accepts it. Never fails, never waits."""
         self._writes.add_update(update)
 
     @property
     def failure_text(self) -> str:
-        """Why the disk takes nothing; empty: it does."""
+        """Reason why the disk accepts nothing; empty: it accepts entries."""
         return self._file_problem or (self._queue.failure_text if self._queue is not None else "")
 
-    # -- from OrderManager: answered from memory. What waits for the disk is included.
+    # -- called by OrderManager: answered from memory, including queued entries
 
     def has_order(self, client_order_id: str) -> bool:
         """Return whether a command made an order of this ClientOrderID."""
@@ -157,26 +160,32 @@ class Journal(Service):
         )
 
     def last_fill_at(self, trade_account: str) -> float:
-        """Return when the latest fill of an account happened, seconds since 1970; 0.0: there is none."""
+        """Return the time of an account's last fill, in seconds since 1970; 0.0: none."""
         queued = [each.fill_at for each in self._writes.updates() if each.trade_account == trade_account]
         return max([self._opened.index.last_fills.get(trade_account, 0.0), *queued])
 
-    # -- from OrderManager: read from the file where the order is known. What waits for the disk is included.
+    # -- called by OrderManager: read from the file if the order is known, including queued entries
 
     def command_of(self, client_order_id: str) -> Command | None:
         """Return the command that made the order of this ClientOrderID."""
         return self._command_from(self._opened.reader, client_order_id)
 
     def find_command(self, client_order_id: str) -> Deferred[Command | None]:
-        """Return the same, read in a thread."""
+        """Return the command that made the order, read in a thread."""
         return self._read(lambda reader: self._command_from(reader, client_order_id))
 
     def updates(self, order_id: str) -> list[UpdateRecord]:
-        """Return all that became known of an order, oldest first, by ClientOrderID or any ServerOrderID that it had."""
+        """Return all updates of an order, oldest first.
+
+        order_id: ClientOrderID, or any ServerOrderID that the order had.
+        """
         return self._with_queued(order_id, self._updates_from(self._opened.reader, order_id))
 
     def find_updates(self, order_ids: Iterable[str]) -> Deferred[dict[str, list[UpdateRecord]]]:
-        """Return the same of several orders, read in a thread. Orders that are not known are left out."""
+        """Return the updates of several orders, read in a thread.
+
+        Unknown orders are left out.
+        """
         known = [each for each in order_ids if self.is_known(each)]
         earlier = [*self._writes.updates()]
         found = self._read(lambda reader: {each: self._updates_from(reader, each) for each in known})
@@ -188,7 +197,7 @@ class Journal(Service):
         """Return the messages of `updates`."""
         return [each.message for each in self.updates(order_id)]
 
-    # -- from OrderManager, at the start
+    # -- called by OrderManager at the start
 
     def open_orders(self) -> list[UpdateRecord]:
         """Return the newest update of each open order."""
@@ -199,24 +208,30 @@ class Journal(Service):
         return self._opened.reader.unanswered_commands()
 
     def recent_fills(self, seconds: float) -> list[UpdateRecord]:
-        """Return all updates of orders that were filled in so many seconds before the last fill."""
+        """Return all updates of orders with a fill in the time before the last fill.
+
+        seconds: length of that time.
+        """
         return self._opened.reader.recent_fills(seconds)
 
     def last(self, *actions: str) -> Command | None:
-        """Return the last command that was one of these actions."""
+        """Return the last command with one of these actions."""
         return self._opened.reader.last_command(actions)
 
-    # -- from REST
+    # -- called by REST
 
     def find_entries(self, limit: int, before: int | None = None, **filters: str) -> Deferred[list[dict[str, Any]]]:
-        """Return the newest `limit` entries below the number `before`, newest first, read in a thread.
+        """Return the newest entries, newest first, read in a thread.
+
+        limit: largest number of entries.
+        before: entries below this number; None: all.
 
         filters: trade_account, symbol, client_order_id: only entries about these.
         """
         return self._read(lambda reader: reader.entries(limit, before, filters))
 
     def entries(self, limit: int, before: int | None = None, **filters: str) -> list[dict[str, Any]]:
-        """Return the same at once."""
+        """Return the newest entries, read in the calling thread."""
         return self._opened.reader.entries(limit, before, filters)
 
     # -- inside
@@ -249,7 +264,7 @@ class Journal(Service):
     def _with_queued(
         self, order_id: str, found: list[UpdateRecord], earlier: Iterable[UpdateRecord] = ()
     ) -> list[UpdateRecord]:
-        """Add the updates that wait for the disk, and those that waited when the read began."""
+        """Add updates that are not on disk, now or when the read began."""
         names = {order_id}.union(*map(_names, found)) - {each.client_order_id for each in found}
         known = [replace(each, id=0) for each in found]
         for each in (*earlier, *self._writes.updates()):
@@ -260,7 +275,7 @@ class Journal(Service):
         return found
 
     def _check_file(self) -> None:
-        """Notice that the file is not at its path any more; checkpoint the write-ahead log in an idle moment."""
+        """Check that the file is still at its path. Checkpoint the log when idle."""
         store = self._opened
         self._check = self._reactor.callLater(CHECK_INTERVAL, self._check_file)
         try:

@@ -1,4 +1,4 @@
-"""Load and verify what the journal's file knows at the start."""
+"""Load the index from the journal's file at the start, and verify its rows."""
 
 from dtc_twisted.journal.index import JournalIndex
 from dtc_twisted.journal.reader import JournalReader
@@ -61,7 +61,7 @@ def _load_open_orders(reader: JournalReader, index: JournalIndex) -> None:
 
 
 def _load_last_fills(reader: JournalReader, index: JournalIndex) -> None:
-    """Visit each account once, by the index on trade_account and fill_at."""
+    """Load the last fill of each account, with one index lookup per account."""
     account = None
     next_account = "SELECT min(trade_account) FROM updates WHERE fill_at > 0"
     while True:

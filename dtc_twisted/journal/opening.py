@@ -1,4 +1,4 @@
-"""Open the journal's file, and refuse one that was lost or damaged."""
+"""Open the journal's file, and refuse a lost or damaged one."""
 
 import os
 import shutil
@@ -15,14 +15,17 @@ from dtc_twisted.logs import logger
 _log = logger(__name__)
 
 _AUTO_CHECKPOINT = 4000
-"""Pages of the write-ahead log after which a commit checkpoints, if no idle moment came before."""
+"""Pages of the write-ahead log after which a commit makes a checkpoint, if none was made when idle."""
 
 _MAX_IDLE_LOG = 16 * 2**20
-"""Bytes that the file of the write-ahead log may keep after a checkpoint."""
+"""Largest size of the write-ahead log's file after a checkpoint, in bytes."""
 
 
 def read_watermark(path: str, *, accept_loss: bool) -> Watermark:
-    """Read the watermark, and verify that there is a file where a journal was. Raises StoreDamaged, OSError."""
+    """Read the watermark, and verify that the journal's file exists.
+
+    Raises StoreDamaged, OSError.
+    """
     try:
         mark = Watermark(path)
     except StoreDamaged:
@@ -36,10 +39,10 @@ def read_watermark(path: str, *, accept_loss: bool) -> Watermark:
 
 
 def verify(path: str, mark: Watermark, *, accept_loss: bool) -> None:
-    """Verify that a file is the journal that the watermark is of, and has all of its transactions.
+    """Verify that a file is the watermark's journal, with all transactions.
 
-    The file is opened to be read only, because closing it otherwise would cut off what is behind a damaged frame of its
-    write-ahead log. Raises StoreDamaged, StoreError, sqlite3.Error.
+    The file is opened read-only. Otherwise its close would cut off everything after a damaged frame of the write-ahead
+    log. Raises StoreDamaged, StoreError, sqlite3.Error.
     """
     with closing(sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True)) as connection:
         run = connection.execute
@@ -67,7 +70,10 @@ def verify(path: str, mark: Watermark, *, accept_loss: bool) -> None:
 
 
 def connect(path: str) -> sqlite3.Connection:
-    """Open a file to be written; create its tables, or upgrade them. Raises sqlite3.Error."""
+    """Open a file for writing; create or upgrade its tables.
+
+    Raises sqlite3.Error.
+    """
     connection = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
     try:
         run = connection.execute
@@ -89,13 +95,13 @@ def connect(path: str) -> sqlite3.Connection:
 
 
 def set_aside(path: str, text: str) -> None:
-    """Rename what is left of a journal that cannot be read."""
+    """Rename the files of a journal that cannot be read."""
     suffix = _lost_suffix()
     for ending in ("", "-wal", "-shm", "-mark"):
         if os.path.exists(path + ending):
             os.replace(path + ending, path + ending + suffix)
     names = f"{path}*{suffix}"
-    _log.error("A new journal is begun: {text} What is left of the old one is {names}", text=text, names=names)
+    _log.error("A new journal is begun: {text} The files of the old one are {names}", text=text, names=names)
 
 
 def size_of(path: str) -> int:

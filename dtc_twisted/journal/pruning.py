@@ -1,4 +1,4 @@
-"""Delete from the journal what is old and over."""
+"""Delete old entries of closed orders from the journal."""
 
 import sqlite3
 from collections.abc import Callable
@@ -22,17 +22,20 @@ PruneStep = Callable[[str, int, float], tuple[int | None, int]]
 """JournalStore.prune: (table, after, cutoff) -> (last entry examined or None, number deleted)."""
 
 _BATCH = 20
-"""Entries that are examined in one transaction, some milliseconds."""
+"""Entries examined in one transaction, which takes some milliseconds."""
 
 _PAUSE = 0.1
-"""Seconds from one transaction to the next, for the orders that come meanwhile."""
+"""Seconds between two transactions, so that orders can be written meanwhile."""
 
 _FIRST = 60.0
 """Seconds from the start to the first run."""
 
 
 class Pruner:
-    """Delete once a day all orders of which every entry is older than `days`, while nothing else is written."""
+    """Delete once a day all orders whose entries are all older than `days`.
+
+    Pruning waits while other entries are written.
+    """
 
     def __init__(self, prune: PruneStep, queue: WriteQueue, reactor: IReactorTime, days: float) -> None:
         self._prune = prune
@@ -66,7 +69,7 @@ class Pruner:
     def _on_step(self, result: tuple[int | None, int], table: str) -> None:
         last, deleted = result
         self._deleted += deleted
-        if self._call is None:  # stopped
+        if self._call is None:  # the service has stopped
             return
         if last is not None:
             self._call = self._reactor.callLater(_PAUSE, self._step, table, last)
@@ -116,7 +119,10 @@ def find_prunable(
 def _prunable_command(
     reader: JournalReader, index: JournalIndex, row: sqlite3.Row, cutoff: float, names: set[str]
 ) -> set[int] | None:
-    """Return the updates to delete together with a command; None if it is kept. Adds the names of the orders."""
+    """Return the updates to delete with a command; None if it is kept.
+
+    Adds the names of its orders to `names`.
+    """
     orders = [
         each[0]
         for each in reader.select("SELECT client_order_id FROM command_orders WHERE command_id = ?", (row["id"],))
@@ -143,7 +149,10 @@ def _prunable_command(
 def _prunable_updates(
     reader: JournalReader, index: JournalIndex, name: str, cutoff: float, names: set[str]
 ) -> set[int] | None:
-    """Return all updates of an order if it can be deleted, else None. Adds its names."""
+    """Return all updates of an order if it can be deleted; else None.
+
+    Adds the names of the order to `names`.
+    """
     updates = [each for each in reader.updates(name) if name in (each.client_order_id, each.server_order_id)]
     found = {name}
     for each in updates:

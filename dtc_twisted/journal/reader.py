@@ -18,9 +18,11 @@ _NAMES = ("server_order_id", "previous_server_order_id", "client_order_id")
 
 
 class JournalReader:
-    """One connection that reads, from one thread at a time. All methods raise JournalFailed.
+    """Read with one connection, from one thread at a time.
 
-    skip_damaged: leave damaged rows out, with a line in the log, instead of failing.
+    All methods raise JournalFailed.
+
+    skip_damaged: whether damaged rows are logged and skipped, instead of raising.
     """
 
     def __init__(self, path: str, *, skip_damaged: bool = False) -> None:
@@ -49,14 +51,14 @@ class JournalReader:
     # -- commands
 
     def command(self, number: int) -> Command | None:
-        """Return the command of this number."""
+        """Return the command with this number."""
         return next(iter(self._commands(self.select("SELECT * FROM commands WHERE id = ?", (number,)))), None)
 
     def unanswered_commands(self) -> list[Command]:
         return self._commands(self.select(_SELECT_COMMANDS.format("is_new = 1 AND is_answered = 0")))
 
     def last_command(self, actions: Sequence[str]) -> Command | None:
-        """Return the newest command that is one of these actions."""
+        """Return the newest command with one of these actions."""
         ids = [self.select("SELECT max(id) FROM commands WHERE action = ?", (action,))[0][0] for action in actions]
         return self.command(max((each for each in ids if each is not None), default=0))
 
@@ -82,7 +84,10 @@ class JournalReader:
         return self._records([rows[number] for number in sorted(rows)])
 
     def recent_fills(self, seconds: float) -> list[UpdateRecord]:
-        """Return the updates of orders that were filled in the time before the last fill, oldest first."""
+        """Return updates of orders with a fill in the time before the last fill.
+
+        Oldest first. seconds: length of that time.
+        """
         query = (
             "WITH filled AS (SELECT client_order_id, server_order_id FROM updates WHERE fill_at > 0 "
             "AND fill_at > (SELECT max(fill_at) FROM updates WHERE fill_at > 0) - ?) "
@@ -100,7 +105,11 @@ class JournalReader:
     # -- both
 
     def entries(self, limit: int, before: int | None, filters: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Return the newest `limit` entries below the number `before`, newest first, as JSON objects."""
+        """Return the newest entries as JSON objects, newest first.
+
+        limit: largest number of entries.
+        before: entries below this number; None: all.
+        """
         values: dict[str, Any] = {"limit": limit, "before": before or 2**62} | dict(filters)
         found: list[dict[str, Any]] = []
         for table, describe in (("commands", self._describe_command), ("updates", self._describe_update)):
@@ -163,12 +172,15 @@ class JournalReader:
 
 
 def _decode(data: bytes) -> str:
-    """Decode damaged text too, because its row's checksum tells that it is damaged."""
+    """Decode damaged text too, because the checksum of its row shows the damage."""
     return data.decode("utf-8", "replace")
 
 
 def _is_same(number: int, first: int, clients: list[str]) -> bool:
-    """Return whether a row without a ClientOrderID belongs to the order whose first row is `first`."""
+    """Return whether a row belongs to the order whose first row is `first`.
+
+    The row has no ClientOrderID.
+    """
     return number > first or len(set(clients)) == 1
 
 

@@ -1,4 +1,4 @@
-"""The tables of the journal's file, and the checksum that each row carries."""
+"""Define the tables of the journal's file, and the checksum of each row."""
 
 import sqlite3
 import zlib
@@ -84,7 +84,7 @@ CHECKED_COLUMNS = {
         *("status", "reason", "is_open", "execution_id", "fill_at", "reconciled", "message"),
     ),
 }
-"""The columns of each table that the checksum in `crc32` is of, in its order."""
+"""Columns of each table that are part of the checksum `crc32`, in this order."""
 
 
 def checksum(*values: Any) -> int:
@@ -105,7 +105,10 @@ def create_tables(connection: sqlite3.Connection) -> None:
 
 
 def upgrade(connection: sqlite3.Connection) -> None:
-    """Add to a file of version 1 the checksums and the table `state`, in one transaction."""
+    """Upgrade a file of version 1: add checksums and the table `state`.
+
+    Everything is done in one transaction.
+    """
     connection.execute("BEGIN IMMEDIATE")
     try:
         for table, columns in CHECKED_COLUMNS.items():

@@ -1,4 +1,4 @@
-"""The journal's file: one that writes it, and the index of what is in it."""
+"""Write the journal's file, and keep the index of its content."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ _ROW_ERRORS = (
     *(sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError),
     *(UnicodeError, OverflowError, TypeError, ValueError),
 )
-"""Errors that are about one row, and not about the disk."""
+"""Errors about one row, not about the disk."""
 
 _INSERT_COMMAND, _INSERT_COMMAND_ORDER, _INSERT_UPDATE = (
     f"INSERT INTO {table} ({', '.join(columns)}, crc32) VALUES ({', '.join('?' * (len(columns) + 1))})"
@@ -36,10 +36,11 @@ _UPDATES_OF_NAME = [
 class JournalStore:
     """Write from one thread at a time.
 
-    The file itself is locked until `close`: other programs may read the journal, and no other gateway may write it.
+    The file is locked until `close`: other programs can read the journal, and no other gateway can write it.
 
-    accept_loss: go on with what can be read, if the file, the end of its write-ahead log, or rows were lost or damaged.
-    index: what the order path needs to know of the file.
+    accept_loss: whether to continue with the readable part, if the file, the end of its write-ahead log, or rows were
+        lost or damaged.
+    index: facts that order commands need.
     reader: a connection for the thread that opened the store.
 
     Raises StoreLocked, StoreDamaged or StoreError.
@@ -93,9 +94,11 @@ class JournalStore:
     # -- writing
 
     def write(self, entries: Sequence[Entry]) -> list[int | StoreError]:
-        """Write entries durably in one transaction, and return their numbers, or why they were not written.
+        """Write entries durably in one transaction.
 
-        RowRefused is the result of an entry that no file takes; the others are written without it.
+        Return the number of each entry, or the error if it was not written.
+
+        An entry that cannot be written has the result RowRefused. The others are written without it.
         """
         try:
             return [*self._write_together(entries)]
@@ -124,7 +127,7 @@ class JournalStore:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Commit what is done meanwhile to the file and to the index, or roll both back."""
+        """Commit the changes of file and index in this context, or roll both back."""
         run = self._connection.execute
         self.check_file()
         try:
@@ -144,7 +147,7 @@ class JournalStore:
             raise
         self.index.commit()
         self._commits += 1
-        with contextlib.suppress(OSError):  # it is behind then, which does no harm
+        with contextlib.suppress(OSError):  # a watermark that is behind is harmless
             self._mark.advance(self._commits)
 
     def _write_command(self, number: int, command: Command) -> None:
@@ -200,9 +203,9 @@ class JournalStore:
     # -- deleting
 
     def prune(self, table: str, after: int, cutoff: float) -> tuple[int | None, int]:
-        """Delete orders that are over, as `find_prunable` says.
+        """Delete closed orders that `find_prunable` returns.
 
-        Returns the last entry that was examined, None at the end of the table; and how many were deleted.
+        Return the last entry examined (None at the end of the table), and the number of deleted entries.
         """
         with contextlib.closing(JournalReader(self.path)) as reader:
             last, commands, updates, names = find_prunable(reader, self.index, table, after, cutoff)
@@ -236,7 +239,7 @@ class JournalStore:
         return self._commits > self._checkpointed
 
     def checkpoint(self) -> None:
-        """Copy the write-ahead log into the file, as far as nobody reads it."""
+        """Copy the write-ahead log into the file, as far as no reader needs it."""
         with contextlib.suppress(sqlite3.Error, StoreError):
             self.check_file()
             commits = self._commits
@@ -245,7 +248,10 @@ class JournalStore:
 
 
 def _opening_error(error: sqlite3.Error, *, is_journal: bool) -> StoreError:
-    """is_journal: whether there is a watermark of the file."""
+    """Return the StoreError of an error that occurred while opening.
+
+    is_journal: whether the file has a watermark.
+    """
     is_damage = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
     if is_damage and (is_journal or "not a database" not in str(error)):
         return StoreDamaged(f"{error}.")

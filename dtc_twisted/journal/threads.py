@@ -1,4 +1,4 @@
-"""The journal's threads."""
+"""Run the journal's threads."""
 
 import sys
 from collections.abc import Callable
@@ -9,15 +9,18 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 _SWITCH_INTERVAL = 0.0002
-"""Seconds that a thread waits for the interpreter while another one runs.
+"""Seconds after which a running thread releases the interpreter to a waiting one (sys.setswitchinterval).
 
-A transaction takes the interpreter after each statement. With Python's default of 5 ms, it would wait that long each
-time while the reactor has orders to read.
+A transaction needs the interpreter after each statement. With Python's default of 5 ms, it would wait that long each
+time while the reactor is busy.
 """
 
 
 class JournalThreads:
-    """Run functions in a thread that writes and in one that reads. Each is started when it is first needed."""
+    """Run functions in a thread for writing and in one for reading.
+
+    Each thread is started on first use.
+    """
 
     def __init__(self, reactor: Any) -> None:
         sys.setswitchinterval(min(_SWITCH_INTERVAL, sys.getswitchinterval()))
@@ -31,7 +34,7 @@ class JournalThreads:
         return deferToThreadPool(self._reactor, self._pool("journal reader"), function, *arguments)
 
     def stop(self) -> None:
-        """Wait for what runs, and end the threads."""
+        """Wait for running functions, and end the threads."""
         for pool in self._pools.values():
             pool.stop()
 

@@ -1,9 +1,9 @@
-"""How far the journal was written, in a small file beside it.
+"""Record the number of the journal's transactions in a small file beside it.
 
-SQLite cuts a damaged write-ahead log off at the first damaged frame, and takes an empty file for a new one. Both are
-silent. The watermark says which journal was here and how many transactions it had, so that a loss is noticed at the
-next start. It is written after each transaction and not flushed to the disk: after a failure of power it may be behind
-the journal, never ahead of it.
+SQLite silently cuts a damaged write-ahead log off at the first damaged frame, and treats an empty file as a new one.
+The watermark has the identity of the journal and the number of its transactions, so that a loss is noticed at the next
+start. It is written after each transaction, and not flushed to the disk. After a power failure it may be behind the
+journal, never ahead of it.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ _PATTERN = re.compile(r"journal ([0-9a-f]{32}) commits (\d{20})\n")
 
 
 class Watermark:
-    """The file `PATH-mark`.
+    """Hold the file `PATH-mark`.
 
     journal: the journal's random identity, from its table `state`; empty: there is no watermark.
-    commits: the transactions that the journal had.
+    commits: number of transactions of the journal.
 
     Raises StoreDamaged for a file that is not a watermark, and OSError.
     """
@@ -47,7 +47,7 @@ class Watermark:
         self.journal = journal
         self.advance(commits)
         os.fsync(self._descriptor)
-        if sys.platform == "win32":  # an open file cannot be renamed there
+        if sys.platform == "win32":  # Windows cannot rename an open file
             os.close(self._descriptor)
         os.replace(temporary, self._path)
         if sys.platform == "win32":

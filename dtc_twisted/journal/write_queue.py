@@ -1,4 +1,4 @@
-"""What waits for the journal's disk."""
+"""Queue entries that wait for the journal's disk."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,26 +15,26 @@ from dtc_twisted.logs import logger
 _log = logger(__name__)
 
 WRITE_TIMEOUT = 2.0
-"""Seconds that a command waits for the disk."""
+"""Seconds after which a command that is not on disk fails."""
 
 RETRY_INTERVAL = 1.0
-"""Seconds until what could not be written is tried again."""
+"""Seconds until a failed write is repeated."""
 
 _CLOSE_TIMEOUT = 5.0
 """Seconds that `close` waits for the disk."""
 
 Runner = Callable[..., Deferred[Any]]
-"""Runs a function with its arguments where it may wait for the disk, and returns a Deferred of its result."""
+"""A function that runs another one with its arguments in a thread, and returns a Deferred of its result."""
 
 
 class WriteQueue:
-    """Write everything that waits in one transaction, one transaction at a time.
+    """Write all queued entries in one transaction, one transaction at a time.
 
     write: JournalStore.write.
-    run_blocking: runs it.
+    run_blocking: runs `write` in a thread.
     on_commit: called with the seconds of each transaction.
-    failure_text: why the disk takes nothing; empty: it does.
-    commands: those that make orders and wait for the disk, by ClientOrderID.
+    failure_text: reason why the disk accepts nothing; empty: it accepts entries.
+    commands: queued commands that make orders, by ClientOrderID.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class WriteQueue:
         return not self._queue and not self._writing
 
     def updates(self) -> Iterator[UpdateRecord]:
-        """Yield the updates that wait, oldest first."""
+        """Yield the queued updates, oldest first."""
         return (item.entry for item in (*self._writing, *self._queue) if isinstance(item.entry, UpdateRecord))
 
-    # -- from Journal
+    # -- called by Journal
 
     def record(self, command: Command, *, even_if_unrecorded: bool) -> Deferred[Command]:
         """Write a command, as Journal.record describes."""
         item = _QueueItem(command, Deferred(lambda _: None), even_if_unrecorded=even_if_unrecorded)
         assert item.done is not None
-        if self._writing and self.failure_text:  # it hangs: others wait already
+        if self._writing and self.failure_text:  # the disk hangs: other commands wait already
             if even_if_unrecorded:
                 self._append(item)
             item.done.errback(JournalFailed(self.failure_text))
@@ -81,7 +81,7 @@ class WriteQueue:
         return item.done
 
     def withdraw(self, command: Command) -> None:
-        """Mark a command as not sent, on disk or before it gets there."""
+        """Mark a command as not sent, on disk or in the queue."""
         if command.id:
             self._enqueue(_QueueItem(Withdrawal(command)))
             return
@@ -94,11 +94,14 @@ class WriteQueue:
                     self._remove(item)
 
     def add_update(self, update: UpdateRecord) -> None:
-        """Write an update as soon as the disk takes it."""
+        """Write an update as soon as the disk accepts it."""
         self._enqueue(_QueueItem(update))
 
     def close(self) -> Deferred[bool]:
-        """Write what waits, as far as the disk takes it. Fires with whether the disk is done with it."""
+        """Write the queue, as far as the disk accepts it.
+
+        Fires with whether everything was written.
+        """
         self._is_closing = True
         if self._retry is not None and self._retry.active():
             self._retry.cancel()
@@ -115,7 +118,7 @@ class WriteQueue:
 
     def _enqueue(self, item: "_QueueItem") -> None:
         self._append(item)
-        # What failed waits for the next try with the others, unless a caller waits for this one.
+        # Failed entries stay queued for the next try, except commands whose callers wait.
         if not self.failure_text or item.done is not None:
             self._write()
 
@@ -181,7 +184,7 @@ class WriteQueue:
         if not item.done.called:
             item.done.callback(command)
         elif not item.even_if_unrecorded:
-            self._append(_QueueItem(Withdrawal(command)))  # too late: it was not sent
+            self._append(_QueueItem(Withdrawal(command)))  # written too late: the command was not sent
 
     def _on_not_written(self, items: list["_QueueItem"], error: StoreError) -> None:
         text = f"The journal cannot be written: {error}"
@@ -206,10 +209,10 @@ class WriteQueue:
 
 
 class _QueueItem:
-    """One entry that waits.
+    """Hold a queued entry.
 
     done: fires when a command is written.
-    even_if_unrecorded: the entry is written even if its caller does not wait for that any more.
+    even_if_unrecorded: whether the entry is written even if its caller no longer waits.
     """
 
     def __init__(

@@ -1,4 +1,7 @@
-"""Orders: what callers want done, and the live view of orders, positions and balances."""
+"""Run order commands, and keep the live state of the trade accounts.
+
+The state has orders, positions and balances.
+"""
 
 from dtc_twisted.orders.account_state import CHANNELS, AccountState
 from dtc_twisted.orders.dead_man_switch import DISCONNECTED, RENEWED

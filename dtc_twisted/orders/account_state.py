@@ -1,4 +1,6 @@
-"""The live view of the trade accounts: orders and their fills, positions, balances, as the server states them.
+"""Keep the live state of the trade accounts, as the server states it.
+
+The state has orders with their fills, positions and balances.
 
 Changes are published on one of three channels, "orders", "positions" and "balances", numbered from 1 on each. The
 updates of an order are published once, in the order in which the server stated them; what is known already is not
@@ -26,7 +28,7 @@ _EPSILON = 1e-6
 
 
 class AccountState(OrderState):
-    """Orders, positions and balances."""
+    """Hold orders, positions and balances."""
 
     types = (OrderUpdate, PositionUpdate, AccountBalanceUpdate)
     """What `receive` takes."""
@@ -44,7 +46,10 @@ class AccountState(OrderState):
     # -- called by whoever shows or checks accounts
 
     def position(self, trade_account: str, symbol: str) -> float:
-        """Return the quantity, negative when short; of several positions of the symbol, their sum."""
+        """Return the quantity, negative when short.
+
+        Several positions of the symbol are summed.
+        """
         return self.positions.quantity(trade_account, symbol)
 
     def position_offset(self, trade_account: str, symbol: str) -> float | None:
@@ -58,7 +63,9 @@ class AccountState(OrderState):
         return self.position(*key) - self.traded[key]
 
     def take_position_offset(self, order: Order, now: float) -> None:
-        """Note the position offset of an order that is sent: what its fills will be compared with.
+        """Store the position offset of an order that is sent.
+
+        The order's fills are compared with the offset later.
 
         While other orders of the symbol wait for their outcome, their fills may be in the position already. Then the
         offset from before these orders applies.
@@ -74,7 +81,10 @@ class AccountState(OrderState):
         order.offset_taken_at = now
 
     def is_position_explained(self, order: Order) -> bool:
-        """Return whether the known fills explain how the position changed since an order's offset was taken."""
+        """Return whether the known fills explain the position.
+
+        Changes since the order's offset was taken are compared.
+        """
         if order.position_offset is None:
             return True
         key = (order.trade_account, order.symbol)
@@ -82,7 +92,10 @@ class AccountState(OrderState):
         return abs(change) < _EPSILON or abs(change + order.late_fills) < _EPSILON
 
     def symbols_held(self, trade_account: str, symbol: str = "") -> list[str]:
-        """Return the symbols that an account has positions in; of one symbol only, if it is given."""
+        """Return the symbols that an account has positions in.
+
+        symbol: only this one, if it is not empty.
+        """
         return [name for name in self.positions.symbols(trade_account) if symbol in ("", name)]
 
     def snapshot(self, channel: str) -> list[Fields]:
@@ -94,7 +107,7 @@ class AccountState(OrderState):
     # -- called with what the server sends
 
     def receive(self, message: Message) -> None:
-        """Apply what the server sent by itself."""
+        """Apply an unsolicited message of the server."""
         match message:
             case OrderUpdate():
                 self.apply_order_update(message)
@@ -140,7 +153,7 @@ class AccountState(OrderState):
         return account
 
     def remove_absent(self, positions: Iterable[PositionKey], balances: Iterable[str], since: int) -> None:
-        """Remove all other positions and balances: the server stated all that there are."""
+        """Remove positions and balances that the server did not state in a full read."""
         for key, row in self.positions.absent(positions).items():
             if not self.positions.is_newer(key, since):
                 self.version += 1

@@ -1,4 +1,6 @@
-"""Acknowledge orders whose outcome is unknown: a person has checked at the server what became of them.
+"""Acknowledge orders whose outcome is unknown.
+
+A user has checked the outcome at the server.
 
 A server that never states fills would block an account for good. An acknowledged order does not block the account any
 more. The outcome stays unknown, and the order counts in the limits, until the server or complete reads decide.

@@ -1,4 +1,4 @@
-"""Cancel one order, all orders of an account or symbol, or those of a trader who is gone.
+"""Run commands that cancel: one order, an account's or symbol's, a trader's.
 
 A cancel names an order by its ServerOrderID. The number is certain if the server stated the order in this session, or
 if everything has been read since the logon. Other orders are canceled as soon as the server has stated them.
@@ -30,7 +30,7 @@ _NO_ACCOUNT = "The server does not state the TradeAccount of this order."
 
 
 class CancelCommands:
-    """Check and run the commands.
+    """Check and run commands that cancel orders.
 
     logged_on: the session; raises NotLoggedOn.
     scope: the accounts and symbols that the gateway may trade.
@@ -58,7 +58,10 @@ class CancelCommands:
         self._timeout = timeout
 
     async def cancel(self, order_id: str, trader: Trader) -> list[Fields]:
-        """Cancel an order by either id. Raises NoSuchOrder, NotPermitted, Conflict, NotLoggedOn, OrderRejected."""
+        """Cancel an order by either id.
+
+        Raises NoSuchOrder, NotPermitted, Conflict, NotLoggedOn, OrderRejected.
+        """
         unsent = self._preparation.cancel(
             lambda each: order_id in each.client_order_ids and self._includes(each, (self._scope, trader.scope))
         )
@@ -76,7 +79,9 @@ class CancelCommands:
         return raise_if_rejected(await self._canceler.cancel("cancel", trader.name, {}, [order]), CANCEL)
 
     async def cancel_all(self, body: JsonObject, trader: Trader) -> list[Fields]:
-        """Cancel all open orders, or those of an account or symbol; return the answers, and what is not canceled.
+        """Cancel all open orders, or those of an account or symbol.
+
+        Return the answers, and the orders that are not canceled.
 
         Before the open orders were read, those that are known are canceled at once, and the others after the read.
         Raises OutcomeUnknown if the read does not come in time.
@@ -114,7 +119,9 @@ class CancelCommands:
         return answers + unsent + self._not_canceled(account, symbol, scopes)
 
     async def cancel_own(self, trader: Trader | None, reason: str) -> list[Fields]:
-        """Cancel the open orders that a trader sent; None: those of all traders, because the gateway stops.
+        """Cancel the open orders that a trader sent.
+
+        None: those of all traders, because the gateway stops.
 
         Raises NotLoggedOn if not all of them can be canceled before the open orders are read.
         """
@@ -137,7 +144,7 @@ class CancelCommands:
         return all(scope.includes(orders.trade_account, orders.symbol) for scope in scopes)
 
     def _when_read(self) -> Deferred[bool]:
-        """Fire with whether the view is whole, within the time-out."""
+        """Fire with whether the state is in sync, within the time-out."""
         reading: Deferred[Any] = self._reconciler.ensure_synced().addTimeout(self._timeout, self._clock)
         return reading.addCallbacks(lambda _: True, lambda failure: not failure.trap(DTCError, TimeoutError))
 

@@ -1,4 +1,4 @@
-"""Cancel orders, those too that the server has not acknowledged yet.
+"""Cancel orders, including orders that the server has not acknowledged.
 
 CANCEL_ORDER names an order by its ServerOrderID. An order without one is canceled as soon as it has one. The caller
 waits for that, up to the time-out; the order is canceled after that as well. The same holds if a cancel is refused
@@ -123,11 +123,11 @@ class OrderCanceler:
     # -- inside
 
     def _may_be_sent(self, order: Order) -> bool:
-        """Return whether the ServerOrderID is certain, and no change may give the order another one."""
+        """Return whether the ServerOrderID is certain and no pending change can replace it."""
         return self._reconciler.is_current(order) and not order.has_pending(CHANGE)
 
     def _cancel_again(self, order: Order) -> Deferred[Fields]:
-        """Cancel an order under the ServerOrderID that a change gave the order, or will give."""
+        """Cancel an order under its ServerOrderID before or after a change."""
         outcome = self._wait_for(order)
         if self._may_be_sent(order):
             self._cancel_requested(order)
@@ -167,7 +167,7 @@ class OrderCanceler:
             each.callback(answer)
 
     def _fail(self, order: Order, error: BaseException) -> None:
-        """Cancel the order again when the server is back, or after the next read: it was asked for."""
+        """Cancel the order again after a reconnect or the next read."""
         _log.warn("Cannot cancel order {name}: {text}", name=order.display_id, text=str(error))
         if order.is_open:
             self.request(order)
@@ -180,7 +180,10 @@ def _reason(order: Order) -> str:
 
 
 def _is_renamed(order: Order, number: str) -> bool:
-    """Return whether a cancel may be refused because a change gives the open order another ServerOrderID."""
+    """Return whether a change may give the open order another ServerOrderID.
+
+    Then the server may refuse a cancel.
+    """
     return order.is_open and (order.server_order_id != number or order.has_pending(CHANGE))
 
 

@@ -1,4 +1,4 @@
-"""Estimate what each account has lost today, and say when that is too much.
+"""Estimate each account's loss of the day, and report losses beyond the limit.
 
 The loss is the largest of three: what the server states as DailyProfitLoss; how far cash and open profit have fallen
 since the first balance of the day, which begins at midnight UTC; and what fills have realized since then.
@@ -26,7 +26,12 @@ _SIGNS: dict[int, int] = {BuySellEnum.BUY: 1, BuySellEnum.SELL: -1}
 
 
 class _Day:
-    """One account's day. number: days since 1970. equity: at its beginning. realized: by fills."""
+    """Hold one account's day.
+
+    number: days since 1970.
+    equity: equity at the beginning of the day.
+    realized: realized profit by fills.
+    """
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -35,14 +40,14 @@ class _Day:
 
 
 class _OpenPosition:
-    """A position by its fills. average: its price; None: not known."""
+    """Hold a position by its fills. average: its price; None: unknown."""
 
     def __init__(self, quantity: float, average: float | None) -> None:
         self.quantity = quantity
         self.average = average
 
     def fill(self, quantity: float, price: float) -> float:
-        """Apply a fill; return what it realized, in units of price and quantity."""
+        """Apply a fill; return the realized profit, in units of price and quantity."""
         realized = 0.0
         if self.quantity * quantity < 0:
             closed = min(abs(quantity), abs(self.quantity)) * (1 if self.quantity > 0 else -1)
@@ -88,7 +93,7 @@ class DailyLoss:
         state.listeners.append(self._on_change)
 
     def restore(self, day: Mapping[str, Any]) -> None:
-        """Take up what an earlier process knew of the day: its number, and the equity of each account."""
+        """Restore the day of an earlier process: its number, and each account's equity."""
         for account, equity in day["equity"].items():
             known = self._days[account] = _Day(day["day"])
             known.equity = equity
@@ -106,7 +111,7 @@ class DailyLoss:
         return max(losses)
 
     def exceeded(self, trade_account: str) -> str:
-        """Return why the account may not trade any more today; empty: it may."""
+        """Return why the account must not trade any more today; empty: it may."""
         loss = self.loss(trade_account)
         stated = abs(self._state.balances.get(trade_account, {}).get("DailyNetLossLimit") or 0.0)
         for limit, name in ((self._limit, "--max-daily-loss"), (stated or None, "the server's DailyNetLossLimit")):
@@ -115,14 +120,17 @@ class DailyLoss:
         return self.disabled(trade_account)
 
     def not_known(self, trade_account: str) -> str:
-        """Return why today's loss of an account with a limit is not known; empty: it is, or there is no limit."""
+        """Return why the loss of an account with a limit is unknown; empty otherwise."""
         balance = self._state.balances.get(trade_account, {})
         if self._limit is None or isinstance(balance.get("DailyProfitLoss", balance.get("CashBalance")), int | float):
             return ""
         return f"--max-daily-loss: the server states no CashBalance and no DailyProfitLoss of {trade_account}."
 
     def disabled(self, trade_account: str) -> str:
-        """Return why the server takes no orders for the account; empty: it states nothing of that kind."""
+        """Return why the server accepts no orders for the account; empty: it does.
+
+        TradingIsDisabled and DailyNetLossLimit of the balance are evaluated.
+        """
         balance = self._state.balances.get(trade_account, {})
         for name in ("TradingIsDisabled", "DailyNetLossLimitReached"):
             if balance.get(name) == 1:
@@ -181,7 +189,7 @@ class DailyLoss:
             )
 
     def _is_needed(self, account: str) -> bool:
-        """Whether there is a limit at all."""
+        """Return whether there is any limit."""
         return self._limit is not None or bool(self._state.balances.get(account, {}).get("DailyNetLossLimit"))
 
     def _check(self, account: str) -> None:

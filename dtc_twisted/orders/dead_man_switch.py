@@ -1,4 +1,4 @@
-"""Cancel a trader's open orders when the trader is gone.
+"""Cancel a trader's open orders when the trader has disconnected.
 
 A trader renews a switch before its time runs out. If the trader does not, the trader's own open orders are canceled.
 If the server is away then, the cancels are sent as soon as it is back.
@@ -46,7 +46,10 @@ class DeadManSwitches:
     # -- called by OrderManager
 
     def arm(self, trader: Trader, reason: str, seconds: float) -> None:
-        """Cancel the trader's orders so many seconds from now, unless this is called again or `disarm` before."""
+        """Cancel the trader's orders after some seconds.
+
+        A call of this method or of `disarm` before that replaces or ends the switch.
+        """
         self.disarm(trader, reason)
         if self._is_stopped:
             return
@@ -55,26 +58,29 @@ class DeadManSwitches:
         switch.timer = self._clock.callLater(seconds, self._fire, switch)
 
     def arm_earliest(self, trader: Trader, reason: str, seconds: float) -> None:
-        """Cancel the trader's orders so many seconds from now, or earlier if a switch of this kind runs out before."""
+        """Cancel the trader's orders after some seconds, or earlier.
+
+        An armed switch of this kind that runs out earlier is kept.
+        """
         switch = self._switches.get((trader.name, reason))
         if switch is not None and (switch.timer is None or switch.timer.getTime() <= self._clock.seconds() + seconds):
             return
         self.arm(trader, reason, seconds)
 
     def disarm(self, trader: Trader, reason: str) -> None:
-        """Forget a switch, if there is one."""
+        """Remove a switch, if there is one."""
         switch = self._switches.pop((trader.name, reason), None)
         if switch is not None and switch.timer is not None:
             switch.timer.cancel()
 
     def on_synced(self) -> None:
-        """Send the cancels that were due while the server was away."""
+        """Send the cancels that were due while there was no session."""
         for switch in [*self._switches.values()]:
             if switch.timer is None:
                 self._send(switch)
 
     def stop(self) -> None:
-        """Forget all switches, and those to come: the gateway ends."""
+        """Remove all switches, and accept no more, because the gateway ends."""
         self._is_stopped = True
         for switch in self._switches.values():
             if switch.timer is not None:
@@ -82,7 +88,10 @@ class DeadManSwitches:
         self._switches.clear()
 
     def status(self) -> list[dict[str, Any]]:
-        """Return the switches, for `/status`: whose, why, and the seconds left (0: the cancels are due)."""
+        """Return the switches for `/status`: trader, reason, remaining seconds.
+
+        0 seconds: the cancels are due.
+        """
         now = self._clock.seconds()
         return [
             {
@@ -108,7 +117,10 @@ class DeadManSwitches:
         canceling.addErrback(lambda failure: _log.failure("Failed to cancel the orders of a switch", failure))
 
     def _failed(self, failure: Failure, switch: _Switch) -> None:
-        """Keep the switch if an order may still be open; the cancels are sent again after the next read."""
+        """Keep the switch if an order may still be open.
+
+        The cancels are sent again after the next read.
+        """
         failure.trap(DTCError)
         _log.warn("Canceling for {who}: {text}", who=switch.trader.name, text=failure.getErrorMessage())
         if not failure.check(NotLoggedOn, SessionLost, OutcomeUnknown):

@@ -1,7 +1,8 @@
-"""Which fills are new, and whose are the orders and fills that no known order explains. Pure functions.
+"""Match unknown orders and fills with orders in doubt. Pure functions.
 
-The server states fills by ServerOrderID alone, which the gateway never learned of an order whose answer was lost. It
-may restate an open order without its ClientOrderID. Both are matched to orders in doubt by what they have in common.
+The server states fills only with a ServerOrderID. The gateway does not know the ServerOrderID of an order whose answer
+was lost. The server may also restate an open order without its ClientOrderID. Both are matched with orders in doubt by
+their other fields.
 """
 
 import math
@@ -23,7 +24,7 @@ Earliest = Callable[[Order], float]
 
 @dataclass(eq=False)
 class UnknownOrder:
-    """An order at the server that may be one of ours.
+    """Hold an order at the server that may be one of the gateway's.
 
     row: as the open order was restated; None: only its fills are known.
     shown: the order as which it is in the view; None: it is in none.
@@ -40,7 +41,9 @@ class UnknownOrder:
 
 
 def new_fills(known: Sequence[Fill], listed: Iterable[Fill]) -> list[Fill]:
-    """Return the listed fills of an order that are not known, each known fill accounting for one.
+    """Return the listed fills of an order that are new.
+
+    Each known fill accounts for one listed fill.
 
     Fills with an id are the same if the ids are; else if price and quantity are, and the second, unless one has none.
     """
@@ -86,7 +89,7 @@ def _is_alike(first: Fill, second: Fill) -> bool:
 def assign(
     orders: Sequence[Order], found: Iterable[UnknownOrder], earliest: Earliest
 ) -> list[tuple[Order, UnknownOrder]]:
-    """Return which orders in doubt are which unknown ones.
+    """Assign unknown orders to orders in doubt.
 
     Of orders that are alike, the older has the lower ServerOrderID and the earlier fill. When there are more unknown
     orders than orders in doubt that they fit equally well, nothing is assigned to these.
@@ -111,7 +114,7 @@ def assign(
         rivals = {fit[2] for fit in fits if fit[:2] == best[:2] and fit[-1] in equally}
         by_age.remove(order)
         if len(equally) > len(rivals):
-            continue  # which one, nobody can tell
+            continue  # the match is ambiguous
         rest.remove(unknown)
         pairs.append((order, unknown))
     return pairs
@@ -125,7 +128,7 @@ def may_be(order: Order, unknown: UnknownOrder, earliest: Earliest) -> bool:
 
 
 def mismatch(order: Order, unknown: UnknownOrder) -> tuple[float, float]:
-    """Return how unlikely an unknown order is an order in doubt: smaller is likelier.
+    """Return how badly an unknown order matches an order in doubt: 0 is best.
 
     Rather one on its side, and one whose fills are all of the order; both are assumed of an order that closes a
     position.
@@ -139,7 +142,10 @@ def mismatch(order: Order, unknown: UnknownOrder) -> tuple[float, float]:
 
 
 def expected(order: Order) -> Fields:
-    """Return the fields of an order in doubt, as they are at the server if the server has done what was asked."""
+    """Return the expected fields of an order in doubt.
+
+    They are those at the server if the server has executed all commands.
+    """
     asked: Fields = {}
     for command in order.pending_commands:
         if command.rule is CHANGE:
@@ -150,7 +156,7 @@ def expected(order: Order) -> Fields:
 
 
 def may_be_damaged_row(order: Order, row: Fields, accounts: Sequence[str]) -> bool:
-    """Return whether a row that has an id of an order may be about the order, with one field damaged.
+    """Return whether a row with an order's id may be about it, with a damaged field.
 
     accounts: those that the server lists. No damage makes one of them of another.
     """
@@ -166,7 +172,10 @@ def _may_be_row(order: Order, row: Fields) -> bool:
 
 
 def _differences(order: Order, row: Fields) -> list[str]:
-    """Return the fields in which a row is neither as the order is known nor as it may have been changed."""
+    """Return the fields of a row that differ from the order.
+
+    A field that equals the order after a pending change does not differ.
+    """
     wanted = [order.fields, expected(order)]
     ignored = ("BuySell", "OrderQuantity", "OrderType") if order.closes_position else ()
     found = [] if is_same_symbol(row.get("Symbol", ""), order.symbol) else ["Symbol"]

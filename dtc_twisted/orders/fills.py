@@ -1,4 +1,4 @@
-"""Single fills, as ORDER_UPDATE and HISTORICAL_ORDER_FILL_RESPONSE state them."""
+"""Parse the fills in ORDER_UPDATE and HISTORICAL_ORDER_FILL_RESPONSE."""
 
 from math import inf
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ _FILL_REASONS = (OrderUpdateReasonEnum.ORDER_FILLED, OrderUpdateReasonEnum.ORDER
 
 
 class Fill(NamedTuple):
-    """One execution.
+    """Hold one execution.
 
     filled_at: seconds since 1970, UTC; 0: not stated. price: the server's.
     server_order_id: empty: not stated. total: the order's FilledQuantity after the fill; 0: not stated.
@@ -50,7 +50,7 @@ def fill_from_update(update: dict[str, Any]) -> Fill | None:
 
 
 def fill_from_response(message: HistoricalOrderFillResponse) -> Fill | None:
-    """Return the fill that a HISTORICAL_ORDER_FILL_RESPONSE states; None if it states none.
+    """Return the fill of a HISTORICAL_ORDER_FILL_RESPONSE; None if it has none.
 
     Some services begin with a record of the start of the day, which has no ServerOrderID.
     """
@@ -71,5 +71,8 @@ def fill_from_response(message: HistoricalOrderFillResponse) -> Fill | None:
 
 
 def seconds(value: float) -> float:
-    """Return a date-time in seconds since 1970; the server states seconds or, since 2021, milliseconds."""
+    """Return a date-time in seconds since 1970.
+
+    The server states seconds or, since 2021, milliseconds.
+    """
     return value / 1000 if abs(value) >= _MILLISECONDS else float(value)

@@ -47,7 +47,9 @@ class PositionCloser:
         self._reconciler = reconciler
 
     async def flatten(self, body: JsonObject, who: str, permits: Callable[[str, str], bool]) -> list[Fields]:
-        """Close the position of a Symbol, or all of a TradeAccount that are permitted; no answers when there is none.
+        """Close the position of a Symbol, or all permitted ones of a TradeAccount.
+
+        Without a position there are no answers.
 
         permits: whether a symbol in an account may be traded.
         Raises Conflict when all of them are being closed.
@@ -97,7 +99,10 @@ class PositionCloser:
     def _messages(
         self, message: SubmitFlattenPositionOrder, symbols: Sequence[str]
     ) -> list[SubmitFlattenPositionOrder]:
-        """One message for each position, not one for the account: only an order that we named has an outcome."""
+        """Return one message for each position.
+
+        One message for the whole account is not used, because only orders with a ClientOrderID have an outcome.
+        """
         (first,) = with_client_order_ids([message], self._wall_time())
         messages, number = [], 0
         for symbol in symbols:

@@ -1,4 +1,4 @@
-"""Halt trading: refuse new orders, cancel those that are open now and those that open later.
+"""Halt trading: refuse new orders, and cancel open ones, now and later.
 
 Orders that close positions by a flatten are never canceled by a halt. A halt that the gateway ordered itself, because
 of losses, leaves orders that only make a position smaller, such as stops.
@@ -47,7 +47,7 @@ _NOT_READ = (
 
 
 class HaltControl:
-    """Halt and resume.
+    """Halt and resume trading.
 
     scope: the accounts and symbols that the gateway may trade.
     exceeded: why an account has lost too much to go on; empty: it has not.
@@ -89,11 +89,13 @@ class HaltControl:
     # -- called by OrderManager
 
     def restore(self) -> None:
-        """Take up the halts of the last process."""
+        """Restore the halts of the last process."""
         self.halts.restore(self._journal.last("halt", "resume"))
 
     async def halt(self, body: JsonObject, who: str, scope: TradingScope) -> list[Fields]:
-        """Halt all, an account, a symbol, or a symbol in an account: cancel orders, and close positions if asked to.
+        """Halt all, an account, a symbol, or a symbol in an account.
+
+        Cancel the orders. Close the positions if the command has `flatten`.
 
         scope: what the caller may trade; nothing else is halted.
         Raises OutcomeUnknown when the server does not answer in time.
@@ -136,7 +138,10 @@ class HaltControl:
         return answers + unsent + ([] if is_complete else [{"Incomplete": _NOT_READ}]) + failure
 
     async def halt_account(self, account: str, reason: str) -> None:
-        """Halt an account because of its losses; its orders are canceled, but for those that close a position."""
+        """Halt an account because of its losses.
+
+        Its orders are canceled, except orders that close a position.
+        """
         if any(halt.trade_account == account and not halt.symbol for halt in self.halts):
             return
         self.halts.add(Halt(account, "", at=self._wall_time(), by=GATEWAY, reason=reason))
@@ -145,7 +150,9 @@ class HaltControl:
         self._cancel_halted()
 
     async def resume(self, body: JsonObject, who: str, scope: TradingScope) -> None:
-        """End halts: all, or those of an account or symbol, as far as the caller may trade them.
+        """End all halts, or those of an account or symbol.
+
+        Only accounts and symbols that the caller may trade are resumed.
 
         Raises Conflict while the losses that are the reason of one are too large.
         """
@@ -184,7 +191,10 @@ class HaltControl:
     # -- inside
 
     def _cancel_unsent(self) -> list[Fields]:
-        """Cancel halted orders that are being checked: they are not sent either if trading is resumed meanwhile."""
+        """Cancel halted orders that are being checked.
+
+        They are not sent either if trading is resumed meanwhile.
+        """
         return self._preparation.cancel(lambda each: bool(self.halts.covering(each.trade_account, each.symbol)))
 
     async def _close_positions(self, who: str, is_meant: Callable[[str, str], bool]) -> list[Fields]:
@@ -200,7 +210,7 @@ class HaltControl:
         return answers
 
     async def _record(self, action: str, who: str, body: JsonObject, account: str) -> list[Fields]:
-        """Record a halt. Return what the caller must know, if the disk does not take the record."""
+        """Record a halt in the journal. Return a warning if the disk fails."""
         request = body | {"halts": self.halts.to_json()}
         for halt in self.halts:
             _log.warn("{halt}", halt=str(halt))
@@ -252,7 +262,10 @@ def _log_failure(failure: Failure) -> None:
 
 
 def _keys(account: str, symbol: str, scope: TradingScope) -> list[tuple[str, str]]:
-    """Return the accounts and symbols that a caller with this scope halts; empty names stand for all."""
+    """Return the accounts and symbols that a caller with this scope halts.
+
+    Empty names mean all.
+    """
     accounts = [account] if account else sorted(scope.accounts) or [""]
     symbols = [symbol] if symbol else sorted(scope.symbols) or [""]
     return [(each, name) for each in accounts for name in symbols]

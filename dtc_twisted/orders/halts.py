@@ -1,4 +1,4 @@
-"""Keep which accounts and symbols take no new orders."""
+"""Keep the halts in force: accounts and symbols without new orders."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,12 +13,12 @@ from dtc_twisted.orders.names import symbol_key
 
 @dataclass(frozen=True)
 class Halt:
-    """A halt.
+    """Hold one halt.
 
-    trade_account, symbol: what is halted; empty: all.
-    at: since when; seconds since 1970, UTC.
-    by: the name of who halted it.
-    reason: why the gateway did; empty: it was asked to.
+    trade_account, symbol: halted names; empty: all.
+    at: start of the halt, seconds since 1970, UTC.
+    by: name of the principal.
+    reason: why the gateway ordered the halt; empty: a caller did.
     """
 
     trade_account: str
@@ -34,13 +34,13 @@ class Halt:
         return f"Trading{where} is halted {self.since}."
 
     def to_json(self) -> dict[str, Any]:
-        """Return the halt, for the journal and for people; `at` in seconds since 1970."""
+        """Return the halt, for the journal and for clients; `at` in seconds since 1970."""
         names = {"TradeAccount": self.trade_account, "Symbol": self.symbol}
         return names | {"at": self.at, "by": self.by, "reason": self.reason}
 
     @property
     def since(self) -> str:
-        """For people: when, by whom and why."""
+        """Text with time, principal and reason."""
         return f"since {format_iso(int(self.at), SECONDS)}, by {self.by}" + (f": {self.reason}" if self.reason else "")
 
     def covers(self, trade_account: str, symbol: str) -> bool:
@@ -48,7 +48,10 @@ class Halt:
         return _is_meant(self.trade_account, trade_account) and _is_meant(self.symbol, symbol)
 
     def is_named(self, trade_account: str, symbol: str) -> bool:
-        """Return whether a resume of an account and symbol ends the halt; empty names stand for all."""
+        """Return whether a resume of an account and symbol ends the halt.
+
+        Empty names mean all.
+        """
         return _is_meant(trade_account, self.trade_account) and _is_meant(symbol, self.symbol)
 
 
@@ -57,7 +60,7 @@ def _is_meant(wanted: str, name: str) -> bool:
 
 
 class Halts:
-    """The halts in force, by account and symbol; an empty one stands for all."""
+    """Hold the halts in force, by account and symbol. An empty name means all."""
 
     def __init__(self) -> None:
         self._halts: dict[tuple[str, str], Halt] = {}
@@ -93,11 +96,11 @@ class Halts:
     # -- the journal
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Return the halts, for the journal and for people."""
+        """Return the halts, for the journal and for clients."""
         return [halt.to_json() for halt in self]
 
     def restore(self, last: Command | None) -> None:
-        """Take up the halts that the last command which changed them left."""
+        """Restore the halts from the last command that changed them."""
         if last is None:
             return
         left: list[Mapping[str, Any]] | None = last.request.get("halts")

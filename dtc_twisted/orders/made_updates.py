@@ -1,4 +1,4 @@
-"""ORDER_UPDATEs that the gateway makes: of fills that a read found, and of its own conclusions."""
+"""Make ORDER_UPDATEs of fills that a read found, and of conclusions."""
 
 from dtc_twisted.dtc.messages import OrderStatusEnum, OrderUpdate, OrderUpdateReasonEnum
 from dtc_twisted.orders.fills import Fill
@@ -58,7 +58,7 @@ def update_of_fill(order: Order, fill: Fill) -> Fields:
 
 
 def update_of_conclusion(order: Order, status: OrderStatusEnum, text: str) -> Fields:
-    """Return the update that states how an order ended, which the server does not state.
+    """Return the update with an order's final status that the server did not state.
 
     If the server has stated the end before, and an update that was overtaken contradicted it, that end applies.
     """

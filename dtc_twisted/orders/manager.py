@@ -1,9 +1,8 @@
-"""Order entry: who may send what, and when; the commands.
+"""Check and run order commands.
 
-What matters most, in this order: no order is sent twice; none is lost from sight; nobody sends who should not. A
-command that was begun runs to its end whether its caller stays or not. When the server's word does not come in time,
-nobody knows what became of the order: it is marked so, and its account takes no new ones until the server was asked
-what it knows.
+Priorities, in this order: no order is sent twice; every order stays known; only permitted callers send orders. A
+command that was begun is completed even if its caller leaves. If the server does not state the outcome in time, the
+outcome is unknown. The order is marked, and its account accepts no new orders until reads of the server's state decide.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
@@ -72,28 +71,29 @@ _LOGON_FLAGS = {
     "bracket": "BracketOrdersSupported",
     "replace": "OrderCancelReplaceSupported",
 }
-"""The flag of LOGON_RESPONSE that says whether the server takes it."""
+"""Flag of LOGON_RESPONSE that states whether the server supports an action."""
 
 OrderUpdates = Deferred[list[Fields]]
-"""The ORDER_UPDATEs, by field names, that were the server's word on a command, one for each order."""
+"""Fires with the ORDER_UPDATEs that state the outcome of a command, as objects of fields, one for each order."""
 
 
 _Result = TypeVar("_Result")
 
 
 class OrderManager(Service):
-    """Takes commands.
+    """Check order commands, and pass them on.
 
-    logged_on: the session; raises NotLoggedOn.
-    fetch_prices: gets a symbol's prices of now.
-    timeout: seconds to wait for the server's word.
-    max_daily_loss: of an account, in its currency; None: no limit but the server's.
+    logged_on: returns the session; raises NotLoggedOn.
+    fetch_prices: gets the present prices of a symbol.
+    timeout: seconds to wait for an outcome.
+    max_daily_loss: largest loss of an account in one day, in its currency; None: only the server's limit.
 
-    Commands fail with BadOrder, NotPermitted, Conflict, NoSuchOrder, JournalFailed, NotLoggedOn or RequestRejected, and
-    nothing was sent; with OrderRejected, and the server refused; with OutcomeUnknown, and nobody knows.
+    Commands fail with BadOrder, NotPermitted, Conflict, NoSuchOrder, JournalFailed, NotLoggedOn or RequestRejected if
+    nothing was sent. They fail with OrderRejected if the server refused, and with OutcomeUnknown if the outcome is
+    unknown.
     """
 
-    handlers: Handlers = {}  # updates are the Reconciler's business
+    handlers: Handlers = {}  # the Reconciler handles updates
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class OrderManager(Service):
     # -- from the service tree
 
     def startService(self) -> None:
-        """Takes up what the journal says was open, or sent without an answer, when the last process ended."""
+        """Restore the orders of the last process from the journal."""
         super().startService()
         self._halts.restore()
         day = self.journal.last("day")
@@ -161,7 +161,7 @@ class OrderManager(Service):
     # -- from Upstream (SessionListener)
 
     def attach(self, session: Session) -> None:
-        """The Reconciler's business."""
+        """Use a Reconciler to keep the state in sync."""
 
     def detach(self, reason: str) -> None:
         self._sender.connection_lost(reason)
@@ -169,7 +169,7 @@ class OrderManager(Service):
     # -- from REST
 
     def submit(self, action: str, body: JsonObject, trader: Trader) -> OrderUpdates:
-        """New orders. action: "submit", "oco" or "bracket". trader: the caller.
+        """Place new orders. action: "submit", "oco" or "bracket". trader: the caller.
 
         Of the same ClientOrderID and body there is one order, and one answer.
         """
@@ -187,25 +187,34 @@ class OrderManager(Service):
         return self._run("check", self._check_new(action, body, trader))
 
     def check_replace(self, order_id: str, body: JsonObject, trader: Trader) -> OrderUpdates:
-        """Check the change of an order as `replace` does, and send nothing. The result is as that of `check`."""
+        """Check the change of an order as `replace` does, and send nothing.
+
+        The result is like that of `check`.
+        """
         return self._run("check", self._check_replace(order_id, body, trader))
 
     def rate_budget(self, trader: Trader) -> tuple[int, int] | None:
-        """Return the limit and the orders left of the nearest rate limit; None without one."""
+        """Return limit and remaining orders of the nearest rate limit; None: no limit."""
         now = self._clock.seconds()
         budgets = [each for each in (self._limits.rate_budget(now), trader.limits.rate_budget(now)) if each]
         return min(budgets, key=lambda each: each[1]) if budgets else None
 
     def cancel_sent(self) -> OrderUpdates:
-        """Cancel all open orders that the gateway sent, for any trader: it is about to stop."""
+        """Cancel all open orders that the gateway sent, because it is about to stop."""
         return self._run("cancel", self._cancels.cancel_own(None, "stop"))
 
     def cancel_own(self, trader: Trader, reason: str) -> OrderUpdates:
-        """Cancel the open orders that a trader sent, those too that the server has not acknowledged."""
+        """Cancel the open orders that a trader sent.
+
+        Orders that the server has not acknowledged are included.
+        """
         return self._run("cancel", self._cancels.cancel_own(trader, reason))
 
     def flatten(self, body: JsonObject, trader: Trader) -> OrderUpdates:
-        """Closes the position of a Symbol, or all of a TradeAccount; no orders when there is none."""
+        """Close the position of a Symbol, or all of a TradeAccount.
+
+        Without a position there are no orders.
+        """
         return self._run_once("flatten", body, lambda: self._flatten(body, trader))
 
     def replace(self, order_id: str, body: JsonObject, trader: Trader) -> OrderUpdates:
@@ -215,19 +224,22 @@ class OrderManager(Service):
         return self._run("cancel", self._cancels.cancel(order_id, trader))
 
     def cancel_all(self, body: JsonObject, trader: Trader) -> OrderUpdates:
-        """All open orders, or those of a TradeAccount or Symbol; refusals are among the answers."""
+        """Cancel all open orders, or those of a TradeAccount or Symbol.
+
+        Rejected cancels are among the answers.
+        """
         return self._run("cancelall", self._cancels.cancel_all(body, trader))
 
     def halt(self, body: JsonObject, trader: Trader) -> OrderUpdates:
-        """From now on no new orders; open ones are canceled, now and whenever some are found later."""
+        """Halt trading: refuse new orders, and cancel open ones, now and later."""
         return self._run("halt", self._halts.halt(body, trader.name, trader.scope))
 
     def resume(self, body: JsonObject, trader: Trader) -> Deferred[None]:
-        """Takes new orders again."""
+        """End halts: accept new orders again."""
         return self._run("resume", self._halts.resume(body, trader.name, trader.scope))
 
     def acknowledge(self, order_id: str, body: JsonObject, trader: Trader) -> OrderUpdates:
-        """Let the account of an order whose outcome is unknown take new orders again. Returns the order."""
+        """Unblock the account of an order whose outcome is unknown. Return the order."""
         return self._run(
             "acknowledge",
             acknowledge_order(
@@ -237,7 +249,7 @@ class OrderManager(Service):
         )
 
     def status(self) -> dict[str, Any]:
-        """For people."""
+        """Return the state of order entry, for `/status`."""
         halts = [*self._halts.halts]
         return {
             "halted": next((each.since for each in halts if not each.trade_account and not each.symbol), None),
@@ -295,7 +307,7 @@ class OrderManager(Service):
         return await self._recorded_answer(command)
 
     def _recorded_answer(self, command: Command) -> OrderUpdates:
-        """Answer a command again, with the server's latest word on the outcome."""
+        """Answer a command again, with the latest outcome that the server stated."""
         orders = [order for order in map(self._account_state.sent_order, command.client_order_ids) if order is not None]
         outcomes = [new_order_outcome(order) for order in orders]
         if None in outcomes or not outcomes:
@@ -378,7 +390,10 @@ class OrderManager(Service):
         return [self._would_be(changed, changed.quantity - order.filled)]
 
     async def _prepare_change(self, order_id: str, body: JsonObject, trader: Trader) -> tuple[Message, Order, Order]:
-        """Parse and check a change. Return the message to send, the order, and the order as it would be."""
+        """Parse and check a change.
+
+        Return the message to send, the order, and the order after the change.
+        """
         display, fields = ticket.split_price_option(body)
         order = self._open_order(order_id, trader)
         require_open(order)
@@ -417,7 +432,10 @@ class OrderManager(Service):
             scope.check(account, symbol)
 
     def _check_account_known(self, account: str) -> None:
-        """Whether the server has listed an account: another spelling of one would have limits of its own."""
+        """Raise NotPermitted for an account that the server has not listed.
+
+        Another spelling of an account would have limits of its own.
+        """
         accounts = self._reconciler.accounts
         if account not in accounts:
             raise NotPermitted(
@@ -425,7 +443,7 @@ class OrderManager(Service):
             )
 
     def _check_tradable(self, action: str, account: str, symbol: str) -> None:
-        """Whether an account may have new orders of a symbol now."""
+        """Raise if an account cannot have new orders of a symbol now."""
         self._halts.halts.check(account, symbol)
         session = self._sender.require_ready()
         for name in ("TradingIsSupported", _LOGON_FLAGS[action]):
@@ -464,7 +482,7 @@ class OrderManager(Service):
             each.count_orders(count, self._clock.seconds())
 
     async def _prices(self, orders: list[Order], trader: Trader) -> MarketPrices | None:
-        """The market's prices, if a limit needs them."""
+        """Return the market's prices if a limit needs them."""
         option = self._limits.needs_prices(orders) or trader.limits.needs_prices(orders)
         return await fetch_prices(self._fetch_prices, orders[0].symbol, option) if option else None
 
@@ -478,7 +496,7 @@ class OrderManager(Service):
         return definition
 
     def _open_order(self, order_id: str, trader: Trader) -> Order:
-        """Raises NoSuchOrder, NotPermitted, or Conflict when it is not open."""
+        """Return an open order. Raises NoSuchOrder, NotPermitted or Conflict."""
         self._sender.require_ready()
         order = self._account_state.order(order_id)
         if order is None:
@@ -490,7 +508,7 @@ class OrderManager(Service):
 
 
 def _as_repeated(answer: list[Fields]) -> list[Fields]:
-    """The answer to a command that was given before: nothing was sent."""
+    """Return the answer to a repeated command, which was not sent again."""
     return [each | {"Repeated": True} for each in answer]
 
 

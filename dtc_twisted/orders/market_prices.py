@@ -1,4 +1,4 @@
-"""The prices of a symbol's market that orders are compared with."""
+"""Get the market prices of a symbol, which orders are compared with."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from dtc_twisted.errors import DTCError, NotPermitted
 
 @dataclass(frozen=True)
 class MarketPrices:
-    """Prices in the server's format; None: the server states none."""
+    """Hold prices in the server's format; None: not stated."""
 
     last: float | None = None
     bid: float | None = None
@@ -29,7 +29,10 @@ class MarketPrices:
         return [price for price in (self.last, self.bid, self.ask) if price is not None]
 
     def price_of(self, side: int) -> float | None:
-        """Return the price at which a market order on this side is filled; the last one when that is not known."""
+        """Return the price at which a market order on this side is filled.
+
+        If bid or ask is unknown, the last price is returned.
+        """
         inside = self.ask if side == BuySellEnum.BUY else self.bid
         return self.last if inside is None else inside
 
@@ -39,7 +42,10 @@ FetchPrices = Callable[[str], Deferred[MarketPrices]]
 
 
 async def fetch_prices(fetch: FetchPrices, symbol: str, option: str) -> MarketPrices:
-    """Get the prices that `option` needs. Raises NotPermitted when there are none, or they are stale."""
+    """Get the prices that `option` needs.
+
+    Raises NotPermitted when there are none, or they are stale.
+    """
     try:
         prices = await fetch(symbol)
     except DTCError as error:

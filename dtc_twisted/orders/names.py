@@ -6,7 +6,7 @@ from functools import lru_cache
 
 @lru_cache(maxsize=4096)
 def symbol_key(symbol: str) -> str:
-    """Return what all spellings of a symbol have in common that a server may take for the same one.
+    """Return a key that is equal for all spellings of a symbol.
 
     Upper and lower case, surrounding spaces and full-width letters make no other symbol here, so that they do not make
     another limit either.

@@ -1,4 +1,4 @@
-"""Compute what an order is worth."""
+"""Compute the notional value of orders."""
 
 from dtc_twisted.dtc.messages import SecurityDefinitionResponse
 from dtc_twisted.errors import NotPermitted
@@ -8,7 +8,9 @@ from dtc_twisted.orders.price_collar import prices_in
 
 
 def value_per_price(definition: SecurityDefinitionResponse) -> float | None:
-    """Return what one unit of quantity gains when the server's price rises by 1, in the symbol's currency.
+    """Return the gain of one unit when the server's price rises by 1.
+
+    The result is in the symbol's currency.
 
     None: the server does not state what an increment is worth.
     """
@@ -21,7 +23,7 @@ def value_per_price(definition: SecurityDefinitionResponse) -> float | None:
 def check_notional(
     order: Order, definition: SecurityDefinitionResponse, prices: MarketPrices | None, limit: float, option: str
 ) -> None:
-    """Raise NotPermitted when an order's quantity at its price is worth more than `limit`, or nobody knows.
+    """Raise NotPermitted if an order's value exceeds `limit`, or is unknown.
 
     An order without a price is taken at the market's.
     """

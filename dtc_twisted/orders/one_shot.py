@@ -1,4 +1,4 @@
-"""One result for several who wait for it."""
+"""Give one result to several waiters."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,10 @@ _log = logger(__name__)
 
 
 class OneShotObserver:
-    """What is running runs to its end; whoever waits may leave, and takes it away from nobody."""
+    """Give the result of one operation to any number of waiters.
+
+    A waiter can leave without an effect on the operation and on the others.
+    """
 
     def __init__(self, running: Deferred[Any]) -> None:
         self.has_fired = False
@@ -22,7 +25,7 @@ class OneShotObserver:
         running.addBoth(self._ended)
 
     def when_fired(self) -> Deferred[Any]:
-        """Fires with the result; cancel it to leave."""
+        """Return a Deferred of the result. Cancel it to leave."""
         waiting: Deferred[Any] = Deferred(self._leave)
         if self.has_fired:
             waiting.callback(self._result)
@@ -30,16 +33,16 @@ class OneShotObserver:
             self._waiting.append(waiting)
         return waiting
 
-    def call_when_fired(self, what: Callable[[], Any]) -> None:
-        """Is called when it is over, which it is not yet."""
-        self._callbacks.append(what)
+    def call_when_fired(self, callback: Callable[[], Any]) -> None:
+        """Call a function when the operation ends."""
+        self._callbacks.append(callback)
 
     def _ended(self, result: Any) -> None:
         self.has_fired, self._result = True, result
-        for what in self._callbacks:
-            what()
+        for callback in self._callbacks:
+            callback()
         if isinstance(result, Failure) and not self._waiting:
-            _log.warn("Nobody waits any more to hear that {text}", text=result.getErrorMessage())
+            _log.warn("An operation failed after its waiters had left: {text}", text=result.getErrorMessage())
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(result)

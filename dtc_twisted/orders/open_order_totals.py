@@ -1,4 +1,6 @@
-"""Keep up to date how much may still be filled of the open orders of each symbol, whatever their number.
+"""Keep running totals of the open quantities of each symbol.
+
+The cost of a limit check therefore does not depend on the number of open orders.
 
 Quantities are whole numbers of 1e-8, so that sums are exact.
 
@@ -50,7 +52,10 @@ class _Entry(NamedTuple):
 
 
 class _Total:
-    """The orders of one side of a symbol in an account. pairs: quantities of the orders of each pair."""
+    """Hold the totals of one side of a symbol in an account.
+
+    pairs: quantities of the orders of each OCO pair.
+    """
 
     def __init__(self) -> None:
         self.units = 0
@@ -83,7 +88,10 @@ class _Total:
 
 
 class OpenOrderTotals:
-    """Count orders as they change. An order without a stated account counts in every account."""
+    """Count orders as they change.
+
+    An order without a stated account counts in every account.
+    """
 
     def __init__(self) -> None:
         self._entries: dict[Order, _Entry] = {}
@@ -101,7 +109,10 @@ class OpenOrderTotals:
         return self._numbers[trade_account] + (self._numbers[""] if trade_account else 0)
 
     def units(self, side: int, trade_account: str, symbol: str) -> int | None:
-        """Return how much may be filled on one side of a symbol, in units; None: the server did not state it."""
+        """Return the quantity that can be filled on one side of a symbol, in units.
+
+        None: the server did not state it.
+        """
         found = [*self._found(side, trade_account, symbol)]
         return None if any(each.unlimited for each in found) else sum(each.units for each in found)
 
@@ -110,7 +121,10 @@ class OpenOrderTotals:
         return next((order for each in self._found(side, trade_account, symbol) for order in each.unlimited), None)
 
     def set_unexplained(self, trade_account: str, symbol: str, moves: dict[int, float]) -> None:
-        """Note how far a position has moved to each side without fills: so much of a parent may be filled already."""
+        """Set how far a position has moved to each side without fills.
+
+        That quantity of a parent may be filled already.
+        """
         key = (trade_account, symbol_key(symbol))
         if any(moves.values()) or key in self._unexplained:
             if moves != self._unexplained.get(key):
@@ -122,7 +136,7 @@ class OpenOrderTotals:
 
     @contextmanager
     def assumed(self, orders: Sequence[Order], replaced: Order | None = None) -> Iterator[None]:
-        """Count new orders meanwhile, and one of them instead of an order that it replaces."""
+        """Count new orders in this context, in place of the order that one replaces."""
         if replaced is not None:
             self.drop(replaced)
         for order in orders:
@@ -226,7 +240,7 @@ class OpenOrderTotals:
 
 
 def may_fill(order: Order) -> float:
-    """Return the most that may still be filled of an order; inf, when the server did not state its quantity."""
+    """Return the largest quantity of an order that can be filled; inf: not stated."""
     if not order.is_open:
         return 0.0
     if "OrderQuantity" in order.fields:
@@ -236,7 +250,7 @@ def may_fill(order: Order) -> float:
 
 
 def oco_id_of(order: Order) -> str:
-    """Return what both orders of an OCO pair have in common; empty: the order is of no pair."""
+    """Return the id of an order's OCO pair; empty: no pair."""
     if order.oco_id:
         return order.oco_id
     ids = (order.server_order_id, str(order.fields.get("OCOLinkedOrderServerOrderID", "")))

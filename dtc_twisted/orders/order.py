@@ -1,4 +1,4 @@
-"""One order: what the server states of the order, and what the gateway knows besides."""
+"""Hold one order: facts of the server and of the gateway."""
 
 import math
 
@@ -30,28 +30,28 @@ _EPSILON = 1e-9
 
 
 class Order:
-    """One order.
+    """Hold one order.
 
     fields: the latest value of each field.
     updates: all updates of the order, oldest first.
     fills: the single fills that are known, in the order in which they became known.
     is_inferred: the status is a conclusion of the gateway, which the server did not state.
     version: the number of the account state's change that changed the order last.
-    sent_at: when the gateway sent the order, seconds since 1970; 0: the order is not from here.
-    sent_by: the name of the caller who sent the order; empty: the order is not from here.
+    sent_at: time when the gateway sent the order, seconds since 1970; 0: another client sent the order.
+    sent_by: name of the principal who sent the order; empty: another client sent the order.
     sequence: the number of the order in the order in which orders became known, also to earlier processes.
-    last_heard_at: when an earlier process last heard of the order; 0: this process has.
+    last_known_at: time of the last update in an earlier process; 0: this process has had an update.
     epoch: the numbering of the server in which the ServerOrderID was last stated.
     server_order_ids: all ServerOrderIDs that the order had.
-    oco_id, is_child: of an order from here: what names its OCO pair, and whether it waits for a parent's fill.
-    parent_id: the parent's ClientOrderID, of a child from here.
-    closes_position: the order is from here, and closes a position. Its side and quantity are assumed until stated.
+    oco_id, is_child: of an order of the gateway: id of its OCO pair, and whether it waits for a parent's fill.
+    parent_id: of a child sent by the gateway: the parent's ClientOrderID.
+    closes_position: whether it is a flatten of the gateway. Its side and quantity are assumed until stated.
     pending_commands: commands whose outcome is not known yet.
-    doubt: why the state of the order is not known; empty: it is.
-    acknowledged_by: who has acknowledged that the outcome is unknown; empty: nobody.
+    doubt: why the state of the order is unknown; empty: it is known.
+    acknowledged_by: name of the principal who has acknowledged the unknown outcome; empty: none.
     is_gone: the order is not among the open orders, and the server does not state its status.
     position_offset: the part of the position that the known fills did not explain when the order was sent, or later.
-    offset_taken_at: when that was, seconds since 1970.
+    offset_taken_at: time of that, seconds since 1970.
     late_fills: the net quantity of fills that became known since, and that the position may have had before.
     unconfirmed_quantity: the larger quantity of a change that two reads did not show; counts until the order is closed
         or its quantity is stated anew.
@@ -66,7 +66,7 @@ class Order:
         self.sent_at = sent_at
         self.sent_by = ""
         self.sequence = 0
-        self.last_heard_at = 0.0
+        self.last_known_at = 0.0
         self.epoch = 0
         self.server_order_ids: set[str] = {fields["ServerOrderID"]} if fields.get("ServerOrderID") else set()
         self.oco_id = ""
@@ -89,14 +89,14 @@ class Order:
 
     @property
     def unknown_reason(self) -> str:
-        """Return why the outcome of a command, or the state of the order, is unknown; empty if all is known."""
+        """Return why the order's state or a command's outcome is unknown; empty: known."""
         if self.doubt:
             return self.doubt
         return next((each.unknown_reason for each in self.pending_commands if each.unknown_reason), "")
 
     @property
     def is_in_flight(self) -> bool:
-        """Return whether the order was sent, and the server has not stated anything about it."""
+        """Return whether the order was sent, and the server has stated nothing about it."""
         return not self.server_order_id and self.status is OrderStatusEnum.ORDER_STATUS_ORDER_SENT
 
     @property
@@ -152,7 +152,7 @@ class Order:
 
     @property
     def remaining(self) -> float:
-        """Return what may still be filled, also if a change whose outcome is not known is made."""
+        """Return the quantity that can still be filled, also after a pending change."""
         if not self.is_open:
             return 0.0
         quantity = max(self.quantity, self.unconfirmed_quantity, *[each.quantity for each in self.pending_commands])
@@ -185,7 +185,10 @@ class Order:
         return any(each.rule is rule for each in self.pending_commands)
 
     def assume_closing(self, position: float) -> None:
-        """Assume side and quantity of an order that closes a position; the server decides on both."""
+        """Assume side and quantity of an order that closes a position.
+
+        The server decides on both.
+        """
         side = BuySellEnum.SELL if position > 0 else BuySellEnum.BUY
         self.fields = self.fields | {"BuySell": int(side), "OrderQuantity": abs(position)}
 
@@ -199,7 +202,7 @@ class Order:
     # -- updates
 
     def complete(self, update: Fields) -> Fields:
-        """Return an update with the order's identifiers, and without a filled quantity that cannot be."""
+        """Return an update with the order's ids, without an impossible filled quantity."""
         update = {name: self.fields[name] for name in _IDENTIFIERS if name in self.fields} | update
         most = update.get("OrderQuantity", 0.0)
         if not self.closes_position:  # whose quantity is assumed
@@ -218,7 +221,7 @@ class Order:
                 if fill.execution_id == each.execution_id:
                     return True
             elif (fill.price, fill.quantity) == (each.price, each.quantity) and _is_same_second(fill, each):
-                # Alike fills are told apart by what was filled in all; a fill of history does not state it.
+                # Equal fills are distinguished by the total filled quantity, which a fill of history does not state.
                 if fill.total and each.total:
                     if fill.total == each.total:
                         return True
@@ -233,20 +236,20 @@ class Order:
         return any(name in row and row[name] != self.fields.get(name) for name in _COMPARED_FIELDS)
 
     def undoes_fill(self, update: Fields) -> bool:
-        """Return whether an update states that the order, which is filled in whole, ended otherwise."""
+        """Return whether an update contradicts that the order is filled completely."""
         is_whole = 0 < max(self.quantity, update.get("OrderQuantity", 0.0)) <= self.filled and not self.closes_position
         status = update.get("OrderStatus")
         return is_whole and status in TERMINAL and status != OrderStatusEnum.ORDER_STATUS_FILLED
 
     def average_with(self, fill: Fill, filled: float) -> float | None:
-        """Return the average price with one more fill; None: not all fills of the filled quantity are known."""
+        """Return the average price with one more fill; None: not all fills are known."""
         fills = [*self.fills, fill]
         if abs(self.explained + fill.quantity - filled) > _EPSILON:
             return None
         return math.fsum(each.price * each.quantity for each in fills) / filled
 
     def apply(self, update: Fields, fill: Fill | None) -> float:
-        """Make an update part of what is known. Return by how much the filled quantity grew."""
+        """Apply an update. Return the increase of the filled quantity."""
         before = self.filled
         if fill is not None:
             self.fills.append(fill)
@@ -271,7 +274,7 @@ class Order:
         return update.get("OrderStatus") in TERMINAL and not says_nothing
 
     def _implied_fill(self, update: Fields) -> float:
-        """Return what an update without FilledQuantity states to be filled by its OrderStatus."""
+        """Return the filled quantity that follows from OrderStatus, if none is stated."""
         if "FilledQuantity" in update or update.get("Inferred") or is_contradictory(update):
             return 0.0
         return self.quantity if update.get("OrderStatus") == OrderStatusEnum.ORDER_STATUS_FILLED else 0.0
@@ -292,7 +295,7 @@ class Order:
             self.unconfirmed_quantity = 0.0
 
     def _complete_average(self) -> None:
-        """Keep the server's average of what is filled; else compute it if all fills are known; else have none."""
+        """Set the average price: the server's, else that of all fills, else none."""
         filled = self.filled
         if filled and self._average_of == filled and "AverageFillPrice" in self.fields:
             return

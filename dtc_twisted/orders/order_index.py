@@ -1,4 +1,4 @@
-"""Which order an identifier or an ORDER_UPDATE is about.
+"""Find the order of an identifier or an ORDER_UPDATE.
 
 An order is recognised by its ServerOrderID, or by its ClientOrderID together with account, symbol and side, within one
 numbering of the server (epoch). When in doubt, an update is about a second order.
@@ -18,10 +18,10 @@ _SUPERSEDED = -1
 
 
 class Match(NamedTuple):
-    """What an update is about.
+    """Hold the result of matching an update with an order.
 
-    order: None: no order that is known.
-    is_doubtful: only a read of all open orders can tell.
+    order: the order; None: no known order.
+    is_doubtful: whether only a read of all open orders can decide.
     """
 
     order: Order | None
@@ -29,7 +29,10 @@ class Match(NamedTuple):
 
 
 class OrderIndex:
-    """Orders by ClientOrderID and by ServerOrderID, present or former; several orders may have the same."""
+    """Index orders by ClientOrderID and by present or former ServerOrderIDs.
+
+    Several orders can have the same identifier.
+    """
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -67,12 +70,15 @@ class OrderIndex:
         return iter([*self._by_client.get(client_order_id, ())])
 
     def by_server(self, server_order_id: str) -> Iterator[Order]:
-        """Yield the orders that have or had a ServerOrderID, those of the present numbering first, the newest first."""
+        """Yield the orders that have or had a ServerOrderID.
+
+        Orders of the present epoch come first, and the newest first.
+        """
         found = [*self._by_server.get(server_order_id, ())][::-1]
         return iter(sorted(found, key=lambda order: not self.is_current(order)))
 
     def is_current(self, order: Order) -> bool:
-        """Return whether the order's ServerOrderID is one of the server's present numbering, as far as is known."""
+        """Return whether the order's ServerOrderID is of the present epoch, if known."""
         return order.epoch == self.epoch or order.is_open
 
     def addressed(self, order_id: str) -> list[Order]:
@@ -89,7 +95,7 @@ class OrderIndex:
     # -- updates
 
     def match(self, update: Fields) -> Match:
-        """Return which order an update that the server sent by itself is about."""
+        """Return which order an unsolicited update is about."""
         for name in ("ServerOrderID", "PreviousServerOrderID"):
             for order in self.by_server(update.get(name, "")):
                 if self._has_server_id(order, update):
@@ -115,7 +121,7 @@ class OrderIndex:
         return order.is_inferred or update.get("OrderStatus") == order.status
 
     def _match_client_id(self, order: Order, update: Fields) -> Match | None:
-        """Return what the ClientOrderID says, where the ServerOrderID does not tell; None: nothing."""
+        """Match by ClientOrderID, if the ServerOrderID does not decide; None: no match."""
         server_order_id = update.get("ServerOrderID", "")
         if not order.server_order_id or order.is_inferred:
             return Match(order) if has_quantity(order, update) else Match(None, True)
@@ -131,7 +137,7 @@ class OrderIndex:
 
 
 def is_compatible(order: Order, update: Fields) -> bool:
-    """Return whether account, symbol and side of an update do not contradict those of an order."""
+    """Return whether account, symbol and side of an update can be an order's."""
     stated, known = update.get("TradeAccount", ""), order.trade_account
     if stated and known and stated != known:
         return False
@@ -142,7 +148,7 @@ def is_compatible(order: Order, update: Fields) -> bool:
 
 
 def is_same_symbol(stated: str, known: str) -> bool:
-    """Return whether two symbols may be one: a server may spell a symbol otherwise than it was asked for."""
+    """Return whether two symbols may be the same, spelled differently by the server."""
     return not stated or not known or stated == known or symbol_key(stated) == symbol_key(known)
 
 
@@ -154,7 +160,7 @@ def is_another_client_id(order: Order, update: Fields) -> bool:
 
 
 def identifies(update: Fields) -> bool:
-    """Return whether an update of an order that is not known says enough to show the order."""
+    """Return whether an update of an unknown order suffices to show the order."""
     return bool((update.get("ServerOrderID") or update.get("ClientOrderID")) and update.get("Symbol"))
 
 
@@ -164,6 +170,6 @@ def orders_by_age(orders: Iterable[Order]) -> list[Order]:
 
 
 def has_quantity(order: Order, update: Fields) -> bool:
-    """Return whether an update may be the answer to an order that was sent: its quantity cannot be another."""
+    """Return whether the quantity of an update can be that of a sent order."""
     stated = update.get("OrderQuantity")
     return not stated or not order.quantity or order.closes_position or stated == order.quantity

@@ -1,4 +1,4 @@
-"""New orders and changes as DTC messages: the orders that messages make, their identifiers, and their prices."""
+"""Convert between DTC messages and orders: identifiers, prices, new orders."""
 
 from collections.abc import Iterable
 from secrets import token_hex
@@ -52,14 +52,16 @@ def orders_from_messages(messages: Iterable[Message]) -> list[Order]:
 
 
 def requested_fields(change: Fields) -> Fields:
-    """Return what a CANCEL_REPLACE_ORDER, by field names, asks for."""
+    """Return the fields that a CANCEL_REPLACE_ORDER changes."""
     asked = {name: change[name] for name in ("TimeInForce", "GoodTillDateTime") if change.get(name)}
     asked |= {name: change[name] for name in ("Price1", "Price2") if change.get(f"{name}IsSet") and name in change}
     return asked | ({"Quantity": change["Quantity"]} if change.get("Quantity") else {})
 
 
 def with_client_order_ids(messages: Iterable[Message], now: float) -> list[Any]:
-    """Return the messages with a ClientOrderID for each order that has none; children name their parent.
+    """Return the messages with a ClientOrderID for each order.
+
+    Children get the id of their parent.
 
     A made id has 23 characters: the time in milliseconds since 1970, in hexadecimal, and a random number.
     """
@@ -74,7 +76,7 @@ def with_client_order_ids(messages: Iterable[Message], now: float) -> list[Any]:
 
 
 def suffixed_id(name: str, number: int) -> str:
-    """Return the ClientOrderID of one of several orders for which a caller gave one ClientOrderID."""
+    """Return the ClientOrderID of one of several orders of one command."""
     suffix = f"-{number}" if number > 1 else ""
     return name[: dtc.ORDER_ID_LENGTH - 1 - len(suffix)] + suffix
 

@@ -24,7 +24,9 @@ class OrderRate:
         return self._limit, self._limit - len(self._times)
 
     def check(self, orders: int, now: float) -> None:
-        """Raise TooManyOrders when so many more are too many now, NotPermitted when they always are.
+        """Raise TooManyOrders if more orders exceed the limit now.
+
+        Raises NotPermitted if they always exceed it.
 
         now: seconds on a clock that is never put back.
         """

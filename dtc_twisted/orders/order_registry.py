@@ -40,7 +40,7 @@ class OrderRegistry:
         return iter(list(self._orders))
 
     def order(self, order_id: str) -> Order | None:
-        """Return an order by ClientOrderID or ServerOrderID, from the journal if it is not in the view any more.
+        """Return an order by ClientOrderID or ServerOrderID, from memory or journal.
 
         Raises Conflict when more than one order has this id.
         """
@@ -53,7 +53,10 @@ class OrderRegistry:
         return found[0] if found else None
 
     def sent_order(self, client_order_id: str) -> Order | None:
-        """Return the order that the gateway sent under a ClientOrderID, from the journal if need be."""
+        """Return the order that the gateway sent under a ClientOrderID.
+
+        It is read from the journal if it is not in memory.
+        """
         found = self.index.sent(client_order_id)
         if found is None:
             for order in self._load_order(client_order_id):
@@ -72,11 +75,11 @@ class OrderRegistry:
         ]
 
     def unsettled(self) -> list[Order]:
-        """Return the orders of which something is awaited or unknown."""
+        """Return the orders with a pending command or an unknown state."""
         return [*self._unsettled]
 
     def unknown(self, trade_account: str = "") -> list[Order]:
-        """Return the orders of which something is unknown, of an account if given."""
+        """Return the orders with an unknown state or outcome, of an account if given."""
         return [
             order for order in self._unsettled if order.unknown_reason and trade_account in ("", order.trade_account)
         ]
@@ -86,7 +89,10 @@ class OrderRegistry:
         return [order.to_fields for order in self if order.sent_at or order.updates]
 
     def remember(self, order: Order) -> None:
-        """Know a closed order of the journal again, without showing it: the server may restate its fills."""
+        """Index a closed order of the journal, because its fills may be restated.
+
+        The order is not shown.
+        """
         self.index.add(order)
 
     # -- changes
@@ -105,7 +111,7 @@ class OrderRegistry:
             order.sequence = self.sequence
 
     def _restore(self, order: Order) -> Order:
-        """Bring an order of the journal back into the view."""
+        """Restore an order of the journal."""
         for each in [*self.index.by_client(order.client_order_id), *self.index.by_server(order.server_order_id)]:
             ids = (each.client_order_id, each.server_order_id)
             if ids == (order.client_order_id, order.server_order_id):
@@ -150,7 +156,10 @@ class OrderRegistry:
             self._open[key][order] = None
 
     def _recount(self, order: Order, command: PendingCommand) -> None:
-        """Count an order anew in the totals, because a command about its quantity is pending or settled now."""
+        """Count an order again in the totals.
+
+        Called when a command about its quantity becomes pending or is settled.
+        """
         if command.quantity and order in self._open_keys:
             self.totals.count(order)
 

@@ -1,4 +1,4 @@
-"""The live view of orders: what the server states, in the order of its statements, each told once."""
+"""Keep the live state of orders, and publish each update once, in order."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -35,8 +35,8 @@ class OrderState(OrderRegistry):
     load_order: see OrderRegistry.
     is_own_id: whether a ClientOrderID is in the journal.
     listeners: called with the channel and the fields of each update.
-    order_listeners: called with an order, the update and the fill in the update, after the view has changed.
-    read_listeners: called when only a read of all open orders can tell what is true.
+    order_listeners: called with an order, the update and the fill in the update, after the state has changed.
+    read_listeners: called when only a read of all open orders can decide.
     """
 
     def __init__(
@@ -91,12 +91,12 @@ class OrderState(OrderRegistry):
             self.republish(order)
 
     def acknowledge(self, order: Order, who: str) -> None:
-        """Note that a person accepts that the outcome of an order is unknown, until something is stated anew."""
+        """Store that a user accepts an unknown outcome, until a new statement."""
         order.acknowledged_by = who
         self.republish(order)
 
     def republish(self, order: Order) -> None:
-        """Publish how an order stands: what is known of its commands has changed."""
+        """Publish an order, because the knowledge about its commands has changed."""
         self._publish("orders", order.to_fields | {"Reconciled": True})
 
     # -- called with what the server sends by itself
@@ -139,7 +139,7 @@ class OrderState(OrderRegistry):
                 if not fill.execution_id and not fill.total:
                     self._ask_for_read()  # it may be another fill of this price and quantity
                 return
-            # The fill was read before it was told; what else the update says is not known yet.
+            # The fill was read before this update; only the other facts of the update are new.
             update = {name: value for name, value in update.items() if name not in _FILL_FIELDS}
             update["OrderUpdateReason"], fill = int(OrderUpdateReasonEnum.GENERAL_ORDER_UPDATE), None
         if not order.pending_commands and order.updates and update == order.updates[-1]:
@@ -160,7 +160,7 @@ class OrderState(OrderRegistry):
             self._ask_for_read()  # it cannot be canceled without its number
 
     def _says_more(self, order: Order, update: Fields) -> bool:
-        """Return whether an update whose fill is known says anything else that is not."""
+        """Return whether an update whose fill is known states anything else that is new."""
         if update.get("FilledQuantity", 0.0) > order.filled:
             return True
         return order.is_open and update.get("OrderStatus") in TERMINAL
@@ -177,7 +177,7 @@ class OrderState(OrderRegistry):
         return is_acceptance and order.is_open and any(CHANGE.settles(each) for each in order.updates)
 
     def _with_requested(self, order: Order, update: Fields) -> Fields:
-        """Return the confirmation of a change with the values that were asked for, where the server left them out."""
+        """Return the confirmation of a change, completed with the requested values."""
         if update.get("OrderUpdateReason") != OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_COMPLETE:
             return update
         asked: Fields = {}
@@ -191,7 +191,7 @@ class OrderState(OrderRegistry):
     # -- called with what the server answered to a read
 
     def reconcile_order(self, order: Order, row: Fields) -> None:
-        """Apply an open order as the server restated it; published only if it is not as it was known."""
+        """Apply an open order of a read. It is published only if it differs."""
         if order not in self._orders or order.differs_from(order.complete(row)) or order.is_inferred:
             self.commit(order, row | {"Reconciled": True}, None)
         elif order.epoch != self.index.epoch:
@@ -202,16 +202,16 @@ class OrderState(OrderRegistry):
         self.commit(order, update_of_fill(order, fill), fill)
 
     def infer_status(self, order: Order, status: OrderStatusEnum, text: str) -> None:
-        """Conclude how an order ended that the server does not have any more, or never had."""
+        """Conclude the status of an order that the server no longer has, or never had."""
         self.commit(order, update_of_conclusion(order, status, text), None)
 
     def retire(self, order: Order) -> None:
-        """Count an order as closed that is not among the open orders, and whose status the server does not state."""
+        """Count an order as closed that is not open and whose status is not stated."""
         order.is_gone = True
         self._index(order)
 
     def adopt(self, order: Order, server_order_id: str, found: Order | None = None) -> None:
-        """Give an order of ours its ServerOrderID.
+        """Give an order of the gateway its ServerOrderID.
 
         found: the order as which it was shown so far.
         """
@@ -228,7 +228,7 @@ class OrderState(OrderRegistry):
         self._index(order)
 
     def claim(self, order: Order, update: Fields) -> Order:
-        """Return the order of ours that an order of nobody is, if an update of the order says so.
+        """Return the gateway's order that an order without a ClientOrderID is.
 
         Its ClientOrderID was not stated before, or another quantity was.
         """
@@ -242,13 +242,13 @@ class OrderState(OrderRegistry):
         return own
 
     def begin_epoch(self) -> None:
-        """Note that a session began: the server may have begun another numbering."""
+        """Begin an epoch, because the server may have restarted its numbering."""
         self.index.epoch += 1
 
     # -- changes
 
     def commit(self, order: Order, update: Fields, fill: Fill | None) -> None:
-        """Make an update part of what is known of an order, and publish the update."""
+        """Apply an update to an order, and publish it."""
         update = order.complete(update)
         self.index.remove(order)
         self._number(order)
@@ -256,7 +256,7 @@ class OrderState(OrderRegistry):
         if not update.get("Inferred"):
             order.epoch = self.index.epoch
         order.doubt = order.acknowledged_by = ""
-        order.last_heard_at = 0.0
+        order.last_known_at = 0.0
         self.version += 1
         order.version = self.version
         if grown:
@@ -285,7 +285,7 @@ class OrderState(OrderRegistry):
 
 
 def new_order_outcome(order: Order) -> Fields | None:
-    """Return the update that states the outcome of a new order: the server's latest word; None: it is not known.
+    """Return the latest update with the outcome of a new order; None: unknown.
 
     An acceptance is answered as the first time. A rejection that the gateway inferred gives way to whatever the server
     states later. An order that has fills was accepted.

@@ -1,4 +1,4 @@
-"""What an ORDER_UPDATE states: whether an order is open, and what became of a command about the order."""
+"""Evaluate ORDER_UPDATEs: is an order open, and what is a command's outcome?"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,7 +54,10 @@ def is_known_status(update: Mapping[str, Any]) -> bool:
 
 
 def is_contradictory(update: Mapping[str, Any]) -> bool:
-    """Return whether the fields of an update cannot be true together: then its OrderStatus says nothing."""
+    """Return whether fields of an update contradict each other.
+
+    Then its OrderStatus is ignored.
+    """
     reason, status = update.get("OrderUpdateReason", 0), update.get("OrderStatus", 0)
     if status == Status.ORDER_STATUS_UNSPECIFIED:
         return False
@@ -73,7 +76,7 @@ def is_refusal_without_status(update: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class OutcomeRule:
-    """Decides which ORDER_UPDATEs settle a command.
+    """Decide which ORDER_UPDATEs settle a command.
 
     done_reason, rejected_reason: the reasons of the updates that settle the command.
     settling_statuses: the statuses that settle the command whatever the reason.
@@ -96,7 +99,7 @@ class OutcomeRule:
         return is_stated or update.get("OrderStatus") in self.settling_statuses
 
     def rejection_text(self, update: Mapping[str, Any]) -> str:
-        """Return why the server rejected the command; an empty text if the server did not."""
+        """Return why the server rejected the command; empty if it did not."""
         reason, status = update.get("OrderUpdateReason"), update.get("OrderStatus")
         text = str(update.get("InfoText") or "")
         if reason == self.rejected_reason:
@@ -130,7 +133,7 @@ CANCEL = OutcomeRule(
 
 
 class PendingCommand:
-    """A command about one order whose outcome is not known yet.
+    """Hold a command about one order whose outcome is not known yet.
 
     outcome: fires with the update that states the outcome; fails when none comes in time.
     unknown_reason: why the outcome is unknown; empty while there is time. It stays until the server states the outcome
@@ -154,14 +157,19 @@ class PendingCommand:
         return float(self.requested.get("Quantity", 0.0))
 
     def count_read(self, began: float, interval: float) -> bool:
-        """Count a complete read without effect. Return whether there were two, with `interval` seconds between."""
+        """Count a complete read without effect.
+
+        Return whether there were two, with `interval` seconds between.
+        """
         if self.reads_without == 0 or began - self.last_read_at >= interval:
             self.reads_without += 1
             self.last_read_at = began
         return self.reads_without > 1
 
     def is_left_open(self, outcome: Mapping[str, Any], order: Mapping[str, Any]) -> bool:
-        """Return whether an outcome only states that the order is closed, and not whether it was changed before.
+        """Return whether an outcome states only that the order is closed.
+
+        Then it is unknown whether the order was changed before.
 
         order: the fields of the order after the outcome.
         """
@@ -169,7 +177,7 @@ class PendingCommand:
         return self.rule is CHANGE and not is_stated and not self.has_effect(order)
 
     def has_effect(self, row: Mapping[str, Any]) -> bool:
-        """Return whether an order is as the change asked for."""
+        """Return whether an order has the requested values of the change."""
         names = {"Quantity": "OrderQuantity"}
         asked = {names.get(name, name): value for name, value in self.requested.items()}
         return bool(asked) and all(row.get(name) == value for name, value in asked.items())

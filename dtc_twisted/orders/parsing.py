@@ -1,7 +1,8 @@
-"""What a caller wants done, as DTC messages: the fields of a body are checked, all of them, before anything is sent.
+"""Parse the bodies of order commands into DTC messages.
 
-Sierra Chart drops fields that it does not know without a word, so that a misspelt stop price would be an order without
-a stop: here, each field must be known, fit the kind of order, and be there when the order needs it.
+Sierra Chart silently ignores unknown fields, so that a misspelt stop price would be an order without a stop. Here, each
+field must be known and fit the kind of order, and required fields must be present. All fields are checked before
+anything is sent.
 """
 
 import re
@@ -68,18 +69,20 @@ REPLACE_FIELDS = ("Price1", "Price2", "Quantity", "TimeInForce", "GoodTillDateTi
 
 
 def parse_single(body: JsonObject, now: float) -> dtc.SubmitNewSingleOrder:
-    """SUBMIT_NEW_SINGLE_ORDER. now: seconds since 1970. Raises BadOrder."""
+    """Return a SUBMIT_NEW_SINGLE_ORDER. now: seconds since 1970. Raises BadOrder."""
     return _build(dtc.SubmitNewSingleOrder, body, SINGLE_REQUIRED, SINGLE_OPTIONAL, now, ("",))
 
 
 def parse_oco(body: JsonObject, now: float) -> dtc.SubmitNewOCOOrder:
-    """SUBMIT_NEW_OCO_ORDER. Raises BadOrder."""
+    """Return a SUBMIT_NEW_OCO_ORDER. Raises BadOrder."""
     return _build(dtc.SubmitNewOCOOrder, body, OCO_REQUIRED, OCO_OPTIONAL, now, ("_1", "_2"))
 
 
 def parse_bracket(body: JsonObject, now: float) -> tuple[dtc.SubmitNewSingleOrder, dtc.SubmitNewOCOOrder]:
-    """{"Parent": fields of an order, "Children": fields of an OCO order}; what the children have in common with their
-    parent (Symbol, TradeAccount, and the quantities) need not be repeated. Raises BadOrder.
+    """Return the parent order and the OCO order of a bracket. Raises BadOrder.
+
+    The body is {"Parent": fields of an order, "Children": fields of an OCO order}. Fields of the children that equal
+    those of the parent (Symbol, TradeAccount, quantities) can be omitted.
     """
     problems = [f"{name}: unknown field." for name in body if name not in ("Parent", "Children")]
     parts = [body.get(name) for name in ("Parent", "Children")]
@@ -119,7 +122,7 @@ def parse_bracket(body: JsonObject, now: float) -> tuple[dtc.SubmitNewSingleOrde
 
 
 def parse_replace(body: JsonObject, order_type: OrderTypeEnum, now: float) -> dtc.CancelReplaceOrder:
-    """CANCEL_REPLACE_ORDER, but for what names the order.
+    """Return a CANCEL_REPLACE_ORDER without the order's ids.
 
     order_type: of the order; unset, when it is not known. Raises BadOrder.
     """
@@ -141,7 +144,10 @@ def parse_replace(body: JsonObject, order_type: OrderTypeEnum, now: float) -> dt
 
 
 def parse_flatten(body: JsonObject) -> dtc.SubmitFlattenPositionOrder:
-    """SUBMIT_FLATTEN_POSITION_ORDER; without a Symbol it means a whole TradeAccount. Raises BadOrder."""
+    """Return a SUBMIT_FLATTEN_POSITION_ORDER. Raises BadOrder.
+
+    Without a Symbol, it is about a whole TradeAccount.
+    """
     optional = ("Symbol", "ClientOrderID", "FreeFormText", "IsAutomatedOrder")
     fields, problems = _read(dtc.SubmitFlattenPositionOrder, body, ("TradeAccount",), optional)
     if problems:
@@ -150,7 +156,7 @@ def parse_flatten(body: JsonObject) -> dtc.SubmitFlattenPositionOrder:
 
 
 def parse_cancel_all(body: JsonObject) -> tuple[str, str]:
-    """TradeAccount and Symbol whose orders are to be canceled; empty: any. Raises BadOrder."""
+    """Return TradeAccount and Symbol of a cancelall; empty: any. Raises BadOrder."""
     fields, problems = _read_scope(body)
     if problems:
         raise BadOrder(problems)
@@ -158,7 +164,10 @@ def parse_cancel_all(body: JsonObject) -> tuple[str, str]:
 
 
 def parse_halt(body: JsonObject) -> tuple[str, str, bool]:
-    """TradeAccount and Symbol that are to be halted; empty: any; and whether positions are closed. Raises BadOrder."""
+    """Return TradeAccount and Symbol of a halt, and whether to flatten.
+
+    Empty names mean any. Raises BadOrder.
+    """
     rest = dict(body)
     flatten = rest.pop("flatten", False)
     fields, problems = _read_scope(rest)
@@ -170,19 +179,22 @@ def parse_halt(body: JsonObject) -> tuple[str, str, bool]:
 
 
 def parse_resume(body: JsonObject) -> tuple[str, str]:
-    """TradeAccount and Symbol whose halts are to end; empty: any. Raises BadOrder."""
+    """Return TradeAccount and Symbol of a resume; empty: any. Raises BadOrder."""
     return parse_cancel_all(body)
 
 
 def client_order_ids(body: JsonObject) -> list[str]:
-    """The ClientOrderIDs that a caller chose."""
+    """Return the ClientOrderIDs that a caller chose."""
     parts = [body, body.get("Parent"), body.get("Children")]
     ids = ("ClientOrderID", "ClientOrderID_1", "ClientOrderID_2")
     return [part[name] for part in parts if isinstance(part, dict) for name in ids if isinstance(part.get(name), str)]
 
 
 def split_price_option(body: JsonObject) -> tuple[bool, JsonObject]:
-    """Whether prices are display prices ("prices": "display"), and the other fields. Raises BadOrder."""
+    """Return whether prices are display prices, and the other fields.
+
+    `"prices": "display"` states it. Raises BadOrder.
+    """
     fields = dict(body)
     prices = fields.pop("prices", "server")
     if prices not in ("server", "display"):
@@ -194,7 +206,7 @@ def split_price_option(body: JsonObject) -> tuple[bool, JsonObject]:
 
 
 def _read_scope(body: JsonObject) -> tuple[JsonObject, list[str]]:
-    """TradeAccount and Symbol of a command about all that have them; an empty one is as none."""
+    """Return TradeAccount and Symbol of a command; empty or missing: any."""
     given = {name: value for name, value in body.items() if value != ""}
     return _read(dtc.SubmitNewSingleOrder, given, (), ("TradeAccount", "Symbol"))
 
@@ -223,7 +235,7 @@ def _build(
 def _read(
     kind: type[Message], body: JsonObject, required: tuple[str, ...], optional: tuple[str, ...]
 ) -> tuple[JsonObject, list[str]]:
-    """The fields of a body, as the message has them, and what is wrong with the others."""
+    """Return the fields of a body, parsed, and the problems of the others."""
     fields, problems = {}, []
     for name, value in body.items():
         if name not in required and name not in optional:
@@ -240,7 +252,7 @@ def _read(
 
 
 def _field_parser(kind: type[Message], name: str) -> tuple[Callable[[Any], Any], str]:
-    """What reads a field, None when it cannot; and what it expects."""
+    """Return the parser of a field (None for a bad value), and what it expects."""
     field = field_parsers(kind)[name]
     if name.startswith("Is"):
         return lambda value: int(value) if value in (0, 1) and type(value) in (int, bool) else None, "true or false"
@@ -274,7 +286,7 @@ def _field_parser(kind: type[Message], name: str) -> tuple[Callable[[Any], Any],
 
 
 def _quantity(value: float) -> float | None:
-    """The quantity without binary noise; None: it is none that anybody trades."""
+    """Return the quantity without binary noise; None: not a valid quantity."""
     near = round(value, _QUANTITY_DECIMALS)
     return near if 0 < near <= MAX_QUANTITY and abs(near - value) <= value * 1e-12 else None
 

@@ -1,4 +1,4 @@
-"""Keep the positions that the server states, each under its PositionIdentifier.
+"""Keep the stated positions, each under its PositionIdentifier.
 
 Without the flag UsesMultiplePositionsPerSymbolAndTradeAccount at the logon, one position is expected of a symbol in an
 account. Rows with different identifiers are two positions all the same, until a read shows one of them only. A row that
@@ -19,7 +19,7 @@ PositionKey = tuple[str, str, str]
 
 
 class PositionTable:
-    """The rows, and the version of the account state in which each was stated last.
+    """Hold the rows, and the version of the account state at their last statement.
 
     has_several: the server said that it may have several positions of one symbol in one account.
     """
@@ -40,7 +40,7 @@ class PositionTable:
         return sum(_quantity(self.rows[key]) for key in keys if key[1] == symbol)
 
     def quantity_of_spellings(self, trade_account: str, symbol: str) -> float:
-        """Return the same of all spellings of a symbol together."""
+        """Return the sum over all spellings of a symbol."""
         return sum(_quantity(self.rows[key]) for key in self._keys.get((trade_account, symbol_key(symbol)), ()))
 
     def version(self, trade_account: str, symbol: str) -> int:
@@ -48,7 +48,10 @@ class PositionTable:
         return self._symbol_versions.get((trade_account, symbol), 0)
 
     def is_unread(self, trade_account: str, symbol: str) -> bool:
-        """Return whether the last row that may be of a symbol, in any spelling, had no quantity or no name."""
+        """Return whether the last row of a symbol had no quantity or no name.
+
+        Rows of all spellings of the symbol are considered.
+        """
         wanted = symbol_key(symbol)
         return any(
             account in ("", trade_account) and symbol_key(name) in ("", wanted) for account, name, _ in self._unread
@@ -59,7 +62,7 @@ class PositionTable:
         return self._versions.get(key, 0) > since
 
     def key_for(self, row: Fields, since: int | None) -> tuple[PositionKey, bool]:
-        """Return the key of a row that the server stated, and whether an unexpected second position begins with it.
+        """Return the key of a stated row, and whether it is an unexpected position.
 
         since: the version when the server was asked; None: the server stated the row by itself.
         """
@@ -103,7 +106,7 @@ class PositionTable:
         return {key: self.rows.get(key) or {"TradeAccount": key[0], "Symbol": key[1]} for key in others}
 
     def touch(self, key: PositionKey, version: int, since: int) -> None:
-        """Note that a read stated a row as it is."""
+        """Store that a read stated a row as it is."""
         self._read_since[key] = since
         self._versions[key] = self._symbol_versions[key[:2]] = version
         self._unread.discard(key)
@@ -118,7 +121,10 @@ class PositionTable:
         return self.rows.pop(key, {})
 
     def symbols(self, trade_account: str) -> Iterator[str]:
-        """Yield the symbols in which an account may have positions; positions that cancel each other out, too."""
+        """Yield the symbols in which an account may have positions.
+
+        Positions that cancel each other out are included.
+        """
         keys = self.rows.keys() | {(account or trade_account, *names) for account, *names in self._unread}
         return iter(sorted({name for account, name, _ in keys if account == trade_account and name}))
 

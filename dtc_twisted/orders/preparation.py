@@ -1,4 +1,4 @@
-"""Keep which new orders are being checked and are not sent yet, so that they can be canceled too."""
+"""Keep the new orders that are being checked, so that they can be canceled."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ class PreparedOrders:
     is_canceled: bool = False
 
     def rows(self) -> list[Fields]:
-        """Return the orders as canceled, each as an ORDER_UPDATE that the server did not state."""
+        """Return an ORDER_UPDATE made by the gateway for each canceled order."""
         stated = {
             "Type": OrderUpdate.Type,
             "TradeAccount": self.trade_account,
@@ -40,7 +40,10 @@ class OrderPreparation:
 
     @contextmanager
     def watch(self, orders: PreparedOrders) -> Iterator[None]:
-        """Keep orders while they are checked. Raises Conflict at the end, if they were canceled meanwhile."""
+        """Keep orders while they are checked.
+
+        Raises Conflict at the end, if they were canceled meanwhile.
+        """
         self._prepared.append(orders)
         try:
             yield
@@ -50,7 +53,10 @@ class OrderPreparation:
             raise Conflict(f"Order {orders.client_order_ids[0]} was canceled before it was sent.")
 
     def cancel(self, is_meant: Callable[[PreparedOrders], bool]) -> list[Fields]:
-        """Cancel the orders of some commands; return a row for each order. They will not be sent."""
+        """Cancel the orders of some commands; return a row for each order.
+
+        They will not be sent.
+        """
         rows: list[Fields] = []
         for orders in self._prepared:
             if is_meant(orders):

@@ -1,4 +1,4 @@
-"""When the view of orders, positions and balances is compared with what the server knows.
+"""Decide when the state of the accounts is compared with the server's.
 
 After each logon, whenever something is in doubt, and once a minute: the server states changes by itself, but only while
 there is a connection, and does not state what became of an order that is neither open nor filled.
@@ -40,7 +40,7 @@ AUDIT_INTERVAL = 60.0
 
 
 class Reconciler:
-    """Reads what the server knows: first when somebody needs the view, then after each logon.
+    """Read the server's state: on first use, after each logon, when in doubt.
 
     timeout: seconds to wait for an answer of the server.
     journal: what was known before this process began; None: nothing.
@@ -81,7 +81,10 @@ class Reconciler:
     # -- called by those who need the view
 
     def ensure_synced(self) -> Deferred[None]:
-        """Keep the view from now on. Fires when the view is whole; fails with NotLoggedOn."""
+        """Keep the state in sync from now on.
+
+        Fires when it is in sync; fails with NotLoggedOn.
+        """
         self._is_enabled = True
         if self.is_synced:
             return succeed(None)
@@ -94,12 +97,12 @@ class Reconciler:
         return waiting
 
     def require_synced(self) -> None:
-        """Raise NotLoggedOn while the view is not whole."""
+        """Raise NotLoggedOn while the state is not in sync."""
         if not self.is_synced:
             raise NotLoggedOn(f"Orders, positions and balances have not been read from the server yet: {self.reason}.")
 
     def is_current(self, order: Order) -> bool:
-        """Return whether an order's ServerOrderID is certain to be of this order in this session.
+        """Return whether an order's ServerOrderID is certain in this session.
 
         It is if the session has stated the order, or if all was read and no other order has the number.
         """
@@ -109,7 +112,7 @@ class Reconciler:
         return order.epoch == epoch or (self.is_synced and not any(other.epoch == epoch for other in same))
 
     def resync(self) -> None:
-        """Read everything once more: something is in doubt."""
+        """Read everything again, because something is in doubt."""
         self._doubtful_reads = 0
         if self._syncing is not None:
             self._resync_wanted = True
@@ -169,7 +172,7 @@ class Reconciler:
             self._timer = self._clock.callLater(RETRY_DELAY, self._start_sync)
 
     def _delay(self) -> float:
-        """Return the seconds until the next read: the longer something is in doubt, the more."""
+        """Return the seconds until the next read, which grow while a doubt lasts."""
         if not self._resync_wanted and not self._state.unknown():
             return AUDIT_INTERVAL
         self._doubtful_reads += 1
@@ -213,11 +216,11 @@ class Reconciler:
         if self._baseline is None:
             self._baseline = snapshot.began + (offset or 0.0)
         for account in snapshot.fills:
-            if snapshot.tells_fills(account):
+            if snapshot.states_fills(account):
                 self._complete_since.setdefault(account, self._state.sequence)
 
     def _earliest_fill(self, order: Order) -> float:
-        """Return the seconds between the sending of an order and the earliest time of its fills at the server."""
+        """Return the seconds from the sending of an order to its earliest fill."""
         if order.sequence > self._complete_since.get(order.trade_account, math.inf):
             return -math.inf  # all fills from before were read before the order was sent: then no clock is needed
         offset = None if self._session is None else self._session.server_clock_offset
@@ -243,14 +246,14 @@ class Reconciler:
             if order.trade_account == account:
                 is_unread = order.is_in_flight or (last is None and order.sent_at)
                 times += [order.sent_at + (offset or 0.0)] if is_unread else []
-                times += [order.last_heard_at + (offset or 0.0)] if order.last_heard_at else []
+                times += [order.last_known_at + (offset or 0.0)] if order.last_known_at else []
         start = min([*times, now + (offset or 0.0)])  # not in the future, whatever time a fill was said to have
         is_first = self._baseline is None
         is_in_doubt = any(order.trade_account == account for order in self._state.unknown())
         return start - (DAY if is_first or is_in_doubt else CLOCK_SKEW)
 
     def _last_known(self, account: str) -> float:
-        """Return when the latest fill happened that is known, on the server's clock; 0: none is."""
+        """Return the time of the last known fill, on the server's clock; 0: none."""
         if account not in self._last_fill:
             try:
                 self._last_fill[account] = 0.0 if self._journal is None else self._journal.last_fill_at(account)

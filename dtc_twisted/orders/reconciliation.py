@@ -1,7 +1,7 @@
-"""Compare the view of the accounts with what the server knows, and conclude what follows.
+"""Compare the state of the accounts with the server's, and draw conclusions.
 
-What the server does not tell is not concluded: an order that is not among the open orders was not filled only if all
-fills of its account are known, and no open order or fill may be its own.
+Nothing is concluded without facts of the server. An order that is not among the open orders counts as not filled only
+if all fills of its account are known, and no unknown open order or fill can be its own.
 """
 
 import math
@@ -29,7 +29,7 @@ NEVER_ARRIVED = "The server knows no open order and no fill of it: it did not ar
 
 
 class Reconciliation:
-    """One comparison.
+    """Run one comparison.
 
     old_fills: fills that are of no interest, because they were there before this process; grows.
     since: when the latest known fill of each account happened, on the server's clock; None: nothing is known.
@@ -62,7 +62,7 @@ class Reconciliation:
         self._matching = OrderMatching(state, snapshot, old_fills, earliest)
 
     def run(self) -> None:
-        """Apply all, and conclude."""
+        """Apply everything, and draw conclusions."""
         state, snapshot = self._state, self._snapshot
         matching = self._matching
         matching.run()
@@ -145,7 +145,7 @@ class Reconciliation:
     def _take_position_offset(self, order: Order) -> None:
         """Note that all fills of an open order are in its position."""
         state, snapshot = self._state, self._snapshot
-        is_clean = snapshot.tells_fills(order.trade_account) and snapshot.positions.is_complete
+        is_clean = snapshot.states_fills(order.trade_account) and snapshot.positions.is_complete
         order.position_offset = state.position_offset(order.trade_account, order.symbol) if is_clean else None
         order.offset_taken_at, order.late_fills = snapshot.began, 0.0
 
@@ -196,11 +196,14 @@ class Reconciliation:
             self._end_commands(order)
 
     def _count_read(self, order: Order) -> bool:
-        """Count this read for all commands of an order. Return whether that decides about them."""
+        """Count this read for all commands of an order.
+
+        Return whether that decides about them.
+        """
         return all([each.count_read(self._began, self._interval) for each in order.pending_commands])  # noqa: C419
 
     def _obstacle(self, order: Order) -> str:
-        """Return why it cannot be concluded that an order which is not listed has no other fills; empty: it can."""
+        """Return why unknown fills of an unlisted order are possible; empty: impossible."""
         snapshot, account = self._snapshot, order.trade_account
         if account not in snapshot.accounts:
             return f"the server does not list the account {account}"
@@ -220,13 +223,13 @@ class Reconciliation:
         if any(_has_like_id(order, each.fields) for each in others):
             return "an order with a similar id may be this one"
         if not snapshot.positions.is_complete or self._state.positions.is_unread(account, order.symbol):
-            return "the server does not tell all positions"
+            return "the server does not state all positions"
         if not self._state.is_position_explained(order):
             return f"the position in {order.symbol} has changed for no known reason"
         return ""
 
     def _may_be_other(self, order: Order, unknown: UnknownOrder) -> bool:
-        """Return whether an unknown order may be one that is not listed."""
+        """Return whether an unknown order may be an unlisted order."""
         if unknown.shown is order or (unknown.row is not None and unknown.row.get("ClientOrderID")):
             return False
         return may_be(order, unknown, lambda order: -math.inf)
@@ -238,7 +241,9 @@ class Reconciliation:
 
 
 def _has_id_of(order: Order, row: Fields) -> bool:
-    """Return whether a row that is not the order's has an id of the order: one field of the row may be damaged.
+    """Return whether a row of another order has an id of the order.
+
+    One field of the row may be damaged.
 
     A row with the ClientOrderID and another ServerOrderID is a second order of that name.
     """
@@ -249,7 +254,7 @@ def _has_id_of(order: Order, row: Fields) -> bool:
 
 
 def _has_like_id(order: Order, row: Fields) -> bool:
-    """Return whether a row may be an order of which the server cut off the ClientOrderID, or added something to it."""
+    """Return whether a row's ClientOrderID may be the order's, cut off or extended."""
     names = (str(row.get("ClientOrderID", "")).strip().casefold(), order.client_order_id.casefold())
     shorter, longer = sorted(names, key=len)
     is_like = shorter == longer or (shorter in longer and len(shorter) >= _SHORTEST_LIKE_ID)

@@ -1,4 +1,4 @@
-"""What earlier processes left: orders that were open, or sent without an answer, and what the journal has of others."""
+"""Restore the orders of earlier processes from the journal."""
 
 from collections.abc import Callable, Iterable
 from itertools import takewhile
@@ -25,11 +25,11 @@ _INFERRED_TEXTS = ("The server knows no open order", "It is not open any more")
 
 
 def restore_from_journal(journal: Journal, state: AccountState) -> None:
-    """Bring into the view what may be open; what the server did not answer is unknown."""
+    """Restore orders that may be open. Unanswered commands are unknown outcomes."""
     for record in journal.open_orders():
         for order in load_orders(journal, record.server_order_id or record.client_order_id):
             if order.is_open and not _is_known(state, order):
-                order.last_heard_at = record.at
+                order.last_known_at = record.at
                 state.add(order)
                 _expect_unanswered_change(journal, state, order)
     for command in journal.unanswered_commands():
@@ -42,7 +42,7 @@ def restore_from_journal(journal: Journal, state: AccountState) -> None:
 
 
 def order_loader(journal: Journal) -> Callable[[str], list[Order]]:
-    """Return what loads the orders of an id from the journal."""
+    """Return a function that loads the orders of an id from the journal."""
     return lambda order_id: load_orders(journal, order_id) if order_id else []
 
 
@@ -55,7 +55,7 @@ def load_orders(journal: Journal, order_id: str) -> list[Order]:
 
 
 def replay(records: Iterable[UpdateRecord], sent: dict[str, Order]) -> list[Order]:
-    """Return the orders that updates of the journal are about, in the order in which they became known.
+    """Return the orders of the journal's updates, in the order of their first update.
 
     sent: orders of the gateway by ClientOrderID, as they were sent.
     """
@@ -105,7 +105,7 @@ def _is_known(state: AccountState, order: Order) -> bool:
 
 
 def _sent(journal: Journal, names: Iterable[str]) -> dict[str, Order]:
-    """Return the orders that the gateway sent under these ClientOrderIDs, as they were sent."""
+    """Return the orders of these ClientOrderIDs as the gateway sent them."""
     sent: dict[str, Order] = {}
     for name in dict.fromkeys(names):
         command = journal.command_of(name) if journal.has_order(name) else None
@@ -124,13 +124,13 @@ def _sent_orders(command: Any) -> list[Order]:
 
 
 def is_to_be_canceled(journal: Journal, order: Order) -> bool:
-    """Return whether an order was asked to be canceled before the server had acknowledged the order."""
+    """Return whether a cancel of the order waits for its acknowledgement."""
     entries = journal.entries(100, client_order_id=order.client_order_id)
     return any(each.get("action") in ("cancel", "cancelall") and not each["withdrawn"] for each in entries)
 
 
 def _expect_unanswered_order(journal: Journal, state: AccountState, client_order_id: str) -> None:
-    """Restore an order of whose acceptance nothing was heard."""
+    """Restore an order whose acceptance was not stated."""
     order = state.index.sent(client_order_id)
     if order is None:
         order = next((each for each in load_orders(journal, client_order_id) if each.sent_at), None)
@@ -140,7 +140,7 @@ def _expect_unanswered_order(journal: Journal, state: AccountState, client_order
 
 
 def _expect_unanswered_change(journal: Journal, state: AccountState, order: Order) -> None:
-    """Restore the change of an order of which nothing was heard since it was sent."""
+    """Restore a change whose outcome was not stated."""
     if not order.client_order_id:
         return
     newest = journal.entries(100, client_order_id=order.client_order_id)

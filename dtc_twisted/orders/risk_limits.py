@@ -1,4 +1,6 @@
-"""Check orders against limits before they are sent: a guard against a program that sends what nobody meant.
+"""Check orders against limits before they are sent.
+
+Limits are a guard against faulty programs.
 
 The options of the command line make one RiskLimits, each token with limits of its own another: both hold.
 """
@@ -20,7 +22,7 @@ from dtc_twisted.orders.worst_case import check_position
 
 
 class RiskLimits:
-    """Limits of orders.
+    """Hold limits of orders.
 
     limits: by names of LIMITS; what is None or missing has no limit.
     scope: the accounts and symbols that may be traded.
@@ -41,7 +43,7 @@ class RiskLimits:
         ]
 
     def needs_prices(self, orders: Iterable[Order]) -> str:
-        """Return the option that needs the market's prices of these orders; empty: none does."""
+        """Return the option that needs market prices of these orders; empty: none."""
         if "max-price-deviation" in self._limits:
             return self._option("max-price-deviation")
         if "max-notional" in self._limits and any(order.fields.get("Price1") is None for order in orders):
@@ -79,7 +81,7 @@ class RiskLimits:
             check_position(orders, state, fills, most, self._option("max-position"), replaced)
 
     def rate_budget(self, now: float) -> tuple[int, int] | None:
-        """Return the limit and the orders left of the rate that is nearest to its limit; None without a rate limit."""
+        """Return limit and remaining orders of the nearest rate limit; None: no limit."""
         budgets = [rate.budget(now) for rate in self._rates]
         return min(budgets, key=lambda each: each[1]) if budgets else None
 
@@ -109,7 +111,9 @@ class RiskLimits:
 
 
 def read_limits(words: Iterable[str], owner: str) -> RiskLimits:
-    """Return the limits in words of NAME=VALUE: allow-account and allow-symbol, several times, and names of LIMITS.
+    """Parse the limits in parts of the form NAME=VALUE.
+
+    Names are allow-account and allow-symbol, several times, and those of LIMITS.
 
     Raises ValueError, whose text holds nothing of a value.
     """

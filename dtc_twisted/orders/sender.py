@@ -1,4 +1,4 @@
-"""From an accepted command to its outcome: first to the journal, then to the server, once."""
+"""Record accepted commands in the journal, send them once, await outcomes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -37,15 +37,16 @@ _IDENTIFIERS = ("ServerOrderID", "ClientOrderID", "TradeAccount")
 
 @dataclass(frozen=True)
 class AcceptedCommand:
-    """A command that was checked and may be sent: all that passes from the manager to the sender.
+    """Hold a checked command that is passed from the manager to the sender.
 
-    principal: the caller's name. body: of the caller's request.
-    messages: what is sent, back to back.
-    orders: those concerned, one for each outcome; new ones are not in the view yet.
-    insists: the command is sent whatever the disk does: it reduces risk.
-    requested: orders that are to be canceled once the server has acknowledged them; they are in the journal only.
+    principal: name of the principal.
+    body: body of the caller's request.
+    messages: messages to send, without an interruption.
+    orders: orders concerned, one for each outcome. New orders are not in the state yet.
+    insists: whether the command is sent even if the disk fails, because it reduces risk.
+    requested: orders to cancel once the server has acknowledged them; they are only written to the journal.
     account: the trade account, if there are no orders.
-    check: called when the command is on disk; raises what still speaks against sending.
+    check: called when the command is on disk; raises if the command must not be sent any more.
     """
 
     action: str
@@ -61,7 +62,7 @@ class AcceptedCommand:
 
 
 class CommandSender:
-    """Sends commands.
+    """Record and send commands.
 
     logged_on: the session; raises NotLoggedOn.
     timeout: seconds to wait for an outcome.
@@ -87,13 +88,15 @@ class CommandSender:
     # -- called by OrderManager
 
     def require_ready(self) -> Session:
-        """Return the session, when what the server knows is known. Raises NotLoggedOn."""
+        """Return the session, if the state is in sync. Raises NotLoggedOn."""
         session = self._logged_on()
         self._reconciler.require_synced()
         return session
 
     async def send(self, accepted: AcceptedCommand) -> list[Fields]:
-        """Record and send a command. Return the update that states the outcome for each order, rejections too.
+        """Record and send a command.
+
+        Return the update that states the outcome for each order, rejections too.
 
         Raises OutcomeUnknown; all other errors say that nothing was sent.
         """
@@ -128,7 +131,10 @@ class CommandSender:
         return await self._outcomes(accepted, pending)
 
     async def record(self, accepted: AcceptedCommand) -> Command:
-        """Put a command on disk. Raises DuplicateOrder, or JournalFailed unless the command insists."""
+        """Put a command on disk.
+
+        Raises DuplicateOrder, or JournalFailed unless the command insists.
+        """
         orders = (*accepted.orders, *accepted.requested)
         command = Command(
             wall_time(self._clock),
@@ -152,7 +158,7 @@ class CommandSender:
             return command
 
     def connection_lost(self, reason: str) -> None:
-        """No outcome comes any more."""
+        """Set the outcomes of all pending commands to unknown."""
         for order in self._state.unsettled():
             for command in [*order.pending_commands]:
                 if not command.unknown_reason and not command.outcome.called:
@@ -168,7 +174,7 @@ class CommandSender:
         return self._logged_on() if accepted.insists else self.require_ready()
 
     def _expect(self, accepted: AcceptedCommand) -> list[PendingCommand]:
-        """Await the outcomes, before the command is sent: an answer can be faster than the next line."""
+        """Await the outcomes. Called before sending, because an answer can be fast."""
         requested = requested_fields(to_builtins(accepted.messages[0])) if accepted.rule is CHANGE else {}
         pending = [PendingCommand(accepted.rule, requested=requested) for _ in accepted.orders]
         for order, command in zip(accepted.orders, pending, strict=True):
@@ -186,7 +192,7 @@ class CommandSender:
             command.outcome.addErrback(lambda failure: failure.trap(SessionLost))
 
     def _require_open(self, session: Session, recorded: Command, accepted: AcceptedCommand) -> None:
-        """Check, now that the command is on disk, whether it may still be sent."""
+        """Raise unless the command, which is on disk now, may still be sent."""
         try:
             if self._require_session(accepted) is not session:
                 raise SessionLost("The connection was lost before it was sent.")
@@ -198,7 +204,10 @@ class CommandSender:
             raise
 
     async def _outcomes(self, accepted: AcceptedCommand, pending: Sequence[PendingCommand]) -> list[Fields]:
-        """Return the update that states the outcome for each order. Raises OutcomeUnknown when one does not come."""
+        """Return the update that states the outcome for each order.
+
+        Raises OutcomeUnknown when one does not come.
+        """
         for command in pending:
             command.outcome.addTimeout(self._timeout, self._clock)
         outcomes, reason = [], ""
@@ -234,7 +243,10 @@ class CommandSender:
 
 
 def send_all(session: Session, messages: Sequence[Message]) -> None:
-    """Send messages. Raises SessionLost if none was sent; without an error, the outcome of the others is awaited."""
+    """Send messages.
+
+    Raises SessionLost if none was sent; without an error, the outcome of the others is awaited.
+    """
     for number, message in enumerate(messages):
         try:
             session.send(message)
@@ -245,7 +257,7 @@ def send_all(session: Session, messages: Sequence[Message]) -> None:
 
 
 def is_in_progress(order: Order) -> bool:
-    """Return whether the server stated that it has an order, and has not decided about the order yet."""
+    """Return whether the server has received an order and not decided about it."""
     return bool(order.updates) and order.updates[-1].get("OrderStatus") in IN_PROGRESS
 
 
@@ -258,7 +270,7 @@ def require_open(order: Order) -> None:
 
 
 def identifiers_of(order: Order) -> dict[str, str]:
-    """Return what names an order in a message about it."""
+    """Return the identifiers of an order for a message about it."""
     return {name: order.fields[name] for name in _IDENTIFIERS if order.fields.get(name)}
 
 
@@ -290,5 +302,8 @@ def _update_record(now: float, order: Order, update: Fields, fill: Fill | None) 
 
 
 def _clamp_int64(number: int) -> int:
-    """Return a number as SQLite takes it: one update that nobody can write would keep all others from the disk."""
+    """Limit a number to 64 bits, as SQLite requires.
+
+    One update that cannot be written would block all others.
+    """
     return int(number) if abs(number) < 2**63 else 0

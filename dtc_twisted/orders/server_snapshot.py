@@ -1,4 +1,4 @@
-"""What the server answers when it is asked for all that it knows, and whether the answer is complete."""
+"""Read the server's state, and determine whether the answers are complete."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ _log = logger(__name__)
 
 @dataclass
 class Batch:
-    """The answer to one request.
+    """Hold the answer to one request.
 
     rows: the messages, each once.
     is_complete: none is missing. A message that is missing, or cannot be read, may be the one that matters.
@@ -36,12 +36,12 @@ class Batch:
 
 @dataclass
 class ServerSnapshot:
-    """What the server knows.
+    """Hold the server's state.
 
-    began: when the first request was sent, seconds since 1970.
+    began: time of the first request, seconds since 1970.
     accounts: the trade accounts that the server lists.
-    fills: by account; None: the server does not tell.
-    orders_since, positions_since, balances_since: the version of the view when each request was sent.
+    fills: answers by account; None: the server does not state its fills.
+    orders_since, positions_since, balances_since: version of the account state when each request was sent.
     """
 
     began: float
@@ -54,7 +54,7 @@ class ServerSnapshot:
     positions_since: int
     balances_since: int
 
-    def tells_fills(self, trade_account: str) -> bool:
+    def states_fills(self, trade_account: str) -> bool:
         """Return whether all fills of an account are known, as far back as was asked."""
         batch = self.fills.get(trade_account)
         return batch is not None and batch.is_complete and trade_account in self.accounts
@@ -67,7 +67,7 @@ async def read_server(
     version: Callable[[], int],
     fills_since: Callable[[Sequence[str]], dict[str, float]],
 ) -> ServerSnapshot:
-    """Ask for all.
+    """Request the server's state.
 
     version: the version of the view.
     fills_since: given the accounts that the server lists, returns from when on fills are wanted, by account.
@@ -98,7 +98,7 @@ async def read_server(
             batch = await ask(HistoricalOrderFillsRequest(TradeAccount=account, StartDateTime=int(since)))
             fills[account] = Batch(batch.rows, batch.is_complete and _have(batch.rows, "Quantity"))
         except RequestRejected as error:
-            _log.warn("The server does not tell the fills of {account}: {text}", account=account, text=str(error))
+            _log.warn("The server does not state the fills of {account}: {text}", account=account, text=str(error))
         except RequestTimedOut:
             is_silent = True
             _log.warn("The server does not answer about the fills of {account}", account=account)
@@ -109,7 +109,7 @@ async def read_server(
     try:
         balances = await ask(AccountBalanceRequest())
     except (RequestRejected, RequestTimedOut) as error:
-        _log.warn("The server does not tell the balances: {text}", text=str(error))
+        _log.warn("The server does not state the balances: {text}", text=str(error))
         balances = Batch()
     return ServerSnapshot(
         now, accounts, open_orders, fills, positions, balances, orders_since, positions_since, balances_since
@@ -117,12 +117,12 @@ async def read_server(
 
 
 def _have(rows: Iterable[Any], *names: str) -> bool:
-    """Return whether fields without which nobody knows what a row is about are readable in all rows."""
+    """Return whether the identifying fields are readable in all rows."""
     return all(getattr(row, name) not in ("", UNSET) for row in rows for name in names)
 
 
 def _is_complete(spec: ResponseSpec, rows: Sequence[Any]) -> bool:
-    """Return whether the messages of an answer are numbered from 1 to their total, none missing."""
+    """Return whether an answer has all messages from 1 to their total."""
     if not rows:
         return True  # the server said that there are none
     totals = {spec.total(row) for row in rows}

@@ -1,4 +1,4 @@
-"""Who sends a command, and what that caller may do."""
+"""Identify the sender of a command, and the sender's limits."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from dtc_twisted.orders.trading_scope import TradingScope
 
 @dataclass(frozen=True)
 class Trader:
-    """A caller who may trade.
+    """Hold a caller that may trade.
 
     name: for the journal.
     limits: of its token, besides those of the command line.

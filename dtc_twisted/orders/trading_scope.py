@@ -1,4 +1,4 @@
-"""Which trade accounts and symbols may be traded."""
+"""Define which trade accounts and symbols may be traded."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ SIMULATED_PREFIX = "Sim"
 
 @dataclass(frozen=True)
 class TradingScope:
-    """Accounts and symbols; an empty set permits all.
+    """Hold accounts and symbols; an empty set permits all.
 
     simulated_only: only accounts whose names begin with SIMULATED_PREFIX.
     owner: "of the token NAME" in error texts; empty: of the command line.
@@ -22,7 +22,10 @@ class TradingScope:
     owner: str = ""
 
     def check(self, trade_account: str = "", symbol: str = "") -> None:
-        """Raise NotPermitted for an account or symbol that takes no orders; an empty name is not checked."""
+        """Raise NotPermitted for an account or symbol that accepts no orders.
+
+        An empty name is not checked.
+        """
         if self.simulated_only and trade_account and not trade_account.startswith(SIMULATED_PREFIX):
             raise NotPermitted(
                 f"TradeAccount: {trade_account} may be a live account; other accounts than {SIMULATED_PREFIX}... need "
@@ -31,7 +34,9 @@ class TradingScope:
         self.check_named(trade_account, symbol)
 
     def check_named(self, trade_account: str, symbol: str) -> None:
-        """Raise NotPermitted for an account or symbol that is not listed; an empty name is not checked.
+        """Raise NotPermitted for an account or symbol that is not listed.
+
+        An empty name is not checked.
 
         Commands that only cancel need no more.
         """
@@ -41,7 +46,10 @@ class TradingScope:
             raise NotPermitted(f"Symbol: {symbol} is not one of {self._option('allow-symbol')}.")
 
     def check_order(self, trade_account: str, symbol: str) -> None:
-        """Raise NotPermitted for an open order that may not be canceled. An empty name, not stated, is not listed."""
+        """Raise NotPermitted for an open order that may not be canceled.
+
+        An empty name, not stated, is not listed.
+        """
         if not self.includes(trade_account, symbol):
             self.check_named(trade_account or "(not stated)", symbol or "(not stated)")
 
@@ -54,7 +62,10 @@ class TradingScope:
         )
 
     def includes(self, trade_account: str, symbol: str) -> bool:
-        """Return whether all that these names stand for is listed; an empty name stands for all, or is not known."""
+        """Return whether everything that these names mean is listed.
+
+        An empty name means all, or is unknown.
+        """
         return (not self.accounts or trade_account in self.accounts) and (not self.symbols or symbol in self.symbols)
 
     def _option(self, name: str) -> str:

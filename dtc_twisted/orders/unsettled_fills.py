@@ -1,9 +1,9 @@
 """Track fills that the positions stated by the server may not include yet.
 
 The server states a fill and the position that follows from it in two messages, in either order, and sometimes only one
-of them. The position that is held is the stated one plus the fills since. Fills are settled when a stated position
-equals the one before plus the first of them; one that equals no such sum says nothing until positions are read, because
-somebody may have traded elsewhere.
+of them. The held position is the stated one plus the later fills. Fills are settled when a stated position equals the
+one before plus the first of them. A position that equals no such sum settles nothing until positions are read, because
+another client may have traded.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,12 @@ Key = tuple[str, str]
 
 
 class _Fill(NamedTuple):
-    """quantity: negative when sold. noted_at: monotonic seconds. version: of AccountState; 0: before any read."""
+    """Hold one fill.
+
+    quantity: negative when sold.
+    noted_at: monotonic seconds.
+    version: version of the AccountState; 0: before any read.
+    """
 
     quantity: float
     noted_at: float
@@ -45,7 +50,7 @@ class _Fill(NamedTuple):
 
 
 class _Position:
-    """One symbol in one account.
+    """Hold the position of one symbol in one account.
 
     symbol: its name, as it was stated last.
     stated: the position without `fills`.
@@ -93,7 +98,10 @@ class UnsettledFills:
         return position is None or not position.fills
 
     def stated(self, trade_account: str, symbol: str) -> float:
-        """Return the position as the server stated it, under all spellings of the symbol; negative when short."""
+        """Return the stated position over all spellings of the symbol.
+
+        Negative when short.
+        """
         return self._state.positions.quantity_of_spellings(trade_account, symbol)
 
     def held(self, trade_account: str, symbol: str) -> float:
@@ -101,7 +109,10 @@ class UnsettledFills:
         return self.stated(trade_account, symbol) + self._sums(trade_account, symbol)[0]
 
     def worst(self, side: int, trade_account: str, symbol: str) -> float:
-        """Return how large a position on this side may be now: the stated one may have some of the fills already."""
+        """Return the largest possible position on this side.
+
+        The stated position may include some of the fills already.
+        """
         stated, sums = self.stated(trade_account, symbol), self._sums(trade_account, symbol)
         return stated + max(sums) if side == BuySellEnum.BUY else -stated - min(sums)
 
@@ -110,12 +121,15 @@ class UnsettledFills:
         return sorted({key[0] for key in self._state.positions.rows} | {account for account, _ in self._positions})
 
     def unexplained(self, side: int, trade_account: str, symbol: str) -> float:
-        """Return how far the stated position has moved to a side without fills: orders may be filled already."""
+        """Return how far the stated position has moved to a side without fills.
+
+        Such a move can mean that orders were filled.
+        """
         position = self._positions.get((trade_account, symbol_key(symbol)))
         return 0.0 if position is None else max(0.0, _SIGNS.get(side, 0) * position.unexplained)
 
     def symbols_held(self, trade_account: str) -> list[str]:
-        """Return the symbols in which the account has a position, as stated or with all fills."""
+        """Return the symbols with a position, as stated or with all fills."""
         names = {symbol_key(name): name for name in self._state.symbols_held(trade_account)}
         for (account, key), position in self._positions.items():
             if account == trade_account and position.fills and abs(self.held(account, key)) > _EPSILON:
@@ -144,7 +158,7 @@ class UnsettledFills:
             self._on_stated(account, symbol, is_read=bool(fields.get("Reconciled")))
 
     def _on_positions_read(self, asked_version: int) -> None:
-        """Positions were read, and asked for when the AccountState had this version."""
+        """Apply a read of positions that began at this version of the AccountState."""
         now = self._clock.seconds()
         for (account, key), position in self._positions.items():
             self._on_stated(account, position.symbol, is_read=True)
@@ -216,7 +230,10 @@ class UnsettledFills:
         return self._positions[key]
 
     def _sums(self, trade_account: str, symbol: str) -> list[float]:
-        """The sums of the last fills: of all, of all but the first, and so on; of none is 0."""
+        """Return the sums of the last fills: of all, of all but the first, and so on.
+
+        The last sum, of none, is 0.
+        """
         position = self._positions.get((trade_account, symbol_key(symbol)))
         sums = [0.0]
         for fill in reversed(position.fills if position is not None else []):

@@ -1,4 +1,4 @@
-"""Compute how large the position of a symbol could become if all orders that may be open were filled."""
+"""Compute the largest possible position of a symbol, with all fills of orders."""
 
 from collections.abc import Sequence
 from math import inf
@@ -12,7 +12,7 @@ from dtc_twisted.orders.unsettled_fills import UnsettledFills
 
 
 def worst_position(side: int, state: AccountState, fills: UnsettledFills, trade_account: str, symbol: str) -> float:
-    """Return the position, if all orders on this side were filled, and none on the other; inf: not known."""
+    """Return the position if all orders on this side are filled; inf: unknown."""
     moves = {each: fills.unexplained(each, trade_account, symbol) for each in SIDES}
     state.totals.set_unexplained(trade_account, symbol, moves)
     open_units = state.totals.units(side, trade_account, symbol)
@@ -30,7 +30,7 @@ def check_position(
     option: str,
     replaced: Order | None = None,
 ) -> None:
-    """Raise NotPermitted when new orders could make a position larger than `limit`, and larger than it could be now.
+    """Raise NotPermitted if new orders could enlarge a position beyond `limit`.
 
     replaced: the open order that the only new one stands for.
     """
