@@ -8,6 +8,7 @@ import click
 import msgspec
 from msgspec import UNSET
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from dtc_twisted.client import OrderResult, time_of
@@ -16,6 +17,8 @@ from dtc_twisted.dtc.messages import DTCEnum, Message
 
 STDOUT = Console(highlight=False)
 STDERR = Console(stderr=True, highlight=False)
+_MAX_WIDTH = 10_000
+"""Widest table, in characters."""
 
 
 def write_json(value: object) -> None:
@@ -24,7 +27,10 @@ def write_json(value: object) -> None:
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
-    """Write a table. Numbers are aligned to the right."""
+    """Write a table as wide as its content, so that no number is cut off.
+
+    Numbers are aligned to the right.
+    """
     rows = [[*row] for row in rows]
     table = Table(title=title or None, box=None, header_style="bold", pad_edge=False)
     for place, name in enumerate(columns):
@@ -33,7 +39,8 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     for row in rows:
         table.add_row(*map(text_of, row))
     if rows:
-        STDOUT.print(table)
+        table.width = Measurement.get(STDOUT, STDOUT.options.update(max_width=_MAX_WIDTH), table).maximum
+        STDOUT.print(table, crop=False)
     else:
         STDERR.print("(none)")
 

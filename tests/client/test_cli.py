@@ -32,7 +32,7 @@ class CliCase(SynchronousTestCase):
         self.patch(httpx, "Client", client)
 
     def dtc(self, *arguments: str, given: str = "") -> Result:
-        return CliRunner().invoke(cli, arguments, input=given, env={"COLUMNS": "200"})
+        return CliRunner().invoke(cli, arguments, input=given, env={"COLUMNS": "80"})
 
     def answers(self, value: Any, status: int = 200) -> None:
         self.answer = lambda request: httpx.Response(status, json=value)
@@ -130,6 +130,12 @@ class OutputTests(CliCase):
         self.assertRegex(output, r"(?m)^a .*BUY .* 2800\.25 +OPEN")
         self.assertNotRegex(output, "(?m)^b ")
         self.assertRegex(self.dtc("orders", "--all").output, "(?m)^b .*FILLED")
+
+    def test_no_cell_is_cut_off(self) -> None:
+        self.answers([ORDER | {"ClientOrderID": "i" * 60, "Symbol": "S" * 40}])
+        output = self.dtc("orders").output
+        self.assertIn("i" * 60, output)
+        self.assertIn("S" * 40, output)
 
     def test_json(self) -> None:
         self.answers([ORDER])
