@@ -123,7 +123,7 @@ class OrderCanceler:
     # -- inside
 
     def _may_be_sent(self, order: Order) -> bool:
-        """Return whether the ServerOrderID is certain and no pending change can replace it."""
+        """Return whether the ServerOrderID is certain, without a pending change."""
         return self._reconciler.is_current(order) and not order.has_pending(CHANGE)
 
     def _cancel_again(self, order: Order) -> Deferred[Fields]:
