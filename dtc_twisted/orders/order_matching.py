@@ -51,7 +51,7 @@ class OrderMatching:
         self._adopt()
 
     def doubtful(self) -> list[Order]:
-        """Return the orders of ours that may be at the server under a number that is not known."""
+        """Return the gateway's orders that may have an unknown ServerOrderID."""
         found = []
         for order in self._state.unsettled():
             is_waiting = any(not each.unknown_reason for each in order.pending_commands)
@@ -63,7 +63,10 @@ class OrderMatching:
     # -- inside
 
     def _match_rows(self, rows: list[Fields]) -> None:
-        """Find the order of each open order's row: by ServerOrderID first, since a ClientOrderID may be another's."""
+        """Find the order of each row: by ServerOrderID, then by ClientOrderID.
+
+        A ClientOrderID may belong to another order.
+        """
         index = self._state.index
         rest = []
         for row in rows:
@@ -92,7 +95,7 @@ class OrderMatching:
                 self.unknown.append(UnknownOrder(row["ServerOrderID"], row))
 
     def _is_same_life(self, order: Order, row: Fields) -> bool:
-        """Return whether a row with the ServerOrderID of a closed order may be the same order, open after all."""
+        """Return whether a row with a closed order's ServerOrderID may be that order."""
         if row.get("FilledQuantity", order.filled) < order.filled:
             return False
         return order.epoch == self._state.index.epoch or row.get("ClientOrderID", "") == order.client_order_id != ""
@@ -148,7 +151,10 @@ class OrderMatching:
         return (order.filled if is_final else order.quantity) - order.explained
 
     def _match_other_fills(self, fills: dict[tuple[str, str], list[Fill]]) -> None:
-        """Find the row of fills of no known order, by account and ServerOrderID: accounts may have the same numbers."""
+        """Find the row of fills of no known order, by account and ServerOrderID.
+
+        Different accounts may have the same numbers.
+        """
         listed: defaultdict[str, list[Order | UnknownOrder]] = defaultdict(list)
         for order, row in self.rows.items():
             listed[row.get("ServerOrderID", "")].append(order)
@@ -168,7 +174,7 @@ class OrderMatching:
                 self.unknown.append(UnknownOrder(number, fills=found))
 
     def _find_shown(self) -> None:
-        """Count orders of others in the view, without a ClientOrderID, as orders that may be ours."""
+        """Add orders of others without a ClientOrderID to the unknown orders."""
         doubtful = self.doubtful()
         if not doubtful:
             return
@@ -185,7 +191,7 @@ class OrderMatching:
             self.unknown.append(UnknownOrder(order.server_order_id, row, fills, order))
 
     def _adopt(self) -> None:
-        """Give orders in doubt the unknown orders that can only be theirs."""
+        """Identify orders in doubt with unknown orders, where only one match is possible."""
         candidates = [each for each in self.unknown if each.row is None or not each.row.get("ClientOrderID")]
         for order, unknown in assign(self.doubtful(), candidates, self._earliest):
             self.unknown.remove(unknown)

@@ -70,7 +70,7 @@ def is_contradictory(update: Mapping[str, Any]) -> bool:
 
 
 def is_refusal_without_status(update: Mapping[str, Any]) -> bool:
-    """Return whether an update refuses a cancel or a change, and does not state how the order stands."""
+    """Return whether an update refuses a cancel or change without an order status."""
     return update.get("OrderUpdateReason") in REFUSALS and not update.get("OrderStatus")
 
 

@@ -84,7 +84,7 @@ class Reconciliation:
                 elif snapshot.open_orders.is_complete:
                     self._settle_absent(order)
         for order in state:
-            order.last_heard_at = 0.0
+            order.last_known_at = 0.0
         for order in matching.rows:
             if not order.unknown_reason:
                 order.acknowledged_by = ""
@@ -207,8 +207,8 @@ class Reconciliation:
         snapshot, account = self._snapshot, order.trade_account
         if account not in snapshot.accounts:
             return f"the server does not list the account {account}"
-        if not snapshot.tells_fills(account):
-            return f"the server does not tell the fills of {account}"
+        if not snapshot.states_fills(account):
+            return f"the server does not state the fills of {account}"
         rows = [each.row for each in self._matching.unknown if each.row is not None]
         rows += [row for other, row in self._matching.rows.items() if other is not order]
         if any(_has_id_of(order, row) and may_be_damaged_row(order, row, snapshot.accounts) for row in rows):

@@ -1,4 +1,4 @@
-"""What an ORDER_UPDATE states about an order, without what cannot be true and with what follows from the rest."""
+"""Return facts of ORDER_UPDATEs, without impossible and with implied values."""
 
 import math
 from typing import Any
@@ -22,7 +22,7 @@ _STATED_BY_REASON = {
 
 
 def order_fields(message: OrderUpdate) -> Fields:
-    """Return the fields of an update that are about the order, without those that cannot be."""
+    """Return the fields of an update about the order, without impossible values."""
     fields: Fields = to_builtins(message)
     for name in _REQUEST_FIELDS:
         fields.pop(name, None)
@@ -36,7 +36,7 @@ def order_fields(message: OrderUpdate) -> Fields:
 
 
 def _without_status_of_command(update: Fields) -> Fields:
-    """Return an update without the OrderStatus "rejected" of a refused cancel or change.
+    """Return an update without OrderStatus "rejected" of a refused cancel or change.
 
     The command is rejected then; how the order stands is not stated.
     """
@@ -47,13 +47,18 @@ def _without_status_of_command(update: Fields) -> Fields:
 
 
 def _with_status_of_reason(update: Fields) -> Fields:
-    """Return an update with the OrderStatus that follows from OrderUpdateReason, if none is stated."""
+    """Return an update with the OrderStatus that follows from OrderUpdateReason.
+
+    A stated OrderStatus is kept.
+    """
     status = _STATED_BY_REASON.get(update.get("OrderUpdateReason", 0))
     return update if status is None or update.get("OrderStatus") else update | {"OrderStatus": int(status)}
 
 
 def _with_filled_quantity(update: Fields) -> Fields:
-    """Return an update with the FilledQuantity that follows from OrderQuantity and RemainingQuantity.
+    """Return an update with FilledQuantity computed from the other quantities.
+
+    These are OrderQuantity and RemainingQuantity.
 
     A closed order has nothing left, filled or not. An open order has something left, else the field is not kept.
     """
