@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 
-from dtc_twisted.datafiles import DataFiles
+from dtc_twisted.datafiles import DataFiles, FileDownloads
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.dtc.messages import TradeModeEnum
 from dtc_twisted.dtc.session import LogonSettings
@@ -188,8 +188,10 @@ class WebService(ListenService):
             reactor, interface, port, site, says="Serving http://{host}:{port}/api/v1", option="--restport"
         )
         self._sockets = sockets
+        self._rest = rest
 
     def stopService(self) -> Deferred[Any] | None:
+        self._rest.history.prepared.stop()
         for factory in self._sockets:
             factory.close_all()
         return super().stopService()
@@ -244,15 +246,15 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
             service.setServiceParent(services)
     if settings["demo"]:
         DemoService(reactor, upstream, history).setServiceParent(services)
-    files = make_files(settings, reactor)
-    web = make_web(settings, upstream, history, definitions, market_data, orders, status, files, reactor)
+    downloads = FileDownloads(reactor, settings["history-connections"])
+    downloads.setServiceParent(services)
+    files = make_files(settings, downloads)
+    web = make_web(settings, upstream, history, definitions, market_data, orders, status, downloads, files, reactor)
     web.setServiceParent(services)
     market_data.watchdog.setServiceParent(services)
     if settings["host"] or settings["demo"]:
         upstream.setServiceParent(services)
         history.setServiceParent(services)
-    if files is not None:
-        files.setServiceParent(services)
     return services
 
 
@@ -272,12 +274,11 @@ def make_market_data(settings: Settings, upstream: Upstream, reactor: IGatewayRe
     return MarketData(hubs, batch, watchdog)
 
 
-def make_files(settings: Settings, reactor: IGatewayReactor) -> DataFiles | None:
+def make_files(settings: Settings, downloads: FileDownloads) -> DataFiles | None:
     """Build the reader of Sierra Chart's data files. It needs --data-folder."""
     if not settings["data-folder"]:
         return None
-    limit = settings["history-connections"]
-    return DataFiles(reactor, settings["data-folder"], limit, remote=bool(settings["data-folder-remote"]))
+    return DataFiles(downloads, settings["data-folder"], remote=bool(settings["data-folder-remote"]))
 
 
 def make_orders(
@@ -315,6 +316,7 @@ def make_web(
     market_data: MarketData,
     orders: Orders,
     status: GatewayStatus,
+    downloads: FileDownloads,
     files: DataFiles | None,
     reactor: IGatewayReactor,
 ) -> IService:
@@ -339,6 +341,7 @@ def make_web(
         retry_after=upstream.retry_after,
         status=status.fields,
         send=upstream.send if settings["allow-raw"] else None,
+        downloads=downloads,
         files=files,
     )
     machine = gethostname()

@@ -4,10 +4,24 @@ Sierra Chart stores market data in files that other programs may read, also the 
 does not send to other programs. Files are read in threads, in pieces, and never written.
 """
 
-from dtc_twisted.datafiles.data_files import DataFiles
-from dtc_twisted.datafiles.file_download import FileDownload
+from dtc_twisted.datafiles.data_files import DataFiles, FileQuery
+from dtc_twisted.datafiles.depth import DepthColumns, DepthQuery, depth_messages
+from dtc_twisted.datafiles.file_download import FileDownload, FileDownloads
 from dtc_twisted.datafiles.history_query import PriceQuery
 from dtc_twisted.datafiles.price_columns import PriceColumns, price_messages
 from dtc_twisted.datafiles.sessions import SECOND, TradingSession
 
-__all__ = ["SECOND", "DataFiles", "FileDownload", "PriceColumns", "PriceQuery", "TradingSession", "price_messages"]
+__all__ = [
+    "SECOND",
+    "DataFiles",
+    "DepthColumns",
+    "DepthQuery",
+    "FileDownload",
+    "FileDownloads",
+    "FileQuery",
+    "PriceColumns",
+    "PriceQuery",
+    "TradingSession",
+    "depth_messages",
+    "price_messages",
+]

@@ -65,4 +65,5 @@ def _parse_day(cells: list[str]) -> tuple[float, ...] | None:
     open_, high, low, last, volume, interest = (float(cell) for cell in (*cells[1:], "0")[:6])
     if not all(map(isfinite, (open_, high, low, last, volume, interest))) or not 0 <= interest < 2**32:
         return None
-    return (time, open_, high, low, last, volume, int(interest), 0, 0)
+    whole = int(volume) if volume.is_integer() else volume
+    return (time, open_, high, low, last, whole, int(interest), 0, 0)

@@ -1,42 +1,47 @@
-"""Serve a data folder: lists, downloads, and the threads that read."""
+"""Find, list and read the files of a data folder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
 from dtc_twisted.datafiles.data_folder import DataFolder
-from dtc_twisted.datafiles.file_download import FileDownload, FileDownloads
-from dtc_twisted.datafiles.file_threads import FileThreads
-from dtc_twisted.datafiles.history_query import PriceHistory
+from dtc_twisted.datafiles.depth import DepthColumns, DepthHistory, DepthQuery
+from dtc_twisted.datafiles.file_download import FileDownloads
+from dtc_twisted.datafiles.history_query import PriceHistory, PriceQuery
+from dtc_twisted.datafiles.price_columns import PriceColumns
+
+FileQuery = PriceQuery | DepthQuery
 
 
-class DataFiles(Service):
+class DataFiles:
     """The data files of one folder.
 
+    downloads: runs what reads files, in threads.
     path: of the folder.
-    limit: maximum number of simultaneous downloads.
     remote: whether other machines may have the data.
     """
 
-    def __init__(self, reactor: Any, path: str, limit: int, *, remote: bool) -> None:
+    def __init__(self, downloads: FileDownloads, path: str, *, remote: bool) -> None:
         self.remote = remote
         self.folder = DataFolder(path)
-        self.prices = PriceHistory(self.folder)
-        self.threads = FileThreads(reactor, limit + 1)
-        self._downloads = FileDownloads(self.threads, limit)
+        self.threads = downloads.threads
+        self._prices = PriceHistory(self.folder)
+        self._depth = DepthHistory(self.folder)
 
     def list_files(self) -> Deferred[list[dict[str, Any]]]:
         """Return a description of all files. Fails with UnusableDataFile."""
         return self.threads.run(self.folder.list_files)
 
-    def download(self, parts: Iterator[Any], on_part: Callable[[Any], None]) -> FileDownload:
-        """Deliver parts of an answer that an iterator makes in a thread."""
-        return self._downloads.start(parts, on_part)
+    def has(self, query: FileQuery) -> Deferred[bool]:
+        """Return whether there is a file with the data of a query."""
+        if isinstance(query, DepthQuery):
+            return self.threads.run(self._depth.has, query)
+        return self.threads.run(self._prices.has, query)
 
-    def stopService(self) -> Deferred[None] | None:
-        super().stopService()
-        self._downloads.stop()
-        self.threads.stop()
-        return None
+    def blocks(self, query: FileQuery) -> Iterator[PriceColumns] | Iterator[DepthColumns]:
+        """Yield the data of a query, to be iterated in threads.
+
+        Raises NoDataFile, UnusableDataFile or RequestRejected.
+        """
+        return self._depth.blocks(query) if isinstance(query, DepthQuery) else self._prices.blocks(query)

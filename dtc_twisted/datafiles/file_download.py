@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
@@ -109,18 +110,18 @@ class FileDownload:
         self._released(self)
 
 
-class FileDownloads:
+class FileDownloads(Service):
     """Runs answers from files, at most `limit` at once. Others wait."""
 
-    def __init__(self, threads: FileThreads, limit: int) -> None:
-        self._threads = threads
+    def __init__(self, reactor: Any, limit: int) -> None:
+        self.threads = FileThreads(reactor, limit + 1)  # one for lists
         self._limit = limit
         self._queue: deque[FileDownload] = deque()
         self._active: set[FileDownload] = set()
 
     def start(self, parts: Iterator[Any], on_part: Callable[[Any], None]) -> FileDownload:
         """Deliver the parts of an iterator."""
-        download = FileDownload(self._threads, parts, on_part, self._on_released)
+        download = FileDownload(self.threads, parts, on_part, self._on_released)
         self._queue.append(download)
         self._start_next()
         return download
@@ -130,11 +131,14 @@ class FileDownloads:
         """Number of answers that are made now."""
         return len(self._active)
 
-    def stop(self) -> None:
-        """Abort all."""
+    def stopService(self) -> Deferred[Any] | None:
+        """Abort all, and end the threads."""
+        super().stopService()
         waiting, self._queue = [*self._queue], deque()
         for download in (*waiting, *self._active):
             download.abort("the gateway is stopping")
+        self.threads.stop()
+        return None
 
     def _on_released(self, download: FileDownload) -> None:
         self._active.discard(download)

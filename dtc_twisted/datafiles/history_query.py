@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from dtc_twisted.datafiles.bars import bar_blocks, common_step
 from dtc_twisted.datafiles.daily import read_daily
 from dtc_twisted.datafiles.data_folder import DataFolder
-from dtc_twisted.datafiles.intraday import LAST_TIME, is_trade, record_blocks
+from dtc_twisted.datafiles.intraday import is_trade, record_blocks
 from dtc_twisted.datafiles.layout import EPOCH, INTRADAY
 from dtc_twisted.datafiles.price_columns import PriceColumns
+from dtc_twisted.datafiles.record_checks import LAST_TIME
 from dtc_twisted.datafiles.record_reader import RecordReader
 from dtc_twisted.datafiles.sessions import DAY, SECOND, WEEK, BarStarts, FixedStarts, SessionStarts, TradingSession
 from dtc_twisted.errors import NoDataFile, RequestRejected

@@ -13,6 +13,7 @@ from typing import Any
 from dtc_twisted.datafiles import optional
 from dtc_twisted.datafiles.layout import EPOCH, INTRADAY
 from dtc_twisted.datafiles.price_columns import PriceColumns
+from dtc_twisted.datafiles.record_checks import LAST_TIME, check_records
 from dtc_twisted.datafiles.record_reader import RecordReader
 
 UNBUNDLED_FIRST: float = struct.unpack("<f", struct.pack("<f", -1.99900095e37))[0]
@@ -25,9 +26,6 @@ BLOCK = 65_536
 
 SMALL_BLOCK = 2_048
 """Records that are decoded together without numpy."""
-
-LAST_TIME = 253_402_300_800_000_000
-"""The first microsecond after the year 9999."""
 
 
 def record_blocks(reader: RecordReader, first: int, end: int, *, as_bars: bool) -> Iterator[PriceColumns]:
@@ -48,7 +46,7 @@ def record_blocks(reader: RecordReader, first: int, end: int, *, as_bars: bool) 
             before = struct.unpack_from("<q", data, len(data) - INTRADAY.record.size)[0] - EPOCH
         else:
             records = numpy.frombuffer(data, INTRADAY.dtype(numpy))
-            _check(numpy, reader, index, records, before)
+            check_records(numpy, reader, index, records, before, ("open", "high", "low", "close"))
             before = int(records["time"][-1]) - EPOCH
             columns = _columns(numpy, records, as_bars)
         if columns.size:
@@ -58,19 +56,6 @@ def record_blocks(reader: RecordReader, first: int, end: int, *, as_bars: bool) 
 def is_trade(trades: int, open_: float) -> bool:
     """Return whether a record is one trade, or a change of bid and ask."""
     return trades == 1 and open_ in TRADE_MARKS
-
-
-def _check(numpy: Any, reader: RecordReader, index: int, records: Any, before: int) -> None:
-    """Raise UnusableDataFile for records without valid times or prices."""
-    times = records["time"]
-    if times[0] - EPOCH < before or (times[1:] < times[:-1]).any():
-        raise reader.disorder(index)
-    if times[0] <= 0 or times[-1] - EPOCH >= LAST_TIME:
-        raise reader.damage(index if times[0] <= 0 else index + len(times) - 1, "has no valid time")
-    for name in ("open", "high", "low", "close"):
-        valid = numpy.isfinite(records[name])
-        if not valid.all():
-            raise reader.damage(index + int(valid.argmin()), "has a price that is not a number")
 
 
 def _columns(numpy: Any, records: Any, as_bars: bool) -> PriceColumns:

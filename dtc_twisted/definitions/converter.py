@@ -34,6 +34,7 @@ is omitted. A number outside the years 1 to 9999 stays a number. TradingSessionD
 RolloverDate are date-times of midnight.
 """  # noqa: E501 (a table)
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -89,6 +90,15 @@ class DisplayConverter:
             "int": make_price_converter(form.multiplier / form.divisor, form.tick, "int"),
         }
         self._plans: dict[type[Message], tuple[Any, Any, bool]] = {}
+
+    @property
+    def converts_times(self) -> bool:
+        """Whether date-times are converted."""
+        return self._times
+
+    def price_function(self, kind: type[Message], field: str) -> Callable[[float], float]:
+        """Return the function that converts a price field of a type of message."""
+        return self._convert[dict(conversion_plan(kind).prices)[field]]
 
     def price(self, value: float) -> float:
         """Return the display price of a server price."""

@@ -53,7 +53,7 @@ class FileOptions:
 class OutputOptions:
     """Describe the form of an answer.
 
-    format: "json", "ndjson" or "csv"; None: not given.
+    format: "json", "ndjson", "csv", "arrow" or "parquet"; None: not given.
     display_prices: convert prices to display prices.
     iso_times: write date-times in ISO 8601 instead of the numbers of DTC.
     """
@@ -64,7 +64,7 @@ class OutputOptions:
 
 
 CHOICES = {
-    "format": ("json", "ndjson", "csv"),
+    "format": ("json", "ndjson", "csv", "arrow", "parquet"),
     "prices": ("server", "display"),
     "times": ("dtc", "iso"),
     "source": ("auto", "file", "dtc"),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
+from dtc_twisted.datafiles import FileDownloads
 from dtc_twisted.errors import BadParameter, ContentTooLarge, UnsupportedMediaType
 from dtc_twisted.web.access import AccessControl
 from dtc_twisted.web.rest import (
@@ -130,6 +131,7 @@ class MethodCase(GatewayTestCase):
             get_converter=None,  # type: ignore[arg-type]
             retry_after=lambda: 0.0,
             status=dict,
+            downloads=FileDownloads(self.clock, 1),
         )
         rest = RestApi(gateway, {}, AccessControl())
         rest.route("POST", "/things", lambda request: json_response(request, json_object(request), 201), None)

@@ -68,9 +68,9 @@ class ShapeTests(SynchronousTestCase):
 
     def test_errors(self) -> None:
         for requests, text in (
-            (args(format="xml"), "format: 'xml' was given; expected json, ndjson or csv."),
-            (args(format="CSV"), "format: 'CSV' was given; expected json, ndjson or csv."),
-            (args(format=""), "format: '' was given; expected json, ndjson or csv."),
+            (args(format="xml"), "format: 'xml' was given; expected json, ndjson, csv, arrow or parquet."),
+            (args(format="CSV"), "format: 'CSV' was given; expected json, ndjson, csv, arrow or parquet."),
+            (args(format=""), "format: '' was given; expected json, ndjson, csv, arrow or parquet."),
             (args(prices="raw"), "prices: 'raw' was given; expected server or display."),
             (args(times="unix"), "times: 'unix' was given; expected dtc or iso."),
             (args(times="\udcff"), "times: '\\\\xff' was given; expected dtc or iso."),

@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
+from dtc_twisted.datafiles import FileDownloads
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.errors import RequestRejected
@@ -173,6 +174,7 @@ class RestCase(GatewayTestCase):
             get_converter=None,  # type: ignore[arg-type]
             retry_after=lambda: 0.0,
             status=dict,
+            downloads=FileDownloads(self.clock, 1),
         )
         rest = RestApi(gateway, {}, AccessControl())
         self.clock.listenTCP(9000, QuietSite(rest.resource, reactor=self.clock))

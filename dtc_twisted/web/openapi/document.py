@@ -178,6 +178,8 @@ def _success(operation: Operation, example: dict[str, Any] | None, status: int) 
     contents = {operation.content_type: content}
     if operation.kind == ROWS:
         contents["application/x-ndjson"] = {"schema": {"type": "string", "description": "One JSON object a line."}}
+        binary = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
+        contents["application/vnd.apache.arrow.stream"] = contents["application/vnd.apache.parquet"] = binary
         contents["text/csv"] = {"schema": {"type": "string", "description": "A line of names, then a line a row."}}
     described: dict[str, Any] = {"description": HTTPStatus(status).phrase, "content": contents}
     if operation.headers:

@@ -7,7 +7,7 @@ unset is an empty cell. Lines end with CRLF (RFC 4180).
 import csv
 import io
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -19,8 +19,6 @@ from dtc_twisted.logs import pretty_json
 
 Row = Message | dict[str, Any]
 """A DTC message, or a dictionary that was made of one."""
-
-DEFAULT = "json"
 
 
 class RowEncoder(Protocol):
@@ -149,39 +147,6 @@ def _encode_number_rows(rows: Sequence[Any]) -> bytes:
     """
     lines = _number_encoder.encode([(row.Type, *msgspec.structs.astuple(row)) for row in rows])
     return lines[2:-2].replace(b"],[", b"\r\n").replace(b"null", b"") + b"\r\n"
-
-
-FORMATS: dict[str, type[RowEncoder]] = {"json": JsonArray, "ndjson": JsonLines, "csv": Csv}
-"""Encoders by the value of `format` in a query."""
-
-
-@lru_cache
-def negotiate_format(accept: str) -> str:
-    """Return the format that an Accept header prefers; JSON if it prefers none.
-
-    Source: RFC 9110, section 12.5.1.
-    """
-    ranges = [_media_range(each) for each in accept.split(",")]
-    best, highest = DEFAULT, (0.0, 0)
-    for name, encoding in FORMATS.items():
-        kind = encoding.content_type.partition(";")[0]
-        # The most precise media range that matches decides.
-        matching = [(precision, q) for precision, text, q in ranges if text in (kind, kind.split("/")[0] + "/*", "*/*")]
-        precision, q = max(matching, default=(0, 0.0))
-        if q > 0 and (q, precision) > highest:
-            best, highest = name, (q, precision)
-    return best
-
-
-def _media_range(text: str) -> tuple[int, str, float]:
-    """Return the precision (0 to 2), type/subtype and weight q of a media range."""
-    kind, *parameters = (part.strip().lower() for part in text.split(";"))
-    q = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-    try:
-        weight = float(q)
-    except ValueError:
-        weight = 0.0
-    return 2 - kind.count("*"), kind, weight
 
 
 _encoder = msgspec.json.Encoder()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from klein import Klein
@@ -12,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
-from dtc_twisted.datafiles import DataFiles
+from dtc_twisted.datafiles import DataFiles, FileDownloads
 from dtc_twisted.definitions.converter import DisplayConverter, conversion_plan
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
@@ -34,7 +35,7 @@ from dtc_twisted.web.openapi.document import DescribedRoute
 from dtc_twisted.web.openapi.gateway_operations import DATA_FILES, RAW, STATUS
 from dtc_twisted.web.openapi.operations import Operation
 from dtc_twisted.web.openapi.read_operations import read_operation, snapshot_operation
-from dtc_twisted.web.output import FORMATS, Row, StreamingResponse, negotiate_format
+from dtc_twisted.web.output import Row, StreamingResponse, make_encoder, negotiate_format
 from dtc_twisted.web.query import (
     FileOptions,
     OutputOptions,
@@ -68,6 +69,7 @@ class RestBackend:
     get_converter: returns the converter of a symbol's prices.
     retry_after: returns the seconds until the next attempt to connect to the server.
     status: returns the fields of /status.
+    downloads: reads files, in threads.
     send: sends any message, or the fields of one of an unknown type; raises a DTCError. None: POST /raw is off.
     files: Sierra Chart's data files; None: there is no data folder.
     """
@@ -79,6 +81,7 @@ class RestBackend:
     get_converter: Callable[..., Deferred[DisplayConverter]]
     retry_after: Callable[[], float]
     status: Callable[[], dict[str, Any]]
+    downloads: FileDownloads
     send: Callable[[Message | dict[str, Any]], None] | None = None
     files: DataFiles | None = None
 
@@ -100,7 +103,9 @@ class RestApi:
         self._exact_routes: RouteTable = {}
         self._public_paths: set[bytes] = set()
         self.described_routes: list[DescribedRoute] = []
-        self._history = HistoryResponder(gateway.clock, gateway.files, gateway.fetch, gateway.get_converter)
+        self.history = HistoryResponder(
+            gateway.clock, gateway.downloads, gateway.files, gateway.fetch, gateway.get_converter
+        )
         for path, get in GET_REQUESTS.items():
             self.route("GET", path, self._get_handler(get), read_operation(get))
         self.route("GET", "/datafiles", self._data_files, DATA_FILES)
@@ -172,16 +177,16 @@ class RestApi:
 
         source: where historical data come from.
         """
-        encoding = FORMATS[options.format or negotiate_format(",".join(headers(request, "accept")))](
-            ROW_TYPES[type(message)]
+        form = options.format or negotiate_format(",".join(headers(request, "accept")))
+        encoder = make_encoder(form, ROW_TYPES[type(message)], iso_times=options.iso_times)
+        make_answer = partial(
+            StreamingResponse, request, clock=self._gateway.clock, describe=partial(self._describe_error, request)
         )
-        answer = StreamingResponse(
-            request, encoding, self._gateway.clock, lambda failure: self._describe_error(request, failure)
-        )
+        if isinstance(message, HistoryRequest):
+            return self.history.respond(request, message, encoder, options, source or FileOptions(), make_answer)
+        answer = make_answer(encoder)
         if options.iso_times:
             answer.convert_rows = RowConverter({}, times=True)
-        if isinstance(message, HistoryRequest):
-            return self._history.respond(request, message, answer, options, source or FileOptions())
         if type(message) in STREAMED_REQUESTS:
             return answer.stream(self._gateway.request(message, answer.append))
         responses = self._gateway.request(message, None)
@@ -221,7 +226,7 @@ class RestApi:
 
     def _data_files(self, request: Request) -> Deferred[bytes]:
         reject_unknown(query_args(request), ())
-        return self._history.list_files(request)
+        return self.history.list_files(request)
 
     def _status(self, request: Request) -> bytes:
         reject_unknown(query_args(request), ())
