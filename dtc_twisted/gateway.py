@@ -15,9 +15,9 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 
-from dtc_twisted.datafiles import DataFiles, FileDownloads
+from dtc_twisted.datafiles import DataFiles, FileDownloads, FileFeed
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
-from dtc_twisted.dtc.messages import TradeModeEnum
+from dtc_twisted.dtc.messages import Message, TradeModeEnum
 from dtc_twisted.dtc.session import LogonSettings
 from dtc_twisted.errors import JournalFailed
 from dtc_twisted.history import HistoryClient
@@ -43,6 +43,7 @@ from dtc_twisted.web.rest import DocumentRoutes, MonitoringRoutes, OrderRoutes, 
 from dtc_twisted.web.rest.resource import ObserveRequest
 from dtc_twisted.web.stream import (
     AccountChannels,
+    LiveSources,
     MarketDepthProtocol,
     MultiChannelFactory,
     SingleChannelFactory,
@@ -62,6 +63,12 @@ class MarketData:
     hubs: dict[str, Hub]
     batch: ReadBatch
     watchdog: StallWatchdog
+    sources: LiveSources
+
+    @property
+    def all_hubs(self) -> list[Hub]:
+        """The hubs of the server and of data files."""
+        return [self.hubs["marketdepth"], *self.sources.hubs]
 
     def fetch_snapshot(self, path: str, symbol: str, levels: int) -> Deferred[Update]:
         """Fetch one snapshot for a REST path, /marketdata or /marketdepth.
@@ -77,6 +84,15 @@ class MarketData:
             .fetch_snapshot(symbol)
             .addCallback(lambda update: MarketPrices.of_snapshot(msgspec.to_builtins(update.messages[0])))
         )
+
+
+@dataclass
+class FileSource:
+    """Hold what serves data files: history, and the hub of live data with its feed."""
+
+    data: DataFiles
+    hub: Hub
+    feed: FileFeed
 
 
 @dataclass
@@ -118,7 +134,7 @@ class GatewayStatus:
             "reconnects": status.reconnects,
             "last_message_age": None if age is None else round(age, 3),
             "garbage": upstream.malformed_count,
-            "symbols": sorted({symbol for hub in self._market_data.hubs.values() for symbol in hub.symbols}),
+            "symbols": sorted({symbol for hub in self._market_data.all_hubs for symbol in hub.symbols}),
             "stalled": self._market_data.watchdog.stalled_symbols,
             "stalls": self._market_data.watchdog.stall_count,
             "subscribers": sum(len(factory.subscribers) for factory in self.stream_factories),
@@ -231,7 +247,9 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
         reactor, _url(settings, "historyport"), logon, settings["timeout"], settings["history-connections"]
     )
     definitions = SecurityDefinitions(upstream.request)
-    market_data = make_market_data(settings, upstream, reactor)
+    downloads = FileDownloads(reactor, settings["history-connections"])
+    files = make_files(settings, downloads, reactor)
+    market_data = make_market_data(settings, upstream, files, reactor)
     upstream.listeners += [
         definitions,
         *market_data.hubs.values(),
@@ -246,9 +264,9 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
             service.setServiceParent(services)
     if settings["demo"]:
         DemoService(reactor, upstream, history).setServiceParent(services)
-    downloads = FileDownloads(reactor, settings["history-connections"])
     downloads.setServiceParent(services)
-    files = make_files(settings, downloads)
+    if files is not None:
+        files.feed.setServiceParent(services)
     web = make_web(settings, upstream, history, definitions, market_data, orders, status, downloads, files, reactor)
     web.setServiceParent(services)
     market_data.watchdog.setServiceParent(services)
@@ -263,7 +281,9 @@ def make_upstream(settings: Settings, logon: LogonSettings, reactor: IGatewayRea
     return Upstream(reactor, _url(settings, "port"), logon, settings["timeout"])
 
 
-def make_market_data(settings: Settings, upstream: Upstream, reactor: IGatewayReactor) -> MarketData:
+def make_market_data(
+    settings: Settings, upstream: Upstream, files: FileSource | None, reactor: IGatewayReactor
+) -> MarketData:
     """Build the hubs, which are flushed after each read of the server's socket."""
     batch = ReadBatch(reactor)
     upstream.on_read_done = batch.flush
@@ -271,14 +291,29 @@ def make_market_data(settings: Settings, upstream: Upstream, reactor: IGatewayRe
     hubs = {"marketdata": Hub(reactor, timeout, batch), "marketdepth": Hub(reactor, timeout, batch, MARKET_DEPTH)}
     reconnect = upstream.reconnect if settings["stall-reconnect"] else None
     watchdog = StallWatchdog(reactor, [*hubs.values()], settings["stall-timeout"], reconnect)
-    return MarketData(hubs, batch, watchdog)
+    sources = LiveSources(
+        hubs["marketdata"],
+        None if files is None else files.hub,
+        has_server=bool(settings["host"] or settings["demo"]),
+        remote=files is not None and files.data.remote,
+    )
+    return MarketData(hubs, batch, watchdog, sources)
 
 
-def make_files(settings: Settings, downloads: FileDownloads) -> DataFiles | None:
+def make_files(settings: Settings, downloads: FileDownloads, reactor: IGatewayReactor) -> FileSource | None:
     """Build the reader of Sierra Chart's data files. It needs --data-folder."""
     if not settings["data-folder"]:
         return None
-    return DataFiles(downloads, settings["data-folder"], remote=bool(settings["data-folder-remote"]))
+    data = DataFiles(downloads, settings["data-folder"], remote=bool(settings["data-folder-remote"]))
+    batch = ReadBatch(reactor)
+    hub = Hub(reactor, settings["timeout"], batch, source="file")
+
+    def receive(message: Message) -> None:
+        hub.handlers[type(message)](message)
+
+    feed = FileFeed(reactor, data.threads, data.folder, receive, hub.mark_symbol_stale, batch.flush)
+    hub.attach(feed)
+    return FileSource(data, hub, feed)
 
 
 def make_orders(
@@ -317,18 +352,23 @@ def make_web(
     orders: Orders,
     status: GatewayStatus,
     downloads: FileDownloads,
-    files: DataFiles | None,
+    files: FileSource | None,
     reactor: IGatewayReactor,
 ) -> IService:
     """Build REST and WebSocket, on one port."""
     channels = AccountChannels(orders.state, orders.reconciler)
-    stream = MultiChannelFactory(reactor, market_data.hubs, definitions, channels, status.fields, orders.manager)
+    stream = MultiChannelFactory(
+        *(reactor, market_data.sources, market_data.hubs["marketdepth"]),
+        *(definitions, channels, status.fields, orders.manager),
+    )
     upstream.status_listeners.append(stream.publish_status)
     market_data.watchdog.on_change = stream.publish_status
     upstream.unknown_message_listeners.append(stream.publish_unknown)
     factories: dict[str, StreamFactory] = {
-        "/marketdata": SingleChannelFactory(market_data.hubs["marketdata"], reactor),
-        "/marketdepth": SingleChannelFactory(market_data.hubs["marketdepth"], reactor, MarketDepthProtocol),
+        "/marketdata": SingleChannelFactory(market_data.sources, reactor),
+        "/marketdepth": SingleChannelFactory(
+            LiveSources(market_data.hubs["marketdepth"]), reactor, MarketDepthProtocol
+        ),
         "/stream": stream,
     }
     status.stream_factories = [*factories.values()]
@@ -342,7 +382,7 @@ def make_web(
         status=status.fields,
         send=upstream.send if settings["allow-raw"] else None,
         downloads=downloads,
-        files=files,
+        files=None if files is None else files.data,
     )
     machine = gethostname()
     names = (machine, machine.partition(".")[0], settings["interface"])

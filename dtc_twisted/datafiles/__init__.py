@@ -7,6 +7,7 @@ does not send to other programs. Files are read in threads, in pieces, and never
 from dtc_twisted.datafiles.data_files import DataFiles, FileQuery
 from dtc_twisted.datafiles.depth import DepthColumns, DepthQuery, depth_messages
 from dtc_twisted.datafiles.file_download import FileDownload, FileDownloads
+from dtc_twisted.datafiles.file_feed import FileFeed
 from dtc_twisted.datafiles.history_query import PriceQuery
 from dtc_twisted.datafiles.price_columns import PriceColumns, price_messages
 from dtc_twisted.datafiles.sessions import SECOND, TradingSession
@@ -18,6 +19,7 @@ __all__ = [
     "DepthQuery",
     "FileDownload",
     "FileDownloads",
+    "FileFeed",
     "FileQuery",
     "PriceColumns",
     "PriceQuery",

@@ -6,14 +6,13 @@ all symbols again.
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import MarketDataFeedStatusEnum, Message, RequestActionEnum
-from dtc_twisted.dtc.session import Session
 from dtc_twisted.errors import NotLoggedOn, SessionLost
 from dtc_twisted.logs import call_safely, logger
 from dtc_twisted.market_data.read_batch import IDENTITY, ReadBatch
@@ -33,6 +32,20 @@ RESUBSCRIBE_INTERVAL = 0.1
 """Seconds until the next symbols are requested, so that neither side has to queue thousands of snapshots."""
 
 
+class FeedSession(Protocol):
+    """Describe what a hub needs of a session with the server."""
+
+    @property
+    def logon(self) -> dtc.LogonResponse | None:
+        """The server's answer to the logon."""
+
+    def symbol_id(self, symbol: str, /) -> int:
+        """Return the SymbolID of a symbol."""
+
+    def send(self, message: Any, /) -> None:
+        """Send a request."""
+
+
 class Hub:
     """Publish one kind of market data to many consumers.
 
@@ -40,10 +53,16 @@ class Hub:
     timeout: seconds until a request without an answer counts as stale.
     batch: collects updates until the end of a read.
     channel: the kind of data.
+    source: of the messages, see Update.
     """
 
     def __init__(
-        self, clock: IReactorTime, timeout: float, batch: ReadBatch, channel: SubscriptionType = MARKET_DATA
+        self,
+        clock: IReactorTime,
+        timeout: float,
+        batch: ReadBatch,
+        channel: SubscriptionType = MARKET_DATA,
+        source: str = "",
     ) -> None:
         self.handlers: dict[type[Message], Callable[[Any], None]] = {
             **dict.fromkeys(channel.update_types, self._receive_update),
@@ -54,13 +73,14 @@ class Hub:
         if channel is MARKET_DEPTH:
             self.handlers[dtc.Heartbeat] = self._receive_heartbeat
         self._channel = channel
+        self._source = source
         self._clock = clock
         self._timeout = timeout
         self._batch = batch
         self._feeds: dict[str, SymbolFeed] = {}
         self._by_id: dict[int, SymbolFeed] = {}
         self._symbols_by_consumer: dict[Consumer, set[str]] = {}
-        self._session: Session | None = None
+        self._session: FeedSession | None = None
         self._resubscribing: IDelayedCall | None = None
         self.removed_active_count = 0
         """Number of symbols with updates whose subscription has ended."""
@@ -160,7 +180,7 @@ class Hub:
         feed = self._feeds.get(symbol)
         new = feed is None
         if feed is None:
-            feed = self._feeds[symbol] = SymbolFeed(symbol, self._channel.make_state())
+            feed = self._feeds[symbol] = SymbolFeed(symbol, self._channel.make_state(), self._source)
         self._symbols_by_consumer.setdefault(consumer, set()).add(symbol)
         if feed.is_confirmed or feed.state.has_data or consumer in feed.subscriptions:
             self._add_subscription(feed, consumer, levels, encoder)
@@ -197,7 +217,7 @@ class Hub:
 
     # -- called by Upstream (SessionListener)
 
-    def attach(self, session: Session) -> None:
+    def attach(self, session: FeedSession) -> None:
         self._session = session
         self._request_paced(list(self._feeds.values()))
 
@@ -210,6 +230,12 @@ class Hub:
         for feed in list(self._feeds.values()):
             feed.is_confirmed = False
             self.mark_stale(feed, reason)
+
+    def mark_symbol_stale(self, symbol_id: int, reason: str) -> None:
+        """State that the updates of a symbol have stopped for now."""
+        feed = self._by_id.get(symbol_id)
+        if feed is not None:
+            self._mark_stale(feed, reason)
 
     def _receive_update(self, message: Any) -> None:
         feed = self._by_id.get(message.SymbolID)

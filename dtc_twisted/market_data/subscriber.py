@@ -16,7 +16,9 @@ class Update(Struct, eq=False):
     payloads: the messages as the server sent them, encoded; None: not made yet.
     display_payloads: the same with display prices, by converter; None: not made yet.
 
-    Encoders keep both here, so that each is made once.
+    source: "file" if the messages were made of a data file; empty: they are the server's.
+
+    Encoders keep the payloads here, so that each is made once.
     """
 
     symbol: str
@@ -25,6 +27,7 @@ class Update(Struct, eq=False):
     counts: Mapping[type, int]
     payloads: list[bytes] | None = None
     display_payloads: dict[Any, list[bytes | None]] | None = None
+    source: str = ""
 
 
 class Encoder(Protocol):

@@ -42,6 +42,7 @@ class SymbolFeed:
 
     symbol: str
     state: SymbolState
+    source: str = ""  # of the messages, see Update
     symbol_id: int = 0
     request_action: RequestActionEnum = RequestActionEnum.SUBSCRIBE  # of the request to the server
     is_confirmed: bool = False  # by the server, in the present session
@@ -97,7 +98,11 @@ class SymbolFeed:
         """Return all that is known, for a new subscriber; None if nothing is known."""
         message = self.state.snapshot(levels, self.symbol_id)
         self._drop_view_if_unused(levels)
-        return None if message is None else Update(self.symbol, [message], levels, self._counts[levels])
+        return (
+            None
+            if message is None
+            else Update(self.symbol, [message], levels, self._counts[levels], source=self.source)
+        )
 
     def process(self, batch: ReadBatch, messages: list[Any]) -> None:
         """Take the messages of one read, and add what follows from them to the batch."""
@@ -138,4 +143,4 @@ class SymbolFeed:
             kinds = list(map(type, messages))
             for kind in set(kinds):
                 counts[kind] += kinds.count(kind)
-        return Update(self.symbol, messages, levels, counts)
+        return Update(self.symbol, messages, levels, counts, source=self.source)

@@ -25,6 +25,9 @@ from dtc_twisted.orders import RiskLimits, Trader, read_limits
 SUBPROTOCOL = "dtc"
 """Name of the WebSocket subprotocol, for clients that ask for one."""
 
+PROXY_HEADERS = ("forwarded", "x-forwarded-for")
+"""Headers of a request that a proxy passed on, in lower case."""
+
 _BEARER = "bearer."
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,32}")
 _SCOPES = {"read": False, "trade": True}
@@ -283,7 +286,7 @@ def is_from_this_machine(request: Request) -> bool:
     Its address is a loopback address, or the address that it was sent to. A request that a proxy passed on counts as
     one from another machine.
     """
-    if any(request.requestHeaders.hasHeader(name) for name in ("forwarded", "x-forwarded-for")):
+    if any(request.requestHeaders.hasHeader(name) for name in PROXY_HEADERS):
         return False
     transport: Any = request.transport
     return is_own_address(transport.getPeer(), transport.getHost())

@@ -8,7 +8,7 @@ from typing import Any
 from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH
 from dtc_twisted.web.openapi.operations import Schema
 from dtc_twisted.web.stream.order_entry import ACTION_FIELDS
-from dtc_twisted.web.stream.public_names import ACCOUNT_CHANNELS, CHANNELS, EVENTS, SYMBOL_CHANNELS
+from dtc_twisted.web.stream.public_names import ACCOUNT_CHANNELS, CHANNELS, EVENTS, SOURCES, SYMBOL_CHANNELS
 from dtc_twisted.web.stream.validation import MAX_LEVELS, MAX_RATE, MAX_SYMBOLS, MIN_RATE
 
 _PREFIX = "/api/v1"
@@ -104,6 +104,9 @@ def asyncapi_document(version: str) -> dict[str, Any]:
     }
 
 
+_SOURCE: Schema = {"type": "string", "enum": [*SOURCES], "default": SOURCES[0]}
+
+
 def _messages() -> dict[str, Any]:
     one = {"symbol": _SYMBOL}
     symbols = {"anyOf": [_SYMBOL, {"type": "array", "minItems": 1, "maxItems": MAX_SYMBOLS, "items": _SYMBOL}]}
@@ -115,9 +118,10 @@ def _messages() -> dict[str, Any]:
         "prices": {"type": "string", "enum": ["server", "display"]},
         "max_rate": {"type": "number", "minimum": MIN_RATE, "maximum": MAX_RATE},
         "num_levels": _LEVELS,
+        "source": _SOURCE,
     }
     messages = {
-        "subscribe_symbol": _command("Subscribe to a symbol.", "subscribe", one, ("symbol",)),
+        "subscribe_symbol": _command("Subscribe to a symbol.", "subscribe", one | {"source": _SOURCE}, ("symbol",)),
         "subscribe_depth": _command("Subscribe to a book.", "subscribe", one | {"num_levels": _LEVELS}, ("symbol",)),
         "unsubscribe_symbol": _command("Unsubscribe from a symbol.", "unsubscribe", one, ("symbol",)),
         "subscribe": _command("Subscribe to a channel.", "subscribe", options, ("channel",)),

@@ -25,6 +25,7 @@ Each symbol of a list gets its own answer. Options of a subscription:
     "max_rate"      the largest number of messages per second and symbol. Quotes: the latest is sent. Depth: the whole
                     book is sent. Trades and snapshots are never delayed.
     "num_levels"    of marketdepth: number of levels of each side
+    "source"        "file", "dtc", or "auto": the server first, and the data file if the server rejects the symbol
 
 "seq" counts the updates of a channel and symbol (and number of levels). A gap is the number of updates that were left
 out because of "max_rate", or because the client reads slowly. A snapshot has the number of the last update in it.
@@ -48,6 +49,7 @@ from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.market_data import Hub
 from dtc_twisted.orders import OrderManager
 from dtc_twisted.web.stream.account_channels import AccountChannels
+from dtc_twisted.web.stream.live_sources import LiveSources
 from dtc_twisted.web.stream.order_entry import ORDER_ACTIONS, OrderEntry
 from dtc_twisted.web.stream.public_names import ACCOUNT_CHANNELS, SYMBOLLESS_CHANNELS
 from dtc_twisted.web.stream.send_queue import encode_event
@@ -107,8 +109,12 @@ class MultiChannelProtocol(StreamProtocol):
         key = (request["channel"], request["symbol"])
         replaced = self._subscriptions.get(key)
         rate = request.get("max_rate")
-        hub = self.factory.hubs["marketdepth" if key[0] == "marketdepth" else "marketdata"]
-        subscription = ChannelSubscription(self, hub, *key, request, request.get("num_levels", 0))
+        try:
+            hubs = self._choose_hubs(request)
+        except ValueError as error:
+            self.reply(request, error=str(error))
+            return
+        subscription = ChannelSubscription(self, hubs, *key, request, request.get("num_levels", 0))
         if rate:
             subscription.limit_rate(self.factory.clock, rate)
         self._subscriptions[key] = subscription
@@ -116,6 +122,12 @@ class MultiChannelProtocol(StreamProtocol):
         subscription.start(self.factory.definitions if request.get("prices") == "display" else None)
         if replaced is not None:  # last, because the hub ends the server's subscription with its last subscriber
             replaced.stop()
+
+    def _choose_hubs(self, request: dict[str, Any]) -> tuple[Hub, Hub | None]:
+        """Return the hub of a subscription, and the one to try after a rejection."""
+        if request["channel"] == "marketdepth":
+            return self.factory.depth_hub, None
+        return self.factory.sources.choose(request.get("source", "auto"), is_local=self.is_local)
 
     def _unsubscribe(self, request: dict[str, Any]) -> None:
         key = (request["channel"], request["symbol"])
@@ -180,7 +192,8 @@ class MultiChannelProtocol(StreamProtocol):
 class MultiChannelFactory(StreamFactory):
     """Make the connections of /stream, and publish the channels status and unknown.
 
-    hubs: the hubs by the names "marketdata" and "marketdepth".
+    sources: the hubs of market data.
+    depth_hub: the hub of market depth.
     accounts: publishes the channels orders, positions and balances.
     status: returns the fields of /status.
     manager: runs order commands; None while order entry is off.
@@ -189,7 +202,8 @@ class MultiChannelFactory(StreamFactory):
     def __init__(
         self,
         reactor: IGatewayReactor,
-        hubs: dict[str, Hub],
+        sources: LiveSources,
+        depth_hub: Hub,
         definitions: SecurityDefinitions,
         accounts: AccountChannels,
         status: Callable[[], dict[str, Any]],
@@ -199,7 +213,8 @@ class MultiChannelFactory(StreamFactory):
         self.manager = manager
         self.protocol = MultiChannelProtocol
         self.clock: IReactorTime = reactor
-        self.hubs = hubs
+        self.sources = sources
+        self.depth_hub = depth_hub
         self.definitions = definitions
         self.accounts = accounts
         self._status = status

@@ -15,8 +15,11 @@ STALE, LIVE, ENDED, SKIPPED, BOOK, CHANGES, SNAPSHOT = EVENTS = (
 )
 """Values of `event` in messages from the gateway."""
 
-OPTIONS = ("symbol", "id", "prices", "max_rate", "num_levels")
+OPTIONS = ("symbol", "id", "prices", "max_rate", "num_levels", "source")
 """Fields of a subscription to /stream, besides `action` and `channel`."""
+
+SOURCES = ("auto", "file", "dtc")
+"""Values of the option `source`. The first is the default."""
 
 CLOSE_STOPPING = 4001
 CLOSE_TOO_SLOW = 4002

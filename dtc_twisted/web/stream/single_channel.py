@@ -12,6 +12,9 @@
     -> anything else
     <- the same, with {"success": false, "error": "what is wrong"}; a text that is no JSON object is in "request"
 
+At /marketdata, "source" in a subscription is "file", "dtc" or "auto" (the default): the server first, and the data file
+if the server rejects the symbol.
+
 At /marketdepth, "num_levels" in a subscription is the number of levels of each side. The whole book and then its
 changes are sent, as described in market_json.py. The gateway also sends events:
 
@@ -28,6 +31,7 @@ from typing import Any
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.market_data import Hub
 from dtc_twisted.web.stream.encoders import PLAIN, BookEncoder
+from dtc_twisted.web.stream.live_sources import LiveSources
 from dtc_twisted.web.stream.public_names import ENDED, LIVE, STALE
 from dtc_twisted.web.stream.send_queue import SendQueue, encode_event
 from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol
@@ -39,7 +43,14 @@ class MarketDataProtocol(StreamProtocol):
 
     factory: "SingleChannelFactory"
     example = '{"action": "subscribe", "symbol": "ESM20_FUT_CME"}'
-    fields: frozenset[str] = frozenset({"action", "symbol"})
+    fields: frozenset[str] = frozenset({"action", "symbol", "source"})
+
+    # -- called by Autobahn
+
+    def onOpen(self) -> None:
+        super().onOpen()
+        self._other_hubs: dict[str, Hub] = {}  # to try after a rejection, by symbol
+        self._rejections: dict[str, str] = {}  # texts of the rejections before that
 
     # -- called by StreamProtocol
 
@@ -53,14 +64,29 @@ class MarketDataProtocol(StreamProtocol):
             self._unsubscribe(request["symbol"])
 
     def subscribe(self, request: dict[str, Any]) -> None:
-        self.factory.hub.subscribe(request["symbol"], self, encoder=PLAIN)
+        symbol = request["symbol"]
+        try:
+            hub, other = self.factory.sources.choose(request.get("source", "auto"), is_local=self.is_local)
+        except ValueError as error:
+            self.reply({"action": "subscribe", "symbol": symbol}, error=str(error))
+            return
+        self._other_hubs.pop(symbol, None)
+        self._rejections.pop(symbol, None)
+        if other is not None:
+            self._other_hubs[symbol] = other
+        for each in self.factory.sources.hubs:
+            if each is not hub:
+                each.unsubscribe(symbol, self)
+        hub.subscribe(symbol, self, encoder=PLAIN)
 
     def unsubscribe_all(self) -> None:
-        self.factory.hub.unsubscribe_all(self)
+        for hub in self.factory.hubs:
+            hub.unsubscribe_all(self)
 
     def _unsubscribe(self, symbol: str) -> None:
         answer = {"action": "unsubscribe", "symbol": symbol}
-        if self.factory.hub.unsubscribe(symbol, self):
+        self._other_hubs.pop(symbol, None)
+        if any([hub.unsubscribe(symbol, self) for hub in self.factory.hubs]):
             self.outgoing.discard(symbol)
             self.reply(answer)
         else:
@@ -76,7 +102,12 @@ class MarketDataProtocol(StreamProtocol):
         self.reply({"action": "subscribe", "symbol": symbol})
 
     def on_rejected(self, symbol: str, text: str) -> None:
-        self.reply({"action": "subscribe", "symbol": symbol}, error=text)
+        other = self._other_hubs.pop(symbol, None)
+        if other is not None:
+            self._rejections[symbol] = text
+            other.subscribe(symbol, self, encoder=PLAIN)
+            return
+        self.reply({"action": "subscribe", "symbol": symbol}, error=self._rejections.pop(symbol, text))
 
     def on_stale(self, symbol: str, reason: str) -> None:
         self.outgoing.send_message(encode_event({"event": STALE, "symbol": symbol, "reason": reason}))
@@ -95,16 +126,21 @@ class MarketDepthProtocol(MarketDataProtocol):
     fields = frozenset({"action", "symbol", "num_levels"})
 
     def subscribe(self, request: dict[str, Any]) -> None:
-        self.factory.hub.subscribe(request["symbol"], self, request.get("num_levels", 0), self.factory.book_encoder)
+        (hub,) = self.factory.hubs
+        hub.subscribe(request["symbol"], self, request.get("num_levels", 0), self.factory.book_encoder)
 
 
 class SingleChannelFactory(StreamFactory):
-    """Make the connections of /marketdata or /marketdepth."""
+    """Make the connections of /marketdata or /marketdepth.
+
+    sources: the hubs of the path.
+    """
 
     def __init__(
-        self, hub: Hub, reactor: IGatewayReactor, protocol: type[MarketDataProtocol] = MarketDataProtocol
+        self, sources: LiveSources, reactor: IGatewayReactor, protocol: type[MarketDataProtocol] = MarketDataProtocol
     ) -> None:
         super().__init__(reactor)
-        self.hub = hub
-        self.book_encoder = BookEncoder(hub)
+        self.sources = sources
+        self.hubs = sources.hubs
+        self.book_encoder = BookEncoder(sources.server)
         self.protocol = protocol

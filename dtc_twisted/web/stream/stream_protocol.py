@@ -9,7 +9,7 @@ from autobahn.websocket.types import ConnectionRequest
 
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.logs import logger
-from dtc_twisted.web.access import SUBPROTOCOL, Principal
+from dtc_twisted.web.access import PROXY_HEADERS, SUBPROTOCOL, Principal, is_own_address
 from dtc_twisted.web.stream.public_names import CLOSE_STOPPING, CLOSE_TOO_SLOW
 from dtc_twisted.web.stream.send_queue import SendQueue, SendStatistics, encode_event
 from dtc_twisted.web.stream.writer import make_writer
@@ -34,6 +34,8 @@ class StreamProtocol(WebSocketServerProtocol):
     example = ""
     """A valid request, shown in error texts."""
     outgoing: SendQueue
+    is_local = False
+    """Whether the client is on this machine."""
     _opened = False
 
     # -- implemented and called by subclasses
@@ -54,6 +56,8 @@ class StreamProtocol(WebSocketServerProtocol):
     # -- called by Autobahn
 
     def onConnect(self, request: ConnectionRequest) -> str | None:
+        is_forwarded = any(name in request.headers for name in PROXY_HEADERS)
+        self.is_local = not is_forwarded and is_own_address(self.transport.getPeer(), self.transport.getHost())
         return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
 
     def onOpen(self) -> None:

@@ -32,17 +32,26 @@ class ChannelSubscription:
     """Receive the updates of one symbol from a hub, and send those of one channel.
 
     socket: the client's connection.
+    hubs: the hub, and the one to try after a rejection; None: there is none.
     echo: fields of the request, repeated in the reply.
     levels: number of levels of each side of the book; 0: all.
     """
 
     def __init__(
-        self, socket: SubscriptionOwner, hub: Hub, channel: str, symbol: str, echo: dict[str, Any], levels: int
+        self,
+        socket: SubscriptionOwner,
+        hubs: tuple[Hub, Hub | None],
+        channel: str,
+        symbol: str,
+        echo: dict[str, Any],
+        levels: int,
     ) -> None:
         self.channel = channel
         self.symbol = symbol
         self._socket = socket
-        self._hub = hub
+        self._hub, self._other_hub = hubs
+        self._display: DisplayConverter | None = None
+        self._rejected_with = ""
         self._echo = echo
         self._levels = levels
         self._definition_request: Deferred[Any] | None = None
@@ -80,6 +89,7 @@ class ChannelSubscription:
 
     def _subscribe(self, display: DisplayConverter | None) -> None:
         self._definition_request = None
+        self._display = display
         is_depth = self.channel == "marketdepth"
         encoder = BookEncoder(self._hub, self.channel, display) if is_depth else ChannelEncoder(self.channel, display)
         self._hub.subscribe(self.symbol, self, self._levels, encoder)
@@ -100,8 +110,12 @@ class ChannelSubscription:
         self._socket.reply(self._echo)
 
     def on_rejected(self, symbol: str, text: str) -> None:
+        if self._other_hub is not None and text != UNSUBSCRIBED:
+            self._hub, self._other_hub, self._rejected_with = self._other_hub, None, text
+            self._subscribe(self._display)
+            return
         self._socket.discard(self)
-        self._socket.reply(self._echo, error=text)
+        self._socket.reply(self._echo, error=self._rejected_with or text)
 
     def on_stale(self, symbol: str, reason: str) -> None:
         self._send_event({"event": STALE, "reason": reason})

@@ -3,7 +3,7 @@
 from typing import Any
 
 from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH, is_symbol
-from dtc_twisted.web.stream.public_names import CHANNELS, OPTIONS, SYMBOLLESS_CHANNELS
+from dtc_twisted.web.stream.public_names import CHANNELS, OPTIONS, SOURCES, SYMBOLLESS_CHANNELS
 
 MAX_SYMBOLS = 1000
 """Symbols in one request."""
@@ -43,8 +43,20 @@ def _options_error(request: dict[str, Any]) -> str | None:
         return f"num_levels: expected a whole number from 0 (all) to {MAX_LEVELS}, with marketdepth."
     if prices not in ("server", "display"):
         return "prices: expected server or display."
+    if (error := source_error(request)) is not None:
+        return error
     if type(rate) not in (int, float) or not MIN_RATE <= rate <= MAX_RATE:
         return f"max_rate: expected a number of messages a second from {MIN_RATE} to {MAX_RATE}."
+    return None
+
+
+def source_error(request: dict[str, Any]) -> str | None:
+    """Return the error of the source of a subscription; None if it is valid."""
+    source = request.get("source", "auto")
+    if source not in SOURCES:
+        return f"source: expected {', '.join(SOURCES[:-1])} or {SOURCES[-1]}."
+    if source == "file" and request.get("channel") == "marketdepth":
+        return "source: market depth comes from dtc only."
     return None
 
 
@@ -60,6 +72,8 @@ def single_channel_error(request: dict[str, Any], fields: frozenset[str]) -> str
         return f"symbol: expected a text of 1 to {MAX_SYMBOL_LENGTH} characters."
     if unknown := sorted(request.keys() - fields):
         return f"Unknown field {unknown[0]}: expected {' and '.join(sorted(fields))}."
+    if (error := source_error(request)) is not None:
+        return error
     if action == "subscribe" and not _is_level_count(request.get("num_levels", 0)):
         return f"num_levels: expected a whole number from 0 (all) to {MAX_LEVELS}."
     return None
