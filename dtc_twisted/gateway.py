@@ -358,17 +358,14 @@ def make_web(
     """Build REST and WebSocket, on one port."""
     channels = AccountChannels(orders.state, orders.reconciler)
     stream = MultiChannelFactory(
-        *(reactor, market_data.sources, market_data.hubs["marketdepth"]),
-        *(definitions, channels, status.fields, orders.manager),
+        *(reactor, market_data.hubs, definitions, channels, status.fields, orders.manager, market_data.sources),
     )
     upstream.status_listeners.append(stream.publish_status)
     market_data.watchdog.on_change = stream.publish_status
     upstream.unknown_message_listeners.append(stream.publish_unknown)
     factories: dict[str, StreamFactory] = {
-        "/marketdata": SingleChannelFactory(market_data.sources, reactor),
-        "/marketdepth": SingleChannelFactory(
-            LiveSources(market_data.hubs["marketdepth"]), reactor, MarketDepthProtocol
-        ),
+        "/marketdata": SingleChannelFactory(market_data.hubs["marketdata"], reactor, sources=market_data.sources),
+        "/marketdepth": SingleChannelFactory(market_data.hubs["marketdepth"], reactor, MarketDepthProtocol),
         "/stream": stream,
     }
     status.stream_factories = [*factories.values()]

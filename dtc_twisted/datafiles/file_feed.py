@@ -22,7 +22,7 @@ POLL_INTERVAL = 0.1
 
 
 class _FollowedFile:
-    """Hold one subscription: the file, its messages, and whether it has been answered."""
+    """Hold one subscription with its file."""
 
     def __init__(self, symbol: str, symbol_id: int, tail: FileTail, *, once: bool) -> None:
         self.symbol = symbol

@@ -235,7 +235,7 @@ class Hub:
         """State that the updates of a symbol have stopped for now."""
         feed = self._by_id.get(symbol_id)
         if feed is not None:
-            self._mark_stale(feed, reason)
+            self.mark_stale(feed, reason)
 
     def _receive_update(self, message: Any) -> None:
         feed = self._by_id.get(message.SymbolID)

@@ -85,7 +85,7 @@ class DepthFileTests(FolderCase):
 
 
 def books(rows: list[tuple[Any, ...]]) -> dict[Any, Any]:
-    """The book after all rows."""
+    """Return the book after all rows."""
     book: dict[Any, Any] = {}
     for _, command, _, orders, price, quantity in rows:
         if command == 1:

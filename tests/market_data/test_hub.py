@@ -124,7 +124,7 @@ class HubCase(SynchronousTestCase):
         self.hub = Hub(self.clock, TIMEOUT, self.turn)
         self.session = FakeSession()
         if self.attached:
-            self.hub.attach(self.session)  # type: ignore[arg-type]
+            self.hub.attach(self.session)
 
     def tearDown(self) -> None:
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -137,7 +137,7 @@ class HubCase(SynchronousTestCase):
 
     def reattach(self, first: int = 101, resubscribe: int = 0) -> None:
         self.session = FakeSession(first, resubscribe)
-        self.hub.attach(self.session)  # type: ignore[arg-type]
+        self.hub.attach(self.session)
 
     def receive(self, message: Message) -> None:
         """Deliver a message that arrives alone."""
@@ -392,7 +392,7 @@ class NoSessionTests(HubCase):
         consumer = self.consumer(ES)
         self.clock.advance(TIMEOUT)
         self.assertEqual(consumer.take(), [("subscribed", ES), ("stale", ES, "not logged on to the DTC server yet")])
-        self.hub.attach(self.session)  # type: ignore[arg-type]
+        self.hub.attach(self.session)
         self.assertEqual(self.session.take(), [("SUBSCRIBE", 1, ES)])
         self.snapshot()
         self.assertEqual(consumer.names(), ["live", "104"])
@@ -400,14 +400,14 @@ class NoSessionTests(HubCase):
     def test_session_in_time(self) -> None:
         consumer = self.consumer(ES)
         self.clock.advance(TIMEOUT - 1)
-        self.hub.attach(self.session)  # type: ignore[arg-type]
+        self.hub.attach(self.session)
         self.snapshot()
         self.assertEqual(consumer.names(), ["subscribed", "104"])
 
     def test_unsubscribe_again(self) -> None:
         consumer = self.consumer(ES)
         self.hub.unsubscribe(ES, consumer)
-        self.hub.attach(self.session)  # type: ignore[arg-type]
+        self.hub.attach(self.session)
         self.assertEqual(self.session.take(), [])
 
 
@@ -888,7 +888,7 @@ class ModelTests(SynchronousTestCase):
         clock = Clock()
         turn = ReadBatch(clock)
         hub = Hub(clock, TIMEOUT, turn)
-        hub.attach(FakeSession())  # type: ignore[arg-type]
+        hub.attach(FakeSession())
         early, late = FakeConsumer(), FakeConsumer()
         hub.subscribe(ES, early)
         for read in reads:
@@ -1039,7 +1039,7 @@ class TurnTests(HubCase):
     def test_what_came_before_the_server_is_asked_anew_counts(self) -> None:
         """Changes of the old book arrive in the same read as the start of a new book."""
         hub = Hub(self.clock, TIMEOUT, self.turn, MARKET_DEPTH)
-        hub.attach(FakeSession(resubscribe=1))  # type: ignore[arg-type]
+        hub.attach(FakeSession(resubscribe=1))
         sink = self.subscriber(IdentityEncoder())
         consumer = next(iter(self.sinks))
         hub.subscribe(ES, consumer)

@@ -40,7 +40,7 @@ class Market:
 
     def connect(self) -> None:
         self.session = FakeSession()
-        self.hub.attach(self.session)  # type: ignore[arg-type]
+        self.hub.attach(self.session)
         self.watchdog.attach(self.session)  # type: ignore[arg-type]
         for symbol in self.hub.symbols:
             self.snapshot(symbol)

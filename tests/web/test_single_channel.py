@@ -124,11 +124,11 @@ class AnswerTests(StreamCase):
             ({"action": "unsubscribe"}, symbol),
             (
                 {"action": "subscribe", "symbol": ES, "exchange": "CME"},
-                "Unknown field exchange: expected action and symbol.",
+                "Unknown field exchange: expected action and source and symbol.",
             ),
             (
                 {"id": 5, "action": "unsubscribe", "symbol": ES},
-                "Unknown field id: expected action and symbol.",
+                "Unknown field id: expected action and source and symbol.",
             ),
             ({"action": "snapshot", "symbol": ES}, action),
             ({"action": 1}, action),

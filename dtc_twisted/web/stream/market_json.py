@@ -1,6 +1,7 @@
 """Encode market data as JSON objects.
 
-A market data message has its DTC fields by name, after `Symbol`, and `"Source": "file"` if it was made of a data file. Market depth is a whole book,
+A market data message has its DTC fields by name, after `Symbol`. It has `"Source": "file"` if it was made of a data
+file. Market depth is a whole book,
 
     {"event": "book", "symbol": S, "bids": [{"Price", "Quantity", "NumOrders"}, ...], "asks": [...]}
 

@@ -126,7 +126,7 @@ class MultiChannelProtocol(StreamProtocol):
     def _choose_hubs(self, request: dict[str, Any]) -> tuple[Hub, Hub | None]:
         """Return the hub of a subscription, and the one to try after a rejection."""
         if request["channel"] == "marketdepth":
-            return self.factory.depth_hub, None
+            return self.factory.hubs["marketdepth"], None
         return self.factory.sources.choose(request.get("source", "auto"), is_local=self.is_local)
 
     def _unsubscribe(self, request: dict[str, Any]) -> None:
@@ -192,8 +192,8 @@ class MultiChannelProtocol(StreamProtocol):
 class MultiChannelFactory(StreamFactory):
     """Make the connections of /stream, and publish the channels status and unknown.
 
-    sources: the hubs of market data.
-    depth_hub: the hub of market depth.
+    hubs: the hubs by the names "marketdata" and "marketdepth".
+    sources: the hubs of market data; None: that of the server only.
     accounts: publishes the channels orders, positions and balances.
     status: returns the fields of /status.
     manager: runs order commands; None while order entry is off.
@@ -202,19 +202,19 @@ class MultiChannelFactory(StreamFactory):
     def __init__(
         self,
         reactor: IGatewayReactor,
-        sources: LiveSources,
-        depth_hub: Hub,
+        hubs: dict[str, Hub],
         definitions: SecurityDefinitions,
         accounts: AccountChannels,
         status: Callable[[], dict[str, Any]],
         manager: OrderManager | None = None,
+        sources: LiveSources | None = None,
     ) -> None:
         super().__init__(reactor)
         self.manager = manager
         self.protocol = MultiChannelProtocol
         self.clock: IReactorTime = reactor
-        self.sources = sources
-        self.depth_hub = depth_hub
+        self.hubs = hubs
+        self.sources = sources or LiveSources(hubs["marketdata"])
         self.definitions = definitions
         self.accounts = accounts
         self._status = status

@@ -80,13 +80,14 @@ class MarketDataProtocol(StreamProtocol):
         hub.subscribe(symbol, self, encoder=PLAIN)
 
     def unsubscribe_all(self) -> None:
-        for hub in self.factory.hubs:
+        for hub in self.factory.sources.hubs:
             hub.unsubscribe_all(self)
 
     def _unsubscribe(self, symbol: str) -> None:
         answer = {"action": "unsubscribe", "symbol": symbol}
         self._other_hubs.pop(symbol, None)
-        if any([hub.unsubscribe(symbol, self) for hub in self.factory.hubs]):
+        ended = [hub.unsubscribe(symbol, self) for hub in self.factory.sources.hubs]
+        if any(ended):
             self.outgoing.discard(symbol)
             self.reply(answer)
         else:
@@ -126,21 +127,25 @@ class MarketDepthProtocol(MarketDataProtocol):
     fields = frozenset({"action", "symbol", "num_levels"})
 
     def subscribe(self, request: dict[str, Any]) -> None:
-        (hub,) = self.factory.hubs
-        hub.subscribe(request["symbol"], self, request.get("num_levels", 0), self.factory.book_encoder)
+        self.factory.hub.subscribe(request["symbol"], self, request.get("num_levels", 0), self.factory.book_encoder)
 
 
 class SingleChannelFactory(StreamFactory):
     """Make the connections of /marketdata or /marketdepth.
 
-    sources: the hubs of the path.
+    hub: of the path.
+    sources: the hubs of market data; None: that of the server only.
     """
 
     def __init__(
-        self, sources: LiveSources, reactor: IGatewayReactor, protocol: type[MarketDataProtocol] = MarketDataProtocol
+        self,
+        hub: Hub,
+        reactor: IGatewayReactor,
+        protocol: type[MarketDataProtocol] = MarketDataProtocol,
+        sources: LiveSources | None = None,
     ) -> None:
         super().__init__(reactor)
-        self.sources = sources
-        self.hubs = sources.hubs
-        self.book_encoder = BookEncoder(sources.server)
+        self.hub = hub
+        self.sources = sources or LiveSources(hub)
+        self.book_encoder = BookEncoder(hub)
         self.protocol = protocol
