@@ -1,6 +1,6 @@
 """python -m benchmarks.soak [MINUTES]: a gateway under a mixed load for long; is its memory flat?
 
-Meanwhile subscribers join, leave and are cut off, the server drops its connection every 20 s, callers ask, download and
+Meanwhile subscribers join, leave and are cut off, the server drops its connection every 75 s, callers ask, download and
 trade. Memory is the mean of the last minute by that of the fifth.
 """
 
@@ -26,7 +26,7 @@ from benchmarks.watched import STATIONARY, Sampler, WatchedService, Workers, mac
 SYMBOLS = ("ESM20_FUT_CME", "NQM20_FUT_CME", "CLM20_FUT_NYMEX", "GCM20_FUT_COMEX")
 UPDATES = 500
 """Market data updates per second, of all symbols together."""
-DROP_INTERVAL = 20
+DROP_INTERVAL = 75
 STEADY = 20
 """Subscribers that stay."""
 ROWS = 20_000
