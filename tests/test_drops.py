@@ -62,6 +62,21 @@ class DropTests(ScriptedCase):
             self.assertEqual(trades, sorted({*callers[caller], SYMBOLS[0]}))
         self.assertLess(after, before * 1.01 + 100)
 
+    def test_server_that_comes_and_goes_each_second(self) -> None:
+        """The pauses between logons grow, and the subscriptions are alive when the server stays."""
+        caller = self.subscriber(*SYMBOLS[:EACH])
+        logons = len(self.server.requests(1))
+        for _ in range(300):
+            self.server.drop()
+            self.flush()
+            self.clock.advance(1.0)
+            self.flush()
+        self.assertTrue(5 <= len(self.server.requests(1)) - logons <= 20, len(self.server.requests(1)) - logons)
+        self.advance(40)
+        events = [each for each in caller.take() if "event" in each]
+        last = {each["symbol"]: each["event"] for each in events}
+        self.assertEqual(last, dict.fromkeys(SYMBOLS[:EACH], "live"))
+
     def take_all(self, callers: dict[WebSocketCaller, list[str]]) -> dict[WebSocketCaller, list[Any]]:
         for caller in callers:
             caller.texts.clear()

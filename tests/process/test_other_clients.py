@@ -183,7 +183,7 @@ class OtherClientTests(TestCase):
         return deferToThread(self.heartbeats_of_its_own)
 
     def heartbeats_of_its_own(self) -> None:
-        """The client sends them when it likes, and leaves when the server's stop."""
+        """Send heartbeats on a timer of the client, and fail when those of the server stop."""
         with connect(self.url, ping_interval=None) as client:
             client.send(encoded(LOGON | {"HeartbeatIntervalInSeconds": 1}))
             messages, beats = texts(client), 0
@@ -198,7 +198,7 @@ class OtherClientTests(TestCase):
         return deferToThread(self.browser)
 
     def browser(self) -> None:
-        """It has an origin, offers compression, answers no pings by itself, and knows numbers up to 2**53."""
+        """Send an origin, offer compression, and take only text messages with numbers up to 2**53."""
         headers = {"User-Agent": "Mozilla/5.0", "Cache-Control": "no-cache", "Accept-Language": "en"}
         offer = [ClientPerMessageDeflateFactory(client_max_window_bits=True)]
         with connect(
