@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 from unittest import skipUnless
@@ -53,6 +54,10 @@ def get(port: int, path: str) -> Any:
             return json.loads(connection.getresponse().read())
     except (OSError, HTTPException, ValueError):
         return None
+
+
+def is_ready(port: int) -> bool:
+    return (get(port, "/status") or {}).get("state") == "ready"
 
 
 def until(condition: Callable[[], object], seconds: float = 40.0) -> bool:
@@ -100,7 +105,7 @@ class ExhaustionTests(SynchronousTestCase):
             with open("/dev/full", "wb") as full:
                 process = subprocess.Popen(command, stdout=full, stderr=full, env=environment())
             try:
-                self.assertTrue(until(lambda port=port: (get(port, "/status") or {}).get("state") == "ready"))
+                self.assertTrue(until(partial(is_ready, port)))
                 with connect(f"ws://127.0.0.1:{port}/api/v1/marketdata") as client:
                     client.send(json.dumps({"action": "subscribe", "symbol": ES}))
                     receive(client, lambda message: message.get("Type") == 107)

@@ -20,6 +20,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from tests.process.test_twistd import ES, PATIENCE, TWISTD, Process
 from tests.support import slow
@@ -104,7 +105,7 @@ class AncestorProtocol(WebSocketClientProtocol):
 
     def onOpen(self) -> None:
         self._waiting = list(self.REQUESTS)
-        self._send(LOGON | {"ProtocolVersion": "8", "HeartbeatIntervalInSeconds": "10"})
+        self._post(LOGON | {"ProtocolVersion": "8", "HeartbeatIntervalInSeconds": "10"})
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         try:
@@ -125,12 +126,12 @@ class AncestorProtocol(WebSocketClientProtocol):
 
     def _next(self) -> None:
         if self._waiting:
-            self._send(self._waiting[0][0])
+            self._post(self._waiting[0][0])
         else:
             self._finish(None)
             self.sendClose()
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _post(self, message: dict[str, Any]) -> None:
         self.sendMessage(encoded(message).encode())
 
     def _finish(self, error: Exception | None) -> None:
@@ -203,9 +204,9 @@ class OtherClientTests(TestCase):
         offer = [ClientPerMessageDeflateFactory(client_max_window_bits=True)]
         with connect(
             self.url,
-            origin="http://localhost:3000",
+            origin=Origin("http://localhost:3000"),
             extensions=offer,
-            additional_headers=headers,  # type: ignore[arg-type]
+            additional_headers=headers,
         ) as client:
             client.send(encoded(LOGON))
             messages = texts(client)
@@ -218,7 +219,7 @@ class OtherClientTests(TestCase):
 
     @inlineCallbacks
     def test_ancestor(self) -> Any:
-        factory = WebSocketClientFactory(self.url, reactor=reactor)
+        factory: Any = WebSocketClientFactory(self.url, reactor=reactor)
         factory.protocol = AncestorProtocol
         factory.noisy = False
         factory.answers = []
