@@ -4,6 +4,7 @@ import struct
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from math import isfinite
 from typing import Any
 
@@ -42,8 +43,11 @@ def _pack(value: float) -> bytes:
 
 def _positive(value: Any) -> Fraction | None:
     """Return a number of a definition as a fraction; None if unset or not positive."""
-    if value is UNSET or not value > 0:
-        return None
+    return None if value is UNSET or not value > 0 else _exact(value)
+
+
+@lru_cache(1024)
+def _exact(value: float) -> Fraction | None:
     try:
         return Fraction(shortest_float32(value)) or None
     except ValueError:

@@ -7,6 +7,7 @@ anything is sent.
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
 from msgspec import UNSET
@@ -251,6 +252,7 @@ def _read(
     return fields, problems
 
 
+@cache
 def _field_parser(kind: type[Message], name: str) -> tuple[Callable[[Any], Any], str]:
     """Return the parser of a field (None for a bad value), and what it expects."""
     field = field_parsers(kind)[name]

@@ -143,7 +143,7 @@ class QuietSite(Site):
         on_answered: ObserveRequest = lambda method, route, status, seconds: None,
         **keywords: Any,
     ) -> None:
-        super().__init__(resource, *arguments, **keywords)
+        super().__init__(resource, *arguments, parsePOSTFormSubmission=False, **keywords)
         self._on_answered = on_answered
 
     def log(self, request: http.Request) -> None:

@@ -1,0 +1,72 @@
+"""The journal's threads."""
+
+import threading
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from dtc_twisted.journal.threads import JournalThreads
+
+
+class FakeReactor:
+    """Keep what other threads want done."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+        self.has_calls = threading.Semaphore(0)
+
+    def callFromThread(self, function: Any, *arguments: Any) -> None:
+        self.calls.append((function, arguments))
+        self.has_calls.release()
+
+    def run(self, count: int) -> None:
+        for _ in range(count):
+            self.assert_arrived()
+            function, arguments = self.calls.pop(0)
+            function(*arguments)
+
+    def assert_arrived(self) -> None:
+        assert self.has_calls.acquire(timeout=10), "the thread did not answer"
+
+
+class JournalThreadsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = FakeReactor()
+        self.threads = JournalThreads(self.reactor)
+        self.addCleanup(self.threads.stop)
+
+    def test_results(self) -> None:
+        """They come in order, from one thread, by the reactor."""
+        names: list[str] = []
+
+        def work(number: int) -> int:
+            names.append(threading.current_thread().name)
+            if number == 2:
+                raise KeyError(number)
+            return number
+
+        done = [self.threads.run_writing(work, number) for number in (1, 2, 3)]
+        self.assertNoResult(done[0])
+        self.reactor.run(3)
+        self.assertEqual((self.successResultOf(done[0]), self.successResultOf(done[2])), (1, 3))
+        self.failureResultOf(done[1], KeyError)
+        self.assertEqual(names, ["journal"] * 3)
+
+    def test_reading_beside_writing(self) -> None:
+        """A read does not wait for a write."""
+        may_end = threading.Event()
+        writing, reading = self.threads.run_writing(may_end.wait, 10), self.threads.run_reading(int, "5")
+        self.reactor.run(1)
+        self.assertEqual(self.successResultOf(reading), 5)
+        self.assertNoResult(writing)
+        may_end.set()
+        self.reactor.run(1)
+        self.assertTrue(self.successResultOf(writing))
+
+    def test_stop(self) -> None:
+        """What was asked for is done before the threads end."""
+        done: list[int] = []
+        for number in range(10):
+            self.threads.run_writing(done.append, number)
+        self.threads.stop()
+        self.assertEqual(done, [*range(10)])
