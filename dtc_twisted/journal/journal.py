@@ -1,6 +1,6 @@
 """Write and read the journal without waiting for the disk."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -181,18 +181,6 @@ class Journal(Service):
         """
         return self._with_queued(order_id, self._updates_from(self._opened.reader, order_id))
 
-    def find_updates(self, order_ids: Iterable[str]) -> Deferred[dict[str, list[UpdateRecord]]]:
-        """Return the updates of several orders, read in a thread.
-
-        Unknown orders are left out.
-        """
-        known = [each for each in order_ids if self.is_known(each)]
-        earlier = [*self._writes.updates()]
-        found = self._read(lambda reader: {each: self._updates_from(reader, each) for each in known})
-        return found.addCallback(
-            lambda each: {name: self._with_queued(name, rows, earlier) for name, rows in each.items()}
-        )
-
     def update_messages(self, order_id: str) -> list[dict[str, Any]]:
         """Return the messages of `updates`."""
         return [each.message for each in self.updates(order_id)]
@@ -261,13 +249,11 @@ class Journal(Service):
     def _updates_from(self, reader: JournalReader, order_id: str) -> list[UpdateRecord]:
         return reader.updates(order_id) if order_id in self._opened.index.updated else []
 
-    def _with_queued(
-        self, order_id: str, found: list[UpdateRecord], earlier: Iterable[UpdateRecord] = ()
-    ) -> list[UpdateRecord]:
-        """Add updates that are not on disk, now or when the read began."""
+    def _with_queued(self, order_id: str, found: list[UpdateRecord]) -> list[UpdateRecord]:
+        """Add updates that are not on disk yet."""
         names = {order_id}.union(*map(_names, found)) - {each.client_order_id for each in found}
         known = [replace(each, id=0) for each in found]
-        for each in (*earlier, *self._writes.updates()):
+        for each in self._writes.updates():
             if each not in known and _names(each) & (names | {order_id}):
                 names |= {each.server_order_id} - {""}
                 known.append(each)

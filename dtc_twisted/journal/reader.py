@@ -176,14 +176,6 @@ def _decode(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _is_same(number: int, first: int, clients: list[str]) -> bool:
-    """Return whether a row belongs to the order whose first row is `first`.
-
-    The row has no ClientOrderID.
-    """
-    return number > first or len(set(clients)) == 1
-
-
 def _condition(table: str, name: str, filters: Mapping[str, str]) -> str:
     if name == "client_order_id" and table == "commands":
         return "id IN (SELECT command_id FROM command_orders WHERE client_order_id = :client_order_id)"

@@ -5,7 +5,7 @@ numbering of the server (epoch). When in doubt, an update is about a second orde
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from dtc_twisted.dtc.messages import OrderUpdateReasonEnum as Reason
@@ -162,11 +162,6 @@ def is_another_client_id(order: Order, update: Fields) -> bool:
 def identifies(update: Fields) -> bool:
     """Return whether an update of an unknown order suffices to show the order."""
     return bool((update.get("ServerOrderID") or update.get("ClientOrderID")) and update.get("Symbol"))
-
-
-def orders_by_age(orders: Iterable[Order]) -> list[Order]:
-    """Return orders, those that were sent first coming first."""
-    return sorted(orders, key=lambda order: order.sent_at)
 
 
 def has_quantity(order: Order, update: Fields) -> bool:
