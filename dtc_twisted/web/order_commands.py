@@ -11,11 +11,10 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.python.failure import Failure
 
 from dtc_twisted.definitions.converter import DisplayConverter
-from dtc_twisted.errors import BadParameter, public_error
-from dtc_twisted.logs import logger
+from dtc_twisted.errors import BadParameter, NotPermitted
 from dtc_twisted.orders import DISCONNECTED, RENEWED, Fields, OrderManager, Trader
-
-_log = logger(__name__)
+from dtc_twisted.web.error_json import error_json
+from dtc_twisted.web.query import OutputOptions
 
 ConverterGetter = Callable[..., Deferred[DisplayConverter]]
 """A function that returns the converter of a symbol, such as SecurityDefinitions.converter."""
@@ -28,7 +27,7 @@ MAX_SECONDS = 86400.0
 SUBMIT_ACTIONS = ("submit", "oco", "bracket")
 
 
-def take_check(fields: Fields) -> tuple[bool, Fields]:
+def _take_check(fields: Fields) -> tuple[bool, Fields]:
     """Split the option `check` from the other fields. Raises BadParameter.
 
     If `check` is true, the command is checked and not sent.
@@ -42,32 +41,43 @@ def take_check(fields: Fields) -> tuple[bool, Fields]:
 
 def submit(manager: OrderManager, action: str, fields: Fields, trader: Trader) -> Deferred[list[Fields]]:
     """Place new orders, or only check them if `check` is true."""
-    check, body = take_check(fields)
+    check, body = _take_check(fields)
     return (manager.check if check else manager.submit)(action, body, trader)
 
 
 def replace(manager: OrderManager, order_id: str, fields: Fields, trader: Trader) -> Deferred[list[Fields]]:
     """Change an order, or only check the change if `check` is true."""
-    check, body = take_check(fields)
+    check, body = _take_check(fields)
     return (manager.check_replace if check else manager.replace)(order_id, body, trader)
 
 
-def in_prices_of(body: Fields, rows: Deferred[list[Fields]], get_converter: ConverterGetter) -> Deferred[list[Fields]]:
-    """Convert the rows to display prices if the command had `"prices": "display"`."""
-    return rows.addCallback(with_display_prices, get_converter) if body.get("prices") == "display" else rows
+def convert(rows: Sequence[Fields], options: OutputOptions, get_converter: ConverterGetter) -> Deferred[list[Fields]]:
+    """Convert the prices and times of rows, each row by its Symbol."""
 
-
-def with_display_prices(rows: Sequence[Fields], get_converter: ConverterGetter) -> Deferred[list[Fields]]:
-    """Convert prices of rows to display prices, each by its Symbol."""
-
-    async def convert() -> list[Fields]:
+    async def convert_each() -> list[Fields]:
+        if not options.display_prices and not options.iso_times:
+            return [*rows]
+        plain = DisplayConverter(prices=False, times=options.iso_times)
         converted = []
         for row in rows:
-            symbol = row.get("Symbol")
-            converted.append((await get_converter(symbol, times=False))(row) if symbol else row)
+            symbol = row.get("Symbol") if options.display_prices else None
+            converter = await get_converter(symbol, times=options.iso_times) if symbol else plain
+            converted.append(converter(row))
         return converted
 
-    return Deferred.fromCoroutine(convert())
+    return Deferred.fromCoroutine(convert_each())
+
+
+def options_of(body: Fields) -> OutputOptions:
+    """Return the output options of an answer: display prices if a body has them."""
+    return OutputOptions(display_prices=body.get("prices") == "display")
+
+
+def require_manager(manager: OrderManager | None) -> OrderManager:
+    """Return the manager. Raises NotPermitted if order entry is off."""
+    if manager is None:
+        raise NotPermitted("Order entry is off: the gateway was started without --allow-trading.")
+    return manager
 
 
 def place_list(
@@ -82,7 +92,7 @@ def place_list(
     bodies = _list_of(fields, "orders", lambda each: isinstance(each, dict), "orders as for POST /orders")
 
     def place(body: Fields) -> Deferred[list[Fields]]:
-        return in_prices_of(body, submit(manager, "submit", body, trader), get_converter)
+        return submit(manager, "submit", body, trader).addCallback(convert, options_of(body), get_converter)
 
     return each_outcome([partial(place, body) for body in bodies])
 
@@ -142,17 +152,10 @@ def reject_others(fields: Fields, names: Sequence[str]) -> None:
 
 
 def error_row(failure: Failure) -> Fields:
-    """Return the row of a failed command: `success` and `error`."""
-    error = failure.value
-    status, name = public_error(error)
-    text = str(error)
-    if status == 500:
-        _log.failure("Failed to run a command", failure)
-        text = "The gateway failed to answer; its log says why."
-    details: dict[str, Any] = {each: getattr(error, each) for each in ("updates", "orders") if hasattr(error, each)}
-    if getattr(error, "retry_after", None) is not None:
-        details["retry_after"] = getattr(error, "retry_after")  # noqa: B009
-    return {"success": False, "error": {"type": name, "message": text, "status": status} | details}
+    """Return what a caller sees of a command that failed."""
+    retry_after = getattr(failure.value, "retry_after", None)
+    details = {} if retry_after is None else {"retry_after": retry_after}
+    return error_json(failure, failure.value, "an order command", **details)
 
 
 def _success(updates: list[Fields]) -> Fields:

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from dtc_twisted.definitions.converter import DisplayConverter
-from dtc_twisted.errors import BadParameter, NoSuchOrder, NotPermitted
+from dtc_twisted.errors import BadParameter, NoSuchOrder
 from dtc_twisted.orders import CHANNELS, AccountState, Fields, OrderManager, Reconciler
 from dtc_twisted.web import order_commands
 from dtc_twisted.web.access import principal_of
@@ -77,9 +77,7 @@ class OrderRoutes:
 
     @property
     def _manager(self) -> OrderManager:
-        if self._manager_or_none is None:
-            raise NotPermitted("Order entry is off: the gateway was started without --allow-trading.")
-        return self._manager_or_none
+        return order_commands.require_manager(self._manager_or_none)
 
     # -- state
 
@@ -119,27 +117,15 @@ class OrderRoutes:
         return self._reconciler.ensure_synced().addCallback(read).addCallback(respond)
 
     def _convert(self, rows: Sequence[Fields], options: OutputOptions) -> Deferred[list[Fields]]:
-        return Deferred.fromCoroutine(self._convert_rows(rows, options))
-
-    async def _convert_rows(self, rows: Sequence[Fields], options: OutputOptions) -> list[Fields]:
-        if not options.display_prices and not options.iso_times:
-            return [*rows]
-        plain = DisplayConverter(prices=False, times=options.iso_times)
-        converted = []
-        for row in rows:
-            symbol = row.get("Symbol") if options.display_prices else None
-            converter = await self._get_converter(symbol, times=options.iso_times) if symbol else plain
-            converted.append(converter(row))
-        return converted
+        return order_commands.convert(rows, options, self._get_converter)
 
     # -- commands
 
     def _submit_handler(self, action: str) -> Callable[[Any], Deferred[bytes]]:
         def submit(request: Request) -> Deferred[bytes]:
             manager, fields = self._manager, _fields(request)
-            check, _ = order_commands.take_check(fields)
             rows = order_commands.submit(manager, action, fields, principal_of(request).trader)
-            return self._answer(request, fields, rows, 200 if check else 201, is_one=action == "submit")
+            return self._answer(request, fields, rows, 200 if fields.get("check") else 201, is_one=action == "submit")
 
         return submit
 
@@ -186,7 +172,7 @@ class OrderRoutes:
 
         async def convert(rows: list[Fields]) -> list[Fields]:
             return [
-                row | {"updates": await self._convert_rows(row["updates"], options)} if "updates" in row else row
+                row | {"updates": await self._convert(row["updates"], options)} if "updates" in row else row
                 for row in rows
             ]
 

@@ -9,7 +9,6 @@ from twisted.web.server import Request
 from werkzeug import exceptions as werkzeug
 
 from dtc_twisted.errors import (
-    INTERNAL_ERROR,
     JournalFailed,
     MethodNotAllowed,
     NotFound,
@@ -17,11 +16,8 @@ from dtc_twisted.errors import (
     SessionLost,
     Unauthorized,
     UpgradeRequired,
-    public_error,
 )
-from dtc_twisted.logs import logger
-
-_log = logger(__name__)
+from dtc_twisted.web.error_json import error_json
 
 _JOURNAL_RETRY = 1.0
 """Seconds until a request that needs the journal may be tried again."""
@@ -39,15 +35,9 @@ def describe_error(
     allowed_methods: returns the methods of exactly this path. Klein adds those of every pattern that the path fits.
     """
     error = _own_error(request, failure.value, allowed_methods(request.path))
-    status, name = public_error(error)
-    text = str(error)
-    if (status, name) == INTERNAL_ERROR:
-        _log.failure("Failed to answer {path}", failure, path=request.path)
-        text = "The gateway failed to answer; its log says why."
     for header, value in _headers(error, seconds_to_retry).items():
         request.setHeader(header, value)
-    details = {each: getattr(error, each) for each in ("updates", "orders") if hasattr(error, each)}
-    return {"success": False, "error": {"type": name, "message": text, "status": status} | details}
+    return error_json(failure, error, request.path.decode("utf-8", "replace"))
 
 
 def _own_error(request: Request, error: BaseException | None, allowed: Collection[str]) -> BaseException | None:

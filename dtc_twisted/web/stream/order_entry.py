@@ -21,7 +21,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from dtc_twisted.errors import BadParameter, Forbidden, NotPermitted
+from dtc_twisted.errors import BadParameter, Forbidden
 from dtc_twisted.orders import Fields, OrderManager
 from dtc_twisted.web import order_commands
 from dtc_twisted.web.access import Principal
@@ -93,7 +93,8 @@ class OrderEntry:
                 updates = manager.flatten(body, trader)
             case _:
                 updates = order_commands.submit(manager, action, body, trader)
-        return {"success": True, "updates": await order_commands.in_prices_of(body, updates, self._get_converter)}
+        updates.addCallback(order_commands.convert, order_commands.options_of(body), self._get_converter)
+        return {"success": True, "updates": await updates}
 
     def _cancel_on_disconnect(self, manager: OrderManager, request: dict[str, Any]) -> Fields:
         after = None if request.get("after") is None else order_commands.seconds_of(request, "after")
@@ -102,11 +103,10 @@ class OrderEntry:
         return {"success": True, "after": after}
 
     def _require_manager(self) -> OrderManager:
-        if self._manager is None:
-            raise NotPermitted("Order entry is off: the gateway was started without --allow-trading.")
+        manager = order_commands.require_manager(self._manager)
         if not self._principal.may_trade:
             raise Forbidden("The token's scope is read; expected trade.")
-        return self._manager
+        return manager
 
 
 def _object(request: dict[str, Any]) -> Fields:
