@@ -20,7 +20,7 @@ from dtc_twisted.dtc.messages import (
     OrderUpdateReasonEnum,
     PositionUpdate,
 )
-from dtc_twisted.orders import order_state as order_states
+from dtc_twisted.orders import order_registry
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import Fields
@@ -205,7 +205,7 @@ class OrderTests(AccountStateCase):
         self.assertEqual(self.take()[1]["ClientOrderID"], "a")  # what names the order is always said
 
     def test_old_ones_are_forgotten(self) -> None:
-        self.patch(order_states, "MAX_CLOSED_ORDERS", 2)
+        self.patch(order_registry, "MAX_CLOSED_ORDERS", 2)
         for number in range(1, 5):
             order = replace(ACCEPTED_, ServerOrderID=str(number), ClientOrderID=f"a{number}")
             self.account_state.receive(order)
