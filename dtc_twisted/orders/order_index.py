@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dtc_twisted.dtc.messages import OrderUpdateReasonEnum as Reason
+from dtc_twisted.orders.fills import Fill
 from dtc_twisted.orders.names import symbol_key
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import CHANGE, TERMINAL, Fields
@@ -39,11 +40,15 @@ class OrderIndex:
         """The server's present numbering: each session may begin another."""
         self._by_client: defaultdict[str, dict[Order, None]] = defaultdict(dict)
         self._by_server: defaultdict[str, dict[Order, None]] = defaultdict(dict)
+        self._by_fill: dict[object, Order] = {}
+        """Orders that have fills and no ServerOrderID."""
 
     def add(self, order: Order) -> None:
         """Index an order, also by an identifier that became known."""
         if order.client_order_id:
             self._by_client[order.client_order_id][order] = None
+        for fill in () if order.server_order_ids else order.fills:
+            self._by_fill[_fill_key(fill)] = order
         for server_order_id in order.server_order_ids:
             for other in self._by_server[server_order_id]:
                 is_older = other is not order and not other.is_open and other.sequence < order.sequence
@@ -52,6 +57,9 @@ class OrderIndex:
             self._by_server[server_order_id][order] = None
 
     def remove(self, order: Order) -> None:
+        for fill in () if order.server_order_ids else order.fills:
+            if self._by_fill.get(_fill_key(fill)) is order:
+                del self._by_fill[_fill_key(fill)]
         for index, names in (
             (self._by_client, (order.client_order_id,)),
             (self._by_server, tuple(order.server_order_ids)),
@@ -76,6 +84,12 @@ class OrderIndex:
         """
         found = [*self._by_server.get(server_order_id, ())][::-1]
         return iter(sorted(found, key=lambda order: not self.is_current(order)))
+
+    def by_fill(self, fill: Fill) -> Order | None:
+        """Return the order without a ServerOrderID that has a fill already."""
+        order = self._by_fill.get(_fill_key(fill))
+        stated = {"TradeAccount": fill.trade_account, "Symbol": fill.symbol, "BuySell": fill.buy_sell}
+        return order if order is not None and is_compatible(order, stated) else None
 
     def is_current(self, order: Order) -> bool:
         """Return whether the order's ServerOrderID is of the present epoch, if known."""
@@ -134,6 +148,10 @@ class OrderIndex:
         if order.is_open and (order.epoch != self.epoch or order.has_pending(CHANGE)):
             return Match(order)  # under a new number
         return Match(None, True) if order.is_open else None
+
+
+def _fill_key(fill: Fill) -> object:
+    return fill.execution_id or (fill.price, fill.quantity, int(fill.filled_at))
 
 
 def is_compatible(order: Order, update: Fields) -> bool:

@@ -125,6 +125,8 @@ class OrderMatching:
                         self._old_fills.add(fill)
                     continue
                 order = next((each for each in index.by_server(fill.server_order_id) if _may_have(each, fill)), None)
+                if order is None and (order := index.by_fill(fill)) is not None:
+                    self._state.set_number(order, fill.server_order_id)
                 if order is not None:
                     by_order[order].append(fill)
                 else:

@@ -221,11 +221,17 @@ class OrderState(OrderRegistry):
                 own = {"ClientOrderID": order.client_order_id} if order.client_order_id else {}
                 self.commit(order, update | own | {"Reconciled": True}, fill_from_update(update))
             return
+        self.set_number(order, server_order_id)
+        self._index(order)
+
+    def set_number(self, order: Order, server_order_id: str) -> None:
+        """Set the ServerOrderID of an order, which a read shows."""
+        self.index.remove(order)
         previous = {"PreviousServerOrderID": order.server_order_id} if order.server_order_id else {}
         order.fields = order.fields | previous | {"ServerOrderID": server_order_id}
         order.server_order_ids.add(server_order_id)
         order.epoch = self.index.epoch
-        self._index(order)
+        self.index.add(order)
 
     def claim(self, order: Order, update: Fields) -> Order:
         """Return the gateway's order that an order without a ClientOrderID is.

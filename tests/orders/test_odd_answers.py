@@ -5,7 +5,17 @@ from typing import Any
 from tests.exchange import CANCELED, FILLED, OPEN, ORDER_UPDATE, R_NEW_REJECTED, REJECTED, Json
 from tests.orders.test_trading_limits import OCO
 from tests.scripted_case import ES, LIMIT, ScriptedCase
-from tests.scripted_server import CANCEL, OPEN_ORDERS, SUBMIT, SUBMIT_OCO, answer_with, edited, ignored, with_fields
+from tests.scripted_server import (
+    CANCEL,
+    OPEN_ORDERS,
+    SUBMIT,
+    SUBMIT_OCO,
+    answer_with,
+    edited,
+    ignored,
+    lost,
+    with_fields,
+)
 
 
 class ReasonTests(ScriptedCase):
@@ -125,3 +135,33 @@ class ChangedClientOrderIdTests(ScriptedCase):
         self.advance(20)
         self.assertIn(b" 504 ", caller.received)
         self.assertEqual((self.unknown(), self.order("order-1")["OrderStatus"]), ([], REJECTED))
+
+
+class UnnumberedFillTests(ScriptedCase):
+    """An order is filled, and its ServerOrderID was never stated; the historical fills have the number."""
+
+    def lose_after_unnumbered(self, *, execution_ids: bool, restart: bool) -> None:
+        self.server.exchange.execution_ids = execution_ids
+        self.server.next(SUBMIT, with_fields(ServerOrderID=None))
+        self.assertEqual(self.market("a").status, 201)
+        self.assertEqual(self.order("a")["OrderStatus"], FILLED)
+        if restart:
+            self.restart()
+        self.advance(1)
+        self.server.next(SUBMIT, lost)
+        self.check_error(self.market("b"), 504, "OutcomeUnknown")
+        self.advance(20)
+        self.assertEqual(self.unknown(), [])
+        shown = self.order("b")
+        self.assertEqual((shown["OrderStatus"], shown["FilledQuantity"], shown["ServerOrderID"]), (FILLED, 2, "5002"))
+        self.assertEqual(self.order("a")["FilledQuantity"], 2)
+        self.assertEqual(self.order("5001")["ClientOrderID"], "a")
+
+    def test_by_execution_id(self) -> None:
+        self.lose_after_unnumbered(execution_ids=True, restart=False)
+
+    def test_by_price_quantity_and_time(self) -> None:
+        self.lose_after_unnumbered(execution_ids=False, restart=False)
+
+    def test_after_a_restart(self) -> None:
+        self.lose_after_unnumbered(execution_ids=True, restart=True)
