@@ -5,33 +5,24 @@ command that was begun is completed even if its caller leaves. If the server doe
 outcome is unknown. The order is marked, and its account accepts no new orders until reads of the server's state decide.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
-from msgspec.structs import replace
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from dtc_twisted.clocks import wall_time
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
-from dtc_twisted.dtc.messages import BuySellEnum, Message, SecurityDefinitionResponse
 from dtc_twisted.dtc.session import Handlers, Session
 from dtc_twisted.errors import (
-    BadOrder,
-    Conflict,
     DTCError,
     JournalFailed,
-    NoSuchOrder,
-    NotPermitted,
-    NotReady,
-    OutcomeUnknown,
-    RequestRejected,
-    RequestTimedOut,
     public_error,
 )
-from dtc_twisted.journal import Command, Journal
+from dtc_twisted.journal import Journal
 from dtc_twisted.logs import logger
 from dtc_twisted.orders import parsing as ticket
 from dtc_twisted.orders.account_state import AccountState
@@ -42,36 +33,22 @@ from dtc_twisted.orders.daily_loss import DailyLoss
 from dtc_twisted.orders.dead_man_switch import DeadManSwitches
 from dtc_twisted.orders.flattening import PositionCloser
 from dtc_twisted.orders.halt_control import GATEWAY, HaltControl
-from dtc_twisted.orders.market_prices import FetchPrices, MarketPrices, fetch_prices
+from dtc_twisted.orders.market_prices import FetchPrices
 from dtc_twisted.orders.one_shot import OneShotObserver
-from dtc_twisted.orders.order import Order
-from dtc_twisted.orders.order_messages import orders_from_messages, with_client_order_ids, with_server_prices
-from dtc_twisted.orders.order_state import new_order_outcome
-from dtc_twisted.orders.outcomes import CHANGE, NEW, Fields, status_text
+from dtc_twisted.orders.order_checks import OrderChecks
+from dtc_twisted.orders.order_messages import orders_from_messages
+from dtc_twisted.orders.outcomes import CHANGE, NEW, Fields
 from dtc_twisted.orders.parsing import JsonObject
 from dtc_twisted.orders.preparation import OrderPreparation, PreparedOrders
 from dtc_twisted.orders.reconciler import Reconciler
 from dtc_twisted.orders.recovery import is_to_be_canceled, restore_from_journal
+from dtc_twisted.orders.repeated_commands import RepeatedCommands
 from dtc_twisted.orders.risk_limits import RiskLimits
-from dtc_twisted.orders.sender import AcceptedCommand, CommandSender, identifiers_of, raise_if_rejected, require_open
+from dtc_twisted.orders.sender import AcceptedCommand, CommandSender, raise_if_rejected
 from dtc_twisted.orders.trader import Trader
-from dtc_twisted.orders.trading_scope import TradingScope
 from dtc_twisted.orders.unsettled_fills import UnsettledFills
 
 _log = logger(__name__)
-
-_PARSERS: dict[str, Callable[[JsonObject, float], Sequence[Message]]] = {
-    "submit": lambda body, now: [ticket.parse_single(body, now)],
-    "oco": lambda body, now: [ticket.parse_oco(body, now)],
-    "bracket": ticket.parse_bracket,
-}
-_LOGON_FLAGS = {
-    "submit": "TradingIsSupported",
-    "oco": "OCOOrdersSupported",
-    "bracket": "BracketOrdersSupported",
-    "replace": "OrderCancelReplaceSupported",
-}
-"""Flag of LOGON_RESPONSE that states whether the server supports an action."""
 
 OrderUpdates = Deferred[list[Fields]]
 """Fires with the ORDER_UPDATEs that state the outcome of a command, as objects of fields, one for each order."""
@@ -111,14 +88,10 @@ class OrderManager(Service):
         self.journal = journal
         self.on_outcome: Callable[[str, str], None] = lambda action, outcome: None
         """Called with the action and the outcome of each command: "ok", or the public name of its error."""
-        self._clock = clock
-        self._definitions = definitions
         self._account_state = account_state
         self._reconciler = reconciler
-        self._limits = limits
-        self._fetch_prices = fetch_prices
-        self._commands_in_progress: dict[str, tuple[tuple[str, JsonObject], OneShotObserver]] = {}  # by ClientOrderID
-        now = self._now = lambda: wall_time(clock)
+        self._repeated = RepeatedCommands(account_state, journal, self._report_outcome)
+        now = partial(wall_time, clock)
         self._sender = CommandSender(clock, logged_on, account_state, reconciler, journal, timeout)
         self._fills = UnsettledFills(clock, account_state, reconciler.resync)
         self._canceler = OrderCanceler(clock, account_state, reconciler, self._sender, timeout)
@@ -133,6 +106,10 @@ class OrderManager(Service):
         self._halts = HaltControl(
             *(now, account_state, self._fills, reconciler, journal, self._sender),
             *(self._canceler, self._closer, limits.scope, self._losses.exceeded, self._preparation),
+        )
+        self._checks = OrderChecks(
+            *(clock, account_state, self._fills, reconciler, self._sender, definitions),
+            *(self._halts.halts, self._losses, limits, fetch_prices),
         )
         self.switches = DeadManSwitches(clock, self.cancel_own)
         reconciler.sync_listeners.append(self.switches.on_synced)
@@ -173,7 +150,7 @@ class OrderManager(Service):
 
         Of the same ClientOrderID and body there is one order, and one answer.
         """
-        return self._run_once(action, body, lambda: self._submit(action, body, trader))
+        return self._repeated.run_once(action, body, lambda: self._submit(action, body, trader))
 
     def check(self, action: str, body: JsonObject, trader: Trader) -> OrderUpdates:
         """Check new orders as `submit` does, and send nothing.
@@ -181,9 +158,6 @@ class OrderManager(Service):
         The result has one row for each order: its fields as they would be sent (server prices), `PositionQuantity`, and
         `PositionIfFilled`, the position if only this order were filled. Fails as `submit` does.
         """
-        for name in ticket.client_order_ids(body):
-            if name in self._commands_in_progress or self.journal.has_order(name):
-                return fail(_id_conflict(name))
         return self._run("check", self._check_new(action, body, trader))
 
     def check_replace(self, order_id: str, body: JsonObject, trader: Trader) -> OrderUpdates:
@@ -195,9 +169,7 @@ class OrderManager(Service):
 
     def rate_budget(self, trader: Trader) -> tuple[int, int] | None:
         """Return limit and remaining orders of the nearest rate limit; None: no limit."""
-        now = self._clock.seconds()
-        budgets = [each for each in (self._limits.rate_budget(now), trader.limits.rate_budget(now)) if each]
-        return min(budgets, key=lambda each: each[1]) if budgets else None
+        return self._checks.rate_budget(trader)
 
     def cancel_sent(self) -> OrderUpdates:
         """Cancel all open orders that the gateway sent, because it is about to stop."""
@@ -215,7 +187,7 @@ class OrderManager(Service):
 
         Without a position there are no orders.
         """
-        return self._run_once("flatten", body, lambda: self._flatten(body, trader))
+        return self._repeated.run_once("flatten", body, lambda: self._flatten(body, trader))
 
     def replace(self, order_id: str, body: JsonObject, trader: Trader) -> OrderUpdates:
         return self._run("replace", self._replace(order_id, body, trader))
@@ -244,7 +216,7 @@ class OrderManager(Service):
             "acknowledge",
             acknowledge_order(
                 *(self._account_state, self._sender, order_id, body, trader.name),
-                lambda account, symbol: self._check_scope(trader, account, symbol),
+                lambda account, symbol: self._checks.check_scope(trader, account, symbol),
             ),
         )
 
@@ -271,59 +243,15 @@ class OrderManager(Service):
         self.on_outcome(action, outcome)
         return result
 
-    # -- the same command again
-
-    def _run_once(self, action: str, body: JsonObject, begin: Callable[[], Any]) -> OrderUpdates:
-        ids = [*dict.fromkeys(ticket.client_order_ids(body))]
-        for name in ids:
-            if name in self._commands_in_progress:
-                first, shared = self._commands_in_progress[name]
-                if first != (action, body):
-                    return fail(_id_conflict(name))
-                return shared.when_fired().addCallback(_as_repeated)
-            if not self.journal.has_order(name):
-                if any(self._account_state.index.by_client(name)):  # of somebody else
-                    return fail(_id_conflict(name))
-                continue
-            return Deferred.fromCoroutine(self._repeat(name, action, body))
-        running: OrderUpdates = Deferred()
-        shared = OneShotObserver(running)
-        self._commands_in_progress |= dict.fromkeys(ids, ((action, body), shared))
-        shared.call_when_fired(lambda: [self._commands_in_progress.pop(name) for name in ids])
-        waiting = shared.when_fired()
-        Deferred.fromCoroutine(begin()).addBoth(self._report_outcome, action).addBoth(running.callback)
-        return waiting
-
-    async def _repeat(self, name: str, action: str, body: JsonObject) -> list[Fields]:
-        """Answer a command whose ClientOrderID the journal has."""
-        try:
-            command = await self.journal.find_command(name)
-        except JournalFailed:
-            if action != "flatten":  # positions are closed whatever the disk does
-                raise
-            command = None
-        if command is None or (command.action, command.request) != (action, body):
-            raise _id_conflict(name)
-        return await self._recorded_answer(command)
-
-    def _recorded_answer(self, command: Command) -> OrderUpdates:
-        """Answer a command again, with the latest outcome that the server stated."""
-        orders = [order for order in map(self._account_state.sent_order, command.client_order_ids) if order is not None]
-        outcomes = [new_order_outcome(order) for order in orders]
-        if None in outcomes or not outcomes:
-            return fail(OutcomeUnknown("Nobody knows yet what became of it.", [order.to_fields for order in orders]))
-        answer = succeed([each for each in outcomes if each is not None]).addCallback(raise_if_rejected, NEW)
-        return answer.addCallback(_as_repeated)
-
     # -- commands
 
     async def _submit(self, action: str, body: JsonObject, trader: Trader) -> list[Fields]:
-        messages, display = self._parse_new(action, body)
+        messages, display = self._checks.parse_new(action, body)
         names = [order.client_order_id for order in orders_from_messages(messages)]
         prepared = PreparedOrders(names, messages[0].TradeAccount, messages[0].Symbol, trader.name)
         with self._preparation.watch(prepared):
-            messages, orders = await self._prepare_new(action, messages, trader, display=display)
-        self._count_orders(len(orders), trader)
+            messages, orders = await self._checks.prepare_new(action, messages, trader, display=display)
+        self._checks.count_orders(len(orders), trader)
 
         def check() -> None:
             self._halts.halts.check(orders[0].trade_account, orders[0].symbol)
@@ -336,49 +264,23 @@ class OrderManager(Service):
             self._canceler.on_not_sent([order for order in orders if not order.sent_at])
 
     async def _check_new(self, action: str, body: JsonObject, trader: Trader) -> list[Fields]:
-        messages, display = self._parse_new(action, body)
-        _, orders = await self._prepare_new(action, messages, trader, display=display)
-        return [self._would_be(order, order.quantity) for order in orders]
-
-    def _parse_new(self, action: str, body: JsonObject) -> tuple[list[Any], bool]:
-        """Return the messages of new orders, and whether they have display prices."""
-        display, fields = ticket.split_price_option(body)
-        now = self._now()
-        return with_client_order_ids(_PARSERS[action](fields, now), now), display
-
-    async def _prepare_new(
-        self, action: str, messages: list[Any], trader: Trader, *, display: bool
-    ) -> tuple[list[Message], list[Order]]:
-        """Check new orders. Return the messages to send, and the orders."""
-        account, symbol = messages[0].TradeAccount, messages[0].Symbol
-        self._check_scope(trader, account, symbol)
-        self._check_tradable(action, account, symbol)
-        self._check_account_known(account)
-        definition = await self._definition(symbol)
-        messages = [with_server_prices(each, definition, display=display) for each in messages]
-        orders = orders_from_messages(messages)
-        prices = await self._prices(orders, trader)
-        self._check_tradable(action, account, symbol)
-        self._check_limits(orders, trader, definition, prices)
-        return messages, orders
-
-    def _would_be(self, order: Order, quantity: float) -> Fields:
-        position = self._account_state.position(order.trade_account, order.symbol)
-        sign = 1 if order.buy_sell == BuySellEnum.BUY else -1
-        return order.fields | {"PositionQuantity": position, "PositionIfFilled": position + sign * quantity}
+        self._repeated.check_unused(body)
+        messages, display = self._checks.parse_new(action, body)
+        _, orders = await self._checks.prepare_new(action, messages, trader, display=display)
+        return [self._checks.would_be(order, order.quantity) for order in orders]
 
     async def _flatten(self, body: JsonObject, trader: Trader) -> list[Fields]:
         message = ticket.parse_flatten(body)
-        self._check_scope(trader, message.TradeAccount or "", message.Symbol or "")
+        self._checks.check_scope(trader, message.TradeAccount or "", message.Symbol or "")
         return await self._closer.flatten(
             body,
             trader.name,
-            lambda account, symbol: all(each.permits(account, symbol) for each in self._scopes(trader)),
+            lambda account, symbol: all(each.permits(account, symbol) for each in self._checks.scopes(trader)),
         )
 
     async def _replace(self, order_id: str, body: JsonObject, trader: Trader) -> list[Fields]:
-        change, order, _ = await self._prepare_change(order_id, body, trader)
-        self._count_orders(1, trader)
+        change, order, _ = await self._checks.prepare_change(order_id, body, trader)
+        self._checks.count_orders(1, trader)
         command = AcceptedCommand(
             *("replace", trader.name, body, [change], [order], CHANGE),
             check=lambda: self._halts.halts.check(order.trade_account, order.symbol),
@@ -386,33 +288,8 @@ class OrderManager(Service):
         return raise_if_rejected(await self._sender.send(command), CHANGE)
 
     async def _check_replace(self, order_id: str, body: JsonObject, trader: Trader) -> list[Fields]:
-        _, order, changed = await self._prepare_change(order_id, body, trader)
-        return [self._would_be(changed, changed.quantity - order.filled)]
-
-    async def _prepare_change(self, order_id: str, body: JsonObject, trader: Trader) -> tuple[Message, Order, Order]:
-        """Parse and check a change.
-
-        Return the message to send, the order, and the order after the change.
-        """
-        display, fields = ticket.split_price_option(body)
-        order = self._open_order(order_id, trader)
-        require_open(order)
-        if not order.trade_account:
-            raise Conflict(f"Order {order.display_id} cannot be changed: the server does not state its TradeAccount.")
-        change = ticket.parse_replace(fields, order.order_type, self._now())
-        self._check_tradable("replace", order.trade_account, order.symbol)
-        definition = await self._definition(order.symbol)
-        change = with_server_prices(change, definition, display=display)
-        changed = order.changed_by(change)
-        prices = await self._prices([changed], trader)
-        require_open(order)
-        self._check_tradable("replace", order.trade_account, order.symbol)
-        if order.has_pending(CHANGE):
-            raise Conflict(f"Another change of order {order.display_id} is under way.")
-        if changed.quantity <= order.filled:
-            raise BadOrder([f"Quantity: expected more than what is filled already, {order.filled:g}."])
-        self._check_limits([changed], trader, definition, prices, replaced=order)
-        return replace(change, **identifiers_of(order)), order, changed
+        _, order, changed = await self._checks.prepare_change(order_id, body, trader)
+        return [self._checks.would_be(changed, changed.quantity - order.filled)]
 
     def _on_loss(self, account: str, reason: str) -> None:
         halting = Deferred.fromCoroutine(self._halts.halt_account(account, reason))
@@ -421,96 +298,3 @@ class OrderManager(Service):
     def _record_day(self, day: dict[str, Any]) -> None:
         recording = Deferred.fromCoroutine(self._sender.record(AcceptedCommand("day", GATEWAY, day, insists=True)))
         recording.addErrback(lambda failure: failure.trap(JournalFailed))
-
-    # -- what may be done
-
-    def _scopes(self, trader: Trader) -> list[TradingScope]:
-        return [self._limits.scope, trader.scope]
-
-    def _check_scope(self, trader: Trader, account: str, symbol: str) -> None:
-        for scope in self._scopes(trader):
-            scope.check(account, symbol)
-
-    def _check_account_known(self, account: str) -> None:
-        """Raise NotPermitted for an account that the server has not listed.
-
-        Another spelling of an account would have limits of its own.
-        """
-        accounts = self._reconciler.accounts
-        if account not in accounts:
-            raise NotPermitted(
-                f"TradeAccount: {account} is not one of the server's: {', '.join(accounts[:20]) or 'it lists none'}."
-            )
-
-    def _check_tradable(self, action: str, account: str, symbol: str) -> None:
-        """Raise if an account cannot have new orders of a symbol now."""
-        self._halts.halts.check(account, symbol)
-        session = self._sender.require_ready()
-        for name in ("TradingIsSupported", _LOGON_FLAGS[action]):
-            if getattr(session.logon, name) != 1:
-                raise RequestRejected(f"The server does not support this: {name} is not 1.")
-        disabled = self._losses.disabled(account)
-        if disabled:
-            raise Conflict(f"New orders are not taken: {disabled}.")
-        not_known = self._losses.not_known(account)
-        if not_known:
-            raise NotPermitted(not_known)
-        for doubtful in self._account_state.unknown(account):
-            if not doubtful.acknowledged_by:
-                raise Conflict(
-                    f"The outcome of order {doubtful.display_id} is unknown ({doubtful.unknown_reason}); "
-                    f"account {account} takes no new orders until it is settled."
-                )
-
-    def _check_limits(
-        self,
-        orders: list[Order],
-        trader: Trader,
-        definition: SecurityDefinitionResponse,
-        prices: MarketPrices | None,
-        replaced: Order | None = None,
-    ) -> None:
-        """Check whether orders are within the limits."""
-        now = self._clock.seconds()
-        limits = [self._limits, trader.limits]
-        for each in limits:
-            each.check(orders, self._account_state, self._fills, definition, prices, replaced)
-            each.check_rate(len(orders), now)
-
-    def _count_orders(self, count: int, trader: Trader) -> None:
-        for each in (self._limits, trader.limits):
-            each.count_orders(count, self._clock.seconds())
-
-    async def _prices(self, orders: list[Order], trader: Trader) -> MarketPrices | None:
-        """Return the market's prices if a limit needs them."""
-        option = self._limits.needs_prices(orders) or trader.limits.needs_prices(orders)
-        return await fetch_prices(self._fetch_prices, orders[0].symbol, option) if option else None
-
-    async def _definition(self, symbol: str) -> SecurityDefinitionResponse:
-        try:
-            definition = await self._definitions.definition(symbol)
-        except RequestTimedOut as error:
-            raise NotReady(f"What prices of {symbol} mean is not known, nothing was sent: {error}") from None
-        if not isinstance(definition.MinPriceIncrement, float) or not definition.MinPriceIncrement > 0:
-            raise RequestRejected(f"The server has no MinPriceIncrement of {symbol}, so that prices cannot be checked.")
-        return definition
-
-    def _open_order(self, order_id: str, trader: Trader) -> Order:
-        """Return an open order. Raises NoSuchOrder, NotPermitted or Conflict."""
-        self._sender.require_ready()
-        order = self._account_state.order(order_id)
-        if order is None:
-            raise NoSuchOrder(f"No order {order_id} is known.")
-        self._check_scope(trader, order.trade_account, order.symbol)
-        if not order.is_open:
-            raise Conflict(f"Order {order.display_id} is not open: it is {status_text(order.status)}.")
-        return order
-
-
-def _as_repeated(answer: list[Fields]) -> list[Fields]:
-    """Return the answer to a repeated command, which was not sent again."""
-    return [each | {"Repeated": True} for each in answer]
-
-
-def _id_conflict(name: str) -> Conflict:
-    return Conflict(f"ClientOrderID: {name} is the id of another order.")
