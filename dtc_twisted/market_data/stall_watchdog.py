@@ -170,7 +170,7 @@ class StallWatchdog(Service):
         if self._reconnect is not None:
             self._has_reconnected = True
             self._patience = min(2 * self._patience, MAX_PATIENCE)
-            self._reconnect(reason)
+            call_safely(self._reconnect, reason)
 
     def _judge_symbols(self, suspects: list[tuple[Hub, SymbolFeed]], now: float) -> None:
         stalled: dict[str, None] = {}

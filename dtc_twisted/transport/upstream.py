@@ -108,7 +108,8 @@ class Upstream(Service):
         """End the session, and begin another after the retry interval."""
         if self._connection is not None:
             if self.session is not None:
-                self.session.log_off(reason)
+                with suppress(SessionLost):
+                    self.session.log_off(reason)
             self._drop_connection(self._connection, reason)
 
     @property

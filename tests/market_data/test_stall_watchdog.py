@@ -192,6 +192,16 @@ class ReconnectTests(WatchdogCase):
         market.run(31)
         self.assertEqual(len(market.reconnects), 2)
 
+    def test_that_raises(self) -> None:
+        """The watchdog goes on."""
+        market = self.market(ES)
+        market.watchdog._reconnect = lambda reason: 1 / 0  # type: ignore[assignment, return-value]
+        for _ in range(2):
+            market.trade_for(60, ES)
+            market.run(45)
+            self.assertEqual(len(market.events("stale")), 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+
     def test_quiet_after_another_loss(self) -> None:
         market = self.market(ES)
         market.trade_for(60, ES)
