@@ -14,7 +14,7 @@ from dtc_twisted.dtc.session import Session
 from dtc_twisted.errors import Conflict, DTCError, NoSuchOrder, NotLoggedOn, OutcomeUnknown
 from dtc_twisted.orders import parsing
 from dtc_twisted.orders.account_state import AccountState
-from dtc_twisted.orders.cancels import OrderCanceler
+from dtc_twisted.orders.cancels import OrderCanceler, not_canceled
 from dtc_twisted.orders.halt_control import GATEWAY
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import CANCEL, Fields, status_text
@@ -26,7 +26,6 @@ from dtc_twisted.orders.trader import Trader
 from dtc_twisted.orders.trading_scope import TradingScope
 
 _NOT_READ = "The open orders have not been read from the server since the logon: others may be open. Repeat this."
-_NO_ACCOUNT = "The server does not state the TradeAccount of this order."
 
 
 class CancelCommands:
@@ -116,7 +115,7 @@ class CancelCommands:
                 unknown = OutcomeUnknown(_NOT_READ, [order.to_fields for order in known])
         if unknown is not None:
             raise unknown
-        return answers + unsent + self._not_canceled(account, symbol, scopes)
+        return answers + unsent + not_canceled(self._state, account, scopes, lambda name: symbol in ("", name))
 
     async def cancel_own(self, trader: Trader | None, reason: str) -> list[Fields]:
         """Cancel the open orders that a trader sent.
@@ -147,13 +146,3 @@ class CancelCommands:
         """Fire with whether the state is in sync, within the time-out."""
         reading: Deferred[Any] = self._reconciler.ensure_synced().addTimeout(self._timeout, self._clock)
         return reading.addCallbacks(lambda _: True, lambda failure: not failure.trap(DTCError, TimeoutError))
-
-    def _not_canceled(self, account: str, symbol: str, scopes: tuple[TradingScope, ...]) -> list[Fields]:
-        """Return the open orders that may be of an account, as far as the server states."""
-        if not account and not any(scope.accounts for scope in scopes):
-            return []
-        return [
-            order.to_fields | {"NotCanceled": _NO_ACCOUNT}
-            for order in self._state.open_orders("", symbol)
-            if not order.trade_account and all(not scope.symbols or order.symbol in scope.symbols for scope in scopes)
-        ]

@@ -5,7 +5,7 @@ waits for that, up to the time-out; the order is canceled after that as well. Th
 because a change gives the order another ServerOrderID.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from weakref import WeakSet
 
 from twisted.internet.defer import Deferred, TimeoutError
@@ -21,10 +21,12 @@ from dtc_twisted.orders.outcomes import CANCEL, CHANGE, Fields
 from dtc_twisted.orders.parsing import JsonObject
 from dtc_twisted.orders.reconciler import Reconciler
 from dtc_twisted.orders.sender import AcceptedCommand, CommandSender, identifiers_of
+from dtc_twisted.orders.trading_scope import TradingScope
 
 _log = logger(__name__)
 
 _NOT_ACKNOWLEDGED = "the server has not acknowledged the order; it is canceled as soon as it does"
+_NO_ACCOUNT = "The server does not state the TradeAccount of this order."
 _NOT_STATED = "the server has not stated the order since the logon; it is canceled as soon as it does"
 
 
@@ -185,6 +187,25 @@ def _is_renamed(order: Order, number: str) -> bool:
     Then the server may refuse a cancel.
     """
     return order.is_open and (order.server_order_id != number or order.has_pending(CHANGE))
+
+
+def not_canceled(
+    state: AccountState, account: str, scopes: Sequence[TradingScope], is_meant: Callable[[str], bool]
+) -> list[Fields]:
+    """Return the open orders that may be of an account, because theirs is not stated.
+
+    account: the account of the command; empty: all that the scopes have.
+    is_meant: whether the command is about a symbol.
+    """
+    if not account and not any(scope.accounts for scope in scopes):
+        return []
+    return [
+        order.to_fields | {"NotCanceled": _NO_ACCOUNT}
+        for order in state.open_orders()
+        if not order.trade_account
+        and is_meant(order.symbol)
+        and all(not scope.symbols or order.symbol in scope.symbols for scope in scopes)
+    ]
 
 
 def is_being_canceled(order: Order) -> bool:

@@ -16,7 +16,7 @@ from dtc_twisted.journal import Journal
 from dtc_twisted.logs import logger
 from dtc_twisted.orders import parsing
 from dtc_twisted.orders.account_state import AccountState
-from dtc_twisted.orders.cancels import OrderCanceler, is_being_canceled
+from dtc_twisted.orders.cancels import OrderCanceler, is_being_canceled, not_canceled
 from dtc_twisted.orders.fills import Fill
 from dtc_twisted.orders.flattening import PositionCloser
 from dtc_twisted.orders.halts import Halt, Halts
@@ -135,6 +135,8 @@ class HaltControl:
                 unknown = unknown or error
         if unknown is not None:
             raise unknown
+        named = Halt("", symbol, at=0, by="")
+        unsent += not_canceled(self._state, account, (self._scope, scope), lambda name: named.covers("", name))
         return answers + unsent + ([] if is_complete else [{"Incomplete": _NOT_READ}]) + failure
 
     async def halt_account(self, account: str, reason: str) -> None:

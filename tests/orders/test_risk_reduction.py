@@ -280,7 +280,9 @@ class UnstatedAccountTests(CommandsCase):
         self.assertEqual(self.post("/cancelall", TradeAccount="Sim1", Symbol="X").json, [])
 
     def test_halt(self) -> None:
-        self.halt(TradeAccount="Sim1")
+        (left,) = self.halt(TradeAccount="Sim1")
+        self.assertEqual((left["ServerOrderID"], "NotCanceled" in left), (self.number, True))
+        self.assertEqual(self.halt(Symbol="X", TradeAccount="Sim1"), [])
         self.assertEqual(self.canceled(), [])
         self.halt()
         self.assertEqual(self.canceled(), [self.number])
