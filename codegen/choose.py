@@ -7,7 +7,19 @@ import keyword
 from dataclasses import dataclass, replace
 
 from codegen.lower import STDINT
-from codegen.model import LIMITS, MESSAGE_TYPE, TEXT, Enum, Field, Layout, Message, Protocol, Value, has_base_size
+from codegen.model import (
+    LIMITS,
+    MESSAGE_TYPE,
+    TEXT,
+    WHOLE_NUMBER,
+    Enum,
+    Field,
+    Layout,
+    Message,
+    Protocol,
+    Value,
+    has_base_size,
+)
 from codegen.names import Names
 from codegen.source import SCOPE, Finding, HeaderError
 from codegen.structs import NUMBER_NAMES, Record
@@ -15,7 +27,7 @@ from codegen.templates import SPECIAL
 
 _RESERVED = frozenset(
     (*STDINT, *LIMITS, "float", "double", "float_t", TEXT, "Message", "MESSAGES", "DTCEnum", "IntEnum", "Annotated")
-) | frozenset(("ClassVar", "UNSET", "Meta", "Struct", "UnsetType", "Any", MESSAGE_TYPE, *keyword.kwlist))
+) | frozenset(("ClassVar", "UNSET", "Meta", "Struct", "UnsetType", "Any", WHOLE_NUMBER, MESSAGE_TYPE, *keyword.kwlist))
 
 
 @dataclass

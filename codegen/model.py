@@ -19,6 +19,9 @@ MESSAGE_TYPE = "MessageType"
 TEXT = "vls_t"
 """Type of a text field of variable length. In the binary form it is an offset and a length of 2 bytes each."""
 
+WHOLE_NUMBER = "whole_number"
+"""Type of a number without a fraction in a field of `float` or `double`."""
+
 MAX_TEXT = 65535
 """Bytes that a text of variable length can have, as the length of a whole message is a uint16_t."""
 

@@ -289,6 +289,7 @@ def make_market_data(
     upstream.on_read_done = batch.flush
     timeout = settings["timeout"]
     hubs = {"marketdata": Hub(reactor, timeout, batch), "marketdepth": Hub(reactor, timeout, batch, MARKET_DEPTH)}
+    upstream.malformed_listeners.append(hubs["marketdepth"].receive_malformed)
     reconnect = upstream.reconnect if settings["stall-reconnect"] else None
     watchdog = StallWatchdog(reactor, [*hubs.values()], settings["stall-timeout"], reconnect)
     sources = LiveSources(

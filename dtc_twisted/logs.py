@@ -50,6 +50,11 @@ def mask_secrets(text: str) -> str:
     return _SECRET_TEXT.sub(rf'\1"{MASK}"', text)
 
 
+def shorten(text: str, length: int = 500) -> str:
+    """Return a text of the server, cut if it is longer than any that means something."""
+    return text if len(text) <= length else f"{text[:length]}... ({len(text)} characters)"
+
+
 def call_safely(function: Callable[..., None], *args: Any) -> None:
     """Call a listener, and log what it raises, for the sake of other listeners."""
     try:

@@ -37,16 +37,17 @@ CURRENCY_CODE_LENGTH = 8
 ORDER_FILL_EXECUTION_LENGTH = 64
 PRICE_STRING_LENGTH = 16
 
-int8_t = Annotated[int, Meta(extra={"min": -128, "max": 127})] | UnsetType
-uint8_t = Annotated[int, Meta(extra={"min": 0, "max": 255})] | UnsetType
-int16_t = Annotated[int, Meta(extra={"min": -32768, "max": 32767})] | UnsetType
-uint16_t = Annotated[int, Meta(extra={"min": 0, "max": 65535})] | UnsetType
-int32_t = Annotated[int, Meta(extra={"min": -2147483648, "max": 2147483647})] | UnsetType
-uint32_t = Annotated[int, Meta(extra={"min": 0, "max": 4294967295})] | UnsetType
-int64_t = Annotated[int, Meta(extra={"min": -9223372036854775808, "max": 9223372036854775807})] | UnsetType
-uint64_t = Annotated[int, Meta(extra={"min": 0, "max": 18446744073709551615})] | UnsetType
-float_t = Annotated[float | int, Meta(extra={"bytes": 4})] | UnsetType
-double = Annotated[float | int, Meta(extra={"bytes": 8})] | UnsetType
+int8_t = Annotated[int, Meta(ge=-128, le=127, extra={"min": -128, "max": 127})] | UnsetType
+uint8_t = Annotated[int, Meta(ge=0, le=255, extra={"min": 0, "max": 255})] | UnsetType
+int16_t = Annotated[int, Meta(ge=-32768, le=32767, extra={"min": -32768, "max": 32767})] | UnsetType
+uint16_t = Annotated[int, Meta(ge=0, le=65535, extra={"min": 0, "max": 65535})] | UnsetType
+int32_t = Annotated[int, Meta(ge=-2147483648, le=2147483647, extra={"min": -2147483648, "max": 2147483647})] | UnsetType
+uint32_t = Annotated[int, Meta(ge=0, le=4294967295, extra={"min": 0, "max": 4294967295})] | UnsetType
+int64_t = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1, extra={"min": -(2**63), "max": 2**63 - 1})] | UnsetType
+uint64_t = Annotated[int, Meta(ge=0, le=2**63 - 1, extra={"min": 0, "max": 2**64 - 1})] | UnsetType
+whole_number = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+float_t = Annotated[float, Meta(ge=-3.40282357e38, le=3.40282357e38, extra={"bytes": 4})] | whole_number | UnsetType
+double = Annotated[float, Meta(extra={"bytes": 8})] | whole_number | UnsetType
 
 char_4 = Annotated[str, Meta(extra={"length": 4})] | UnsetType
 char_8 = Annotated[str, Meta(extra={"length": 8})] | UnsetType
@@ -71,7 +72,7 @@ class DTCEnum(IntEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> "DTCEnum | None":
-        if not isinstance(value, int):
+        if not isinstance(value, int) or not -0x80000000 <= value <= 0xFFFFFFFF:
             return None
         member = int.__new__(cls, value)
         member._name_ = f"UNKNOWN_{value}"

@@ -16,12 +16,14 @@ from twisted.python.failure import Failure
 
 from dtc_twisted.clocks import wall_time
 from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.codec import whole_number
 from dtc_twisted.dtc.features import Feature
 from dtc_twisted.dtc.messages import LogonStatusEnum, Message, TradeModeEnum
-from dtc_twisted.dtc.responses import RESPONSE_TYPES, RESPONSES, ResponseSpec
+from dtc_twisted.dtc.pending_requests import PendingRequests
+from dtc_twisted.dtc.responses import RESPONSE_TYPES
 from dtc_twisted.dtc.wire_log import wire_log
-from dtc_twisted.errors import LogonRefused, NotLoggedOn, RequestRejected, RequestTimedOut, SessionLost
-from dtc_twisted.logs import logger
+from dtc_twisted.errors import LogonRefused, NotLoggedOn, RequestTimedOut, SessionLost
+from dtc_twisted.logs import logger, shorten
 
 _log = logger(__name__)
 
@@ -64,46 +66,6 @@ class SessionListener(Protocol):
         """Stop using the session, which has ended."""
 
 
-@dataclass
-class _Pending:
-    """A request whose last response has not arrived."""
-
-    reply: ResponseSpec
-    result: Deferred[list[Message]]
-    timeout: float | None
-    timer: IDelayedCall | None
-    responses: list[Message]
-    on_response: Callable[[Message], None]
-    numbers: set[int] = field(default_factory=set)
-    unnumbered: int = 0
-    total: int = 0
-
-    @property
-    def has_responses(self) -> bool:
-        """Return whether a response has arrived."""
-        return bool(self.numbers or self.unnumbered)
-
-    def is_repeated(self, answer: Message) -> bool:
-        """Return whether a response with this MessageNumber has arrived before."""
-        return self.reply.is_numbered and self.reply.number(answer) in self.numbers
-
-    def is_complete(self, answer: Message) -> bool:
-        """Count a response, and return whether all have arrived.
-
-        Numbered responses are counted by their numbers, because they can arrive in another order, or twice. A response
-        whose number the server omitted counts as one more.
-        """
-        number = self.reply.number(answer)
-        if number:
-            self.numbers.add(number)
-        else:
-            self.unnumbered += 1
-        self.total = max(self.total, self.reply.total(answer))
-        if self.total and not self.reply.is_empty(answer):
-            return len(self.numbers) + self.unnumbered >= self.total
-        return self.reply.is_last(answer)
-
-
 class Session:
     """The conversation over one connection.
 
@@ -140,9 +102,9 @@ class Session:
         self._heartbeat.clock = clock
         self._silence_timer: IDelayedCall | None = None
         self._is_closed = False
-        self._pending: dict[int, _Pending] = {}
-        self._request_id = 0
-        self._symbol_ids: dict[str, int] = {}
+        self._requests = PendingRequests(clock)
+        self._symbol_ids: dict[str, tuple[int, set[object]]] = {}
+        self._last_symbol_id = 0
         self._handlers: dict[type[Message], Callable[[Any], None]] = {
             dtc.LogonResponse: self._receive_logon_response,
             dtc.Heartbeat: self._receive_heartbeat,
@@ -192,6 +154,13 @@ class Session:
             except Exception:  # one message must not end the session, which serves all subscribers
                 _log.failure("Failed to process {name}", name=type(message).__name__)
 
+    def receive_malformed(self, text: bytes) -> None:
+        """Fail the request to which a message belongs that cannot be read.
+
+        Among numbered responses the missing one is noticed.
+        """
+        self._requests.receive_malformed(whole_number(text, "RequestID") or 0)
+
     def set_handlers(self, handlers: Handlers) -> None:
         """Dispatch messages of these types to these handlers instead of on_message.
 
@@ -201,7 +170,7 @@ class Session:
 
     def is_symbol_id(self, value: object) -> bool:
         """Return whether `value` is a SymbolID that this session has assigned."""
-        return type(value) is int and 0 < value <= len(self._symbol_ids)
+        return type(value) is int and 0 < value <= self._last_symbol_id
 
     def log_off(self, reason: str) -> None:
         """Send a LOGOFF. The caller closes the connection afterwards."""
@@ -219,8 +188,7 @@ class Session:
         if self._logging_on is not None:
             logging_on, self._logging_on = self._logging_on, None
             logging_on.errback(SessionLost(reason))
-        while self._pending:  # an errback may cancel other requests
-            self._pop_pending(next(iter(self._pending))).result.errback(SessionLost(reason))
+        self._requests.fail_all(SessionLost(reason))
 
     # -- called by users of the session
 
@@ -238,7 +206,8 @@ class Session:
     ) -> Deferred[list[Message]]:
         """Send a request, and collect its responses. RequestID is set here.
 
-        timeout: seconds without a (further) response after which the request fails; None: never.
+        timeout: seconds without a (further) response after which the request fails; None: never. The whole answer may
+            take six times as long if its responses are numbered, else sixty times.
         on_response: receives each response with data as it arrives. The result is an empty list then.
 
         The result is an empty list if the server has no data. It fails with NotLoggedOn, RequestRejected,
@@ -246,24 +215,36 @@ class Session:
         """
         if self.logon is None or self._is_closed:
             return fail(NotLoggedOn("Not logged on to the DTC server."))
-        reply = RESPONSES[type(message)]
-        self._request_id += 1
-        request_id = self._request_id
-        result: Deferred[list[Message]] = Deferred(lambda _result: self._cancel(request_id))
-        timer = None if timeout is None else self._clock.callLater(timeout, self._time_out, request_id)
-        responses: list[Message] = []
+        request_id, result = self._requests.add(message, timeout, on_response)
         # Registered before it is sent, because the response may arrive within `send`.
-        self._pending[request_id] = _Pending(reply, result, timeout, timer, responses, on_response or responses.append)
         try:
             self.send(msgspec.structs.replace(message, RequestID=request_id))
         except Exception:
-            if request_id in self._pending:
-                self._pop_pending(request_id).result.errback()
+            self._requests.fail(request_id, Failure())
         return result
 
-    def symbol_id(self, symbol: str) -> int:
-        """Return the SymbolID of a symbol, which stays the same during the session."""
-        return self._symbol_ids.setdefault(symbol, len(self._symbol_ids) + 1)
+    def symbol_id(self, symbol: str, user: object = None) -> int:
+        """Return the SymbolID of a symbol. It stays until all users release it.
+
+        user: any object that is given to `release_symbol_id` later; None: it is never released.
+        """
+        known = self._symbol_ids.get(symbol)
+        if known is None:
+            self._last_symbol_id += 1
+            known = self._symbol_ids[symbol] = (self._last_symbol_id, set())
+        known[1].add(user)
+        return known[0]
+
+    def release_symbol_id(self, symbol: str, user: object) -> None:
+        """Remove a symbol once no user needs its SymbolID.
+
+        The number is not assigned again.
+        """
+        known = self._symbol_ids.get(symbol)
+        if known is not None:
+            known[1].discard(user)
+            if not known[1]:
+                del self._symbol_ids[symbol]
 
     # -- messages from the server
 
@@ -271,7 +252,7 @@ class Session:
         logging_on, self._logging_on = self._logging_on, None
         if logging_on is None:
             return
-        text = response.ResultText or "no reason given"
+        text = shorten(response.ResultText or "no reason given")
         match response.Result:
             case LogonStatusEnum.LOGON_SUCCESS:
                 self.logon = response
@@ -299,45 +280,18 @@ class Session:
 
     def _receive_logoff(self, logoff: dtc.Logoff) -> None:
         self.may_reconnect = logoff.DoNotReconnect != 1
-        self._close(f"the server logged off: {logoff.Reason or 'no reason given'}")
+        self._close(f"the server logged off: {shorten(logoff.Reason or 'no reason given')}")
         self._on_unsolicited(logoff)
 
     def _receive_text(self, message: dtc.GeneralLogMessage | dtc.AlertMessage | dtc.UserMessage) -> None:
         text = message.UserMessage if isinstance(message, dtc.UserMessage) else message.MessageText
         level = _log.warn if isinstance(message, dtc.AlertMessage) else _log.info
-        level("Message from the server: {text}", text=text)
+        level("Message from the server: {text}", text=shorten(text or ""))
         self._on_unsolicited(message)
 
     def _receive_answer(self, message: Message) -> None:
-        request_id = self._request_id_of(message)
-        pending = None if request_id is None else self._pending.get(request_id)
-        if pending is None or request_id is None or type(message) not in (*pending.reply.types, pending.reply.reject):
+        if not self._requests.receive(message):
             self._on_unsolicited(message)
-        elif type(message) is pending.reply.reject:
-            text = getattr(message, "RejectText", "") or "The server gave no reason."
-            retry_after = getattr(message, "RetryTimeInSeconds", 0) or None  # in 802, where it may be 0
-            self._pop_pending(request_id).result.errback(RequestRejected(text, retry_after))
-        elif pending.reply.is_unknown(message):
-            text = f"The server does not know the symbol {getattr(message, 'Symbol', '')}."
-            self._pop_pending(request_id).result.errback(RequestRejected(text))
-        elif not pending.is_repeated(message):
-            if pending.reply.has_data(message):
-                pending.on_response(message)
-            if request_id not in self._pending:
-                return  # on_response has cancelled the request
-            if pending.is_complete(message):
-                self._pop_pending(request_id).result.callback(pending.responses)
-            elif pending.timer is not None and pending.timeout is not None:
-                pending.timer.reset(pending.timeout)
-
-    def _request_id_of(self, message: Message) -> int | None:
-        """Return the RequestID that a message responds to; None if it is unsolicited."""
-        if getattr(message, "Unsolicited", 0) == 1:
-            return None
-        if not hasattr(message, "RequestID"):  # JOURNAL_ENTRY_RESPONSE: the oldest request of its kind
-            waiting = (number for number, each in self._pending.items() if type(message) in each.reply.types)
-            return next(waiting, None)
-        return message.RequestID or None
 
     # -- timers
 
@@ -345,33 +299,23 @@ class Session:
         with suppress(SessionLost):  # the end of the session follows
             self.send(dtc.Heartbeat(NumDroppedMessages=0, CurrentDateTime=int(wall_time(self._clock))))
 
-    def _check_silence(self) -> None:
-        """Close the connection if nothing was received for two heartbeat intervals."""
+    def _check_silence(self, *, is_last: bool = False) -> None:
+        """Close the connection if nothing was received for two heartbeat intervals.
+
+        The last check is a second after the one before. If the process was stopped, what waits in the socket is read
+        in between.
+        """
         allowed = 2 * self._logon_settings.heartbeat_interval
         silent = self._clock.seconds() - self.last_received
-        if silent >= allowed:
+        if is_last and silent >= allowed:
             self._close(f"nothing was received for {silent:.0f} s")
+        elif silent >= allowed - 1:
+            self._silence_timer = self._clock.callLater(1, self._check_silence, is_last=True)
         else:
-            self._silence_timer = self._clock.callLater(allowed - silent, self._check_silence)
-
-    def _time_out(self, request_id: int) -> None:
-        pending = self._pop_pending(request_id)
-        if pending.has_responses and pending.reply.is_numbered and not pending.total:
-            pending.result.callback(pending.responses)  # no response stated the number of responses: these are all
-            return
-        pending.result.errback(RequestTimedOut(f"The server did not answer within {pending.timeout:g} s."))
+            self._silence_timer = self._clock.callLater(allowed - 1 - silent, self._check_silence)
 
     def _cancel_logon(self, _result: object) -> None:
         self._logging_on = None  # a later response is ignored
-
-    def _cancel(self, request_id: int) -> None:
-        self._pop_pending(request_id)
-
-    def _pop_pending(self, request_id: int) -> _Pending:
-        pending = self._pending.pop(request_id)
-        if pending.timer is not None and pending.timer.active():
-            pending.timer.cancel()
-        return pending
 
 
 def _ignore(message: Message) -> None: ...

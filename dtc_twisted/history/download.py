@@ -74,6 +74,7 @@ class HistoryDownload:
         self._is_requested = False
         self._paused = False
         self._rows: list[Message] = []
+        self._is_damaged = False  # whether a record could not be read
         self._divisor = 0.0
         self._timer: IDelayedCall | None = None
         self._connecting: Deferred[Any] | None = None
@@ -127,7 +128,9 @@ class HistoryDownload:
         if self._is_done:
             return
         self._connection = DTCConnection(
-            protocol, self._reactor, self._logon_settings, self._lost, _ignore, logon_timeout=self._timeout
+            *(protocol, self._reactor, self._logon_settings, self._lost, _ignore),
+            logon_timeout=self._timeout,
+            on_malformed=self._on_malformed,
         )
         self._connection.session.log_on().addCallbacks(self._logged_on, self._logon_failed)
 
@@ -139,6 +142,13 @@ class HistoryDownload:
             self._timer.reset(self._timeout)
         self._connection.receive(data)
         self._deliver_rows()
+
+    def _on_malformed(self, _text: bytes) -> None:
+        """Note that a record is missing.
+
+        No record of the same chunk is delivered, because it may follow the gap.
+        """
+        self._is_damaged = self._is_requested
 
     def closed(self, protocol: DTCClientProtocol, reason: str) -> None:
         """Fail, because the socket is closed, unless the result has fired already."""
@@ -197,10 +207,13 @@ class HistoryDownload:
 
     def _deliver_rows(self) -> None:
         """Deliver the records that have arrived, without the header."""
-        if self._is_done or not self._rows:
+        if self._is_done or not (self._rows or self._is_damaged):
             return
         rows = self._rows.copy()
         self._rows.clear()
+        if self._is_damaged:
+            self._fail(UnusableAnswer(f"A record cannot be read; cut off after {self.records} records."))
+            return
         first = rows[0]
         if isinstance(first, HistoricalPriceDataResponseHeader):
             self._divisor = first.IntToFloatPriceDivisor or 0.0

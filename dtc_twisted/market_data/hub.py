@@ -12,9 +12,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from dtc_twisted.dtc import messages as dtc
-from dtc_twisted.dtc.messages import MarketDataFeedStatusEnum, Message, RequestActionEnum
+from dtc_twisted.dtc.codec import whole_number
+from dtc_twisted.dtc.messages import MESSAGES, MarketDataFeedStatusEnum, Message, RequestActionEnum
 from dtc_twisted.errors import NotLoggedOn, SessionLost
 from dtc_twisted.logs import call_safely, logger
+from dtc_twisted.market_data.feed_repair import FeedRepair
 from dtc_twisted.market_data.read_batch import IDENTITY, ReadBatch
 from dtc_twisted.market_data.snapshot_request import SnapshotRequest
 from dtc_twisted.market_data.subscriber import Consumer, Encoder, Update
@@ -84,6 +86,7 @@ class Hub:
         self._resubscribing: IDelayedCall | None = None
         self.removed_active_count = 0
         """Number of symbols with updates whose subscription has ended."""
+        self._repair = FeedRepair(clock, self._request_again)
         self._delivered_before = 0  # of symbols without a subscription now
         self._offline_reason = "not logged on to the DTC server yet"
 
@@ -180,7 +183,7 @@ class Hub:
         feed = self._feeds.get(symbol)
         new = feed is None
         if feed is None:
-            feed = self._feeds[symbol] = SymbolFeed(symbol, self._channel.make_state(), self._source)
+            feed = self._feeds[symbol] = SymbolFeed(symbol, self._channel.make_state(), self._on_failure, self._source)
         self._symbols_by_consumer.setdefault(consumer, set()).add(symbol)
         if feed.is_confirmed or feed.state.has_data or consumer in feed.subscriptions:
             self._add_subscription(feed, consumer, levels, encoder)
@@ -223,6 +226,7 @@ class Hub:
 
     def detach(self, reason: str) -> None:
         self._session = None
+        self._repair.stop()
         if self._resubscribing is not None and self._resubscribing.active():
             self._resubscribing.cancel()
         self._offline_reason = reason
@@ -293,6 +297,29 @@ class Hub:
                 self.mark_stale(feed, "the server dropped updates")
                 self._request(feed)
 
+    # -- data that was lost
+
+    def receive_malformed(self, text: bytes) -> None:
+        """Request the symbols again to which a malformed message may belong."""
+        kind, symbol_id = whole_number(text, "Type"), whole_number(text, "SymbolID")
+        if kind is not None and MESSAGES.get(kind) not in self._channel.update_types:
+            return
+        feed = None if symbol_id is None else self._by_id.get(symbol_id)
+        for each in [*self._by_id.values()] if symbol_id is None else [] if feed is None else [feed]:
+            self._mend(each, "the server sent an update that cannot be read")
+
+    def _on_failure(self, feed: SymbolFeed) -> None:
+        self._mend(feed, "an update could not be processed")
+
+    def _mend(self, feed: SymbolFeed, reason: str) -> None:
+        """Request a symbol again of which updates were lost."""
+        self.mark_stale(feed, reason)
+        self._repair.add(feed.symbol)
+
+    def _request_again(self, symbol: str) -> None:
+        if symbol in self._feeds:
+            self._request(self._feeds[symbol])
+
     # -- feeds
 
     def _request(self, feed: SymbolFeed) -> None:
@@ -304,7 +331,7 @@ class Hub:
         feed.is_confirmed = False
         if self._session is not None:
             feed.state.expect_snapshot()
-            feed.symbol_id = self._session.symbol_id(feed.symbol)
+            feed.symbol_id = self._session.symbol_id(feed.symbol, self)
             self._by_id[feed.symbol_id] = feed
             self._send(feed.request_action, feed)
 
@@ -332,12 +359,16 @@ class Hub:
         """Process a message that may confirm a feed or end its stale state."""
         self._batch.process()
         feed.is_updated = True
-        for _ in feed.state.receive([message]):
-            if feed.stale_reason and live:
-                self._mark_live(feed)
-            if not feed.is_confirmed:
-                self._confirm(feed)
-            feed.publish(self._batch)
+        try:
+            for _ in feed.state.receive([message]):
+                if feed.stale_reason and live:
+                    self._mark_live(feed)
+                if not feed.is_confirmed:
+                    self._confirm(feed)
+                feed.publish(self._batch)
+        except Exception:
+            feed.on_failure(feed)
+            raise
 
     def _confirm(self, feed: SymbolFeed) -> None:
         """Confirm a feed to the consumers with pending requests."""
@@ -422,6 +453,8 @@ class Hub:
         for consumer in (*feed.subscriptions, *feed.pending):
             self._discard_symbol(feed, consumer)
         del self._feeds[feed.symbol]
+        if self._session is not None:
+            self._session.release_symbol_id(feed.symbol, self)
         self._delivered_before += feed.delivered_count
         self.removed_active_count += feed.pace.active > 1  # 1: a snapshot only
         if self._is_requested(feed):

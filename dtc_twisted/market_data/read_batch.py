@@ -68,6 +68,9 @@ class MessageProcessor(Protocol):
     def process(self, batch: "ReadBatch", messages: list[Any], /) -> None:
         """Add to the batch what is to be delivered."""
 
+    def failed(self) -> None:
+        """Note that `process` raised an exception."""
+
 
 class ReadBatch:
     """Collect the updates of one read."""
@@ -96,6 +99,7 @@ class ReadBatch:
             feed.process(self, messages)
         except Exception:  # messages of other symbols must be processed
             _log.failure("Failed to process {name}", name=type(messages[-1]).__name__)
+            call_safely(feed.failed)
 
     def add_delivery(self, group: FanoutGroup, item: Any) -> None:
         """Add an encoded update for a group."""

@@ -1,6 +1,7 @@
 """Hold one symbol: its state, its subscriptions, and its groups of subscribers."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,7 @@ class SymbolFeed:
 
     symbol: str
     state: SymbolState
+    on_failure: Callable[["SymbolFeed"], None]  # called when updates could not be processed
     source: str = ""  # of the messages, see Update
     symbol_id: int = 0
     request_action: RequestActionEnum = RequestActionEnum.SUBSCRIBE  # of the request to the server
@@ -109,6 +111,10 @@ class SymbolFeed:
         self.is_updated = True
         for _ in self.state.receive(messages):
             self.publish(batch)
+
+    def failed(self) -> None:
+        """Note that messages of a read could not be processed."""
+        self.on_failure(self)
 
     def publish(self, batch: ReadBatch) -> None:
         """Add the latest update to the batch, encoded for each group."""

@@ -22,7 +22,7 @@ class DTCConnection:
 
     end: called with the connection and the reason when the session asks to close it.
     on_message: receives the messages that do not answer a request.
-    on_unknown: see Codec.
+    on_unknown, on_malformed: see Codec.
     message_counts: counts the messages by type.
     """
 
@@ -35,6 +35,7 @@ class DTCConnection:
         on_message: Callable[[Message], None],
         logon_timeout: float = LOGON_TIMEOUT,
         on_unknown: Callable[[int, bytes], None] = lambda number, text: None,
+        on_malformed: Callable[[bytes], None] = lambda text: None,
         message_counts: defaultdict[type[Message], int] | None = None,
     ) -> None:
         self.protocol = protocol
@@ -42,7 +43,10 @@ class DTCConnection:
         self.session = Session(
             self._send, lambda reason: end(self, reason), clock, on_message, logon_settings, logon_timeout
         )
-        self.codec = Codec(is_symbol_id=self.session.is_symbol_id, on_unknown=on_unknown)
+        self._on_malformed = on_malformed
+        self.codec = Codec(
+            is_symbol_id=self.session.is_symbol_id, on_unknown=on_unknown, on_malformed=self._receive_malformed
+        )
 
     def receive(self, data: bytes) -> None:
         """Decode bytes from the server, and give the messages to the session."""
@@ -51,6 +55,10 @@ class DTCConnection:
         for message in messages:
             counts[type(message)] += 1
         self.session.receive(messages)
+
+    def _receive_malformed(self, text: bytes) -> None:
+        self._on_malformed(text)
+        self.session.receive_malformed(text)
 
     def send_untyped(self, fields: Mapping[str, Any]) -> None:
         """Send a message of an unknown type."""

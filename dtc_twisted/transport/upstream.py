@@ -16,7 +16,7 @@ from dtc_twisted.dtc.messages import LogonResponse, Message
 from dtc_twisted.dtc.session import LogonSettings, Session, SessionListener
 from dtc_twisted.errors import LogonRefused, NotLoggedOn, SessionLost
 from dtc_twisted.interfaces import IGatewayReactor
-from dtc_twisted.logs import call_safely, logger
+from dtc_twisted.logs import call_safely, logger, shorten
 from dtc_twisted.transport.addresses import redirected_url
 from dtc_twisted.transport.backoff import Backoff
 from dtc_twisted.transport.client import DTCClientProtocol, connect
@@ -54,6 +54,8 @@ class Upstream(Service):
         self._dispatcher = Dispatcher()
         self.unknown_message_listeners = self._dispatcher.unknown_message_listeners
         """Called with Type and JSON text of each message of an unknown type."""
+        self.malformed_listeners: list[Callable[[bytes], None]] = []
+        """Called with the bytes of each malformed message."""
         self.message_counts: defaultdict[type[Message], int] = defaultdict(int)
         """Number of messages received from the server by type."""
         self.on_read_done: Callable[[], None] = lambda: None
@@ -166,6 +168,7 @@ class Upstream(Service):
             self._drop_connection,
             self._dispatcher.dispatch,
             on_unknown=self._dispatcher.dispatch_unknown,
+            on_malformed=self._on_malformed,
             message_counts=self.message_counts,
         )
         self._connection = connection
@@ -179,6 +182,10 @@ class Upstream(Service):
         if self._connection is not None and self._connection.protocol is protocol:
             self._connection.receive(data)
             self.on_read_done()
+
+    def _on_malformed(self, text: bytes) -> None:
+        for listener in self.malformed_listeners:
+            call_safely(listener, text)
 
     def closed(self, protocol: DTCClientProtocol, reason: str) -> None:
         """Drop the connection, because its socket is closed."""
@@ -218,15 +225,15 @@ class Upstream(Service):
         self._update_status(
             state=UpstreamState.READY,
             reason="",
-            server_name=response.ServerName or "",
+            server_name=shorten(response.ServerName or "", 100),
             logged_on_since=wall_time(self._reactor),
             reconnects=self._sessions - 1,
         )
         _log.info(
             "Logged on to {server} at {url}: {text}",
-            server=response.ServerName or "the server",
+            server=self.status.server_name or "the server",
             url=self.status.url,
-            text=response.ResultText or "",
+            text=shorten(response.ResultText or ""),
         )
         connection.session.set_handlers(self._dispatcher.set_listeners(self.listeners))
         for listener in self.listeners:

@@ -16,7 +16,7 @@ from dtc_twisted.dtc.features import Feature
 from dtc_twisted.dtc.messages import MESSAGES, LogonStatusEnum, Message, TradeModeEnum
 from dtc_twisted.dtc.responses import RESPONSE_TYPES, RESPONSES
 from dtc_twisted.dtc.session import LogonSettings, Session
-from dtc_twisted.errors import LogonRefused, NotLoggedOn, RequestRejected, RequestTimedOut, SessionLost
+from dtc_twisted.errors import LogonRefused, NotLoggedOn, RequestRejected, RequestTimedOut, SessionLost, UnusableAnswer
 
 NOW = 1456736458.75
 QUIET = LogonSettings(heartbeat_interval=0)
@@ -315,6 +315,15 @@ class HeartbeatTests(SessionTestCase):
         self.assertEqual(self.live.closed, ["nothing was received for 20 s"])
         self.live.turn(100)
         self.assertEqual(len(self.live.closed), 1)
+
+    def test_process_that_was_stopped(self) -> None:
+        """What waits in the socket is read before the silence is judged."""
+        self.live.clock.advance(5)
+        self.live.clock.advance(45)  # in one step, as after a stop of the process
+        self.assertEqual(self.live.closed, [])
+        self.live.receive(dtc.Heartbeat())
+        self.live.clock.advance(1)
+        self.assertEqual(self.live.closed, [])
 
     def test_any_traffic_prevents_it(self) -> None:
         """Bytes are enough: a part of a message is a sign of life."""
@@ -698,6 +707,40 @@ class ReplyTests(SessionTestCase):
 
         self.each(check)
 
+    def test_answer_without_an_end(self) -> None:
+        """A response each 0.8 s, and never the last one."""
+        for request, response, limit in (
+            (dtc.OpenOrdersRequest(), dtc.OrderUpdate(TotalNumMessages=10**6), 6 * TIMEOUT),
+            (dtc.ExchangeListRequest(), dtc.ExchangeListResponse(Exchange="A"), 60 * TIMEOUT),
+        ):
+            peer = self.peer()
+            outcome = peer.request(request)
+            seconds, number = 0.0, 0
+            while outcome.waiting:
+                number += 1
+                seconds += 0.8
+                numbered = {"MessageNumber": number} if hasattr(response, "MessageNumber") else {}
+                peer.receive(replace(response, RequestID=1, **numbered))
+                peer.clock.advance(0.8)
+            self.assertIsInstance(outcome.value, RequestTimedOut)
+            self.assertEqual(str(outcome.value), "The server did not complete its answer in time.")
+            self.assertTrue(limit <= seconds < limit + 1, seconds)
+
+    def test_response_that_cannot_be_read(self) -> None:
+        peer = self.peer()
+        outcome = peer.request(dtc.ExchangeListRequest())
+        peer.session.receive_malformed(b'{"Type":501,"RequestID":2,"Exchange":5..}')
+        self.assertTrue(outcome.waiting)
+        peer.session.receive_malformed(b'{"Type":501,"RequestID":1,"Exchange":5..}')
+        self.assertIsInstance(outcome.value, UnusableAnswer)
+
+    def test_numbered_response_that_cannot_be_read(self) -> None:
+        """Its number will be missing."""
+        peer = self.peer()
+        outcome = peer.request(dtc.CurrentPositionsRequest())
+        peer.session.receive_malformed(b'{"Type":306,"RequestID":1}')
+        self.assertTrue(outcome.waiting)
+
     def test_lost(self) -> None:
         def check(peer: Peer, row: Row) -> None:
             outcome = peer.request(row.request)
@@ -851,6 +894,21 @@ class SymbolIDTests(SessionTestCase):
     def test_each_session_has_its_own(self) -> None:
         self.peer().session.symbol_id("A")
         self.assertEqual(self.peer().session.symbol_id("B"), 1)
+
+    def test_released(self) -> None:
+        """Hundreds of thousands of rejected names leave nothing behind."""
+        session, market_data, depth = Peer().session, object(), object()
+        for each in range(1000):
+            session.symbol_id(f"S{each}", market_data)
+            session.release_symbol_id(f"S{each}", market_data)
+        self.assertEqual(session._symbol_ids, {})
+        self.assertEqual((session.symbol_id("ES", market_data), session.symbol_id("ES", depth)), (1001, 1001))
+        session.release_symbol_id("ES", market_data)
+        self.assertEqual(session.symbol_id("ES", market_data), 1001)
+        session.release_symbol_id("ES", market_data)
+        session.release_symbol_id("ES", depth)
+        self.assertEqual(session.symbol_id("ES", depth), 1002)  # late updates of 1001 belong to no symbol
+        self.assertTrue(session.is_symbol_id(1002))
 
     def test_is_symbol_id(self) -> None:
         session = self.peer().session

@@ -18,7 +18,7 @@ class FieldTests(SynchronousTestCase):
         return Codec().feed(text + b"\0")
 
     def test_field(self) -> None:
-        (row,) = self.read(b'{"Type":301,"ServerOrderID":"7","OrderQuantity":"many","OrderStatus":"open","Symbol":5}')
+        (row,) = self.read(b'{"Type":301,"ServerOrderID":"7","OrderQuantity":"many","OrderStatus":"open","Symbol":[]}')
         self.assertEqual(row, OrderUpdate(ServerOrderID="7"))
 
     def test_number_in_a_text(self) -> None:
@@ -34,7 +34,7 @@ class FieldTests(SynchronousTestCase):
         for text in (
             b'{"Type":301,"BuySell":"BUY"}',
             b'{"Type":301,',
-            b'{"Type":1,"Username":5}',
+            b'{"Type":1,"Username":[]}',
             b'{"Type":107 "a":1}',
         ):
             codec = Codec()
@@ -69,7 +69,7 @@ class BatchTests(SynchronousTestCase):
         self.rows((1, 1))
         for last in ((UNSET, 2), (2, UNSET), (UNSET, UNSET)):
             self.result = self.session.request(dtc.OpenOrdersRequest(), 5.0)
-            number = self.session._request_id
+            number = self.session._requests._last_id
             rows: list[Message] = [
                 OrderUpdate(RequestID=number, MessageNumber=each, TotalNumMessages=total)
                 for each, total in ((1, 2), last)

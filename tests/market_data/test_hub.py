@@ -21,6 +21,7 @@ from dtc_twisted.dtc.messages import (
 )
 from dtc_twisted.market_data import MARKET_DEPTH, BookChanges, BookSnapshot, Hub, ReadBatch, Update
 from dtc_twisted.market_data import last_values as market
+from dtc_twisted.market_data.feed_repair import REPAIR_INTERVAL
 from dtc_twisted.market_data.read_batch import IdentityEncoder
 from dtc_twisted.web.stream.encoders import sequence_number
 from dtc_twisted.web.stream.market_json import encode_payloads
@@ -43,8 +44,10 @@ class FakeSession:
         self._first = first
         self._ids: dict[str, int] = {}
 
-    def symbol_id(self, symbol: str) -> int:
+    def symbol_id(self, symbol: str, user: object = None) -> int:
         return self._ids.setdefault(symbol, self._first + len(self._ids))
+
+    def release_symbol_id(self, symbol: str, user: object) -> None: ...
 
     def send(self, message: Any) -> None:
         assert isinstance(message, dtc.MarketDataRequest | dtc.MarketDepthRequest)
@@ -1067,6 +1070,8 @@ class TurnTests(HubCase):
         self.turn.flush()
         self.assertEqual((es.got, len(cl.got)), ([], 2))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.hub.stale_symbols, [ES])  # it is requested again
+        self.clock.advance(REPAIR_INTERVAL)
 
     def test_events_do_not_overtake(self) -> None:
         consumer = self.consumer(ES)

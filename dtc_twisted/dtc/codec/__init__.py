@@ -6,10 +6,11 @@ payloads of WebSocket messages form one stream of bytes: a payload may contain s
 server may omit the NUL.
 
 `codec` has the Codec, `bulk_decoder` decodes a whole read in one call, `encodings` has the two encodings of a message,
-and `repair` handles invalid bytes.
+`field_repair` handles fields of the wrong type, `repair` invalid bytes, and `unfinished` messages in pieces.
 """
 
 from dtc_twisted.dtc.codec.codec import MAX_LOGGED_ERRORS, MAX_MESSAGE, Codec
 from dtc_twisted.dtc.codec.encodings import UNSET_NUMBERS, compact_field_names
+from dtc_twisted.dtc.codec.repair import whole_number
 
-__all__ = ["MAX_LOGGED_ERRORS", "MAX_MESSAGE", "UNSET_NUMBERS", "Codec", "compact_field_names"]
+__all__ = ["MAX_LOGGED_ERRORS", "MAX_MESSAGE", "UNSET_NUMBERS", "Codec", "compact_field_names", "whole_number"]

@@ -15,9 +15,10 @@ from dtc_twisted.dtc.codec.encodings import (
     decode_values,
     encode_compact,
     encode_named,
-    row_from_damaged,
 )
+from dtc_twisted.dtc.codec.field_repair import row_from_damaged
 from dtc_twisted.dtc.codec.repair import MESSAGE_START, as_utf8, preview, split_messages, split_objects
+from dtc_twisted.dtc.codec.unfinished import UnfinishedMessage
 from dtc_twisted.dtc.messages import MESSAGES, MarketDataUpdateBidAskCompact, MarketDataUpdateTradeCompact, Message
 from dtc_twisted.logs import logger
 
@@ -52,6 +53,7 @@ class Codec:
     is_symbol_id: returns whether a value is a SymbolID of this connection (see `_symbol_id_is_first`).
     max_message: bytes. Longer messages are skipped.
     on_unknown: receives the Type and the JSON text, in UTF-8, of each message of an unknown type.
+    on_malformed: receives the bytes of each malformed message of which nothing is kept.
     """
 
     bulk_decoding = True
@@ -64,6 +66,7 @@ class Codec:
         is_symbol_id: Callable[[object], bool] = lambda value: True,
         max_message: int = MAX_MESSAGE,
         on_unknown: Callable[[int, bytes], None] = lambda number, text: None,
+        on_malformed: Callable[[bytes], None] = lambda text: None,
     ) -> None:
         self.malformed_count = 0
         """Number of malformed messages received."""
@@ -71,8 +74,9 @@ class Codec:
         self._is_symbol_id = is_symbol_id
         self._max_message = max_message
         self._on_unknown = on_unknown
+        self._on_malformed = on_malformed
         self._too_long = f"longer than {max_message} bytes"
-        self._buffer = b""
+        self._unfinished = UnfinishedMessage()
         self._skipping = False  # within a message that is too long
         self._unknown_types: set[int] = set()
         self._symbol_id_first: bool | None = None
@@ -104,10 +108,15 @@ class Codec:
         """
         if self._skipping:
             data = self._skip_to_next(data)
-        if self._buffer:
-            # If a message starts here, the rest of the previous one is missing: they are decoded separately.
-            data = self._buffer + (b"\0" if data.startswith(MESSAGE_START) else b"") + data
-            self._buffer = b""
+        if self._unfinished:
+            if data.startswith(MESSAGE_START):
+                # The rest of the unfinished message is missing: it is decoded separately.
+                data = self._unfinished.take() + b"\0" + data
+            elif self._unfinished.add(data):
+                data = self._unfinished.take()
+            else:
+                self._limit_unfinished()
+                return []
         head, nul, tail = data.rpartition(b"\0")
         messages = self._decode_head(head) if nul else []
         if tail.strip():
@@ -128,12 +137,20 @@ class Codec:
             messages = self._bulk.decode(tail, b"}{")
             if messages is not None:
                 return messages
-        complete, self._buffer = split_objects(tail)
+        complete, rest = split_objects(tail)
         messages = [message for piece in complete for message in self._decode_piece(piece)]
-        if len(self._buffer) > self._max_message:
-            self._log_malformed(self._too_long, self._buffer)
-            self._buffer, self._skipping = b"", True
+        if rest:
+            self._unfinished.add(rest)
+            self._limit_unfinished()
         return messages
+
+    def _limit_unfinished(self) -> None:
+        """Skip an unfinished message that is too long."""
+        if len(self._unfinished) > self._max_message:
+            piece = self._unfinished.take()
+            self._log_malformed(self._too_long, piece)
+            self._on_malformed(piece)
+            self._skipping = True
 
     def _skip_to_next(self, data: bytes) -> bytes:
         """Return the bytes after a message that is too long.
@@ -159,7 +176,10 @@ class Codec:
                 return [message for part in several for message in self._decode_piece(part)]
             self._log_malformed(str(error), piece)
             row = row_from_damaged(piece)
-            return [] if row is None else [row]
+            if row is not None:
+                return [row]
+            self._on_malformed(piece)
+            return []
         return [] if message is None else [message]
 
     def _decode(self, piece: bytes) -> Message | None:

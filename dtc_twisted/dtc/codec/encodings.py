@@ -1,9 +1,7 @@
 """Encode and decode one message in JSON, with field names or compact."""
 
-import re
 from collections.abc import Callable
-from contextlib import suppress
-from functools import cache, lru_cache
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
@@ -11,12 +9,9 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import astuple
 
-from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.codec.field_repair import repair_fields
 from dtc_twisted.dtc.fields import field_types
 from dtc_twisted.dtc.messages import DBL_MAX, FLT_MAX, INT_MAX, UINT_MAX, Message
-from dtc_twisted.logs import logger
-
-_log = logger(__name__)
 
 UNSET_NUMBERS = frozenset(
     # The binary protocol's "unset", also as a server prints it with 6 to 17 digits.
@@ -154,54 +149,10 @@ def _from_fields(message: type[Message], fields: dict[str, Any]) -> Message:
     try:
         return msgspec.convert(given, message)
     except msgspec.ValidationError:
-        readable = _readable(message, given) if message in _ROWS else {}
-        if not readable:
+        repaired = repair_fields(message, given)
+        if repaired is None:
             raise
-        return msgspec.convert(readable, message)
-
-
-_ROWS: tuple[type[Message], ...] = (
-    *(dtc.OrderUpdate, dtc.HistoricalOrderFillResponse, dtc.PositionUpdate),
-    *(dtc.TradeAccountResponse, dtc.AccountBalanceUpdate),
-)
-"""Rows about accounts. If a field cannot be read, the others are kept."""
-
-_MEMBER = re.compile(rb'"(\w+)"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(?=[,}]|$)')
-
-
-def row_from_damaged(text: bytes) -> Message | None:
-    """Return the readable fields of a row that is not valid JSON.
-
-    None: the message is no row, or no field is readable.
-    """
-    fields = {name.decode(): value for name, value in _MEMBER.findall(text)}
-    message = next((each for each in _ROWS if str(each.Type).encode() == fields.get("Type", b"").strip(b'"')), None)
-    if message is None:
-        return None
-    values = {}
-    for name, value in fields.items():
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
-            values[name] = msgspec.json.decode(value)
-    readable = _readable(message, values)
-    return msgspec.convert(readable, message) if readable else None
-
-
-def _readable(message: type[Message], fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that are readable. A number may be a string."""
-    values = {}
-    for name, field in field_types(message).items():
-        if name in fields:
-            try:
-                values[name] = msgspec.convert(fields[name], field.annotation, strict=False)
-            except msgspec.ValidationError:
-                _note_unreadable(message.__name__, name, str(fields[name])[:100])
-    return values
-
-
-@lru_cache(maxsize=100)
-def _note_unreadable(message: str, field: str, value: str) -> None:
-    """Log a field that cannot be read, once for each value."""
-    _log.warn("Ignored {field} of {message}, which cannot be read: {value}", field=field, message=message, value=value)
+        return repaired
 
 
 def _is_unset(value: object) -> bool:

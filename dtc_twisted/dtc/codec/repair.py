@@ -8,7 +8,9 @@ from dtc_twisted.logs import mask_secrets
 MESSAGE_START = b'{"Type"'
 """First bytes of a message. They do not occur within a string, where quotes are escaped."""
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}"]', re.DOTALL)
+OBJECT_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}"]', re.DOTALL)
+"""A brace, a string, or the start of a string that is not closed."""
+
 _BEFORE_BEGIN = re.compile(rb"(?=%s)" % re.escape(MESSAGE_START))
 
 
@@ -38,7 +40,7 @@ def split_objects(data: bytes) -> tuple[list[bytes], bytes]:
     """
     complete: list[bytes] = []
     begin = depth = 0
-    for token in _TOKEN.finditer(data):
+    for token in OBJECT_TOKEN.finditer(data):
         if token[0] == b"{":
             depth += 1
         elif token[0] == b"}" and depth:
@@ -49,6 +51,12 @@ def split_objects(data: bytes) -> tuple[list[bytes], bytes]:
         elif token[0] == b'"':  # an incomplete string, so the object is incomplete
             break
     return complete, data[begin:]
+
+
+def whole_number(piece: bytes, name: str) -> int | None:
+    """Return the number of a field in malformed JSON; None if it cannot be found."""
+    found = re.search(rb'"%s"\s*:\s*"?(\d{1,10})' % name.encode(), piece)
+    return None if found is None else int(found[1])
 
 
 def preview(piece: bytes) -> str:

@@ -192,5 +192,6 @@ def _kinds(message: type[Message]) -> Mapping[str, Mapping[str, int]]:
     for name in message.__struct_fields__:
         for part in getattr(hints[name], "__args__", ()):
             for meta in getattr(part, "__metadata__", ()):
-                kinds[name] = meta.extra or {}
+                if meta.extra:
+                    kinds[name] = meta.extra
     return kinds

@@ -1,0 +1,168 @@
+"""Hold the requests whose last response has not arrived."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from dtc_twisted.dtc.messages import Message
+from dtc_twisted.dtc.responses import RESPONSES, ResponseSpec
+from dtc_twisted.errors import RequestRejected, RequestTimedOut, UnusableAnswer
+from dtc_twisted.logs import shorten
+
+_NUMBERED_LIMIT = 6
+"""Timeouts that an answer may take as a whole if its responses are numbered."""
+
+_LIST_LIMIT = 60
+"""Timeouts that a list may take. It may have many thousands of rows."""
+
+
+@dataclass
+class _Pending:
+    """A request whose last response has not arrived.
+
+    ends_at: time at which the request fails, whatever arrives.
+    """
+
+    reply: ResponseSpec
+    result: Deferred[list[Message]]
+    timeout: float | None
+    timer: IDelayedCall | None
+    ends_at: float
+    responses: list[Message]
+    on_response: Callable[[Message], None]
+    numbers: set[int] = field(default_factory=set)
+    unnumbered: int = 0
+    total: int = 0
+
+    @property
+    def has_responses(self) -> bool:
+        """Return whether a response has arrived."""
+        return bool(self.numbers or self.unnumbered)
+
+    def is_repeated(self, answer: Message) -> bool:
+        """Return whether a response with this MessageNumber has arrived before."""
+        return self.reply.is_numbered and self.reply.number(answer) in self.numbers
+
+    def is_complete(self, answer: Message) -> bool:
+        """Count a response, and return whether all have arrived.
+
+        Numbered responses are counted by their numbers, because they can arrive in another order, or twice. A response
+        whose number the server omitted counts as one more.
+        """
+        number = self.reply.number(answer)
+        if number:
+            self.numbers.add(number)
+        else:
+            self.unnumbered += 1
+        self.total = max(self.total, self.reply.total(answer))
+        if self.total and not self.reply.is_empty(answer):
+            return len(self.numbers) + self.unnumbered >= self.total
+        return self.reply.is_last(answer)
+
+
+class PendingRequests:
+    """The requests of one session, by RequestID."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._pending: dict[int, _Pending] = {}
+        self._last_id = 0
+
+    # -- called by Session
+
+    def add(
+        self, request: Message, timeout: float | None, on_response: Callable[[Message], None] | None
+    ) -> tuple[int, Deferred[list[Message]]]:
+        """Register a request. Return its RequestID and its result.
+
+        The arguments and the result are those of Session.request.
+        """
+        self._last_id += 1
+        request_id = self._last_id
+        reply = RESPONSES[type(request)]
+        result: Deferred[list[Message]] = Deferred(lambda _result: self._cancel(request_id))
+        responses: list[Message] = []
+        timer, ends_at = None, 0.0
+        if timeout is not None:
+            timer = self._clock.callLater(timeout, self._time_out, request_id)
+            ends_at = self._clock.seconds() + timeout * (_NUMBERED_LIMIT if reply.is_numbered else _LIST_LIMIT)
+        take = on_response or responses.append
+        self._pending[request_id] = _Pending(reply, result, timeout, timer, ends_at, responses, take)
+        return request_id, result
+
+    def fail(self, request_id: int, failure: Failure) -> None:
+        """Fail a request, unless it has ended."""
+        if request_id in self._pending:
+            self._pop(request_id).result.errback(failure)
+
+    def fail_all(self, error: Exception) -> None:
+        """Fail all requests."""
+        while self._pending:  # an errback may cancel other requests
+            self._pop(next(iter(self._pending))).result.errback(error)
+
+    def receive(self, message: Message) -> bool:
+        """Process a response or a rejection. Return False if it belongs to no request."""
+        request_id = self._request_id_of(message)
+        pending = None if request_id is None else self._pending.get(request_id)
+        if pending is None or request_id is None or type(message) not in (*pending.reply.types, pending.reply.reject):
+            return False
+        if type(message) is pending.reply.reject:
+            text = getattr(message, "RejectText", "") or "The server gave no reason."
+            retry_after = getattr(message, "RetryTimeInSeconds", 0) or None  # in 802, where it may be 0
+            self._pop(request_id).result.errback(RequestRejected(shorten(text), retry_after))
+        elif pending.reply.is_unknown(message):
+            text = f"The server does not know the symbol {getattr(message, 'Symbol', '')}."
+            self._pop(request_id).result.errback(RequestRejected(text))
+        elif not pending.is_repeated(message):
+            if pending.reply.has_data(message):
+                pending.on_response(message)
+            if request_id not in self._pending:
+                return True  # on_response has cancelled the request
+            if pending.is_complete(message):
+                self._pop(request_id).result.callback(pending.responses)
+            elif pending.timer is not None and pending.timeout is not None:
+                left = pending.ends_at - self._clock.seconds()
+                pending.timer.reset(max(0.0, min(pending.timeout, left)))
+        return True
+
+    def receive_malformed(self, request_id: int) -> None:
+        """Fail a request of whose answer a message cannot be read.
+
+        If the responses are numbered, nothing is done, because the missing one is noticed.
+        """
+        pending = self._pending.get(request_id)
+        if pending is not None and not pending.reply.is_numbered:
+            self.fail(request_id, Failure(UnusableAnswer("A message of the server's answer cannot be read.")))
+
+    # -- inside
+
+    def _request_id_of(self, message: Message) -> int | None:
+        """Return the RequestID that a message responds to; None if it is unsolicited."""
+        if getattr(message, "Unsolicited", 0) == 1:
+            return None
+        if not hasattr(message, "RequestID"):  # JOURNAL_ENTRY_RESPONSE: the oldest request of its kind
+            waiting = (number for number, each in self._pending.items() if type(message) in each.reply.types)
+            return next(waiting, None)
+        return message.RequestID or None
+
+    def _time_out(self, request_id: int) -> None:
+        pending = self._pop(request_id)
+        if pending.has_responses and pending.reply.is_numbered and not pending.total:
+            pending.result.callback(pending.responses)  # no response stated the number of responses: these are all
+            return
+        text = f"The server did not answer within {pending.timeout:g} s."
+        if pending.has_responses and self._clock.seconds() >= pending.ends_at:
+            text = "The server did not complete its answer in time."
+        pending.result.errback(RequestTimedOut(text))
+
+    def _cancel(self, request_id: int) -> None:
+        self._pop(request_id)
+
+    def _pop(self, request_id: int) -> _Pending:
+        pending = self._pending.pop(request_id)
+        if pending.timer is not None and pending.timer.active():
+            pending.timer.cancel()
+        return pending

@@ -1,0 +1,104 @@
+"""Updates and records that cannot be read, or not be processed."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.market_data.feed_repair import REPAIR_INTERVAL
+from dtc_twisted.simulator.history_handler import HistoryConnection
+from tests.history.test_download import ES, MINUTES, HistoryCase
+from tests.support import Answer, House, WebSocketCaller
+from tests.web.test_output import unchunked
+
+MARKETDEPTH = "ws://127.0.0.1:8080/api/v1/marketdepth"
+HUGE = "9" * 309
+
+
+class DepthTests(House):
+    def setUp(self) -> None:
+        super().setUp()
+        self.caller = self.call(WebSocketCaller(MARKETDEPTH))
+        self.say(self.caller, {"action": "subscribe", "symbol": ES})
+        self.caller.take()
+
+    def events(self) -> list[Any]:
+        """Return the names of events, and "book" for a whole book."""
+        return [each.get("event") or ("book" if "bids" in each else "changes") for each in self.caller.take()]
+
+    def send_raw(self, text: str) -> None:
+        self.simulator.send_raw(text.encode() + b"\0")
+        self.flush()
+
+    def test_malformed_update(self) -> None:
+        self.send_raw(f'{{"Type":106,"SymbolID":1,"Side":1,"Price":{HUGE},"Quantity":1,"UpdateType":1}}')
+        self.assertEqual(self.events(), ["stale", "live", "book"])
+        self.assertEqual(self.status()["garbage"], 1)
+
+    def test_compact_update(self) -> None:
+        """Nothing states its symbol."""
+        self.send_raw(f'{{"Type":106,"F":[1,1,{HUGE}]}}')
+        self.assertEqual(self.events(), ["stale", "live", "book"])
+
+    def test_other_malformed_messages(self) -> None:
+        self.send_raw(f'{{"Type":107,"SymbolID":1,"Price":{HUGE}}}')
+        self.send_raw('{"Type":106,"SymbolID":99,"Side":1,"Price":"x"}')
+        self.assertEqual(self.events(), [])
+
+    def test_update_that_raises(self) -> None:
+        upstream: Any = next(each for each in self.service if hasattr(each, "listeners"))
+        hub = next(each for each in upstream.listeners if ES in getattr(each, "symbols", ()))
+        state = hub._feeds[ES].state
+        receive = state.receive
+        self.patch(state, "receive", lambda messages: 1 / 0)
+        self.send_raw('{"Type":106,"SymbolID":1,"Side":1,"Price":1,"Quantity":1,"UpdateType":1}')
+        self.assertEqual(self.events(), ["stale"])
+        state.receive = receive
+        self.advance(REPAIR_INTERVAL)
+        self.assertEqual(self.events(), ["live", "book"])
+        self.assertGreaterEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_a_flood_is_not_answered_by_a_flood(self) -> None:
+        before = len(self.sent(dtc.MarketDepthRequest))
+        for _ in range(100):
+            self.send_raw('{"Type":106,"SymbolID":1,"Side":1,"Price":"x"}')
+        self.advance(REPAIR_INTERVAL)
+        self.assertEqual(len(self.sent(dtc.MarketDepthRequest)) - before, 2)
+
+
+class RecordTests(HistoryCase):
+    """A record of a history cannot be read."""
+
+    def test_answer_ends_with_the_error(self) -> None:
+        send_texts = HistoryConnection.send_texts
+        count = 0
+
+        def send_damaged(connection: HistoryConnection, texts: Sequence[bytes]) -> None:
+            nonlocal count
+            texts = [*texts]
+            if count <= 700 < count + len(texts):
+                texts[700 - count] = b'{"Type":803,"F":[1,' + HUGE.encode() + b"]}"
+            count += len(texts)
+            send_texts(connection, texts)
+
+        self.patch(HistoryConnection, "send_texts", send_damaged)
+        for name in ("json", "ndjson", "csv"):
+            count = 0
+            caller = self.begin(f"{MINUTES}&format={name}")
+            self.assertTrue(caller.lost)
+            self.assertFalse(caller.received.endswith(b"0\r\n\r\n"), "looks whole")
+            lines = unchunked(Answer(caller.received)).body.decode()
+            self.assertIn("UnusableAnswer", lines[-500:])
+            self.assertIn("A record cannot be read; cut off after", lines[-500:])
+            rows = json.loads(lines)[:-1] if name == "json" else lines.splitlines()[1:-1]
+            self.assertTrue(600 < len(rows) <= 700, len(rows))
+
+
+class LogTests(House):
+    def test_long_texts_of_the_server_are_cut(self) -> None:
+        self.simulator.send(dtc.GeneralLogMessage(MessageText="m" * 10**6))
+        self.simulator.log_off("r" * 10**6)
+        self.flush()
+        self.assertLess(len(self.log_text()), 5000)
+        self.assertLess(len(self.status()["reason"]), 1000)
+        self.advance(5)
