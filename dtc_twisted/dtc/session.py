@@ -27,6 +27,9 @@ from dtc_twisted.logs import logger, shorten
 
 _log = logger(__name__)
 
+MAX_RELEASED_IDS = 1000
+"""Symbols without a user whose SymbolIDs are kept."""
+
 
 @dataclass(frozen=True)
 class LogonSettings:
@@ -104,6 +107,7 @@ class Session:
         self._is_closed = False
         self._requests = PendingRequests(clock)
         self._symbol_ids: dict[str, tuple[int, set[object]]] = {}
+        self._released_ids: dict[str, int] = {}
         self._last_symbol_id = 0
         self._handlers: dict[type[Message], Callable[[Any], None]] = {
             dtc.LogonResponse: self._receive_logon_response,
@@ -230,21 +234,26 @@ class Session:
         """
         known = self._symbol_ids.get(symbol)
         if known is None:
-            self._last_symbol_id += 1
-            known = self._symbol_ids[symbol] = (self._last_symbol_id, set())
+            number = self._released_ids.pop(symbol, 0)
+            if not number:
+                number = self._last_symbol_id = self._last_symbol_id + 1
+            known = self._symbol_ids[symbol] = (number, set())
         known[1].add(user)
         return known[0]
 
     def release_symbol_id(self, symbol: str, user: object) -> None:
-        """Remove a symbol once no user needs its SymbolID.
+        """Release a SymbolID. The number is not assigned to another symbol.
 
-        The number is not assigned again.
+        The symbol gets the number again if not too many others were released since.
         """
         known = self._symbol_ids.get(symbol)
         if known is not None:
             known[1].discard(user)
             if not known[1]:
                 del self._symbol_ids[symbol]
+                self._released_ids[symbol] = known[0]
+                if len(self._released_ids) > MAX_RELEASED_IDS:
+                    del self._released_ids[next(iter(self._released_ids))]
 
     # -- messages from the server
 

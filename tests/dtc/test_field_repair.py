@@ -25,7 +25,9 @@ class WrongTypeTests(FieldRepairCase):
     def test_numbers_and_texts_are_converted(self) -> None:
         before = repair_count.converted
         (row,) = self.read('{"Type":301,"ServerOrderID":123,"OrderQuantity":"2.5","OrderStatus":"4","NoOrders":true}')
-        self.assertEqual(row, dtc.OrderUpdate(ServerOrderID="123", OrderQuantity=2.5, OrderStatus=4, NoOrders=1))
+        self.assertEqual(
+            row, dtc.OrderUpdate(ServerOrderID="123", OrderQuantity=2.5, OrderStatus=dtc.OrderStatusEnum(4), NoOrders=1)
+        )
         self.assertEqual((self.codec.malformed_count, repair_count.converted - before), (0, 4))
 
     def test_in_every_message(self) -> None:
@@ -81,12 +83,13 @@ class WidthTests(FieldRepairCase):
             self.check_malformed(f'{{"Type":107,"F":[{compact}]}}'.replace("@", value))
 
     def test_limits(self) -> None:
-        for kind, name, low, high in (
+        cases: tuple[tuple[Any, str, int, int], ...] = (
             (dtc.MarketDataUpdateTrade, "SymbolID", 0, 2**32 - 2),
             (dtc.OrderUpdate, "RequestID", -(2**31), 2**31 - 2),
             (dtc.HistoricalMarketDepthDataRecordResponse, "StartDateTime", -(2**63), 2**63 - 1),
             (dtc.MarketOrdersAdd, "OrderID", 0, 2**64 - 1),
-        ):
+        )
+        for kind, name, low, high in cases:
             for value in (low, high):
                 self.assertEqual(self.read(f'{{"Type":{kind.Type},"{name}":{value}}}'), [kind(**{name: value})], name)
             for value in (low - 1, high + 3):

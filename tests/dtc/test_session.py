@@ -15,7 +15,7 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.features import Feature
 from dtc_twisted.dtc.messages import MESSAGES, LogonStatusEnum, Message, TradeModeEnum
 from dtc_twisted.dtc.responses import RESPONSE_TYPES, RESPONSES
-from dtc_twisted.dtc.session import LogonSettings, Session
+from dtc_twisted.dtc.session import MAX_RELEASED_IDS, LogonSettings, Session
 from dtc_twisted.errors import LogonRefused, NotLoggedOn, RequestRejected, RequestTimedOut, SessionLost, UnusableAnswer
 
 NOW = 1456736458.75
@@ -898,17 +898,16 @@ class SymbolIDTests(SessionTestCase):
     def test_released(self) -> None:
         """Hundreds of thousands of rejected names leave nothing behind."""
         session, market_data, depth = Peer().session, object(), object()
-        for each in range(1000):
+        self.assertEqual((session.symbol_id("ES", market_data), session.symbol_id("ES", depth)), (1, 1))
+        session.release_symbol_id("ES", market_data)
+        for each in range(3 * MAX_RELEASED_IDS):
             session.symbol_id(f"S{each}", market_data)
             session.release_symbol_id(f"S{each}", market_data)
-        self.assertEqual(session._symbol_ids, {})
-        self.assertEqual((session.symbol_id("ES", market_data), session.symbol_id("ES", depth)), (1001, 1001))
-        session.release_symbol_id("ES", market_data)
-        self.assertEqual(session.symbol_id("ES", market_data), 1001)
-        session.release_symbol_id("ES", market_data)
-        session.release_symbol_id("ES", depth)
-        self.assertEqual(session.symbol_id("ES", depth), 1002)  # late updates of 1001 belong to no symbol
-        self.assertTrue(session.is_symbol_id(1002))
+        self.assertEqual((list(session._symbol_ids), len(session._released_ids)), (["ES"], MAX_RELEASED_IDS))
+        self.assertEqual(session.symbol_id("ES", market_data), 1)
+        self.assertEqual(session.symbol_id(f"S{each}", depth), each + 2)
+        self.assertEqual(session.symbol_id("S0", depth), each + 3)  # late updates of 2 belong to no symbol
+        self.assertTrue(session.is_symbol_id(each + 3))
 
     def test_is_symbol_id(self) -> None:
         session = self.peer().session

@@ -6,7 +6,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.dtc import messages as dtc
-from dtc_twisted.dtc.codec import Codec, unfinished
+from dtc_twisted.dtc.codec import Codec, repair, unfinished
 from dtc_twisted.dtc.codec.unfinished import UnfinishedMessage
 
 
@@ -48,7 +48,7 @@ class UnfinishedTests(SynchronousTestCase):
                 examined += len(data)
                 return token.finditer(data)
 
-        token = unfinished.OBJECT_TOKEN
+        token = repair.OBJECT_TOKEN
         self.patch(unfinished, "OBJECT_TOKEN", Counted())
         data = b'{"Type":701,"MessageText":"' + b"x" * 100_000 + b'"}'
         for size in (10, 200, 5000):

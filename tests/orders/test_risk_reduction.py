@@ -362,7 +362,7 @@ class UnreadableTests(CommandsCase):
             ("OrderQuantity", "many"),
             ("OrderStatus", "open"),
             ("BuySell", {}),
-            ("Symbol", 5),
+            ("Symbol", {}),
             ("TradeAccount", []),
             ("TimeInForce", 1.5),
             ("GoodTillDateTime", "tomorrow"),

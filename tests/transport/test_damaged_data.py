@@ -8,18 +8,18 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.market_data.feed_repair import REPAIR_INTERVAL
 from dtc_twisted.simulator.history_handler import HistoryConnection
 from tests.history.test_download import ES, MINUTES, HistoryCase
-from tests.support import Answer, House, WebSocketCaller
+from tests.support import Answer, GatewayTestCase, WebSocketCaller
 from tests.web.test_output import unchunked
 
 MARKETDEPTH = "ws://127.0.0.1:8080/api/v1/marketdepth"
 HUGE = "9" * 309
 
 
-class DepthTests(House):
+class DepthTests(GatewayTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.caller = self.call(WebSocketCaller(MARKETDEPTH))
-        self.say(self.caller, {"action": "subscribe", "symbol": ES})
+        self.send_json(self.caller, {"action": "subscribe", "symbol": ES})
         self.caller.take()
 
     def events(self) -> list[Any]:
@@ -94,7 +94,7 @@ class RecordTests(HistoryCase):
             self.assertTrue(600 < len(rows) <= 700, len(rows))
 
 
-class LogTests(House):
+class LogTests(GatewayTestCase):
     def test_long_texts_of_the_server_are_cut(self) -> None:
         self.simulator.send(dtc.GeneralLogMessage(MessageText="m" * 10**6))
         self.simulator.log_off("r" * 10**6)

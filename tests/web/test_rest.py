@@ -202,7 +202,7 @@ class RestCase(GatewayTestCase):
 
     def pending(self) -> dict[int, Any]:
         upstream: Any = next(each for each in self.service if hasattr(each, "listeners"))
-        pending: dict[int, Any] = upstream.session._pending
+        pending: dict[int, Any] = upstream.session._requests._pending
         return pending
 
 
