@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from msgspec import UNSET
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.dtc import messages as dtc
@@ -94,7 +95,7 @@ class WidthTests(FieldRepairCase):
                 self.assertEqual(self.read(f'{{"Type":{kind.Type},"{name}":{value}}}'), [kind(**{name: value})], name)
             for value in (low - 1, high + 3):
                 found = self.read(f'{{"Type":{kind.Type},"{name}":{value},"Symbol":"A","Quantity":1}}')
-                self.assertTrue(not found or getattr(found[0], name) is dtc.UNSET, (name, value))
+                self.assertTrue(not found or getattr(found[0], name) is UNSET, (name, value))
 
     def test_order_keeps_its_other_fields(self) -> None:
         self.assertEqual(
@@ -109,7 +110,7 @@ class WidthTests(FieldRepairCase):
     def test_numbers_of_4_bytes(self) -> None:
         self.check_malformed('{"Type":145,"SymbolID":1,"Price":1e39,"Quantity":1,"Side":1}')
         (row,) = self.read('{"Type":145,"SymbolID":1,"Price":3.4028235e38,"Quantity":1,"Side":1}')
-        self.assertIs(row.Price, dtc.UNSET)  # type: ignore[attr-defined]
+        self.assertIs(row.Price, UNSET)  # type: ignore[attr-defined]
 
     def test_each_message_has_limits(self) -> None:
         """No number of any message may be as long as a server likes."""
@@ -117,4 +118,4 @@ class WidthTests(FieldRepairCase):
             for name in kind.__struct_fields__:
                 found = self.read(f'{{"Type":{kind.Type},"{name}":{HUGE}}}')
                 for message in found:
-                    self.assertIn(type(getattr(message, name)), (str, type(dtc.UNSET)), (kind, name))
+                    self.assertIn(type(getattr(message, name)), (str, type(UNSET)), (kind, name))
