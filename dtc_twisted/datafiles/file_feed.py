@@ -62,15 +62,22 @@ class FileFeed(Service):
         self._mark_stale = mark_stale
         self._on_read_done = on_read_done
         self._ids: dict[str, int] = {}
+        self._last_id = 0
         self._followed: dict[int, _FollowedFile] = {}
         self._call: IDelayedCall | None = None
         self._is_polling = False
 
     # -- called by Hub, as of a session
 
-    def symbol_id(self, symbol: str) -> int:
-        """Return the SymbolID of a symbol, which stays the same."""
-        return self._ids.setdefault(symbol, len(self._ids) + 1)
+    def symbol_id(self, symbol: str, user: object) -> int:
+        """Return the SymbolID of a symbol, which stays the same until it is released."""
+        if symbol not in self._ids:
+            self._last_id += 1
+        return self._ids.setdefault(symbol, self._last_id)
+
+    def release_symbol_id(self, symbol: str, user: object) -> None:
+        """Release the SymbolID of a symbol. It is not assigned again."""
+        self._ids.pop(symbol, None)
 
     def send(self, request: MarketDataRequest) -> None:
         """Follow the file of a symbol, read its end once, or stop following it."""

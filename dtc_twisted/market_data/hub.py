@@ -41,8 +41,11 @@ class FeedSession(Protocol):
     def logon(self) -> dtc.LogonResponse | None:
         """The server's answer to the logon."""
 
-    def symbol_id(self, symbol: str, /) -> int:
+    def symbol_id(self, symbol: str, user: object, /) -> int:
         """Return the SymbolID of a symbol."""
+
+    def release_symbol_id(self, symbol: str, user: object, /) -> None:
+        """Release the SymbolID of a symbol that the user does not need any more."""
 
     def send(self, message: Any, /) -> None:
         """Send a request."""
