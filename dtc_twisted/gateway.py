@@ -201,7 +201,7 @@ class WebService(ListenService):
     ) -> None:
         site = QuietSite(rest.resource, reactor=reactor, on_answered=on_answered)
         super().__init__(
-            reactor, interface, port, site, says="Serving http://{host}:{port}/api/v1", option="--restport"
+            reactor, interface, port, site, log_format="Serving http://{host}:{port}/api/v1", option="--restport"
         )
         self._sockets = sockets
         self._rest = rest
@@ -223,12 +223,14 @@ class DemoService(MultiService):
         self.simulator = Simulator(reactor)
         self._upstream = upstream
         self._history = history
-        says = "A simulated DTC server is at ws://{host}:{port}/"
-        self._listener = ListenService(reactor, LOOPBACK, 0, self.simulator.factory, says=says, option="--host")
+        log_format = "A simulated DTC server is at ws://{host}:{port}/"
+        self._listener = ListenService(
+            reactor, LOOPBACK, 0, self.simulator.factory, log_format=log_format, option="--host"
+        )
         self._listener.setServiceParent(self)
-        says = "Its historical port is at ws://{host}:{port}/"
+        log_format = "Its historical port is at ws://{host}:{port}/"
         self._history_listener = ListenService(
-            reactor, LOOPBACK, 0, self.simulator.history_factory, says=says, option="--host"
+            reactor, LOOPBACK, 0, self.simulator.history_factory, log_format=log_format, option="--host"
         )
         self._history_listener.setServiceParent(self)
         self.simulator.setServiceParent(self)

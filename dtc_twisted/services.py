@@ -132,18 +132,25 @@ class ListenService(Service):
 
     interface: the address to listen on.
     port: 0 takes a free port.
-    says: text of the log line once it listens, with {host} and {port}.
+    log_format: text of the log line once it listens, with {host} and {port}.
     option: the option that sets the port, for the error text.
     """
 
     def __init__(
-        self, reactor: IReactorTCP, interface: str, port: int, factory: IProtocolFactory, *, says: str, option: str
+        self,
+        reactor: IReactorTCP,
+        interface: str,
+        port: int,
+        factory: IProtocolFactory,
+        *,
+        log_format: str,
+        option: str,
     ) -> None:
         self._reactor = reactor
         self._interface = interface
         self._port = port
         self._factory = factory
-        self._log_format = says
+        self._log_format = log_format
         self._option = option
         self._listening: Any = None
 

@@ -46,11 +46,13 @@ def makeService(options: Options, reactor: IGatewayReactor | None = None) -> ISe
     )
     simulator = Simulator(reactor, rate=options["rate"], seed=options["seed"], settings=settings)
     services = MultiService()
-    for option, factory, says in (
+    for option, factory, log_format in (
         ("port", simulator.factory, "A simulated DTC server is at ws://{host}:{port}/"),
         ("historyport", simulator.history_factory, "Its historical prices are at ws://{host}:{port}/"),
     ):
-        listener = ListenService(reactor, LOOPBACK, options[option], factory, says=says, option=f"--{option}")
+        listener = ListenService(
+            reactor, LOOPBACK, options[option], factory, log_format=log_format, option=f"--{option}"
+        )
         listener.setServiceParent(services)
     simulator.setServiceParent(services)
     freeze_gc_when_running(reactor)

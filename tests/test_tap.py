@@ -160,7 +160,7 @@ class ListenerTests(SynchronousTestCase):
                 raise CannotListenError("127.0.0.1", 8080, OSError(98, "Address already in use"))
 
         factory: Any = object()
-        listener = ListenService(Full(), "127.0.0.1", 8080, factory, says="", option="--restport")
+        listener = ListenService(Full(), "127.0.0.1", 8080, factory, log_format="", option="--restport")
         with self.assertRaises(StartupError) as caught:
             listener.startService()
         self.assertEqual(

@@ -164,8 +164,8 @@ class _Enum(FieldParser):
     """A member, by its number, its name, or its name without the common prefix."""
 
     def __init__(self, enum: type[DTCEnum]) -> None:
-        words = zip(*(each.name.split("_") for each in enum), strict=False)
-        start = sum(len(each[0]) + 1 for each in takewhile(lambda each: len({*each}) == 1, words))
+        name_parts = zip(*(each.name.split("_") for each in enum), strict=False)
+        start = sum(len(each[0]) + 1 for each in takewhile(lambda each: len({*each}) == 1, name_parts))
         self._members = {str(each.value): each for each in enum}
         self._members |= {each.name: each for each in enum} | {each.name[start:]: each for each in enum}
         self.expected = f"one of {', '.join(each.name[start:] for each in enum)}, or its number"

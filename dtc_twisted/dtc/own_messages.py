@@ -178,11 +178,11 @@ def _enumeration(hint: Any) -> Any:
     return next((each for each in get_args(hint) if isinstance(each, EnumMeta)), None)
 
 
-def _in_own(own: ModuleType, thing: Any) -> Any:
+def _in_own(own: ModuleType, value: Any) -> Any:
     """Replace an enumeration of messages.py, or its member, by the user's one."""
-    if isinstance(thing, dict):
-        return {name: _in_own(own, value) for name, value in thing.items()}
-    if isinstance(type(thing), EnumMeta):
-        return getattr(own, type(thing).__name__)[thing.name]
-    enum = _enumeration(thing)
-    return getattr(own, enum.__name__) | msgspec.UnsetType if enum else thing
+    if isinstance(value, dict):
+        return {name: _in_own(own, value) for name, value in value.items()}
+    if isinstance(type(value), EnumMeta):
+        return getattr(own, type(value).__name__)[value.name]
+    enum = _enumeration(value)
+    return getattr(own, enum.__name__) | msgspec.UnsetType if enum else value

@@ -129,9 +129,9 @@ class WriteQueue:
 
     def _remove(self, item: "_QueueItem") -> None:
         self._queue.remove(item)
-        self._forget(item)
+        self._discard(item)
 
-    def _forget(self, item: "_QueueItem") -> None:
+    def _discard(self, item: "_QueueItem") -> None:
         for name in item.entry.new_order_ids if isinstance(item.entry, Command) else ():
             if self.commands.get(name) is item.entry:
                 del self.commands[name]
@@ -155,14 +155,14 @@ class WriteQueue:
         failed = []
         for item, result in zip(items, results, strict=True):
             if isinstance(result, RowRefused):
-                self._forget(item)
+                self._discard(item)
                 text = f"The journal cannot take it: {result}"
                 _log.error("{text} ({entry})", text=text, entry=item.entry)
                 item.fail(JournalFailed(text))
             elif isinstance(result, StoreError):
                 failed.append((item, result))
             else:
-                self._forget(item)
+                self._discard(item)
                 self._on_item_written(item, result)
         if failed:
             self._on_not_written([item for item, _ in failed], failed[0][1])
@@ -195,7 +195,7 @@ class WriteQueue:
         self._queue = kept + self._queue
         for item in items:
             if item not in kept:
-                self._forget(item)
+                self._discard(item)
             item.fail(JournalFailed(text))
         if not self._is_closing and (self._retry is None or not self._retry.active()):
             self._retry = self._reactor.callLater(RETRY_INTERVAL, self._write)

@@ -24,7 +24,7 @@ async def acknowledge_order(
     sender: CommandSender,
     order_id: str,
     body: JsonObject,
-    who: str,
+    principal: str,
     check: Callable[[str, str], None],
 ) -> list[Fields]:
     """Record an acknowledgement in the journal. Return the order.
@@ -40,9 +40,9 @@ async def acknowledge_order(
         raise NoSuchOrder(f"No order {order_id} is known.")
     check(order.trade_account, order.symbol)
     _require_unknown(order)
-    await sender.record(AcceptedCommand(_ACTION, who, body, orders=[order]))
+    await sender.record(AcceptedCommand(_ACTION, principal, body, orders=[order]))
     _require_unknown(order)
-    state.acknowledge(order, who)
+    state.acknowledge(order, principal)
     return [order.to_fields]
 
 

@@ -124,14 +124,14 @@ class CancelCommands:
 
         Raises NotLoggedOn if not all of them can be canceled before the open orders are read.
         """
-        self._preparation.cancel(lambda each: trader is None or each.who == trader.name)
+        self._preparation.cancel(lambda each: trader is None or each.principal == trader.name)
         self._logged_on()
         sent = [order for order in self._state.open_orders() if order.sent_by]
         orders = [order for order in sent if trader is None or order.sent_by == trader.name]
         if not self._reconciler.is_synced:
             orders = [order for order in orders if self._reconciler.is_current(order)]
-        is_complete, who = self._reconciler.is_synced, GATEWAY if trader is None else trader.name
-        answers = await self._canceler.cancel("cancelall", who, {"reason": reason}, orders)
+        is_complete, principal = self._reconciler.is_synced, GATEWAY if trader is None else trader.name
+        answers = await self._canceler.cancel("cancelall", principal, {"reason": reason}, orders)
         if not is_complete:
             raise NotLoggedOn(_NOT_READ)
         return answers

@@ -52,7 +52,7 @@ class OrderCanceler:
     # -- called by OrderManager
 
     async def cancel(
-        self, action: str, who: str, body: JsonObject, orders: Sequence[Order], *, wait: bool = True
+        self, action: str, principal: str, body: JsonObject, orders: Sequence[Order], *, wait: bool = True
     ) -> list[Fields]:
         """Cancel orders; return the server's answers, refusals among them.
 
@@ -69,7 +69,7 @@ class OrderCanceler:
         numbers = {order: order.server_order_id for order in acknowledged}
         try:
             for order, answer in zip(
-                acknowledged, await self._send(action, who, body, acknowledged, others), strict=True
+                acknowledged, await self._send(action, principal, body, acknowledged, others), strict=True
             ):
                 if wait and CANCEL.rejection_text(answer) and _is_renamed(order, numbers[order]):
                     waiting.append((order, self._cancel_again(order)))
@@ -82,7 +82,7 @@ class OrderCanceler:
                 answers.append(await outcome)
             except (TimeoutError, DTCError) as error:
                 why = _reason(order) if isinstance(error, TimeoutError) else str(error)
-                unknown = unknown or f"Nobody knows what became of order {order.display_id}: {why}."
+                unknown = unknown or f"The outcome of order {order.display_id} is unknown: {why}."
         if not wait:
             answers += [order.fields | {"OutcomeUnknown": _reason(order)} for order in others]
         if unknown:
@@ -143,11 +143,11 @@ class OrderCanceler:
         )
 
     async def _send(
-        self, action: str, who: str, body: JsonObject, orders: Sequence[Order], requested: Sequence[Order] = ()
+        self, action: str, principal: str, body: JsonObject, orders: Sequence[Order], requested: Sequence[Order] = ()
     ) -> list[Fields]:
         messages = [CancelOrder(**identifiers_of(order)) for order in orders]
         return await self._sender.send(
-            AcceptedCommand(action, who, body, messages, orders, CANCEL, insists=True, requested=requested)
+            AcceptedCommand(action, principal, body, messages, orders, CANCEL, insists=True, requested=requested)
         )
 
     def _wait_for(self, order: Order) -> Deferred[Fields]:

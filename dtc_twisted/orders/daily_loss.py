@@ -155,9 +155,9 @@ class DailyLoss:
             self._positions[key] = _OpenPosition(0.0, None)
         realized = self._positions[key].fill(_SIGNS[fill.buy_sell] * fill.quantity, fill.price)
         if realized and fill.filled_at >= self._wall_time() // _DAY * _DAY:
-            asked = self._definition(fill.symbol)
-            asked.addCallback(self._realize, fill.trade_account, realized)
-            asked.addErrback(lambda failure: failure.trap(DTCError))
+            definition_request = self._definition(fill.symbol)
+            definition_request.addCallback(self._realize, fill.trade_account, realized)
+            definition_request.addErrback(lambda failure: failure.trap(DTCError))
 
     # -- inside
 

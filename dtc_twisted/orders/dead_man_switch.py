@@ -113,7 +113,7 @@ class DeadManSwitches:
 
     def _send(self, switch: _Switch) -> None:
         canceling = self._cancel(switch.trader, switch.reason)
-        canceling.addCallbacks(lambda _: self._forget(switch), self._failed, errbackArgs=(switch,))
+        canceling.addCallbacks(lambda _: self._discard(switch), self._failed, errbackArgs=(switch,))
         canceling.addErrback(lambda failure: _log.failure("Failed to cancel the orders of a switch", failure))
 
     def _failed(self, failure: Failure, switch: _Switch) -> None:
@@ -124,9 +124,9 @@ class DeadManSwitches:
         failure.trap(DTCError)
         _log.warn("Canceling for {who}: {text}", who=switch.trader.name, text=failure.getErrorMessage())
         if not failure.check(NotLoggedOn, SessionLost, OutcomeUnknown):
-            self._forget(switch)
+            self._discard(switch)
 
-    def _forget(self, switch: _Switch) -> None:
+    def _discard(self, switch: _Switch) -> None:
         key = (switch.trader.name, switch.reason)
         if self._switches.get(key) is switch:
             del self._switches[key]

@@ -146,13 +146,13 @@ def expected(order: Order) -> Fields:
 
     They are those at the server if the server has executed all commands.
     """
-    asked: Fields = {}
+    requested_fields: Fields = {}
     for command in order.pending_commands:
         if command.rule is CHANGE:
-            asked |= {
+            requested_fields |= {
                 "OrderQuantity" if name == "Quantity" else name: value for name, value in command.requested.items()
             }
-    return order.fields | asked
+    return order.fields | requested_fields
 
 
 def may_be_damaged_row(order: Order, row: Fields, accounts: Sequence[str]) -> bool:
@@ -176,11 +176,15 @@ def _differences(order: Order, row: Fields) -> list[str]:
 
     A field that equals the order after a pending change does not differ.
     """
-    wanted = [order.fields, expected(order)]
+    candidates = [order.fields, expected(order)]
     ignored = ("BuySell", "OrderQuantity", "OrderType") if order.closes_position else ()
     found = [] if is_same_symbol(row.get("Symbol", ""), order.symbol) else ["Symbol"]
     for name in _COMPARED:
-        if row.get(name) and name not in ignored and all(each.get(name) not in (None, row[name]) for each in wanted):
+        if (
+            row.get(name)
+            and name not in ignored
+            and all(each.get(name) not in (None, row[name]) for each in candidates)
+        ):
             found.append(name)
     return found
 

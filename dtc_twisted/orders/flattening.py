@@ -46,7 +46,7 @@ class PositionCloser:
         self._journal = journal
         self._reconciler = reconciler
 
-    async def flatten(self, body: JsonObject, who: str, permits: Callable[[str, str], bool]) -> list[Fields]:
+    async def flatten(self, body: JsonObject, principal: str, permits: Callable[[str, str], bool]) -> list[Fields]:
         """Close the position of a Symbol, or all permitted ones of a TradeAccount.
 
         Without a position there are no answers.
@@ -77,7 +77,7 @@ class PositionCloser:
             position = self._fills.held(account, order.symbol)
             if position:
                 order.assume_closing(position)
-        command = AcceptedCommand("flatten", who, body, messages, orders, insists=True)
+        command = AcceptedCommand("flatten", principal, body, messages, orders, insists=True)
         return raise_if_rejected(await self._sender.send(command), NEW)
 
     def _obstacle(self, account: str, symbol: str) -> str:

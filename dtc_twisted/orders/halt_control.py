@@ -81,7 +81,7 @@ class HaltControl:
         self._preparation = preparation
         self._refused: WeakKeyDictionary[Order, tuple[int, str]] = WeakKeyDictionary()
         """Orders whose cancel was refused: their status and ServerOrderID when it was sent."""
-        self._asked: WeakKeyDictionary[Order, tuple[int, str]] = WeakKeyDictionary()
+        self._accepted_as: WeakKeyDictionary[Order, tuple[int, str]] = WeakKeyDictionary()
         """The same, of those that were asked to be canceled."""
         reconciler.sync_listeners.append(self._on_synced)
         state.order_listeners.append(self._on_order_update)
@@ -92,7 +92,7 @@ class HaltControl:
         """Restore the halts of the last process."""
         self.halts.restore(self._journal.last("halt", "resume"))
 
-    async def halt(self, body: JsonObject, who: str, scope: TradingScope) -> list[Fields]:
+    async def halt(self, body: JsonObject, principal: str, scope: TradingScope) -> list[Fields]:
         """Halt all, an account, a symbol, or a symbol in an account.
 
         Cancel the orders. Close the positions if the command has `flatten`.
@@ -104,9 +104,9 @@ class HaltControl:
         for each in (self._scope, scope):
             each.check_named(account, symbol)
         for key in _keys(account, symbol, scope):
-            self.halts.add(Halt(*key, at=self._wall_time(), by=who))
+            self.halts.add(Halt(*key, at=self._wall_time(), by=principal))
         unsent = self._cancel_unsent()
-        failure = await self._record("halt", who, body, account)
+        failure = await self._record("halt", principal, body, account)
 
         def is_meant(order_account: str, order_symbol: str) -> bool:
             halted = any(
@@ -124,13 +124,13 @@ class HaltControl:
         self._note_asked(orders)
         answers, unknown = [], None
         try:
-            answers += await self._canceler.cancel("cancelall", who, body, orders, wait=False)
+            answers += await self._canceler.cancel("cancelall", principal, body, orders, wait=False)
         except OutcomeUnknown as error:
             unknown = error
         if flatten:
             try:
                 permits = self._scope.permits
-                answers += await self._close_positions(who, lambda *names: is_meant(*names) and permits(*names))
+                answers += await self._close_positions(principal, lambda *names: is_meant(*names) and permits(*names))
             except OutcomeUnknown as error:
                 unknown = unknown or error
         if unknown is not None:
@@ -151,7 +151,7 @@ class HaltControl:
         await self._record("halt", GATEWAY, {"TradeAccount": account, "reason": reason}, account)
         self._cancel_halted()
 
-    async def resume(self, body: JsonObject, who: str, scope: TradingScope) -> None:
+    async def resume(self, body: JsonObject, principal: str, scope: TradingScope) -> None:
         """End all halts, or those of an account or symbol.
 
         Only accounts and symbols that the caller may trade are resumed.
@@ -170,10 +170,10 @@ class HaltControl:
                 raise Conflict(f"Trading stays halted: {reason}.")
         left = [halt for halt in self.halts if halt not in ended]
         request = body | {"halts": [each.to_json() for each in left]}
-        await self._sender.record(AcceptedCommand("resume", who, request, account=account))
+        await self._sender.record(AcceptedCommand("resume", principal, request, account=account))
         for halt in ended:
             self.halts.remove(halt)
-        _log.warn("Trading is resumed by {who}: {body}", who=who, body=body)
+        _log.warn("Trading is resumed by {principal}: {body}", principal=principal, body=body)
 
     # -- called by AccountState and Reconciler
 
@@ -185,7 +185,7 @@ class HaltControl:
         if not self.halts or not order.is_open:
             return
         if update.get("OrderUpdateReason") == OrderUpdateReasonEnum.ORDER_CANCEL_REJECTED:
-            self._refused[order] = self._asked.get(order, _standing(order))
+            self._refused[order] = self._accepted_as.get(order, _standing(order))
         is_certain = self._reconciler.is_synced or (self._reconciler.is_current(order) and not update.get("Reconciled"))
         if is_certain and self._is_to_cancel(order):
             self._cancel_in_background([order])
@@ -199,11 +199,11 @@ class HaltControl:
         """
         return self._preparation.cancel(lambda each: bool(self.halts.covering(each.trade_account, each.symbol)))
 
-    async def _close_positions(self, who: str, is_meant: Callable[[str, str], bool]) -> list[Fields]:
+    async def _close_positions(self, principal: str, is_meant: Callable[[str, str], bool]) -> list[Fields]:
         answers, unknown = [], None
         for account in self._fills.accounts():
             try:
-                answers += await self._closer.flatten({"TradeAccount": account}, who, is_meant)
+                answers += await self._closer.flatten({"TradeAccount": account}, principal, is_meant)
             except DTCError as error:  # the positions of the other accounts are closed
                 _log.error("Positions of {account} were not closed: {text}", account=account, text=str(error))
                 unknown = error if isinstance(error, OutcomeUnknown) else unknown
@@ -211,12 +211,12 @@ class HaltControl:
             raise unknown
         return answers
 
-    async def _record(self, action: str, who: str, body: JsonObject, account: str) -> list[Fields]:
+    async def _record(self, action: str, principal: str, body: JsonObject, account: str) -> list[Fields]:
         """Record a halt in the journal. Return a warning if the disk fails."""
         request = body | {"halts": self.halts.to_json()}
         for halt in self.halts:
             _log.warn("{halt}", halt=str(halt))
-        await self._sender.record(AcceptedCommand(action, who, request, account=account, insists=True))
+        await self._sender.record(AcceptedCommand(action, principal, request, account=account, insists=True))
         failure = self._journal.failure_text
         return [{"JournalFailed": f"{failure} {_NOT_ON_DISK}"}] if failure else []
 
@@ -232,8 +232,8 @@ class HaltControl:
         if not halts or order.closes_position or not self._scope.includes(account, symbol):
             return False
         now = _standing(order)
-        asked_as = self._asked.get(order, now)[1]
-        if (is_being_canceled(order) and asked_as == order.server_order_id) or self._refused.get(order) == now:
+        accepted_as = self._accepted_as.get(order, now)[1]
+        if (is_being_canceled(order) and accepted_as == order.server_order_id) or self._refused.get(order) == now:
             return False
         return any(not halt.reason for halt in halts) or not self._is_closing(order)
 
@@ -244,7 +244,7 @@ class HaltControl:
         return order.is_contingent or 0 < order.remaining <= opposite
 
     def _note_asked(self, orders: list[Order]) -> None:
-        self._asked.update({order: _standing(order) for order in orders})
+        self._accepted_as.update({order: _standing(order) for order in orders})
 
     def _cancel_in_background(self, orders: list[Order]) -> None:
         self._note_asked(orders)

@@ -103,9 +103,9 @@ class Halts:
         """Restore the halts from the last command that changed them."""
         if last is None:
             return
-        left: list[Mapping[str, Any]] | None = last.request.get("halts")
-        if left is None:  # of a gateway that knew one halt only
-            left = [{"at": last.at, "by": last.who}] if last.action == "halt" else []
-        for each in left:
+        remaining: list[Mapping[str, Any]] | None = last.request.get("halts")
+        if remaining is None:  # of a gateway that knew one halt only
+            remaining = [{"at": last.at, "by": last.who}] if last.action == "halt" else []
+        for each in remaining:
             name = each.get
             self.add(Halt(name("TradeAccount", ""), name("Symbol", ""), each["at"], each["by"], name("reason", "")))

@@ -42,9 +42,9 @@ def update_of_fill(order: Order, fill: Fill) -> Fields:
     }
     is_whole = 0 < order.quantity <= filled
     if order.quantity or order.sent_at:
-        partly, whole = OrderStatusEnum.ORDER_STATUS_PARTIALLY_FILLED, OrderStatusEnum.ORDER_STATUS_FILLED
+        partially_filled, filled = OrderStatusEnum.ORDER_STATUS_PARTIALLY_FILLED, OrderStatusEnum.ORDER_STATUS_FILLED
         if is_whole or order.is_open or order.is_inferred:
-            update["OrderStatus"] = int(whole if is_whole else partly)
+            update["OrderStatus"] = int(filled if is_whole else partially_filled)
     else:  # of somebody else: nobody says how large the order was, or is
         update["OrderStatus"] = int(OrderStatusEnum.ORDER_STATUS_UNSPECIFIED)
     reason = OrderUpdateReasonEnum.ORDER_FILLED if is_whole else OrderUpdateReasonEnum.ORDER_FILLED_PARTIALLY

@@ -133,14 +133,14 @@ class OrderMatching:
                     rest[fill.trade_account, fill.server_order_id].append(fill)
         for order, fills in by_order.items():
             missing = new_fills(order.fills, fills)
-            room = self._room(order)
-            if missing and room is not None and sum(each.quantity for each in missing) > room + 1e-9:
+            remaining = self._remaining_quantity(order)
+            if missing and remaining is not None and sum(each.quantity for each in missing) > remaining + 1e-9:
                 rest[missing[0].trade_account, missing[0].server_order_id] += missing  # the number is in use again
             elif missing:
                 self.fills[order] = missing
         self._match_other_fills(rest)
 
-    def _room(self, order: Order) -> float | None:
+    def _remaining_quantity(self, order: Order) -> float | None:
         """Return the quantity of fills of an order that may be missing; None: any.
 
         What the server stated when an order was closed in an earlier numbering is final: more fills of its number are

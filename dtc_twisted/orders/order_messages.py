@@ -53,9 +53,11 @@ def orders_from_messages(messages: Iterable[Message]) -> list[Order]:
 
 def requested_fields(change: Fields) -> Fields:
     """Return the fields that a CANCEL_REPLACE_ORDER changes."""
-    asked = {name: change[name] for name in ("TimeInForce", "GoodTillDateTime") if change.get(name)}
-    asked |= {name: change[name] for name in ("Price1", "Price2") if change.get(f"{name}IsSet") and name in change}
-    return asked | ({"Quantity": change["Quantity"]} if change.get("Quantity") else {})
+    requested_fields = {name: change[name] for name in ("TimeInForce", "GoodTillDateTime") if change.get(name)}
+    requested_fields |= {
+        name: change[name] for name in ("Price1", "Price2") if change.get(f"{name}IsSet") and name in change
+    }
+    return requested_fields | ({"Quantity": change["Quantity"]} if change.get("Quantity") else {})
 
 
 def with_client_order_ids(messages: Iterable[Message], now: float) -> list[Any]:

@@ -31,13 +31,13 @@ class OrderRate:
         now: seconds on a clock that is never put back.
         """
         self._forget_old(now)
-        room = self._limit - len(self._times)
-        if orders <= room:
+        remaining = self._limit - len(self._times)
+        if orders <= remaining:
             return
         reason = f"more than {self._option}, {self._limit}"
         if orders > self._limit:
             raise NotPermitted(f"{orders} orders at once are {reason}.")
-        raise TooManyOrders(f"This is {reason}.", self._times[orders - room - 1] + self._window - now)
+        raise TooManyOrders(f"This is {reason}.", self._times[orders - remaining - 1] + self._window - now)
 
     def count(self, orders: int, now: float) -> None:
         """Count orders that are about to be sent."""

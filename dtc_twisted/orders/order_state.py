@@ -90,9 +90,9 @@ class OrderState(OrderRegistry):
             self._update_unsettled(order)
             self.republish(order)
 
-    def acknowledge(self, order: Order, who: str) -> None:
+    def acknowledge(self, order: Order, principal: str) -> None:
         """Store that a user accepts an unknown outcome, until a new statement."""
-        order.acknowledged_by = who
+        order.acknowledged_by = principal
         self.republish(order)
 
     def republish(self, order: Order) -> None:
@@ -180,13 +180,15 @@ class OrderState(OrderRegistry):
         """Return the confirmation of a change, completed with the requested values."""
         if update.get("OrderUpdateReason") != OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_COMPLETE:
             return update
-        asked: Fields = {}
+        requested_fields: Fields = {}
         for command in order.pending_commands:
             if command.rule is CHANGE:
-                asked = {_REQUESTED_NAMES.get(name, name): value for name, value in command.requested.items()}
+                requested_fields = {
+                    _REQUESTED_NAMES.get(name, name): value for name, value in command.requested.items()
+                }
         if "Price1" not in update or not update.get("ServerOrderID"):
             self._ask_for_read()
-        return update | {name: value for name, value in asked.items() if not update.get(name)}
+        return update | {name: value for name, value in requested_fields.items() if not update.get(name)}
 
     # -- called with what the server answered to a read
 

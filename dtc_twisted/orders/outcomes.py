@@ -179,8 +179,8 @@ class PendingCommand:
     def has_effect(self, row: Mapping[str, Any]) -> bool:
         """Return whether an order has the requested values of the change."""
         names = {"Quantity": "OrderQuantity"}
-        asked = {names.get(name, name): value for name, value in self.requested.items()}
-        return bool(asked) and all(row.get(name) == value for name, value in asked.items())
+        requested_fields = {names.get(name, name): value for name, value in self.requested.items()}
+        return bool(requested_fields) and all(row.get(name) == value for name, value in requested_fields.items())
 
 
 def status_text(status: Status) -> str:

@@ -52,9 +52,9 @@ class PositionTable:
 
         Rows of all spellings of the symbol are considered.
         """
-        wanted = symbol_key(symbol)
+        key = symbol_key(symbol)
         return any(
-            account in ("", trade_account) and symbol_key(name) in ("", wanted) for account, name, _ in self._unread
+            account in ("", trade_account) and symbol_key(name) in ("", key) for account, name, _ in self._unread
         )
 
     def is_newer(self, key: PositionKey, since: int) -> bool:

@@ -11,12 +11,12 @@ from dtc_twisted.orders.outcomes import Fields
 
 @dataclass(eq=False)
 class PreparedOrders:
-    """The orders of one command. who: the name of the caller."""
+    """Hold the new orders of one command. principal: name of the principal."""
 
     client_order_ids: Sequence[str]
     trade_account: str
     symbol: str
-    who: str
+    principal: str
     is_canceled: bool = False
 
     def rows(self) -> list[Fields]:

@@ -110,7 +110,7 @@ class RiskLimits:
         return f"{name} {self._owner}" if self._owner else f"--{name}"
 
 
-def read_limits(words: Iterable[str], owner: str) -> RiskLimits:
+def read_limits(parts: Iterable[str], owner: str) -> RiskLimits:
     """Parse the limits in parts of the form NAME=VALUE.
 
     Names are allow-account and allow-symbol, several times, and those of LIMITS.
@@ -119,8 +119,8 @@ def read_limits(words: Iterable[str], owner: str) -> RiskLimits:
     """
     limits: dict[str, float | None] = {}
     names: dict[str, list[str]] = {"allow-account": [], "allow-symbol": []}
-    for word in words:
-        name, _, value = word.partition("=")
+    for part in parts:
+        name, _, value = part.partition("=")
         if name in names and value:
             names[name].append(value)
         elif name in LIMITS and name not in limits:

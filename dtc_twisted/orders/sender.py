@@ -230,7 +230,7 @@ class CommandSender:
         if reason:
             self._reconciler.resync()
             states = [order.to_fields for order in accepted.orders]
-            raise OutcomeUnknown(f"Nobody knows what became of the {accepted.rule.name}: {reason}.", states)
+            raise OutcomeUnknown(f"The outcome of the {accepted.rule.name} is unknown: {reason}.", states)
         return outcomes
 
     def _on_order_update(self, order: Order, update: Fields, fill: Fill | None) -> None:

@@ -42,8 +42,8 @@ def check_position(
             )
         with state.totals.assumed(new, replaced):
             sizes = {side: worst_position(side, state, fills, account, symbol) for side in SIDES}
-        where = f"{symbol} in {account} could become"
-        for side, word in ((BuySellEnum.BUY, "long"), (BuySellEnum.SELL, "short")):
+        could = f"{symbol} in {account} could become"
+        for side, kind in ((BuySellEnum.BUY, "long"), (BuySellEnum.SELL, "short")):
             size = sizes[side]
             if size <= limit:
                 continue
@@ -51,9 +51,9 @@ def check_position(
             if unknown is not None and any(order.buy_sell == side for order in new):
                 name = unknown.display_id
                 raise NotPermitted(
-                    f"Quantity: the quantity of order {name} is not known, so {where} more than {option}, {limit:.15g}."
+                    f"Quantity: the quantity of order {name} is not known, so {could} more than {option}, {limit:.15g}."
                 )
             if size > worst_position(side, state, fills, account, symbol):
                 raise NotPermitted(
-                    f"Quantity: with all open orders filled, {where} {size:g} {word}, more than {option}, {limit:.15g}."
+                    f"Quantity: with all open orders filled, {could} {size:g} {kind}, more than {option}, {limit:.15g}."
                 )

@@ -276,7 +276,7 @@ class WholeTests(HistoryCase):
         self.assertEqual((type(row), row.Price), (dtc.HistoricalPriceDataTickRecordResponse, 2058.75))
 
     def test_without_divisor(self) -> None:
-        """Nobody knows what they are: nothing is better than something wrong."""
+        """Without a divisor the prices are unknown, so that no rows are better than wrong ones."""
         for fields in ({}, {"IntToFloatPriceDivisor": 0.0}):
             requests = self.answered(self.header(**fields), self.BAR)
             self.assertEqual((type(requests.result), requests.rows), (UnusableAnswer, []))

@@ -31,10 +31,10 @@ class DoubtCase(OrdersCase):
 class SubmitTests(DoubtCase):
     def test_never_arrived(self) -> None:
         self.simulator.ignore_next(dtc.SubmitNewSingleOrder)
-        self.check_unknown(self.lose(), "Nobody knows what became of the order: the server said nothing for 5 s.")
+        self.check_unknown(self.lose(), "The outcome of the order is unknown: the server said nothing for 5 s.")
         self.assertEqual(self.unknown(), ["a"])
         self.check_error(self.submit("b"), 409, "Conflict", "The outcome of order a is unknown")
-        self.check_error(self.submit("a"), 504, "OutcomeUnknown", "Nobody knows yet")
+        self.check_error(self.submit("a"), 504, "OutcomeUnknown", "The outcome is not known yet")
         self.advance(6)
         self.assertEqual(self.unknown(), [])
         shown = self.order()
@@ -235,7 +235,7 @@ class CommandTests(DoubtCase):
     def test_cancel(self) -> None:
         self.submit()
         answer = self.begin_lost(dtc.CancelOrder, lambda: self.begin("/orders/a", "DELETE"))
-        self.check_unknown(answer, "Nobody knows what became of the cancellation")
+        self.check_unknown(answer, "The outcome of the cancellation is unknown")
         self.assertEqual(self.unknown(), ["a"])  # still open, as was read at once; it may be on its way
         self.advance(6)
         self.assertEqual(self.unknown(), [])
@@ -256,7 +256,7 @@ class CommandTests(DoubtCase):
         answer = self.begin_lost(
             dtc.CancelReplaceOrder, lambda: self.begin("/orders/a", "PATCH", body=b'{"Quantity": 3}')
         )
-        self.check_unknown(answer, "Nobody knows what became of the change")
+        self.check_unknown(answer, "The outcome of the change is unknown")
         self.assertEqual(self.order()["OrderQuantity"], 2)
         self.check_error(self.post("/orders/a", "PATCH", Quantity=3), 409, "Conflict", "unknown")
         self.advance(6)
