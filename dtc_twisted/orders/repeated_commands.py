@@ -81,7 +81,7 @@ class RepeatedCommands:
         orders = [order for order in map(self._account_state.sent_order, command.client_order_ids) if order is not None]
         outcomes = [new_order_outcome(order) for order in orders]
         if None in outcomes or not outcomes:
-            return fail(OutcomeUnknown("Nobody knows yet what became of it.", [order.to_fields for order in orders]))
+            return fail(OutcomeUnknown("The outcome is not known yet.", [order.to_fields for order in orders]))
         answer = succeed([each for each in outcomes if each is not None]).addCallback(raise_if_rejected, NEW)
         return answer.addCallback(_as_repeated)
 
