@@ -214,13 +214,23 @@ class WebService(ListenService):
 
 
 class DemoService(MultiService):
-    """Runs the simulator on free local ports, and directs the clients to them."""
+    """Runs the simulator on free local ports, and directs the clients to them.
 
-    def __init__(self, reactor: IGatewayReactor, upstream: Upstream, history: HistoryClient) -> None:
-        from dtc_twisted.simulator import Simulator
+    data_folder: folder that the simulator writes data files to; empty: it writes none.
+    """
+
+    def __init__(
+        self, reactor: IGatewayReactor, upstream: Upstream, history: HistoryClient, data_folder: str = ""
+    ) -> None:
+        from dtc_twisted.simulator import FolderInUse, Simulator, prepare_folder
 
         super().__init__()
-        self.simulator = Simulator(reactor)
+        if data_folder:
+            try:
+                prepare_folder(data_folder)
+            except (FolderInUse, OSError) as error:
+                raise StartupError(f"twistd dtc: --demo writes to --data-folder: {error}") from None
+        self.simulator = Simulator(reactor, data_folder=data_folder)
         self._upstream = upstream
         self._history = history
         log_format = "A simulated DTC server is at ws://{host}:{port}/"
@@ -265,7 +275,7 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
         if service is not None:
             service.setServiceParent(services)
     if settings["demo"]:
-        DemoService(reactor, upstream, history).setServiceParent(services)
+        DemoService(reactor, upstream, history, settings["data-folder"] or "").setServiceParent(services)
     downloads.setServiceParent(services)
     if files is not None:
         files.feed.setServiceParent(services)

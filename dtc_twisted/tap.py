@@ -137,7 +137,7 @@ class Options(BaseOptions):
         folder = self["data-folder"]
         if self["data-folder-remote"] and not folder:
             raise usage.UsageError("--data-folder-remote goes with --data-folder only")
-        if folder and not os.path.isdir(folder):
+        if folder and not self["demo"] and not os.path.isdir(folder):
             raise usage.UsageError(f"--data-folder: {folder} is not a folder")
         if folder and not self["host"] and not self["demo"] and self["allow-trading"]:
             raise usage.UsageError("--allow-trading needs --host: files take no orders")

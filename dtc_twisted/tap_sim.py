@@ -10,12 +10,13 @@ from dtc_twisted.services import (
     LOOPBACK,
     BaseOptions,
     ListenService,
+    StartupError,
     choice_option,
     freeze_gc_when_running,
     number_option,
     stop_on_hangup,
 )
-from dtc_twisted.simulator import ServerSettings, Simulator
+from dtc_twisted.simulator import FolderInUse, ServerSettings, Simulator, prepare_folder
 
 
 class Options(BaseOptions):
@@ -29,6 +30,12 @@ class Options(BaseOptions):
         number_option("historyport", "q", 11098, "Port of historical prices.", 0, 65535),
         number_option("rate", None, 20.0, "Market data updates per second, all symbols together.", 0.1, 1_000_000),
         number_option("seed", None, 1, "The same number gives the same market.", 0, 2**63),
+        [
+            "data-folder",
+            None,
+            "",
+            "Folder to write .scid, .depth and .dly files to: empty, or of an earlier simulator.",
+        ],
         choice_option("terminator", ("none", "nul"), "What ends each message:"),
         choice_option("unknown-symbols", ("accept", "reject"), "A definition request for an unknown symbol:"),
     ]
@@ -44,7 +51,18 @@ def makeService(options: Options, reactor: IGatewayReactor | None = None) -> ISe
     settings = ServerSettings(
         nul_terminator=options["terminator"] == "nul", reject_unknown_symbols=options["unknown-symbols"] == "reject"
     )
-    simulator = Simulator(reactor, rate=options["rate"], seed=options["seed"], settings=settings)
+    if options["data-folder"]:
+        try:
+            prepare_folder(options["data-folder"])
+        except (FolderInUse, OSError) as error:
+            raise StartupError(f"twistd dtc-sim: --data-folder: {error}") from None
+    simulator = Simulator(
+        reactor,
+        rate=options["rate"],
+        seed=options["seed"],
+        settings=settings,
+        data_folder=options["data-folder"],
+    )
     services = MultiService()
     for option, factory, log_format in (
         ("port", simulator.factory, "A simulated DTC server is at ws://{host}:{port}/"),

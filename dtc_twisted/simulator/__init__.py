@@ -7,6 +7,7 @@ orders that are filled by the simulated market. The historical port has historic
 """
 
 from dtc_twisted.simulator.connection import SimulatorConnection
+from dtc_twisted.simulator.file_writer import FolderInUse, prepare_folder
 from dtc_twisted.simulator.market.catalogue import NO_HISTORY, REFUSED_HISTORY, REFUSED_TEXT, SLOW_HISTORY
 from dtc_twisted.simulator.market.instruments import INSTRUMENTS, RESTRICTED, RESTRICTED_TEXT, Instrument
 from dtc_twisted.simulator.market.simulated_market import Market
@@ -23,10 +24,12 @@ __all__ = [
     "RESTRICTED_TEXT",
     "SERVER_NAME",
     "SLOW_HISTORY",
+    "FolderInUse",
     "Instrument",
     "Market",
     "ServerSettings",
     "SimulatedOrder",
     "Simulator",
     "SimulatorConnection",
+    "prepare_folder",
 ]

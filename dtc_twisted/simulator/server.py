@@ -16,6 +16,7 @@ from dtc_twisted.dtc.messages import Message
 from dtc_twisted.simulator.account_requests import AccountRequests
 from dtc_twisted.simulator.clients import ClientRegistry
 from dtc_twisted.simulator.connection import MainConnection, SimulatorConnection
+from dtc_twisted.simulator.file_writer import DataFileWriter
 from dtc_twisted.simulator.history_handler import HistoryConnection, Request
 from dtc_twisted.simulator.list_requests import RejectedRequest, SymbolRequests, make_rejects
 from dtc_twisted.simulator.market import sierra_json as wire
@@ -49,6 +50,7 @@ class Simulator(Service):
     rate: market updates per second over all symbols.
     seed: the same seed gives the same market.
     settings: how the server behaves, where real servers differ.
+    data_folder: folder to write data files to; empty: none are written.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Simulator(Service):
         username: str = "",
         password: str = "",
         settings: ServerSettings | None = None,
+        data_folder: str = "",
     ) -> None:
         self.clock = reactor
         self.settings = settings or ServerSettings(username, password)
@@ -75,6 +78,7 @@ class Simulator(Service):
         """Messages of clients to the main port, in order."""
         self.history_received: deque[Message] = deque(maxlen=1000)
         """Messages of clients to the historical port, in order."""
+        self._file_writer = DataFileWriter(reactor, data_folder) if data_folder else None
         self._symbols = SymbolRequests(self.settings)
         self._accounts_due = 0.0
         self.factory = self._make_factory(MainConnection)
@@ -102,12 +106,18 @@ class Simulator(Service):
 
     def startService(self) -> None:
         super().startService()
+        if self._file_writer is not None:
+            for instrument in self._file_writer.instruments:
+                self.market.set_walking(instrument.symbol, True)
+            self._file_writer.start()
         self.start_market()
 
     def stopService(self) -> Deferred[Any]:
         """Log off and close all connections. Fires when the last one has ended."""
         super().stopService()
         self.stop_market()
+        if self._file_writer is not None:
+            self._file_writer.stop()
         connections = self.clients.all()
         for connection in connections:
             connection.log_off("The server is shutting down.")
@@ -358,6 +368,8 @@ class Simulator(Service):
 
     def _on_events(self, changes: list[tuple[Ticker, list[Event]]]) -> None:
         self.live.publish(changes)
+        if self._file_writer is not None:
+            self._file_writer.write(changes)
         for ticker, events in changes:
             self.trading.engine.on_events(ticker, events)
         now = self.clock.seconds()

@@ -101,7 +101,7 @@ def price_records(
     starts: not empty.
     empty_final: an empty record follows, and is the one that is marked.
     """
-    rows = _ticks(instrument, starts) if interval == 0 else _bars(instrument, interval, starts)
+    rows = tick_rows(instrument, starts) if interval == 0 else bar_rows(instrument, interval, starts)
     # Prices in F have no decimal point if they are integers.
     price = f"%.{instrument.decimals}f"
     form = f'{{"Type":803,"F":[{request_id},%d,{price},{price},{price},{price},%d,%d,%d,%d,0]}}'
@@ -118,7 +118,7 @@ _Row = tuple[float, ...]
 """StartDateTime, OpenPrice, HighPrice, LowPrice, LastPrice, Volume, NumTrades, BidVolume, AskVolume."""
 
 
-def _bars(instrument: Instrument, interval: int, starts: range) -> Iterator[_Row]:
+def bar_rows(instrument: Instrument, interval: int, starts: range) -> Iterator[_Row]:
     """Yield bars. Each opens at the last price of the previous one."""
     price, tick, unit, seed = (
         price_function(instrument),
@@ -150,7 +150,7 @@ def _bars(instrument: Instrument, interval: int, starts: range) -> Iterator[_Row
         )
 
 
-def _ticks(instrument: Instrument, starts: range) -> Iterator[_Row]:
+def tick_rows(instrument: Instrument, starts: range) -> Iterator[_Row]:
     """Yield one trade per second: OpenPrice 0, HighPrice the ask, LowPrice the bid."""
     price, tick, unit, seed = price_function(instrument), instrument.tick, _unit(instrument), _seed(instrument, 0)
     for start in starts:
@@ -184,7 +184,7 @@ def depth_records(instrument: Instrument, starts: range, request_id: int, *, emp
         '"Price":%r,"Quantity":%d,"IsFinalRecord":%d}'
     )
     pending: tuple[int | float, ...] | None = None
-    for row in _depth(instrument, starts):
+    for row in depth_rows(instrument, starts):
         if pending is not None:
             yield form % (*pending, 0)
         pending = row
@@ -209,7 +209,7 @@ def book_at(instrument: Instrument, second: int, price: Callable[[float], int]) 
     return book
 
 
-def _depth(instrument: Instrument, starts: range) -> Iterator[tuple[int | float, ...]]:
+def depth_rows(instrument: Instrument, starts: range) -> Iterator[tuple[int | float, ...]]:
     """Yield StartDateTime, Command, Flags, NumOrders, Price and Quantity."""
     price = price_function(instrument)
     book: dict[tuple[bool, int], int] = {}
