@@ -1,4 +1,4 @@
-"""Write data files as Sierra Chart does, with the simulated market: .scid, .depth and .dly."""
+"""Write .scid, .depth and .dly files as Sierra Chart does."""
 
 import os
 import struct
@@ -54,7 +54,7 @@ def prepare_folder(path: str) -> None:
 
 
 class DataFileWriter:
-    """Writes the files of the initial instruments, and of the one that the server refuses.
+    """Writes the files of the initial instruments, and of the refused one.
 
     path: of the folder. It must be empty, or have files of an earlier simulator, which are replaced.
     """
@@ -158,7 +158,10 @@ class DataFileWriter:
     def _write_depth(
         self, symbol: str, time: int, command: int, flags: int, orders: int, price: float, quantity: int
     ) -> None:
-        """Write to the file of the UTC day. A new file begins with the whole book at the next change."""
+        """Write to the file of the UTC day.
+
+        A new file begins with the whole book at the next change.
+        """
         day = datetime.fromtimestamp(time // _SECOND, UTC).date().isoformat()
         if symbol not in self._depth or self._depth[symbol][0] != day:
             if symbol in self._depth:
