@@ -53,7 +53,7 @@ class Service:
                 stderr=subprocess.STDOUT,
                 env=os.environ | {"PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1"},
                 encoding="utf-8",
-                cwd=directory,
+                cwd=directory or root,  # `python -c` imports from the working directory first
             )
         assert self._process.stdout is not None
         seen = []
