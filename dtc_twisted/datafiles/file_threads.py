@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -26,7 +26,7 @@ class FileThreads:
     function runs in an iteration of its own.
     """
 
-    def __init__(self, reactor: Any, count: int) -> None:
+    def __init__(self, reactor: IReactorTime, count: int) -> None:
         self._reactor = reactor
         self._count = count
         self._pool: ThreadPool | None = None

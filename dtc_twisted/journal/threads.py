@@ -7,6 +7,7 @@ from threading import Thread
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
 _SWITCH_INTERVAL = 0.0002
@@ -25,7 +26,7 @@ class JournalThreads:
     Each thread is started on first use.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: IReactorFromThreads) -> None:
         sys.setswitchinterval(min(_SWITCH_INTERVAL, sys.getswitchinterval()))
         self._reactor = reactor
         self._workers: dict[str, _Worker] = {}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
-from autobahn.websocket.types import ConnectionDeny
+from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
@@ -54,7 +54,7 @@ class SimulatorConnection(WebSocketServerProtocol):
 
     # -- called by Autobahn
 
-    def onConnect(self, request: Any) -> None:
+    def onConnect(self, request: ConnectionRequest) -> None:
         if request.path != "/":
             raise ConnectionDeny(ConnectionDeny.NOT_FOUND)
 

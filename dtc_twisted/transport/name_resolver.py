@@ -47,7 +47,7 @@ class _Resolution:
 class NameResolver:
     """Resolves names in threads. A resolution that fails has no addresses."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: IReactorThreads) -> None:
         self._reactor = reactor
 
     def resolveHostName(

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IResolutionReceiver
+from twisted.internet.interfaces import IReactorThreads, IResolutionReceiver
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
@@ -44,7 +44,7 @@ class NameResolverTests(TestCase):
 
         self.patch(socket, "getaddrinfo", getaddrinfo)
         receiver = Receiver()
-        resolution = NameResolver(reactor).resolveHostName(receiver, "trader.example", 11099, **options)
+        resolution = NameResolver(IReactorThreads(reactor)).resolveHostName(receiver, "trader.example", 11099, **options)
         self.assertEqual((receiver.name, resolution.name), ("trader.example", "trader.example"))
         return receiver.done
 
