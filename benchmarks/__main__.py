@@ -19,6 +19,7 @@ from benchmarks.orders import orders
 from benchmarks.rest import BARE, rest
 from benchmarks.results import Result, Row, circumstances, comparison, publish, save, table
 from benchmarks.startup import memory, startup
+from benchmarks.walks import walks
 
 BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "startup": startup,
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "history": history,
     "orders": orders,
     "headers": headers,
+    "walks": walks,
 }
 """Benchmarks of this gateway alone."""
 

@@ -54,7 +54,7 @@ class _Worker:
     Twisted's thread pool coordinates several threads. For one thread that takes longer than a small transaction.
     """
 
-    def __init__(self, reactor: Any, name: str) -> None:
+    def __init__(self, reactor: IReactorFromThreads, name: str) -> None:
         self._reactor = reactor
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread = Thread(target=self._work, name=name, daemon=True)

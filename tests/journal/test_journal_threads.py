@@ -32,7 +32,8 @@ class FakeReactor:
 class JournalThreadsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = FakeReactor()
-        self.threads = JournalThreads(self.reactor)
+        reactor: Any = self.reactor
+        self.threads = JournalThreads(reactor)
         self.addCleanup(self.threads.stop)
 
     def test_results(self) -> None:

@@ -44,7 +44,8 @@ class NameResolverTests(TestCase):
 
         self.patch(socket, "getaddrinfo", getaddrinfo)
         receiver = Receiver()
-        resolution = NameResolver(IReactorThreads(reactor)).resolveHostName(receiver, "trader.example", 11099, **options)
+        resolver = NameResolver(IReactorThreads(reactor))
+        resolution = resolver.resolveHostName(receiver, "trader.example", 11099, **options)
         self.assertEqual((receiver.name, resolution.name), ("trader.example", "trader.example"))
         return receiver.done
 
