@@ -193,7 +193,8 @@ class Reconciler:
     async def _sync(self, session: Session) -> None:
         now, began = wall_time(self._clock), self._clock.seconds()
         snapshot = await read_server(
-            session, self._timeout, now, lambda: self._state.version, lambda accounts: self._fills_since(accounts, now)
+            *(session, self._timeout, now, lambda: self._state.version),
+            *(lambda accounts: self._fills_since(accounts, now), self.accounts),
         )
         self._apply(session, snapshot, began)
 

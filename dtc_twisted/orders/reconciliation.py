@@ -220,7 +220,7 @@ class Reconciliation:
         if any(self._may_be_other(order, each) for each in self._matching.unknown):
             return "an order of unknown origin may be this one"
         others = [each for each in self._state if not each.sent_at and each.sequence > order.sequence]
-        if any(_has_like_id(order, each.fields) for each in others):
+        if order.is_in_flight and any(_has_like_id(order, each.fields) for each in others):  # else its number is known
             return "an order with a similar id may be this one"
         if not snapshot.positions.is_complete or self._state.positions.is_unread(account, order.symbol):
             return "the server does not state all positions"

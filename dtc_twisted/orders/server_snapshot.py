@@ -66,11 +66,13 @@ async def read_server(
     now: float,
     version: Callable[[], int],
     fills_since: Callable[[Sequence[str]], dict[str, float]],
+    known_accounts: Sequence[str] = (),
 ) -> ServerSnapshot:
     """Request the server's state.
 
     version: the version of the view.
     fills_since: given the accounts that the server lists, returns from when on fills are wanted, by account.
+    known_accounts: listed before; they stay if the list is not complete now.
 
     Raises RequestRejected, RequestTimedOut, SessionLost.
     """
@@ -85,7 +87,10 @@ async def read_server(
             return Batch(rows)
         return Batch(rows, _is_complete(RESPONSES[type(request)], rows))
 
-    accounts = [each.TradeAccount for each in (await ask(TradeAccountsRequest())).rows]
+    listed = await ask(TradeAccountsRequest())
+    accounts = [each.TradeAccount for each in listed.rows if _have([each], "TradeAccount")]
+    if not listed.is_complete or len(accounts) < len(listed.rows):
+        accounts = [*dict.fromkeys([*accounts, *known_accounts])]
     orders_since = version()
     open_orders = await ask(OpenOrdersRequest())
     fills: dict[str, Batch | None] = {}

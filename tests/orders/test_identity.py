@@ -192,6 +192,16 @@ class DamagedAccountTests(ScriptedCase):
         self.push(*self.server.exchange.submit(theirs))
         self.check_never_arrived()
 
+    def test_an_order_of_a_known_number_with_the_id_of_a_later_one(self) -> None:
+        """Its number tells it from the other, also when it is not open any more."""
+        self.fetch("/orders")
+        for _ in range(2):
+            self.push(*self.server.exchange.submit(THEIRS | {"ClientOrderID": "x1"}))
+        self.server.drop()
+        self.server.exchange.close("5001")
+        self.advance(20)
+        self.assertEqual((self.unknown(), self.order("5001")["OrderStatus"]), ([], CANCELED))
+
     def check_never_arrived(self) -> None:
         self.advance(20)
         self.assertEqual(self.unknown(), [])
