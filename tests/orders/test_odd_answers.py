@@ -75,8 +75,7 @@ class IdentifierTests(ScriptedCase):
 
     def test_an_answer_without_a_server_order_id(self) -> None:
         """It is read, since the order cannot be canceled without it."""
-        for number in (None, 5001):
-            name = f"s{number}"
+        for name, number in (("missing", None), ("unreadable", [5001])):
             self.server.next(SUBMIT, with_fields(ServerOrderID=number))
             self.assertEqual(self.submit(name).status, 201)
             self.assertEqual(self.post(f"/orders/{name}", "DELETE", seconds=1).json["OrderStatus"], CANCELED)

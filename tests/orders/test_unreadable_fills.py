@@ -1,10 +1,10 @@
-"""Historical fills of which fields are missing, wrong or cannot be read: they are not "no fill"."""
+"""Historical fills and lists of accounts of which fields are missing, wrong or cannot be read: they are not "none"."""
 
 from typing import Any
 
 from tests.exchange import FILLED
 from tests.scripted_case import ScriptedCase
-from tests.scripted_server import FILLS, SUBMIT, ignored, lost, with_fields
+from tests.scripted_server import ACCOUNTS, FILLS, SUBMIT, edited, ignored, lost, with_fields
 
 
 class UnreadableFillTests(ScriptedCase):
@@ -36,7 +36,7 @@ class UnreadableFillTests(ScriptedCase):
         self.check_unknown(Quantity=None)
 
     def test_server_order_id(self) -> None:
-        self.check_unknown(ServerOrderID=5001)
+        self.check_unknown(ServerOrderID=[5001])
 
     def test_server_order_id_is_missing(self) -> None:
         self.check_unknown(ServerOrderID=None)
@@ -70,3 +70,23 @@ class FillTimeTests(ScriptedCase):
             self.server.exchange.fill(f"a{number}", 2, 282000)
             self.advance(20)
             self.assertEqual(self.order(f"a{number}")["OrderStatus"], FILLED)
+
+
+class AccountListTests(ScriptedCase):
+    def test_a_list_that_is_not_complete(self) -> None:
+        """An account that was listed before is not refused because a row is missing or cannot be read."""
+        self.fetch("/orders")
+        missing = edited(lambda messages: messages[1:])
+        unreadable = edited(lambda messages: [messages[0] | {"TradeAccount": [5]}, *messages[1:]])
+        for number, action in enumerate((missing, unreadable)):
+            self.server.next(ACCOUNTS, action)
+            self.server.drop()
+            self.advance(20)
+            self.assertEqual(self.submit(f"a{number}").status, 201)
+
+    def test_an_account_that_is_gone(self) -> None:
+        self.fetch("/orders")
+        self.server.exchange.accounts.remove("Sim1")
+        self.server.drop()
+        self.advance(20)
+        self.check_error(self.submit(), 403, "NotPermitted", "is not one of the server's: Sim2")

@@ -89,7 +89,7 @@ class NamelessPositionTests(ScriptedCase):
 
     def test_the_position_stays(self) -> None:
         for field in ("Symbol", "TradeAccount"):
-            for value in (None, 5, ""):
+            for value in (None, [5], ""):
                 self.make_unreadable(field, value)
                 self.assertEqual([each["Quantity"] for each in self.fetch("/positions").json], [5.0])
                 self.check_error(self.market(Quantity=1), 403, "NotPermitted", "cannot be read")
