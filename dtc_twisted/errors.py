@@ -5,7 +5,7 @@ from typing import Any
 
 
 class DTCError(Exception):
-    """Base class. The text is for people, and contains no secrets."""
+    """Base class. The text is for users, and contains no secrets."""
 
 
 class NotLoggedOn(DTCError):

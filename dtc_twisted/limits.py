@@ -5,8 +5,8 @@ from collections.abc import Mapping
 LIMITS: Mapping[str, tuple[str, bool]] = {
     "max-order-quantity": ("Largest quantity of one order.", False),
     "max-position": ("Largest position, long or short, that could result with all open orders filled.", False),
-    "max-open-orders": ("Most open orders in one trade account.", True),
-    "max-notional": ("Largest worth of one order, in the symbol's currency.", False),
+    "max-open-orders": ("Largest number of open orders in one trade account.", True),
+    "max-notional": ("Largest notional value of one order, in the symbol's currency.", False),
     "max-price-deviation": ("Largest distance of an order's price from the market, in percent.", False),
     "max-orders-per-minute": ("New and changed orders in any 60 seconds.", True),
     "max-orders-per-second": ("New and changed orders in any second.", True),

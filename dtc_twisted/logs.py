@@ -67,6 +67,6 @@ _log = logger(__name__)
 
 
 def pretty_json(value: object) -> bytes:
-    """Encode a value as JSON for people and programs: indented, keys sorted, UTF-8."""
+    """Encode a value as JSON for users and programs: indented, keys sorted, UTF-8."""
     data: bytes = msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=4)
     return data

@@ -33,46 +33,64 @@ class Options(BaseOptions):
     """Options of `twistd dtc`."""
 
     name = "dtc"
-    synopsis = "twistd [twistd options] dtc --host HOST [options], or: twistd -n dtc --demo"
+    synopsis = "{--host HOST | --data-folder FOLDER | --demo} [options]"
     longdesc = (
-        "Logs on to Sierra Chart's DTC server, and serves REST and WebSocket at http://localhost:8080/api/v1. "
+        "Log on to Sierra Chart's DTC server, and serve REST and WebSocket at http://localhost:8080/api/v1. "
         "LOG_LEVEL=DEBUG in the environment logs each message, LOG_DATA=1 market data as well."
     )
     optParameters = [
         ["host", "n", None, "DTC server: host name or address."],
         number_option("port", "p", 11099, "DTC server: port.", 1, 65535),
-        number_option("historyport", "q", 11098, "DTC server: port of historical prices.", 1, 65535),
-        number_option("restport", "r", 8080, "Port to serve REST and WebSocket on; 0 takes a free one.", 0, 65535),
+        number_option("historyport", "q", 11098, "DTC server: port for historical prices.", 1, 65535),
+        number_option("restport", "r", 8080, "Port for REST and WebSocket; 0: a free port.", 0, 65535),
         ["interface", None, LOOPBACK, "Address to serve on."],
-        ["username", "u", "", "User name, if the server wants one."],
+        ["username", "u", "", "User name, if the server needs one."],
         ["password", "x", "", "Password; better in DTC_PASSWORD in the environment, or in a file."],
         ["password-file", None, None, "File whose first line is the password."],
-        ["token-file", None, None, "File of those who may call: lines of NAME SCOPE TOKEN, SCOPE being read or trade."],
+        [
+            "token-file",
+            None,
+            None,
+            "File with the tokens of callers: lines of NAME SCOPE TOKEN; SCOPE is read or trade.",
+        ],
         number_option("timeout", None, 5.0, "Seconds to wait for an answer of the server.", 0.1, 3600),
         number_option("stall-timeout", None, 30.0, "Seconds without updates of an active symbol; 0: never.", 0, 86400),
-        number_option("history-connections", None, 4, "Connections to the historical port at once.", 1, 100),
-        ["data-folder", None, None, "Sierra Chart's data folder, whose files are served too, or without --host alone."],
+        number_option(
+            "history-connections", None, 4, "Largest number of simultaneous connections to the historical port.", 1, 100
+        ),
+        [
+            "data-folder",
+            None,
+            None,
+            "Sierra Chart's data folder, whose files are served as well, or alone without --host.",
+        ],
         ["journal", None, None, "File of the journal of orders; by default in the state directory of the user."],
         ["messages", None, None, "Messages module that python -m codegen wrote from your own header."],
-        optional_number_option("journal-keep", "Days after which orders that are over leave the journal.", whole=True),
+        optional_number_option(
+            "journal-keep", "Days after which closed orders are deleted from the journal.", whole=True
+        ),
         *(optional_number_option(name, text, whole=whole) for name, (text, whole) in LIMITS.items()),
         optional_number_option("max-daily-loss", "Loss of an account in one day that halts it, in its currency."),
     ]
     optFlags = [
-        ["live", "l", "Request live trading of the server; take orders for any account."],
-        ["simulated", "s", "Request simulated trading; take orders for accounts whose names begin with Sim (default)."],
+        ["live", "l", "Request live trading from the server; accept orders for any account."],
+        [
+            "simulated",
+            "s",
+            "Request simulated trading; accept orders for accounts whose names begin with Sim (default).",
+        ],
         ["tls", None, "Connect to the server with wss://."],
-        ["allow-trading", None, "Take orders; with --live only together with --token-file."],
+        ["allow-trading", None, "Accept orders; with --live only together with --token-file."],
         ["stall-reconnect", None, "Reconnect when the updates of all symbols stop (--stall-timeout)."],
         ["cancel-on-stop", None, "Cancel the orders that the gateway sent when it is stopped."],
-        ["journal-accept-loss", None, "Go on with what can be read of a journal that was lost or damaged."],
-        ["allow-raw", None, "Let POST /raw send any message to the server that is no order."],
+        ["journal-accept-loss", None, "Continue with the readable part of a lost or damaged journal."],
+        ["allow-raw", None, "Let POST /raw send any message to the server except orders."],
         [
             "data-folder-remote",
             None,
-            "Serve data of files to other machines too; the exchanges' agreements may forbid it.",
+            "Serve data of files to other machines as well; the exchanges' agreements may forbid it.",
         ],
-        ["demo", None, "Start a simulated DTC server inside, and connect to it."],
+        ["demo", None, "Start a simulated DTC server in the same process, and connect to it."],
     ]
     compData = usage.Completions(
         optActions=dict.fromkeys(
@@ -88,21 +106,21 @@ class Options(BaseOptions):
         self["tradable"] = []
 
     def opt_symbol(self, symbol: str) -> None:
-        """Keep subscribed to this symbol from the start. May be given several times."""
+        """Subscribe to this symbol from the start. May be given several times."""
         if not is_symbol(symbol):
             raise usage.UsageError(f"--symbol: expected 1 to {MAX_SYMBOL_LENGTH} characters")
         self["symbols"].append(symbol)
 
     def opt_allow_account(self, account: str) -> None:
-        """Take orders for this trade account only. May be given several times."""
+        """Accept orders only for this trade account. May be given several times."""
         self["accounts"].append(account)
 
     def opt_allow_symbol(self, symbol: str) -> None:
-        """Take orders for this symbol only. May be given several times."""
+        """Accept orders only for this symbol. May be given several times."""
         self["tradable"].append(symbol)
 
     def opt_allow_origin(self, origin: str) -> None:
-        """Admit web pages of this origin, as https://trader.example. May be repeated."""
+        """Accept requests from web pages of this origin, such as https://trader.example. May be repeated."""
         self["origins"].append(origin)
 
     def postOptions(self) -> None:

@@ -23,12 +23,12 @@ class Options(BaseOptions):
     """Options of `twistd dtc-sim`."""
 
     name = "dtc-sim"
-    synopsis = "twistd [twistd options] dtc-sim [options]"
+    synopsis = "[options]"
     longdesc = "A simulated DTC server that behaves as Sierra Chart does. It listens on this machine only."
     optParameters = [
         number_option("port", "p", 11099, "Port to listen on.", 0, 65535),
-        number_option("historyport", "q", 11098, "Port of historical prices.", 0, 65535),
-        number_option("rate", None, 20.0, "Market data updates per second, all symbols together.", 0.1, 1_000_000),
+        number_option("historyport", "q", 11098, "Port for historical prices.", 0, 65535),
+        number_option("rate", None, 20.0, "Market data updates per second, over all symbols.", 0.1, 1_000_000),
         number_option("seed", None, 1, "The same number gives the same market.", 0, 2**63),
         [
             "data-folder",

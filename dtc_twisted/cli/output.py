@@ -1,4 +1,4 @@
-"""Write results: as tables for people, or as JSON for programs."""
+"""Write results: as tables for users, or as JSON for programs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -91,7 +91,7 @@ def fields_of_order(order: OrderResult) -> dict[str, Any]:
 
 
 def shown(message: Message, name: str) -> object:
-    """Return a field for people.
+    """Return the text of a field.
 
     Enumerations come by name, date-times as datetime, unset fields as an empty text.
     """

@@ -70,10 +70,10 @@ class RecordReader:
     def is_replaced(self) -> bool:
         """Return whether the path now names another file, or none."""
         try:
-            found, ours = os.stat(self.path), os.fstat(self._file.fileno())
+            found, opened = os.stat(self.path), os.fstat(self._file.fileno())
         except OSError:
             return True
-        return (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino)
+        return (found.st_dev, found.st_ino) != (opened.st_dev, opened.st_ino)
 
     # -- records
 

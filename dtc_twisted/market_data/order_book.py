@@ -224,8 +224,8 @@ def _level_change(message: Any) -> LevelChange | None:
         price = _float32_to_decimal(price)
         if price is None:
             return None
-    gone = getattr(message, "UpdateType", UPSERT) == DELETE
-    if gone or isinstance(quantity, UnsetType) or quantity == 0:
+    is_deleted = getattr(message, "UpdateType", UPSERT) == DELETE
+    if is_deleted or isinstance(quantity, UnsetType) or quantity == 0:
         # A level without a quantity is deleted. In a book it is an empty place.
         return LevelChange(int(side), DELETE, price)
     return LevelChange(int(side), UPSERT, price, quantity, message.NumOrders)

@@ -10,7 +10,7 @@ _log = logger(__name__)
 
 
 class PinnedSymbols:
-    """Stay subscribed to symbols whether anybody else is subscribed or not.
+    """Stay subscribed to symbols whether or not there are other subscribers.
 
     A Consumer that sends nothing.
     """

@@ -54,7 +54,7 @@ class SymbolFeed:
     groups: tuple[FanoutGroup, ...] = ()
     is_updated: bool = False  # since the last tick of the watchdog
     pace: Pace = field(default_factory=Pace)  # kept by the watchdog
-    _delivered_before: int = 0  # to groups that are gone
+    _delivered_before: int = 0  # to groups that no longer exist
     _counts: defaultdict[int, defaultdict[type, int]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(int))
     )

@@ -43,7 +43,7 @@ class AccountState(OrderState):
         """By TradeAccount."""
         self._balance_versions: dict[str, int] = {}  # the change that touched a balance last
 
-    # -- called by whoever shows or checks accounts
+    # -- called by readers of accounts
 
     def position(self, trade_account: str, symbol: str) -> float:
         """Return the quantity, negative when short.
@@ -157,10 +157,10 @@ class AccountState(OrderState):
         for key, row in self.positions.absent(positions).items():
             if not self.positions.is_newer(key, since):
                 self.version += 1
-                gone = row | {"Quantity": 0, "Reconciled": True}
-                self.positions.set(key, gone, self.version, since)
+                removed = row | {"Quantity": 0, "Reconciled": True}
+                self.positions.set(key, removed, self.version, since)
                 if is_named(key):
-                    self._publish("positions", gone)
+                    self._publish("positions", removed)
         for account in self.balances.keys() - set(balances):
             if self._balance_versions.get(account, 0) <= since:
                 del self.balances[account]

@@ -45,7 +45,7 @@ def update_of_fill(order: Order, fill: Fill) -> Fields:
         partially_filled, filled = OrderStatusEnum.ORDER_STATUS_PARTIALLY_FILLED, OrderStatusEnum.ORDER_STATUS_FILLED
         if is_whole or order.is_open or order.is_inferred:
             update["OrderStatus"] = int(filled if is_whole else partially_filled)
-    else:  # of somebody else: nobody says how large the order was, or is
+    else:  # another client's order, whose quantity was not stated
         update["OrderStatus"] = int(OrderStatusEnum.ORDER_STATUS_UNSPECIFIED)
     reason = OrderUpdateReasonEnum.ORDER_FILLED if is_whole else OrderUpdateReasonEnum.ORDER_FILLED_PARTIALLY
     update["OrderUpdateReason"] = int(reason)

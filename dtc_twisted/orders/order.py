@@ -117,7 +117,7 @@ class Order:
 
     @property
     def display_id(self) -> str:
-        """Return an identifier for people."""
+        """Return an identifier to show."""
         return self.client_order_id or self.server_order_id
 
     @property

@@ -34,7 +34,7 @@ class OrderRegistry:
         self._open_keys: dict[Order, tuple[str, str]] = {}
         self._unsettled: dict[Order, None] = {}
 
-    # -- called by whoever shows or checks orders
+    # -- called by readers of orders
 
     def __iter__(self) -> Iterator[Order]:
         return iter(list(self._orders))

@@ -115,7 +115,7 @@ class OrderState(OrderRegistry):
                 return
             order = Order({})
             if not update.get("ClientOrderID") and any(is_compatible(each, update) for each in self._unsettled):
-                self._ask_for_read()  # the order may be one of ours
+                self._ask_for_read()  # the order may be one of the gateway's
         self._apply(self.claim(order, update), update)
 
     def _match_own(self, update: Fields) -> Order | None:

@@ -184,5 +184,5 @@ class PendingCommand:
 
 
 def status_text(status: Status) -> str:
-    """Return a status for people."""
+    """Return the text of a status."""
     return status.name.removeprefix("ORDER_STATUS_").lower().replace("_", " ")

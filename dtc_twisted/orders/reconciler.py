@@ -236,8 +236,8 @@ class Reconciler:
     def _fills_since(self, accounts: Sequence[str], now: float) -> dict[str, float]:
         """Return from when on fills may be unknown, by account, on the server's clock."""
         orders = dict.fromkeys([*self._state.unsettled(), *self._state.open_orders()])
-        ours = dict.fromkeys(order.trade_account for order in orders if order.sent_at and order.trade_account)
-        return {account: max(0.0, self._fills_of_since(account, now, orders)) for account in [*accounts, *ours]}
+        own_accounts = dict.fromkeys(order.trade_account for order in orders if order.sent_at and order.trade_account)
+        return {account: max(0.0, self._fills_of_since(account, now, orders)) for account in [*accounts, *own_accounts]}
 
     def _fills_of_since(self, account: str, now: float, orders: dict[Order, None]) -> float:
         offset = None if self._session is None else self._session.server_clock_offset

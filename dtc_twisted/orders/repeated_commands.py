@@ -52,7 +52,7 @@ class RepeatedCommands:
                     return fail(_id_conflict(name))
                 return shared.when_fired().addCallback(_as_repeated)
             if not self._journal.has_order(name):
-                if any(self._account_state.index.by_client(name)):  # of somebody else
+                if any(self._account_state.index.by_client(name)):  # another client's order
                     return fail(_id_conflict(name))
                 continue
             return Deferred.fromCoroutine(self._repeat(name, action, body))

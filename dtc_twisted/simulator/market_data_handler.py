@@ -124,12 +124,12 @@ class MarketDataHandler:
     def _unsubscribe(self, connection: MainConnection, request: SubscribeRequest, symbol_id: int) -> None:
         of_depth = isinstance(request, dtc.MarketDepthRequest)
         subscribed = connection.depth_ids if of_depth else connection.data_ids
-        gone = [symbol for symbol, number_ in subscribed.items() if number_ == symbol_id]
-        for symbol in gone:
+        removed = [symbol for symbol, number_ in subscribed.items() if number_ == symbol_id]
+        for symbol in removed:
             del subscribed[symbol]
             if of_depth:
                 del connection.depth_levels[symbol]
-        self.update_demand(gone)
+        self.update_demand(removed)
 
     def update_demand(self, symbols: Iterable[str]) -> None:
         """Start or stop the random walk of symbols, and views of their books.

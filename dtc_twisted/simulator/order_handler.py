@@ -62,7 +62,7 @@ class OrderHandler:
     def execute(self, sender: Hashable, command: OrderCommand) -> None:
         """Execute a command."""
         self._execute(sender, command)
-        # A symbol with orders takes part in the walk, until the first command after they are gone.
+        # A symbol with orders takes part in the walk, until the first command after their end.
         before, self._with_orders = self._with_orders, self.engine.symbols()
         self._on_demand(before ^ self._with_orders)
 

@@ -58,7 +58,7 @@ class Principal:
         return Trader(self.name, self.limits)
 
 
-ANYBODY = Principal("anybody")
+ANONYMOUS = Principal("anonymous")
 """The sender of a request that needs no token."""
 LOCAL_PRINCIPAL = Principal("local", may_trade=True)
 
@@ -154,7 +154,7 @@ class AccessControl:
             request.setHeader("Access-Control-Allow-Headers", "Authorization, Content-Type")
             request.setHeader("Access-Control-Max-Age", "600")
             return True
-        request.setComponent(Principal, self._principal(request) if needs_token else ANYBODY)
+        request.setComponent(Principal, self._principal(request) if needs_token else ANONYMOUS)
         return False
 
     def _host(self, request: Request) -> str:

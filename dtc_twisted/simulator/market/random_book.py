@@ -111,10 +111,10 @@ class RandomBook:
         return self._level(side, ticks, *levels[ticks])
 
     def _delete(self, side: AtBidOrAskEnum, ticks: int) -> BookLevel:
-        gone = self._level(side, ticks, 0, 0)
+        removed = self._level(side, ticks, 0, 0)
         del self._levels[side][ticks]
         self._sorted[side].remove(ticks)
-        return gone
+        return removed
 
     def _level(self, side: AtBidOrAskEnum, ticks: int, quantity: int, num_orders: int) -> BookLevel:
         found = self._sorted[side]
@@ -142,7 +142,7 @@ class DepthView:
         """Replace the levels, and return the changes. A removed level has quantity 0."""
         before, after = self._shown, _by_price(levels)
         self._shown = after
-        changes = [gone._replace(quantity=0, num_orders=0) for key, gone in before.items() if key not in after]
+        changes = [removed._replace(quantity=0, num_orders=0) for key, removed in before.items() if key not in after]
         changes += [level for key, level in after.items() if key not in before or before[key][2:4] != level[2:4]]
         return mark_last(changes)
 

@@ -152,7 +152,7 @@ class Market:
         ticker.bid, ticker.ask, ticker.quoted_at, ticker.book = to_bid, to_ask, self._clock.seconds(), None
         ticker.bids[0], ticker.asks[0] = bid_quantity, ask_quantity
         after = {(level.side, level.price): level for level in ticker.levels()}
-        changes = [gone._replace(quantity=0, num_orders=0) for key, gone in before.items() if key not in after]
+        changes = [removed._replace(quantity=0, num_orders=0) for key, removed in before.items() if key not in after]
         changes += [level for key, level in after.items() if before.get(key) != level]
         events: list[Event] = [ticker.quote, *mark_last(changes)]
         return ticker, [*events, *ticker.view_updates(events)]
@@ -256,7 +256,7 @@ class Market:
 
     def _recede(self, ticker: Ticker, side: AtBidOrAskEnum) -> Iterator[Event]:
         """Remove the best level, and add one at the far end."""
-        gone = ticker.level(side, 0)._replace(quantity=0, num_orders=0)
+        removed = ticker.level(side, 0)._replace(quantity=0, num_orders=0)
         quantities = ticker.bids if side == BID else ticker.asks
         quantities.pop(0)
         quantities.append(self._quantity(ticker))
@@ -265,11 +265,11 @@ class Market:
         else:
             ticker.ask += 1
         yield ticker.quote
-        yield from mark_last([gone, ticker.level(side, LEVELS - 1)])
+        yield from mark_last([removed, ticker.level(side, LEVELS - 1)])
 
     def _improve(self, ticker: Ticker, side: AtBidOrAskEnum) -> Iterator[Event]:
         """Add a level within the spread, and remove the one at the far end."""
-        gone = ticker.level(side, LEVELS - 1)._replace(quantity=0, num_orders=0)
+        removed = ticker.level(side, LEVELS - 1)._replace(quantity=0, num_orders=0)
         quantities = ticker.bids if side == BID else ticker.asks
         quantities.pop()
         quantities.insert(0, self._quantity(ticker))
@@ -278,7 +278,7 @@ class Market:
         else:
             ticker.ask -= 1
         yield ticker.quote
-        yield from mark_last([gone, ticker.level(side, 0)])
+        yield from mark_last([removed, ticker.level(side, 0)])
 
 
 def _quantity(instrument: Instrument, chance: random.Random) -> int:

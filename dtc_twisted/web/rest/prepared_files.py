@@ -57,7 +57,7 @@ class PreparedFile:
     def when_complete(self) -> "Deferred[PreparedFile]":
         """Return this file when it is complete.
 
-        If nobody waits any more, its making is cancelled.
+        Its preparation is cancelled when no caller waits any more.
         """
         waiting: Deferred[PreparedFile] = Deferred(self._on_cancel)
         self._waiting.append(waiting)
