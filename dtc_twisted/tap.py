@@ -120,7 +120,7 @@ class Options(BaseOptions):
         self["tradable"].append(symbol)
 
     def opt_allow_origin(self, origin: str) -> None:
-        """Accept requests from web pages of this origin, such as https://trader.example. May be repeated."""
+        """Accept requests from web pages of this origin. May be given several times."""
         self["origins"].append(origin)
 
     def postOptions(self) -> None:
