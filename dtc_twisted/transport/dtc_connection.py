@@ -51,9 +51,9 @@ class DTCConnection:
     def receive(self, data: bytes) -> None:
         """Decode bytes from the server, and give the messages to the session."""
         messages = self.codec.feed(data)
-        counts = self._message_counts
-        for message in messages:
-            counts[type(message)] += 1
+        types = list(map(type, messages))
+        for each in set(types):
+            self._message_counts[each] += types.count(each)
         self.session.receive(messages)
 
     def _receive_malformed(self, text: bytes) -> None:

@@ -28,6 +28,7 @@ class Measurements:
             buckets=_SLOW,
             registry=registry,
         )
+        self._request_series: dict[tuple[str, str, int], Histogram] = {}
         self._commands = Counter(
             "dtc_order_commands",
             "Order commands by outcome: ok, or the type of the error.",
@@ -52,7 +53,11 @@ class Measurements:
 
         path: the path with its parts by name, such as /orders/<order_id>, so that the number of series is bounded.
         """
-        self._request_seconds.labels(method, path, str(status)).observe(seconds)
+        series = self._request_series.get((method, path, status))
+        if series is None:  # kept, because to find a series by its labels takes as long as to record a value
+            series = self._request_seconds.labels(method, path, str(status))
+            self._request_series[method, path, status] = series
+        series.observe(seconds)
 
     def count_command(self, action: str, outcome: str) -> None:
         """Record the outcome of an order command: "ok", or the public name of its error."""
