@@ -30,6 +30,8 @@ DROP_INTERVAL = 75
 STEADY = 20
 """Subscribers that stay."""
 ROWS = 20_000
+FIRST_ORDERS = 1100
+"""Orders before the first minute, so that the gateway has as many closed orders as it keeps (1,000)."""
 FIRST_MINUTE = 5
 """The minute whose memory is the base, because caches are full then."""
 
@@ -112,6 +114,8 @@ def soak(minutes: float) -> bool:
 
 def _run(gateway: WatchedService, steady: Service, minutes: float) -> bool:
     visitors = SoakLoad(int(gateway.found[1]))
+    for _ in range(FIRST_ORDERS):
+        visitors.trade()
     workers = Workers()
     sampler = Sampler(gateway)
     for work, interval in (
