@@ -60,6 +60,9 @@ def malformed(messages: int) -> bool:
         after = delays(subscribers, 20)
         with closing(clients.connect(int(port))) as client:
             status = json.loads(clients.get(client, "/status"))
+            rows = {
+                name: len(json.loads(clients.get(client, f"/{name}"))) for name in ("orders", "positions", "balances")
+            }
         quiet, busy = (statistics.median(each["p99"] for each in parts) for parts in (before + after, during))
         memory = [each[1] / 1e6 for each in sampler.samples]
         fifth = len(memory) // 5
@@ -70,6 +73,7 @@ def malformed(messages: int) -> bool:
         print(
             f"memory {memory[0]:.1f} MB at first, {base:.1f} MB after a fifth, {last:.1f} MB at last: {last / base:.3f}"
         )
+        print(f"rows of the view that valid messages among them made: {rows}")
         print(f"{gateway.lines:,} log lines, {len(gateway.unhandled)} of unhandled errors")
         print(*list(gateway.log)[:100], machine(), sep="\n")
         healthy = not gateway.unhandled and not status["reconnects"] and not _closed(during)
