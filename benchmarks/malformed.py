@@ -1,4 +1,4 @@
-"""python -m benchmarks.malformed [MESSAGES]: what a million malformed messages do to a gateway and its subscribers.
+"""python -m benchmarks.malformed [MESSAGES [RATE]]: what malformed messages do to a gateway and its subscribers.
 
 The delay of subscribers is measured before and meanwhile, as the median of its values in parts of 5 s.
 """
@@ -17,7 +17,7 @@ from benchmarks.processes import Service, leave_measured_cpu
 from benchmarks.watched import STATIONARY, Sampler, machine, watched_gateway
 
 RATE = 4000
-"""Malformed messages per second."""
+"""Malformed messages per second, by default."""
 SUBSCRIBERS = 50
 PART = 5.0
 MAX_RATIO = 2.0
@@ -34,7 +34,7 @@ def delays(subscribers: Service, seconds: float) -> list[dict[str, float]]:
     return parts
 
 
-def malformed(messages: int) -> bool:
+def malformed(messages: int, rate: float = RATE) -> bool:
     """Send the messages, and print the figures. Return whether the gateway went on as before."""
     leave_measured_cpu()
     with ExitStack() as stack:
@@ -47,12 +47,12 @@ def malformed(messages: int) -> bool:
         subscribers = stack.enter_context(load.subscribers(port, SUBSCRIBERS))
         stack.enter_context(load.subscribers(port, SUBSCRIBERS, symbol=OTHER))
         stack.enter_context(load.subscribers(port, SUBSCRIBERS, path="/api/v1/marketdepth"))
-        print(f"{messages:,} malformed messages, {RATE} a second; {machine()}", flush=True)
+        print(f"{messages:,} malformed messages, {rate:g} a second; {machine()}", flush=True)
         time.sleep(2)
         before = delays(subscribers, 20)
-        server.command(f"bad {RATE}")
+        server.command(f"bad {rate}")
         sampler = Sampler(gateway, 1.0)
-        during = delays(subscribers, messages / RATE)
+        during = delays(subscribers, messages / rate)
         server.command("bad 0")
         time.sleep(1)
         sampler.stop()
@@ -85,4 +85,5 @@ def _closed(parts: list[dict[str, Any]]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if malformed(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000) else 1)
+    numbers = [int(each) for each in sys.argv[1:]] or [1_000_000]
+    sys.exit(0 if malformed(*numbers) else 1)
