@@ -10,7 +10,7 @@ from functools import cache
 from itertools import takewhile
 from typing import Any
 
-from dtc_twisted.dtc.fields import SECONDS, FieldType, field_types
+from dtc_twisted.dtc.fields import MICROSECONDS, MILLISECONDS, SECONDS, FieldType, field_types
 from dtc_twisted.dtc.messages import DTCEnum, HistoricalDataIntervalEnum, Message
 from dtc_twisted.errors import BadParameter
 
@@ -20,6 +20,11 @@ _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(\.\d{1,6})?)?)(Z|[+\- ]\d\d:?\d\d)?)?",
     re.ASCII,
 )
+_FIRST_MILLISECOND = 10**11
+"""Smaller numbers are seconds. In seconds this is the year 5138, in milliseconds 1973."""
+_FIRST_MICROSECOND = 10**14
+"""Smaller numbers are seconds or milliseconds. In milliseconds this is the year 5138, in microseconds 1973."""
+_LAST_MICROSECOND = 2**63 - 1
 _MAX_NUMBER = 1e15
 """Limit of prices and quantities."""
 _INTERVAL = re.compile(r"([1-9][0-9]{0,4})([smh])|1([dw])")
@@ -126,23 +131,28 @@ class _Number(FieldParser):
 
 
 class _DateTime(FieldParser):
-    """per_second: units of the field in a second."""
+    """A date-time.
+
+    The magnitude of a whole number states its unit, as in the rows of answers.
+
+    per_second: units of the field in a second.
+    """
 
     def __init__(self, least: int, most: int, per_second: int) -> None:
         self._per_second = per_second
-        # Rounded towards zero, so that every value fits the field.
-        self._seconds = _Integer(-(-least // per_second), most // per_second)
+        self._least, self._most = least, most
+        self._number = _Integer(0 if least == 0 else -_LAST_MICROSECOND - 1, _LAST_MICROSECOND)
         fraction = " or microseconds" if per_second > 1 else ""
         self.expected = (
-            f"whole seconds since 1970 or a date-time in ISO 8601 to the second{fraction}, "
-            "in UTC when it names no zone (2026-01-31, 2026-01-31T13:30:00Z)"
+            "whole seconds, milliseconds or microseconds since 1970, or a date-time in ISO 8601 "
+            f"to the second{fraction}, in UTC when it names no zone (2026-01-31, 2026-01-31T13:30:00Z)"
         )
-        self.schema = {"anyOf": [self._seconds.schema, {"type": "string", "format": "date"}, DATE_TIME_SCHEMA]}
+        self.schema = {"anyOf": [self._number.schema, {"type": "string", "format": "date"}, DATE_TIME_SCHEMA]}
 
     def parse_text(self, text: str) -> int | None:
         if _INTEGER.fullmatch(text):
-            seconds = self._seconds.parse_text(text)
-            return None if seconds is None else seconds * self._per_second
+            number = self._number.parse_text(text)
+            return None if number is None else self._in_units(number)
         match = _ISO.fullmatch(text)
         if match is None:
             return None
@@ -156,8 +166,19 @@ class _DateTime(FieldParser):
             return None
         return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1_000_000 // self._per_second)
 
+    def _in_units(self, number: int) -> int | None:
+        """Return a number of any unit in units of the field.
+
+        Fractions of a unit are cut off.
+        """
+        given = MICROSECONDS if abs(number) >= _FIRST_MICROSECOND else SECONDS
+        if _FIRST_MILLISECOND <= abs(number) < _FIRST_MICROSECOND:
+            given = MILLISECONDS
+        value = number * self._per_second // given
+        return value if self._least <= value <= self._most else None
+
     def expected_for(self, text: str) -> str:
-        return self._seconds.expected if _INTEGER.fullmatch(text) else self.expected
+        return self._number.expected if _INTEGER.fullmatch(text) else self.expected
 
 
 class _Enum(FieldParser):

@@ -1,9 +1,11 @@
 # ruff: noqa: E501
 """List the response types of each request, and recognize its last response."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import UNSET
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
@@ -143,3 +145,11 @@ RESPONSE_TYPES = {
     answer for reply in RESPONSES.values() for answer in (*reply.types, reply.reject) if answer is not None
 }
 """Message types of all responses and rejections."""
+
+
+def rows_of_account(rows: Iterable[Message], account: object) -> list[Message]:
+    """Return the rows of an account, and those that state none.
+
+    A server may ignore the account of a request.
+    """
+    return [row for row in rows if getattr(row, "TradeAccount", UNSET) in (account, "", UNSET)]

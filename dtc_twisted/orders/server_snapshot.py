@@ -1,6 +1,6 @@
 """Read the server's state, and determine whether the answers are complete."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from dtc_twisted.dtc.messages import (
     OpenOrdersRequest,
     TradeAccountsRequest,
 )
-from dtc_twisted.dtc.responses import RESPONSES, ResponseSpec
+from dtc_twisted.dtc.responses import RESPONSES, ResponseSpec, rows_of_account
 from dtc_twisted.dtc.session import Session
 from dtc_twisted.errors import RequestRejected, RequestTimedOut
 from dtc_twisted.logs import logger
@@ -101,6 +101,7 @@ async def read_server(
             continue
         try:
             batch = await ask(HistoricalOrderFillsRequest(TradeAccount=account, StartDateTime=int(since)))
+            batch.rows = rows_of_account(batch.rows, account)
             fills[account] = Batch(batch.rows, batch.is_complete and _have(batch.rows, "Quantity"))
         except RequestRejected as error:
             _log.warn("The server does not state the fills of {account}: {text}", account=account, text=str(error))
@@ -111,14 +112,30 @@ async def read_server(
     positions = await ask(CurrentPositionsRequest())
     positions.is_complete = positions.is_complete and _have(positions.rows, "TradeAccount", "Symbol")
     balances_since = version()
-    try:
-        balances = await ask(AccountBalanceRequest())
-    except (RequestRejected, RequestTimedOut) as error:
-        _log.warn("The server does not state the balances: {text}", text=str(error))
-        balances = Batch()
+    balances = await _read_balances(ask, accounts)
     return ServerSnapshot(
         now, accounts, open_orders, fills, positions, balances, orders_since, positions_since, balances_since
     )
+
+
+async def _read_balances(ask: Callable[[Message], Awaitable[Batch]], accounts: Sequence[str]) -> Batch:
+    """Request the balances of all accounts.
+
+    If the server rejects that, request those of each account.
+    """
+    try:
+        try:
+            return await ask(AccountBalanceRequest())
+        except RequestRejected:
+            if not accounts:
+                raise
+        batches = [await ask(AccountBalanceRequest(TradeAccount=account)) for account in accounts]
+    except (RequestRejected, RequestTimedOut) as error:
+        _log.warn("The server does not state the balances: {text}", text=str(error))
+        return Batch()
+    # A server may ignore the account, and state all balances each time.
+    rows = {row.TradeAccount: row for batch in batches for row in batch.rows}
+    return Batch([*rows.values()], all(batch.is_complete for batch in batches))
 
 
 def _have(rows: Iterable[Any], *names: str) -> bool:

@@ -28,7 +28,10 @@ BOOK_SCHEMA: Schema = {
     },
     "required": ["symbol", "bids", "asks"],
 }
-_SNAPSHOT_FORMAT = ParameterSpec("format", {"type": "string", "const": "json"}, "JSON is the only format of this path.")
+_SNAPSHOT_FORMAT = ParameterSpec(
+    *("format", {"type": "string", "enum": ["json", "ndjson", "csv"]}),
+    "The format of the answer. In ndjson and csv a book has a row for each level. Without it, Accept chooses.",
+)
 
 
 def row_types(spec: RequestSpec) -> list[type[Message]]:

@@ -17,7 +17,8 @@ from dtc_twisted.datafiles import DataFiles, FileDownloads
 from dtc_twisted.definitions.converter import DisplayConverter, conversion_plan
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
-from dtc_twisted.errors import BadParameter, Forbidden, UpgradeRequired
+from dtc_twisted.dtc.responses import rows_of_account
+from dtc_twisted.errors import Forbidden, UpgradeRequired
 from dtc_twisted.history import HistoryDownload
 from dtc_twisted.history import HistoryRequest as HistoryRequest
 from dtc_twisted.logs import logger
@@ -52,6 +53,7 @@ from dtc_twisted.web.rest.problems import describe_error
 from dtc_twisted.web.rest.raw_message import parse_raw_message
 from dtc_twisted.web.rest.resource import ApiResource, RouteTable, json_response
 from dtc_twisted.web.rest.routes import GET_REQUESTS, PREFIX, ROW_TYPES, SNAPSHOT_REQUESTS, STREAMED_REQUESTS
+from dtc_twisted.web.rest.snapshot_formats import encode_snapshot, snapshot_format
 from dtc_twisted.web.stream.market_json import to_fields
 
 _log = logger(__name__)
@@ -190,6 +192,9 @@ class RestApi:
         if type(message) in STREAMED_REQUESTS:
             return answer.stream(self._gateway.request(message, answer.append))
         responses = self._gateway.request(message, None)
+        account = getattr(message, "TradeAccount", None)
+        if account:
+            responses.addCallback(rows_of_account, account)
         if options.display_prices:
             responses.addCallback(self._load_converters, answer, options)
         body: Deferred[Any] = responses.addCallback(answer.body)
@@ -246,12 +251,16 @@ class RestApi:
     def _snapshot(self, path: str, request: Request) -> Deferred[bytes]:
         options, args = parse_output_options(query_args(request))
         message: Any = parse_request(SNAPSHOT_REQUESTS[path], args)
-        if options.format not in (None, "json"):
-            raise BadParameter(f"format: {options.format!r} was given; expected json.")
+        form = snapshot_format(options.format, ",".join(headers(request, "accept")))
 
         def encode(update: Update, converter: DisplayConverter) -> bytes:
             value = to_fields(message.Symbol, update.messages[0], converter)
-            return json_response(request, [value] if path == "/marketdata" else value)
+            if form == "json":
+                return json_response(request, [value] if path == "/marketdata" else value)
+            body, content_type = encode_snapshot(value, form)
+            request.setHeader("Content-Type", content_type)
+            request.setHeader("Content-Length", str(len(body)))
+            return body
 
         def respond(update: Update) -> bytes | Deferred[bytes]:
             if not options.display_prices:
