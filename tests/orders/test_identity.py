@@ -193,7 +193,7 @@ class DamagedAccountTests(ScriptedCase):
         self.check_never_arrived()
 
     def test_an_order_of_a_known_number_with_the_id_of_a_later_one(self) -> None:
-        """Its number states it from the other, also when it is not open any more."""
+        """The ServerOrderID distinguishes it from the other order, also after its end."""
         self.fetch("/orders")
         for _ in range(2):
             self.push(*self.server.exchange.submit(THEIRS | {"ClientOrderID": "x1"}))
