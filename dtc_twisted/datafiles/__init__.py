@@ -8,7 +8,7 @@ from dtc_twisted.datafiles.data_files import DataFiles, FileQuery
 from dtc_twisted.datafiles.depth import DepthColumns, DepthQuery, depth_messages
 from dtc_twisted.datafiles.file_download import FileDownload, FileDownloads
 from dtc_twisted.datafiles.file_feed import FileFeed
-from dtc_twisted.datafiles.history_query import PriceQuery
+from dtc_twisted.datafiles.history_query import PriceQuery, read_prices
 from dtc_twisted.datafiles.price_columns import PriceColumns, price_messages
 from dtc_twisted.datafiles.sessions import SECOND, TradingSession
 
@@ -26,4 +26,5 @@ __all__ = [
     "TradingSession",
     "depth_messages",
     "price_messages",
+    "read_prices",
 ]

@@ -152,3 +152,14 @@ def _between(blocks: Iterator[PriceColumns], begin: int, end: int) -> Iterator[P
         part = block.part(bisect_left(block.time, begin), bisect_left(block.time, end))
         if part.size:
             yield part
+
+
+def read_prices(folder: str, symbol: str, interval: float = 0, begin: int = 0, end: int = 0) -> Iterator[PriceColumns]:
+    """Yield the prices of a symbol in blocks, without a gateway.
+
+    folder: Sierra Chart's data folder.
+    interval: seconds of each bar; 0: each record.
+    begin, end: microseconds since 1970, UTC; 0: from the first record, to the last.
+    Raises NoDataFile, UnusableDataFile or RequestRejected.
+    """
+    return PriceHistory(DataFolder(folder)).blocks(PriceQuery(symbol, round(interval * SECOND), begin, end))

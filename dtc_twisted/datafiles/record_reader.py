@@ -6,13 +6,14 @@ and on Windows a mapped file cannot be truncated at all.
 
 import os
 import struct
-from bisect import bisect_left
 from typing import Any, Self
 
 from dtc_twisted.datafiles.layout import EPOCH, FileLayout
 from dtc_twisted.datafiles.open_shared import open_shared
 from dtc_twisted.errors import UnusableDataFile
 
+_PART = 1_000
+"""Records that are examined together, from the end, for those that are not written yet."""
 _TIME = struct.Struct("<q")
 
 
@@ -62,8 +63,14 @@ class RecordReader:
         Records at the end whose date-time is 0 are not written yet, and do not count.
         """
         count = max(0, self.size() - self._header) // self._size
-        if count and not self._raw_times(count - 1, 1)[0]:
-            count = bisect_left(range(count), True, key=lambda index: self._raw_times(index, 1)[0] == 0)
+        part = 1
+        while count:
+            times = self._raw_times(count - part, part)
+            written = next((index for index in range(part, 0, -1) if times[index - 1]), 0)
+            count -= part - written
+            if written:
+                break
+            part = min(count, _PART)
         self.count = count
         return count
 
