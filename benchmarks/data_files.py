@@ -207,8 +207,8 @@ def main() -> None:
         found |= {"scan to Arrow, ratio": min(ours) / min(bare), "scan to Arrow, growth of memory, MB": memory}
         if options.live:
             for form in ("csv", "arrow"):
-                asked = {"RecordInterval": "tick", "EndDateTime": (START + YEAR // 10) // 1_000_000, "format": form}
-                without, during = p99_meanwhile(folder, lambda port, asked=asked: download(url(port, **asked)))  # type: ignore[misc]
+                ticks = {"RecordInterval": "tick", "EndDateTime": (START + YEAR // 10) // 1_000_000, "format": form}
+                without, during = p99_meanwhile(folder, lambda port, ticks=ticks: download(url(port, **ticks)))  # type: ignore[misc]
                 found |= {f"p99 without {form}, ms": without, f"p99 during {form}, ms": during}
     print(json.dumps({name: round(value, 3) for name, value in found.items()}, indent=1))
 

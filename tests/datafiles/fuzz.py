@@ -46,7 +46,7 @@ def mutate(data: bytes, chance: random.Random) -> bytes:
 def expected_scid(data: bytes, begin: int, end: int) -> list[tuple[float, ...]]:
     """Return time, last price and volume of each trade of a range, read in another way than the reader's."""
     header = struct.unpack_from("<I", data, 4)[0]
-    found = []
+    found: list[tuple[float, ...]] = []
     for offset in range(header, len(data) - 39, 40):
         time, open_, high, low, close, trades, volume, _, _ = struct.unpack_from("<q4f4I", data, offset)
         if time and begin <= time - MICROSECONDS_TO_1970 < end:
@@ -59,7 +59,7 @@ def expected_scid(data: bytes, begin: int, end: int) -> list[tuple[float, ...]]:
 def expected_depth(data: bytes) -> list[tuple[float, ...]]:
     """Return time, command, price and quantity of each record."""
     header = struct.unpack_from("<I", data, 4)[0]
-    found = []
+    found: list[tuple[float, ...]] = []
     for offset in range(header, len(data) - 23, 24):
         time, command, _, _, price, quantity, _ = struct.unpack_from("<qBBHfII", data, offset)
         if time:
