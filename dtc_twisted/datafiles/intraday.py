@@ -60,6 +60,8 @@ def is_trade(trades: int, open_: float) -> bool:
 
 def _columns(numpy: Any, records: Any, as_bars: bool) -> PriceColumns:
     trades, opens = records["trades"], records["open"]
+    if (trades == 1).all() and not opens.any() and records["volume"].all():  # usual, and much faster
+        return _trade_columns(numpy, records, as_bars)
     single = (trades == 1) & ((opens == 0) | (opens == UNBUNDLED_FIRST) | (opens == UNBUNDLED_LAST))
     quotes = (trades == 1) & (opens == 0) & (records["volume"] == 0) & (records["high"] != 0) & (records["low"] != 0)
     if quotes.any():
@@ -72,6 +74,16 @@ def _columns(numpy: Any, records: Any, as_bars: bool) -> PriceColumns:
     times, open_, high, low = (records["time"] - EPOCH, *prices)
     volume, trades, bid, ask = (records[name] for name in ("volume", "trades", "bid", "ask"))
     return PriceColumns(times, open_, high, low, close, volume, trades, bid, ask)
+
+
+def _trade_columns(numpy: Any, records: Any, as_bars: bool) -> PriceColumns:
+    """Return the columns of records that are all trades."""
+    close = records["close"]
+    opens, highs, lows = (close, close, close)
+    if not as_bars:
+        opens, highs, lows = numpy.zeros(len(records), "f4"), records["high"], records["low"]
+    volume, trades, bid, ask = (records[name] for name in ("volume", "trades", "bid", "ask"))
+    return PriceColumns(records["time"] - EPOCH, opens, highs, lows, close, volume, trades, bid, ask)
 
 
 def _decode(reader: RecordReader, index: int, data: bytes, before: int, as_bars: bool) -> PriceColumns:

@@ -117,7 +117,7 @@ def _price_texts(arrow: Any, values: Any, convert: Callable[[float], float] | No
 
 
 def _doubles(arrow: Any, values: Any) -> Any:
-    return arrow.array(values if isinstance(values, list) else values.astype("f8"), arrow.float64())
+    return arrow.array(values if isinstance(values, list) else values.astype("f8", copy=False), arrow.float64())
 
 
 def _converted(arrow: Any, values: Any, convert: Callable[[float], Any]) -> Any:

@@ -59,10 +59,10 @@ class ColumnEncoder:
         if self._writer is None and not self._pending:
             self._type = row_type(rows[0], self._type)
         self._pending += rows
-        return self._write() if len(self._pending) >= ROWS_PER_BATCH else b""
+        return bytes(self._write()) if len(self._pending) >= ROWS_PER_BATCH else b""
 
-    def batch(self, batch: Any) -> bytes:
-        """Encode a record batch, whose schema is that of the row type."""
+    def batch(self, batch: Any) -> Any:
+        """Return the bytes of a record batch, whose schema is that of the row type."""
         if self._writer is None:
             self._writer = self.make_writer(self._sink, arrow_schema(self._type))
         self._writer.write_batch(batch)
@@ -73,11 +73,11 @@ class ColumnEncoder:
         return b""
 
     def end(self) -> bytes:
-        data = self._write()
+        data = bytes(self._write())
         self._writer.close()
         return data + self._sink.take()
 
-    def _write(self) -> bytes:
+    def _write(self) -> Any:
         rows, self._pending = self._pending, []
         return self.batch(record_batch(self._type, rows))
 
@@ -89,6 +89,15 @@ class ArrowStream(ColumnEncoder):
 
     def make_writer(self, sink: ByteSink, schema: Any) -> Any:
         return load_arrow().ipc.new_stream(sink, schema)
+
+    def batch(self, batch: Any) -> Any:
+        """Encode a record batch with one copy less than the writer makes.
+
+        The first one is encoded by the writer, after the schema.
+        """
+        if self._writer is None:
+            return super().batch(batch)
+        return memoryview(batch.serialize())
 
 
 class Parquet(ColumnEncoder):
