@@ -28,7 +28,7 @@ NOT_RUN = {
     r"sqlite3": "needs the program sqlite3 and the file's name",
     r"^eval ": "changes the shell",
     r"/acknowledge": "needs an order in doubt",
-    r"datafiles|source=file|format=(arrow|parquet)": "needs a data folder: tests of data files have one",
+    r"datafiles|NQM20|source=file|format=(arrow|parquet)": "needs a data folder: tests of data files have one",
 }
 """Commands that are not run, and why."""
 
