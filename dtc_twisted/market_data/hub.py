@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from dtc_twisted.clocks import wall_time
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.codec import whole_number
 from dtc_twisted.dtc.messages import MESSAGES, MarketDataFeedStatusEnum, Message, RequestActionEnum
@@ -91,6 +92,7 @@ class Hub:
         """Number of symbols with updates whose subscription has ended."""
         self._repair = FeedRepair(clock, self._request_again)
         self._delivered_before = 0  # of symbols without a subscription now
+        self._epoch = 0  # of the newest feed
         self._offline_reason = "not logged on to the DTC server yet"
 
     # -- called by consumers
@@ -124,6 +126,14 @@ class Hub:
         In seconds since 1970, UTC.
         """
         return {symbol: feed.updated_at for symbol, feed in self._feeds.items() if feed.updated_at is not None}
+
+    def epoch(self, symbol: str) -> int:
+        """Return what the numbers of a subscribed symbol's updates count from.
+
+        It grows when the numbers begin again: after the last consumer has left, and after a restart. In milliseconds
+        since 1970, UTC, or more.
+        """
+        return self._feeds[symbol].epoch
 
     def current_snapshot(self, symbol: str, levels: int = 0) -> Update | None:
         """Return what is known of a symbol; None if nothing is known, or it is stale."""
@@ -187,6 +197,7 @@ class Hub:
         new = feed is None
         if feed is None:
             feed = self._feeds[symbol] = SymbolFeed(symbol, self._channel.make_state(), self._on_failure, self._source)
+            self._epoch = feed.epoch = max(self._epoch + 1, int(wall_time(self._clock) * 1000))
         self._symbols_by_consumer.setdefault(consumer, set()).add(symbol)
         if feed.is_confirmed or feed.state.has_data or consumer in feed.subscriptions:
             self._add_subscription(feed, consumer, levels, encoder)

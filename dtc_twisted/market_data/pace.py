@@ -8,6 +8,9 @@ TICKS_BEFORE_WATCH = 30
 PAUSE_FACTOR = 4.0
 """A silence this many times as long as the longest recent pause is a stall."""
 
+DEVIATION_FACTOR = 25.0
+"""A silence longer than the mean pause by so many mean deviations is a stall: at random, 20 times the mean pause."""
+
 HALF_LIFE = 900.0
 """Seconds in which the longest recent pause counts half as much."""
 
@@ -47,6 +50,7 @@ class Pace:
     silent: ticks since the last update.
     active: ticks with updates since the last reset; at most TICKS_BEFORE_WATCH.
     longest: longest recent pause between updates, in ticks.
+    mean, deviation: mean of the recent pauses, and of their distance from it, in ticks.
     is_excused: the present silence does not count as a pause of this source, because it is a session break, a stall of
         the whole feed, or the first stall.
     stalls: number of stalls so far.
@@ -56,6 +60,8 @@ class Pace:
     silent: int = 0
     active: int = 0
     longest: float = 0.0
+    mean: float = 1.0
+    deviation: float = 0.0
     is_excused: bool = False
     stalls: int = 0
     break_at: float | None = None
@@ -70,11 +76,14 @@ class Pace:
             self.active += 1
         if pause == 1 and self.longest <= 1.0:
             self.longest = 1.0
+            self.mean, self.deviation = 1.0, 0.0
         elif pause * rules.interval >= LONG_SILENCE:
             self.active = 1
             self.break_at = (now - pause * rules.interval) % DAY
         elif not self.is_excused:
             self.longest = max(self.longest * 0.5 ** (pause * rules.interval / HALF_LIFE), float(pause))
+            self.deviation += (abs(pause - self.mean) - self.deviation) / max(2, self.active)
+            self.mean += (pause - self.mean) / max(2, self.active)
         self.is_excused = False
 
     def reset(self) -> None:
@@ -114,7 +123,9 @@ class Pace:
 
         patience: multiplies the limit.
         """
-        return self.silence(rules) >= patience * max(rules.timeout, PAUSE_FACTOR * self.longest_pause(rules))
+        at_random = self.mean + DEVIATION_FACTOR * self.deviation
+        usual = max(PAUSE_FACTOR * self.longest, at_random) * rules.interval
+        return self.silence(rules) >= patience * max(rules.timeout, usual)
 
     def is_quiet(self, rules: StallRules) -> bool:
         """Return whether the pauses are so long that a silence is no sign."""

@@ -46,6 +46,7 @@ class SymbolFeed:
     on_failure: Callable[["SymbolFeed"], None]  # called when updates could not be processed
     source: str = ""  # of the messages, see Update
     symbol_id: int = 0
+    epoch: int = 0  # what the numbers of its updates count from
     request_action: RequestActionEnum = RequestActionEnum.SUBSCRIBE  # of the request to the server
     is_confirmed: bool = False  # by the server, in the present session
     stale_reason: str = ""  # why updates have stopped; empty until the consumers were informed

@@ -4,9 +4,14 @@ import io
 from datetime import date
 from typing import Any
 
-import pyarrow as arrow
-import pyarrow.ipc
-import pyarrow.parquet
+from twisted.trial.unittest import SkipTest
+
+try:
+    import pyarrow as arrow
+    import pyarrow.ipc
+    import pyarrow.parquet
+except ImportError:
+    raise SkipTest("pyarrow is not installed") from None
 
 from dtc_twisted.web.output import negotiation
 from dtc_twisted.web.rest import file_parts

@@ -6,8 +6,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import pandas
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from websockets.sync.client import connect
 
 from tests.datafiles.writer import append, trade, write_scid
@@ -52,6 +51,10 @@ class DataFileTests(SynchronousTestCase):
         self.assertEqual(found, list(range(1, RECORDS + 1)))
 
     def test_pandas_and_polars(self) -> None:
+        try:
+            import pandas
+        except ImportError:
+            raise SkipTest("pandas is not installed") from None
         append(self.path, *(trade(START + i * 10**6, 100 + i, i) for i in range(1, 200)))
         url = f"http://{self.base}/historicalpricedata?Symbol=A&RecordInterval=1m&format=parquet"
         frame = pandas.read_parquet(url)

@@ -29,7 +29,9 @@ class ChannelTests(AccountsCase):
         self.submit()
         for channel in ("orders", "positions", "balances"):
             answer, snapshot = self.listener(channel).take()
-            self.assertEqual(answer, {"action": "subscribe", "channel": channel, "success": True})
+            self.assertEqual(
+                answer, {"action": "subscribe", "channel": channel, "epoch": 1_700_000_000_000, "success": True}
+            )
             self.assertEqual((snapshot["channel"], snapshot["event"]), (channel, "snapshot"))
             self.assertEqual(snapshot[channel], self.fetch(f"/{channel}").json)
             self.assertGreater(len(snapshot[channel]), 0)

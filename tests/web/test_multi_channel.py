@@ -9,6 +9,7 @@ from dtc_twisted.web.stream import MultiChannelFactory, SingleChannelFactory
 from tests.support import GatewayTestCase, WebSocketCaller, slow
 
 ES = "ESM20_FUT_CME"
+EPOCH = 1_700_000_000_000
 CL = "CLM20_FUT_NYMEX"
 URL = "ws://127.0.0.1:8080/api/v1"
 
@@ -49,7 +50,8 @@ class ChannelTests(TopicCase):
         caller = self.connect()
         answer, snapshot = self.ask(caller, action="subscribe", channel="marketdata", symbol=ES, id=7)
         self.assertEqual(
-            answer, {"action": "subscribe", "channel": "marketdata", "symbol": ES, "id": 7, "success": True}
+            answer,
+            {"action": "subscribe", "channel": "marketdata", "symbol": ES, "id": 7, "epoch": EPOCH, "success": True},
         )
         self.assertEqual([snapshot[name] for name in ("channel", "Type", "Symbol")], ["marketdata", 104, ES])
         self.trade()
@@ -264,7 +266,9 @@ class UnknownTests(TopicCase):
     def test_as_they_came(self) -> None:
         caller, other = self.connect(), self.subscribe("status")
         (answer,) = self.ask(caller, action="subscribe", channel="unknown", id="x")
-        self.assertEqual(answer, {"action": "subscribe", "channel": "unknown", "id": "x", "success": True})
+        self.assertEqual(
+            answer, {"action": "subscribe", "channel": "unknown", "id": "x", "epoch": EPOCH, "success": True}
+        )
         other.take()
         self.pass_on('{"Type":12345,"Price":282800,"B":2.50,"N":null}', '{ "Type": 9999, "F": [1, "\xfc"] }\n')
         self.assertEqual(

@@ -233,6 +233,8 @@ class AnswerTests(RestCase):
         for path in PATHS:
             fields = [path.answer(i, 3) for i in (1, 2, 3)]
             messages = self.played(path, *fields).json
+            if ACCOUNT in path.url:  # rows of other accounts are left out
+                fields = [each for each in fields if each.get("TradeAccount", "Sim1") == "Sim1"]
             for message, expected in zip(messages, fields, strict=True):
                 self.assertEqual(message, message | expected)
 

@@ -43,7 +43,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from dtc_twisted.clocks import as_wall_time
+from dtc_twisted.clocks import as_wall_time, wall_time
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.market_data import Hub
@@ -155,7 +155,7 @@ class MultiChannelProtocol(StreamProtocol):
         channel = request["channel"]
         if request["action"] == "subscribe":
             self._last_sent.setdefault(channel, None)
-            self.reply(request)
+            self.reply(request | {"epoch": self.factory.epoch})
             if channel == "status":
                 self.publish("status", self.factory.status_message())
             elif channel in ACCOUNT_CHANNELS:
@@ -219,6 +219,8 @@ class MultiChannelFactory(StreamFactory):
         self.accounts = accounts
         self._status = status
         self._seqs = dict.fromkeys(SYMBOLLESS_CHANNELS, 0)
+        self.epoch = int(wall_time(reactor) * 1000)
+        """What `seq` of the channels without a symbol counts from: another one after each start of the gateway."""
 
     def status_message(self) -> bytes:
         """Return the present status as a message of the channel status."""

@@ -107,7 +107,7 @@ class ChannelSubscription:
     # -- called by Hub (Subscriber)
 
     def on_subscribed(self, symbol: str) -> None:
-        self._socket.reply(self._echo)
+        self._socket.reply(self._echo | {"epoch": self._hub.epoch(symbol)})
 
     def on_rejected(self, symbol: str, text: str) -> None:
         if self._other_hub is not None and text != UNSUBSCRIBED:
