@@ -2,15 +2,14 @@
 
 import csv
 import sys
-import time
 from typing import Any
 
 import click
 import msgspec
 from rich.live import Live as LiveDisplay
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from dtc_twisted.cli.download_progress import DownloadProgress
 from dtc_twisted.cli.output import STDERR, STDOUT, shown, text_of, write_json, write_messages, write_table
 from dtc_twisted.cli.shared_options import SharedOptions, pass_options
 from dtc_twisted.client import Disconnected, LocalQuotes, MarketUpdate, Stale
@@ -141,6 +140,7 @@ def book(options: SharedOptions, symbol: str, levels: int) -> None:
 @click.option("--days", type=click.IntRange(min=1), help="Days before the end of the data. [default: 1]")
 @click.option("--start", help="First time, ISO 8601, UTC.")
 @click.option("--end", help="Last time, ISO 8601, UTC.")
+@click.option("--source", type=click.Choice(["auto", "file", "dtc"]), help="The server, or Sierra Chart's data files.")
 @click.option("--csv", "as_csv", is_flag=True, help="Write CSV.")
 @pass_options
 def bars(
@@ -150,24 +150,14 @@ def bars(
     days: int | None,
     start: str | None,
     end: str | None,
+    source: str | None,
     as_csv: bool,
 ) -> None:
     """Download historical bars. Progress is on stderr."""
     if days is None and start is None:
         days = 1
-    began = time.monotonic()
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.completed:,.0f} rows, {task.fields[rate]:,.0f}/s"),
-        TimeElapsedColumn(),
-    )
-    with options.client() as client, Progress(*columns, console=STDERR, transient=True) as progress:
-        task = progress.add_task(symbol, total=None, rate=0.0)
-
-        def report(count: int) -> None:
-            progress.update(task, completed=count, rate=count / max(time.monotonic() - began, 0.001))
-
-        rows = client.bars(symbol, interval, start=start, end=end, days=days, on_rows=report)
+    with options.client() as client, DownloadProgress(start, end, days) as progress:
+        rows = client.bars(symbol, interval, start=start, end=end, days=days, source=source, on_rows=progress)
     if as_csv:
         writer = csv.writer(sys.stdout)
         writer.writerow(_BAR_COLUMNS)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -15,9 +15,11 @@ from dtc_twisted.client.stream_events import Book
 from dtc_twisted.client.streams import AsyncStream
 from dtc_twisted.client.transfer import (
     LineBuffer,
+    OnRows,
     auth_headers,
     base_url,
     error_of,
+    ignore_rows,
     pause_before_repeat,
     stream_url,
 )
@@ -83,7 +85,7 @@ class AsyncClient:
             raise error_of(response.status_code, response.content, response.headers)
         return call.decode(response.content)
 
-    async def _download(self, download: Download[M], on_rows: Callable[[int], None]) -> Rows[M]:
+    async def _download(self, download: Download[M], on_rows: OnRows) -> Rows[M]:
         rows: list[M] = []
         lines = LineBuffer()
         try:
@@ -92,7 +94,8 @@ class AsyncClient:
                     raise error_of(response.status_code, await response.aread(), response.headers)
                 async for data in response.aiter_bytes():
                     rows += download.decode_lines(lines.feed(data))
-                    on_rows(len(rows))
+                    if rows:
+                        on_rows(len(rows), rows[-1])
         except httpx.TransportError as error:
             rows += download.decode_lines(lines.finish())  # raises the error that ended the answer, if it was stated
             raise GatewayUnreachable(f"{self.url}: {error}") from error
@@ -143,15 +146,17 @@ class AsyncClient:
         start: When | None = None,
         end: When | None = None,
         days: int | None = None,
-        on_rows: Callable[[int], None] = lambda count: None,
+        source: str | None = None,
+        on_rows: OnRows = ignore_rows,
     ) -> Rows[dtc.HistoricalPriceDataRecordResponse]:
         """Return historical bars.
 
         interval: seconds, or "1s", "5m", "1h", "1d", "1w" and the like.
         days: number of days before the end of the data.
-        on_rows: called with the number of rows so far.
+        on_rows: called with the number of rows so far, and the last one.
+        source: "file", "dtc" or "auto"; None: as the gateway decides.
         """
-        return await self._download(calls.bars(symbol, interval, start, end, days), on_rows)
+        return await self._download(calls.bars(symbol, interval, start, end, days, source), on_rows)
 
     async def ticks(
         self,
@@ -160,10 +165,11 @@ class AsyncClient:
         start: When | None = None,
         end: When | None = None,
         days: int | None = None,
-        on_rows: Callable[[int], None] = lambda count: None,
+        source: str | None = None,
+        on_rows: OnRows = ignore_rows,
     ) -> Rows[dtc.HistoricalPriceDataTickRecordResponse]:
         """Return historical trades."""
-        return await self._download(calls.ticks(symbol, start, end, days), on_rows)
+        return await self._download(calls.ticks(symbol, start, end, days, source), on_rows)
 
     async def historical_market_depth(
         self,
@@ -171,7 +177,7 @@ class AsyncClient:
         *,
         start: When | None = None,
         end: When | None = None,
-        on_rows: Callable[[int], None] = lambda count: None,
+        on_rows: OnRows = ignore_rows,
     ) -> Rows[dtc.HistoricalMarketDepthDataRecordResponse]:
         """Return historical market depth."""
         return await self._download(calls.market_depth(symbol, start, end), on_rows)

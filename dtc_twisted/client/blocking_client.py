@@ -1,7 +1,7 @@
 """Call the gateway from programs that wait for each answer."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -14,9 +14,11 @@ from dtc_twisted.client.stream_events import Book
 from dtc_twisted.client.streams import Stream
 from dtc_twisted.client.transfer import (
     LineBuffer,
+    OnRows,
     auth_headers,
     base_url,
     error_of,
+    ignore_rows,
     pause_before_repeat,
     stream_url,
 )
@@ -82,7 +84,7 @@ class Client:
             raise error_of(response.status_code, response.content, response.headers)
         return call.decode(response.content)
 
-    def _download(self, download: Download[M], on_rows: Callable[[int], None]) -> Rows[M]:
+    def _download(self, download: Download[M], on_rows: OnRows) -> Rows[M]:
         rows: list[M] = []
         lines = LineBuffer()
         try:
@@ -91,7 +93,8 @@ class Client:
                     raise error_of(response.status_code, response.read(), response.headers)
                 for data in response.iter_bytes():
                     rows += download.decode_lines(lines.feed(data))
-                    on_rows(len(rows))
+                    if rows:
+                        on_rows(len(rows), rows[-1])
         except httpx.TransportError as error:
             rows += download.decode_lines(lines.finish())  # raises the error that ended the answer, if it was stated
             raise GatewayUnreachable(f"{self.url}: {error}") from error
@@ -142,15 +145,17 @@ class Client:
         start: When | None = None,
         end: When | None = None,
         days: int | None = None,
-        on_rows: Callable[[int], None] = lambda count: None,
+        source: str | None = None,
+        on_rows: OnRows = ignore_rows,
     ) -> Rows[dtc.HistoricalPriceDataRecordResponse]:
         """Return historical bars.
 
         interval: seconds, or "1s", "5m", "1h", "1d", "1w" and the like.
         days: number of days before the end of the data.
-        on_rows: called with the number of rows so far.
+        on_rows: called with the number of rows so far, and the last one.
+        source: "file", "dtc" or "auto"; None: as the gateway decides.
         """
-        return self._download(calls.bars(symbol, interval, start, end, days), on_rows)
+        return self._download(calls.bars(symbol, interval, start, end, days, source), on_rows)
 
     def ticks(
         self,
@@ -159,10 +164,11 @@ class Client:
         start: When | None = None,
         end: When | None = None,
         days: int | None = None,
-        on_rows: Callable[[int], None] = lambda count: None,
+        source: str | None = None,
+        on_rows: OnRows = ignore_rows,
     ) -> Rows[dtc.HistoricalPriceDataTickRecordResponse]:
         """Return historical trades."""
-        return self._download(calls.ticks(symbol, start, end, days), on_rows)
+        return self._download(calls.ticks(symbol, start, end, days, source), on_rows)
 
     def historical_market_depth(
         self,
@@ -170,7 +176,7 @@ class Client:
         *,
         start: When | None = None,
         end: When | None = None,
-        on_rows: Callable[[int], None] = lambda count: None,
+        on_rows: OnRows = ignore_rows,
     ) -> Rows[dtc.HistoricalMarketDepthDataRecordResponse]:
         """Return historical market depth."""
         return self._download(calls.market_depth(symbol, start, end), on_rows)

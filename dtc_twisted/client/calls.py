@@ -190,10 +190,17 @@ def book(symbol: str, levels: int | None) -> Call[Book]:
 
 
 def bars(
-    symbol: str, interval: str | int, start: When | None, end: When | None, days: int | None
+    symbol: str, interval: str | int, start: When | None, end: When | None, days: int | None, source: str | None = None
 ) -> Download[dtc.HistoricalPriceDataRecordResponse]:
     """Make the download of bars."""
-    params = present(Symbol=symbol, RecordInterval=interval, StartDateTime=start, EndDateTime=end, MaxDaysToReturn=days)
+    params = present(
+        Symbol=symbol,
+        RecordInterval=interval,
+        StartDateTime=start,
+        EndDateTime=end,
+        MaxDaysToReturn=days,
+        source=source,
+    )
     return Download(
         f"{PREFIX}/historicalpricedata",
         params | {"prices": "display", "format": "ndjson"},
@@ -202,10 +209,11 @@ def bars(
 
 
 def ticks(
-    symbol: str, start: When | None, end: When | None, days: int | None
+    symbol: str, start: When | None, end: When | None, days: int | None, source: str | None = None
 ) -> Download[dtc.HistoricalPriceDataTickRecordResponse]:
     """Make the download of ticks."""
-    params = present(Symbol=symbol, RecordInterval=0, StartDateTime=start, EndDateTime=end, MaxDaysToReturn=days)
+    fields = {"StartDateTime": start, "EndDateTime": end, "MaxDaysToReturn": days, "source": source}
+    params = present(Symbol=symbol, RecordInterval=0, **fields)
     return Download(
         f"{PREFIX}/historicalpricedata",
         params | {"prices": "display", "format": "ndjson"},

@@ -1,12 +1,14 @@
 """Decide how calls are sent, repeated and read, for both clients."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from dtc_twisted.client.api_error import ApiError, GatewayUnreachable, make_api_error
 from dtc_twisted.client.calls import Call
+from dtc_twisted.dtc.messages import Message
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 RETRY_PAUSE = 0.5
@@ -53,6 +55,14 @@ def pause_before_repeat(call: Call[Any], error: Exception, left: float) -> float
     stated = error.retry_after if isinstance(error, ApiError) else None
     pause = RETRY_PAUSE if stated is None else stated
     return pause if pause < left else None
+
+
+OnRows = Callable[[int, Message], None]
+"""Is called with the number of rows so far, and the last one."""
+
+
+def ignore_rows(count: int, last: Message) -> None:
+    """Do nothing."""
 
 
 class LineBuffer:

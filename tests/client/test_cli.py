@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
+from dtc_twisted.cli.download_progress import parse_time, seconds_left
 from dtc_twisted.cli.main import EXIT_STATUSES, cli, failure_of
 from dtc_twisted.client import GatewayUnreachable
 from dtc_twisted.client.api_error import make_api_error
@@ -154,6 +156,16 @@ class OutputTests(CliCase):
         self.assertEqual(dict(self.requests[0].url.params)["MaxDaysToReturn"], "1")
         self.assertIn("2023-11-14T22:13:20+00:00,,,,2.5,3,", result.stdout)
         self.assertIn("StartDateTime,OpenPrice", result.stdout)
+
+    def test_time_left(self) -> None:
+        begin, end = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 11, tzinfo=UTC)
+        self.assertEqual(seconds_left(begin, end, datetime(2026, 1, 3, tzinfo=UTC), 5.0), 20.0)
+        self.assertEqual(seconds_left(begin, end, end, 5.0), 0.0)
+        for reached in (begin, datetime(2026, 2, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)):
+            self.assertIsNone(seconds_left(begin, end, reached, 5.0))
+        self.assertIsNone(seconds_left(end, begin, begin, 5.0))
+        self.assertEqual(parse_time("2026-01-01"), begin)
+        self.assertIsNone(parse_time("yesterday"))
 
     def test_token_comes_from_the_environment(self) -> None:
         result = CliRunner().invoke(
