@@ -3,13 +3,14 @@
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 from mkdocs.structure.files import File, Files
 from prometheus_client import CollectorRegistry
 
 from dtc_twisted.web.access import AccessControl
 from dtc_twisted.web.openapi.document import DescribedRoute, errors_by_status
-from dtc_twisted.web.rest import DocumentRoutes, MonitoringRoutes, OrderRoutes, RestApi, RestBackend
+from dtc_twisted.web.rest import DocumentRoutes, MonitoringRoutes, OrderRoutes, RestApi
 
 ROOT = Path(__file__).parent
 PAGES = {
@@ -63,9 +64,8 @@ def with_site_links(text: str, source: str) -> str:
 
 def api_reference() -> str:
     """Return a page with all paths, from the descriptions that the gateway serves."""
-    nothing: Any = None
-    backend = RestBackend(nothing, nothing, nothing, nothing, nothing, nothing, nothing)
-    rest = RestApi(backend, {"/marketdata": nothing, "/marketdepth": nothing}, AccessControl())
+    nothing: Any = MagicMock()  # no request is made
+    rest = RestApi(nothing, {"/marketdata": nothing, "/marketdepth": nothing}, AccessControl())
     OrderRoutes(rest, nothing, nothing, nothing, nothing)
     MonitoringRoutes(rest, CollectorRegistry(), dict)
     DocumentRoutes(rest)
