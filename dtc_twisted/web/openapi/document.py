@@ -176,11 +176,12 @@ def _success(operation: Operation, example: dict[str, Any] | None, status: int) 
     if example is not None:
         content["example"] = example["answer"]
     contents = {operation.content_type: content}
-    if operation.kind == ROWS:
+    if operation.kind == ROWS or operation.has_text_formats:
         contents["application/x-ndjson"] = {"schema": {"type": "string", "description": "One JSON object a line."}}
+        contents["text/csv"] = {"schema": {"type": "string", "description": "A line of names, then a line a row."}}
+    if operation.kind == ROWS:
         binary = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
         contents["application/vnd.apache.arrow.stream"] = contents["application/vnd.apache.parquet"] = binary
-        contents["text/csv"] = {"schema": {"type": "string", "description": "A line of names, then a line a row."}}
     described: dict[str, Any] = {"description": HTTPStatus(status).phrase, "content": contents}
     if operation.headers:
         described["headers"] = {name: _HEADERS.get(name, _RATE_LIMIT) for name in operation.headers}

@@ -47,6 +47,7 @@ class Operation:
     text: what does not fit into the summary.
     headers: of a successful answer.
     content_type: of a successful answer.
+    has_text_formats: whether it has lines of JSON and CSV as well. Rows have.
     """
 
     summary: str
@@ -62,3 +63,4 @@ class Operation:
     text: str = ""
     headers: tuple[str, ...] = ()
     content_type: str = "application/json"
+    has_text_formats: bool = False

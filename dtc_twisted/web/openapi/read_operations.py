@@ -29,8 +29,9 @@ BOOK_SCHEMA: Schema = {
     "required": ["symbol", "bids", "asks"],
 }
 _SNAPSHOT_FORMAT = ParameterSpec(
-    *("format", {"type": "string", "enum": ["json", "ndjson", "csv"]}),
-    "The format of the answer. In ndjson and csv a book has a row for each level. Without it, Accept chooses.",
+    "format",
+    {"type": "string", "enum": ["json", "ndjson", "csv"], "default": "json"},
+    "The format of the answer. In lines, a book has one row for each level.",
 )
 
 
@@ -64,6 +65,7 @@ def snapshot_operation(path: str, spec: RequestSpec) -> Operation:
         *(spec.summary, spec.group, answer, JSON),
         parameters=(*request_parameters(spec), *output_parameters("prices", "times"), _SNAPSHOT_FORMAT),
         errors=(*SERVER_ERRORS, "UpgradeRequired"),
+        has_text_formats=True,
     )
 
 
