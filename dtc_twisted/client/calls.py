@@ -193,44 +193,40 @@ def bars(
     symbol: str, interval: str | int, start: When | None, end: When | None, days: int | None, source: str | None = None
 ) -> Download[dtc.HistoricalPriceDataRecordResponse]:
     """Make the download of bars."""
-    params = present(
-        Symbol=symbol,
-        RecordInterval=interval,
-        StartDateTime=start,
-        EndDateTime=end,
-        MaxDaysToReturn=days,
-        source=source,
-    )
-    return Download(
-        f"{PREFIX}/historicalpricedata",
-        params | {"prices": "display", "format": "ndjson"},
-        dtc.HistoricalPriceDataRecordResponse,
-    )
+    return _prices(dtc.HistoricalPriceDataRecordResponse, symbol, interval, start, end, days, source)
 
 
 def ticks(
     symbol: str, start: When | None, end: When | None, days: int | None, source: str | None = None
 ) -> Download[dtc.HistoricalPriceDataTickRecordResponse]:
     """Make the download of ticks."""
+    return _prices(dtc.HistoricalPriceDataTickRecordResponse, symbol, 0, start, end, days, source)
+
+
+def _prices(
+    kind: type[M],
+    symbol: str,
+    interval: str | int,
+    start: When | None,
+    end: When | None,
+    days: int | None,
+    source: str | None,
+) -> Download[M]:
     fields = {"StartDateTime": start, "EndDateTime": end, "MaxDaysToReturn": days, "source": source}
-    params = present(Symbol=symbol, RecordInterval=0, **fields)
-    return Download(
-        f"{PREFIX}/historicalpricedata",
-        params | {"prices": "display", "format": "ndjson"},
-        dtc.HistoricalPriceDataTickRecordResponse,
-    )
+    return _download("/historicalpricedata", kind, Symbol=symbol, RecordInterval=interval, **fields)
+
+
+def _download(path: str, kind: type[M], **params: Any) -> Download[M]:
+    """Make a download of rows with display prices, one a line."""
+    return Download(PREFIX + path, present(**params, prices="display", format="ndjson"), kind)
 
 
 def market_depth(
     symbol: str, start: When | None, end: When | None
 ) -> Download[dtc.HistoricalMarketDepthDataRecordResponse]:
     """Make the download of historical market depth."""
-    params = present(Symbol=symbol, StartDateTime=start, EndDateTime=end)
-    return Download(
-        f"{PREFIX}/historicalmarketdepth",
-        params | {"prices": "display", "format": "ndjson"},
-        dtc.HistoricalMarketDepthDataRecordResponse,
-    )
+    kind = dtc.HistoricalMarketDepthDataRecordResponse
+    return _download("/historicalmarketdepth", kind, Symbol=symbol, StartDateTime=start, EndDateTime=end)
 
 
 # -- orders
