@@ -122,13 +122,13 @@ class AncestorProtocol(WebSocketClientProtocol):
                 self._next()
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        self._finish(ConnectionError(reason))
+        # only now: the timers of a connection that is closing still run
+        self._finish(ConnectionError(reason) if self._waiting else None)
 
     def _next(self) -> None:
         if self._waiting:
             self._post(self._waiting[0][0])
         else:
-            self._finish(None)
             self.sendClose()
 
     def _post(self, message: dict[str, Any]) -> None:
