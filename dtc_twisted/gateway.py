@@ -49,6 +49,7 @@ from dtc_twisted.web.stream import (
     SingleChannelFactory,
     StreamFactory,
 )
+from dtc_twisted.web.tokens import TokenFile
 
 _log = logger(__name__)
 
@@ -396,7 +397,8 @@ def make_web(
     )
     machine = gethostname()
     names = (machine, machine.partition(".")[0], settings["interface"])
-    access = AccessControl(settings["tokens"], settings["origins"], names)
+    tokens = settings["tokens"]
+    access = AccessControl(tokens, settings["origins"], names)
     rest = RestApi(backend, {path: factory.resource_for for path, factory in factories.items()}, access)
     OrderRoutes(rest, orders.state, orders.reconciler, definitions.converter, orders.manager)
     sources = MetricSources(
@@ -413,7 +415,21 @@ def make_web(
         *(reactor, settings["interface"], settings["restport"], rest, status.stream_factories, observe)
     )
     listener.setServiceParent(web)
+    if tokens is not None:
+        _watch_tokens(tokens, status.stream_factories, reactor)
+        tokens.setServiceParent(web)
     return web
+
+
+def _watch_tokens(tokens: TokenFile, factories: Sequence[StreamFactory], reactor: IGatewayReactor) -> None:
+    """Let the WebSockets of a token end with the token."""
+
+    def close_ended() -> None:
+        for factory in factories:
+            factory.close_ended(tokens.is_valid)
+
+    tokens.clock = reactor
+    tokens.on_change = close_ended
 
 
 def make_metrics(sources: MetricSources) -> Measurements:

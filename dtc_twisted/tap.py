@@ -26,7 +26,7 @@ from dtc_twisted.transport.addresses import parse_host
 from dtc_twisted.transport.name_resolver import install_name_resolver
 
 if TYPE_CHECKING:
-    from dtc_twisted.web.access import TokenTable
+    from dtc_twisted.web.tokens import TokenFile
 
 
 class Options(BaseOptions):
@@ -51,7 +51,7 @@ class Options(BaseOptions):
             "token-file",
             None,
             None,
-            "File with the tokens of callers: lines of NAME SCOPE TOKEN; SCOPE is read or trade.",
+            "File with the tokens of callers: lines of NAME SCOPE TOKEN; it is read again when it changes.",
         ],
         number_option("timeout", None, 5.0, "Seconds to wait for an answer of the server.", 0.1, 3600),
         number_option("stall-timeout", None, 30.0, "Seconds without updates of an active symbol; 0: never.", 0, 86400),
@@ -199,12 +199,12 @@ class Options(BaseOptions):
         except ValueError as error:
             raise usage.UsageError(f"--allow-origin: {error}") from None
 
-    def _tokens(self) -> "TokenTable | None":
-        from dtc_twisted.web.access import read_tokens
+    def _tokens(self) -> "TokenFile | None":
+        from dtc_twisted.web.tokens import TokenFile
 
         path = self["token-file"]
         try:
-            return read_tokens(path) if path else None
+            return TokenFile(path) if path else None
         except OSError as error:
             raise usage.UsageError(f"--token-file: {error}") from None
         except ValueError as error:

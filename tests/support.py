@@ -6,6 +6,7 @@ import random
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import txaio
@@ -35,6 +36,12 @@ from dtc_twisted.testing import ScriptedSimulator
 MARKETDATA = "ws://127.0.0.1:8080/api/v1/marketdata"
 
 T = TypeVar("T")
+
+
+def write_private(path: str | Path, text: str) -> None:
+    """Write a file that only its owner can read, as a token file has to be."""
+    with open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(text)
 
 
 def slow(test: T) -> T:

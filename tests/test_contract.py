@@ -29,7 +29,7 @@ from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
 from tests.datafiles.writer import quote, scid_header, trade, write_scid
-from tests.support import Caller, GatewayTestCase, WebSocketCaller
+from tests.support import Caller, GatewayTestCase, WebSocketCaller, write_private
 
 FOLDER = Path(__file__).parent / "contract"
 RECORDING = False
@@ -417,7 +417,7 @@ class RawTests(ContractCase):
 class AccessTests(ContractCase):
     def make_gateway(self, *arguments: str) -> Any:
         path = self.mktemp()
-        Path(path).write_text(f"viewer read {READ_TOKEN}\ndesk trade {TRADE_TOKEN}\n", "utf-8")
+        write_private(path, f"viewer read {READ_TOKEN}\ndesk trade {TRADE_TOKEN}\n")
         return super().make_gateway(
             *(*arguments, "--token-file", path, "--allow-origin", "https://trader.example", "--allow-raw")
         )

@@ -1,18 +1,14 @@
 """Accept or refuse requests by API token and by the headers Host and Origin.
 
 A token is sent as `Authorization: Bearer TOKEN`. A browser cannot send that header with a WebSocket. There the token
-may be the subprotocol `bearer.TOKEN`, beside `dtc`. Only the SHA-256 digests of tokens are kept in memory, so that no
-log or dump can contain a token.
+may be the subprotocol `bearer.TOKEN`, beside `dtc`.
 
 A browser lets every page that it shows send requests to this machine. Host and Origin identify the page.
 """
 
 import re
-import shlex
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from functools import lru_cache
-from hashlib import sha256
 from hmac import compare_digest
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
@@ -20,7 +16,7 @@ from typing import Any
 from twisted.web.server import Request
 
 from dtc_twisted.errors import Forbidden, Misdirected, Unauthorized
-from dtc_twisted.orders import RiskLimits, Trader, read_limits
+from dtc_twisted.web.tokens import Principal, TokenFile, digest_of
 
 SUBPROTOCOL = "dtc"
 """Name of the WebSocket subprotocol, for clients that ask for one."""
@@ -29,9 +25,6 @@ PROXY_HEADERS = ("forwarded", "x-forwarded-for")
 """Headers of a request that a proxy passed on, in lower case."""
 
 _BEARER = "bearer."
-_NAME = re.compile(r"[A-Za-z0-9._@-]{1,32}")
-_SCOPES = {"read": False, "trade": True}
-_TOKEN = re.compile(r"[A-Za-z0-9._~+-]{16,128}")  # characters that are valid in both headers
 _HOST = r"(?:\[([0-9a-f:.]+)\]|([a-z0-9_-]+(?:\.[a-z0-9_-]+)*)\.?)(:[0-9]{1,5})?"
 _HOST_HEADER = re.compile(_HOST)
 _ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://({_HOST})/?")
@@ -39,81 +32,9 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _SAFE_METHODS = (b"GET", b"HEAD")
 
 
-@dataclass(frozen=True)
-class Principal:
-    """Identify the sender of a request.
-
-    name: the name in the token file; "local" if the gateway has no token file.
-    may_trade: whether the gateway accepts orders of this sender.
-    limits: limits of the sender's orders, in addition to those of the command line.
-    """
-
-    name: str
-    may_trade: bool = False
-    limits: RiskLimits = field(default_factory=RiskLimits, compare=False)
-
-    @property
-    def trader(self) -> Trader:
-        """Return the name and the limits, as order commands need them."""
-        return Trader(self.name, self.limits)
-
-
 ANONYMOUS = Principal("anonymous")
 """The sender of a request that needs no token."""
 LOCAL_PRINCIPAL = Principal("local", may_trade=True)
-
-TokenTable = Mapping[bytes, Principal]
-"""Principals by the SHA-256 digest of their token."""
-
-
-def read_tokens(path: str) -> TokenTable:
-    """Read a token file.
-
-    Each line is `NAME SCOPE TOKEN [LIMIT=VALUE ...]`. SCOPE is read or trade. Empty lines and lines that begin with #
-    are skipped. A part that contains spaces is put in quotation marks.
-
-    Raises OSError if the file cannot be read. Raises ValueError if a line is wrong: the text has the line's number and
-    the reason, and never a part of the line.
-    """
-    tokens: dict[bytes, Principal] = {}
-    with open(path, encoding="utf-8-sig", errors="replace") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip() and not line.lstrip().startswith("#"):
-                principal, digest = _read_token(number, _split_line(number, line))
-                if principal.name in {each.name for each in tokens.values()}:
-                    raise ValueError(f"line {number}: an earlier line has this name already")
-                if digest in tokens:
-                    raise ValueError(f"line {number}: an earlier line has this token already")
-                tokens[digest] = principal
-    if not tokens:
-        raise ValueError("no tokens: expected lines of NAME SCOPE TOKEN")
-    return tokens
-
-
-def _split_line(number: int, line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError:
-        raise ValueError(f"line {number}: a quotation mark is not closed") from None
-
-
-def _read_token(number: int, parts: list[str]) -> tuple[Principal, bytes]:
-    if len(parts) < 3 or not all("=" in part for part in parts[3:]):
-        raise ValueError(f"line {number}: expected NAME SCOPE TOKEN [LIMIT=VALUE ...]")
-    name, scope, token, *rest = parts
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"line {number}: the name: expected 1 to 32 letters, digits, or any of . _ @ -")
-    if scope not in _SCOPES:
-        raise ValueError(f"line {number}: the scope: expected {' or '.join(_SCOPES)}")
-    if not _TOKEN.fullmatch(token):
-        raise ValueError(f"line {number}: the token: expected 16 to 128 letters, digits, or any of . _ ~ + -")
-    if rest and not _SCOPES[scope]:
-        raise ValueError(f"line {number}: limits go with the scope trade only")
-    try:
-        limits = read_limits(rest, f"of the token {name}")
-    except ValueError as error:
-        raise ValueError(f"line {number}: {error}") from None
-    return Principal(name, _SCOPES[scope], limits), _digest(token)
 
 
 def read_origin(text: str) -> str:
@@ -128,13 +49,13 @@ def read_origin(text: str) -> str:
 class AccessControl:
     """Accept or refuse requests.
 
-    tokens: the accepted tokens; None: every request is accepted without a token, and may trade.
+    tokens: the file of the accepted tokens; None: every request is accepted without a token, and may trade.
     origins: accepted origins of web pages besides the gateway's own, as returned by `read_origin`.
     names: host names of this machine. localhost and IP addresses are always accepted.
     """
 
     def __init__(
-        self, tokens: TokenTable | None = None, origins: Collection[str] = (), names: Collection[str] = ()
+        self, tokens: TokenFile | None = None, origins: Collection[str] = (), names: Collection[str] = ()
     ) -> None:
         self._tokens = tokens
         self._origins = frozenset(origins)
@@ -200,13 +121,15 @@ class AccessControl:
         if self._tokens is None:
             return LOCAL_PRINCIPAL
         given = _tokens_in(request)
-        if len(given) == 1:
-            digest = _digest(given[0])
-            # Every digest is compared, so that the time of the answer reveals nothing about the tokens.
-            found = [principal for known, principal in self._tokens.items() if compare_digest(known, digest)]
-            if found:
-                return found[0]
         fault = "none was given" if not given else "this is none" if len(given) == 1 else "several were given"
+        if len(given) == 1:
+            digest = digest_of(given[0])
+            # Every digest is compared, so that the time of the answer reveals nothing about the tokens.
+            found = [principal for known, principal in self._tokens.table.items() if compare_digest(known, digest)]
+            if found and not self._tokens.has_expired(found[0]):
+                return found[0]
+            if found:
+                fault = "this one has expired"
         raise Unauthorized(f"Authorization: expected Bearer and a token of this gateway's; {fault}.")
 
 
@@ -274,10 +197,6 @@ def _is_address(host: re.Match[str]) -> bool:
         return bool(IPv6Address(host[1]) if host[1] else IPv4Address(host[2]))
     except ValueError:
         return False
-
-
-def _digest(token: str) -> bytes:
-    return sha256(token.encode()).digest()
 
 
 def is_from_this_machine(request: Request) -> bool:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,8 @@ from dtc_twisted.cli.main import EXIT_STATUSES, cli, failure_of
 from dtc_twisted.client import GatewayUnreachable
 from dtc_twisted.client.api_error import make_api_error
 from dtc_twisted.errors import PUBLIC_ERRORS
+from dtc_twisted.web.tokens import digest_of, read_tokens
+from tests.support import write_private
 
 ORDER = {"Type": 301, "ClientOrderID": "a", "OrderStatus": 4, "BuySell": 1, "OrderQuantity": 2, "Price1": 2800.25}
 
@@ -174,3 +177,45 @@ class OutputTests(CliCase):
         self.assertEqual(self.requests[0].headers["authorization"], "Bearer secret-0123456789")
         self.assertEqual(str(self.requests[0].url.copy_with(query=None)), "http://h:1/api/v1/positions")
         self.assertNotIn("secret", result.output)
+
+
+class TokenTests(CliCase):
+    """`dtc token`, which needs no gateway."""
+
+    def test_made(self) -> None:
+        """The token is accepted by the line that is added to the file, and is not in the file."""
+        path = self.mktemp()
+        made = [
+            self.dtc("token", "viewer", "read", "--file", path),
+            self.dtc("token", "desk", "trade", "expires=2030-01-31", "max-position=3", "--file", path),
+        ]
+        tokens = read_tokens(path)
+        self.assertEqual([tokens[digest_of(each.stdout.strip())].name for each in made], ["viewer", "desk"])
+        for each in made:
+            self.assertNotIn(each.stdout.strip(), Path(path).read_text())
+
+    def test_file_without_end_of_line(self) -> None:
+        path = self.mktemp()
+        write_private(path, "viewer read 0123456789abcdef")
+        self.dtc("token", "desk", "trade", "--file", path)
+        self.assertEqual([each.name for each in read_tokens(path).values()], ["viewer", "desk"])
+
+    def test_without_file(self) -> None:
+        result = self.dtc("token", "viewer", "read")
+        self.assertEqual(len(result.stdout.strip()), 43)
+        self.assertRegex(result.stderr, r"viewer read sha256:[0-9a-f]{64}\n")
+
+    def test_wrong(self) -> None:
+        path = self.mktemp()
+        write_private(path, "viewer read 0123456789abcdef\n")
+        for arguments, words in (
+            (("viewer", "write"), "'write' is not one of"),
+            (("view er", "read"), "the name: expected"),
+            (("desk", "read", "max-position=3"), "limits go with the scope trade only"),
+            (("desk", "trade", "expires=soon"), "expires: expected a date"),
+            (("viewer", "read", "--file", path), "has a line of this name already"),
+        ):
+            result = self.dtc("token", *arguments)
+            self.assertEqual(result.exit_code, 2)
+            self.assertIn(words, result.stderr)
+        self.assertEqual(Path(path).read_text(), "viewer read 0123456789abcdef\n")

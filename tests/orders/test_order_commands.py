@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.scripted_case import ES, LIMIT, ScriptedCase
 from tests.scripted_server import CANCEL, REPLACE, SUBMIT, dropped_before, ignored
-from tests.support import Answer, WebSocketCaller
+from tests.support import Answer, WebSocketCaller, write_private
 
 STREAM = "ws://127.0.0.1:8080/api/v1/stream"
 TRADE = "t" * 16
@@ -326,8 +326,7 @@ class StreamTokenTests(StreamOrderTests):
 
     def setUp(self) -> None:
         path = self.mktemp()
-        with open(path, "w") as file:
-            file.write(f"one trade {TRADE}\ntwo trade {OTHER}\nviewer read {READ}\n")
+        write_private(path, f"one trade {TRADE}\ntwo trade {OTHER}\nviewer read {READ}\n")
         self.options = (*self.options, "--token-file", path)
         super().setUp()
 

@@ -6,7 +6,7 @@ from typing import Any
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.services import StartupError
 from tests.orders.test_orders import ES, LIMIT, MARKET, OCO, OrdersCase
-from tests.support import GatewayTestCase
+from tests.support import GatewayTestCase, write_private
 
 
 class LimitsTests(OrdersCase):
@@ -82,8 +82,7 @@ class TokenTests(OrdersCase):
 
     def setUp(self) -> None:
         path = self.mktemp()
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(f"watcher read {self.reader}\nalgo trade {self.trader}\n")
+        write_private(path, f"watcher read {self.reader}\nalgo trade {self.trader}\n")
         self.options = ("--host", "127.0.0.1", "--live", "--allow-trading", "--token-file", path)
         super().setUp()
 

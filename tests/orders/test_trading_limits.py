@@ -6,7 +6,7 @@ from typing import Any
 from tests.exchange import BUY
 from tests.scripted_case import ES, LIMIT, MARKET, ScriptedCase
 from tests.scripted_server import CANCEL, FLATTEN, SUBMIT, ignored
-from tests.support import Answer
+from tests.support import Answer, write_private
 
 NQ = "NQM20_FUT_CME"
 DAY = 86400
@@ -319,14 +319,14 @@ class TokenTests(ScriptedCase):
 
     def setUp(self) -> None:
         path = self.mktemp()
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(
-                f"all trade {self.tokens['all']}\n"
-                f"one trade {self.tokens['one']} allow-account=Sim1 allow-symbol={ES}\n"
-                f'small trade {self.tokens["small"]} allow-account=Sim1 "allow-account=Sim 2" max-order-quantity=2 '
-                "max-orders-per-minute=2 max-position=3 max-open-orders=9\n"
-                f"reader read {self.tokens['reader']}\n"
-            )
+        write_private(
+            path,
+            f"all trade {self.tokens['all']}\n"
+            f"one trade {self.tokens['one']} allow-account=Sim1 allow-symbol={ES}\n"
+            f'small trade {self.tokens["small"]} allow-account=Sim1 "allow-account=Sim 2" max-order-quantity=2 '
+            "max-orders-per-minute=2 max-position=3 max-open-orders=9\n"
+            f"reader read {self.tokens['reader']}\n",
+        )
         self.options = (*ScriptedCase.options, "--token-file", path, "--max-order-quantity", "5")
         self.token = "all"
         super().setUp()

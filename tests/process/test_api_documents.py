@@ -11,7 +11,7 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.process.test_twistd import Gateway
-from tests.support import slow
+from tests.support import slow, write_private
 
 CONFIG = Path(__file__).parents[1] / "web" / "schemathesis.toml"
 TOKEN = "trader-0123456789"
@@ -27,7 +27,7 @@ class SchemathesisTests(SynchronousTestCase):
         folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         tokens = folder / "tokens"
-        tokens.write_text(f"trader trade {TOKEN}\n")
+        write_private(tokens, f"trader trade {TOKEN}\n")
         served = ("--demo", "--allow-trading", "--allow-raw", "--token-file", str(tokens))
         demo = Gateway(*served, "--journal", str(folder / "journal.sqlite"))
         self.addCleanup(demo.stop)

@@ -29,7 +29,7 @@ from websockets.protocol import State
 from websockets.sync.client import connect
 from websockets.uri import parse_uri
 
-from tests.support import process_environment, slow
+from tests.support import process_environment, slow, write_private
 
 ROOT = Path(__file__).parents[2]
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
@@ -219,7 +219,7 @@ class TokenTests(TestCase):
     async def test_token_file(self) -> None:
         token = "a-token-of-enough-letters"
         path = Path(self.mktemp())
-        path.write_text(f"viewer read {token}\n", "utf-8")
+        write_private(path, f"viewer read {token}\n")
         bearer = Headers({"Authorization": [f"Bearer {token}"]})
         with running(Gateway("--demo", "--token-file", str(path.resolve()), LOG_LEVEL="DEBUG")) as gateway:
             gateway.wait_until_ready()

@@ -1,20 +1,17 @@
 """Test access control: tokens, Host and Origin."""
 
-import tempfile
-from pathlib import Path
 from typing import Any, ClassVar
 
-from hypothesis import given
-from hypothesis import strategies as st
 from klein import Klein
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted import gateway
 from dtc_twisted.dtc.wire_log import wire_log
-from dtc_twisted.web.access import LOCAL_PRINCIPAL, AccessControl, Principal, principal_of, read_origin, read_tokens
+from dtc_twisted.web.access import LOCAL_PRINCIPAL, principal_of, read_origin
 from dtc_twisted.web.rest import PREFIX, RestApi, json_response
 from dtc_twisted.web.stream import StreamFactory
-from tests.support import Answer, GatewayTestCase, WebSocketCaller
+from dtc_twisted.web.tokens import Principal
+from tests.support import Answer, GatewayTestCase, WebSocketCaller, write_private
 from tests.support import Caller as Connection
 from tests.test_tap import CommandLineCase
 
@@ -35,72 +32,6 @@ HANDSHAKE = (
 
 def bearer(token: str) -> str:
     return f"Authorization: Bearer {token}\r\n"
-
-
-class FileTests(SynchronousTestCase):
-    def path(self, content: bytes) -> str:
-        path = Path(self.mktemp())
-        path.write_bytes(content)
-        return str(path)
-
-    def refusal(self, text: str) -> str:
-        with self.assertRaises(ValueError) as caught:
-            read_tokens(self.path(text.encode()))
-        return str(caught.exception)
-
-    def test_callers(self) -> None:
-        expected = [Principal("viewer", may_trade=False), Principal("me@desk", may_trade=True)]
-        self.assertEqual([*read_tokens(self.path(FILE.encode())).values()], expected)
-        windows = b"\xef\xbb\xbf" + FILE.strip().replace("\n", "\r\n").encode()
-        self.assertEqual([*read_tokens(self.path(windows)).values()], expected)
-
-    def test_tokens_are_not_kept(self) -> None:
-        tokens = read_tokens(self.path(FILE.encode()))
-        for secret in (READ, TRADE):
-            self.assertNotIn(secret, repr((tokens, vars(AccessControl(tokens)))))
-
-    def test_errors(self) -> None:
-        """Errors name the line and contain no part of it, because each part may be a misplaced token."""
-        good = f"viewer read {READ}\n"
-        for line, words in (
-            ("viewer", "expected NAME SCOPE TOKEN"),
-            (f"viewer {TRADE}", "expected NAME SCOPE TOKEN"),
-            (f"my desk trade {TRADE}", "expected NAME SCOPE TOKEN"),
-            (f"desk {TRADE} trade", "the scope: expected read or trade"),
-            (f"desk TRADE {TRADE}", "the scope: expected read or trade"),
-            (f"d/esk trade {TRADE}", "the name: expected 1 to 32"),
-            (f"{'d' * 33} trade {TRADE}", "the name: expected 1 to 32"),
-            ("desk trade fifteen-letters", "the token: expected 16 to 128"),
-            (f"desk trade {'x' * 129}", "the token: expected 16 to 128"),
-            (f"desk trade {TRADE}=", "the token: expected 16 to 128"),
-            (f"desk trade {TRADE}ü", "the token: expected 16 to 128"),
-            (f"viewer trade {TRADE}", "an earlier line has this name already"),
-            (f"desk trade {READ}", "an earlier line has this token already"),
-        ):
-            text = f"{good}\n{line}\n"
-            refusal = self.refusal(text)
-            self.assertTrue(refusal.startswith("line 3: ") and words in refusal, refusal)
-            for word in line.split():
-                self.assertNotIn(word, refusal.replace(words, ""))
-
-    def test_empty(self) -> None:
-        for text in ("", "\n", "# viewer read x\n"):
-            self.assertIn("no tokens", self.refusal(text))
-
-    def test_not_text(self) -> None:
-        with self.assertRaises(ValueError):
-            read_tokens(self.path(b"\xff\xfe\x00"))
-
-    @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
-    def test_no_error_shows_what_it_read(self, text: str) -> None:
-        secret = "s3cr3t-" + "x" * 20
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "tokens")
-            path.write_text(f"{text} {secret}\n", "utf-8")
-            try:
-                read_tokens(str(path))
-            except ValueError as error:
-                self.assertNotIn(secret, str(error))
 
 
 class OriginTests(SynchronousTestCase):
@@ -140,15 +71,15 @@ class OptionTests(CommandLineCase):
 
     def test_given(self) -> None:
         path = self.mktemp()
-        Path(path).write_text(FILE, "utf-8")
+        write_private(path, FILE)
         arguments = ("--token-file", path, "--allow-origin", "http://A.example/", "--allow-origin", "http://b.example")
         options = self.parse("--demo", *arguments)
-        self.assertEqual([each.name for each in options["tokens"].values()], ["viewer", "me@desk"])
+        self.assertEqual([each.name for each in options["tokens"].table.values()], ["viewer", "me@desk"])
         self.assertEqual(options["origins"], ["http://a.example", "http://b.example"])
 
     def test_wrong(self) -> None:
         path = self.mktemp()
-        Path(path).write_text(f"viewer {READ} read", "utf-8")
+        write_private(path, f"viewer {READ} read")
         refusal = self.refusal("--demo", "--token-file", path)
         self.assertIn(f"--token-file {path}: line 1: the scope", refusal)
         self.assertNotIn(READ, refusal)
@@ -204,7 +135,7 @@ class AccessCase(GatewayTestCase):
 class TokenCase(AccessCase):
     def make_gateway(self, *arguments: str) -> Any:
         path = self.mktemp()
-        Path(path).write_text(FILE, "utf-8")
+        write_private(path, FILE)
         return super().make_gateway(*arguments, "--token-file", path)
 
     def routes(self) -> list[tuple[str, str]]:

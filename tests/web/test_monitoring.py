@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SkipTest
 
-from tests.support import Answer, Caller, GatewayTestCase
+from tests.support import Answer, Caller, GatewayTestCase, write_private
 from tests.test_public_names import names, table
 
 ES = "ESM20_FUT_CME"
@@ -87,7 +87,7 @@ class HealthTests(MonitoringCase):
 class TokenTests(MonitoringCase):
     def setUp(self) -> None:
         tokens = self.mktemp()
-        Path(tokens).write_text("reader read 0123456789abcdef\n")
+        write_private(tokens, "reader read 0123456789abcdef\n")
         self.options = (*self.options, "--token-file", tokens)
         super().setUp()
 

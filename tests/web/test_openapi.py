@@ -19,7 +19,7 @@ from dtc_twisted.web.openapi.asyncapi import EVENT_FIELDS, asyncapi_document
 from dtc_twisted.web.openapi.document import DescribedRoute, errors_by_status
 from dtc_twisted.web.stream.order_entry import ORDER_ACTIONS
 from dtc_twisted.web.stream.public_names import CHANNELS, EVENTS
-from tests.support import Answer, Caller, GatewayTestCase
+from tests.support import Answer, Caller, GatewayTestCase, write_private
 from tests.web.test_output import unchunked
 
 EXAMPLES = Path(document.__file__).with_name("examples.json")
@@ -212,7 +212,7 @@ class PageTests(DocumentCase):
 class TokenTests(DocumentCase):
     def setUp(self) -> None:
         tokens = self.mktemp()
-        Path(tokens).write_text("reader read 0123456789abcdef\n")
+        write_private(tokens, "reader read 0123456789abcdef\n")
         self.options = (*self.options, "--token-file", tokens)
         super().setUp()
 

@@ -73,7 +73,7 @@ class StreamCase(GatewayTestCase):
 
     def closed_with(self, caller: WebSocketCaller) -> int | None:
         """Return the received close code."""
-        return None if caller._ws.close_rcvd is None else caller._ws.close_rcvd.code
+        return caller.close_code
 
 
 class AnswerTests(StreamCase):

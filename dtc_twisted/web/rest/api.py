@@ -25,7 +25,6 @@ from dtc_twisted.logs import logger
 from dtc_twisted.market_data import Update
 from dtc_twisted.web.access import (
     AccessControl,
-    Principal,
     headers,
     is_websocket,
     principal_of,
@@ -55,6 +54,7 @@ from dtc_twisted.web.rest.resource import ApiResource, RouteTable, json_response
 from dtc_twisted.web.rest.routes import GET_REQUESTS, PREFIX, ROW_TYPES, SNAPSHOT_REQUESTS, STREAMED_REQUESTS
 from dtc_twisted.web.rest.snapshot_formats import encode_snapshot, snapshot_format
 from dtc_twisted.web.stream.market_json import to_fields
+from dtc_twisted.web.tokens import Principal
 
 _log = logger(__name__)
 

@@ -24,7 +24,7 @@ from twisted.internet.defer import Deferred
 from dtc_twisted.errors import BadParameter, Forbidden
 from dtc_twisted.orders import Fields, OrderManager
 from dtc_twisted.web import order_commands
-from dtc_twisted.web.access import Principal
+from dtc_twisted.web.tokens import Principal
 
 _BODY = ("order",)
 ACTION_FIELDS = {

@@ -23,7 +23,8 @@ changes are sent, as described in market_json.py. The gateway also sends events:
     <- {"event": "ended", "symbol": "ESM20_FUT_CME", "error": "..."}      the server refuses the symbol from now on
     <- {"event": "skipped", "messages": 12}                               the client reads too slowly (send_queue.py)
 
-Close codes: 4001 the gateway is stopping; 4002 the send queue of a client that does not read has overflowed.
+Close codes: 4001 the gateway is stopping; 4002 the send queue of a client that does not read has overflowed;
+4003 the token has ended.
 """
 
 from typing import Any

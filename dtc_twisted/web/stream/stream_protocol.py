@@ -1,5 +1,6 @@
 """Serve WebSocket connections: the part that all paths have in common."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -9,10 +10,11 @@ from autobahn.websocket.types import ConnectionRequest
 
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.logs import logger
-from dtc_twisted.web.access import PROXY_HEADERS, SUBPROTOCOL, Principal, is_own_address
-from dtc_twisted.web.stream.public_names import CLOSE_STOPPING, CLOSE_TOO_SLOW
+from dtc_twisted.web.access import PROXY_HEADERS, SUBPROTOCOL, is_own_address
+from dtc_twisted.web.stream.public_names import CLOSE_STOPPING, CLOSE_TOKEN_ENDED, CLOSE_TOO_SLOW
 from dtc_twisted.web.stream.send_queue import SendQueue, SendStatistics, encode_event
 from dtc_twisted.web.stream.writer import make_writer
+from dtc_twisted.web.tokens import Principal
 
 _log = logger(__name__)
 
@@ -160,6 +162,12 @@ class StreamFactory(WebSocketServerFactory):
         """Close all connections, because the gateway is stopping."""
         for subscriber in list(self.subscribers):
             subscriber.close_with(CLOSE_STOPPING, "the gateway is stopping")
+
+    def close_ended(self, is_valid: Callable[[Principal], bool]) -> None:
+        """Close the connections whose token is no longer valid."""
+        for subscriber in list(self.subscribers):
+            if not is_valid(subscriber.principal):
+                subscriber.close_with(CLOSE_TOKEN_ENDED, "the token has ended")
 
 
 class _PrincipalFactory:
