@@ -397,8 +397,7 @@ def make_web(
     )
     machine = gethostname()
     names = (machine, machine.partition(".")[0], settings["interface"])
-    tokens = settings["tokens"]
-    access = AccessControl(tokens, settings["origins"], names)
+    access = AccessControl(settings["tokens"], settings["origins"], names)
     rest = RestApi(backend, {path: factory.resource_for for path, factory in factories.items()}, access)
     OrderRoutes(rest, orders.state, orders.reconciler, definitions.converter, orders.manager)
     sources = MetricSources(
@@ -415,13 +414,14 @@ def make_web(
         *(reactor, settings["interface"], settings["restport"], rest, status.stream_factories, observe)
     )
     listener.setServiceParent(web)
-    if tokens is not None:
-        _watch_tokens(tokens, status.stream_factories, reactor)
-        tokens.setServiceParent(web)
+    if settings["tokens"] is not None:
+        _watch_tokens(settings["tokens"], status.stream_factories, reactor, web)
     return web
 
 
-def _watch_tokens(tokens: TokenFile, factories: Sequence[StreamFactory], reactor: IGatewayReactor) -> None:
+def _watch_tokens(
+    tokens: TokenFile, factories: Sequence[StreamFactory], reactor: IGatewayReactor, parent: MultiService
+) -> None:
     """Let the WebSockets of a token end with the token."""
 
     def close_ended() -> None:
@@ -430,6 +430,7 @@ def _watch_tokens(tokens: TokenFile, factories: Sequence[StreamFactory], reactor
 
     tokens.clock = reactor
     tokens.on_change = close_ended
+    tokens.setServiceParent(parent)
 
 
 def make_metrics(sources: MetricSources) -> Measurements:
