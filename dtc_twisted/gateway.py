@@ -39,7 +39,15 @@ from dtc_twisted.transport.addresses import make_url
 from dtc_twisted.transport.upstream import Upstream
 from dtc_twisted.web.access import AccessControl
 from dtc_twisted.web.metrics import GatewayCollector, LoopLag, Measurements, MetricSources
-from dtc_twisted.web.rest import DocumentRoutes, MonitoringRoutes, OrderRoutes, QuietSite, RestApi, RestBackend
+from dtc_twisted.web.rest import (
+    DashboardRoutes,
+    DocumentRoutes,
+    MonitoringRoutes,
+    OrderRoutes,
+    QuietSite,
+    RestApi,
+    RestBackend,
+)
 from dtc_twisted.web.rest.resource import ObserveRequest
 from dtc_twisted.web.stream import (
     AccountChannels,
@@ -406,7 +414,9 @@ def make_web(
     )
     measurements = make_metrics(sources)
     MonitoringRoutes(rest, measurements.registry, status.problems)
-    DocumentRoutes(rest)
+    if not settings["no-dashboard"]:
+        DashboardRoutes(rest)
+    DocumentRoutes(rest, is_root=bool(settings["no-dashboard"]))
     observe = measurements.observe_request
     web = MultiService()
     LoopLag(reactor, measurements).setServiceParent(web)

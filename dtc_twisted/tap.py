@@ -90,6 +90,7 @@ class Options(BaseOptions):
             None,
             "Serve data of files to other machines as well; the exchanges' agreements may forbid it.",
         ],
+        ["no-dashboard", None, "Serve no trading dashboard at /."],
         ["demo", None, "Start a simulated DTC server in the same process, and connect to it."],
     ]
     compData = usage.Completions(

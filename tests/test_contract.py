@@ -315,6 +315,7 @@ class FileTests(ContractCase):
 
     def test_files(self) -> None:
         self.get("/datafiles", "/datafiles?x=1")
+        self.get("/caller", "/caller?x=1")
         path = f"/historicalpricedata?Symbol={NQ}&RecordInterval"
         self.get(f"{path}=1m", f"{path}=tick&format=csv", f"{path}=1d&prices=display&times=iso")
         self.get(f"{path}=tick&StartDateTime=2023-11-03T08:28:00Z&EndDateTime=2023-11-03T08:28:30Z&format=ndjson")

@@ -28,6 +28,17 @@ STATUS_SCHEMA: Schema = {
 }
 
 STATUS = Operation("State of the gateway", GATEWAY, STATUS_SCHEMA)
+CALLER = Operation(
+    "Who the gateway takes you for",
+    GATEWAY,
+    {
+        "type": "object",
+        "properties": {"name": _TEXT, "may_trade": {"type": "boolean"}},
+        "required": ["name", "may_trade"],
+        "additionalProperties": False,
+    },
+    text="may_trade: whether orders of this token are accepted.",
+)
 DATA_FILES = Operation(
     "Sierra Chart's data files",
     "History",

@@ -7,6 +7,7 @@ Errors are `{"success": false, "error": {"type", "message", "status"}}`. Status 
 """
 
 from dtc_twisted.web.rest.api import RestApi, RestBackend
+from dtc_twisted.web.rest.dashboard_routes import DashboardRoutes
 from dtc_twisted.web.rest.document_routes import DocumentRoutes
 from dtc_twisted.web.rest.json_body import MAX_BODY, json_object
 from dtc_twisted.web.rest.monitoring_routes import MonitoringRoutes
@@ -21,6 +22,7 @@ __all__ = [
     "ROW_TYPES",
     "SNAPSHOT_REQUESTS",
     "STREAMED_REQUESTS",
+    "DashboardRoutes",
     "DocumentRoutes",
     "MonitoringRoutes",
     "OrderRoutes",

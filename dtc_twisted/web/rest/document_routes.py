@@ -37,16 +37,19 @@ class DocumentRoutes:
     Make it after all other routes, because the documents list those that exist then.
 
     The documents contain nothing of the server or the accounts, and need no token.
+
+    is_root: whether / leads to /docs.
     """
 
-    def __init__(self, rest: RestApi) -> None:
+    def __init__(self, rest: RestApi, *, is_root: bool) -> None:
         self._rest = rest
         self._openapi = b""
         self._asyncapi = b""
         rest.route("GET", "/openapi.json", self._get_openapi, OPENAPI, prefix="", public=True)
         rest.route("GET", "/asyncapi.json", self._get_asyncapi, ASYNCAPI, prefix="", public=True)
         rest.route("GET", "", self._index, INDEX)
-        rest.route("GET", "/", self._redirect, None, prefix="", public=True)
+        if is_root:
+            rest.route("GET", "/", self._redirect, None, prefix="", public=True)
         rest.route("GET", "/docs", self._docs, None, prefix="", public=True)
         for name in ("docs.js", *_UI_FILES):
             rest.route("GET", f"/docs/{name}", self._file_handler(name), None, prefix="", public=True)

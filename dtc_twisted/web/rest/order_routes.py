@@ -12,6 +12,7 @@ from dtc_twisted.errors import BadParameter, NoSuchOrder
 from dtc_twisted.orders import CHANNELS, AccountState, Fields, OrderManager, Reconciler
 from dtc_twisted.web import order_commands
 from dtc_twisted.web.access import principal_of
+from dtc_twisted.web.openapi.gateway_operations import CALLER
 from dtc_twisted.web.openapi.order_operations import MAX_ENTRIES, ORDER_OPERATIONS
 from dtc_twisted.web.query import (
     OutputOptions,
@@ -56,6 +57,7 @@ class OrderRoutes:
         self._manager_or_none = manager
         for channel in CHANNELS:
             self._route("GET", f"/{channel}", self._list_handler(channel))
+        self._rest.route("GET", "/caller", self._caller, CALLER)
         self._route("GET", "/orders/<order_id>", self._order)
         self._route("GET", "/journal", self._journal)
         for action, path in (("submit", "/orders"), ("oco", "/orders/oco"), ("bracket", "/orders/bracket")):
@@ -78,6 +80,12 @@ class OrderRoutes:
     @property
     def _manager(self) -> OrderManager:
         return order_commands.require_manager(self._manager_or_none)
+
+    def _caller(self, request: Request) -> bytes:
+        reject_unknown(query_args(request), ())
+        caller = principal_of(request)
+        may_trade = caller.may_trade and self._manager_or_none is not None
+        return json_response(request, {"name": caller.name, "may_trade": may_trade})
 
     # -- state
 

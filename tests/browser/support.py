@@ -1,0 +1,73 @@
+"""Open the dashboard in chromium, and run gateways for it."""
+
+import atexit
+import os
+import shutil
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from tests.process.test_twistd import Gateway
+
+TIMEOUT = 20_000
+"""Milliseconds after which a thing that has not happened will not."""
+
+WIDE = {"width": 1440, "height": 900}
+CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-gpu"]
+ES = "ESM20_FUT_CME"
+
+
+def find_chromium() -> str:
+    """Return the path of the system's chromium; CHROMIUM in the environment names another one.
+
+    Raises SkipTest without a browser, or without playwright.
+    """
+    if find_spec("playwright") is None:
+        raise SkipTest("playwright is not installed: pip install playwright")
+    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    found = [path for name in names if name and (path := shutil.which(name))]
+    if not found:
+        raise SkipTest("there is no chromium: apt-get install chromium, or set CHROMIUM")
+    return found[0]
+
+
+@lru_cache(maxsize=1)
+def launch() -> Any:
+    """Start the browser, which serves all tests of this process and ends with it."""
+    chromium = find_chromium()
+    from playwright.sync_api import sync_playwright
+
+    playwright = sync_playwright().start()
+    atexit.register(playwright.stop)
+    browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
+    atexit.register(browser.close)
+    return browser
+
+
+class BrowserCase(SynchronousTestCase):
+    """Run a gateway, and a context of its own in the browser, for each test.
+
+    options: of `twistd dtc`.
+    """
+
+    options: tuple[str, ...] = ("--demo",)
+
+    def setUp(self) -> None:
+        self.browser = launch()
+        self.errors: list[str] = []
+        self.gateway = Gateway(*self.options)
+        self.addCleanup(self.gateway.stop)
+        self.gateway.wait_until_ready()
+
+    def open(self, path: str = "/", **options: Any) -> Any:
+        """Open a page. What goes wrong in it is added to `errors`."""
+        context = self.browser.new_context(**({"viewport": WIDE} | options))
+        context.set_default_timeout(TIMEOUT)
+        self.addCleanup(context.close)
+        page = context.new_page()
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.goto(self.gateway.url + path)
+        return page

@@ -1,0 +1,45 @@
+"""Test the watch list and the frame of the dashboard in a browser."""
+
+from tests.browser.support import ES, BrowserCase
+from tests.support import slow
+
+
+@slow
+class QuoteTests(BrowserCase):
+    def test_first_visit(self) -> None:
+        """The first page shows live prices of the symbols that have positions and orders."""
+        page = self.open()
+        row = page.locator(f"#quotes tr[data-symbol={ES}]")
+        price = f"document.querySelector('tr[data-symbol={ES}] td')?.textContent"
+        page.wait_for_function(f"() => /^[0-9]+[.][0-9]{{2}}$/.test({price})")
+        before = row.inner_text()
+        page.wait_for_function(
+            "([s, t]) => document.querySelector(`tr[data-symbol=${s}]`).innerText !== t", arg=[ES, before]
+        )
+        self.assertEqual(page.locator("#connection").inner_text(), "connected")
+        self.assertEqual(page.locator("#mode").inner_text(), "Simulated")
+        self.assertEqual(self.errors, [])
+
+    def test_add_remove_and_reorder(self) -> None:
+        page = self.open()
+        page.locator("#quotes tr").first.wait_for()
+        page.fill("#search", "bitcoin")
+        page.get_by_role("option", name="BTCUSD").click()
+        page.locator("tr[data-symbol=BTCUSD]").wait_for()
+        page.locator("tr[data-symbol=BTCUSD]").press("Alt+ArrowUp")
+        symbols = page.locator("#quotes tr").evaluate_all("(rows) => rows.map((row) => row.dataset.symbol)")
+        self.assertEqual(symbols.index("BTCUSD"), len(symbols) - 2)
+        page.locator(f"tr[data-symbol={ES}]").press("Delete")
+        page.reload()
+        page.locator("tr[data-symbol=BTCUSD]").wait_for()
+        after = page.locator("#quotes tr").evaluate_all("(rows) => rows.map((row) => row.dataset.symbol)")
+        self.assertEqual(after, [each for each in symbols if each != ES])
+        self.assertEqual(self.errors, [])
+
+    def test_refused_symbol(self) -> None:
+        """A symbol that the server rejects says so."""
+        page = self.open()
+        page.locator("#quotes tr").first.wait_for()
+        page.fill("#search", "NQM20_FUT_CME")
+        page.press("#search", "Enter")
+        page.locator("tr.failed[data-symbol=NQM20_FUT_CME][title*='not permitted']").wait_for()
