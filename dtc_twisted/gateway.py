@@ -414,9 +414,7 @@ def make_web(
     )
     measurements = make_metrics(sources)
     MonitoringRoutes(rest, measurements.registry, status.problems)
-    if not settings["no-dashboard"]:
-        DashboardRoutes(rest)
-    DocumentRoutes(rest, is_root=bool(settings["no-dashboard"]))
+    _add_pages(rest, has_dashboard=not settings["no-dashboard"])
     observe = measurements.observe_request
     web = MultiService()
     LoopLag(reactor, measurements).setServiceParent(web)
@@ -441,6 +439,12 @@ def _watch_tokens(
     tokens.clock = reactor
     tokens.on_change = close_ended
     tokens.setServiceParent(parent)
+
+
+def _add_pages(rest: RestApi, *, has_dashboard: bool) -> None:
+    if has_dashboard:
+        DashboardRoutes(rest)
+    DocumentRoutes(rest, is_root=not has_dashboard)
 
 
 def make_metrics(sources: MetricSources) -> Measurements:

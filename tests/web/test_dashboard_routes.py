@@ -1,6 +1,7 @@
 """Test how the files of the dashboard are served."""
 
 import re
+from pathlib import Path
 
 from dtc_twisted.web.rest.dashboard_routes import FOLDER
 from tests.support import Answer, Caller, GatewayTestCase
@@ -58,8 +59,9 @@ class DashboardRoutesTests(DashboardCase):
 class TokenTests(DashboardCase):
     def setUp(self) -> None:
         self.tokens = self.mktemp()
-        with open(self.tokens, "w") as file:
-            file.write("reader read reader-0123456789\ntrader trade trader-0123456789\n")
+        path = Path(self.tokens)
+        path.write_text("reader read reader-0123456789\ntrader trade trader-0123456789\n")
+        path.chmod(0o600)
         self.options = (*self.options, "--token-file", self.tokens, "--allow-trading", "--journal", self.mktemp())
         super().setUp()
 
