@@ -23,6 +23,7 @@ from dtc_twisted.errors import JournalFailed
 from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.journal import Journal
+from dtc_twisted.listeners import WebListeners, make_listeners
 from dtc_twisted.logs import logger
 from dtc_twisted.market_data import MARKET_DEPTH, Hub, PinnedSymbols, ReadBatch, StallWatchdog, Update
 from dtc_twisted.orders import (
@@ -34,7 +35,7 @@ from dtc_twisted.orders import (
     TradingScope,
     order_loader,
 )
-from dtc_twisted.services import LOOPBACK, ListenService, StartupError
+from dtc_twisted.services import LOOPBACK, FileWatch, ListenService, StartupError
 from dtc_twisted.transport.addresses import make_url
 from dtc_twisted.transport.upstream import Upstream
 from dtc_twisted.web.access import AccessControl
@@ -196,21 +197,23 @@ class RequiredJournal(Journal):
             raise StartupError(f"twistd dtc: --journal: {error}") from None
 
 
-class WebService(ListenService):
-    """REST and WebSocket on one port."""
+class WebService(WebListeners):
+    """REST and WebSocket on the same ports."""
 
     def __init__(
         self,
+        settings: Settings,
         reactor: IGatewayReactor,
-        interface: str,
-        port: int,
         rest: RestApi,
         sockets: Sequence[StreamFactory],
         on_answered: ObserveRequest,
     ) -> None:
         site = QuietSite(rest.resource, reactor=reactor, on_answered=on_answered)
         super().__init__(
-            reactor, interface, port, site, log_format="Serving http://{host}:{port}/api/v1", option="--restport"
+            site,
+            make_listeners(settings, reactor),
+            has_tokens=settings["tokens"] is not None,
+            insecure=bool(settings["insecure"]),
         )
         self._sockets = sockets
         self._rest = rest
@@ -404,7 +407,8 @@ def make_web(
         files=None if files is None else files.data,
     )
     machine = gethostname()
-    names = (machine, machine.partition(".")[0], settings["interface"])
+    certificate = settings["certificate"]
+    names = (machine, machine.partition(".")[0], *(() if certificate is None else certificate.names))
     access = AccessControl(settings["tokens"], settings["origins"], names)
     rest = RestApi(backend, {path: factory.resource_for for path, factory in factories.items()}, access)
     OrderRoutes(rest, orders.state, orders.reconciler, definitions.converter, orders.manager)
@@ -418,18 +422,14 @@ def make_web(
     observe = measurements.observe_request
     web = MultiService()
     LoopLag(reactor, measurements).setServiceParent(web)
-    listener = WebService(
-        *(reactor, settings["interface"], settings["restport"], rest, status.stream_factories, observe)
-    )
-    listener.setServiceParent(web)
+    WebService(settings, reactor, rest, status.stream_factories, observe).setServiceParent(web)
     if settings["tokens"] is not None:
-        _watch_tokens(settings["tokens"], status.stream_factories, reactor, web)
+        _end_with_tokens(settings["tokens"], status.stream_factories, reactor)
+    FileWatch(reactor, [each.check for each in (settings["tokens"], certificate) if each]).setServiceParent(web)
     return web
 
 
-def _watch_tokens(
-    tokens: TokenFile, factories: Sequence[StreamFactory], reactor: IGatewayReactor, parent: MultiService
-) -> None:
+def _end_with_tokens(tokens: TokenFile, factories: Sequence[StreamFactory], reactor: IGatewayReactor) -> None:
     """Let the WebSockets of a token end with the token."""
 
     def close_ended() -> None:
@@ -438,7 +438,6 @@ def _watch_tokens(
 
     tokens.clock = reactor
     tokens.on_change = close_ended
-    tokens.setServiceParent(parent)
 
 
 def _add_pages(rest: RestApi, *, has_dashboard: bool) -> None:

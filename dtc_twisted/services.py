@@ -9,14 +9,23 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IProtocolFactory, IReactorCore, IReactorFromThreads, IReactorTCP
+from twisted.internet.interfaces import (
+    IProtocolFactory,
+    IReactorCore,
+    IReactorFromThreads,
+    IReactorTCP,
+    IReactorTime,
+)
+from twisted.internet.task import LoopingCall
 from twisted.python import usage
 
-from dtc_twisted.logs import logger
+from dtc_twisted.logs import call_safely, logger
 
 _log = logger(__name__)
 
 LOOPBACK = "127.0.0.1"
+FILE_WATCH_SECONDS = 2.0
+"""Seconds between two checks whether a file has changed."""
 
 
 class StartupError(SystemExit, Exception):
@@ -111,10 +120,11 @@ def freeze_gc_when_running(reactor: IReactorCore) -> None:
     reactor.callWhenRunning(gc.freeze)
 
 
-def stop_on_hangup(reactor: IReactorCore) -> None:
-    """Stop on SIGHUP, which a closed terminal sends, as on SIGTERM.
+def on_hangup(reactor: IReactorCore, action: Callable[[], object]) -> None:
+    """Call a function on SIGHUP.
 
-    A SIGHUP that is ignored, as under `nohup`, stays ignored. Windows has no SIGHUP.
+    A closed terminal sends it, and operators send it to have files read again. A SIGHUP that is ignored, as under
+    `nohup`, stays ignored. Windows has no SIGHUP.
     """
     hangup = getattr(signal, "SIGHUP", None)
     if hangup is None:
@@ -122,9 +132,31 @@ def stop_on_hangup(reactor: IReactorCore) -> None:
 
     def install() -> None:
         if signal.getsignal(hangup) is not signal.SIG_IGN:
-            signal.signal(hangup, lambda number, frame: IReactorFromThreads(reactor).callFromThread(reactor.stop))
+            signal.signal(hangup, lambda number, frame: IReactorFromThreads(reactor).callFromThread(action))
 
     reactor.callWhenRunning(install)
+
+
+class FileWatch(Service):
+    """Call functions every two seconds that read files again if they have changed."""
+
+    def __init__(self, clock: IReactorTime, checks: Sequence[Callable[[], None]]) -> None:
+        self._checks = checks
+        self._looping = LoopingCall(self.check)
+        self._looping.clock = clock
+
+    def check(self) -> None:
+        """Call the functions."""
+        for each in self._checks:
+            call_safely(each)
+
+    def startService(self) -> None:
+        super().startService()
+        self._looping.start(FILE_WATCH_SECONDS, now=False)
+
+    def stopService(self) -> None:
+        super().stopService()
+        self._looping.stop()
 
 
 class ListenService(Service):

@@ -4,6 +4,7 @@ This module does not import messages.py before the options are parsed, because -
 """
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from twisted.application.service import IService
@@ -15,17 +16,17 @@ from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH, is_symbol
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.limits import LIMITS
 from dtc_twisted.services import (
-    LOOPBACK,
     BaseOptions,
     freeze_gc_when_running,
     number_option,
+    on_hangup,
     optional_number_option,
-    stop_on_hangup,
 )
-from dtc_twisted.transport.addresses import parse_host
+from dtc_twisted.transport.addresses import is_address, parse_host
 from dtc_twisted.transport.name_resolver import install_name_resolver
 
 if TYPE_CHECKING:
+    from dtc_twisted.listeners import CertificateFiles
     from dtc_twisted.web.tokens import TokenFile
 
 
@@ -43,7 +44,14 @@ class Options(BaseOptions):
         number_option("port", "p", 11099, "DTC server: port.", 1, 65535),
         number_option("historyport", "q", 11098, "DTC server: port for historical prices.", 1, 65535),
         number_option("restport", "r", 8080, "Port for REST and WebSocket; 0: a free port.", 0, 65535),
-        ["interface", None, LOOPBACK, "Address to serve on."],
+        ["interface", None, None, "Address to serve on, instead of 127.0.0.1 and ::1."],
+        [
+            "cert",
+            None,
+            None,
+            "File with the certificate (PEM, with its chain) to serve https:// and wss://.",
+        ],
+        ["key", None, None, "File with the private key of --cert."],
         ["username", "u", "", "User name, if the server needs one."],
         ["password", "x", "", "Password; better in DTC_PASSWORD in the environment, or in a file."],
         ["password-file", None, None, "File whose first line is the password."],
@@ -80,6 +88,7 @@ class Options(BaseOptions):
             "Request simulated trading; accept orders for accounts whose names begin with Sim (default).",
         ],
         ["tls", None, "Connect to the server with wss://."],
+        ["insecure", None, "Serve other machines without --token-file or without TLS."],
         ["allow-trading", None, "Accept orders; with --live only together with --token-file."],
         ["stall-reconnect", None, "Reconnect when the updates of all symbols stop (--stall-timeout)."],
         ["cancel-on-stop", None, "Cancel the orders that the gateway sent when it is stopped."],
@@ -95,7 +104,7 @@ class Options(BaseOptions):
     ]
     compData = usage.Completions(
         optActions=dict.fromkeys(
-            ("password-file", "token-file", "journal", "messages", "data-folder"), usage.CompleteFiles()
+            ("password-file", "token-file", "cert", "key", "journal", "messages", "data-folder"), usage.CompleteFiles()
         )
     )
 
@@ -105,6 +114,7 @@ class Options(BaseOptions):
         self["origins"] = []
         self["accounts"] = []
         self["tradable"] = []
+        self["endpoints"] = []
 
     def opt_symbol(self, symbol: str) -> None:
         """Subscribe to this symbol from the start. May be given several times."""
@@ -119,6 +129,10 @@ class Options(BaseOptions):
     def opt_allow_symbol(self, symbol: str) -> None:
         """Accept orders only for this symbol. May be given several times."""
         self["tradable"].append(symbol)
+
+    def opt_listen(self, endpoint: str) -> None:
+        """Serve on this Twisted endpoint, or on tls:PORT. May be given several times."""
+        self["endpoints"].append(endpoint)
 
     def opt_allow_origin(self, origin: str) -> None:
         """Accept requests from web pages of this origin. May be given several times."""
@@ -143,8 +157,38 @@ class Options(BaseOptions):
         self["password"] = self._password()
         self["origins"] = self._origins()
         self["tokens"] = self._tokens()
+        self["certificate"] = self._certificate()
+        self._check_listening()
         self._check_trading()
         super().postOptions()
+
+    def _certificate(self) -> "CertificateFiles | None":
+        from dtc_twisted.listeners import CertificateFiles
+
+        cert, key = self["cert"], self["key"]
+        if not cert and not key:
+            return None
+        if not cert or not key:
+            raise usage.UsageError("--cert and --key go together: the files of a certificate and its private key")
+        try:
+            return CertificateFiles(cert, key)
+        except (OSError, ValueError) as error:
+            raise usage.UsageError(f"--cert, --key: {error}") from None
+
+    def _check_listening(self) -> None:
+        from dtc_twisted.listeners import TLS_PREFIX
+
+        if self["interface"] is not None and not is_address(self["interface"]):
+            raise usage.UsageError(
+                f"--interface: expected an IP address of this machine, not {self['interface']!r}; 0.0.0.0 is all"
+            )
+        if self["endpoints"] and self["interface"] is not None:
+            raise usage.UsageError("--listen and --interface exclude each other")
+        needs_certificate = any(each.startswith(TLS_PREFIX) for each in self["endpoints"])
+        if needs_certificate and self["certificate"] is None:
+            raise usage.UsageError("--listen tls:... needs --cert and --key")
+        if self["endpoints"] and self["certificate"] is not None and not needs_certificate:
+            raise usage.UsageError("--cert goes with --interface, or with a --listen that begins with tls:")
 
     def _use_messages(self) -> None:
         try:
@@ -212,6 +256,11 @@ class Options(BaseOptions):
             raise usage.UsageError(f"--token-file {path}: {error}") from None
 
 
+def file_checks(options: Options) -> list[Callable[[], None]]:
+    """Return functions that read files again if they have changed."""
+    return [each.check for each in (options["tokens"], options["certificate"]) if each is not None]
+
+
 def makeService(options: Options, reactor: IGatewayReactor | None = None) -> IService:
     """Make the gateway's service."""
     if reactor is None:
@@ -223,5 +272,6 @@ def makeService(options: Options, reactor: IGatewayReactor | None = None) -> ISe
     from dtc_twisted.gateway import make_gateway
 
     freeze_gc_when_running(reactor)
-    stop_on_hangup(reactor)
+    checks = file_checks(options)
+    on_hangup(reactor, (lambda: [check() for check in checks]) if checks else reactor.stop)
     return make_gateway(options, reactor)

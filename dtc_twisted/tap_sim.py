@@ -14,7 +14,7 @@ from dtc_twisted.services import (
     choice_option,
     freeze_gc_when_running,
     number_option,
-    stop_on_hangup,
+    on_hangup,
 )
 from dtc_twisted.simulator import FolderInUse, ServerSettings, Simulator, prepare_folder
 
@@ -74,5 +74,5 @@ def makeService(options: Options, reactor: IGatewayReactor | None = None) -> ISe
         listener.setServiceParent(services)
     simulator.setServiceParent(services)
     freeze_gc_when_running(reactor)
-    stop_on_hangup(reactor)
+    on_hangup(reactor, reactor.stop)
     return services

@@ -38,6 +38,16 @@ MARKETDATA = "ws://127.0.0.1:8080/api/v1/marketdata"
 T = TypeVar("T")
 
 
+class MemoryReactor(MemoryReactorClock):
+    """A reactor in memory whose ports state the address that they listen on."""
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        listening: Any = super().listenTCP(port, factory, backlog, interface)
+        if isinstance(listening.getHost(), IPv4Address):
+            listening._hostAddress = IPv4Address("TCP", interface or "0.0.0.0", port)
+        return listening
+
+
 def write_private(path: str | Path, text: str) -> None:
     """Write a file that only its owner can read, as a token file has to be."""
     with open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
@@ -258,7 +268,7 @@ class GatewayTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         # Of the pauses between tries. A seed would not do: each factory of Autobahn's seeds anew.
         self.patch(random, "random", random.Random(1).random)
-        self.clock = MemoryReactorClock()
+        self.clock = MemoryReactor()
         self.clock.advance(1_700_000_000)
         self.patch(txaio.config, "loop", self.clock)  # type: ignore[attr-defined]
         self.log: list[LogEvent] = []

@@ -40,8 +40,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": PROTOCOL | {"simulator"},
     # what puts the parts together
     "services": PROTOCOL,
-    "gateway": PARTS | {"services", "simulator"},
-    "tap": PARTS | {"services", "gateway", "simulator"},
+    "listeners": PROTOCOL | {"services"},
+    "gateway": PARTS | {"services", "listeners", "simulator"},
+    "tap": PARTS | {"services", "listeners", "gateway", "simulator"},
     "tap_sim": PROTOCOL | {"services", "simulator"},
     # what other people's programs use; without Twisted
     "client": {"dtc", "errors"},

@@ -41,7 +41,7 @@ class OptionsTests(CommandLineCase):
             "port": 11099,
             "historyport": 11098,
             "restport": 8080,
-            "interface": "127.0.0.1",
+            "interface": None,
             "timeout": 5.0,
             "username": "",
             "password": "",

@@ -25,6 +25,15 @@ def parse_host(text: str) -> str:
     return bare
 
 
+def is_address(text: str) -> bool:
+    """Return whether a text is an IP address, without brackets."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def make_url(scheme: str, host: str, port: int) -> str:
     """Return the URL of a server: ws://host:port/.
 

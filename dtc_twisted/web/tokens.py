@@ -13,9 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 
 from dtc_twisted.clocks import wall_time
 from dtc_twisted.logs import logger
@@ -23,8 +21,6 @@ from dtc_twisted.orders import RiskLimits, Trader, read_limits
 
 HASHED = "sha256:"
 """What the digest of a token begins with in the file."""
-CHECK_SECONDS = 2.0
-"""Seconds between two checks whether the file has changed."""
 
 _EXPIRES = "expires="
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,32}")
@@ -61,13 +57,13 @@ TokenTable = Mapping[bytes, Principal]
 """Principals by the SHA-256 digest of their token."""
 
 
-class TokenFile(Service):
+class TokenFile:
     """Keep the tokens of a file.
 
-    The file is read again when it has changed. If it cannot be read or a line is wrong, the earlier tokens stay valid,
-    and the log says why.
+    `check` reads the file again when it has changed. If it cannot be read or a line is wrong, the earlier tokens stay
+    valid, and the log says why.
 
-    clock: what the checks and the ends of tokens follow; set before the service starts.
+    clock: what the ends of tokens follow; set before the gateway serves.
     on_change: called after tokens were added, removed, changed, or have expired.
 
     The constructor raises OSError or ValueError, as `read_tokens` does.
@@ -81,17 +77,6 @@ class TokenFile(Service):
         self.table = read_tokens(path)
         self.on_change: Callable[[], None] = lambda: None
         self._valid: frozenset[bytes] = frozenset()
-        self._looping = LoopingCall(self.check)
-
-    def startService(self) -> None:
-        super().startService()
-        self._valid = self._valid_lines()
-        self._looping.clock = self.clock
-        self._looping.start(CHECK_SECONDS, now=False)
-
-    def stopService(self) -> None:
-        super().stopService()
-        self._looping.stop()
 
     def is_valid(self, principal: Principal) -> bool:
         """Return whether a principal's token is in the file and has not expired."""
@@ -102,7 +87,7 @@ class TokenFile(Service):
         return principal.expires is not None and wall_time(self.clock) >= principal.expires
 
     def check(self) -> None:
-        """Read the file again if it has changed."""
+        """Read the file again if it has changed, and find tokens that have expired."""
         state = _state_of(self._path)
         if state != self._state:
             self._state = state

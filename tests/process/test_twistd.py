@@ -29,6 +29,7 @@ from websockets.protocol import State
 from websockets.sync.client import connect
 from websockets.uri import parse_uri
 
+from tests.certificates import Authority
 from tests.support import process_environment, slow, write_private
 
 ROOT = Path(__file__).parents[2]
@@ -472,35 +473,10 @@ class TLSTests(TestCase):
         return Gateway("--host", "localhost", *ports, "--tls", *options, **extra)
 
     def setUp(self) -> None:
-        import datetime
-
-        from cryptography import x509
-        from cryptography.hazmat.primitives import hashes, serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
-
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-        now = datetime.datetime.now(datetime.UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(1)
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        self.certificate, key_file = self.mktemp(), self.mktemp()
-        Path(self.certificate).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        Path(key_file).write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        self.server = Process(sys.executable, "-c", SECURE_SERVER, self.certificate, key_file)
+        authority = Authority(self.mktemp())
+        self.certificate, (cert, key) = authority.path, (self.mktemp(), self.mktemp())
+        authority.write(cert, key, "localhost")
+        self.server = Process(sys.executable, "-c", SECURE_SERVER, cert, key)
         self.addCleanup(self.server.stop)
         self.port, self.history_port = self.server.wait_for(r"secure ports (\d+) (\d+)").groups()
 
