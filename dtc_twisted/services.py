@@ -156,7 +156,8 @@ class FileWatch(Service):
 
     def stopService(self) -> None:
         super().stopService()
-        self._looping.stop()
+        if self._looping.running:
+            self._looping.stop()
 
 
 class ListenService(Service):
