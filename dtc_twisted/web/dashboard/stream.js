@@ -20,6 +20,7 @@ export class Stream {
     latency = new Observable(null); // milliseconds from ping to pong
     skipped = new Observable(0); // messages that the gateway left out, because this page read too slowly
     reconnects = new Observable(-1); // connections, the first not counted
+    reason = ""; // why the last connection ended
     onRefused = () => {}; // called when a connection ended before it was open
 
     /** Connect, and reconnect from now on. */
@@ -69,6 +70,7 @@ export class Stream {
             this.state.value = "open";
             this.reconnects.value += 1;
             for (const { request } of this.#subscriptions.values()) this.#send(request);
+            this.#ping();
         };
         socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
         socket.onclose = ({ code, reason }) => {
@@ -85,6 +87,7 @@ export class Stream {
         this.#socket = null;
         socket?.close();
         if (this.state.value === "closed") return;
+        this.reason = reason;
         this.state.value = "closed";
         for (const { handler } of [...this.#subscriptions.values()]) handler({ event: "stale", reason });
     }

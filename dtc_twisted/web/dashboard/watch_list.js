@@ -2,7 +2,7 @@
 
 import { byId, make, setClass, setText } from "./dom.js";
 import { frames } from "./frames.js";
-import { ageText, quantity, shortNumber, signed } from "./numbers.js";
+import { ageText, shortNumber, signed, size } from "./numbers.js";
 import { stored } from "./observable.js";
 
 const FLASH = 300; // milliseconds
@@ -138,8 +138,8 @@ class Row {
         setClass(cells.change, `n ${quote.change > 0 ? "up" : quote.change < 0 ? "down" : ""}`);
         this.#price(cells.bid, this.bidPrice, quote.bid, text);
         this.#price(cells.ask, this.askPrice, quote.ask, text);
-        setText(this.bidSize, quantity(quote.bidSize));
-        setText(this.askSize, quantity(quote.askSize));
+        setText(this.bidSize, size(quote.bidSize));
+        setText(this.askSize, size(quote.askSize));
         setText(cells.volume, shortNumber(quote.volume));
         setText(this.age, quote.updatedAt ? ageText((performance.now() - quote.updatedAt) / 1000) : "");
         this.#endFlashes();
