@@ -3,7 +3,7 @@
 import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from socket import gethostname
 from tempfile import mkdtemp
@@ -36,6 +36,7 @@ from dtc_twisted.orders import (
     order_loader,
 )
 from dtc_twisted.services import LOOPBACK, FileWatch, ListenService, StartupError
+from dtc_twisted.startup_check import StartupCheck, file_findings
 from dtc_twisted.transport.addresses import make_url
 from dtc_twisted.transport.upstream import Upstream
 from dtc_twisted.web.access import AccessControl
@@ -297,6 +298,26 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
     if settings["host"] or settings["demo"]:
         upstream.setServiceParent(services)
         history.setServiceParent(services)
+    return services
+
+
+def make_check(settings: Settings, reactor: IGatewayReactor, end: Callable[[int], None]) -> IService:
+    """Build the service of --check, which logs on and ends.
+
+    Raises StartupError if a file cannot be used.
+    """
+    try:
+        findings = file_findings(settings, _journal_path(settings) if settings["allow-trading"] else None)
+    except OSError as error:
+        raise StartupError(f"twistd dtc: {error}") from None
+    logon = _logon_settings(settings)
+    upstream = make_upstream(settings, logon, reactor)
+    if not settings["demo"]:
+        return StartupCheck(reactor, upstream if settings["host"] else None, findings, settings["timeout"], end)
+    services = MultiService()
+    history = HistoryClient(reactor, "", logon, settings["timeout"], settings["history-connections"])
+    DemoService(reactor, upstream, history).setServiceParent(services)
+    StartupCheck(reactor, upstream, findings, settings["timeout"], end).setServiceParent(services)
     return services
 
 

@@ -3,19 +3,25 @@
 `twistd` writes every event that it receives. The threshold is therefore applied before.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TextIO
 
 import msgspec
 from twisted.logger import (
     FilteringLogObserver,
+    ILogObserver,
     InvalidLogLevelError,
+    LogEvent,
     Logger,
     LogLevel,
     LogLevelFilterPredicate,
+    formatEvent,
     globalLogPublisher,
 )
+from zope.interface import implementer
 
 _threshold = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
 _observer = FilteringLogObserver(globalLogPublisher, [_threshold])
@@ -64,6 +70,35 @@ def call_safely(function: Callable[..., None], *args: Any) -> None:
 
 
 _log = logger(__name__)
+
+
+@implementer(ILogObserver)
+class JsonLog:
+    """Write each event of the log as one line of JSON.
+
+    Keys: `time` (ISO 8601, UTC), `level`, `namespace`, `text`, and `traceback` of a failure.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def __call__(self, event: LogEvent) -> None:
+        level = event.get("log_level")
+        line = {
+            "time": datetime.fromtimestamp(event.get("log_time", 0.0), UTC).isoformat(timespec="milliseconds"),
+            "level": "info" if level is None else level.name,
+            "namespace": event.get("log_namespace", ""),
+            "text": formatEvent(event),
+        }
+        failure = event.get("log_failure")
+        if failure is not None:
+            line["traceback"] = failure.getTraceback()
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def pretty_json(value: object) -> bytes:

@@ -3,10 +3,12 @@
 import gc
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
-from twisted.application.service import Service
+from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
@@ -17,9 +19,10 @@ from twisted.internet.interfaces import (
     IReactorTime,
 )
 from twisted.internet.task import LoopingCall
+from twisted.logger import ILogObserver
 from twisted.python import usage
 
-from dtc_twisted.logs import call_safely, logger
+from dtc_twisted.logs import JsonLog, call_safely, logger
 
 _log = logger(__name__)
 
@@ -158,6 +161,45 @@ class FileWatch(Service):
         super().stopService()
         if self._looping.running:
             self._looping.stop()
+
+
+class LogFormat(MultiService):
+    """Hold a service whose application logs lines of JSON (--log-format json).
+
+    path: file of the log; empty: standard output.
+    """
+
+    def __init__(self, service: IService, path: str) -> None:
+        super().__init__()
+        self._path = path
+        service.setServiceParent(self)
+
+    def setServiceParent(self, parent: Any) -> None:
+        super().setServiceParent(parent)
+        file = open(self._path, "a", encoding="utf-8") if self._path else sys.stdout  # noqa: SIM115
+        parent.setComponent(ILogObserver, JsonLog(file))
+
+
+def end_process(reactor: IReactorCore, pid_file: str, exit_status: int) -> None:
+    """Stop the reactor, and end the process with an exit status.
+
+    twistd itself ends with 0.
+
+    pid_file: the file that twistd would have removed; may be empty.
+    """
+
+    def leave() -> None:
+        with suppress(OSError):
+            os.remove(pid_file)
+        sys.stdout.flush()
+        os._exit(exit_status)
+
+    def stop() -> None:
+        if exit_status:
+            reactor.addSystemEventTrigger("after", "shutdown", leave)
+        reactor.stop()
+
+    reactor.callWhenRunning(stop)
 
 
 class ListenService(Service):

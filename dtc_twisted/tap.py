@@ -4,19 +4,27 @@ This module does not import messages.py before the options are parsed, because -
 """
 
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from twisted.application.service import IService
 from twisted.python import usage
 
 from dtc_twisted.clocks import use_monotonic_time
+from dtc_twisted.config_file import read_arguments
 from dtc_twisted.dtc.own_messages import UnfitMessages, use_messages
 from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH, is_symbol
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.limits import LIMITS
 from dtc_twisted.services import (
     BaseOptions,
+    LogFormat,
+    StartupError,
+    choice_option,
+    end_process,
     freeze_gc_when_running,
     number_option,
     on_hangup,
@@ -39,7 +47,7 @@ class Options(BaseOptions):
         "Log on to Sierra Chart's DTC server, and serve REST and WebSocket at http://localhost:8080/api/v1. "
         "LOG_LEVEL=DEBUG in the environment logs each message, LOG_DATA=1 market data as well."
     )
-    optParameters = [
+    optParameters: ClassVar[list[list[Any]]] = [
         ["host", "n", None, "DTC server: host name or address."],
         number_option("port", "p", 11099, "DTC server: port.", 1, 65535),
         number_option("historyport", "q", 11098, "DTC server: port for historical prices.", 1, 65535),
@@ -52,6 +60,8 @@ class Options(BaseOptions):
             "File with the certificate (PEM, with its chain) to serve https:// and wss://.",
         ],
         ["key", None, None, "File with the private key of --cert."],
+        ["config", None, None, "TOML file with options: their names without --; those given besides have precedence."],
+        choice_option("log-format", ("text", "json"), "Lines of the log:"),
         ["username", "u", "", "User name, if the server needs one."],
         ["password", "x", "", "Password; better in DTC_PASSWORD in the environment, or in a file."],
         ["password-file", None, None, "File whose first line is the password."],
@@ -80,7 +90,7 @@ class Options(BaseOptions):
         *(optional_number_option(name, text, whole=whole) for name, (text, whole) in LIMITS.items()),
         optional_number_option("max-daily-loss", "Loss of an account in one day that halts it, in its currency."),
     ]
-    optFlags = [
+    optFlags: ClassVar[list[list[Any]]] = [
         ["live", "l", "Request live trading from the server; accept orders for any account."],
         [
             "simulated",
@@ -100,6 +110,7 @@ class Options(BaseOptions):
             "Serve data of files to other machines as well; the exchanges' agreements may forbid it.",
         ],
         ["no-dashboard", None, "Serve no trading dashboard at /."],
+        ["check", None, "Check options and files, log on to the server, and end."],
         ["demo", None, "Start a simulated DTC server in the same process, and connect to it."],
     ]
     compData = usage.Completions(
@@ -115,6 +126,25 @@ class Options(BaseOptions):
         self["accounts"] = []
         self["tradable"] = []
         self["endpoints"] = []
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        given = [*(sys.argv[1:] if options is None else options)]
+        super().parseOptions([*self._configured(given), *given])
+
+    def _configured(self, given: list[str]) -> list[str]:
+        """Return the command line that the file of --config stands for."""
+        paths = [value for name, value in pairwise(given) if name == "--config"]
+        paths += [each.removeprefix("--config=") for each in given if each.startswith("--config=")]
+        if not paths:
+            return []
+        path = paths[-1]
+        flags = {str(flag[0]) for flag in self.optFlags}
+        parameters = {str(parameter[0]) for parameter in self.optParameters} - {"config"}
+        lists = {name.removeprefix("opt_").replace("_", "-") for name in vars(Options) if name.startswith("opt_")}
+        try:
+            return read_arguments(path, flags, parameters, lists)
+        except (OSError, ValueError) as error:
+            raise StartupError(f"twistd dtc: --config {path}: {error}") from None
 
     def opt_symbol(self, symbol: str) -> None:
         """Subscribe to this symbol from the start. May be given several times."""
@@ -269,9 +299,16 @@ def makeService(options: Options, reactor: IGatewayReactor | None = None) -> ISe
         reactor = cast(IGatewayReactor, installed)
     use_monotonic_time(reactor)
     install_name_resolver(reactor)
-    from dtc_twisted.gateway import make_gateway
+    from dtc_twisted.gateway import make_check, make_gateway
 
     freeze_gc_when_running(reactor)
     checks = file_checks(options)
     on_hangup(reactor, (lambda: [check() for check in checks]) if checks else reactor.stop)
-    return make_gateway(options, reactor)
+    of_twistd: Mapping[str, Any] = options.parent or {}
+    if options["check"]:
+        return make_check(options, reactor, partial(end_process, reactor, of_twistd.get("pidfile") or ""))
+    service = make_gateway(options, reactor)
+    if options["log-format"] == "text":
+        return service
+    path = of_twistd.get("logfile") or ("" if of_twistd.get("nodaemon", True) else "twistd.log")
+    return LogFormat(service, "" if path == "-" else path)

@@ -41,8 +41,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     # what puts the parts together
     "services": PROTOCOL,
     "listeners": PROTOCOL | {"services"},
-    "gateway": PARTS | {"services", "listeners", "simulator"},
-    "tap": PARTS | {"services", "listeners", "gateway", "simulator"},
+    "config_file": set(),
+    "startup_check": PROTOCOL | {"transport"},
+    "gateway": PARTS | {"services", "listeners", "startup_check", "simulator"},
+    "tap": PARTS | {"services", "listeners", "config_file", "gateway", "simulator"},
     "tap_sim": PROTOCOL | {"services", "simulator"},
     # what other people's programs use; without Twisted
     "client": {"dtc", "errors"},
