@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 from klein import Klein
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted import gateway
 from dtc_twisted.dtc.wire_log import wire_log
+from dtc_twisted.gateway import web_parts
 from dtc_twisted.web.access import LOCAL_PRINCIPAL, principal_of, read_origin
 from dtc_twisted.web.rest import PREFIX, RestApi, json_response
 from dtc_twisted.web.stream import StreamFactory
@@ -299,7 +299,7 @@ class HostTests(AccessCase):
     arguments = ("--allow-origin", "https://trader.example", "--allow-origin", "chrome-extension://abcdef")
 
     def setUp(self) -> None:
-        self.patch(gateway, "gethostname", lambda: "Tower.lan")
+        self.patch(web_parts, "gethostname", lambda: "Tower.lan")
         super().setUp()
 
     def test_ours(self) -> None:

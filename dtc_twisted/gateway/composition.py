@@ -1,0 +1,97 @@
+"""Put the gateway together: the only module in which its parts meet."""
+
+from collections.abc import Callable
+
+from twisted.application.service import IService, MultiService
+
+from dtc_twisted.datafiles import FileDownloads
+from dtc_twisted.definitions.security_definitions import SecurityDefinitions
+from dtc_twisted.dtc.messages import TradeModeEnum
+from dtc_twisted.dtc.session import LogonSettings
+from dtc_twisted.gateway.gateway_parts import journal_path, make_files, make_market_data, make_orders
+from dtc_twisted.gateway.gateway_services import DemoService, GatewayService
+from dtc_twisted.gateway.gateway_settings import Settings
+from dtc_twisted.gateway.gateway_status import GatewayStatus
+from dtc_twisted.gateway.web_parts import GatewayParts, make_web
+from dtc_twisted.history import HistoryClient
+from dtc_twisted.interfaces import IGatewayReactor
+from dtc_twisted.logs import logger
+from dtc_twisted.market_data import PinnedSymbols
+from dtc_twisted.services import StartupError
+from dtc_twisted.startup_check import StartupCheck, file_findings
+from dtc_twisted.transport.addresses import make_url
+from dtc_twisted.transport.upstream import Upstream
+
+_log = logger(__name__)
+
+
+def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
+    """Build the whole gateway: one service that starts and stops all."""
+    logon = _logon_settings(settings)
+    upstream = make_upstream(settings, logon, reactor)
+    history = HistoryClient(
+        reactor, _url(settings, "historyport"), logon, settings["timeout"], settings["history-connections"]
+    )
+    definitions = SecurityDefinitions(upstream.request)
+    downloads = FileDownloads(reactor, settings["history-connections"])
+    files = make_files(settings, downloads, reactor)
+    market_data = make_market_data(settings, upstream, files, reactor)
+    upstream.listeners += [
+        definitions,
+        *market_data.hubs.values(),
+        market_data.watchdog,
+        PinnedSymbols(market_data.hubs["marketdata"], settings["symbols"]),
+    ]
+    orders = make_orders(settings, upstream, definitions, market_data, reactor)
+    status = GatewayStatus(upstream, market_data, orders, logon.trade_mode)
+    services = GatewayService(orders.manager if settings["cancel-on-stop"] else None)
+    for service in (orders.journal, orders.manager):
+        if service is not None:
+            service.setServiceParent(services)
+    if settings["demo"]:
+        DemoService(reactor, upstream, history, settings["data-folder"] or "").setServiceParent(services)
+    downloads.setServiceParent(services)
+    if files is not None:
+        files.feed.setServiceParent(services)
+    parts = GatewayParts(upstream, history, definitions, market_data, orders, status, downloads, files)
+    web = make_web(settings, parts, reactor)
+    web.setServiceParent(services)
+    market_data.watchdog.setServiceParent(services)
+    if settings["host"] or settings["demo"]:
+        upstream.setServiceParent(services)
+        history.setServiceParent(services)
+    return services
+
+
+def make_check(settings: Settings, reactor: IGatewayReactor, end: Callable[[int], None]) -> IService:
+    """Build the service of --check, which logs on and ends.
+
+    Raises StartupError if a file cannot be used.
+    """
+    try:
+        findings = file_findings(settings, journal_path(settings) if settings["allow-trading"] else None)
+    except OSError as error:
+        raise StartupError(f"twistd dtc: {error}") from None
+    logon = _logon_settings(settings)
+    upstream = make_upstream(settings, logon, reactor)
+    if not settings["demo"]:
+        return StartupCheck(reactor, upstream if settings["host"] else None, findings, settings["timeout"], end)
+    services = MultiService()
+    history = HistoryClient(reactor, "", logon, settings["timeout"], settings["history-connections"])
+    DemoService(reactor, upstream, history).setServiceParent(services)
+    StartupCheck(reactor, upstream, findings, settings["timeout"], end).setServiceParent(services)
+    return services
+
+
+def make_upstream(settings: Settings, logon: LogonSettings, reactor: IGatewayReactor) -> Upstream:
+    """Build the connection to the DTC server."""
+    return Upstream(reactor, _url(settings, "port"), logon, settings["timeout"])
+
+
+def _logon_settings(settings: Settings) -> LogonSettings:
+    mode = TradeModeEnum.TRADE_MODE_LIVE if settings["live"] else TradeModeEnum.TRADE_MODE_SIMULATED
+    return LogonSettings(username=settings["username"], password=settings["password"], trade_mode=mode)
+
+
+def _url(settings: Settings, port: str) -> str:
+    return make_url("wss" if settings["tls"] else "ws", settings["host"] or "", settings[port])

@@ -1,0 +1,124 @@
+"""Define the services that only the gateway has."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+
+from dtc_twisted.errors import JournalFailed
+from dtc_twisted.gateway.gateway_settings import Settings
+from dtc_twisted.history import HistoryClient
+from dtc_twisted.interfaces import IGatewayReactor
+from dtc_twisted.journal import Journal
+from dtc_twisted.listeners import WebListeners, make_listeners
+from dtc_twisted.logs import logger
+from dtc_twisted.orders import (
+    OrderManager,
+)
+from dtc_twisted.services import LOOPBACK, ListenService, StartupError
+from dtc_twisted.transport.upstream import Upstream
+from dtc_twisted.web.rest import (
+    QuietSite,
+    RestApi,
+)
+from dtc_twisted.web.rest.resource import ObserveRequest
+from dtc_twisted.web.stream import (
+    StreamFactory,
+)
+
+_log = logger(__name__)
+
+
+class GatewayService(MultiService):
+    """Hold all services of the gateway.
+
+    canceler: cancels the orders that the gateway sent, before the session ends; None: orders stay open.
+    """
+
+    def __init__(self, canceler: OrderManager | None) -> None:
+        super().__init__()
+        self._canceler = canceler
+
+    def stopService(self) -> Any:
+        if self._canceler is None:
+            return super().stopService()
+        canceling = self._canceler.cancel_sent()
+        canceling.addErrback(lambda failure: _log.warn("While stopping: {text}", text=failure.getErrorMessage()))
+        return canceling.addCallback(lambda _: super(GatewayService, self).stopService())
+
+
+class RequiredJournal(Journal):
+    """End the process when the journal's file cannot be opened."""
+
+    def startService(self) -> None:
+        try:
+            super().startService()
+        except JournalFailed as error:
+            raise StartupError(f"twistd dtc: --journal: {error}") from None
+
+
+class WebService(WebListeners):
+    """REST and WebSocket on the same ports."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: IGatewayReactor,
+        rest: RestApi,
+        sockets: Sequence[StreamFactory],
+        on_answered: ObserveRequest,
+    ) -> None:
+        site = QuietSite(rest.resource, reactor=reactor, on_answered=on_answered)
+        super().__init__(
+            site,
+            make_listeners(settings, reactor),
+            has_tokens=settings["tokens"] is not None,
+            insecure=bool(settings["insecure"]),
+        )
+        self._sockets = sockets
+        self._rest = rest
+
+    def stopService(self) -> Deferred[Any] | None:
+        self._rest.history.prepared.stop()
+        for factory in self._sockets:
+            factory.close_all()
+        return super().stopService()
+
+
+class DemoService(MultiService):
+    """Runs the simulator on free local ports, and directs the clients to them.
+
+    data_folder: folder that the simulator writes data files to; empty: it writes none.
+    """
+
+    def __init__(
+        self, reactor: IGatewayReactor, upstream: Upstream, history: HistoryClient, data_folder: str = ""
+    ) -> None:
+        from dtc_twisted.simulator import FolderInUse, Simulator, prepare_folder
+
+        super().__init__()
+        if data_folder:
+            try:
+                prepare_folder(data_folder)
+            except (FolderInUse, OSError) as error:
+                raise StartupError(f"twistd dtc: --demo writes to --data-folder: {error}") from None
+        self.simulator = Simulator(reactor, data_folder=data_folder)
+        self._upstream = upstream
+        self._history = history
+        log_format = "A simulated DTC server is at ws://{host}:{port}/"
+        self._listener = ListenService(
+            reactor, LOOPBACK, 0, self.simulator.factory, log_format=log_format, option="--host"
+        )
+        self._listener.setServiceParent(self)
+        log_format = "Its historical port is at ws://{host}:{port}/"
+        self._history_listener = ListenService(
+            reactor, LOOPBACK, 0, self.simulator.history_factory, log_format=log_format, option="--host"
+        )
+        self._history_listener.setServiceParent(self)
+        self.simulator.setServiceParent(self)
+
+    def startService(self) -> None:
+        super().startService()
+        self._upstream.url = f"ws://{LOOPBACK}:{self._listener.port}/"
+        self._history.url = f"ws://{LOOPBACK}:{self._history_listener.port}/"

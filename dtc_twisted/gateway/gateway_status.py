@@ -1,0 +1,62 @@
+"""Report the state of the gateway."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dtc_twisted.dtc.messages import TradeModeEnum
+from dtc_twisted.gateway.gateway_parts import MarketData, Orders
+from dtc_twisted.transport.upstream import Upstream
+from dtc_twisted.web.stream import (
+    StreamFactory,
+)
+
+
+class GatewayStatus:
+    """Report the state of the gateway, for `/status` and the channel `status`."""
+
+    def __init__(self, upstream: Upstream, market_data: MarketData, orders: Orders, trade_mode: TradeModeEnum) -> None:
+        self.stream_factories: Sequence[StreamFactory] = ()
+        self._upstream = upstream
+        self._market_data = market_data
+        self._orders = orders
+        self._trade_mode = trade_mode
+
+    def fields(self) -> dict[str, Any]:
+        """Return the status. docs/rest.md describes each key."""
+        upstream = self._upstream
+        status = upstream.status
+        age = upstream.last_message_age
+        manager = self._orders.manager
+        return {
+            "state": status.state,
+            "reason": status.reason,
+            "url": status.url,
+            "server_name": status.server_name,
+            "trade_mode": f"{self._trade_mode.name.removeprefix('TRADE_MODE_').lower()} (requested)",
+            "logged_on_since": status.logged_on_since,
+            "reconnects": status.reconnects,
+            "last_message_age": None if age is None else round(age, 3),
+            "garbage": upstream.malformed_count,
+            "symbols": sorted({symbol for hub in self._market_data.all_hubs for symbol in hub.symbols}),
+            "stalled": self._market_data.watchdog.stalled_symbols,
+            "stalls": self._market_data.watchdog.stall_count,
+            "subscribers": sum(len(factory.subscribers) for factory in self.stream_factories),
+            "trading": None if manager is None else manager.status(),
+        }
+
+    def problems(self) -> dict[str, str]:
+        """Return why the gateway is not ready, a text for each failed check by its name."""
+        upstream, journal = self._upstream, self._orders.journal
+        found = {}
+        if upstream.session is None:
+            found["server"] = f"not logged on to the DTC server; the connection is {upstream.status.state}"
+        if journal is not None and journal.failure_text:
+            found["journal"] = "the journal of orders cannot be written"
+        hubs = self._market_data.hubs.values()
+        symbols, stale = (
+            sum(len(each) for each in lists)
+            for lists in zip(*((h.symbols, h.stale_symbols) for h in hubs), strict=True)
+        )
+        if symbols and symbols == stale:
+            found["market_data"] = "no subscribed symbol has current data"
+        return found

@@ -1,0 +1,132 @@
+"""Build REST, WebSocket and metrics."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from socket import gethostname
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from twisted.application.service import IService, MultiService
+
+from dtc_twisted.datafiles import FileDownloads
+from dtc_twisted.definitions.security_definitions import SecurityDefinitions
+from dtc_twisted.gateway.gateway_parts import FileSource, MarketData, Orders
+from dtc_twisted.gateway.gateway_services import WebService
+from dtc_twisted.gateway.gateway_settings import Settings
+from dtc_twisted.gateway.gateway_status import GatewayStatus
+from dtc_twisted.history import HistoryClient
+from dtc_twisted.interfaces import IGatewayReactor
+from dtc_twisted.services import FileWatch
+from dtc_twisted.transport.upstream import Upstream
+from dtc_twisted.web.access import AccessControl
+from dtc_twisted.web.metrics import GatewayCollector, LoopLag, Measurements, MetricSources
+from dtc_twisted.web.rest import (
+    DashboardRoutes,
+    DocumentRoutes,
+    MonitoringRoutes,
+    OrderRoutes,
+    RestApi,
+    RestBackend,
+)
+from dtc_twisted.web.stream import (
+    AccountChannels,
+    MarketDepthProtocol,
+    MultiChannelFactory,
+    SingleChannelFactory,
+    StreamFactory,
+)
+from dtc_twisted.web.tokens import TokenFile
+
+
+@dataclass
+class GatewayParts:
+    """Hold the parts that answer callers."""
+
+    upstream: Upstream
+    history: HistoryClient
+    definitions: SecurityDefinitions
+    market_data: MarketData
+    orders: Orders
+    status: GatewayStatus
+    downloads: FileDownloads
+    files: FileSource | None
+
+
+def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) -> IService:
+    """Build REST and WebSocket, on one port."""
+    upstream, market_data, orders, status = parts.upstream, parts.market_data, parts.orders, parts.status
+    channels = AccountChannels(orders.state, orders.reconciler)
+    stream = MultiChannelFactory(
+        *(reactor, market_data.hubs, parts.definitions, channels, status.fields, orders.manager, market_data.sources),
+    )
+    upstream.status_listeners.append(stream.publish_status)
+    market_data.watchdog.on_change = stream.publish_status
+    upstream.unknown_message_listeners.append(stream.publish_unknown)
+    factories: dict[str, StreamFactory] = {
+        "/marketdata": SingleChannelFactory(market_data.hubs["marketdata"], reactor, sources=market_data.sources),
+        "/marketdepth": SingleChannelFactory(market_data.hubs["marketdepth"], reactor, MarketDepthProtocol),
+        "/stream": stream,
+    }
+    status.stream_factories = [*factories.values()]
+    backend = RestBackend(
+        clock=reactor,
+        request=upstream.request,
+        fetch=parts.history.fetch,
+        snapshot=market_data.fetch_snapshot,
+        get_converter=parts.definitions.converter,
+        retry_after=upstream.retry_after,
+        status=status.fields,
+        send=upstream.send if settings["allow-raw"] else None,
+        downloads=parts.downloads,
+        files=None if parts.files is None else parts.files.data,
+    )
+    machine = gethostname()
+    certificate = settings["certificate"]
+    names = (machine, machine.partition(".")[0], *(() if certificate is None else certificate.names))
+    access = AccessControl(settings["tokens"], settings["origins"], names)
+    rest = RestApi(backend, {path: factory.resource_for for path, factory in factories.items()}, access)
+    OrderRoutes(rest, orders.state, orders.reconciler, parts.definitions.converter, orders.manager)
+    sources = MetricSources(
+        *(upstream, market_data.hubs, market_data.watchdog, parts.history, orders.state, orders.manager),
+        *(reactor.seconds, factories),
+    )
+    measurements = make_metrics(sources)
+    MonitoringRoutes(rest, measurements.registry, status.problems)
+    _add_pages(rest, has_dashboard=not settings["no-dashboard"])
+    observe = measurements.observe_request
+    web = MultiService()
+    LoopLag(reactor, measurements).setServiceParent(web)
+    WebService(settings, reactor, rest, status.stream_factories, observe).setServiceParent(web)
+    if settings["tokens"] is not None:
+        _end_with_tokens(settings["tokens"], status.stream_factories, reactor)
+    FileWatch(reactor, [each.check for each in (settings["tokens"], certificate) if each]).setServiceParent(web)
+    return web
+
+
+def _end_with_tokens(tokens: TokenFile, factories: Sequence[StreamFactory], reactor: IGatewayReactor) -> None:
+    """Let the WebSockets of a token end with the token."""
+
+    def close_ended() -> None:
+        for factory in factories:
+            factory.close_ended(tokens.is_valid)
+
+    tokens.clock = reactor
+    tokens.on_change = close_ended
+
+
+def _add_pages(rest: RestApi, *, has_dashboard: bool) -> None:
+    if has_dashboard:
+        DashboardRoutes(rest)
+    DocumentRoutes(rest, is_root=not has_dashboard)
+
+
+def make_metrics(sources: MetricSources) -> Measurements:
+    """Build the registry of metrics, and let the parts that measure report to it."""
+    registry = CollectorRegistry()
+    measurements = Measurements(registry)
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    registry.register(GatewayCollector(sources))
+    if sources.manager is not None:
+        sources.manager.on_outcome = measurements.count_command
+        sources.manager.journal.on_commit = measurements.observe_commit
+    return measurements
