@@ -133,12 +133,12 @@ def _blocks(reader: RecordReader, first: int, end: int) -> Iterator[DepthColumns
             yield _decode(reader, index, data, before)
         else:
             records = numpy.frombuffer(data, DEPTH.dtype(numpy))
-            check_records(numpy, reader, index, records, before, ("price",))
+            times = check_records(numpy, reader, index, records, before, ("price",))
             valid = (records["command"] >= CLEAR_BOOK) & (records["command"] <= DELETE_ASK)
             if not valid.all():
                 raise reader.damage(index + int(valid.argmin()), "has an unknown command")
             names = ("command", "flags", "orders", "price", "quantity")
-            yield DepthColumns(records["time"] - EPOCH, *(records[name] for name in names))
+            yield DepthColumns(times, *(records[name] for name in names))
         before = struct.unpack_from("<q", data, len(data) - DEPTH.record.size)[0] - EPOCH
 
 

@@ -21,8 +21,8 @@ UNBUNDLED_LAST: float = struct.unpack("<f", struct.pack("<f", -1.99900197e37))[0
 TRADE_MARKS = (0.0, UNBUNDLED_FIRST, UNBUNDLED_LAST)
 """Values of Open in the record of a trade."""
 
-BLOCK = 65_536
-"""Records that are decoded together with numpy: 2.6 MB."""
+BLOCK = 32_768
+"""Records that are decoded together with numpy: 1.3 MB, which fits into a processor's cache."""
 
 SMALL_BLOCK = 2_048
 """Records that are decoded together without numpy."""
@@ -46,9 +46,9 @@ def record_blocks(reader: RecordReader, first: int, end: int, *, as_bars: bool) 
             before = struct.unpack_from("<q", data, len(data) - INTRADAY.record.size)[0] - EPOCH
         else:
             records = numpy.frombuffer(data, INTRADAY.dtype(numpy))
-            check_records(numpy, reader, index, records, before, ("open", "high", "low", "close"))
-            before = int(records["time"][-1]) - EPOCH
-            columns = _columns(numpy, records, as_bars)
+            times = check_records(numpy, reader, index, records, before, ("open", "high", "low", "close"))
+            before = int(times[-1])
+            columns = _columns(numpy, times, records, as_bars)
         if columns.size:
             yield columns
 
@@ -58,32 +58,36 @@ def is_trade(trades: int, open_: float) -> bool:
     return trades == 1 and open_ in TRADE_MARKS
 
 
-def _columns(numpy: Any, records: Any, as_bars: bool) -> PriceColumns:
+def _columns(numpy: Any, times: Any, records: Any, as_bars: bool) -> PriceColumns:
     trades, opens = records["trades"], records["open"]
-    if (trades == 1).all() and not opens.any() and records["volume"].all():  # usual, and much faster
-        return _trade_columns(numpy, records, as_bars)
+    if _is_all(trades, 1) and _is_all(opens, 0) and records["volume"].min():  # usual, and much faster
+        return _trade_columns(numpy, times, records, as_bars)
     single = (trades == 1) & ((opens == 0) | (opens == UNBUNDLED_FIRST) | (opens == UNBUNDLED_LAST))
     quotes = (trades == 1) & (opens == 0) & (records["volume"] == 0) & (records["high"] != 0) & (records["low"] != 0)
     if quotes.any():
-        records, single = records[~quotes], single[~quotes]
+        times, records, single = times[~quotes], records[~quotes], single[~quotes]
     close = records["close"]
     if as_bars:
         prices = [numpy.where(single, close, records[name]) for name in ("open", "high", "low")]
     else:
         prices = [numpy.where(single, numpy.float32(0), records["open"]), records["high"], records["low"]]
-    times, open_, high, low = (records["time"] - EPOCH, *prices)
     volume, trades, bid, ask = (records[name] for name in ("volume", "trades", "bid", "ask"))
-    return PriceColumns(times, open_, high, low, close, volume, trades, bid, ask)
+    return PriceColumns(times, prices[0], prices[1], prices[2], close, volume, trades, bid, ask)
 
 
-def _trade_columns(numpy: Any, records: Any, as_bars: bool) -> PriceColumns:
+def _is_all(column: Any, value: int) -> bool:
+    """Return whether a column has one value only; faster than a comparison of each."""
+    return bool(column.min() == value == column.max())
+
+
+def _trade_columns(numpy: Any, times: Any, records: Any, as_bars: bool) -> PriceColumns:
     """Return the columns of records that are all trades."""
     close = records["close"]
     opens, highs, lows = (close, close, close)
     if not as_bars:
         opens, highs, lows = numpy.zeros(len(records), "f4"), records["high"], records["low"]
     volume, trades, bid, ask = (records[name] for name in ("volume", "trades", "bid", "ask"))
-    return PriceColumns(records["time"] - EPOCH, opens, highs, lows, close, volume, trades, bid, ask)
+    return PriceColumns(times, opens, highs, lows, close, volume, trades, bid, ask)
 
 
 def _decode(reader: RecordReader, index: int, data: bytes, before: int, as_bars: bool) -> PriceColumns:

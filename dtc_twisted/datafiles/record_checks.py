@@ -12,19 +12,22 @@ LAST_TIME = 253_402_300_800_000_000
 
 def check_records(
     numpy: Any, reader: RecordReader, index: int, records: Any, before: int, numbers: Iterable[str]
-) -> None:
-    """Raise UnusableDataFile for records without valid times or numbers.
+) -> Any:
+    """Return the times of records in microseconds since 1970, as an int64 array.
 
     index: of the first record.
-    before: time of the record before the first.
+    before: time of the record before the first, in microseconds since 1970.
     numbers: names of the fields that have a fraction.
+
+    Raises UnusableDataFile for records without valid times or numbers.
     """
-    times = records["time"]
-    if times[0] - EPOCH < before or (times[1:] < times[:-1]).any():
+    times = records["time"] - EPOCH
+    if times[0] < before or (times[1:] < times[:-1]).any():
         raise reader.disorder(index)
-    if times[0] <= 0 or times[-1] - EPOCH >= LAST_TIME:
-        raise reader.damage(index if times[0] <= 0 else index + len(times) - 1, "has no valid time")
+    if times[0] <= -EPOCH or times[-1] >= LAST_TIME:
+        raise reader.damage(index if times[0] <= -EPOCH else index + len(times) - 1, "has no valid time")
     for name in numbers:
         valid = numpy.isfinite(records[name])
         if not valid.all():
             raise reader.damage(index + int(valid.argmin()), "has a price that is not a number")
+    return times

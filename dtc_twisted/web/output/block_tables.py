@@ -66,7 +66,7 @@ def block_batch(block: PriceColumns | DepthColumns, converter: DisplayConverter 
     for column in schema:
         value, field = values[column.name], fields[column.name]
         if field.unit is not None:
-            columns.append(arrow.array(value, arrow.int64()).cast(column.type))
+            columns.append(arrow.array(value, arrow.int64()).view(column.type))
         elif field.is_price and converter is not None:
             columns.append(_converted(arrow, value, converter.price_function(kind, column.name)))
         elif field.base is float:
