@@ -117,6 +117,10 @@ def snap_to_tick(price: float, definition: SecurityDefinitionResponse | None) ->
     form = PriceFormat(definition)
     if form.tick is None:
         return price
+    per_tick = form.multiplier / form.tick
+    ticks = round(price * float(per_tick))
+    if ticks * per_tick.denominator / per_tick.numerator == price:  # the float nearest to a tick has no noise
+        return float(price)
     shown = Fraction(Decimal(repr(float(price)))) * form.multiplier
     near = round(shown / form.tick) * form.tick
     return float(near / form.multiplier) if abs(shown - near) <= abs(shown) / 10**12 else None

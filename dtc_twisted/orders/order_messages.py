@@ -1,6 +1,7 @@
 """Convert between DTC messages and orders: identifiers, prices, new orders."""
 
 from collections.abc import Iterable
+from functools import cache
 from secrets import token_hex
 from typing import Any
 
@@ -89,9 +90,10 @@ def with_server_prices(message: Any, definition: SecurityDefinitionResponse, *, 
     display: the prices are display prices. Raises BadOrder if a price is not on the symbol's tick.
     """
     problems, prices = [], {}
-    for name in message.__struct_fields__:
+    kind: type[Message] = type(message)
+    for name in _price_names(kind):
         price = getattr(message, name)
-        if name not in PRICES or isinstance(price, UnsetType):
+        if isinstance(price, UnsetType):
             continue
         snapped = snap_to_tick(to_server_price(price, definition) if display else price, definition)
         if snapped is not None:
@@ -102,3 +104,8 @@ def with_server_prices(message: Any, definition: SecurityDefinitionResponse, *, 
     if problems:
         raise BadOrder(problems)
     return replace(message, **{name: int(price) if price == int(price) else price for name, price in prices.items()})
+
+
+@cache
+def _price_names(kind: type[Message]) -> tuple[str, ...]:
+    return tuple(name for name in kind.__struct_fields__ if name in PRICES)

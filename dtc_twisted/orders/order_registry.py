@@ -33,6 +33,7 @@ class OrderRegistry:
         self._open: defaultdict[tuple[str, str], dict[Order, None]] = defaultdict(dict)
         self._open_keys: dict[Order, tuple[str, str]] = {}
         self._unsettled: dict[Order, None] = {}
+        self._unknown: dict[Order, None] = {}
 
     # -- called by readers of orders
 
@@ -80,9 +81,10 @@ class OrderRegistry:
 
     def unknown(self, trade_account: str = "") -> list[Order]:
         """Return the orders with an unknown state or outcome, of an account if given."""
-        return [
-            order for order in self._unsettled if order.unknown_reason and trade_account in ("", order.trade_account)
-        ]
+        if not self._unknown:
+            return []
+        unknown = [order for order in self._unsettled if order in self._unknown]
+        return [order for order in unknown if trade_account in ("", order.trade_account)]
 
     def order_rows(self) -> list[Fields]:
         """Return all orders for callers."""
@@ -99,7 +101,7 @@ class OrderRegistry:
 
     def remove(self, order: Order) -> None:
         """Remove an order that is not to be shown any more, or was not sent after all."""
-        for orders in (self._orders, self._closed, self._unsettled):
+        for orders in (self._orders, self._closed, self._unsettled, self._unknown):
             orders.pop(order, None)
         self._set_open_key(order, None)
         self.totals.drop(order)
@@ -168,3 +170,7 @@ class OrderRegistry:
             self._unsettled[order] = None
         else:
             self._unsettled.pop(order, None)
+        if order.unknown_reason:
+            self._unknown[order] = None
+        else:
+            self._unknown.pop(order, None)

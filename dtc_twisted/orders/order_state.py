@@ -69,7 +69,7 @@ class OrderState(OrderRegistry):
         order.pending_commands.append(command)
         order.acknowledged_by = ""
         self._recount(order, command)
-        self._unsettled[order] = None
+        self._update_unsettled(order)
 
     def settle(self, order: Order, command: PendingCommand) -> None:
         """End waiting for the outcome of a command."""
@@ -81,6 +81,7 @@ class OrderState(OrderRegistry):
     def set_unknown(self, order: Order, command: PendingCommand, reason: str) -> None:
         """State that the outcome of a command did not come in time."""
         command.unknown_reason = reason
+        self._update_unsettled(order)
         self.republish(order)
 
     def set_doubt(self, order: Order, reason: str) -> None:

@@ -33,7 +33,8 @@ def json_object(request: Request) -> dict[str, Any]:
         raise BadParameter("The body: empty; expected a JSON object.")
     try:
         value = msgspec.json.decode(data)
-        json.loads(data.decode(), object_pairs_hook=_reject_duplicates)  # msgspec accepts duplicate names
+        if not _is_flat(data, value):  # else no name can be given twice, which msgspec accepts
+            json.loads(data.decode(), object_pairs_hook=_reject_duplicates)
     except msgspec.MsgspecError as error:
         raise BadParameter(f"The body: expected a JSON object; {error}.") from None
     except UnicodeError:
@@ -43,6 +44,14 @@ def json_object(request: Request) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadParameter(f"The body: expected a JSON object, not {_KINDS[type(value)]}.")
     return value
+
+
+def _is_flat(data: bytes, value: object) -> bool:
+    """Return whether an object has as many names as its text has colons.
+
+    Texts with lists or characters beyond ASCII do not count.
+    """
+    return isinstance(value, dict) and data.count(b":") == len(value) and b"[" not in data and data.isascii()
 
 
 def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
