@@ -127,7 +127,10 @@ class Journal(Service):
                 return fail(DuplicateOrder(f"ClientOrderID: {name} is the id of another order."))
         if self._file_problem and not insist:
             return fail(JournalFailed(self._file_problem))
-        return self._writes.record(command, even_if_unrecorded=insist)
+        recording = self._writes.record(command, even_if_unrecorded=insist)
+        if self._threads is not None:
+            self._threads.deliver()  # commands that are on disk are sent before further requests are handled
+        return recording
 
     def withdraw(self, command: Command) -> None:
         """Mark a command as not sent. Its ClientOrderIDs can be used again."""

@@ -27,6 +27,12 @@ def load_index(reader: JournalReader, index: JournalIndex) -> int:
     return found
 
 
+def load_last_open_row(reader: JournalReader) -> int:
+    """Return the largest rowid of table open_orders; 0: the table is empty."""
+    found: int = reader.select("SELECT ifnull(max(rowid), 0) FROM open_orders")[0][0]
+    return found
+
+
 def _load_new_orders(reader: JournalReader, index: JournalIndex) -> None:
     query = "SELECT rowid, * FROM command_orders WHERE rowid > ? ORDER BY rowid LIMIT ?"
     last = 0

@@ -11,21 +11,17 @@ from dtc_twisted.journal import opening
 from dtc_twisted.journal.entries import NEW_ORDER_ACTIONS, Command, Entry, UpdateRecord, Withdrawal
 from dtc_twisted.journal.file_lock import FileLock, file_identity
 from dtc_twisted.journal.index import JournalIndex
-from dtc_twisted.journal.loading import load_index
+from dtc_twisted.journal.loading import load_index, load_last_open_row
 from dtc_twisted.journal.pruning import find_prunable
 from dtc_twisted.journal.reader import JournalReader
-from dtc_twisted.journal.schema import CHECKED_COLUMNS, checksum
+from dtc_twisted.journal.row_writer import RowWriter
+from dtc_twisted.journal.schema import checksum
 
 _ROW_ERRORS = (
     *(sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError),
     *(UnicodeError, OverflowError, TypeError, ValueError),
 )
 """Errors about one row, not about the disk."""
-
-_INSERT_COMMAND, _INSERT_COMMAND_ORDER, _INSERT_UPDATE = (
-    f"INSERT INTO {table} ({', '.join(columns)}, crc32) VALUES ({', '.join('?' * (len(columns) + 1))})"
-    for table, columns in CHECKED_COLUMNS.items()
-)
 
 _UPDATES_OF_NAME = [
     f"SELECT 1 FROM updates WHERE {column} = ? AND {column} <> '' LIMIT 1"
@@ -70,6 +66,7 @@ class JournalStore:
                 self.reader = JournalReader(self.path, skip_damaged=accept_loss)
                 stack.callback(self.reader.close)
                 self._last_id = load_index(self.reader, self.index)
+                self._last_open_row = load_last_open_row(self.reader)
                 journal, commits = self._connection.execute("SELECT journal, commits FROM state").fetchone()
                 mark.begin(journal, commits)
             except OSError as error:
@@ -79,6 +76,7 @@ class JournalStore:
             except sqlite3.Error as error:
                 raise _opening_error(error, is_journal=mark is not None and bool(mark.journal)) from error
             stack.pop_all()
+        self._rows = RowWriter(self._connection)
         self._mark, self._commits = mark, int(commits)
         self._checkpointed: int = self._commits
         self._wal = file_identity(f"{self.path}-wal")
@@ -114,6 +112,7 @@ class JournalStore:
         with self._transaction():
             for entry in entries:
                 if isinstance(entry, Withdrawal):
+                    self._rows.flush()  # the command may be in the same transaction
                     numbers.append(self._withdraw(entry.command))
                     continue
                 number += 1
@@ -122,6 +121,7 @@ class JournalStore:
                     self._write_command(number, entry)
                 else:
                     self._write_update(number, entry)
+            self._rows.flush()
         self._last_id = number
         return numbers
 
@@ -137,6 +137,7 @@ class JournalStore:
             run("COMMIT")
         except BaseException as error:
             self.index.roll_back()
+            self._rows.discard()
             with contextlib.suppress(sqlite3.Error):
                 if self._connection.in_transaction:
                     run("ROLLBACK")
@@ -153,12 +154,10 @@ class JournalStore:
     def _write_command(self, number: int, command: Command) -> None:
         symbols = {each.get("Symbol", "") for each in command.messages}
         symbol = symbols.pop() if len(symbols) == 1 else ""
-        values = _command_values(number, command, symbol, withdrawn=0)
-        self._connection.execute(_INSERT_COMMAND, (*values, checksum(*values)))
+        self._rows.insert("commands", _command_values(number, command, symbol, withdrawn=0))
         is_new = int(command.action in NEW_ORDER_ACTIONS)
         for name in command.client_order_ids:
-            row = (number, name, is_new, 0)
-            self._connection.execute(_INSERT_COMMAND_ORDER, (*row, checksum(*row)))
+            self._rows.insert("command_orders", (number, name, is_new, 0))
             if is_new:
                 self.index.put(self.index.new_orders, name, number)
                 self.index.put(self.index.unanswered, name, number)
@@ -180,14 +179,13 @@ class JournalStore:
         return command.id
 
     def _write_update(self, number: int, update: UpdateRecord) -> None:
-        run, index = self._connection.execute, self.index
-        values = _update_values(number, update)
-        run(_INSERT_UPDATE, (*values, checksum(*values)))
+        rows, index = self._rows, self.index
+        rows.insert("updates", _update_values(number, update))
         index.add_update(update)
         client, server = update.client_order_id, update.server_order_id
         command_id = index.remove(index.unanswered, client) if update.is_answer else None
         if command_id is not None:
-            run(
+            rows.run_after(
                 "UPDATE command_orders SET is_answered = 1, crc32 = ? WHERE command_id = ? AND client_order_id = ?",
                 (checksum(command_id, client, 1, 1), command_id, client),
             )
@@ -195,10 +193,11 @@ class JournalStore:
         for each in {("client", client), ("server", server), ("server", update.previous_server_order_id)}:
             row = index.remove(index.open_orders, each)
             if row is not None:
-                run("DELETE FROM open_orders WHERE rowid = ?", (row,))
+                rows.run_after("DELETE FROM open_orders WHERE rowid = ?", (row,))
         if update.is_open:
-            added = run("INSERT INTO open_orders VALUES (?, ?, ?)", (client, server, number))
-            index.put(index.open_orders, key, added.lastrowid)
+            self._last_open_row += 1
+            rows.insert("open_orders", (self._last_open_row, client, server, number))
+            index.put(index.open_orders, key, self._last_open_row)
 
     # -- deleting
 
@@ -273,5 +272,4 @@ def _update_values(number: int, update: UpdateRecord) -> tuple[object, ...]:
     )
 
 
-def _text(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+_text = json.JSONEncoder(ensure_ascii=False).encode

@@ -1,6 +1,7 @@
 """Run the journal's threads."""
 
 import sys
+from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
@@ -37,6 +38,15 @@ class JournalThreads:
     def run_reading(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         return self._worker("journal reader").run(function, *arguments)
 
+    def deliver(self) -> None:
+        """Fire the Deferreds of functions that have ended.
+
+        Called in the reactor's thread: by the reactor in its next iteration, or earlier, while one iteration handles
+        many commands.
+        """
+        for worker in self._workers.values():
+            worker.deliver()
+
     def stop(self) -> None:
         """Wait for running functions, and end the threads."""
         for worker in self._workers.values():
@@ -57,6 +67,7 @@ class _Worker:
     def __init__(self, reactor: IReactorFromThreads, name: str) -> None:
         self._reactor = reactor
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._results: deque[tuple[Callable[[Any], None], Any]] = deque()
         self._thread = Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -64,6 +75,11 @@ class _Worker:
         result: Deferred[Any] = Deferred()
         self._jobs.put((function, arguments, result))
         return result
+
+    def deliver(self) -> None:
+        while self._results:
+            fire, value = self._results.popleft()
+            fire(value)
 
     def stop(self) -> None:
         self._jobs.put(None)
@@ -75,6 +91,7 @@ class _Worker:
             try:
                 value = function(*arguments)
             except BaseException:
-                self._reactor.callFromThread(result.errback, Failure())
+                self._results.append((result.errback, Failure()))
             else:
-                self._reactor.callFromThread(result.callback, value)
+                self._results.append((result.callback, value))
+            self._reactor.callFromThread(self.deliver)

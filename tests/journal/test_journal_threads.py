@@ -53,6 +53,16 @@ class JournalThreadsTests(SynchronousTestCase):
         self.failureResultOf(done[1], KeyError)
         self.assertEqual(names, ["journal"] * 3)
 
+    def test_early_delivery(self) -> None:
+        """Results can be taken before the reactor's next iteration, and are given once."""
+        done = [self.threads.run_writing(int, number) for number in ("1", "2")]
+        self.reactor.assert_arrived()
+        self.reactor.assert_arrived()
+        self.threads.deliver()
+        self.assertEqual([self.successResultOf(each) for each in done], [1, 2])
+        for function, arguments in self.reactor.calls:
+            function(*arguments)
+
     def test_reading_beside_writing(self) -> None:
         """A read does not wait for a write."""
         may_end = threading.Event()
