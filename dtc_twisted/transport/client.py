@@ -1,5 +1,6 @@
 """Connect to the DTC server over WebSocket."""
 
+import os
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from twisted.python.failure import Failure
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.transport.tls import tls_reason
 from dtc_twisted.transport.unsent import UnsentData
-from dtc_twisted.transport.websocket_frames import parse_text_frames
+from dtc_twisted.transport.websocket_frames import encode_masked_text_frame, parse_text_frames
 
 CLOSE_TIMEOUT = 3.0
 """Seconds from a close frame until the socket is closed, whatever the server does."""
@@ -40,7 +41,8 @@ class ConnectionHandler(Protocol):
 class DTCClientProtocol(WebSocketClientProtocol):
     """Forwards the events of the socket to its handler.
 
-    Complete text frames are parsed here, all those of one read together, while the WebSocket is open. Autobahn handles
+    Complete text frames are parsed here, all those of one read together, while the WebSocket is open, and text messages
+    are encoded here. Autobahn handles
     everything else: the handshakes, control frames, and fragmented, binary or incomplete frames. Text frames that are
     parsed here bypass Autobahn's UTF-8 validation, limits, compression, automatic pings and statistics, none of which
     `connect` switches on.
@@ -49,7 +51,7 @@ class DTCClientProtocol(WebSocketClientProtocol):
     transport: Any
 
     fast_framing = True
-    """Whether complete text frames are parsed here."""
+    """Whether complete text frames are parsed and encoded here."""
 
     def __init__(self, owner: ConnectionHandler) -> None:
         super().__init__()
@@ -67,6 +69,13 @@ class DTCClientProtocol(WebSocketClientProtocol):
             self.sendClose()
             self._limit_closing()
 
+    def send_text(self, payload: bytes) -> None:
+        """Send a text message, while the WebSocket is open."""
+        if self.fast_framing:
+            self.sendData(encode_masked_text_frame(payload, os.urandom(4)))
+        else:
+            self.sendMessage(payload)
+
     # -- called by Autobahn and the transport
 
     def onOpen(self) -> None:
@@ -76,6 +85,9 @@ class DTCClientProtocol(WebSocketClientProtocol):
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         if self._unsent is not None:
+            data = data[self._unsent.send(data) :]
+            if not data:
+                return
             self._unsent.add(len(data))
         super().sendData(data, sync, chopsize)
 

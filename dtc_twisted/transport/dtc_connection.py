@@ -72,4 +72,4 @@ class DTCConnection:
     def _transmit(self, data: bytes) -> None:
         if self.protocol.state != self.protocol.STATE_OPEN:
             raise SessionLost("The connection to the DTC server is closed. Nothing was sent.")
-        self.protocol.sendMessage(data)
+        self.protocol.send_text(data)

@@ -1,9 +1,15 @@
-"""Limit the data that the server does not read."""
+"""Send data to the server, and limit the data that the server does not read."""
 
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IPullProducer, IReactorTime
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IPullProducer,
+    IReactorTime,
+    IReadWriteDescriptor,
+    ISSLTransport,
+)
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
@@ -12,6 +18,20 @@ SEND_TIMEOUT = 5.0
 
 MAX_UNSENT = 16 << 20
 """Maximum number of bytes that wait for the socket. The subscriptions to 10,000 symbols need less than 2 MiB."""
+
+
+def socket_send(transport: Any) -> Callable[[bytes], int] | None:
+    """Return the function that sends on the socket of a connected transport directly.
+
+    It may be called only while the transport's buffer is empty. It returns the number of bytes sent. Raises OSError.
+
+    None: not possible, because of TLS or a reactor that is not based on readiness (IOCP).
+    """
+    if not IReadWriteDescriptor.providedBy(transport) or ISSLTransport.providedBy(transport):
+        return None
+    handle: Any = transport.getHandle()  # type: ignore[attr-defined]
+    send: Callable[[bytes], int] = handle.send
+    return send
 
 
 @implementer(IPullProducer)
@@ -27,10 +47,23 @@ class UnsentData:
         self._on_stuck = on_stuck
         self._size = 0
         self._timer: IDelayedCall | None = None
+        self._send_direct = socket_send(transport)
         while isinstance(transport, TLSMemoryBIOProtocol):  # which would call `resumeProducing` all the time
             transport = transport.transport
         self._transport = transport
         transport.registerProducer(self, False)
+
+    def send(self, data: bytes) -> int:
+        """Send on the socket directly, if possible and if no bytes are unsent.
+
+        Return the number of bytes sent.
+        """
+        if self._send_direct is None or self._size or self._transport is None:
+            return 0
+        try:
+            return self._send_direct(data)
+        except OSError:  # the socket is full, or the connection lost: the transport handles both
+            return 0
 
     def add(self, size: int) -> None:
         """Count bytes that are about to be written."""

@@ -1,6 +1,7 @@
 """Parse and encode WebSocket frames (RFC 6455, section 5.2).
 
-Only complete text frames of less than 64 KiB are parsed here. Encoded frames are not masked, as from a server.
+Only complete text frames of less than 64 KiB are parsed here. Encoded frames are not masked, as from a server, unless
+the name of the function states it.
 """
 
 _TEXT = 0x81
@@ -14,6 +15,9 @@ A smaller value is the length itself. A larger one marks a 64-bit length or a ma
 
 _LENGTH_64 = 127
 """Second byte of a frame whose length is in the next eight bytes."""
+
+_MASKED = 0x80
+"""Bit of the second byte that marks a masked frame."""
 
 _PONG = 0x8A
 """First byte of a pong: FIN, no RSV bit, opcode 10."""
@@ -54,6 +58,16 @@ def parse_text_frames(data: bytes) -> tuple[list[bytes], int, bool]:
 def encode_text_frame(payload: bytes) -> bytes:
     """Encode a text message as one frame."""
     return _text_header(len(payload)) + payload
+
+
+def encode_masked_text_frame(payload: bytes, mask: bytes) -> bytes:
+    """Encode a text message as one frame of a client. mask: 4 random bytes."""
+    size = len(payload)
+    header = bytearray(_text_header(size))
+    header[1] |= _MASKED
+    key = (mask * (size // 4 + 1))[:size]
+    masked = int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")
+    return bytes(header) + mask + masked.to_bytes(size, "big")
 
 
 def encode_text_frames(payloads: list[bytes]) -> list[bytes]:

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.transport.client import DTCClientProtocol
-from dtc_twisted.transport.websocket_frames import parse_text_frames
+from dtc_twisted.transport.websocket_frames import encode_masked_text_frame, parse_text_frames
 from tests.dtc.test_codec import cut
 from tests.history import test_download
 from tests.support import GatewayTestCase, slow
@@ -256,6 +256,23 @@ class ShortCutTests(FramesTestCase):
 
     def test_no_delay(self) -> None:
         self.assertTrue(self.client().transport.getTcpNoDelay())
+
+
+class MaskedFrameTests(FramesTestCase):
+    @given(PAYLOADS, st.binary(min_size=4, max_size=4))
+    def test_server_decodes(self, payload: bytes, mask: bytes) -> None:
+        key = (mask * (len(payload) // 4 + 1))[: len(payload)]
+        masked = bytes(byte ^ key[at] for at, byte in enumerate(payload))
+        self.assertEqual(encode_masked_text_frame(payload, mask), frame(masked, mask=mask))
+
+    def test_masks_differ(self) -> None:
+        client = self.client()
+        sent = []
+        for _ in range(2):
+            client.transport.clear()
+            client.send_text(b"same")
+            sent.append(client.transport.value())
+        self.assertNotEqual(sent[0], sent[1])
 
 
 class WholeTextsTests(SynchronousTestCase):

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from twisted.internet.interfaces import IPullProducer, IPushProducer, IReadWriteDescriptor, ISSLTransport
+from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
+
+from dtc_twisted.transport.unsent import socket_send
 
 HIGH_WATER = 64 * 1024
 """Bytes in the transport's buffer from which a subscriber counts as slow. Twisted uses the same number."""
@@ -25,8 +27,8 @@ are out of date when a slow reader receives them."""
 
 def make_writer(transport: Any) -> "TransportWriter":
     """Return the fastest writer for a connected transport."""
-    direct = IReadWriteDescriptor.providedBy(transport) and not ISSLTransport.providedBy(transport)
-    return SocketWriter(transport) if direct else TransportWriter(transport)
+    send_direct = socket_send(transport)
+    return TransportWriter(transport) if send_direct is None else SocketWriter(transport, send_direct)
 
 
 @implementer(IPushProducer)
@@ -80,15 +82,14 @@ class SocketWriter(TransportWriter):
 
     send_direct: Callable[[bytes], int]
 
-    def __init__(self, transport: Any) -> None:
+    def __init__(self, transport: Any, send_direct: Callable[[bytes], int]) -> None:
         super().__init__(transport)
-        handle = transport.getHandle()
-        self.send_direct = handle.send
+        self.send_direct = send_direct
         self._buffered_bytes = 0  # given to the transport since its buffer was empty
         option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
         if option is not None:
             with suppress(OSError):  # Python has the constant, but this kernel does not support it
-                handle.setsockopt(socket.IPPROTO_TCP, option, NOTSENT_LOWAT)
+                transport.getHandle().setsockopt(socket.IPPROTO_TCP, option, NOTSENT_LOWAT)
 
     def register(self) -> None:
         self._transport.unregisterProducer()
