@@ -13,10 +13,12 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy
+import psutil
 
 from benchmarks import load, processes
 from benchmarks.disturb import SUBSCRIBERS
@@ -117,10 +119,19 @@ def first_row(port: str, path: Path) -> float:
         return (time.perf_counter() - begin) * 1000
 
 
-def download(asked: str) -> tuple[float, int]:
-    """Return seconds and bytes of a download by curl."""
+def download(asked: str, *, is_idle: bool = False) -> tuple[float, int]:
+    """Return seconds and bytes of a download by curl.
+
+    is_idle: give curl only the processor time that no other process needs.
+    """
     command = ("curl", "-fsS", "-m", "600", "-o", os.devnull, "-w", "%{time_total} %{size_download}", asked)
-    seconds, size = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        if is_idle:
+            processes.set_idle_priority(psutil.Process(process.pid))
+        output, _ = process.communicate()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    seconds, size = output.split()
     return float(seconds), int(float(size))
 
 
@@ -153,7 +164,10 @@ class Watch:
 
 
 def p99_meanwhile(folder: Path, happening: Callable[[str], Any]) -> tuple[float, float]:
-    """Return p99 in milliseconds of live data for 100 subscribers, without and during a download."""
+    """Return p99 in milliseconds of live data for 100 subscribers, without and during a download.
+
+    The program that downloads should run at idle priority, because only the gateway's part is measured.
+    """
     with load.source() as source:
         gateway = processes.gateway(source.found[1], "--data-folder", str(folder))
         with gateway, load.subscribers(gateway.found[1], SUBSCRIBERS) as subscribers:
@@ -166,6 +180,11 @@ def p99_meanwhile(folder: Path, happening: Callable[[str], Any]) -> tuple[float,
                 action()
                 found.append(float(subscribers.query("report")["p99"]))
     return (found[0] + found[2]) / 2, found[1]
+
+
+def _download_ticks(form: str, port: str) -> None:
+    end = (START + YEAR // 10) // 1_000_000
+    download(url(port, RecordInterval="tick", EndDateTime=end, format=form), is_idle=True)
 
 
 def main() -> None:
@@ -207,8 +226,7 @@ def main() -> None:
         found |= {"scan to Arrow, ratio": min(ours) / min(bare), "scan to Arrow, growth of memory, MB": memory}
         if options.live:
             for form in ("csv", "arrow"):
-                ticks = {"RecordInterval": "tick", "EndDateTime": (START + YEAR // 10) // 1_000_000, "format": form}
-                without, during = p99_meanwhile(folder, lambda port, ticks=ticks: download(url(port, **ticks)))  # type: ignore[misc]
+                without, during = p99_meanwhile(folder, partial(_download_ticks, form))
                 found |= {f"p99 without {form}, ms": without, f"p99 during {form}, ms": during}
     print(json.dumps({name: round(value, 3) for name, value in found.items()}, indent=1))
 

@@ -1,7 +1,9 @@
 """Run functions that access the disk in threads."""
 
+import os
 import sys
 from collections.abc import Callable
+from threading import get_native_id, local
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -17,6 +19,22 @@ _SWITCH_INTERVAL = 0.0002
 
 Python's default is 5 ms.
 """
+
+
+_BACKGROUND_NICENESS = 10
+"""What the threads add to the niceness of the process, so that the reactor's thread gets the processor at once."""
+
+_of_thread = local()
+
+
+def _run_in_background(function: Callable[..., T], *arguments: Any) -> T:
+    if sys.platform == "linux" and not hasattr(_of_thread, "is_background"):
+        # Elsewhere a thread has no niceness of its own.
+        thread = get_native_id()
+        niceness = min(19, os.getpriority(os.PRIO_PROCESS, thread) + _BACKGROUND_NICENESS)
+        os.setpriority(os.PRIO_PROCESS, thread, niceness)
+        _of_thread.is_background = True
+    return function(*arguments)
 
 
 class FileThreads:
@@ -39,7 +57,7 @@ class FileThreads:
             sys.setswitchinterval(min(_SWITCH_INTERVAL, sys.getswitchinterval()))
             self._pool = ThreadPool(0, self._count, "data files")
             self._pool.start()
-        return deferToThreadPool(self._reactor, self._pool, function, *arguments)
+        return deferToThreadPool(self._reactor, self._pool, _run_in_background, function, *arguments)
 
     def stop(self) -> None:
         """Wait for the functions that run, and end the threads."""

@@ -1,4 +1,4 @@
-"""Import numpy and pyarrow when they are first needed, if they are installed."""
+"""Import numpy and pyarrow, if they are installed."""
 
 import importlib
 from functools import cache
@@ -19,6 +19,15 @@ def load_arrow() -> Any:
         for part in ("compute", "csv", "parquet"):
             importlib.import_module(f"pyarrow.{part}")
     return arrow
+
+
+def load_all() -> None:
+    """Import both, so that live data does not wait for it later.
+
+    It takes more than 0.1 s.
+    """
+    load_numpy()
+    load_arrow()
 
 
 def _load(name: str) -> Any:

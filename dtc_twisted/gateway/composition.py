@@ -5,6 +5,7 @@ from collections.abc import Callable
 from twisted.application.service import IService, MultiService
 
 from dtc_twisted.datafiles import FileDownloads
+from dtc_twisted.datafiles.optional import load_all
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.dtc.messages import TradeModeEnum
 from dtc_twisted.dtc.session import LogonSettings
@@ -27,6 +28,7 @@ _log = logger(__name__)
 
 def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
     """Build the whole gateway: one service that starts and stops all."""
+    load_all()
     logon = _logon_settings(settings)
     upstream = make_upstream(settings, logon, reactor)
     history = HistoryClient(
