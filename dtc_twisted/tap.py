@@ -19,6 +19,7 @@ from dtc_twisted.dtc.own_messages import UnfitMessages, use_messages
 from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH, is_symbol
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.limits import LIMITS
+from dtc_twisted.replay_options import REPLAY_FLAGS, REPLAY_OPTIONS, parse_replay_options
 from dtc_twisted.services import (
     BaseOptions,
     LogFormat,
@@ -82,7 +83,12 @@ class Options(BaseOptions):
             None,
             "Sierra Chart's data folder, whose files are served as well, or alone without --host.",
         ],
+        ["record", None, None, "Folder to record everything in that arrives from the server."],
+        optional_number_option("record-keep", "Days after which recordings are deleted."),
+        number_option("record-segment-size", None, 256, "Largest size of one file of a recording, MiB.", 1, 1 << 20),
+        number_option("record-segment-age", None, 60.0, "Minutes after which another file begins.", 0.1, 10_000),
         ["journal", None, None, "File of the journal of orders; by default in the state directory of the user."],
+        *REPLAY_OPTIONS,
         ["messages", None, None, "Messages module that python -m codegen wrote from your own header."],
         optional_number_option(
             "journal-keep", "Days after which closed orders are deleted from the journal.", whole=True
@@ -111,11 +117,13 @@ class Options(BaseOptions):
         ],
         ["no-dashboard", None, "Serve no trading dashboard at /."],
         ["check", None, "Check options and files, log on to the server, and end."],
+        *REPLAY_FLAGS,
         ["demo", None, "Start a simulated DTC server in the same process, and connect to it."],
     ]
     compData = usage.Completions(
         optActions=dict.fromkeys(
-            ("password-file", "token-file", "cert", "key", "journal", "messages", "data-folder"), usage.CompleteFiles()
+            ("password-file", "token-file", "cert", "key", "journal", "messages", "data-folder", "record", "replay"),
+            usage.CompleteFiles(),
         )
     )
 
@@ -174,9 +182,9 @@ class Options(BaseOptions):
         if self["live"] and self["simulated"]:
             raise usage.UsageError("--live and --simulated exclude each other")
         if self["demo"]:
-            for name in ("host", "tls", "live"):
-                if self[name]:
-                    raise usage.UsageError(f"--demo brings its own server: --{name} does not go with it")
+            self._reject_server("demo")
+        elif self["replay"]:
+            self._reject_server("replay")
         elif self["host"]:
             self["host"] = self._host()
         elif not self["data-folder"]:
@@ -184,6 +192,7 @@ class Options(BaseOptions):
         if self["stall-reconnect"] and not self["stall-timeout"]:
             raise usage.UsageError("--stall-reconnect needs --stall-timeout: 0 is off")
         self._check_data_folder()
+        self._check_recording()
         self["password"] = self._password()
         self["origins"] = self._origins()
         self["tokens"] = self._tokens()
@@ -232,8 +241,23 @@ class Options(BaseOptions):
             raise usage.UsageError("--data-folder-remote goes with --data-folder only")
         if folder and not self["demo"] and not os.path.isdir(folder):
             raise usage.UsageError(f"--data-folder: {folder} is not a folder")
-        if folder and not self["host"] and not self["demo"] and self["allow-trading"]:
+        if folder and not (self["host"] or self["demo"] or self["replay"]) and self["allow-trading"]:
             raise usage.UsageError("--allow-trading needs --host: files take no orders")
+
+    def _reject_server(self, option: str) -> None:
+        for name in ("host", "tls", "live", *(("replay",) if option == "demo" else ("record",))):
+            if self[name]:
+                raise usage.UsageError(f"--{option} brings its own server: --{name} does not go with it")
+
+    def _check_recording(self) -> None:
+        try:
+            self["replay-settings"] = parse_replay_options(self)
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from None
+        if self["record"] and not self["host"] and not self["demo"]:
+            raise usage.UsageError("--record needs --host: it records what arrives from a server")
+        if self["record-keep"] and not self["record"]:
+            raise usage.UsageError("--record-keep goes with --record only")
 
     def _check_trading(self) -> None:
         if self["allow-trading"]:

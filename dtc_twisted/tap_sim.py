@@ -1,11 +1,15 @@
 """Define the options of `twistd dtc-sim`, and make its service."""
 
-from typing import cast
+from typing import Any, ClassVar, cast
 
 from twisted.application.service import IService, MultiService
+from twisted.python import usage
 
 from dtc_twisted.clocks import use_monotonic_time
 from dtc_twisted.interfaces import IGatewayReactor
+from dtc_twisted.recording import NoZstandard, UnusableRecording
+from dtc_twisted.replay import make_replay_server
+from dtc_twisted.replay_options import REPLAY_FLAGS, REPLAY_OPTIONS, ReplaySettings, parse_replay_options
 from dtc_twisted.services import (
     LOOPBACK,
     BaseOptions,
@@ -38,7 +42,16 @@ class Options(BaseOptions):
         ],
         choice_option("terminator", ("none", "nul"), "What ends each message:"),
         choice_option("unknown-symbols", ("accept", "reject"), "A definition request for an unknown symbol:"),
+        *REPLAY_OPTIONS,
     ]
+    optFlags: ClassVar[list[list[Any]]] = [*REPLAY_FLAGS]
+
+    def postOptions(self) -> None:
+        try:
+            self["replay-settings"] = parse_replay_options(self)
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from None
+        super().postOptions()
 
 
 def makeService(options: Options, reactor: IGatewayReactor | None = None) -> IService:
@@ -51,17 +64,22 @@ def makeService(options: Options, reactor: IGatewayReactor | None = None) -> ISe
     settings = ServerSettings(
         nul_terminator=options["terminator"] == "nul", reject_unknown_symbols=options["unknown-symbols"] == "reject"
     )
+    replay = options.get("replay-settings")
     if options["data-folder"]:
         try:
             prepare_folder(options["data-folder"])
         except (FolderInUse, OSError) as error:
             raise StartupError(f"twistd dtc-sim: --data-folder: {error}") from None
-    simulator = Simulator(
-        reactor,
-        rate=options["rate"],
-        seed=options["seed"],
-        settings=settings,
-        data_folder=options["data-folder"],
+    simulator = (
+        Simulator(
+            reactor,
+            rate=options["rate"],
+            seed=options["seed"],
+            settings=settings,
+            data_folder=options["data-folder"],
+        )
+        if replay is None
+        else _make_replay(reactor, replay)
     )
     services = MultiService()
     for option, factory, log_format in (
@@ -76,3 +94,10 @@ def makeService(options: Options, reactor: IGatewayReactor | None = None) -> ISe
     freeze_gc_when_running(reactor)
     on_hangup(reactor, reactor.stop)
     return services
+
+
+def _make_replay(reactor: IGatewayReactor, settings: ReplaySettings) -> Simulator:
+    try:
+        return make_replay_server(reactor, settings)
+    except (UnusableRecording, NoZstandard, ValueError) as error:
+        raise StartupError(f"twistd dtc-sim: --replay: {error}") from None

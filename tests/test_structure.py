@@ -16,7 +16,17 @@ MAX_LINES = 60
 
 BASE = {"errors", "logs", "clocks", "interfaces", "limits"}
 PROTOCOL = BASE | {"dtc"}
-PARTS = PROTOCOL | {"transport", "definitions", "market_data", "history", "datafiles", "journal", "orders", "web"}
+PARTS = PROTOCOL | {
+    "transport",
+    "definitions",
+    "market_data",
+    "history",
+    "datafiles",
+    "journal",
+    "orders",
+    "web",
+    "recording",
+}
 
 MAY_IMPORT: dict[str, set[str]] = {
     # the base and the protocol
@@ -32,9 +42,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "market_data": PROTOCOL | {"transport", "definitions"},
     "history": PROTOCOL | {"transport"},
     "datafiles": PROTOCOL,
+    "recording": PROTOCOL,
     "journal": PROTOCOL,
     "orders": PROTOCOL | {"transport", "definitions", "journal"},
-    "web": PARTS - {"web"},
+    "web": (PARTS - {"web"}) | {"replay", "replay_options"},
     # the simulated server
     "simulator": PROTOCOL,
     "testing": PROTOCOL | {"simulator"},
@@ -42,13 +53,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "services": PROTOCOL,
     "listeners": PROTOCOL | {"services"},
     "config_file": set(),
+    "replay_options": set(),
+    "replay": PROTOCOL | {"definitions", "market_data", "datafiles", "recording", "simulator", "replay_options"},
     "startup_check": PROTOCOL | {"transport"},
-    "gateway": PARTS | {"services", "listeners", "startup_check", "simulator"},
-    "tap": PARTS | {"services", "listeners", "config_file", "gateway", "simulator"},
-    "tap_sim": PROTOCOL | {"services", "simulator"},
+    "gateway": PARTS | {"services", "listeners", "startup_check", "simulator", "replay", "replay_options"},
+    "tap": PARTS | {"services", "listeners", "config_file", "gateway", "simulator", "replay_options"},
+    "tap_sim": PROTOCOL | {"services", "simulator", "recording", "replay", "replay_options"},
     # what other people's programs use; without Twisted
     "client": {"dtc", "errors"},
-    "cli": {"dtc", "errors", "client", "web"},  # web: the token file only
+    "cli": {"dtc", "errors", "client", "web", "recording"},  # web: the token file only
     # the public names
     "__init__": PROTOCOL | {"testing"},
 }

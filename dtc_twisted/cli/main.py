@@ -8,6 +8,7 @@ import click
 from dtc_twisted import __version__
 from dtc_twisted.cli.market_commands import MARKET_COMMANDS
 from dtc_twisted.cli.output import STDERR
+from dtc_twisted.cli.record_commands import record as record_command
 from dtc_twisted.cli.shared_options import SharedOptions
 from dtc_twisted.cli.token_command import token as token_command
 from dtc_twisted.cli.trading_commands import TRADING_COMMANDS
@@ -76,5 +77,5 @@ def cli(ctx: click.Context, url: str, token: str, timeout: float, as_json: bool)
     ctx.obj = SharedOptions(url, token, timeout, as_json)
 
 
-for _command in (*MARKET_COMMANDS, *TRADING_COMMANDS, token_command):
+for _command in (*MARKET_COMMANDS, *TRADING_COMMANDS, token_command, record_command):
     cli.add_command(_command)

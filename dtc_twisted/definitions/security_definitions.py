@@ -23,6 +23,11 @@ class SecurityDefinitions:
         self._definitions: dict[str, SecurityDefinitionResponse] = {}
         self._displays: dict[tuple[str, bool], DisplayConverter] = {}
 
+    @property
+    def known(self) -> list[SecurityDefinitionResponse]:
+        """The definitions of this session."""
+        return [*self._definitions.values()]
+
     # -- called by orders, the stream and REST
 
     def definition(self, symbol: str) -> Deferred[SecurityDefinitionResponse]:

@@ -10,9 +10,10 @@ from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.dtc.messages import TradeModeEnum
 from dtc_twisted.dtc.session import LogonSettings
 from dtc_twisted.gateway.gateway_parts import journal_path, make_files, make_market_data, make_orders
-from dtc_twisted.gateway.gateway_services import DemoService, GatewayService
+from dtc_twisted.gateway.gateway_services import DemoService, GatewayService, ReplayService
 from dtc_twisted.gateway.gateway_settings import Settings
 from dtc_twisted.gateway.gateway_status import GatewayStatus
+from dtc_twisted.gateway.recording_parts import make_recorder
 from dtc_twisted.gateway.web_parts import GatewayParts, make_web
 from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
@@ -45,13 +46,19 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
         PinnedSymbols(market_data.hubs["marketdata"], settings["symbols"]),
     ]
     orders = make_orders(settings, upstream, definitions, market_data, reactor)
-    status = GatewayStatus(upstream, market_data, orders, logon.trade_mode)
+    recorder = make_recorder(settings, upstream, definitions, market_data, orders, reactor)
+    status = GatewayStatus(upstream, market_data, orders, logon.trade_mode, recorder)
     services = GatewayService(orders.manager if settings["cancel-on-stop"] else None)
-    for service in (orders.journal, orders.manager):
+    for service in (orders.journal, orders.manager, recorder):
         if service is not None:
             service.setServiceParent(services)
     if settings["demo"]:
         DemoService(reactor, upstream, history, settings["data-folder"] or "").setServiceParent(services)
+    elif settings["replay-settings"] is not None:
+        replay = ReplayService(reactor, upstream, history, settings["replay-settings"])
+        replay.setServiceParent(services)
+        status.replay = replay.control
+        replay.control.on_change = lambda: status.changed()
     downloads.setServiceParent(services)
     if files is not None:
         files.feed.setServiceParent(services)
@@ -59,7 +66,7 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
     web = make_web(settings, parts, reactor)
     web.setServiceParent(services)
     market_data.watchdog.setServiceParent(services)
-    if settings["host"] or settings["demo"]:
+    if settings["host"] or settings["demo"] or settings["replay"]:
         upstream.setServiceParent(services)
         history.setServiceParent(services)
     return services

@@ -99,7 +99,7 @@ def make_market_data(
     sources = LiveSources(
         hubs["marketdata"],
         None if files is None else files.hub,
-        has_server=bool(settings["host"] or settings["demo"]),
+        has_server=bool(settings["host"] or settings["demo"] or settings["replay"]),
         remote=files is not None and files.data.remote,
     )
     return MarketData(hubs, batch, watchdog, sources)
@@ -160,7 +160,7 @@ def journal_path(settings: Settings) -> str:
     """
     if settings["journal"]:
         return str(settings["journal"])
-    if settings["demo"]:
+    if settings["demo"] or settings["replay"]:
         return os.path.join(mkdtemp(prefix="dtc-demo-"), "journal.sqlite")
     folder = platformdirs.user_state_dir("dtc_twisted", appauthor=False, ensure_exists=True)
     name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{settings['host']}-{settings['port']}")

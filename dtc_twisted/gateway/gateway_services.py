@@ -1,7 +1,7 @@
 """Define the services that only the gateway has."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
@@ -16,6 +16,7 @@ from dtc_twisted.logs import logger
 from dtc_twisted.orders import (
     OrderManager,
 )
+from dtc_twisted.replay_options import ReplaySettings
 from dtc_twisted.services import LOOPBACK, ListenService, StartupError
 from dtc_twisted.transport.upstream import Upstream
 from dtc_twisted.web.rest import (
@@ -26,6 +27,9 @@ from dtc_twisted.web.rest.resource import ObserveRequest
 from dtc_twisted.web.stream import (
     StreamFactory,
 )
+
+if TYPE_CHECKING:
+    from dtc_twisted.simulator import Simulator
 
 _log = logger(__name__)
 
@@ -86,24 +90,17 @@ class WebService(WebListeners):
         return super().stopService()
 
 
-class DemoService(MultiService):
-    """Runs the simulator on free local ports, and directs the clients to them.
+class LocalServer(MultiService):
+    """Run a server in this process on free ports.
 
-    data_folder: folder that the simulator writes data files to; empty: it writes none.
+    The clients are directed to them.
     """
 
     def __init__(
-        self, reactor: IGatewayReactor, upstream: Upstream, history: HistoryClient, data_folder: str = ""
+        self, reactor: IGatewayReactor, upstream: Upstream, history: HistoryClient, simulator: "Simulator"
     ) -> None:
-        from dtc_twisted.simulator import FolderInUse, Simulator, prepare_folder
-
         super().__init__()
-        if data_folder:
-            try:
-                prepare_folder(data_folder)
-            except (FolderInUse, OSError) as error:
-                raise StartupError(f"twistd dtc: --demo writes to --data-folder: {error}") from None
-        self.simulator = Simulator(reactor, data_folder=data_folder)
+        self.simulator = simulator
         self._upstream = upstream
         self._history = history
         log_format = "A simulated DTC server is at ws://{host}:{port}/"
@@ -122,3 +119,39 @@ class DemoService(MultiService):
         super().startService()
         self._upstream.url = f"ws://{LOOPBACK}:{self._listener.port}/"
         self._history.url = f"ws://{LOOPBACK}:{self._history_listener.port}/"
+
+
+class DemoService(LocalServer):
+    """Runs the simulator.
+
+    data_folder: folder that the simulator writes data files to; empty: it writes none.
+    """
+
+    def __init__(
+        self, reactor: IGatewayReactor, upstream: Upstream, history: HistoryClient, data_folder: str = ""
+    ) -> None:
+        from dtc_twisted.simulator import FolderInUse, Simulator, prepare_folder
+
+        if data_folder:
+            try:
+                prepare_folder(data_folder)
+            except (FolderInUse, OSError) as error:
+                raise StartupError(f"twistd dtc: --demo writes to --data-folder: {error}") from None
+        super().__init__(reactor, upstream, history, Simulator(reactor, data_folder=data_folder))
+
+
+class ReplayService(LocalServer):
+    """Runs the server of a replay."""
+
+    def __init__(
+        self, reactor: IGatewayReactor, upstream: Upstream, history: HistoryClient, settings: ReplaySettings
+    ) -> None:
+        from dtc_twisted.recording import NoZstandard, UnusableRecording
+        from dtc_twisted.replay import make_replay_server
+
+        try:
+            server = make_replay_server(reactor, settings)
+        except (UnusableRecording, NoZstandard, ValueError) as error:
+            raise StartupError(f"twistd dtc: --replay: {error}") from None
+        super().__init__(reactor, upstream, history, server)
+        self.control = server.control

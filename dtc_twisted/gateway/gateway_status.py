@@ -1,10 +1,12 @@
 """Report the state of the gateway."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dtc_twisted.dtc.messages import TradeModeEnum
 from dtc_twisted.gateway.gateway_parts import MarketData, Orders
+from dtc_twisted.recording.recorder import Recorder
+from dtc_twisted.replay.replay_control import ReplayControl
 from dtc_twisted.transport.upstream import Upstream
 from dtc_twisted.web.stream import (
     StreamFactory,
@@ -14,12 +16,23 @@ from dtc_twisted.web.stream import (
 class GatewayStatus:
     """Report the state of the gateway, for `/status` and the channel `status`."""
 
-    def __init__(self, upstream: Upstream, market_data: MarketData, orders: Orders, trade_mode: TradeModeEnum) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        market_data: MarketData,
+        orders: Orders,
+        trade_mode: TradeModeEnum,
+        recorder: Recorder | None = None,
+    ) -> None:
         self.stream_factories: Sequence[StreamFactory] = ()
         self._upstream = upstream
         self._market_data = market_data
         self._orders = orders
         self._trade_mode = trade_mode
+        self.recorder = recorder
+        self.replay: ReplayControl | None = None
+        self.changed: Callable[[], None] = lambda: None
+        """Publishes the status."""
 
     def fields(self) -> dict[str, Any]:
         """Return the status. docs/rest.md describes each key."""
@@ -42,6 +55,8 @@ class GatewayStatus:
             "stalls": self._market_data.watchdog.stall_count,
             "subscribers": sum(len(factory.subscribers) for factory in self.stream_factories),
             "trading": None if manager is None else manager.status(),
+            "recording": None if self.recorder is None else self.recorder.status(),
+            "replay": None if self.replay is None else self.replay.status(),
         }
 
     def problems(self) -> dict[str, str]:

@@ -27,6 +27,7 @@ from dtc_twisted.web.rest import (
     RestApi,
     RestBackend,
 )
+from dtc_twisted.web.rest.replay_routes import ReplayRoutes
 from dtc_twisted.web.stream import (
     AccountChannels,
     MarketDepthProtocol,
@@ -59,6 +60,7 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
         *(reactor, market_data.hubs, parts.definitions, channels, status.fields, orders.manager, market_data.sources),
     )
     upstream.status_listeners.append(stream.publish_status)
+    status.changed = stream.publish_status
     market_data.watchdog.on_change = stream.publish_status
     upstream.unknown_message_listeners.append(stream.publish_unknown)
     factories: dict[str, StreamFactory] = {
@@ -87,9 +89,11 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
     OrderRoutes(rest, orders.state, orders.reconciler, parts.definitions.converter, orders.manager)
     sources = MetricSources(
         *(upstream, market_data.hubs, market_data.watchdog, parts.history, orders.state, orders.manager),
-        *(reactor.seconds, factories),
+        *(reactor.seconds, factories, status.recorder),
     )
     measurements = make_metrics(sources)
+    if status.replay is not None:
+        ReplayRoutes(rest, status.replay)
     MonitoringRoutes(rest, measurements.registry, status.problems)
     _add_pages(rest, has_dashboard=not settings["no-dashboard"])
     observe = measurements.observe_request

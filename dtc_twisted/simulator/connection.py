@@ -191,6 +191,8 @@ class MainConnection(SimulatorConnection):
         self._last_received = 0.0
         self._dropped = 0
         self._paused = False
+        self.server_time = clock.seconds
+        """Returns the time in heartbeats, seconds since 1970."""
         self._heartbeat = LoopingCall(self._beat)
         self._heartbeat.clock = clock
 
@@ -213,6 +215,11 @@ class MainConnection(SimulatorConnection):
         self._interval = wire.int_or_zero(request.HeartbeatIntervalInSeconds)
         if self._interval > 0 and not self._heartbeat.running:
             self._heartbeat.start(self._interval, now=False)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the client is still to read what was sent."""
+        return self._paused
 
     def send_market_data(self, texts: Sequence[bytes]) -> None:
         """Send market data. While the client reads too slowly, drop and count it."""
@@ -257,7 +264,7 @@ class MainConnection(SimulatorConnection):
             self.log_off("No heartbeat received from the client.")
             return
         dropped, self._dropped = self._dropped, 0
-        self.send(Heartbeat(NumDroppedMessages=dropped, CurrentDateTime=int(now)))
+        self.send(Heartbeat(NumDroppedMessages=dropped, CurrentDateTime=int(self.server_time())))
 
     # -- called by the transport, as its producer
 

@@ -1,7 +1,7 @@
 """Execute the order commands of clients, and send the results to all clients."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -13,7 +13,7 @@ from dtc_twisted.simulator.market.instruments import DAY, simulated_time
 from dtc_twisted.simulator.market.sierra_json import float_or_zero, int_or_zero, str_or_empty, without_noise
 from dtc_twisted.simulator.market.simulated_market import Market
 from dtc_twisted.simulator.settings import ServerSettings
-from dtc_twisted.simulator.trading.demo_accounts import make_active_orders
+from dtc_twisted.simulator.trading.demo_accounts import TradeAccount, make_active_orders
 from dtc_twisted.simulator.trading.engine import MatchingEngine
 from dtc_twisted.simulator.trading.portfolio import Portfolio
 from dtc_twisted.simulator.trading.simulated_orders import (
@@ -38,6 +38,8 @@ class OrderHandler:
     """Execute commands, and send the engine's updates to all clients.
 
     on_demand: called with symbols when their first working order begins, or their last ends.
+    accounts: None: the demo accounts, with their orders.
+    last_id: see MatchingEngine.
     """
 
     def __init__(
@@ -47,14 +49,17 @@ class OrderHandler:
         clients: ClientRegistry,
         market: Market,
         on_demand: Callable[[Iterable[str]], None],
+        accounts: Sequence[TradeAccount] | None = None,
+        last_id: int | None = None,
     ) -> None:
         self._clock = clock
         self._settings = settings
         self._clients = clients
         self._on_demand = on_demand
-        self.portfolio = Portfolio(clock, market)
+        self.portfolio = Portfolio(clock, market, accounts)
         midnight = int(simulated_time(clock.seconds())) // DAY * DAY
-        self.engine = MatchingEngine(clock, market, self.portfolio, self.broadcast, make_active_orders(midnight))
+        orders = make_active_orders(midnight) if accounts is None else ()
+        self.engine = MatchingEngine(clock, market, self.portfolio, self.broadcast, orders, last_id)
         self._with_orders = self.engine.symbols()
         self._parents: dict[Hashable, SimulatedOrder] = {}  # sender -> an order that waits for its children
         self._delayed: defaultdict[MainConnection, list[IDelayedCall]] = defaultdict(list)

@@ -1,7 +1,7 @@
 """Serve the two ports of the simulated server, and answer each message."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -337,17 +337,24 @@ class Simulator(Service):
         }
         return dtc.LogonResponse(**fields | (self.settings.logon_fields if main else {}))
 
+    def answer_subscription(self, connection: MainConnection, request: SubscribeRequest) -> None:
+        """Answer a request for market data or depth. Raises RejectedRequest."""
+        self.live.answer(connection, request)
+
+    def list_answer(self, request: Message) -> Iterable[Message]:
+        """Return the answer to a request for a list. Raises RejectedRequest."""
+        answer = self._symbols.answer(request)
+        return self.accounts.answer(request) if answer is None else answer
+
     def _answer_live(self, connection: MainConnection, request: SubscribeRequest) -> None:
         try:
-            self.live.answer(connection, request)
+            self.answer_subscription(connection, request)
         except RejectedRequest as error:
             self.refuse(connection, request, str(error))
 
     def _answer_list(self, connection: SimulatorConnection, request: Message) -> None:
         try:
-            answer = self._symbols.answer(request)
-            if answer is None:
-                answer = self.accounts.answer(request)
+            answer = self.list_answer(request)
         except RejectedRequest as error:
             self.refuse(connection, request, str(error))
         else:

@@ -24,6 +24,7 @@ class DTCConnection:
     on_message: receives the messages that do not answer a request.
     on_unknown, on_malformed: see Codec.
     message_counts: counts the messages by type.
+    on_sent: called with each message that was sent, and its bytes.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class DTCConnection:
         on_unknown: Callable[[int, bytes], None] = lambda number, text: None,
         on_malformed: Callable[[bytes], None] = lambda text: None,
         message_counts: defaultdict[type[Message], int] | None = None,
+        on_sent: Callable[[Message, bytes], None] = lambda message, data: None,
     ) -> None:
         self.protocol = protocol
         self._message_counts = defaultdict(int) if message_counts is None else message_counts
@@ -44,6 +46,7 @@ class DTCConnection:
             self._send, lambda reason: end(self, reason), clock, on_message, logon_settings, logon_timeout
         )
         self._on_malformed = on_malformed
+        self._on_sent = on_sent
         self.codec = Codec(
             is_symbol_id=self.session.is_symbol_id, on_unknown=on_unknown, on_malformed=self._receive_malformed
         )
@@ -67,7 +70,9 @@ class DTCConnection:
         self._transmit(self.codec.encode_unknown(fields))
 
     def _send(self, message: Message) -> None:
-        self._transmit(self.codec.encode(message))
+        data = self.codec.encode(message)
+        self._transmit(data)
+        self._on_sent(message, data)
 
     def _transmit(self, data: bytes) -> None:
         if self.protocol.state != self.protocol.STATE_OPEN:

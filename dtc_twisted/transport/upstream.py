@@ -22,6 +22,7 @@ from dtc_twisted.transport.backoff import Backoff
 from dtc_twisted.transport.client import DTCClientProtocol, connect
 from dtc_twisted.transport.dispatcher import Dispatcher
 from dtc_twisted.transport.dtc_connection import DTCConnection
+from dtc_twisted.transport.traffic_observer import TrafficObserver, has_secrets
 from dtc_twisted.transport.upstream_status import UpstreamState, UpstreamStatus
 
 _log = logger(__name__)
@@ -60,6 +61,8 @@ class Upstream(Service):
         """Number of messages received from the server by type."""
         self.on_read_done: Callable[[], None] = lambda: None
         """Called after the messages of one read of the socket have been dispatched."""
+        self.traffic_observer: TrafficObserver | None = None
+        """Receives what arrives and what is sent. Set it before the service starts."""
         self._reactor = reactor
         self._logon_settings = logon_settings
         self._timeout = timeout
@@ -170,8 +173,11 @@ class Upstream(Service):
             on_unknown=self._dispatcher.dispatch_unknown,
             on_malformed=self._on_malformed,
             message_counts=self.message_counts,
+            on_sent=self._on_sent,
         )
         self._connection = connection
+        if self.traffic_observer is not None:
+            self.traffic_observer.opened(self.status.url)
         self._set_state(UpstreamState.LOGGING_ON)
         connection.session.log_on().addCallbacks(
             self._logged_on, self._logon_failed, callbackArgs=(connection,), errbackArgs=(connection,)
@@ -180,8 +186,14 @@ class Upstream(Service):
     def received(self, protocol: DTCClientProtocol, data: bytes) -> None:
         """Process bytes from the server."""
         if self._connection is not None and self._connection.protocol is protocol:
+            if self.traffic_observer is not None:
+                self.traffic_observer.received(data, is_boundary=self._connection.codec.is_between_messages)
             self._connection.receive(data)
             self.on_read_done()
+
+    def _on_sent(self, message: Message, data: bytes) -> None:
+        if self.traffic_observer is not None and not has_secrets(type(message)):
+            self.traffic_observer.sent(data)
 
     def _on_malformed(self, text: bytes) -> None:
         for listener in self.malformed_listeners:
@@ -257,6 +269,8 @@ class Upstream(Service):
         if connection is not self._connection:
             return
         self._connection = None
+        if self.traffic_observer is not None:
+            self.traffic_observer.closed(reason)
         self._last_received = connection.session.last_received
         self._malformed_before += connection.codec.malformed_count
         connection.protocol.close()

@@ -26,6 +26,7 @@ NOT_RUN = {
     r"python -m codegen": "needs a header of one's own: tests/codegen has some",
     r"DTCProtocol": "the same",
     r"sqlite3": "needs the program sqlite3 and the file's name",
+    r"dtc record": "needs a recording: tests/recording has some",
     r"^eval ": "changes the shell",
     r"/acknowledge": "needs an order in doubt",
     r"datafiles|NQM20|source=file|format=(arrow|parquet)": "needs a data folder: tests of data files have one",

@@ -10,7 +10,15 @@ server may omit the NUL.
 """
 
 from dtc_twisted.dtc.codec.codec import MAX_LOGGED_ERRORS, MAX_MESSAGE, Codec
-from dtc_twisted.dtc.codec.encodings import UNSET_NUMBERS, compact_field_names
+from dtc_twisted.dtc.codec.encodings import UNSET_NUMBERS, compact_field_names, encode_named
 from dtc_twisted.dtc.codec.repair import whole_number
 
-__all__ = ["MAX_LOGGED_ERRORS", "MAX_MESSAGE", "UNSET_NUMBERS", "Codec", "compact_field_names", "whole_number"]
+__all__ = [
+    "MAX_LOGGED_ERRORS",
+    "MAX_MESSAGE",
+    "UNSET_NUMBERS",
+    "Codec",
+    "compact_field_names",
+    "encode_named",
+    "whole_number",
+]

@@ -83,6 +83,11 @@ class Codec:
         self._compact_decoders: dict[type[Message], CompactDecoder] = {}  # of the types that the server sends compact
         self._bulk = bulk_decoder(frozenset())
 
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether no part of a message waits for its rest."""
+        return not (self._unfinished or self._skipping)
+
     def encode(self, message: Message) -> bytes:
         """Return the message as bytes with a NUL.
 

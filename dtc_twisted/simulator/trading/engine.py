@@ -49,6 +49,7 @@ class MatchingEngine:
 
     broadcast: called with each message that is sent to all clients.
     orders: resting orders at the start.
+    last_id: the ServerOrderID of the next order is greater by 1; None: than those of `orders`.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class MatchingEngine:
         portfolio: Portfolio,
         broadcast: Callable[[Message], None],
         orders: Collection[SimulatedOrder] = (),
+        last_id: int | None = None,
     ) -> None:
         self.orders = {order.server_id: order for order in orders}
         """All orders by ServerOrderID, also closed ones."""
@@ -74,7 +76,7 @@ class MatchingEngine:
         self._used_ids = {order.client_id for order in orders}
         self._replaced: dict[str, str] = {}  # former ServerOrderID -> present one
         self._working: dict[str, list[SimulatedOrder]] = {}  # symbol -> working orders by priority
-        self._last_id = max((int(order.server_id) for order in orders), default=0)
+        self._last_id = max((int(order.server_id) for order in orders), default=0) if last_id is None else last_id
         self._last_priority = 0
         self._last_execution = 10_000
         self.expiry = Expiry(clock, lambda order: self._cancel(order, "The order's time in force is over."))
@@ -154,6 +156,12 @@ class MatchingEngine:
         order.changed = self._now()
         self._broadcast(order.update(OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_COMPLETE))
         self._activate(order)
+
+    def cancel_all(self, reason: str) -> None:
+        """Cancel all orders that are not closed."""
+        for order in [order for order in self.orders.values() if not order.ended]:
+            if not order.ended:  # the end of another may have canceled it
+                self._cancel(order, reason)
 
     # -- called by the market
 

@@ -1,6 +1,6 @@
 """Account for fills: positions, cash and round trips of the simulated accounts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
@@ -12,7 +12,6 @@ from dtc_twisted.simulator.market.instruments import DAY, Instrument, simulated_
 from dtc_twisted.simulator.market.sierra_json import float_or_zero, int_or_zero, str_or_empty, without_noise
 from dtc_twisted.simulator.market.simulated_market import Market
 from dtc_twisted.simulator.trading.demo_accounts import (
-    ACTIVE_ACCOUNT,
     CURRENCY,
     IDLE_ACCOUNT,
     TradeAccount,
@@ -24,15 +23,17 @@ from dtc_twisted.simulator.trading.simulated_orders import SimulatedFill, Simula
 
 
 class Portfolio:
-    """Hold the accounts by name, and value their positions at market prices."""
+    """Hold the accounts by name, and value their positions at market prices.
 
-    def __init__(self, clock: IReactorTime, market: Market) -> None:
+    accounts: None: the demo accounts.
+    """
+
+    def __init__(self, clock: IReactorTime, market: Market, accounts: Sequence[TradeAccount] | None = None) -> None:
         self._market = market
-        midnight = int(simulated_time(clock.seconds())) // DAY * DAY
-        self.accounts = {
-            ACTIVE_ACCOUNT: make_active_account(midnight),
-            IDLE_ACCOUNT: TradeAccount(IDLE_ACCOUNT, cash=50_000.0),
-        }
+        if accounts is None:
+            midnight = int(simulated_time(clock.seconds())) // DAY * DAY
+            accounts = (make_active_account(midnight), TradeAccount(IDLE_ACCOUNT, cash=50_000.0))
+        self.accounts = {account.name: account for account in accounts}
         self.fills: list[dtc.HistoricalOrderFillResponse] = [
             fill for account in self.accounts.values() for fill in account.fills
         ]

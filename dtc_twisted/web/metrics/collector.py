@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from dtc_twisted.history import HistoryClient
 from dtc_twisted.market_data import Hub, StallWatchdog
 from dtc_twisted.orders import AccountState, OrderManager
+from dtc_twisted.recording.recorder import Recorder
 from dtc_twisted.transport.upstream import Upstream
 from dtc_twisted.transport.upstream_status import UpstreamState
 from dtc_twisted.web.stream import StreamFactory
@@ -25,6 +26,7 @@ class MetricSources:
     hubs: by channel, "marketdata" and "marketdepth".
     manager: None while order entry is off.
     streams: the factories of the WebSockets by path.
+    recorder: None without --record.
     """
 
     upstream: Upstream
@@ -35,6 +37,7 @@ class MetricSources:
     manager: OrderManager | None
     clock: Callable[[], float]
     streams: Mapping[str, StreamFactory] = field(default_factory=dict)
+    recorder: Recorder | None = None
 
 
 class GatewayCollector(Collector):
@@ -49,6 +52,7 @@ class GatewayCollector(Collector):
         yield from self._market_data()
         yield from self._subscribers()
         yield from self._orders()
+        yield from self._recording()
 
     def _upstream(self) -> Iterator[Metric]:
         upstream = self._sources.upstream
@@ -137,6 +141,18 @@ class GatewayCollector(Collector):
             )
             yield gauge("dtc_trading_halted", "1 while a halt of everything is in force.", status["halted"] is not None)
             yield gauge("dtc_journal_writable", "1 while the journal takes entries.", not manager.journal.failure_text)
+
+    def _recording(self) -> Iterator[Metric]:
+        recorder = self._sources.recorder
+        if recorder is not None:
+            yield gauge("dtc_recording_writable", "1 while the recording can be written.", not recorder.failure_text)
+            yield counter("dtc_recording_written_bytes", "Bytes of the recording on the disk.", recorder.written)
+            yield gauge("dtc_recording_queue_bytes", "Bytes that wait for the disk.", recorder.queued)
+            yield counter(
+                "dtc_recording_dropped_messages",
+                "Messages that are not in the recording, because the disk was too slow.",
+                recorder.dropped_messages,
+            )
 
 
 def gauge(name: str, text: str, value: float) -> Metric:

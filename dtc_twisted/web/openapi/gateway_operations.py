@@ -1,6 +1,7 @@
 """Describe the operations that the gateway answers by itself."""
 
 from dtc_twisted.web.openapi.operations import Operation, Schema
+from dtc_twisted.web.openapi.replay_operations import CLOCK_SCHEMA
 
 GATEWAY = "Gateway"
 
@@ -23,6 +24,8 @@ STATUS_SCHEMA: Schema = {
         "symbols": {"type": "array", "items": _TEXT},
         "subscribers": {"type": "integer"},
         "trading": {"type": ["object", "null"]},
+        "recording": {"type": ["object", "null"]},
+        "replay": {"anyOf": [CLOCK_SCHEMA, {"type": "null"}]},
     },
     "required": ["state", "reason", "url", "symbols", "subscribers", "trading"],
 }
