@@ -41,6 +41,7 @@ def malformed(messages: int, rate: float = RATE) -> bool:
         folder = stack.enter_context(TemporaryDirectory())
         command = (sys.executable, "-m", "benchmarks.malformed_server")
         server = stack.enter_context(Service(until=r"at port (\d+)", command=command))
+        server.query(f"make {messages}")
         options = ("--allow-trading", "--journal", str(Path(folder) / "journal"))
         gateway = stack.enter_context(watched_gateway(server.found[1], *options))
         port = gateway.found[1]

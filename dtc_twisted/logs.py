@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import msgspec
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import (
     FilteringLogObserver,
     ILogObserver,
@@ -59,6 +60,27 @@ def mask_secrets(text: str) -> str:
 def shorten(text: str, length: int = 500) -> str:
     """Return a text of the server, cut if it is longer than any that means something."""
     return text if len(text) <= length else f"{text[:length]}... ({len(text)} characters)"
+
+
+class LogLimit:
+    """Limit the lines that a server can cause, to MAX_LINES a minute."""
+
+    MAX_LINES = 60
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._began = clock.seconds()
+        self._count = 0
+
+    def allows_line(self) -> bool:
+        """Count a line, and return whether it is to be logged."""
+        now = self._clock.seconds()
+        if now - self._began >= 60:
+            if self._count > self.MAX_LINES:
+                _log.warn("{count} more lines of this kind were left out", count=self._count - self.MAX_LINES)
+            self._began, self._count = now, 0
+        self._count += 1
+        return self._count <= self.MAX_LINES
 
 
 def call_safely(function: Callable[..., None], *args: Any) -> None:

@@ -23,7 +23,7 @@ from dtc_twisted.dtc.pending_requests import PendingRequests
 from dtc_twisted.dtc.responses import RESPONSE_TYPES
 from dtc_twisted.dtc.wire_log import wire_log
 from dtc_twisted.errors import LogonRefused, NotLoggedOn, RequestTimedOut, SessionLost
-from dtc_twisted.logs import logger, shorten
+from dtc_twisted.logs import LogLimit, logger, shorten
 
 _log = logger(__name__)
 
@@ -106,6 +106,7 @@ class Session:
         self._silence_timer: IDelayedCall | None = None
         self._is_closed = False
         self._requests = PendingRequests(clock)
+        self._log_limit = LogLimit(clock)
         self._symbol_ids: dict[str, tuple[int, set[object]]] = {}
         self._released_ids: dict[str, int] = {}
         self._last_symbol_id = 0
@@ -281,10 +282,11 @@ class Session:
         if heartbeat.CurrentDateTime:
             self.server_clock_offset = heartbeat.CurrentDateTime - self._clock.seconds()
         if heartbeat.NumDroppedMessages:
-            _log.warn(
-                "The server dropped {count} market data messages because they were read too slowly.",
-                count=heartbeat.NumDroppedMessages,
-            )
+            if self._log_limit.allows_line():
+                _log.warn(
+                    "The server dropped {count} market data messages because they were read too slowly.",
+                    count=heartbeat.NumDroppedMessages,
+                )
             self._on_unsolicited(heartbeat)
 
     def _receive_logoff(self, logoff: dtc.Logoff) -> None:
@@ -295,7 +297,8 @@ class Session:
     def _receive_text(self, message: dtc.GeneralLogMessage | dtc.AlertMessage | dtc.UserMessage) -> None:
         text = message.UserMessage if isinstance(message, dtc.UserMessage) else message.MessageText
         level = _log.warn if isinstance(message, dtc.AlertMessage) else _log.info
-        level("Message from the server: {text}", text=shorten(text or ""))
+        if self._log_limit.allows_line():
+            level("Message from the server: {text}", text=shorten(text or ""))
         self._on_unsolicited(message)
 
     def _receive_answer(self, message: Message) -> None:

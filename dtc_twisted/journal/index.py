@@ -4,6 +4,8 @@ from typing import Any
 
 from dtc_twisted.journal.entries import UpdateRecord
 
+OpenOrderKey = tuple[str, str, str]
+
 _ABSENT: Any = object()
 
 
@@ -14,8 +16,8 @@ class JournalIndex:
 
     new_orders: the number of the command that made each order, by ClientOrderID.
     unanswered: the same, of orders without any update.
-    open_orders: the row of table `open_orders`, by ("server", ServerOrderID), or ("client", ClientOrderID) of an order
-        without a ServerOrderID.
+    open_orders: the row of table `open_orders`, by trade account, ClientOrderID and ServerOrderID, of which some can be
+        empty. Orders of two accounts, or of two numberings of the server, can have the same ServerOrderID.
     updated: ClientOrderIDs and ServerOrderIDs of all orders that have updates.
     last_fills: time of the last fill, seconds since 1970, by trade account.
     """
@@ -23,7 +25,7 @@ class JournalIndex:
     def __init__(self) -> None:
         self.new_orders: dict[str, int] = {}
         self.unanswered: dict[str, int] = {}
-        self.open_orders: dict[tuple[str, str], int] = {}
+        self.open_orders: dict[OpenOrderKey, int] = {}
         self.updated: dict[str, None] = {}
         self.last_fills: dict[str, float] = {}
         self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
@@ -50,6 +52,20 @@ class JournalIndex:
                 table.pop(key, None)
             else:
                 table[key] = value
+
+    def remove_open_order(self, update: UpdateRecord) -> list[int]:
+        """Remove the order of an update from the open orders, and return its rows.
+
+        The order may have been open without an account, a ClientOrderID or a ServerOrderID that it has now.
+        """
+        keys = {
+            (account, client, server)
+            for account in (update.trade_account, "")
+            for client in (update.client_order_id, "")
+            for server in (update.server_order_id, update.previous_server_order_id, "")
+            if client or server
+        }
+        return [self.remove(self.open_orders, key) for key in keys if key in self.open_orders]
 
     def add_update(self, update: UpdateRecord) -> None:
         """Add the names and the fill of an update."""

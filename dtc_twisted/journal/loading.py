@@ -56,14 +56,14 @@ def _load_updated_orders(reader: JournalReader, index: JournalIndex) -> None:
 def _load_open_orders(reader: JournalReader, index: JournalIndex) -> None:
     query = (
         "SELECT open_orders.rowid, open_orders.client_order_id, open_orders.server_order_id, "
-        "updates.client_order_id, updates.server_order_id, is_open "
+        "trade_account, updates.client_order_id, updates.server_order_id, is_open "
         "FROM open_orders LEFT JOIN updates ON updates.id = update_id"
     )
-    for row, client, server, *stored in reader.select(query):
+    for row, client, server, account, *stored in reader.select(query):
         if [client, server, 1] != stored:
             reader.damaged(f"Row {row} of table open_orders is damaged.")
         else:
-            index.open_orders[("server", server) if server else ("client", client)] = row
+            index.open_orders[account, client, server] = row
 
 
 def _load_last_fills(reader: JournalReader, index: JournalIndex) -> None:

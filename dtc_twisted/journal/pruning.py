@@ -161,7 +161,7 @@ def _prunable_updates(
         is_last_fill = each.fill_at > 0 and each.fill_at >= index.last_fills.get(each.trade_account, 0.0)
         if each.at >= cutoff or is_last_fill:
             return None
-    if any(("server", each) in index.open_orders or ("client", each) in index.open_orders for each in found):
+    if any(not found.isdisjoint(ids) for _, *ids in index.open_orders):
         return None
     names |= found
     return {each.id for each in updates}

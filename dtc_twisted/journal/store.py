@@ -189,15 +189,12 @@ class JournalStore:
                 "UPDATE command_orders SET is_answered = 1, crc32 = ? WHERE command_id = ? AND client_order_id = ?",
                 (checksum(command_id, client, 1, 1), command_id, client),
             )
-        key = ("server", server) if server else ("client", client)
-        for each in {("client", client), ("server", server), ("server", update.previous_server_order_id)}:
-            row = index.remove(index.open_orders, each)
-            if row is not None:
-                rows.run_after("DELETE FROM open_orders WHERE rowid = ?", (row,))
+        for row in index.remove_open_order(update):
+            rows.run_after("DELETE FROM open_orders WHERE rowid = ?", (row,))
         if update.is_open:
             self._last_open_row += 1
             rows.insert("open_orders", (self._last_open_row, client, server, number))
-            index.put(index.open_orders, key, self._last_open_row)
+            index.put(index.open_orders, (update.trade_account, client, server), self._last_open_row)
 
     # -- deleting
 

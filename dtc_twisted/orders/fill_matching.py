@@ -91,8 +91,8 @@ def assign(
 ) -> list[tuple[Order, UnknownOrder]]:
     """Assign unknown orders to orders in doubt.
 
-    Of orders that are alike, the older has the lower ServerOrderID and the earlier fill. When there are more unknown
-    orders than orders in doubt that they fit equally well, nothing is assigned to these.
+    Of orders that are alike, the older has the lower ServerOrderID and the earlier fill. When there are more or fewer
+    unknown orders than orders in doubt that they fit equally well, nothing is assigned to these.
 
     earliest: seconds to add to the time when an order was sent, for the earliest time of its fills.
     """
@@ -109,15 +109,30 @@ def assign(
         if not fits:
             break
         best = min(fits)
-        order, unknown = by_age[best[2]], rest[best[-1]]
-        equally = {fit[-1] for fit in fits if fit[:2] == best[:2] and fit[2] == best[2]}
-        rivals = {fit[2] for fit in fits if fit[:2] == best[:2] and fit[-1] in equally}
-        by_age.remove(order)
-        if len(equally) > len(rivals):
-            continue  # the match is ambiguous
-        rest.remove(unknown)
-        pairs.append((order, unknown))
+        alike, fitting = _connected({(fit[2], fit[-1]) for fit in fits if fit[:2] == best[:2]}, best[2])
+        # Others that fit worse, but nowhere else.
+        others = {fit[2] for fit in fits if fit[-1] in fitting} - {fit[2] for fit in fits if fit[-1] not in fitting}
+        if len(alike) == len(fitting) and others <= alike:
+            alike, fitting = {best[2]}, {best[-1]}
+            pairs.append((by_age[best[2]], rest[best[-1]]))
+        else:  # the match is ambiguous
+            alike |= others
+        by_age = [order for number, order in enumerate(by_age) if number not in alike]
+        rest = [unknown for n, unknown in enumerate(rest) if n not in fitting]
     return pairs
+
+
+def _connected(fits: set[tuple[int, int]], order: int) -> tuple[set[int], set[int]]:
+    """Return the orders that compete with an order for unknown orders, directly or not, and those unknown orders.
+
+    fits: numbers of orders and of unknown orders that fit equally well.
+    """
+    orders, found, size = {order}, set[int](), 0
+    while len(orders) + len(found) != size:
+        size = len(orders) + len(found)
+        found |= {n for number, n in fits if number in orders}
+        orders |= {number for number, n in fits if n in found}
+    return orders, found
 
 
 def may_be(order: Order, unknown: UnknownOrder, earliest: Earliest) -> bool:

@@ -28,12 +28,18 @@ _LIMIT_PRICES = {
 }
 _EPSILON = 1e-9
 
+MAX_UPDATES = 200
+"""Updates of an order that are kept; the journal has all."""
+
+_FIRST_UPDATES = 20
+"""Updates from the first that are kept: the outcome of the order is among them."""
+
 
 class Order:
     """Hold one order.
 
     fields: the latest value of each field.
-    updates: all updates of the order, oldest first.
+    updates: the updates of the order, oldest first: the first 20 and the latest 180.
     fills: the single fills that are known, in the order in which they became known.
     is_inferred: the status is a conclusion of the gateway, which the server did not state.
     version: the number of the account state's change that changed the order last.
@@ -41,7 +47,7 @@ class Order:
     sent_by: name of the principal who sent the order; empty: another client sent the order.
     sequence: the number of the order in the order in which orders became known, also to earlier processes.
     last_known_at: time of the last update in an earlier process; 0: this process has had an update.
-    epoch: the numbering of the server in which the ServerOrderID was last stated.
+    epoch: the numbering of the server in which the ServerOrderID was last stated, or the order was sent.
     server_order_ids: all ServerOrderIDs that the order had.
     oco_id, is_child: of an order of the gateway: id of its OCO pair, and whether it waits for a parent's fill.
     parent_id: of a child sent by the gateway: the parent's ClientOrderID.
@@ -261,6 +267,8 @@ class Order:
             self.fields["FilledQuantity"] = filled
         self._complete_average()
         self.updates.append(update)
+        if len(self.updates) > MAX_UPDATES:
+            del self.updates[_FIRST_UPDATES]
         self.is_inferred = bool(update.get("Inferred"))
         if not self.is_inferred and self._states_end(update):
             self.closing_update = update

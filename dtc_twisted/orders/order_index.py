@@ -130,6 +130,8 @@ class OrderIndex:
         if self.is_current(order):
             return True
         if update.get("ClientOrderID") and update["ClientOrderID"] == order.client_order_id:
+            if order.sent_at and has_quantity(order, update):
+                return True  # the gateway uses a ClientOrderID once
             return order.is_inferred or update.get("OrderStatus") in TERMINAL or not order.filled
         # Without a ClientOrderID: a number of an earlier numbering, which may be in use again.
         return order.is_inferred or update.get("OrderStatus") == order.status
@@ -145,6 +147,8 @@ class OrderIndex:
             return Match(order) if self.is_current(order) else None
         if order.sent_at and order.fields.get("OrderStatus") == 9 and update.get("OrderStatus") not in TERMINAL:
             return Match(order)  # refused, and accepted after all
+        if update.get("FilledQuantity", order.filled) < order.filled:
+            return None  # another order of that name
         if order.is_open and (order.epoch != self.epoch or order.has_pending(CHANGE)):
             return Match(order)  # under a new number
         return Match(None, True) if order.is_open else None

@@ -1,11 +1,12 @@
 """Which order each open order and each fill of a read is about."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 
 from dtc_twisted.dtc.messages import OrderStatusEnum
 from dtc_twisted.orders.account_state import AccountState
-from dtc_twisted.orders.fill_matching import UnknownOrder, assign, new_fills
+from dtc_twisted.orders.fill_matching import UnknownOrder, assign, expected, new_fills
 from dtc_twisted.orders.fills import Fill, fill_from_response
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_index import is_another_client_id, is_compatible
@@ -82,6 +83,8 @@ class OrderMatching:
             else:
                 self.rows[self._state.claim(found, row)] = row
         for row in rest:
+            if index.sent(row.get("ClientOrderID", "")) is None:
+                self._state.load_own(row.get("ClientOrderID", ""))
             named = [
                 order
                 for order in index.by_client(row.get("ClientOrderID", ""))
@@ -102,6 +105,8 @@ class OrderMatching:
 
     def _may_return(self, order: Order, row: Fields) -> bool:
         """Return whether an order may be open under a ServerOrderID that it did not have."""
+        if row.get("FilledQuantity", order.filled) < order.filled:
+            return False  # another order of that name
         if order.is_in_flight or not order.server_order_id:
             quantity = row.get("OrderQuantity")
             return not quantity or not order.quantity or order.closes_position or quantity == order.quantity
@@ -110,44 +115,75 @@ class OrderMatching:
 
     def _match_fills(self) -> None:
         """Find the order of each fill, and group those of no known order."""
-        index = self._state.index
-        by_order: defaultdict[Order, list[Fill]] = defaultdict(list)
-        rest: defaultdict[tuple[str, str], list[Fill]] = defaultdict(list)
+        groups: defaultdict[tuple[str, str], list[Fill]] = defaultdict(list)
         is_doubtful = any(order.sent_at for order in self._state.unsettled())
         for batch in self._snapshot.fills.values():
             for fill in () if batch is None else map(fill_from_response, batch.rows):
                 if fill is None or fill in self._old_fills:
                     continue
-                if not fill.server_order_id:
-                    if is_doubtful:
-                        self.nameless_fills.append(UnknownOrder("", fills=[fill]))
-                    else:
-                        self._old_fills.add(fill)
-                    continue
-                order = next((each for each in index.by_server(fill.server_order_id) if _may_have(each, fill)), None)
-                if order is None and (order := index.by_fill(fill)) is not None:
-                    self._state.set_number(order, fill.server_order_id)
-                if order is not None:
-                    by_order[order].append(fill)
+                if fill.server_order_id:
+                    groups[fill.trade_account, fill.server_order_id].append(fill)
+                elif is_doubtful:
+                    self.nameless_fills.append(UnknownOrder("", fills=[fill]))
                 else:
-                    rest[fill.trade_account, fill.server_order_id].append(fill)
-        for order, fills in by_order.items():
-            missing = new_fills(order.fills, fills)
-            remaining = self._remaining_quantity(order)
-            if missing and remaining is not None and sum(each.quantity for each in missing) > remaining + 1e-9:
-                rest[missing[0].trade_account, missing[0].server_order_id] += missing  # the number is in use again
-            elif missing:
-                self.fills[order] = missing
-        self._match_other_fills(rest)
+                    self._old_fills.add(fill)
+        listed: defaultdict[str, list[Order | UnknownOrder]] = defaultdict(list)
+        for order, row in self.rows.items():
+            listed[row.get("ServerOrderID", "")].append(order)
+        for unknown in self.unknown:
+            listed[unknown.server_order_id].append(unknown)
+        for (account, number), fills in groups.items():
+            holders = [each for each in listed[number] if self._row_of(each).get("TradeAccount", "") in ("", account)]
+            rest = self._match_group(number, fills, holders)
+            if rest:
+                self.unknown.append(UnknownOrder(number, fills=rest))
 
-    def _remaining_quantity(self, order: Order) -> float | None:
-        """Return the quantity of fills of an order that may be missing; None: any.
+    def _row_of(self, found: Order | UnknownOrder) -> Fields:
+        return self.rows[found] if isinstance(found, Order) else found.row or {}
+
+    def _match_group(self, number: str, fills: list[Fill], listed: list[Order | UnknownOrder]) -> list[Fill]:
+        """Find the orders of fills with the same account and ServerOrderID. Return the fills of none of them.
+
+        A number that is in use again has several orders. The one that has it at present is listed: the latest fills are
+        of this order, but no more than its filled quantity.
+        """
+        index = self._state.index
+        for fill in fills:
+            order = index.by_fill(fill)
+            if order is not None and not any(_may_have(each, fill) for each in index.by_server(number)):
+                self._state.set_number(order, number)
+        known = [each for each in index.by_server(number) if any(_may_have(each, fill) for fill in fills)]
+        for order in dict.fromkeys([*(each for each in listed if isinstance(each, Order)), *known]):
+            fills = new_fills(order.fills, fills)
+        fills = sorted(fills, key=lambda fill: fill.filled_at)
+        for each in listed:
+            if isinstance(each, Order):
+                found = _latest(fills, self._remaining_quantity(each, number))
+                self.fills[each] += found
+            else:
+                found = _latest(fills, self._row_of(each).get("FilledQuantity", math.inf))
+                each.fills += found
+            fills = fills[: len(fills) - len(found)]
+        for order in known:
+            found = [fill for fill in fills if _may_have(order, fill)]
+            is_excess = math.fsum(fill.quantity for fill in found) > self._remaining_quantity(order, number) + 1e-9
+            if found and order not in listed and not is_excess:  # else the number is in use again
+                self.fills[order] += found
+                taken = {*map(id, found)}  # fills can be equal
+                fills = [fill for fill in fills if id(fill) not in taken]
+        return fills
+
+    def _remaining_quantity(self, order: Order, number: str) -> float:
+        """Return the quantity of fills of an order that may be missing.
 
         What the server stated when an order was closed in an earlier numbering is final: more fills of its number are
-        those of another order.
+        those of another order. The filled quantity of a listed order includes all of its fills.
         """
+        row = self.rows.get(order, {})
+        if row.get("ServerOrderID") == number and "FilledQuantity" in row and order not in self.changed:
+            return float(row["FilledQuantity"]) - order.explained
         if order.is_open or not order.quantity:
-            return None
+            return math.inf
         stated = order.closing_update or {}
         is_final = "FilledQuantity" in stated and not self._state.index.is_current(order)
         return (order.filled if is_final else order.quantity) - order.explained
@@ -196,6 +232,8 @@ class OrderMatching:
         """Identify orders in doubt with unknown orders, where only one match is possible."""
         candidates = [each for each in self.unknown if each.row is None or not each.row.get("ClientOrderID")]
         for order, unknown in assign(self.doubtful(), candidates, self._earliest):
+            if unknown.row is None and not self._is_all_of(order, unknown.fills):
+                continue
             self.unknown.remove(unknown)
             if unknown.shown is not None:
                 self.rows.pop(unknown.shown, None)
@@ -204,6 +242,27 @@ class OrderMatching:
             if unknown.row is not None:
                 self.rows[order] = unknown.row
             self.fills[order] = new_fills(order.fills, unknown.fills)
+
+    def _is_all_of(self, order: Order, fills: list[Fill]) -> bool:
+        """Return whether fills without a listed order are all that an order can have.
+
+        Fewer may be of another order, which was canceled. Several may be of two orders, if the server can have begun
+        another numbering since the order was sent.
+        """
+        if len(fills) > 1 and order.epoch != self._state.index.epoch:
+            return False
+        filled = order.filled + math.fsum(fill.quantity for fill in fills)
+        wholes = (order.quantity, expected(order).get("OrderQuantity", 0.0))
+        return order.closes_position or any(abs(filled - whole) < 1e-9 for whole in wholes)
+
+
+def _latest(fills: list[Fill], quantity: float) -> list[Fill]:
+    """Return the latest fills that are not more than a quantity in all; the fills are sorted by time."""
+    first = len(fills)
+    while first and fills[first - 1].quantity <= quantity + 1e-9:
+        first -= 1
+        quantity -= fills[first].quantity
+    return fills[first:]
 
 
 def _may_have(order: Order, fill: Fill) -> bool:

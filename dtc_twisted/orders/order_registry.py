@@ -46,6 +46,11 @@ class OrderRegistry:
         Raises Conflict when more than one order has this id.
         """
         found = self.index.addressed(order_id)
+        if found and not any(
+            order.sent_at for order in found
+        ):  # the gateway's order of that name may be in the journal
+            own = self.sent_order(order_id)
+            found += [own] if own is not None else []
         if not found:
             found = [self._restore(order) for order in self._load_order(order_id)][-1:]
         if len(found) > 1:

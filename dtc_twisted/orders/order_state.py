@@ -62,6 +62,8 @@ class OrderState(OrderRegistry):
     def add(self, order: Order) -> None:
         """Add an order that is about to be sent, or that was known to an earlier process."""
         self._number(order)
+        if not order.server_order_id:
+            order.epoch = self.index.epoch
         self._show(order)
 
     def expect(self, order: Order, command: PendingCommand) -> None:
@@ -105,8 +107,8 @@ class OrderState(OrderRegistry):
     def apply_order_update(self, message: OrderUpdate) -> None:
         update = order_fields(message)
         order, is_doubtful = self.index.match(update)
-        if order is None and self._is_own_id(update.get("ClientOrderID", "")):
-            order = self._match_own(update)
+        if order is None and self.load_own(update.get("ClientOrderID", "")):
+            order = self.index.match(update).order
         if order is None:
             is_refusal = is_refusal_without_status(update)
             if is_doubtful or is_refusal:
@@ -119,18 +121,20 @@ class OrderState(OrderRegistry):
                 self._ask_for_read()  # the order may be one of the gateway's
         self._apply(self.claim(order, update), update)
 
-    def _match_own(self, update: Fields) -> Order | None:
-        """Return the order of the journal that an update is about."""
+    def load_own(self, client_order_id: str) -> bool:
+        """Load the orders of a ClientOrderID from the journal, if the gateway sent one. Return whether it did."""
+        if not self._is_own_id(client_order_id):
+            return False
         try:
-            loaded = self._load_order(update["ClientOrderID"])
+            loaded = self._load_order(client_order_id)
         except JournalFailed as error:
             _log.error("An update is taken for that of a new order: {text}", text=str(error))
-            return None
-        known = {(each.client_order_id, each.server_order_id) for each in self.index.by_client(update["ClientOrderID"])}
+            return False
+        known = {(each.client_order_id, each.server_order_id) for each in self.index.by_client(client_order_id)}
         for order in loaded:
             if (order.client_order_id, order.server_order_id) not in known:
                 self._restore(order)
-        return self.index.match(update).order
+        return True
 
     def _apply(self, order: Order, update: Fields) -> None:
         update = self._with_requested(order, order.complete(update))
@@ -201,8 +205,10 @@ class OrderState(OrderRegistry):
             order.epoch = self.index.epoch
 
     def reconcile_fill(self, order: Order, fill: Fill) -> None:
-        """Apply a fill that was not known."""
+        """Apply a fill that was not known. Its ServerOrderID may be of an earlier numbering."""
+        epoch = order.epoch
         self.commit(order, update_of_fill(order, fill), fill)
+        order.epoch = epoch
 
     def infer_status(self, order: Order, status: OrderStatusEnum, text: str) -> None:
         """Conclude the status of an order that the server no longer has, or never had."""

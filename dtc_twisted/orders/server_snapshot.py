@@ -17,7 +17,7 @@ from dtc_twisted.dtc.messages import (
 from dtc_twisted.dtc.responses import RESPONSES, ResponseSpec, rows_of_account
 from dtc_twisted.dtc.session import Session
 from dtc_twisted.errors import RequestRejected, RequestTimedOut
-from dtc_twisted.logs import logger
+from dtc_twisted.logs import logger, shorten
 
 _log = logger(__name__)
 
@@ -94,7 +94,7 @@ async def read_server(
     orders_since = version()
     open_orders = await ask(OpenOrdersRequest())
     fills: dict[str, Batch | None] = {}
-    is_silent = False
+    is_silent, unstated = False, list[str]()
     for account, since in fills_since(accounts).items():
         fills[account] = None
         if is_silent:
@@ -104,10 +104,12 @@ async def read_server(
             batch.rows = rows_of_account(batch.rows, account)
             fills[account] = Batch(batch.rows, batch.is_complete and _have(batch.rows, "Quantity"))
         except RequestRejected as error:
-            _log.warn("The server does not state the fills of {account}: {text}", account=account, text=str(error))
+            unstated.append(f"{account} ({shorten(str(error), 100)})")
         except RequestTimedOut:
             is_silent = True
             _log.warn("The server does not answer about the fills of {account}", account=account)
+    if unstated:
+        _log.warn("The server does not state the fills of {accounts}", accounts=shorten(", ".join(unstated)))
     positions_since = version()
     positions = await ask(CurrentPositionsRequest())
     positions.is_complete = positions.is_complete and _have(positions.rows, "TradeAccount", "Symbol")

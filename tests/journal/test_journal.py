@@ -148,7 +148,7 @@ class UpdateTests(JournalCase):
         for each in (
             update("a", "1"),
             update("a", "2", previous="1"),
-            update("", "3", previous="2"),
+            update("a", "3", previous="2"),
             update("", "9"),
         ):
             self.journal.record_update(each)
@@ -158,8 +158,18 @@ class UpdateTests(JournalCase):
             self.assertEqual([each.server_order_id for each in self.journal.open_orders()], ["3", "9"])
             self.assertEqual(self.journal.updates("none"), [])
             self.reopen()
-        self.journal.record_update(update("", "3", is_open=False))
+        self.journal.record_update(update("a", "3", is_open=False))
         self.assertEqual([each.server_order_id for each in self.journal.open_orders()], ["9"])
+
+    def test_the_same_number_of_two_orders(self) -> None:
+        """It is open in two accounts, or the server counts from the start again."""
+        opened = update("a", "5001"), update("b", "5001"), update("c", "5001", trade_account="Sim2")
+        for each in opened:
+            self.journal.record_update(each)
+        self.journal.record_update(update("b", "5001", is_open=False))
+        for _ in (1, 2):
+            self.assertEqual([each.client_order_id for each in self.journal.open_orders()], ["a", "c"])
+            self.reopen()
 
     def test_same_as_written(self) -> None:
         self.journal.record_update(update("a", "1", reconciled=True, execution_id="x", fill_at=50.5))

@@ -53,6 +53,16 @@ class SameClientOrderIDTests(ScriptedCase):
         self.restart()
         self.check_both("5002")
 
+    def test_of_a_closed_order_in_the_journal(self) -> None:
+        """An id of ours means our order too, although it is not in the view after a restart."""
+        self.submit()
+        self.post("/orders/a", "DELETE")
+        self.push(*self.server.exchange.submit(THEIRS | {"TradeAccount": "Sim2"}))
+        self.restart()
+        self.check_error(self.post("/orders/a", "DELETE"), 409, "Conflict", "more than one order")
+        self.assertTrue(self.server.exchange.order("5002").is_open)
+        self.assertEqual(self.order("5002")["OrderStatus"], OPEN)
+
     def test_alike_in_all(self) -> None:
         """Of two orders in doubt, the second one is shown as well."""
         self.submit()

@@ -28,6 +28,9 @@ MAX_MESSAGE = 1 << 20
 MAX_LOGGED_ERRORS = 100
 """Malformed messages that are logged for a connection; of further ones, one in as many is logged."""
 
+MAX_LOGGED_TYPES = 100
+"""Unknown types that are logged for a connection, each once."""
+
 _log = logger(__name__)
 _SYMBOL_ID_LATER = {MarketDataUpdateTradeCompact, MarketDataUpdateBidAskCompact}
 
@@ -252,7 +255,7 @@ class Codec:
         return self._symbol_id_first
 
     def _note_unknown(self, number: int, piece: bytes) -> None:
-        if number not in self._unknown_types:
+        if number not in self._unknown_types and len(self._unknown_types) < MAX_LOGGED_TYPES:
             self._unknown_types.add(number)
             _log.info("Message type {number} is unknown: {start}", number=number, start=preview(piece))
 

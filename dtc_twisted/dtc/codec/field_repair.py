@@ -105,11 +105,16 @@ def _note(message: str, field: str, text: str) -> None:
 _MEMBER = re.compile(rb'"(\w+)"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(?=[,}]|$)')
 
 
+_MAYBE_ROW = re.compile(rb'"Type"\s*:\s*"?(?:%s)"?\s*(?=[,}]|$)' % b"|".join(b"%d" % each.Type for each in _ROWS))
+
+
 def row_from_damaged(text: bytes) -> Message | None:
     """Return the readable fields of a row that is not valid JSON.
 
     None: the message is no row, or no field is readable.
     """
+    if _MAYBE_ROW.search(text) is None:
+        return None
     fields = {name.decode(): value for name, value in _MEMBER.findall(text)}
     message = next((each for each in _ROWS if str(each.Type).encode() == fields.get("Type", b"").strip(b'"')), None)
     if message is None:

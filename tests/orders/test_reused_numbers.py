@@ -1,0 +1,136 @@
+"""Test fills under a ServerOrderID that several orders had, and fills that several orders in doubt may have."""
+
+from typing import Any
+
+from tests.exchange import CANCELED, FILLED, OPEN, PARTLY_FILLED, R_FILLED
+from tests.scripted_case import ES, LIMIT, MARKET, ScriptedCase
+from tests.scripted_server import SUBMIT, dropped_before, ignored, lost
+
+OTHERS: dict[str, Any] = {"Symbol": ES, "TradeAccount": "Sim1", "OrderType": 2, "BuySell": 1, "Price1": 282000}
+OTHERS |= {"Quantity": 9, "ClientOrderID": "x"}
+
+
+class ReusedNumberTests(ScriptedCase):
+    def restart_server(self) -> None:
+        """Cancel all orders, and count the ServerOrderIDs from the start again. The gateway is not connected."""
+        exchange = self.server.exchange
+        self.server.drop()
+        for order in exchange.open_orders():
+            exchange.close(order.server_id)
+        exchange.next_number = 5001
+
+    def test_the_fills_of_a_listed_order(self) -> None:
+        """They are not given to an earlier order of the number."""
+        self.submit()
+        self.restart_server()
+        self.server.exchange.submit(OTHERS)
+        self.server.exchange.fill("5001", 1, 282000.0)
+        self.advance(30)
+        self.assertEqual((self.order("a")["OrderStatus"], self.order("a").get("FilledQuantity")), (CANCELED, 0))
+        self.assertEqual((self.order("x")["OrderStatus"], self.order("x")["FilledQuantity"]), (PARTLY_FILLED, 1))
+
+    def test_the_fills_of_both(self) -> None:
+        """The latest are of the order that is listed, and not more than its filled quantity."""
+        self.submit()
+        self.server.drop()
+        self.server.exchange.fill("5001", 2, 282000.0)
+        self.advance(0.5)
+        self.restart_server()
+        self.server.exchange.submit(OTHERS)
+        self.server.exchange.fill("5001", 2, 281000.0)
+        self.advance(30)
+        self.assertEqual((self.order("a")["OrderStatus"], self.order("a")["AverageFillPrice"]), (FILLED, 282000))
+        self.assertEqual((self.order("x")["FilledQuantity"], self.order("x")["AverageFillPrice"]), (2, 281000))
+
+    def test_another_order_of_a_known_name_and_number(self) -> None:
+        """An open order with a lower filled quantity is another one, whatever its ids."""
+        exchange = self.server.exchange
+        self.push(*exchange.submit(OTHERS))
+        self.push(*exchange.fill("5001", 3, 282000.0))
+        self.restart_server()
+        exchange.next_number = 5007
+        exchange.submit(OTHERS)
+        self.advance(30)
+        shown = {row["ServerOrderID"]: row for row in self.orders()}
+        self.assertEqual((shown["5001"]["OrderStatus"], shown["5001"]["FilledQuantity"]), (CANCELED, 3))
+        self.assertEqual((shown["5007"]["OrderStatus"], shown["5007"]["FilledQuantity"]), (OPEN, 0))
+
+    def test_a_fill_that_was_read_does_not_make_the_number_current(self) -> None:
+        """An update with the number and another ClientOrderID is about a second order."""
+        exchange = self.server.exchange
+        self.restart_server()
+        exchange.submit(OTHERS)
+        exchange.fill("5001", 9, 282000.0)
+        self.advance(30)
+        exchange.next_number = 5001
+        self.push(exchange.submit(OTHERS | {"ClientOrderID": "y"})[0] | {"BuySell": None})
+        self.advance(1)
+        self.assertEqual(self.order("y")["OrderStatus"], OPEN)
+        self.assertEqual(len(self.orders()), 2)
+
+    def test_a_late_update_of_an_order_whose_fill_was_read(self) -> None:
+        self.server.next(SUBMIT, lambda request, obey: [obey()[0] | {"Type": 9999}])
+        caller = self.begin_market()
+        self.server.drop()
+        self.advance(30)
+        self.assertTrue(caller.lost)
+        self.assertEqual(self.order("m")["OrderStatus"], FILLED)
+        exchange = self.server.exchange
+        late = exchange.update(exchange.order("5001"), R_FILLED) | {"OrderStatus": OPEN, "FilledQuantity": 0}
+        self.push(late | {"OrderUpdateReason": 2, "RemainingQuantity": 1})
+        self.assertEqual([row["OrderStatus"] for row in self.orders()], [FILLED])
+
+
+class OneOfTwoTests(ScriptedCase):
+    """There are fewer fills than orders in doubt that may have them."""
+
+    def test_alike(self) -> None:
+        self.server.next(SUBMIT, ignored)
+        self.server.next(SUBMIT, lost)
+        callers = [self.begin_market(name) for name in ("a", "b")]
+        self.advance(120)
+        self.assertEqual([caller.lost for caller in callers], [True, True])
+        self.assertEqual(self.unknown(), ["a", "b"])
+        self.assertEqual(self.fetch("/positions").json[0]["Quantity"], 2)
+
+    def test_the_whole_of_one_or_a_part_of_the_other(self) -> None:
+        self.server.exchange.last_price = None
+        for name, quantity in (("a", 1), ("b", 3)):
+            self.server.next(SUBMIT, ignored if name == "a" else lost)
+            self.begin_market(name, Quantity=quantity)
+        self.server.drop()
+        self.server.exchange.fill("5001", 1, 282000.0)
+        self.server.exchange.close("5001")
+        self.advance(120)
+        self.assertEqual(self.unknown(), ["a", "b"])
+
+    def test_both_arrived(self) -> None:
+        """Each fill is only explained by its order, because both are to be explained."""
+        for name, quantity in (("a", 1), ("b", 3)):
+            self.server.next(SUBMIT, lost)
+            self.begin_market(name, Quantity=quantity)
+        self.advance(120)
+        self.assertEqual(self.unknown(), [])
+        self.assertEqual([self.order(name)["FilledQuantity"] for name in ("a", "b")], [1, 3])
+
+    def test_the_fills_of_two_numberings(self) -> None:
+        """Two fills with the same number are not those of one order, if the server may have restarted between them."""
+        exchange = self.server.exchange
+        self.server.next(SUBMIT, dropped_before)
+        self.begin_post("/orders", **MARKET | {"ClientOrderID": "a", "Quantity": 4})
+        for name in ("x", "y"):
+            exchange.next_number = 5001
+            exchange.submit(OTHERS | {"ClientOrderID": name, "Quantity": 2, "OrderType": 1})
+        self.advance(120)
+        self.assertEqual(self.unknown(), ["a"])
+
+    def test_a_part(self) -> None:
+        """A part of an order's quantity may be of another order that was canceled."""
+        self.server.exchange.last_price = None
+        self.server.next(SUBMIT, lost)
+        self.begin_post("/orders", **LIMIT | {"ClientOrderID": "a", "Quantity": 4})
+        self.server.drop()
+        self.server.exchange.fill("5001", 1, 282000.0)
+        self.server.exchange.close("5001")
+        self.advance(120)
+        self.assertEqual(self.unknown(), ["a"])
