@@ -50,6 +50,7 @@ class GatewayStatus:
             "reconnects": status.reconnects,
             "last_message_age": None if age is None else round(age, 3),
             "garbage": upstream.malformed_count,
+            "repaired_fields": upstream.repaired_count,
             "symbols": sorted({symbol for hub in self._market_data.all_hubs for symbol in hub.symbols}),
             "stalled": self._market_data.watchdog.stalled_symbols,
             "stalls": self._market_data.watchdog.stall_count,

@@ -16,6 +16,9 @@ from dtc_twisted.transport.client import DTCClientProtocol
 LOGON_TIMEOUT = 10.0
 """Seconds to wait for the answer to the logon."""
 
+PART_SIZE = 4096
+"""Bytes that are decoded at once after malformed messages."""
+
 
 class DTCConnection:
     """One open WebSocket with its codec and session.
@@ -47,9 +50,21 @@ class DTCConnection:
         )
         self._on_malformed = on_malformed
         self._on_sent = on_sent
+        self._malformed_before = 0
         self.codec = Codec(
             is_symbol_id=self.session.is_symbol_id, on_unknown=on_unknown, on_malformed=self._receive_malformed
         )
+
+    def parts_of(self, data: bytes) -> list[bytes]:
+        """Return a read of the socket, in parts of PART_SIZE if there were malformed messages lately.
+
+        To decode them takes long. What arrived before them is delivered between two parts.
+        """
+        count = self.codec.malformed_count
+        is_damaged, self._malformed_before = count != self._malformed_before, count
+        if not is_damaged or len(data) <= PART_SIZE:
+            return [data]
+        return [data[begin : begin + PART_SIZE] for begin in range(0, len(data), PART_SIZE)]
 
     def receive(self, data: bytes) -> None:
         """Decode bytes from the server, and give the messages to the session."""

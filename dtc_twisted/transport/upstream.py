@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from dtc_twisted.clocks import wall_time
+from dtc_twisted.dtc.codec import repair_count
 from dtc_twisted.dtc.messages import LogonResponse, Message
 from dtc_twisted.dtc.session import LogonSettings, Session, SessionListener
 from dtc_twisted.errors import LogonRefused, NotLoggedOn, SessionLost
@@ -74,6 +75,7 @@ class Upstream(Service):
         self._session_began = 0.0
         self._last_received: float | None = None
         self._malformed_before = 0
+        self._repaired_before = repair_count.total
         self._redirect: str | None = None  # the address that the server redirects to
         self._following_redirect = False  # whether the present attempt follows a redirection
         self._protocol: DTCClientProtocol | None = None  # connected, with or without an open WebSocket
@@ -121,6 +123,11 @@ class Upstream(Service):
     def malformed_count(self) -> int:
         """Number of malformed messages received from the server."""
         return self._malformed_before + (0 if self._connection is None else self._connection.codec.malformed_count)
+
+    @property
+    def repaired_count(self) -> int:
+        """Number of fields of the wrong type, converted or left out, since this object was made."""
+        return repair_count.total - self._repaired_before
 
     def retry_after(self) -> float:
         """Return the seconds until the next attempt; 0 during an attempt."""
@@ -185,11 +192,15 @@ class Upstream(Service):
 
     def received(self, protocol: DTCClientProtocol, data: bytes) -> None:
         """Process bytes from the server."""
-        if self._connection is not None and self._connection.protocol is protocol:
-            if self.traffic_observer is not None:
-                self.traffic_observer.received(data, is_boundary=self._connection.codec.is_between_messages)
-            self._connection.receive(data)
-            self.on_read_done()
+        connection = self._connection
+        if connection is None or connection.protocol is not protocol:
+            return
+        if self.traffic_observer is not None:
+            self.traffic_observer.received(data, is_boundary=connection.codec.is_between_messages)
+        for part in connection.parts_of(data):
+            if self._connection is connection:  # not dropped by a message of the part before
+                connection.receive(part)
+                self.on_read_done()
 
     def _on_sent(self, message: Message, data: bytes) -> None:
         if self.traffic_observer is not None and not has_secrets(type(message)):

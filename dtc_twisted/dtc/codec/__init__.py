@@ -11,6 +11,7 @@ server may omit the NUL.
 
 from dtc_twisted.dtc.codec.codec import MAX_LOGGED_ERRORS, MAX_MESSAGE, Codec
 from dtc_twisted.dtc.codec.encodings import UNSET_NUMBERS, compact_field_names, encode_named
+from dtc_twisted.dtc.codec.field_repair import repair_count
 from dtc_twisted.dtc.codec.repair import whole_number
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "Codec",
     "compact_field_names",
     "encode_named",
+    "repair_count",
     "whole_number",
 ]

@@ -44,6 +44,10 @@ class RepairCount:
         self.converted = 0
         self.left_out = 0
 
+    @property
+    def total(self) -> int:
+        return self.converted + self.left_out
+
 
 repair_count = RepairCount()
 """The count of this process."""

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from dtc_twisted.dtc.codec import repair_count
 from dtc_twisted.history import HistoryClient
 from dtc_twisted.market_data import Hub, StallWatchdog
 from dtc_twisted.orders import AccountState, OrderManager
@@ -77,6 +78,12 @@ class GatewayCollector(Collector):
         yield counter(
             "dtc_upstream_malformed_messages", "Malformed messages from the server, skipped.", upstream.malformed_count
         )
+        repaired = CounterMetricFamily(
+            "dtc_upstream_repaired_fields", "Fields of another type than in the protocol.", labels=("action",)
+        )
+        repaired.add_metric(("converted",), repair_count.converted)
+        repaired.add_metric(("left_out",), repair_count.left_out)
+        yield repaired
         history = self._sources.history
         yield gauge("dtc_history_downloads_active", "Connections to the historical port.", history.active)
         yield gauge("dtc_history_downloads_waiting", "Downloads that wait for a connection.", history.waiting)

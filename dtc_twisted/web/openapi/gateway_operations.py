@@ -21,6 +21,7 @@ STATUS_SCHEMA: Schema = {
         "reconnects": {"type": "integer"},
         "last_message_age": _MAY_BE_NULL,
         "garbage": {"type": "integer"},
+        "repaired_fields": {"type": "integer"},
         "symbols": {"type": "array", "items": _TEXT},
         "subscribers": {"type": "integer"},
         "trading": {"type": ["object", "null"]},
