@@ -106,7 +106,7 @@ class Reconciliation:
                 if not any(self._may_be_other(order, unknown) for order in self._matching.doubtful()):
                     self._old_fills.update(unknown.fills)
                 continue
-            if any(may_be(order, unknown, self._earliest) for order in (*waiting, *self._matching.doubtful())):
+            if any(self._may_be_other(order, unknown) for order in (*waiting, *self._matching.doubtful())):
                 continue  # the answer will say, or a later read
             first = unknown.fills[0]
             known: dict[str, Any] = {"TradeAccount": first.trade_account, "Symbol": first.symbol}

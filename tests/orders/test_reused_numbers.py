@@ -134,3 +134,16 @@ class OneOfTwoTests(ScriptedCase):
         self.server.exchange.close("5001")
         self.advance(120)
         self.assertEqual(self.unknown(), ["a"])
+
+    def test_by_the_time_of_none(self) -> None:
+        """A fill that no time explains is not shown as another client's, which a restart would take for a fact."""
+        self.server.clock_offset = -3600.0
+        self.server.next(SUBMIT, ignored)
+        self.server.next(SUBMIT, lost)
+        for name in ("a", "b"):
+            self.begin_market(name)
+        self.restart()
+        self.advance(60)
+        self.restart()
+        self.advance(120)
+        self.assertEqual(self.unknown(), ["a", "b"])
