@@ -16,6 +16,7 @@ from benchmarks.headers import headers
 from benchmarks.history import history
 from benchmarks.ingest import ingest
 from benchmarks.orders import orders
+from benchmarks.reassembly import reassembly
 from benchmarks.rest import BARE, rest
 from benchmarks.results import Result, Row, circumstances, comparison, publish, save, table
 from benchmarks.startup import memory, startup
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "history": history,
     "orders": orders,
     "headers": headers,
+    "reassembly": reassembly,
     "walks": walks,
 }
 """Benchmarks of this gateway alone."""
