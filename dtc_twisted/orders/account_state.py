@@ -80,16 +80,18 @@ class AccountState(OrderState):
         order.position_offset = self.position_offset(order.trade_account, order.symbol)
         order.offset_taken_at = now
 
-    def is_position_explained(self, order: Order) -> bool:
+    def is_position_explained(self, order: Order, others: float = 0.0) -> bool:
         """Return whether the known fills explain the position.
 
         Changes since the order's offset was taken are compared.
+
+        others: net quantity of fills that are not assigned to any order, and cannot be this one's.
         """
         if order.position_offset is None:
             return True
         key = (order.trade_account, order.symbol)
         change = self.position(*key) - self.traded[key] - order.position_offset
-        return abs(change) < _EPSILON or abs(change + order.late_fills) < _EPSILON
+        return any(abs(each) < _EPSILON for each in (change, change + order.late_fills, change - others))
 
     def symbols_held(self, trade_account: str, symbol: str = "") -> list[str]:
         """Return the symbols that an account has positions in.

@@ -8,12 +8,12 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from dtc_twisted.dtc.messages import OrderStatusEnum
+from dtc_twisted.dtc.messages import BuySellEnum, OrderStatusEnum
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.fill_matching import UnknownOrder, may_be, may_be_damaged_row
 from dtc_twisted.orders.fills import Fill
 from dtc_twisted.orders.order import Order
-from dtc_twisted.orders.order_index import is_compatible
+from dtc_twisted.orders.order_index import is_compatible, is_same_symbol
 from dtc_twisted.orders.order_matching import OrderMatching
 from dtc_twisted.orders.outcomes import CANCEL, CHANGE, NEW, Fields
 from dtc_twisted.orders.server_snapshot import ServerSnapshot
@@ -224,9 +224,19 @@ class Reconciliation:
             return "an order with a similar id may be this one"
         if not snapshot.positions.is_complete or self._state.positions.is_unread(account, order.symbol):
             return "the server does not state all positions"
-        if not self._state.is_position_explained(order):
+        if not self._state.is_position_explained(order, self._unassigned(order)):
             return f"the position in {order.symbol} has changed for no known reason"
         return ""
+
+    def _unassigned(self, order: Order) -> float:
+        """Return the net quantity of fills of an order's account and symbol that are not assigned to any order."""
+        unknown = [each for each in self._matching.unknown if each.row is None and each.shown is None]
+        fills = [fill for each in unknown for fill in each.fills if fill.trade_account == order.trade_account]
+        return math.fsum(
+            (fill.quantity if fill.buy_sell == BuySellEnum.BUY else -fill.quantity)
+            for fill in fills
+            if is_same_symbol(fill.symbol, order.symbol) and fill.buy_sell
+        )
 
     def _may_be_other(self, order: Order, unknown: UnknownOrder) -> bool:
         """Return whether an unknown order may be an unlisted order."""

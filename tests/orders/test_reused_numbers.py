@@ -147,3 +147,15 @@ class OneOfTwoTests(ScriptedCase):
         self.restart()
         self.advance(120)
         self.assertEqual(self.unknown(), ["a", "b"])
+
+    def test_an_order_on_the_other_side(self) -> None:
+        """A fill that is assigned to none explains the position, if it cannot be of the order."""
+        self.submit("c", BuySell="SELL", Price1=290000)
+        self.server.next(SUBMIT, ignored)
+        self.server.next(SUBMIT, lost)
+        for name in ("a", "b"):
+            self.begin_market(name)
+        self.server.exchange.close("5001")
+        self.advance(120)
+        self.assertEqual(self.unknown(), ["a", "b"])
+        self.assertEqual(self.order("c")["OrderStatus"], CANCELED)
