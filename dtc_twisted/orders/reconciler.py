@@ -22,15 +22,12 @@ from dtc_twisted.orders.fills import Fill
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import Fields
 from dtc_twisted.orders.reconciliation import Reconciliation
-from dtc_twisted.orders.server_snapshot import ServerSnapshot, read_server
+from dtc_twisted.orders.server_snapshot import DAY, ServerSnapshot, read_server
 
 _log = logger(__name__)
 
 CLOCK_SKEW = 60.0
 """Seconds by which the server's clock may differ from what is known of it."""
-
-DAY = 86400.0
-"""Seconds by which fills are read back when something is in doubt: either clock may have been wrong."""
 
 RETRY_DELAY = 5.0
 """Seconds until the server is asked again, after it failed to answer."""

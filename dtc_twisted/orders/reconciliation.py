@@ -190,6 +190,8 @@ class Reconciliation:
             self._end_commands(order)
         elif obstacle:
             state.set_doubt(order, f"it is not among the open orders, and {obstacle}")
+        elif not self._snapshot.states_day(order.trade_account):  # a read that goes further back follows
+            state.set_doubt(order, "it is not among the open orders, and only the latest fills were read")
         elif not order.has_pending(CHANGE) or self._count_read(order):  # which may have given another number
             text = "It is not open any more, and was not filled."
             state.infer_status(order, OrderStatusEnum.ORDER_STATUS_CANCELED, text)

@@ -21,6 +21,9 @@ from dtc_twisted.logs import logger, shorten
 
 _log = logger(__name__)
 
+DAY = 86400.0
+"""Seconds by which fills are read back when something is in doubt: either clock may have been wrong."""
+
 
 @dataclass
 class Batch:
@@ -41,6 +44,7 @@ class ServerSnapshot:
     began: time of the first request, seconds since 1970.
     accounts: the trade accounts that the server lists.
     fills: answers by account; None: the server does not state its fills.
+    fills_since: from when on fills were asked for, by account; seconds since 1970 on the server's clock.
     orders_since, positions_since, balances_since: version of the account state when each request was sent.
     """
 
@@ -48,6 +52,7 @@ class ServerSnapshot:
     accounts: list[str]
     open_orders: Batch
     fills: dict[str, Batch | None]
+    fills_since: dict[str, float]
     positions: Batch
     balances: Batch
     orders_since: int
@@ -58,6 +63,11 @@ class ServerSnapshot:
         """Return whether all fills of an account are known, as far back as was asked."""
         batch = self.fills.get(trade_account)
         return batch is not None and batch.is_complete and trade_account in self.accounts
+
+    def states_day(self, trade_account: str) -> bool:
+        """Return whether all fills of a day are known. Then no clock is needed: each may have been wrong by hours."""
+        is_far_back = self.began - self.fills_since.get(trade_account, self.began) >= DAY
+        return is_far_back and self.states_fills(trade_account)
 
 
 async def read_server(
@@ -95,7 +105,8 @@ async def read_server(
     open_orders = await ask(OpenOrdersRequest())
     fills: dict[str, Batch | None] = {}
     is_silent, unstated = False, list[str]()
-    for account, since in fills_since(accounts).items():
+    wanted = fills_since(accounts)
+    for account, since in wanted.items():
         fills[account] = None
         if is_silent:
             continue
@@ -116,7 +127,8 @@ async def read_server(
     balances_since = version()
     balances = await _read_balances(ask, accounts)
     return ServerSnapshot(
-        now, accounts, open_orders, fills, positions, balances, orders_since, positions_since, balances_since
+        *(now, accounts, open_orders, fills, wanted, positions, balances),
+        *(orders_since, positions_since, balances_since),
     )
 
 

@@ -387,6 +387,7 @@ class AwayTests(DoubtCase):
     def test_canceled(self) -> None:
         self.submit()
         self.away(lambda: self.simulator.cancel("a"))
+        self.advance(6)  # its fills are read further back before that is concluded
         self.assertEqual(self.order()["OrderStatus"], CANCELED)
         self.check_views_agree()
 
