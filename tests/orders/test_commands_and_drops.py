@@ -116,7 +116,8 @@ class ListTests(ScriptedCase):
 
 class SwitchTests(ScriptedCase):
     def connect(self) -> WebSocketCaller:
-        return self.call(WebSocketCaller(STREAM))
+        caller: WebSocketCaller = self.call(WebSocketCaller(STREAM))
+        return caller
 
     def ask(self, caller: WebSocketCaller, **request: Any) -> Any:
         self.send_json(caller, request)
