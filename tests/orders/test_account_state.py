@@ -89,10 +89,9 @@ def reconcile(
     is_complete: bool,
 ) -> None:
     orders, listed_fills = Batch([*open_orders], is_complete), Batch([*fills], True)
-    snapshot = ServerSnapshot(
-        *(NOW, ["Sim1"], orders, {"Sim1": listed_fills}, {"Sim1": NOW - DAY}),
-        *(Batch(), Batch(), since, since, since),
-    )
+    stated: dict[str, Batch | None] = {"Sim1": listed_fills}
+    asked = {"Sim1": NOW - DAY}
+    snapshot = ServerSnapshot(NOW, ["Sim1"], orders, stated, asked, Batch(), Batch(), since, since, since)
     Reconciliation(state, snapshot, set(), {"Sim1": 1.0}, lambda order: -math.inf, 1.0, 0.0).run()
 
 
