@@ -126,7 +126,7 @@ class Upstream(Service):
 
     @property
     def repaired_count(self) -> int:
-        """Number of fields of the wrong type, converted or left out, since this object was made."""
+        """Number of fields of the wrong type, which were converted or left out."""
         return repair_count.total - self._repaired_before
 
     def retry_after(self) -> float:

@@ -179,7 +179,7 @@ class ChaosMachine(RuleBasedStateMachine):
     def fill(self, data: st.DataObject, is_whole: bool) -> None:
         order = data.draw(st.sampled_from(self.working()))
         rest = order.quantity - order.filled
-        # A part of another client's order is never as much as an order of the gateway: nothing could tell them apart.
+        # A part of another client's order is never as much as an order of the gateway: nothing could distinguish them.
         part = rest / 2 if order.quantity == OTHERS_QUANTITY else min(1, rest)
         self.server.send(*self.exchange.fill(order.server_id, rest if is_whole else part, order.price1 or 1.0))
         self.check_now()
