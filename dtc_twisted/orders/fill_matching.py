@@ -123,7 +123,9 @@ def assign(
 
 
 def _connected(fits: set[tuple[int, int]], order: int) -> tuple[set[int], set[int]]:
-    """Return the orders that compete with an order for unknown orders, directly or not, and those unknown orders.
+    """Return the orders that compete with an order, and for which unknown orders.
+
+    Orders compete if the same unknown order fits them, or if both compete with a third one.
 
     fits: numbers of orders and of unknown orders that fit equally well.
     """

@@ -142,7 +142,9 @@ class OrderMatching:
         return self.rows[found] if isinstance(found, Order) else found.row or {}
 
     def _match_group(self, number: str, fills: list[Fill], listed: list[Order | UnknownOrder]) -> list[Fill]:
-        """Find the orders of fills with the same account and ServerOrderID. Return the fills of none of them.
+        """Find the orders of fills with the same ServerOrderID and account.
+
+        Return the fills of none of them.
 
         A number that is in use again has several orders. The one that has it at present is listed: the latest fills are
         of this order, but no more than its filled quantity.
@@ -257,7 +259,10 @@ class OrderMatching:
 
 
 def _latest(fills: list[Fill], quantity: float) -> list[Fill]:
-    """Return the latest fills that are not more than a quantity in all; the fills are sorted by time."""
+    """Return the latest fills that are not more than a quantity in all.
+
+    fills: sorted by time.
+    """
     first = len(fills)
     while first and fills[first - 1].quantity <= quantity + 1e-9:
         first -= 1

@@ -122,7 +122,10 @@ class OrderState(OrderRegistry):
         self._apply(self.claim(order, update), update)
 
     def load_own(self, client_order_id: str) -> bool:
-        """Load the orders of a ClientOrderID from the journal, if the gateway sent one. Return whether it did."""
+        """Load the orders of a ClientOrderID from the journal.
+
+        Return whether the gateway has sent one of them; else nothing is loaded.
+        """
         if not self._is_own_id(client_order_id):
             return False
         try:
@@ -205,7 +208,10 @@ class OrderState(OrderRegistry):
             order.epoch = self.index.epoch
 
     def reconcile_fill(self, order: Order, fill: Fill) -> None:
-        """Apply a fill that was not known. Its ServerOrderID may be of an earlier numbering."""
+        """Apply a fill that was not known.
+
+        Its ServerOrderID may be of an earlier numbering.
+        """
         epoch = order.epoch
         self.commit(order, update_of_fill(order, fill), fill)
         order.epoch = epoch

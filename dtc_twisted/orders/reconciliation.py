@@ -231,7 +231,7 @@ class Reconciliation:
         return ""
 
     def _unassigned(self, order: Order) -> float:
-        """Return the net quantity of fills of an order's account and symbol that are not assigned to any order."""
+        """Return the net quantity of unassigned fills of an order's symbol and account."""
         unknown = [each for each in self._matching.unknown if each.row is None and each.shown is None]
         fills = [fill for each in unknown for fill in each.fills if fill.trade_account == order.trade_account]
         return math.fsum(

@@ -65,7 +65,10 @@ class ServerSnapshot:
         return batch is not None and batch.is_complete and trade_account in self.accounts
 
     def states_day(self, trade_account: str) -> bool:
-        """Return whether all fills of a day are known. Then no clock is needed: each may have been wrong by hours."""
+        """Return whether all fills of a day are known.
+
+        Then no clock is needed: each may have been wrong by hours.
+        """
         is_far_back = self.began - self.fills_since.get(trade_account, self.began) >= DAY
         return is_far_back and self.states_fills(trade_account)
 

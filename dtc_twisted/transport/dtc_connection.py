@@ -56,7 +56,7 @@ class DTCConnection:
         )
 
     def parts_of(self, data: bytes) -> list[bytes]:
-        """Return a read of the socket, in parts of PART_SIZE if there were malformed messages lately.
+        """Return a read of the socket, in parts after malformed messages.
 
         To decode them takes long. What arrived before them is delivered between two parts.
         """
