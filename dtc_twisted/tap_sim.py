@@ -77,6 +77,7 @@ def makeService(options: Options, reactor: IGatewayReactor | None = None) -> ISe
             seed=options["seed"],
             settings=settings,
             data_folder=options["data-folder"],
+            joins_history=True,
         )
         if replay is None
         else _make_replay(reactor, replay)

@@ -137,7 +137,7 @@ class DemoService(LocalServer):
                 prepare_folder(data_folder)
             except (FolderInUse, OSError) as error:
                 raise StartupError(f"twistd dtc: --demo writes to --data-folder: {error}") from None
-        super().__init__(reactor, upstream, history, Simulator(reactor, data_folder=data_folder))
+        super().__init__(reactor, upstream, history, Simulator(reactor, data_folder=data_folder, joins_history=True))
 
 
 class ReplayService(LocalServer):

@@ -21,6 +21,7 @@ from dtc_twisted.simulator.market.catalogue import (
     rejection_reason,
 )
 from dtc_twisted.simulator.market.instruments import DAY, simulated_time
+from dtc_twisted.simulator.market.live_history import LiveHistory
 from dtc_twisted.simulator.market.sierra_json import int_or_zero, str_or_empty
 
 CHUNK = 1000
@@ -51,10 +52,13 @@ class HistoryConnection(SimulatorConnection):
     def on_request_rejected(self) -> None:
         self.close()
 
-    def serve(self, request: Request, next_cut: Callable[[], int | None]) -> None:
+    def serve(
+        self, request: Request, next_cut: Callable[[], int | None], live_history: LiveHistory | None = None
+    ) -> None:
         """Answer the only request that this connection may send, then close.
 
         next_cut: returns after how many records the connection is aborted; None: not at all.
+        live_history: the trades of the live market; None: historical prices do not depend on them.
         Raises RejectedRequest.
         """
         if self._served or not self.open:
@@ -72,7 +76,7 @@ class HistoryConnection(SimulatorConnection):
         if not starts:
             self.close()
             return
-        self._records = self._found(request, starts)
+        self._records = self._found(request, starts, live_history)
         self._pause = SLOW_PAUSE if symbol == SLOW_HISTORY else 0.0
         self._until_drop = next_cut()
         self.registerProducer(self, False)
@@ -85,13 +89,14 @@ class HistoryConnection(SimulatorConnection):
             return records.record_times(request, now)
         return records.depth_record_times(request, now)
 
-    def _found(self, request: Request, starts: range) -> Iterator[str]:
+    def _found(self, request: Request, starts: range, live_history: LiveHistory | None) -> Iterator[str]:
         instrument = find_instrument(str_or_empty(request.Symbol))
         assert instrument is not None  # otherwise the request was rejected
         request_id, empty_final = int_or_zero(request.RequestID), self.settings.empty_final_record
         if isinstance(request, HistoricalPriceDataRequest):
             interval = int_or_zero(request.RecordInterval)
-            return records.price_records(instrument, interval, starts, request_id, empty_final=empty_final)
+            rows = None if live_history is None else live_history.rows(instrument, interval, starts)
+            return records.price_records(instrument, interval, starts, request_id, empty_final=empty_final, rows=rows)
         return records.depth_records(instrument, starts, request_id, empty_final=empty_final)
 
     # -- called by the transport, as its producer

@@ -20,6 +20,8 @@ from dtc_twisted.simulator.file_writer import DataFileWriter
 from dtc_twisted.simulator.history_handler import HistoryConnection, Request
 from dtc_twisted.simulator.list_requests import RejectedRequest, SymbolRequests, make_rejects
 from dtc_twisted.simulator.market import sierra_json as wire
+from dtc_twisted.simulator.market.instruments import simulated_time
+from dtc_twisted.simulator.market.live_history import LiveHistory
 from dtc_twisted.simulator.market.sierra_json import str_or_empty
 from dtc_twisted.simulator.market.simulated_market import Market
 from dtc_twisted.simulator.market.ticker import Event, Ticker
@@ -51,6 +53,8 @@ class Simulator(Service):
     seed: the same seed gives the same market.
     settings: how the server behaves, where real servers differ.
     data_folder: folder to write data files to; empty: none are written.
+    joins_history: whether historical prices end with the trades of the live market. Otherwise they depend on the time
+        only, and are the same in each run.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Simulator(Service):
         password: str = "",
         settings: ServerSettings | None = None,
         data_folder: str = "",
+        joins_history: bool = False,
     ) -> None:
         self.clock = reactor
         self.settings = settings or ServerSettings(username, password)
@@ -79,6 +84,7 @@ class Simulator(Service):
         self.history_received: deque[Message] = deque(maxlen=1000)
         """Messages of clients to the historical port, in order."""
         self._file_writer = DataFileWriter(reactor, data_folder) if data_folder else None
+        self._live_history = LiveHistory() if joins_history else None
         self._symbols = SymbolRequests(self.settings)
         self._accounts_due = 0.0
         self.factory = self._make_factory(MainConnection)
@@ -110,6 +116,8 @@ class Simulator(Service):
             for instrument in self._file_writer.instruments:
                 self.market.set_walking(instrument.symbol, True)
             self._file_writer.start()
+        if self._live_history is not None:
+            self._live_history.start(self.market.tickers.values(), simulated_time(self.clock.seconds()))
         self.start_market()
 
     def stopService(self) -> Deferred[Any]:
@@ -298,7 +306,7 @@ class Simulator(Service):
 
     def _answer_history(self, connection: HistoryConnection, request: Request) -> None:
         try:
-            connection.serve(request, self.next_cut)
+            connection.serve(request, self.next_cut, self._live_history)
         except RejectedRequest as error:
             self.refuse(connection, request, str(error), **error.fields)
 
@@ -375,6 +383,8 @@ class Simulator(Service):
 
     def _on_events(self, changes: list[tuple[Ticker, list[Event]]]) -> None:
         self.live.publish(changes)
+        if self._live_history is not None:
+            self._live_history.write(changes)
         if self._file_writer is not None:
             self._file_writer.write(changes)
         for ticker, events in changes:

@@ -6,7 +6,6 @@ of records. They are therefore written directly by format strings, without messa
 
 import math
 from collections.abc import Callable, Iterator
-from itertools import islice
 from zlib import crc32
 
 from dtc_twisted.dtc.messages import HistoricalMarketDepthDataRequest, HistoricalPriceDataRequest
@@ -41,6 +40,9 @@ SHORTEST_WAVE = 10
 """Seconds. In a shorter bar the price does not reverse, so its ends are its high and its low."""
 
 _BITS = 2**32
+
+PriceRow = tuple[float, ...]
+"""StartDateTime, OpenPrice, HighPrice, LowPrice, LastPrice, Volume, NumTrades, BidVolume, AskVolume."""
 
 
 def record_times(request: HistoricalPriceDataRequest, now: float) -> range:
@@ -94,34 +96,46 @@ def price_function(instrument: Instrument) -> Callable[[float], int]:
 
 
 def price_records(
-    instrument: Instrument, interval: int, starts: range, request_id: int, *, empty_final: bool
+    instrument: Instrument,
+    interval: int,
+    starts: range,
+    request_id: int,
+    *,
+    empty_final: bool,
+    rows: Iterator[PriceRow] | None = None,
 ) -> Iterator[str]:
     """Yield the JSON of each record. The last one is marked as final.
 
     starts: not empty.
+    rows: the rows, if they are not calculated from `starts`.
     empty_final: an empty record follows, and is the one that is marked.
     """
-    rows = tick_rows(instrument, starts) if interval == 0 else bar_rows(instrument, interval, starts)
+    if rows is None:
+        rows = tick_rows(instrument, starts) if interval == 0 else bar_rows(instrument, interval, starts)
     # Prices in F have no decimal point if they are integers.
     price = f"%.{instrument.decimals}f"
     form = f'{{"Type":803,"F":[{request_id},%d,{price},{price},{price},{price},%d,%d,%d,%d,0]}}'
-    for row in islice(rows, len(starts) - 1):
-        yield form % row
-    if empty_final:
-        yield form % next(rows)
+    pending = next(rows, None)
+    for row in rows:
+        yield form % pending
+        pending = row
+    if empty_final and pending is not None:
+        yield form % pending
+    if empty_final or pending is None:
         yield EMPTY_RECORD % request_id
     else:
-        yield form.replace(",0]", ",1]") % next(rows)
+        yield form.replace(",0]", ",1]") % pending
 
 
-_Row = tuple[float, ...]
-"""StartDateTime, OpenPrice, HighPrice, LowPrice, LastPrice, Volume, NumTrades, BidVolume, AskVolume."""
+def bar_rows(
+    instrument: Instrument, interval: int, starts: range, price: Callable[[float], int] | None = None
+) -> Iterator[PriceRow]:
+    """Yield bars. Each opens at the last price of the previous one.
 
-
-def bar_rows(instrument: Instrument, interval: int, starts: range) -> Iterator[_Row]:
-    """Yield bars. Each opens at the last price of the previous one."""
+    price: as `price_function` makes it, which is the default.
+    """
     price, tick, unit, seed = (
-        price_function(instrument),
+        price or price_function(instrument),
         instrument.tick,
         _unit(instrument),
         _seed(instrument, interval),
@@ -150,9 +164,10 @@ def bar_rows(instrument: Instrument, interval: int, starts: range) -> Iterator[_
         )
 
 
-def tick_rows(instrument: Instrument, starts: range) -> Iterator[_Row]:
+def tick_rows(instrument: Instrument, starts: range, price: Callable[[float], int] | None = None) -> Iterator[PriceRow]:
     """Yield one trade per second: OpenPrice 0, HighPrice the ask, LowPrice the bid."""
-    price, tick, unit, seed = price_function(instrument), instrument.tick, _unit(instrument), _seed(instrument, 0)
+    price = price or price_function(instrument)
+    tick, unit, seed = instrument.tick, _unit(instrument), _seed(instrument, 0)
     for start in starts:
         chance = _pseudo_random(start, seed)
         bid = price(start)

@@ -84,8 +84,7 @@ export class Bars {
         let bar = null;
         for (const each of minutes) bar = merge(bar, each, time);
         for (const row of ticks) bar = merge(bar, pointOf(row), time);
-        const end = ticks.length ? seconds(ticks.at(-1).StartDateTime) : from;
-        return { bar, until: { time: end, count: ticks.filter((row) => isSameTime(seconds(row.StartDateTime), end)).length } };
+        return { bar, until: lastOf(ticks.map((row) => seconds(row.StartDateTime)), from) };
     }
 
     #history(interval, begin) {
@@ -103,18 +102,24 @@ export class Bars {
     }
 }
 
+/** Return the last time, and how many trades have it. Some servers state whole seconds only. */
+function lastOf(times, from) {
+    const time = times.at(-1) ?? from;
+    const isWhole = times.every(Number.isInteger);
+    return { time, isWhole, count: times.filter((each) => isSameTime(each, time)).length };
+}
+
 /** Return the live trades that history does not include. Live times have milliseconds, those of history microseconds. */
-export function tradesAfter(trades, until) {
-    let { count } = until;
+export function tradesAfter(trades, { time, isWhole, count }) {
+    let left = count;
     return trades.filter((trade) => {
-        const at = seconds(trade.DateTime);
-        if (isSameTime(at, until.time)) return count-- <= 0;
-        return at > until.time;
+        const at = isWhole ? Math.floor(seconds(trade.DateTime)) : seconds(trade.DateTime);
+        return isSameTime(at, time) ? left-- <= 0 : at > time;
     });
 }
 
 function isSameTime(a, b) {
-    return Math.floor(a * 1000 + 0.001) === Math.floor(b * 1000 + 0.001);
+    return Math.abs(a - b) < 0.0011;
 }
 
 function barOf(row) {

@@ -23,7 +23,10 @@ export class ApiError extends Error {
     }
 }
 
-/** Send a request and return the Response. Raises ApiError, or TypeError if the gateway cannot be reached. */
+/** The gateway did not answer: it is not known whether it has the request. */
+export class NoAnswer extends Error {}
+
+/** Send a request and return the Response. Raises ApiError or NoAnswer. */
 async function send(method, path, { query = {}, body } = {}) {
     const headers = {};
     if (session.token) headers.Authorization = `Bearer ${session.token}`;
@@ -34,6 +37,8 @@ async function send(method, path, { query = {}, body } = {}) {
         headers,
         body: body === undefined ? undefined : JSON.stringify(body),
         cache: "no-store",
+    }).catch((error) => {
+        throw new NoAnswer("The gateway does not answer.", { cause: error });
     });
     if (response.ok) return response;
     throw new ApiError(response.status, await response.json().catch(() => undefined));

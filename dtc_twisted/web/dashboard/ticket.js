@@ -1,6 +1,7 @@
 // The order ticket: one order, an OCO pair, or a bracket.
 
 import { byId, make, setText } from "./dom.js";
+import { frames } from "./frames.js";
 import { instrumentOf } from "./instruments.js";
 import { stored } from "./observable.js";
 import { ORDER_TYPES, TIMES_IN_FORCE, idOf } from "./orders.js";
@@ -31,7 +32,12 @@ export class Ticket {
         this.#field("account").addEventListener("change", () => (this.#account.value = this.#field("account").value));
         byId("ticket-new").addEventListener("click", () => this.#end());
         byId("confirms").addEventListener("change", ({ target }) => (trading.confirms.value = target.checked));
-        selected.observe(() => this.#end());
+        let stop = () => {};
+        selected.observe((symbol) => {
+            stop();
+            stop = symbol ? market.watch(symbol, () => frames.schedule(this.draw)) : () => {};
+            this.#end();
+        });
     }
 
     set accounts(names) {

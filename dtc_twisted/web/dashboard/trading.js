@@ -5,7 +5,7 @@ import { instrumentOf } from "./instruments.js";
 import { log } from "./log.js";
 import { Observable } from "./observable.js";
 import { idOf, sideTitle, typeTitle } from "./orders.js";
-import { ApiError, call } from "./rest.js";
+import { NoAnswer, call } from "./rest.js";
 
 export class Trading {
     #stream;
@@ -133,7 +133,7 @@ export class Trading {
     async #run(title, summary, send, { check, fault = () => this.cancelFault() } = {}) {
         try {
             if (this.confirms.value) {
-                const checked = check ? await check() : [];
+                const checked = check ? [await check()].flat() : []; // one row, or several
                 const lines = [...summary, ...checked.map(positionText).filter(Boolean)];
                 if (!(await ask(title, lines, this.isLive))) return false;
                 if (fault()) return this.#refuse(fault()); // time has passed
@@ -155,10 +155,7 @@ function positionText(row) {
 
 /** Return what is known after a failure, and what to do. */
 function outcome(error) {
-    if (!(error instanceof ApiError)) {
-        if (!(error instanceof TypeError)) return error.message;
-        return "the gateway did not answer. Look at the orders before you send it again.";
-    }
+    if (error instanceof NoAnswer) return `${error.message} Look at the orders before you send it again.`;
     if (error.type === "OutcomeUnknown") return `${error.message} The order is listed as in doubt. Do not send it again.`;
     return error.message;
 }
