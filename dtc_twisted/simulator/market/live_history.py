@@ -17,7 +17,10 @@ MOST_TRADES = 100_000
 
 
 class LiveTrade(NamedTuple):
-    """at: seconds since 1970. Prices are in ticks."""
+    """Hold one trade.
+
+    at: seconds since 1970. Prices are in ticks.
+    """
 
     at: float
     price: int
