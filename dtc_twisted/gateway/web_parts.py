@@ -52,6 +52,16 @@ class GatewayParts:
     files: FileSource | None
 
 
+def _publish_status(stream: MultiChannelFactory, parts: GatewayParts) -> None:
+    """Send the status to the subscribers of the channel status at each change of its parts."""
+    parts.upstream.status_listeners.append(stream.publish_status)
+    parts.status.changed = stream.publish_status
+    parts.market_data.watchdog.on_change = stream.publish_status
+    parts.orders.reconciler.sync_listeners.append(stream.publish_status)
+    if parts.orders.manager is not None:
+        parts.orders.manager.halts.on_change = stream.publish_status
+
+
 def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) -> IService:
     """Build REST and WebSocket, on one port."""
     upstream, market_data, orders, status = parts.upstream, parts.market_data, parts.orders, parts.status
@@ -59,9 +69,7 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
     stream = MultiChannelFactory(
         *(reactor, market_data.hubs, parts.definitions, channels, status.fields, orders.manager, market_data.sources),
     )
-    upstream.status_listeners.append(stream.publish_status)
-    status.changed = stream.publish_status
-    market_data.watchdog.on_change = stream.publish_status
+    _publish_status(stream, parts)
     upstream.unknown_message_listeners.append(stream.publish_unknown)
     factories: dict[str, StreamFactory] = {
         "/marketdata": SingleChannelFactory(market_data.hubs["marketdata"], reactor, sources=market_data.sources),

@@ -1,6 +1,6 @@
 """Keep the halts in force: accounts and symbols without new orders."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,10 +60,14 @@ def _is_meant(wanted: str, name: str) -> bool:
 
 
 class Halts:
-    """Hold the halts in force, by account and symbol. An empty name means all."""
+    """Hold the halts in force, by account and symbol. An empty name means all.
+
+    on_change: called after each change.
+    """
 
     def __init__(self) -> None:
         self._halts: dict[tuple[str, str], Halt] = {}
+        self.on_change: Callable[[], None] = lambda: None
 
     def __iter__(self) -> Iterator[Halt]:
         return iter(list(self._halts.values()))
@@ -76,12 +80,14 @@ class Halts:
         key = (halt.trade_account, halt.symbol)
         known = self._halts.get(key)
         self._halts[key] = halt if known is None else replace(known)
+        self.on_change()
 
     def remove(self, halt: Halt) -> None:
         """End a halt, unless the same was halted again meanwhile."""
         key = (halt.trade_account, halt.symbol)
         if self._halts.get(key) is halt:
             del self._halts[key]
+            self.on_change()
 
     def covering(self, trade_account: str, symbol: str) -> Halt | None:
         """Return a halt of this symbol in this account."""

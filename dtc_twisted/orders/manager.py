@@ -33,6 +33,7 @@ from dtc_twisted.orders.daily_loss import DailyLoss
 from dtc_twisted.orders.dead_man_switch import DeadManSwitches
 from dtc_twisted.orders.flattening import PositionCloser
 from dtc_twisted.orders.halt_control import GATEWAY, HaltControl
+from dtc_twisted.orders.halts import Halts
 from dtc_twisted.orders.market_prices import FetchPrices
 from dtc_twisted.orders.one_shot import OneShotObserver
 from dtc_twisted.orders.order_checks import OrderChecks
@@ -219,6 +220,11 @@ class OrderManager(Service):
                 lambda account, symbol: self._checks.check_scope(trader, account, symbol),
             ),
         )
+
+    @property
+    def halts(self) -> Halts:
+        """The halts in force."""
+        return self._halts.halts
 
     def status(self) -> dict[str, Any]:
         """Return the state of order entry, for `/status`."""

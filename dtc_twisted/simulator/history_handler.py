@@ -71,7 +71,7 @@ class HistoryConnection(SimulatorConnection):
         if symbol == REFUSED_HISTORY:
             retry = dtc.HistoricalPriceDataRejectReasonCodeEnum.HPDR_UNABLE_TO_SERVE_DATA_RETRY_IN_SPECIFIED_SECONDS
             raise RejectedRequest(REFUSED_TEXT, RejectReasonCode=retry, RetryTimeInSeconds=RETRY_SECONDS)
-        starts = self._starts(request)
+        starts = self._starts(request, has_live=live_history is not None)
         self.send(_header(request, len(starts) == 0))
         if not starts:
             self.close()
@@ -81,12 +81,13 @@ class HistoryConnection(SimulatorConnection):
         self._until_drop = next_cut()
         self.registerProducer(self, False)
 
-    def _starts(self, request: Request) -> range:
+    def _starts(self, request: Request, *, has_live: bool) -> range:
         if str_or_empty(request.Symbol) == NO_HISTORY:
             return range(0)
         now = simulated_time(self._clock.seconds())
         if isinstance(request, HistoricalPriceDataRequest):
-            return records.record_times(request, now)
+            # Live trades of the second that has begun are history already.
+            return records.record_times(request, now + 1 if has_live else now)
         return records.depth_record_times(request, now)
 
     def _found(self, request: Request, starts: range, live_history: LiveHistory | None) -> Iterator[str]:

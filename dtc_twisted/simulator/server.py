@@ -382,9 +382,9 @@ class Simulator(Service):
     # -- called by the market
 
     def _on_events(self, changes: list[tuple[Ticker, list[Event]]]) -> None:
-        self.live.publish(changes)
         if self._live_history is not None:
-            self._live_history.write(changes)
+            self._live_history.write(changes, self.clock.seconds())
+        self.live.publish(changes)
         if self._file_writer is not None:
             self._file_writer.write(changes)
         for ticker, events in changes:

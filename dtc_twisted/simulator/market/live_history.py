@@ -46,15 +46,18 @@ class LiveHistory:
                 self._ends[symbol] = (int(now), ticker.last)
                 self._trades[symbol] = deque(maxlen=MOST_TRADES)
 
-    def write(self, changes: Iterable[tuple[Ticker, list[Event]]]) -> None:
-        """Keep the trades among what the market did."""
+    def write(self, changes: Iterable[tuple[Ticker, list[Event]]], now: float) -> None:
+        """Keep the trades among what the market did.
+
+        now: seconds since 1970, as clients receive it.
+        """
         for ticker, events in changes:
             instrument = ticker.instrument
             trades = self._trades.get(instrument.symbol)
             if trades is not None:
                 trades.extend(
                     LiveTrade(
-                        *(ticker.traded_at, instrument.ticks(event.price), event.volume),
+                        *(now, instrument.ticks(event.price), event.volume),
                         *(event.at == BID, ticker.bid, ticker.ask),
                     )
                     for event in events
@@ -72,8 +75,7 @@ class LiveHistory:
         end, last = self._ends[instrument.symbol]
         price = _shifted(price_function(instrument), end, last)
         past = range(starts.start, min(starts.stop, end), starts.step)
-        # The last second has begun only.
-        trades = [trade for trade in self._trades[instrument.symbol] if starts.start <= trade.at < starts.stop + 1]
+        trades = [trade for trade in self._trades[instrument.symbol] if starts.start <= trade.at < starts.stop]
         unit = 1 if instrument.history_in_seconds else SECOND
         if interval == 0:
             return _ticks(instrument, past, price, trades, unit)

@@ -18,6 +18,7 @@ export class Bars {
     bars = []; // {time (seconds since 1970), open, high, low, close, volume}, oldest first
     fault = "";
     #length;
+    #join = null;
     #waiting = []; // trades that came while history was on its way; null: there is history
 
     /** onChange is called after each change. */
@@ -31,20 +32,17 @@ export class Bars {
     /** Read history. Call it after the subscription to trades, so that no trade is missed in between. */
     async load() {
         this.#waiting ??= [];
+        let join = new Join([], -Infinity); // without history, the chart has live trades at least
         try {
-            const { bars, until } = await this.#read();
-            this.bars = bars;
+            join = await this.#read();
             this.fault = "";
-            const waiting = this.#waiting;
-            this.#waiting = null;
-            for (const trade of tradesAfter(waiting, until)) this.#apply(trade);
         } catch (error) {
-            // The chart has live trades at least.
             this.fault = error.message;
-            const waiting = this.#waiting;
-            this.#waiting = null;
-            for (const trade of waiting) this.#apply(trade);
         }
+        this.#join = join;
+        const waiting = this.#waiting;
+        this.#waiting = null;
+        for (const trade of waiting) this.#apply(trade);
         this.onChange();
     }
 
@@ -57,34 +55,35 @@ export class Bars {
     }
 
     /**
-     * Return closed bars, and the open one made of finer records: whole minutes, then single trades.
-     * until: the last of these trades, {time, count: how many trades with this time are included}. A bar that the
-     * server made does not state which trades are in it. Trades do.
+     * Read closed bars, and make the open one of finer records: whole minutes, then single trades. A bar that the server
+     * made does not state which trades are in it; trades have times.
+     * Return the Join.
      */
     async #read() {
         const { days, most } = INTERVALS[this.interval];
         const begin = Math.floor(Date.now() / 1000) - Math.min(days * 86400, most * this.#length);
         const bars = (await this.#history(this.interval, begin)).map(barOf).filter((bar) => bar.open);
+        this.bars = bars;
         const last = bars.at(-1);
-        if (!last || last.time + this.#length < Date.now() / 1000 - MINUTE) return { bars, until: { time: -Infinity, count: 0 } };
+        if (!last || last.time + this.#length < Date.now() / 1000 - MINUTE) return new Join([], -Infinity);
         try {
-            const { bar, until } = await this.#openBar(last.time);
-            if (bar) bars[bars.length - 1] = bar;
-            return { bars, until };
-        } catch {
-            // The server has no single trades: those that it stated until now are in its bar.
-            return { bars, until: { time: Date.now() / 1000, count: 0 } };
+            const { minutes, ticks, from } = await this.#openBar(last.time);
+            if (minutes.length || ticks.length) {
+                bars.pop();
+                for (const each of [...minutes, ...ticks]) this.#place(each, last.time);
+                return new Join(ticks.map((tick) => tick.time), from);
+            }
+        } catch (error) {
+            console.warn(error); // the server may refuse single trades
         }
+        return new Join([], Date.now() / 1000); // the trades until now are in the server's bar
     }
 
     async #openBar(time) {
         const minutes = this.#length > MINUTE ? (await this.#history("1m", time)).map(barOf).slice(0, -1) : [];
         const from = minutes.length ? minutes.at(-1).time + MINUTE : time;
-        const ticks = (await this.#history("tick", from)).filter((row) => row.LastPrice && seconds(row.StartDateTime) >= from);
-        let bar = null;
-        for (const each of minutes) bar = merge(bar, each, time);
-        for (const row of ticks) bar = merge(bar, pointOf(row), time);
-        return { bar, until: lastOf(ticks.map((row) => seconds(row.StartDateTime)), from) };
+        const ticks = (await this.#history("tick", from)).map(pointOf).filter((tick) => tick.close && tick.time >= from);
+        return { minutes, ticks, from };
     }
 
     #history(interval, begin) {
@@ -92,32 +91,44 @@ export class Bars {
         return rows("/historicalpricedata", query);
     }
 
-    #apply(trade) {
-        const at = seconds(trade.DateTime);
+    #apply({ Price, Volume, DateTime }) {
+        if (this.#join.includes(seconds(DateTime))) return;
+        this.#place({ time: seconds(DateTime), open: Price, high: Price, low: Price, close: Price, volume: Volume ?? 0 });
+    }
+
+    /** Add a trade or a finer bar to its bar. origin: the time of the first bar, if there is none yet. */
+    #place(point, origin = 0) {
         const last = this.bars.at(-1);
-        const start = last ? last.time + Math.floor((at - last.time) / this.#length) * this.#length : at - (at % this.#length);
-        const point = { open: trade.Price, high: trade.Price, low: trade.Price, close: trade.Price, volume: trade.Volume ?? 0 };
-        if (last && start <= last.time) this.bars[this.bars.length - 1] = merge(last, point, last.time);
-        else this.bars.push({ ...point, time: start });
+        const base = last?.time ?? origin;
+        const time = base + Math.floor((point.time - base) / this.#length) * this.#length;
+        if (last && time <= last.time) this.bars[this.bars.length - 1] = merge(last, point);
+        else this.bars.push({ ...point, time });
     }
 }
 
-/** Return the last time, and how many trades have it. Some servers state whole seconds only. */
-function lastOf(times, from) {
-    const time = times.at(-1) ?? from;
-    const isWhole = times.every(Number.isInteger);
-    return { time, isWhole, count: times.filter((each) => isSameTime(each, time)).length };
+/**
+ * The moment at which history ends. It decides for each live trade whether history includes it already, also for those
+ * that arrive later: the way of a live trade may be longer than that of history.
+ */
+export class Join {
+    #time;
+    #isWhole; // some servers state the times of history in whole seconds
+    #left; // trades of the last time that are still to come
+
+    /** times: of the trades of history, in seconds; otherwise: the end, if there are none. */
+    constructor(times, otherwise) {
+        this.#time = times.at(-1) ?? otherwise;
+        this.#isWhole = times.length > 0 && times.every(Number.isInteger);
+        this.#left = times.filter((each) => isSameTime(each, this.#time)).length;
+    }
+
+    includes(time) {
+        const at = this.#isWhole ? Math.floor(time) : time;
+        return isSameTime(at, this.#time) ? this.#left-- > 0 : at < this.#time;
+    }
 }
 
-/** Return the live trades that history does not include. Live times have milliseconds, those of history microseconds. */
-export function tradesAfter(trades, { time, isWhole, count }) {
-    let left = count;
-    return trades.filter((trade) => {
-        const at = isWhole ? Math.floor(seconds(trade.DateTime)) : seconds(trade.DateTime);
-        return isSameTime(at, time) ? left-- <= 0 : at > time;
-    });
-}
-
+/** Live times have milliseconds, those of history microseconds. */
 function isSameTime(a, b) {
     return Math.abs(a - b) < 0.0011;
 }
@@ -133,15 +144,15 @@ function barOf(row) {
     };
 }
 
-/** Return the bar of one trade: the high and low of a tick record are its ask and bid. */
-function pointOf({ LastPrice, Volume }) {
-    return { open: LastPrice, high: LastPrice, low: LastPrice, close: LastPrice, volume: Volume ?? 0 };
+/** Return a trade of history: the high and low of its record are its ask and bid. */
+function pointOf({ StartDateTime, LastPrice, Volume }) {
+    const time = seconds(StartDateTime);
+    return { time, open: LastPrice, high: LastPrice, low: LastPrice, close: LastPrice, volume: Volume ?? 0 };
 }
 
-function merge(bar, next, time) {
-    if (bar === null) return { ...next, time };
+function merge(bar, next) {
     return {
-        time,
+        time: bar.time,
         open: bar.open,
         high: Math.max(bar.high, next.high),
         low: Math.min(bar.low, next.low),

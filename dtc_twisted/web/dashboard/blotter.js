@@ -13,6 +13,8 @@ const price = (row, value) => {
     const instrument = knownInstrument(row.Symbol);
     return instrument ? instrument.averageText(instrument.display(value)) : String(value ?? "");
 };
+/** Return a server price as a display price, to sort by. */
+const shown = (row, value) => knownInstrument(row.Symbol)?.display(value) ?? value;
 const side = { title: "Side", text: sideTitle, className: (row) => (row.BuySell === 1 ? "up" : "down") };
 const symbol = { title: "Symbol", text: (row) => row.Symbol ?? "" };
 const account = { title: "Account", text: (row) => row.TradeAccount ?? "" };
@@ -135,11 +137,11 @@ export class Blotter {
                 { title: "Type", text: typeTitle },
                 { title: "Quantity", isNumber: true, text: (row) => quantity(row.OrderQuantity), value: (row) => row.OrderQuantity },
                 { title: "Left", isNumber: true, text: (row) => quantity(isOpen(row) ? remaining(row) : 0), value: remaining },
-                { title: "Price", isNumber: true, text: (row) => price(row, row.Price1), value: (row) => row.Price1 },
+                { title: "Price", isNumber: true, text: (row) => price(row, row.Price1), value: (row) => shown(row, row.Price1) },
                 { title: "Status", text: statusTitle, title_of: advice },
                 { title: "Commands", buttons },
-                { title: "Limit", isNumber: true, text: (row) => price(row, row.Price2), value: (row) => row.Price2 },
-                { title: "Fill", isNumber: true, text: (row) => price(row, row.AverageFillPrice), value: (row) => row.AverageFillPrice },
+                { title: "Limit", isNumber: true, text: (row) => price(row, row.Price2), value: (row) => shown(row, row.Price2) },
+                { title: "Fill", isNumber: true, text: (row) => price(row, row.AverageFillPrice), value: (row) => shown(row, row.AverageFillPrice) },
                 { title: "TIF", text: timeTitle },
                 account,
                 { title: "Id", text: idOf },
@@ -164,7 +166,7 @@ export class Blotter {
             columns: [
                 symbol,
                 { title: "Quantity", isNumber: true, text: (row) => quantity(row.Quantity), value: (row) => row.Quantity, className: (row) => (row.Quantity > 0 ? "up" : "down") },
-                { title: "Average", isNumber: true, text: (row) => price(row, row.AveragePrice), value: (row) => row.AveragePrice },
+                { title: "Average", isNumber: true, text: (row) => price(row, row.AveragePrice), value: (row) => shown(row, row.AveragePrice) },
                 { title: "Last", isNumber: true, text: (row) => knownInstrument(row.Symbol)?.text(this.#market.quote(row.Symbol)?.last) ?? "" },
                 { title: "Open profit", isNumber: true, text: (row) => money(this.#profit(row)), value: (row) => this.#profit(row), className },
                 account,
@@ -212,7 +214,7 @@ export class Blotter {
                 symbol,
                 side,
                 { title: "Quantity", isNumber: true, text: (row) => quantity(row.Quantity), value: (row) => row.Quantity },
-                { title: "Price", isNumber: true, text: (row) => price(row, row.Price), value: (row) => row.Price },
+                { title: "Price", isNumber: true, text: (row) => price(row, row.Price), value: (row) => shown(row, row.Price) },
                 account,
                 { title: "Order", text: (row) => row.ServerOrderID ?? "" },
             ],

@@ -104,7 +104,9 @@ export class Stream {
         } else if (message.event === "skipped") {
             this.skipped.value += message.messages;
         } else if (message.channel) {
-            const subscription = this.#subscriptions.get(keyOf(message.channel, message.symbol ?? message.Symbol));
+            // Orders and positions have a Symbol too, but their channels have none.
+            const symbol = message.symbol ?? message.Symbol;
+            const subscription = this.#subscriptions.get(keyOf(message.channel, symbol)) ?? this.#subscriptions.get(message.channel);
             if (message.action === undefined) subscription?.handler(message);
             else if (message.success === false) subscription?.handler({ event: "ended", error: message.error });
         }
