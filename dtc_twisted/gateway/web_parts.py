@@ -53,7 +53,7 @@ class GatewayParts:
 
 
 def _publish_status(stream: MultiChannelFactory, parts: GatewayParts) -> None:
-    """Send the status to the subscribers of the channel status at each change of its parts."""
+    """Send the status to its subscribers at each change."""
     parts.upstream.status_listeners.append(stream.publish_status)
     parts.status.changed = stream.publish_status
     parts.market_data.watchdog.on_change = stream.publish_status

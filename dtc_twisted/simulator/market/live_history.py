@@ -1,4 +1,4 @@
-"""Continue the historical prices of the simulator by the trades of its live market.
+"""Continue the prices of history by the trades of the live market.
 
 The random walk starts at fixed prices. The historical prices are shifted, so that they end there.
 """
