@@ -4,52 +4,24 @@ There is one hub for market data and one for market depth. Subscriptions outlive
 all symbols again.
 """
 
-from collections.abc import Callable, Collection
-from contextlib import suppress
-from typing import Any, Protocol
+from collections.abc import Collection
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted.clocks import wall_time
-from dtc_twisted.dtc import messages as dtc
-from dtc_twisted.dtc.codec import whole_number
-from dtc_twisted.dtc.messages import MESSAGES, MarketDataFeedStatusEnum, Message, RequestActionEnum
-from dtc_twisted.errors import NotLoggedOn, SessionLost
-from dtc_twisted.logs import call_safely, logger
-from dtc_twisted.market_data.feed_repair import FeedRepair
+from dtc_twisted.dtc.messages import RequestActionEnum
+from dtc_twisted.errors import NotLoggedOn
+from dtc_twisted.logs import call_safely
+from dtc_twisted.market_data.feed_receiver import FeedReceiver
+from dtc_twisted.market_data.feed_requests import FeedRequests, FeedSession
 from dtc_twisted.market_data.read_batch import IDENTITY, ReadBatch
 from dtc_twisted.market_data.snapshot_request import SnapshotRequest
 from dtc_twisted.market_data.subscriber import Consumer, Encoder, Update
-from dtc_twisted.market_data.subscription_type import MARKET_DATA, MARKET_DEPTH, SubscriptionType
+from dtc_twisted.market_data.subscription_type import MARKET_DATA, SubscriptionType
 from dtc_twisted.market_data.symbol_feed import PendingSubscription, SymbolFeed
 
-_log = logger(__name__)
-
 UNSUBSCRIBED = "Unsubscribed before the server answered."
-
-RESUBSCRIBE_SIZE = 100
-"""Symbols that are requested together after a logon."""
-
-RESUBSCRIBE_INTERVAL = 0.1
-"""Seconds until the next symbols are requested, so that neither side has to queue thousands of snapshots."""
-
-
-class FeedSession(Protocol):
-    """Describe what a hub needs of a session with the server."""
-
-    @property
-    def logon(self) -> dtc.LogonResponse | None:
-        """The server's answer to the logon."""
-
-    def symbol_id(self, symbol: str, user: object, /) -> int:
-        """Return the SymbolID of a symbol."""
-
-    def release_symbol_id(self, symbol: str, user: object, /) -> None:
-        """Release the SymbolID of a symbol that the user does not need any more."""
-
-    def send(self, message: Any, /) -> None:
-        """Send a request."""
 
 
 class Hub:
@@ -70,27 +42,19 @@ class Hub:
         channel: SubscriptionType = MARKET_DATA,
         source: str = "",
     ) -> None:
-        self.handlers: dict[type[Message], Callable[[Any], None]] = {
-            **dict.fromkeys(channel.update_types, self._receive_update),
-            channel.reject_type: self._receive_reject,
-            dtc.MarketDataFeedSymbolStatus: self._receive_symbol_status,
-            dtc.MarketDataFeedStatus: self._receive_feed_status,
-        }
-        if channel is MARKET_DEPTH:
-            self.handlers[dtc.Heartbeat] = self._receive_heartbeat
         self._channel = channel
         self._source = source
         self._clock = clock
         self._timeout = timeout
         self._batch = batch
         self._feeds: dict[str, SymbolFeed] = {}
-        self._by_id: dict[int, SymbolFeed] = {}
         self._symbols_by_consumer: dict[Consumer, set[str]] = {}
-        self._session: FeedSession | None = None
-        self._resubscribing: IDelayedCall | None = None
+        self._requests = FeedRequests(clock, batch, channel, self._feeds)
+        self._receiver = FeedReceiver(clock, batch, channel, self._feeds, self._requests, self._remove_feed)
+        self.handlers = self._receiver.handlers
+        self.receive_malformed = self._receiver.receive_malformed
         self.removed_active_count = 0
         """Number of symbols with updates whose subscription has ended."""
-        self._repair = FeedRepair(clock, self._request_again)
         self._delivered_before = 0  # of symbols without a subscription now
         self._epoch = 0  # of the newest feed
         self._offline_reason = "not logged on to the DTC server yet"
@@ -156,7 +120,7 @@ class Hub:
         update = self.current_snapshot(symbol, levels)
         if update is not None:
             request.add(update)
-        elif self._session is None:
+        elif self._requests.session is None:
             request.result.errback(NotLoggedOn(f"Not logged on to the DTC server: {self._offline_reason}."))
         else:
             self.subscribe(symbol, request, levels, action=self._channel.snapshot_action)
@@ -196,11 +160,13 @@ class Hub:
         feed = self._feeds.get(symbol)
         new = feed is None
         if feed is None:
-            feed = self._feeds[symbol] = SymbolFeed(symbol, self._channel.make_state(), self._on_failure, self._source)
+            feed = self._feeds[symbol] = SymbolFeed(
+                symbol, self._channel.make_state(), self._receiver.on_failure, self._source
+            )
             self._epoch = feed.epoch = max(self._epoch + 1, int(wall_time(self._clock) * 1000))
         self._symbols_by_consumer.setdefault(consumer, set()).add(symbol)
         if feed.is_confirmed or feed.state.has_data or consumer in feed.subscriptions:
-            self._add_subscription(feed, consumer, levels, encoder)
+            feed.add(self._batch, self._clock.seconds(), consumer, levels, encoder)
         elif consumer in feed.pending:
             request = feed.pending[consumer]
             request.request_count += 1
@@ -210,7 +176,7 @@ class Hub:
             feed.pending[consumer] = PendingSubscription(timer, levels, encoder)
         if new or (action is RequestActionEnum.SUBSCRIBE and feed.request_action is not action):
             feed.request_action = action
-            self._request(feed)  # last, because the answer can arrive within the call
+            self._requests.request(feed)  # last, because the answer can arrive within the call
 
     def unsubscribe(self, symbol: str, consumer: Consumer) -> bool:
         """Unsubscribe a consumer; False if it was not subscribed.
@@ -235,208 +201,40 @@ class Hub:
     # -- called by Upstream (SessionListener)
 
     def attach(self, session: FeedSession) -> None:
-        self._session = session
-        self._request_paced(list(self._feeds.values()))
+        self._requests.attach(session)
 
     def detach(self, reason: str) -> None:
-        self._session = None
-        self._repair.stop()
-        if self._resubscribing is not None and self._resubscribing.active():
-            self._resubscribing.cancel()
+        self._receiver.detach()
+        self._requests.detach()
         self._offline_reason = reason
-        self._by_id.clear()
         for feed in list(self._feeds.values()):
             feed.is_confirmed = False
-            self.mark_stale(feed, reason)
+            feed.mark_stale(self._batch, reason)
+
+    # -- called by the watchdog and the feed of files
 
     def mark_symbol_stale(self, symbol_id: int, reason: str) -> None:
         """State that the updates of a symbol have stopped for now."""
-        feed = self._by_id.get(symbol_id)
+        feed = self._requests.by_id.get(symbol_id)
         if feed is not None:
             self.mark_stale(feed, reason)
 
-    def _receive_update(self, message: Any) -> None:
-        feed = self._by_id.get(message.SymbolID)
-        if feed is None:
-            return  # its subscription has ended
-        if feed.is_confirmed and not feed.stale_reason:
-            self._batch.enqueue(feed, message)
-        else:
-            self._process_now(feed, message)
-
-    def _receive_reject(self, message: Any) -> None:
-        feed = self._by_id.get(message.SymbolID)
-        if feed is None:
-            return
-        self._batch.flush()
-        text = message.RejectText or "The server gave no reason."
-        self._remove_feed(feed)
-        for consumer, request in feed.pending.items():
-            request.timer.cancel()
-            for _ in range(request.request_count):
-                call_safely(consumer.on_rejected, feed.symbol, text)
-        for consumer in tuple(feed.subscriptions):
-            call_safely(consumer.on_ended, feed.symbol, text)
-
-    def _receive_symbol_status(self, message: Any) -> None:
-        feed = self._by_id.get(message.SymbolID)
-        if feed is None:
-            return
-        available = message.Status != MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE
-        if self._channel is MARKET_DATA:
-            self._process_now(feed, message, live=available)
-        elif available and feed.is_confirmed:
-            self._mark_live(feed)
-        if not available:
-            self.mark_stale(feed, "the server has no data feed for this symbol at present")
-
-    def _receive_feed_status(self, message: dtc.MarketDataFeedStatus) -> None:
-        if message.Status == MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE:
-            _log.warn("The server's market data feed is unavailable.")
-            for feed in list(self._feeds.values()):
-                self.mark_stale(feed, "the server's market data feed is unavailable")
-        elif message.Status == MarketDataFeedStatusEnum.MARKET_DATA_FEED_AVAILABLE:
-            _log.info("The server's market data feed is available.")
-            logon = None if self._session is None else self._session.logon
-            resubscribe = logon is not None and logon.ResubscribeWhenMarketDataFeedAvailable == 1
-            for feed in list(self._feeds.values()):
-                if resubscribe:
-                    self._request(feed)
-                elif feed.is_confirmed:
-                    self._mark_live(feed)
-
-    def _receive_heartbeat(self, heartbeat: dtc.Heartbeat) -> None:
-        if heartbeat.NumDroppedMessages:
-            for feed in list(self._feeds.values()):  # the missing changes are unknown
-                self.mark_stale(feed, "the server dropped updates")
-                self._request(feed)
-
-    # -- data that was lost
-
-    def receive_malformed(self, text: bytes) -> None:
-        """Request the symbols again to which a malformed message may belong."""
-        kind, symbol_id = whole_number(text, "Type"), whole_number(text, "SymbolID")
-        if kind is not None and MESSAGES.get(kind) not in self._channel.update_types:
-            return
-        feed = None if symbol_id is None else self._by_id.get(symbol_id)
-        for each in [*self._by_id.values()] if symbol_id is None else [] if feed is None else [feed]:
-            self._mend(each, "the server sent an update that cannot be read")
-
-    def _on_failure(self, feed: SymbolFeed) -> None:
-        self._mend(feed, "an update could not be processed")
-
-    def _mend(self, feed: SymbolFeed, reason: str) -> None:
-        """Request a symbol again of which updates were lost."""
-        self.mark_stale(feed, reason)
-        self._repair.add(feed.symbol)
-
-    def _request_again(self, symbol: str) -> None:
-        if symbol in self._feeds:
-            self._request(self._feeds[symbol])
+    def mark_stale(self, feed: SymbolFeed, reason: str) -> None:
+        """Inform the consumers of a symbol that their data may be out of date."""
+        feed.mark_stale(self._batch, reason)
 
     # -- feeds
-
-    def _request(self, feed: SymbolFeed) -> None:
-        """Request a symbol, if there is a session.
-
-        The server answers with a snapshot or a reject.
-        """
-        self._batch.process()
-        feed.is_confirmed = False
-        if self._session is not None:
-            feed.state.expect_snapshot()
-            feed.symbol_id = self._session.symbol_id(feed.symbol, self)
-            self._by_id[feed.symbol_id] = feed
-            self._send(feed.request_action, feed)
-
-    def _request_paced(self, feeds: list[SymbolFeed]) -> None:
-        """Request symbols, RESUBSCRIBE_SIZE at once."""
-        for feed in feeds[:RESUBSCRIBE_SIZE]:
-            if self._feeds.get(feed.symbol) is feed and not self._is_requested(feed):
-                self._request(feed)
-        rest = feeds[RESUBSCRIBE_SIZE:]
-        if rest and self._session is not None:
-            self._resubscribing = self._clock.callLater(RESUBSCRIBE_INTERVAL, self._request_paced, rest)
-
-    def _is_requested(self, feed: SymbolFeed) -> bool:
-        """Return whether the symbol was requested in the present session."""
-        return self._by_id.get(feed.symbol_id) is feed
-
-    def _send(self, action: RequestActionEnum, feed: SymbolFeed) -> None:
-        if self._session is not None:
-            with suppress(SessionLost):  # the next session requests all symbols
-                self._session.send(
-                    self._channel.request_type(RequestAction=action, SymbolID=feed.symbol_id, Symbol=feed.symbol)
-                )
-
-    def _process_now(self, feed: SymbolFeed, message: Any, live: bool = True) -> None:
-        """Process a message that may confirm a feed or end its stale state."""
-        self._batch.process()
-        feed.is_updated = True
-        try:
-            for _ in feed.state.receive([message]):
-                if feed.stale_reason and live:
-                    self._mark_live(feed)
-                if not feed.is_confirmed:
-                    self._confirm(feed)
-                feed.publish(self._batch)
-        except Exception:
-            feed.on_failure(feed)
-            raise
-
-    def _confirm(self, feed: SymbolFeed) -> None:
-        """Confirm a feed to the consumers with pending requests."""
-        self._batch.flush()
-        feed.is_confirmed = True
-        pending, feed.pending = feed.pending, {}
-        now = self._clock.seconds()
-        for consumer, request in pending.items():
-            request.timer.cancel()
-            feed.join(consumer, request.levels, request.encoder, now)
-        for consumer, request in pending.items():
-            for _ in range(request.request_count):
-                call_safely(consumer.on_subscribed, feed.symbol)
-
-    def _add_subscription(
-        self, feed: SymbolFeed, consumer: Consumer, levels: int, encoder: Encoder | None, request_count: int = 1
-    ) -> None:
-        """Add a consumer to a known feed, and send it the snapshot."""
-        self._batch.flush()
-        subscription = feed.join(consumer, levels, encoder, self._clock.seconds())
-        for _ in range(request_count):
-            call_safely(consumer.on_subscribed, feed.symbol)
-        snapshot = feed.snapshot(levels) if consumer in feed.subscriptions else None
-        item = None if snapshot is None or encoder is None else encoder(snapshot)
-        if item is not None:
-            subscription.got_snapshot = True
-            call_safely(consumer.sink.add, item)
-            call_safely(consumer.sink.flush)
-        if feed.stale_reason and consumer in feed.subscriptions:
-            call_safely(consumer.on_stale, feed.symbol, feed.stale_reason)
 
     def _on_subscribe_timeout(self, feed: SymbolFeed, consumer: Consumer) -> None:
         others = () if feed.stale_reason else tuple(feed.subscriptions)
         no_answer = f"the server did not answer within {self._timeout:g} s"
-        feed.stale_reason = feed.stale_reason or (self._offline_reason if self._session is None else no_answer)
+        feed.stale_reason = feed.stale_reason or (self._offline_reason if self._requests.session is None else no_answer)
         request = feed.pending.pop(consumer)
-        self._add_subscription(feed, consumer, request.levels, request.encoder, request.request_count)
+        feed.add(
+            *(self._batch, self._clock.seconds(), consumer, request.levels, request.encoder), request.request_count
+        )
         for other in others:
             call_safely(other.on_stale, feed.symbol, feed.stale_reason)
-
-    def mark_stale(self, feed: SymbolFeed, reason: str) -> None:
-        """Inform the consumers that their data may be out of date."""
-        if feed.subscriptions and not feed.stale_reason:
-            self._batch.flush()
-            feed.stale_reason = reason
-            for consumer in tuple(feed.subscriptions):
-                call_safely(consumer.on_stale, feed.symbol, reason)
-
-    def _mark_live(self, feed: SymbolFeed) -> None:
-        if feed.stale_reason:
-            self._batch.flush()
-            feed.stale_reason = ""
-            for consumer in tuple(feed.subscriptions):
-                call_safely(consumer.on_live, feed.symbol)
 
     def _remove(self, feed: SymbolFeed, consumer: Consumer) -> bool:
         """Remove a consumer from a feed, and the feed with its last consumer.
@@ -451,10 +249,7 @@ class Hub:
             return False
         self._discard_symbol(feed, consumer)
         if not feed.subscriptions and not feed.pending:
-            is_requested = self._is_requested(feed)
-            self._remove_feed(feed)
-            if is_requested and feed.request_action is RequestActionEnum.SUBSCRIBE:
-                self._send(RequestActionEnum.UNSUBSCRIBE, feed)
+            self._remove_feed(feed, unsubscribe=True)
         return True
 
     def _discard_symbol(self, feed: SymbolFeed, consumer: Consumer) -> None:
@@ -463,13 +258,10 @@ class Hub:
         if not symbols:
             del self._symbols_by_consumer[consumer]
 
-    def _remove_feed(self, feed: SymbolFeed) -> None:
+    def _remove_feed(self, feed: SymbolFeed, unsubscribe: bool = False) -> None:
         for consumer in (*feed.subscriptions, *feed.pending):
             self._discard_symbol(feed, consumer)
         del self._feeds[feed.symbol]
-        if self._session is not None:
-            self._session.release_symbol_id(feed.symbol, self)
         self._delivered_before += feed.delivered_count
         self.removed_active_count += feed.pace.active > 1  # 1: a snapshot only
-        if self._is_requested(feed):
-            del self._by_id[feed.symbol_id]
+        self._requests.release(feed, unsubscribe)

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 
 from dtc_twisted.dtc.messages import RequestActionEnum
+from dtc_twisted.logs import call_safely
 from dtc_twisted.market_data.pace import Pace
 from dtc_twisted.market_data.read_batch import FanoutGroup, ReadBatch
 from dtc_twisted.market_data.subscriber import Consumer, Encoder, Update
@@ -94,6 +95,59 @@ class SymbolFeed:
         In seconds since 1970, UTC.
         """
         return max((group.updated_at for group in self.groups if group.updated_at is not None), default=None)
+
+    # -- informing consumers
+
+    def confirm(self, batch: ReadBatch, now: float) -> None:
+        """Confirm the subscription to the consumers with pending requests."""
+        batch.flush()
+        self.is_confirmed = True
+        pending, self.pending = self.pending, {}
+        for consumer, request in pending.items():
+            request.timer.cancel()
+            self.join(consumer, request.levels, request.encoder, now)
+        for consumer, request in pending.items():
+            for _ in range(request.request_count):
+                call_safely(consumer.on_subscribed, self.symbol)
+
+    def add(
+        self,
+        batch: ReadBatch,
+        now: float,
+        consumer: Consumer,
+        levels: int,
+        encoder: Encoder | None,
+        request_count: int = 1,
+    ) -> None:
+        """Add a consumer, and send it the snapshot."""
+        batch.flush()
+        subscription = self.join(consumer, levels, encoder, now)
+        for _ in range(request_count):
+            call_safely(consumer.on_subscribed, self.symbol)
+        snapshot = self.snapshot(levels) if consumer in self.subscriptions else None
+        item = None if snapshot is None or encoder is None else encoder(snapshot)
+        if item is not None:
+            subscription.got_snapshot = True
+            call_safely(consumer.sink.add, item)
+            call_safely(consumer.sink.flush)
+        if self.stale_reason and consumer in self.subscriptions:
+            call_safely(consumer.on_stale, self.symbol, self.stale_reason)
+
+    def mark_stale(self, batch: ReadBatch, reason: str) -> None:
+        """Inform the consumers that their data may be out of date."""
+        if self.subscriptions and not self.stale_reason:
+            batch.flush()
+            self.stale_reason = reason
+            for consumer in tuple(self.subscriptions):
+                call_safely(consumer.on_stale, self.symbol, reason)
+
+    def mark_live(self, batch: ReadBatch) -> None:
+        """Inform the consumers that their data are current again."""
+        if self.stale_reason:
+            batch.flush()
+            self.stale_reason = ""
+            for consumer in tuple(self.subscriptions):
+                call_safely(consumer.on_live, self.symbol)
 
     # -- updates
 

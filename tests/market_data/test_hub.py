@@ -1137,7 +1137,7 @@ class TurnTests(HubCase):
         self.reject(CL)
         self.hub.unsubscribe(ES, one)
         self.hub.unsubscribe_all(two)
-        self.assertEqual((self.hub._symbols_by_consumer, self.hub._feeds, self.hub._by_id), ({}, {}, {}))
+        self.assertEqual((self.hub._symbols_by_consumer, self.hub._feeds, self.hub._requests.by_id), ({}, {}, {}))
 
 
 class PacedTests(HubCase):

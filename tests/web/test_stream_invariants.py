@@ -166,5 +166,5 @@ class InvariantTests(GatewayTestCase):
         hubs = stream.hubs.values()
         return [
             *stream.subscribers,
-            *(each for hub in hubs for each in (*hub._feeds, *hub._symbols_by_consumer, *hub._by_id)),
+            *(each for hub in hubs for each in (*hub._feeds, *hub._symbols_by_consumer, *hub._requests.by_id)),
         ]

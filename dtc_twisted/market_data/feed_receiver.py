@@ -1,0 +1,153 @@
+"""Handle the server's messages about the symbols of a hub."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.codec import whole_number
+from dtc_twisted.dtc.messages import MESSAGES, MarketDataFeedStatusEnum, Message
+from dtc_twisted.logs import call_safely, logger
+from dtc_twisted.market_data.feed_repair import FeedRepair
+from dtc_twisted.market_data.feed_requests import FeedRequests
+from dtc_twisted.market_data.read_batch import ReadBatch
+from dtc_twisted.market_data.subscription_type import MARKET_DATA, MARKET_DEPTH, SubscriptionType
+from dtc_twisted.market_data.symbol_feed import SymbolFeed
+
+_log = logger(__name__)
+
+
+class FeedReceiver:
+    """Pass updates to the read batch, and states of the server to the consumers.
+
+    feeds: the symbols with a subscription.
+    remove: removes a symbol that the server rejects.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        batch: ReadBatch,
+        channel: SubscriptionType,
+        feeds: Mapping[str, SymbolFeed],
+        requests: FeedRequests,
+        remove: Callable[[SymbolFeed], None],
+    ) -> None:
+        self.handlers: dict[type[Message], Callable[[Any], None]] = {
+            **dict.fromkeys(channel.update_types, self._receive_update),
+            channel.reject_type: self._receive_reject,
+            dtc.MarketDataFeedSymbolStatus: self._receive_symbol_status,
+            dtc.MarketDataFeedStatus: self._receive_feed_status,
+        }
+        if channel is MARKET_DEPTH:
+            self.handlers[dtc.Heartbeat] = self._receive_heartbeat
+        self._clock = clock
+        self._batch = batch
+        self._channel = channel
+        self._feeds = feeds
+        self._requests = requests
+        self._by_id = requests.by_id
+        self._remove = remove
+        self._repair = FeedRepair(clock, self._request_again)
+
+    def detach(self) -> None:
+        """Stop requesting symbols again, because the session has ended."""
+        self._repair.stop()
+
+    # -- messages of the server
+
+    def _receive_update(self, message: Any) -> None:
+        feed = self._by_id.get(message.SymbolID)
+        if feed is None:
+            return  # its subscription has ended
+        if feed.is_confirmed and not feed.stale_reason:
+            self._batch.enqueue(feed, message)
+        else:
+            self._process_now(feed, message)
+
+    def _receive_reject(self, message: Any) -> None:
+        feed = self._by_id.get(message.SymbolID)
+        if feed is None:
+            return
+        self._batch.flush()
+        text = message.RejectText or "The server gave no reason."
+        self._remove(feed)
+        for consumer, request in feed.pending.items():
+            request.timer.cancel()
+            for _ in range(request.request_count):
+                call_safely(consumer.on_rejected, feed.symbol, text)
+        for consumer in tuple(feed.subscriptions):
+            call_safely(consumer.on_ended, feed.symbol, text)
+
+    def _receive_symbol_status(self, message: Any) -> None:
+        feed = self._by_id.get(message.SymbolID)
+        if feed is None:
+            return
+        available = message.Status != MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE
+        if self._channel is MARKET_DATA:
+            self._process_now(feed, message, live=available)
+        elif available and feed.is_confirmed:
+            feed.mark_live(self._batch)
+        if not available:
+            feed.mark_stale(self._batch, "the server has no data feed for this symbol at present")
+
+    def _receive_feed_status(self, message: dtc.MarketDataFeedStatus) -> None:
+        if message.Status == MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE:
+            _log.warn("The server's market data feed is unavailable.")
+            for feed in list(self._feeds.values()):
+                feed.mark_stale(self._batch, "the server's market data feed is unavailable")
+        elif message.Status == MarketDataFeedStatusEnum.MARKET_DATA_FEED_AVAILABLE:
+            _log.info("The server's market data feed is available.")
+            logon = None if self._requests.session is None else self._requests.session.logon
+            resubscribe = logon is not None and logon.ResubscribeWhenMarketDataFeedAvailable == 1
+            for feed in list(self._feeds.values()):
+                if resubscribe:
+                    self._requests.request(feed)
+                elif feed.is_confirmed:
+                    feed.mark_live(self._batch)
+
+    def _receive_heartbeat(self, heartbeat: dtc.Heartbeat) -> None:
+        if heartbeat.NumDroppedMessages:
+            for feed in list(self._feeds.values()):  # the missing changes are unknown
+                feed.mark_stale(self._batch, "the server dropped updates")
+                self._requests.request(feed)
+
+    # -- data that was lost
+
+    def on_failure(self, feed: SymbolFeed) -> None:
+        """Request a symbol again, an update of which could not be processed."""
+        self._mend(feed, "an update could not be processed")
+
+    def receive_malformed(self, text: bytes) -> None:
+        """Request the symbols again to which a malformed message may belong."""
+        kind, symbol_id = whole_number(text, "Type"), whole_number(text, "SymbolID")
+        if kind is not None and MESSAGES.get(kind) not in self._channel.update_types:
+            return
+        feed = None if symbol_id is None else self._by_id.get(symbol_id)
+        for each in [*self._by_id.values()] if symbol_id is None else [] if feed is None else [feed]:
+            self._mend(each, "the server sent an update that cannot be read")
+
+    def _mend(self, feed: SymbolFeed, reason: str) -> None:
+        """Request a symbol again of which updates were lost."""
+        feed.mark_stale(self._batch, reason)
+        self._repair.add(feed.symbol)
+
+    def _request_again(self, symbol: str) -> None:
+        if symbol in self._feeds:
+            self._requests.request(self._feeds[symbol])
+
+    def _process_now(self, feed: SymbolFeed, message: Any, live: bool = True) -> None:
+        """Process a message that may confirm a feed or end its stale state."""
+        self._batch.process()
+        feed.is_updated = True
+        try:
+            for _ in feed.state.receive([message]):
+                if feed.stale_reason and live:
+                    feed.mark_live(self._batch)
+                if not feed.is_confirmed:
+                    feed.confirm(self._batch, self._clock.seconds())
+                feed.publish(self._batch)
+        except Exception:
+            feed.on_failure(feed)
+            raise
