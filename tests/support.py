@@ -42,6 +42,7 @@ class MemoryReactor(MemoryReactorClock):
     """A reactor in memory whose ports state the address that they listen on."""
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        port = port or 50_000 + len(self.tcpServers)  # a free one
         listening: Any = super().listenTCP(port, factory, backlog, interface)
         if isinstance(listening.getHost(), IPv4Address):
             listening._hostAddress = IPv4Address("TCP", interface or "0.0.0.0", port)

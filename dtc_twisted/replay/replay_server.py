@@ -138,8 +138,12 @@ class ReplayServer(Simulator):
                 forwarded.append((symbol, message))
                 if events:
                     changes.append((ticker, events))
-            elif self._accounts.receive(message) or isinstance(message, _FORWARDED):
+            elif isinstance(message, _FORWARDED):
                 forwarded.append((None, message))
+            else:
+                update = self._accounts.receive(message)
+                if update is not None:
+                    forwarded.append((None, update))
         return forwarded, changes
 
 

@@ -24,6 +24,11 @@ _REQUESTS: dict[type[Message], str] = {
     dtc.HistoricalOrderFillsRequest: "fills",
     dtc.TradeAccountsRequest: "accounts",
 }
+_UPDATES = (dtc.OrderUpdate, dtc.PositionUpdate, dtc.AccountBalanceUpdate)
+_OF_REQUEST = (
+    *("RequestID", "TotalNumMessages", "TotalNumberMessages", "MessageNumber", "Unsolicited", "OrderUpdateReason"),
+)
+"""Fields that say how a message was requested, not what it states."""
 _EMPTY_FLAGS = ("NoOrders", "NoOrderFills", "NoPositions", "NoAccountBalances")
 
 
@@ -44,28 +49,43 @@ class ReplayedAccounts:
         """Drop what was recorded."""
         self._tables = {name: {} for name in _REQUESTS.values()}
 
-    def receive(self, message: Any) -> bool:
-        """Take a recorded message. Return whether it is an update that clients receive."""
+    def receive(self, message: Any) -> Message | None:
+        """Take a recorded message. Return the update that clients receive; None: there is none.
+
+        An answer to a request of the recorded session is an update if it states something new.
+        """
         account = str_or_empty(getattr(message, "TradeAccount", ""))
-        is_empty = any(getattr(message, flag, 0) == 1 for flag in _EMPTY_FLAGS)
-        if isinstance(message, dtc.OrderUpdate):
-            self._receive_order(message)
-        elif isinstance(message, dtc.PositionUpdate) and not is_empty:
-            place = (account, str_or_empty(message.Symbol), str_or_empty(message.PositionIdentifier))
-            self._tables["positions"].pop(place, None)
-            if float_or_zero(message.Quantity):
-                self._tables["positions"][place] = message
-        elif isinstance(message, dtc.AccountBalanceUpdate) and not is_empty:
-            self._tables["balances"][account] = message
-        elif isinstance(message, dtc.HistoricalOrderFillResponse) and not is_empty:
+        if isinstance(message, _UPDATES):
+            if _is_empty(message):
+                return None
+            is_new = self._update(message, account)
+        elif isinstance(message, dtc.HistoricalOrderFillResponse) and not _is_empty(message):
             key = (message.ServerOrderID, message.UniqueExecutionID, message.DateTime, message.Price, message.Quantity)
             self._tables["fills"][key] = message
-        elif not isinstance(message, dtc.TradeAccountResponse):
-            return False
+            is_new = False
+        elif isinstance(message, dtc.TradeAccountResponse):
+            is_new = False
+        else:
+            return None
         if account:
             self._tables["accounts"][account] = account
-        is_update = isinstance(message, dtc.OrderUpdate | dtc.PositionUpdate | dtc.AccountBalanceUpdate)
-        return is_update and not int_or_zero(message.RequestID) and not is_empty
+        if not is_new and int_or_zero(getattr(message, "RequestID", 0)):
+            return None
+        return _unsolicited(message) if isinstance(message, _UPDATES) else None
+
+    def _update(self, message: Any, account: str) -> bool:
+        """Store an order, a position or a balance. Return whether it differs from what is stored."""
+        if isinstance(message, dtc.OrderUpdate):
+            return self._receive_order(message)
+        if isinstance(message, dtc.AccountBalanceUpdate):
+            before = self._tables["balances"].get(account)
+            self._tables["balances"][account] = message
+            return before is None or _content(before) != _content(message)
+        key = (account, str_or_empty(message.Symbol), str_or_empty(message.PositionIdentifier))
+        before = self._tables["positions"].pop(key, None)
+        if float_or_zero(message.Quantity):
+            self._tables["positions"][key] = message
+        return before is None or _content(before) != _content(message)
 
     def answer(self, request: Any) -> Sequence[Message]:
         """Return the messages of the answer. Raises RejectedRequest."""
@@ -88,14 +108,15 @@ class ReplayedAccounts:
             rows += [row for row in self._own.answer(request) if not _is_empty(row)]
         return _numbered(rows, request) if rows else [_nothing(request, account)]
 
-    def _receive_order(self, message: dtc.OrderUpdate) -> None:
+    def _receive_order(self, message: dtc.OrderUpdate) -> bool:
         orders, key = self._tables["orders"], str_or_empty(message.ServerOrderID)
-        if not key or message.NoOrders == 1:
-            return
+        if not key:
+            return True
         orders.pop(str_or_empty(message.PreviousServerOrderID), None)
         before = orders.pop(key, None)
         if message.OrderStatus not in _CLOSED:
             orders[key] = message if before is None else _merged(before, message)
+        return before is None or _content(before) != _content(_merged(before, message))
 
     def _accounts(self, request: dtc.TradeAccountsRequest) -> Sequence[Message]:
         names = [*self._tables["accounts"], *(name for name in self._own.accounts)]
@@ -152,3 +173,17 @@ def _merged(before: Any, message: Any) -> Any:
 
 def _is_empty(message: Message) -> bool:
     return any(getattr(message, flag, 0) == 1 for flag in _EMPTY_FLAGS)
+
+
+def _content(message: Message) -> list[object]:
+    return [getattr(message, name) for name in message.__struct_fields__ if name not in _OF_REQUEST]
+
+
+def _unsolicited(message: Any) -> Message:
+    """Return an update as the server sends it by itself."""
+    if not int_or_zero(message.RequestID):
+        return message  # type: ignore[no-any-return]
+    fields: dict[str, Any] = {"RequestID": 0, "MessageNumber": 1}
+    if isinstance(message, dtc.OrderUpdate):
+        return replace(message, **fields, TotalNumMessages=1)
+    return replace(message, **fields, TotalNumberMessages=1, Unsolicited=1)  # type: ignore[no-any-return]

@@ -1,16 +1,17 @@
 """Record a session in memory, and replay it: the same subscriber in both."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
+from dtc_twisted.gateway.gateway_services import ReplayService
 from dtc_twisted.replay import REPLAY_ACCOUNT, ReplayServer
-from dtc_twisted.replay.replay_server import make_replay_server
-from dtc_twisted.replay_options import ReplayRange, ReplaySettings
+from dtc_twisted.replay_options import iso_time
 from tests.support import GatewayTestCase, WebSocketCaller
 
 STREAM = "ws://127.0.0.1:8080/api/v1/stream"
-VARYING = ("seq", "epoch", "received_at")
-"""Fields of events that count what one gateway has sent."""
+VARYING = ("seq", "epoch", "Reconciled")
+"""Fields of events that say what one gateway has sent, and how it learned of a value."""
 
 
 class ReplayCase(GatewayTestCase):
@@ -23,33 +24,40 @@ class ReplayCase(GatewayTestCase):
         self.options = (*self.options, "--record", self.folder, "--journal", self.mktemp())
         super().setUp()
 
-    def stream(self, symbols: list[str], channels: tuple[str, ...] = ("marketdata", "marketdepth")) -> WebSocketCaller:
+    def stream(self, symbols: list[str], kind: type[WebSocketCaller] = WebSocketCaller) -> Any:
         """Return a subscriber of all channels."""
-        caller: WebSocketCaller = self.call(WebSocketCaller(STREAM))
-        for channel in channels:
+        caller = self.call(kind(STREAM))
+        for channel in ("marketdata", "marketdepth"):
             for symbol in symbols:
                 self.send_json(caller, {"action": "subscribe", "channel": channel, "symbol": symbol})
         for channel in ("orders", "positions", "balances"):
             self.send_json(caller, {"action": "subscribe", "channel": channel})
         return caller
 
-    def begin_replay(self, start: float | None = None, speed: float = 1.0, *options: str) -> ReplayServer:
-        """End the gateway and its server, and start a gateway on the replay.
+    def begin_replay(self, start: float | None = None, speed: float = 1.0, *, loop: bool = False) -> ReplayServer:
+        """End the gateway and its server, and start a gateway with a replay in it.
 
         start: seconds since 1970.
         """
         self.successResultOf(self.stopped())
         self.clock.tcpServers = []
-        settings = ReplaySettings(self.folder, ReplayRange(None if start is None else round(start * 1e6)), speed)
-        replay = make_replay_server(self.clock, settings)
-        self.simulator = replay  # type: ignore[assignment]
-        self.clock.listenTCP(11099, replay.factory)
-        self.clock.listenTCP(11098, replay.history_factory)
-        replay.startService()
-        self.service = self.make_gateway("--host", "127.0.0.1", "--allow-trading", "--journal", self.mktemp(), *options)
+        options = [
+            "--replay",
+            self.folder,
+            "--speed",
+            str(speed or "max"),
+            "--allow-trading",
+            "--journal",
+            self.mktemp(),
+        ]
+        if start is not None:
+            options += ["--from", iso_time(round(start * 1e6))]
+        self.service = self.make_gateway(*options, *(["--loop"] if loop else []))
         self.service.startService()
+        server: Any = next(each.simulator for each in self.service if isinstance(each, ReplayService))
+        self.simulator = server
         self.flush()
-        return replay
+        return server  # type: ignore[no-any-return]
 
     def stopped(self) -> Any:
         """End the gateway and its server."""
@@ -59,12 +67,6 @@ class ReplayCase(GatewayTestCase):
         self.advance(4)
         return stopping
 
-    def tearDown(self) -> None:
-        if isinstance(self.simulator, ReplayServer):
-            self.simulator.control.stop()
-            self.simulator.trading.engine.expiry.stop()
-        super().tearDown()
-
 
 def comparable(caller: WebSocketCaller) -> dict[str, list[Any]]:
     """Return what a subscriber received on each channel, without the numbers of its gateway.
@@ -73,10 +75,19 @@ def comparable(caller: WebSocketCaller) -> dict[str, list[Any]]:
     """
     found: dict[str, list[Any]] = {}
     for text in caller.texts:
-        event = json.loads(text)
-        for each in event if isinstance(event, list) else [event]:
-            kept = {name: value for name, value in each.items() if name not in VARYING}
-            if "balances" in kept:  # the recorded server had no account for replays
-                kept["balances"] = [row for row in kept["balances"] if row["TradeAccount"] != REPLAY_ACCOUNT]
-            found.setdefault(each.get("channel", ""), []).append(kept)
+        for channel, event in comparable_events(text):
+            found.setdefault(channel, []).append(event)
     return found
+
+
+def comparable_events(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield channel and event of each event in a WebSocket message."""
+    decoded = json.loads(text)
+    for each in decoded if isinstance(decoded, list) else [decoded]:
+        event = {name: value for name, value in each.items() if name not in VARYING}
+        for channel in ("balances", "positions", "orders"):
+            if isinstance(event.get(channel), list):  # a snapshot
+                rows = [{name: row[name] for name in row if name not in VARYING} for row in event[channel]]
+                # The recorded server had no account for replays.
+                event[channel] = [row for row in rows if row.get("TradeAccount") != REPLAY_ACCOUNT]
+        yield each.get("channel", ""), event

@@ -1,0 +1,94 @@
+"""Test the recorder: the queue, a full disk, the state at the begin of a segment."""
+
+import errno
+from typing import Any
+
+from dtc_twisted.recording import list_segments, read_folder
+from dtc_twisted.recording.recorder import Recorder
+from dtc_twisted.recording.segment_sequence import RecordingLimits
+from dtc_twisted.recording.segment_writer import SegmentWriter
+from tests.recording.support import RecordingCase
+from tests.support import MemoryReactor
+
+ES = "ESM20_FUT_CME"
+
+
+class FullDiskTests(RecordingCase):
+    options = ("--host", "127.0.0.1", "--allow-trading")
+
+    def test_live_data_and_orders_go_on(self) -> None:
+        caller = self.subscriber(ES)
+        self.advance(1)
+        self.assertEqual(self.status()["recording"]["state"], "recording")
+
+        def write(segment: SegmentWriter, data: bytes) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        self.patch(SegmentWriter, "_write", write)
+        self.advance(2)
+        caller.take()
+        self.simulator.trade(ES, 282800, 3, 1)
+        self.advance(1)
+        self.assertIn(107, [message["Type"] for message in caller.take()])
+        order = b'{"Symbol": "%s", "TradeAccount": "Sim1", "OrderType": "MARKET", "BuySell": "BUY", "Quantity": 1}'
+        self.assertEqual(self.fetch("/orders", "POST", body=order % ES.encode()).status, 201)
+        recording = self.status()["recording"]
+        self.assertEqual(recording["state"], "failed")
+        self.assertIn("No space left on device", recording["reason"])
+        self.assertEqual(self.log_text().count("Recording has stopped"), 1)
+        metrics = self.fetch_metrics()
+        self.assertIn("dtc_recording_writable 0.0", metrics)
+        self.assertEqual(self.status()["state"], "ready")
+
+
+class QueueTests(RecordingCase):
+    def setUp(self) -> None:
+        self.reactor: Any = MemoryReactor()
+        self.reactor.advance(1_700_000_000)
+        self.path = self.mktemp()
+
+    def tearDown(self) -> None:
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_a_slow_disk_drops_and_counts(self) -> None:
+        recorder = Recorder(self.reactor, self.path, RecordingLimits(queue=100), "test")
+        recorder.startService()
+        message = b'{"Type":3}\0'
+        for _ in range(20):
+            recorder.received(message * 2, is_boundary=True)
+        self.assertEqual((recorder.dropped_reads, recorder.dropped_messages), (16, 32))
+        self.reactor.advance(1)
+        recorder.received(message, is_boundary=True)
+        recorder.stopService()
+        kinds = [record.kind for record in read_folder(self.path)]
+        self.assertEqual(kinds, ["H", *"RRRR", "G", "R", "E"])
+        gap = next(record.data for record in read_folder(self.path) if record.kind == "G")
+        self.assertIn(b'"messages":32', gap)
+
+    def test_a_segment_begins_with_the_state_between_messages(self) -> None:
+        recorder = Recorder(self.reactor, self.path, RecordingLimits(age=5), "test")
+        recorder.state = lambda: b'{"Type":507}\0'
+        recorder.startService()
+        recorder.opened("ws://x/")
+        self.reactor.advance(6)
+        recorder.received(b'{"Type":3', is_boundary=True)
+        recorder.received(b"}\0", is_boundary=False)
+        recorder.received(b'{"Type":3}\0', is_boundary=True)
+        recorder.stopService()
+        first, second = list_segments(self.path)
+        kinds = "".join(record.kind for record in read_folder(self.path))
+        self.assertEqual(kinds, "HOE" + "HKRRRE")
+        self.assertLess(first, second)
+
+
+class StateTests(RecordingCase):
+    options = ("--host", "127.0.0.1", "--allow-trading", "--record-segment-age", "0.1")
+    start_market = True
+
+    def test_what_is_known_is_recorded(self) -> None:
+        self.stream_depth(ES)
+        self.advance(20)
+        self.assertGreater(len(list_segments(self.folder)), 2)
+        states = [record.data for record in read_folder(self.folder) if record.kind == "K"]
+        for part in (b'"Type":507', b'"Type":101', b'"Type":104', b'"Type":102', b'"Type":122', b'"Type":301'):
+            self.assertIn(part, states[-1])
