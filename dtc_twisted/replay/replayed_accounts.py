@@ -50,7 +50,9 @@ class ReplayedAccounts:
         self._tables = {name: {} for name in _REQUESTS.values()}
 
     def receive(self, message: Any) -> Message | None:
-        """Take a recorded message. Return the update that clients receive; None: there is none.
+        """Take a recorded message, and return the update that clients receive.
+
+        None: there is none.
 
         An answer to a request of the recorded session is an update if it states something new.
         """
@@ -74,7 +76,10 @@ class ReplayedAccounts:
         return _unsolicited(message) if isinstance(message, _UPDATES) else None
 
     def _update(self, message: Any, account: str) -> bool:
-        """Store an order, a position or a balance. Return whether it differs from what is stored."""
+        """Store an order, a position or a balance.
+
+        Return whether it differs from what is stored.
+        """
         if isinstance(message, dtc.OrderUpdate):
             return self._receive_order(message)
         if isinstance(message, dtc.AccountBalanceUpdate):
