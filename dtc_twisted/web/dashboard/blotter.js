@@ -135,7 +135,7 @@ export class Blotter {
                 symbol,
                 side,
                 { title: "Type", text: typeTitle },
-                { title: "Quantity", isNumber: true, text: (row) => quantity(row.OrderQuantity), value: (row) => row.OrderQuantity },
+                { title: "Qty", isNumber: true, text: (row) => quantity(row.OrderQuantity), value: (row) => row.OrderQuantity },
                 { title: "Left", isNumber: true, text: (row) => quantity(isOpen(row) ? remaining(row) : 0), value: remaining },
                 { title: "Price", isNumber: true, text: (row) => price(row, row.Price1), value: (row) => shown(row, row.Price1) },
                 { title: "Status", text: statusTitle, title_of: advice },

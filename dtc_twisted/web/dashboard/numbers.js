@@ -7,14 +7,14 @@ const SHORT = new Intl.NumberFormat("en-US", { notation: "compact", maximumSigni
 const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const DATE_TIME = new Intl.DateTimeFormat("en-GB", { dateStyle: "short", timeStyle: "medium" });
 
-const LARGE = 100_000;
+const LARGE = 10_000;
 const MICROSECONDS = 1e14; // times of history come in seconds or in microseconds
 
 export const whole = (value) => (value === undefined ? "" : WHOLE.format(value));
 export const quantity = (value) => (value === undefined ? "" : QUANTITY.format(value));
 export const shortNumber = (value) => (value === undefined ? "" : SHORT.format(value));
 
-/** Return a size in few characters: 58, 12,500, 1.08M. */
+/** Return a size in few characters: 58, 12.5K, 1.08M. */
 export const size = (value) => (value < LARGE ? quantity(value) : shortNumber(value));
 export const money = (value) => (value === undefined || value === null ? "" : MONEY.format(value));
 
