@@ -1,8 +1,8 @@
 """Measure the dashboard in chromium: python -m benchmarks.dashboard [--minutes M] [--pages N]
 
-The market is `twistd dtc-sim --rate 1000`, and the page watches 50 symbols. Printed are the time to the first paint and to
-the first price, frames a second, the part of the time in which the page's main thread is busy, memory of the page after
-garbage collection, and the CPU of the gateway with N pages and with N subscribers that ask for the same.
+The market is `twistd dtc-sim --rate 1000`, and the page watches 50 symbols. Printed are the time to the first paint and
+to the first price, frames a second, the part of the time in which the page's main thread is busy, and memory of the page
+after garbage collection; and the CPU of the gateway with N pages, and with N subscribers that ask for the same.
 
 Needs playwright, and the system's chromium. It draws in software if there is no graphics processor.
 """
@@ -123,8 +123,9 @@ def print_run(page: Any, minutes: float) -> None:
     page.wait_for_timeout(5000)
     before = heap_of(tools)
     for minute in range(max(1, round(minutes))):
-        busy, begin = busy_of(tools), time.perf_counter()
         frames, slow = page.evaluate(FRAMES, SAMPLE)
+        busy, begin = busy_of(tools), time.perf_counter()
+        page.wait_for_timeout(SAMPLE * 1000)
         load = (busy_of(tools) - busy) / (time.perf_counter() - begin)
         throttled = page.locator("[data-fact=Drawing]").is_visible()
         print(
@@ -133,7 +134,7 @@ def print_run(page: Any, minutes: float) -> None:
             flush=True,
         )
         if minutes >= 1 and minute + 1 < minutes:
-            page.wait_for_timeout((60 - SAMPLE) * 1000)
+            page.wait_for_timeout((60 - 2 * SAMPLE) * 1000)
 
 
 def busy_of(tools: Any) -> float:

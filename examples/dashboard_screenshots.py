@@ -36,9 +36,8 @@ def main(folder: str) -> None:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             place_orders(url)
             for name, (scheme, width, height) in PICTURES.items():
-                page: Any = browser.new_context(
-                    viewport={"width": width, "height": height}, color_scheme=scheme
-                ).new_page()  # type: ignore[arg-type]
+                options: Any = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
+                page = browser.new_context(**options).new_page()
                 page.add_init_script(f"localStorage.setItem('dtc_twisted.watch', {json.dumps(json.dumps(WATCHED))})")
                 page.goto(url)
                 page.wait_for_timeout(8000)  # for some trades

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.process.test_twistd import Gateway
 
-TIMEOUT = 7_000
+TIMEOUT = 20_000
 """Milliseconds after which a thing that has not happened will not."""
 
 WIDE = {"width": 1440, "height": 900}

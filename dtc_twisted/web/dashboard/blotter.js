@@ -50,7 +50,8 @@ export class Blotter {
     /** Show a tab, and put the keyboard into it. */
     open(name) {
         this.#choose(name);
-        if (this.#tables[name]) this.#tables[name].focus();
+        this.#tables[name].draw();
+        this.#tables[name].focus();
     }
 
     /** Draw buttons again, because what may be sent has changed. */
@@ -252,7 +253,7 @@ export class Blotter {
             byId(`panel-${each}`).hidden = each !== name;
         }
         byId("only-open-label").hidden = name !== "orders";
-        this.#tables[name]?.draw();
+        this.#tables[name]?.show();
     }
 
     /** Show all fields of /status. */

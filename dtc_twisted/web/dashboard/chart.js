@@ -40,7 +40,7 @@ export class Chart {
         this.#listen();
         accounts.observe(() => frames.schedule(this.draw));
         trades.observe((trade) => this.#bars?.add(trade), () => this.#bars?.load());
-        this.#interval.observe(() => this.load());
+        this.#interval.observe(() => this.#bars && this.load());
         selected.observe((symbol) => {
             this.#stop();
             this.#stop = symbol ? market.watch(symbol, () => frames.schedule(this.draw)) : () => {};
@@ -135,7 +135,7 @@ export class Chart {
     }
 
     #listen() {
-        const draw = () => frames.schedule(this.draw);
+        const draw = () => frames.schedule(this.draw, true);
         const zoom = (factor) => {
             const most = Math.max(FEWEST, (this.#bars?.bars.length ?? 0) + 2);
             this.#count.value = Math.round(Math.min(most, Math.max(FEWEST, this.#count.value * factor)));

@@ -1,37 +1,49 @@
-// Draw at most once a frame, however many updates come, and less often when drawing takes too long.
+// Draw updates together, some times a second, however many come; and less often when drawing takes too long.
 
-const BUDGET = 8; // milliseconds of drawing a frame; half of a frame at 60 Hz
-const SLOW_INTERVAL = 100; // milliseconds between frames when the budget is exceeded
-const SAMPLES = 30; // frames over which the cost is averaged
+const INTERVAL = 50; // milliseconds between drawings of data: nobody reads faster
+const SLOW_INTERVAL = 125; // the same when the budget is exceeded
+const BUDGET = 10; // milliseconds that one drawing may take on average
+const SAMPLES = 30; // drawings over which the cost is averaged
 
 class FrameLoop {
     #pending = new Set();
+    #timer = 0;
     #isRequested = false;
-    #drawnAt = 0;
+    #drawnAt = -Infinity;
     #cost = 0; // moving average, in milliseconds
     onThrottle = () => {};
     isThrottled = false;
 
-    /** Call a function at the next frame. It is called once, however often it is scheduled until then. */
-    schedule(draw) {
+    /**
+     * Call a function at one of the next frames. It is called once, however often it is scheduled until then.
+     * isUrgent: at the next frame, as an answer to the user.
+     */
+    schedule(draw, isUrgent = false) {
         this.#pending.add(draw);
+        if (isUrgent) this.#request();
+        else this.#timer ||= setTimeout(() => this.#request(), this.#wait);
+    }
+
+    /** Milliseconds until data are drawn again. A frame that is not needed costs as much as one that is. */
+    get #wait() {
+        return Math.max(0, this.#drawnAt + (this.isThrottled ? SLOW_INTERVAL : INTERVAL) - performance.now());
+    }
+
+    #request() {
         if (this.#isRequested) return;
         this.#isRequested = true;
         requestAnimationFrame(this.#draw);
     }
 
-    #draw = (now) => {
-        if (this.isThrottled && now - this.#drawnAt < SLOW_INTERVAL) {
-            requestAnimationFrame(this.#draw);
-            return;
-        }
-        this.#drawnAt = now;
+    #draw = () => {
+        clearTimeout(this.#timer);
+        this.#timer = 0;
         this.#isRequested = false;
+        this.#drawnAt = performance.now();
         const draws = [...this.#pending];
         this.#pending.clear();
-        const begin = performance.now();
         for (const draw of draws) draw();
-        this.#measure(performance.now() - begin);
+        this.#measure(performance.now() - this.#drawnAt);
     };
 
     #measure(cost) {

@@ -79,7 +79,7 @@ export class Ladder {
         if (this.#cursor > this.#top) this.#top = this.#cursor;
         const last = this.#top - this.#rows.length + 1;
         if (this.#cursor < last) this.#top -= last - this.#cursor;
-        frames.schedule(this.draw);
+        frames.schedule(this.draw, true);
     }
 
     #show(symbol) {
@@ -169,7 +169,7 @@ export class Ladder {
         this.#scrolled = true;
         clearTimeout(this.scrollEnd);
         this.scrollEnd = setTimeout(() => (this.#scrolled = false), 10_000); // then the ladder follows the market again
-        frames.schedule(this.draw);
+        frames.schedule(this.draw, true);
     }
 
     #ownOrders() {

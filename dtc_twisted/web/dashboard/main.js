@@ -99,13 +99,15 @@ function makePanels() {
 async function start() {
     byId("sign-out").addEventListener("click", signOut);
     byId("show-keys").addEventListener("click", showKeys);
-    await identify();
     const { watchList, ticket } = makePanels();
+    stream.start(); // without a token it fails where one is needed, and connects again below
+    const token = session.token;
+    await identify();
+    if (session.token !== token) stream.reconnect("signed in");
     stream.onRefused = () => {
         // The connection failed: the gateway is away, or it does not accept the token any more.
         call("GET", "/caller").catch((error) => error instanceof ApiError && error.status === 401 && signOut());
     };
-    stream.start();
     if (watchList.symbols.value === null) watchList.symbols.value = await firstSymbols();
     if (!selected.value) selected.value = watchList.symbols.value[0] ?? "";
     status.observe((fields) => fields?.state === "ready" && !ticket.account && loadAccounts(ticket));

@@ -2,7 +2,7 @@
 
 import { instrumentOf } from "./instruments.js";
 
-const MAX_RATE = 20; // quotes a second and symbol; trades are always sent at once
+const MAX_RATE = 10; // quotes a second and symbol; trades are always sent at once
 
 const TRADES = new Set([107, 112, 126, 137, 142, 146]);
 const QUOTES = new Set([108, 117, 127, 143, 144]);

@@ -13,6 +13,7 @@ export class Table {
     #shown = null; // filtered and sorted; null: to be made again
     #filter = "";
     #lines = []; // elements in use
+    #height = 0; // of the panel, in pixels; 0: not in sight
     #current = 0; // number of the row that the keyboard is at
     #scroll;
     #above = make("tr", { "aria-hidden": "true", class: "space" }, make("td"));
@@ -36,8 +37,8 @@ export class Table {
         const head = make("thead", {}, make("tr", {}, ...this.#headers));
         this.table = make("table", { class: "grid rows", "aria-label": label }, head, this.#body);
         scroll.append(this.table, this.#empty);
-        scroll.addEventListener("scroll", () => frames.schedule(this.draw), { passive: true });
-        new ResizeObserver(() => frames.schedule(this.draw)).observe(scroll);
+        scroll.addEventListener("scroll", () => frames.schedule(this.draw, true), { passive: true });
+        new ResizeObserver(() => this.show()).observe(scroll);
         this.#body.addEventListener("keydown", (event) => this.#key(event));
     }
 
@@ -58,11 +59,17 @@ export class Table {
         this.#lines[0]?.element.focus();
     }
 
+    /** Take the size of the panel, and draw. */
+    show() {
+        this.#height = this.#scroll.clientHeight;
+        frames.schedule(this.draw, true);
+    }
+
     draw = () => {
-        if (this.#scroll.clientHeight === 0) return; // not in sight
+        if (this.#scroll.hidden || !this.#height) return; // to ask for its size now would cost a layout
         this.#shown ??= this.#arrange();
         const first = Math.max(0, Math.floor(this.#scroll.scrollTop / ROW) - MARGIN);
-        const count = Math.min(this.#shown.length - first, Math.ceil(this.#scroll.clientHeight / ROW) + 2 * MARGIN);
+        const count = Math.min(this.#shown.length - first, Math.ceil(this.#height / ROW) + 2 * MARGIN);
         while (this.#lines.length > Math.max(0, count)) this.#lines.pop().element.remove();
         while (this.#lines.length < count) this.#lines.push(new Line(this.#columns));
         const elements = this.#lines.map((line) => line.element);
@@ -123,7 +130,7 @@ export class Table {
         this.#current = Math.max(0, Math.min(number, this.#shown.length - 1));
         const top = this.#current * ROW;
         if (top < this.#scroll.scrollTop) this.#scroll.scrollTop = top;
-        const bottom = top + 2 * ROW - this.#scroll.clientHeight; // the head of the table covers one row
+        const bottom = top + 2 * ROW - this.#height; // the head of the table covers one row
         if (bottom > this.#scroll.scrollTop) this.#scroll.scrollTop = bottom;
         this.draw();
         this.#lines.find((line) => line.number === this.#current)?.element.focus();

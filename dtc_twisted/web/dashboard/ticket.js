@@ -35,7 +35,7 @@ export class Ticket {
         let stop = () => {};
         selected.observe((symbol) => {
             stop();
-            stop = symbol ? market.watch(symbol, () => frames.schedule(this.draw)) : () => {};
+            stop = symbol ? market.watch(symbol, () => frames.schedule(this.#drawMarket)) : () => {};
             this.#end();
         });
     }
@@ -96,15 +96,21 @@ export class Ticket {
         setText(byId("price-name"), this.#field("type").value.startsWith("STOP") ? "Stop price" : "Price");
         for (const name of ["price", "price2", "price_2", "price2_2", "target", "stop"])
             this.#field(name).step = quote?.instrument?.tick || "any";
+        for (const id of ["buy", "sell"]) byId(id).hidden = isChange;
+        byId("send-change").hidden = byId("ticket-new").hidden = !isChange;
+        this.#drawMarket();
+    };
+
+    /** Show prices on the buttons, and whether orders can be sent now. */
+    #drawMarket = () => {
+        const symbol = this.#selected.value;
+        const quote = this.#market.quote(symbol);
         const fault = this.#trading.orderFault(symbol);
         for (const [id, side, price] of [["buy", "Buy", quote?.ask], ["sell", "Sell", quote?.bid]]) {
-            byId(id).hidden = isChange;
             byId(id).disabled = Boolean(fault);
             setText(byId(id), quote?.instrument && price !== undefined ? `${side} ${quote.instrument.text(price)}` : side);
         }
-        byId("send-change").hidden = !isChange;
         byId("send-change").disabled = Boolean(fault);
-        byId("ticket-new").hidden = !isChange;
         setText(byId("ticket-fault"), fault ? `No orders: ${fault}.` : "");
     };
 

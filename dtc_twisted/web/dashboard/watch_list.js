@@ -21,7 +21,8 @@ export class WatchList {
         this.symbols.observe((symbols) => this.#show(symbols ?? []));
         selected.observe(() => this.#rows.forEach((row) => row.mark(selected.value)));
         this.#body.addEventListener("keydown", (event) => this.#key(event));
-        setInterval(() => this.#rows.forEach((row) => frames.schedule(row.draw)), 1000);
+        setInterval(() => this.#rows.forEach((row) => frames.schedule(row.draw)), 1000); // the ages
+        setInterval(() => this.#rows.forEach((row) => row.endFlashes()), FLASH / 2);
     }
 
     add(symbol) {
@@ -142,7 +143,6 @@ class Row {
         setText(this.askSize, size(quote.askSize));
         setText(cells.volume, shortNumber(quote.volume));
         setText(this.age, quote.updatedAt ? ageText((performance.now() - quote.updatedAt) / 1000) : "");
-        this.#endFlashes();
     };
 
     #price(cell, target, price, text) {
@@ -153,10 +153,9 @@ class Row {
         if (before === undefined || price === undefined) return;
         setClass(cell, `n flash ${price > before ? "up" : "down"}`);
         this.#flashes.set(cell, performance.now() + FLASH);
-        setTimeout(() => frames.schedule(this.draw), FLASH + 20);
     }
 
-    #endFlashes() {
+    endFlashes() {
         const now = performance.now();
         for (const [cell, end] of this.#flashes)
             if (now >= end) {
