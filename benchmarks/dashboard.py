@@ -1,7 +1,7 @@
 """Measure the dashboard in chromium: python -m benchmarks.dashboard [--minutes M] [--pages N]
 
 The market is `twistd dtc-sim --rate 1000`, and the page watches 50 symbols. Printed are the time to the first paint and
-to the first price, frames a second, the part of the time in which the page's main thread is busy, and memory of the page
+to the first price, frames a second, the part of the time in which the page's main thread is busy, and the page's memory
 after garbage collection; and the CPU of the gateway with N pages, and with N subscribers that ask for the same.
 
 Needs playwright, and the system's chromium. It draws in software if there is no graphics processor.
@@ -32,12 +32,12 @@ WATCHED = """(symbols) => {
     localStorage.setItem("dtc_twisted.selected", JSON.stringify(symbols[0]));
 }"""
 FIRST_PRICE = """() => {
-    const look = () => {
+    const check = () => {
         const cell = document.querySelector("#quotes td");
         if (/[0-9]/.test(cell?.textContent ?? "")) window.firstPrice = performance.now();
-        else requestAnimationFrame(look);
+        else requestAnimationFrame(check);
     };
-    addEventListener("DOMContentLoaded", look);
+    addEventListener("DOMContentLoaded", check);
 }"""
 FRAMES = """(seconds) => new Promise((resolve) => {
     const times = [];
