@@ -17,8 +17,8 @@ from playwright.sync_api import sync_playwright
 SYMBOL = "ESM20_FUT_CME"
 WATCHED = [SYMBOL, "CLM20_FUT_NYMEX", "EURUSD", "BTCUSD"]
 PICTURES = {
-    "dashboard-dark": ("dark", 1440, 840),
-    "dashboard-light": ("light", 1440, 840),
+    "dashboard-dark": ("dark", 1440, 780),
+    "dashboard-light": ("light", 1440, 780),
     "dashboard-small": ("dark", 360, 780),
 }
 """Name -> colour scheme, width and height."""
