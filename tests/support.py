@@ -373,7 +373,7 @@ class GatewayTestCase(SynchronousTestCase):
         The transport pauses it when the caller does not read.
         """
         server: Any = next(pump.server for pump in self._pumps if pump.client is caller)
-        return server._channel
+        return server
 
     def transport_of(self, caller: Any) -> Any:
         """Return the transport at the gateway's end of a caller's connection."""

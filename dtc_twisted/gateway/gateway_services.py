@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
 
 from dtc_twisted.errors import JournalFailed
 from dtc_twisted.gateway.gateway_settings import Settings
@@ -23,6 +24,7 @@ from dtc_twisted.web.rest import (
     QuietSite,
     RestApi,
 )
+from dtc_twisted.web.rest.http_channel import SWEEP_SECONDS
 from dtc_twisted.web.rest.resource import ObserveRequest
 from dtc_twisted.web.stream import (
     StreamFactory,
@@ -82,8 +84,18 @@ class WebService(WebListeners):
         )
         self._sockets = sockets
         self._rest = rest
+        self._sweep = LoopingCall(site.end_late_requests)
+        self._sweep.clock = reactor
+        for factory in sockets:
+            factory.connections = site.connections
+
+    def startService(self) -> None:
+        super().startService()
+        self._sweep.start(SWEEP_SECONDS, now=False)
 
     def stopService(self) -> Deferred[Any] | None:
+        if self._sweep.running:
+            self._sweep.stop()
         self._rest.history.prepared.stop()
         for factory in self._sockets:
             factory.close_all()

@@ -15,7 +15,7 @@ from typing import Any
 
 from twisted.web.server import Request
 
-from dtc_twisted.errors import Forbidden, Misdirected, Unauthorized
+from dtc_twisted.errors import BadParameter, Forbidden, Misdirected, Unauthorized
 from dtc_twisted.web.tokens import Principal, TokenFile, digest_of
 
 SUBPROTOCOL = "dtc"
@@ -70,7 +70,10 @@ class AccessControl:
         Raises Misdirected, Forbidden or Unauthorized.
         """
         host = self._host(request)
-        if self._cross_origin(request, host) and _is_preflight(request):
+        is_allowed = self._cross_origin(request, host)
+        if not is_allowed:
+            _check_site(request, is_page=not needs_token)
+        if is_allowed and _is_preflight(request):
             request.setHeader("Access-Control-Allow-Methods", "GET, HEAD, POST, PATCH, DELETE")
             request.setHeader("Access-Control-Allow-Headers", "Authorization, Content-Type")
             request.setHeader("Access-Control-Max-Age", "600")
@@ -81,9 +84,11 @@ class AccessControl:
     def _host(self, request: Request) -> str:
         """Return the Host header; empty if it is missing.
 
-        Only HTTP/1.0 permits a request without Host, and no browser sends one.
+        Only HTTP/1.0 permits a request without Host, and no browser sends one. Raises BadParameter.
         """
         hosts = headers(request, "host")
+        if not hosts and request.clientproto == b"HTTP/1.1":
+            raise BadParameter("Host: HTTP/1.1 requires this header.")
         host = ",".join(hosts).lower()
         if hosts and not self._is_ours(host):
             raise Misdirected(
@@ -131,6 +136,22 @@ class AccessControl:
             if found:
                 fault = "this one has expired"
         raise Unauthorized(f"Authorization: expected Bearer and a token of this gateway's; {fault}.")
+
+
+def _check_site(request: Request, *, is_page: bool) -> None:
+    """Refuse what a page of another origin asks for without CORS.
+
+    Such a page cannot read the answer, but it could learn from its size or type, and each request costs the server.
+
+    is_page: the path is a page, to which other pages may have links.
+
+    Raises Forbidden.
+    """
+    site = ",".join(headers(request, "sec-fetch-site"))
+    if site in ("cross-site", "same-site"):
+        is_link = is_page and headers(request, "sec-fetch-mode") == ["navigate"]
+        if not is_link:
+            raise Forbidden("Sec-Fetch-Site: a page of another origin may not ask for this; --allow-origin lets it.")
 
 
 def headers(request: Request, name: str) -> list[str]:

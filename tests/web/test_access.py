@@ -164,7 +164,7 @@ class TokenTests(TokenCase):
             b"//api/v1/status",
             b"/%61pi/v1/status",
             b"/api%2Fv1/status",
-            b"http://x/api/v1/status",
+            b"http://localhost/api/v1/status",
             b"/nothing",
             b"x",
         ):

@@ -18,6 +18,8 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from dtc_twisted.dtc.wire_log import wire_log
 from dtc_twisted.logs import logger, pretty_json
 from dtc_twisted.web.access import AccessControl
+from dtc_twisted.web.rest.connections import Connections
+from dtc_twisted.web.rest.http_channel import LimitedChannel
 from dtc_twisted.web.rest.json_body import MAX_BODY
 
 _log = logger(__name__)
@@ -117,6 +119,18 @@ class BoundedRequest(Request):
         self.started_at = self.channel.factory.reactor.seconds()
         super().process()
 
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Handle a request.
+
+        If it names a whole URL, the host is that of the URL (RFC 9112, section 3.2.2).
+        """
+        scheme, separator, rest = path.partition(b"://")
+        if separator and scheme.lower() in (b"http", b"https"):
+            host, _, path = rest.partition(b"/")
+            path = b"/" + path
+            self.requestHeaders.setRawHeaders(b"host", [host])
+        super().requestReceived(command, path, version)
+
     def handleContentChunk(self, data: bytes) -> None:
         super().handleContentChunk(data[: max(0, MAX_BODY + 1 - self.content.tell())])
 
@@ -134,6 +148,7 @@ class QuietSite(Site):
     """
 
     noisy = False
+    protocol = LimitedChannel  # type: ignore[assignment]
     requestFactory = BoundedRequest
 
     def __init__(
@@ -145,6 +160,13 @@ class QuietSite(Site):
     ) -> None:
         super().__init__(resource, *arguments, parsePOSTFormSubmission=False, **keywords)
         self._on_answered = on_answered
+        self.connections = Connections()
+
+    def end_late_requests(self) -> None:
+        """End the requests that callers send too slowly."""
+        now = self.reactor.seconds()
+        for channel in list(self.connections.receiving):
+            channel.end_if_late(now)
 
     def log(self, request: http.Request) -> None:
         if isinstance(request, BoundedRequest):

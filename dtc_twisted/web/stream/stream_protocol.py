@@ -1,12 +1,14 @@
 """Serve WebSocket connections: the part that all paths have in common."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from autobahn.twisted.resource import WebSocketResource
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionRequest
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.logs import logger
@@ -21,6 +23,12 @@ _log = logger(__name__)
 MAX_REQUEST = 64 * 1024
 """Largest message of a client, in bytes. A longer one closes its connection (code 1009)."""
 _MAX_ECHO = 1000  # characters of a request that is not JSON, repeated in the reply
+
+
+class OpenConnections(Protocol):
+    """Counts connections, among them those of WebSockets."""
+
+    def closed(self, transport: Any) -> None: ...
 
 
 class StreamProtocol(WebSocketServerProtocol):
@@ -92,6 +100,11 @@ class StreamProtocol(WebSocketServerProtocol):
         self._detach()
         self.factory.subscribers.discard(self)
 
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        if self.factory.connections is not None:
+            self.factory.connections.closed(self.transport)
+
     def onPing(self, payload: bytes) -> None:
         if self.state == self.STATE_OPEN:
             self.outgoing.send_pong(payload)
@@ -141,7 +154,7 @@ class StreamFactory(WebSocketServerFactory):
     """
 
     def __init__(self, reactor: IGatewayReactor) -> None:
-        super().__init__(reactor=reactor)
+        super().__init__(reactor=reactor, server="")
         self.noisy = False
         self.setProtocolOptions(
             maxMessagePayloadSize=MAX_REQUEST,
@@ -152,6 +165,7 @@ class StreamFactory(WebSocketServerFactory):
             utf8validateIncoming=False,
         )
         self.subscribers: set[StreamProtocol] = set()
+        self.connections: OpenConnections | None = None
         self.statistics = SendStatistics()
 
     def resource_for(self, principal: Principal) -> WebSocketResource:

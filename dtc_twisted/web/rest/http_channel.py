@@ -1,0 +1,149 @@
+"""Serve the HTTP connections of callers, whom nobody needs to trust.
+
+Every connection has a limited time for a request, and its requests are answered one in each iteration of the reactor,
+only while the caller reads. The site limits the number of connections.
+"""
+
+from typing import Any
+
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.http_headers import Headers
+
+from dtc_twisted.web.rest.connections import Connections
+
+REQUEST_SECONDS = 20.0
+"""Time for a caller to send a whole request, from its first byte on."""
+SWEEP_SECONDS = 5.0
+"""Seconds between two searches for requests that are late."""
+MAX_CONTENT_LENGTH_DIGITS = 19
+"""Longest number in Content-Length."""
+
+_ALWAYS = ((b"X-Content-Type-Options", b"nosniff"), (b"Cross-Origin-Resource-Policy", b"same-origin"))
+
+
+class LimitedChannel(HTTPChannel):
+    """One HTTP connection.
+
+    Differs from Twisted's: requests in the pipeline wait for the reactor's next iteration and until the caller has read
+    the answers before them; a slow request is ended with 408; headers that are too long are answered with 431; each
+    answer forbids other origins to embed it, and states no version of the server.
+    """
+
+    site: Any
+    transport: Any
+    _began_at: float | None = None  # when the first byte of the present request arrived
+    _held: list[bytes] | None = None  # bytes of later requests, which are not parsed yet
+    _is_scheduled = False
+
+    # -- called by the transport
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self._connections: Connections = self.site.connections
+        refusal = self._connections.opened(self.transport)
+        if refusal is not None:
+            self._end_with(refusal)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._connections.closed(self.transport)
+        self._held = None
+        self._received()
+        super().connectionLost(reason)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._held is not None:
+            self._held.append(data)
+            return
+        if self._began_at is None and not self._handlingRequest:
+            self._began_at = self.site.reactor.seconds()
+            self._connections.receiving.add(self)
+        super().dataReceived(data)
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        if self._held is not None:
+            self._schedule()
+
+    # -- called by HTTPChannel
+
+    def allContentReceived(self) -> None:
+        self._received()
+        super().allContentReceived()
+
+    def requestDone(self, request: Any) -> None:
+        # Bytes after the request wait in the one or the other, depending on whether it was answered at once.
+        waiting, self._dataBuffer, self._buffer = b"".join((*self._dataBuffer, self._buffer)), [], b""
+        if waiting and self.persistent:
+            self._held = [waiting]
+        super().requestDone(request)
+        if self._held is not None:
+            self._networkProducer.pauseProducing()
+            self._schedule()
+
+    def headerReceived(self, line: bytes) -> bool:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length" and len(value.strip()) > MAX_CONTENT_LENGTH_DIGITS:
+            self._respondToBadRequestAndDisconnect()
+            return False
+        return bool(super().headerReceived(line))
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
+        headers.removeHeader(b"server")
+        for name, value in _ALWAYS:
+            headers.setRawHeaders(name, [value])
+        if not headers.hasHeader(b"cache-control"):
+            headers.setRawHeaders(b"cache-control", [b"no-store"])
+        super().writeHeaders(version, code, reason, headers)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        if self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders:
+            self._end_with(b"431 Request Header Fields Too Large")
+        else:
+            self._end_with(b"400 Bad Request")
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._end_with(b"431 Request Header Fields Too Large")
+
+    def timeoutConnection(self) -> None:
+        self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        self.loseConnection()
+
+    # -- called by the site
+
+    def end_if_late(self, now: float) -> None:
+        """End a request that the caller sends too slowly."""
+        if self._began_at is not None and now - self._began_at >= REQUEST_SECONDS:
+            self._end_with(b"408 Request Timeout")
+
+    # -- inside
+
+    def _received(self) -> None:
+        self._began_at = None
+        self._connections.receiving.discard(self)
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self.callLater(0, self._parse_held)
+
+    def _parse_held(self) -> None:
+        self._is_scheduled = False
+        if self._held is None or self._waitingForTransport:
+            return
+        data, self._held = b"".join(self._held), None
+        self._networkProducer.resumeProducing()
+        self.dataReceived(data)
+
+    def _end_with(self, status: bytes) -> None:
+        """Answer a request that is not parsed, and close the connection."""
+        self._received()
+        self._connections.refused[int(status[:3])] += 1
+        retry = b"Retry-After: 1\r\n" if status[:3] in (b"429", b"503") else b""
+        self.transport.write(
+            b"HTTP/1.1 " + status + b"\r\n" + retry + b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+        )
+        self.persistent = False
+        self.dataReceived = lambda data: None  # type: ignore[method-assign]
+        self.loseConnection()
