@@ -98,8 +98,12 @@ class ChannelTests(AccountsCase):
         self.simulator.cancel("a")
         self.advance(3)
         update, live = caller.take()
-        self.assertEqual((update["seq"], update["OrderStatus"], update["Reconciled"]), (seq + 1, CANCELED, True))
+        self.assertEqual((update["seq"], update["OrderStatus"], update["Reconciled"]), (seq + 1, OPEN, True))
+        self.assertIn("not among the open orders", update["OutcomeUnknown"])
         self.assertEqual(live, {"channel": "orders", "event": "live"})
+        self.advance(10)  # the fills of a whole day are read before a conclusion
+        (canceled,) = caller.take()
+        self.assertEqual((canceled["seq"], canceled["OrderStatus"]), (seq + 2, CANCELED))
 
     def test_come_while_lost(self) -> None:
         self.simulator.drop()
