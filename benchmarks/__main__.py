@@ -16,7 +16,7 @@ from benchmarks.headers import headers
 from benchmarks.history import history
 from benchmarks.ingest import ingest
 from benchmarks.orders import orders
-from benchmarks.reassembly import reassembly
+from benchmarks.recording import recording
 from benchmarks.rest import BARE, rest
 from benchmarks.results import Result, Row, circumstances, comparison, publish, save, table
 from benchmarks.startup import memory, startup
@@ -29,8 +29,8 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "depth": depth,
     "history": history,
     "orders": orders,
+    "recording": recording,
     "headers": headers,
-    "reassembly": reassembly,
     "walks": walks,
 }
 """Benchmarks of this gateway alone."""

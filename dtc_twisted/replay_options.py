@@ -41,7 +41,7 @@ class ReplaySettings:
 
 
 REPLAY_OPTIONS: list[list[Any]] = [
-    ["replay", None, None, "Folder of a recording that is played instead of a server."],
+    ["replay", None, None, "Folder of a recording, or of data files, that is played instead of a server."],
     ["from", None, None, "First time of the replay, in ISO 8601, UTC."],
     ["to", None, None, "Last time of the replay, in ISO 8601, UTC."],
     ["speed", None, None, "Speed of the replay: 1, 10, any number above 0, or max. By default 1."],

@@ -250,6 +250,8 @@ class Options(BaseOptions):
                 raise usage.UsageError(f"--{option} brings its own server: --{name} does not go with it")
 
     def _check_recording(self) -> None:
+        if self["replay"] and self["data-folder"]:
+            raise usage.UsageError("--replay serves its own history: --data-folder does not go with it")
         try:
             self["replay-settings"] = parse_replay_options(self)
         except ValueError as error:

@@ -51,6 +51,8 @@ class Options(BaseOptions):
             self["replay-settings"] = parse_replay_options(self)
         except ValueError as error:
             raise usage.UsageError(str(error)) from None
+        if self["replay"] and self["data-folder"]:
+            raise usage.UsageError("--replay writes no data files: --data-folder does not go with it")
         super().postOptions()
 
 

@@ -73,7 +73,7 @@ class FileTail:
             end -= 1  # the last bar may change until the next one begins
         first = max(0, end - _SNAPSHOT_RECORDS)
         data = reader.read(first, end - first)
-        records = _decode(reader, first, data)
+        records = decode_records(reader, first, data)
         self._move(end, data)
         return TailResult(records, is_start=True)
 
@@ -91,7 +91,7 @@ class FileTail:
         if size and not has_more and not is_single(data[-INTRADAY.record.size :]):
             size -= 1
             data = data[: size * INTRADAY.record.size]
-        records = _decode(reader, self._position, data)
+        records = decode_records(reader, self._position, data)
         self._move(self._position + size, data)
         return TailResult(records, has_more=has_more)
 
@@ -122,7 +122,11 @@ def is_one_trade(record: ScidRecord) -> bool:
     return record[5] == 1 and record[1] in TRADE_MARKS
 
 
-def _decode(reader: RecordReader, first: int, data: bytes) -> list[ScidRecord]:
+def decode_records(reader: RecordReader, first: int, data: bytes) -> list[ScidRecord]:
+    """Return records as tuples.
+
+    first: index of the first of them. Raises UnusableDataFile.
+    """
     records: list[ScidRecord] = []
     for number, (time, *prices_and_counts) in enumerate(INTRADAY.record.iter_unpack(data), first):
         if not 0 < time < LAST_TIME + EPOCH:

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
-from dtc_twisted.dtc.messages import Message, SecurityDefinitionResponse
+from dtc_twisted.dtc.messages import AtBidOrAskEnum, Message, SecurityDefinitionResponse
 from dtc_twisted.dtc.responses import RESPONSES
+from dtc_twisted.market_data.last_values import QUOTE_CLASSES, SNAPSHOT_CLASSES, TRADE_CLASSES
 from dtc_twisted.recording import Record, RecordKind, SessionDecoder, UnusableRecording, read_folder
-from dtc_twisted.replay.replay_source import ReplayEvent, request_key
+from dtc_twisted.replay.replay_source import ReplayedTrade, ReplayEvent, request_key
 
 LIST_REQUESTS = (
     *(dtc.ExchangeListRequest, dtc.SymbolsForExchangeRequest, dtc.UnderlyingSymbolsForExchangeRequest),
@@ -60,6 +61,21 @@ class RecordedSource:
                 yield ReplayEvent(decoded.time, messages, is_state)
             is_first = False
 
+    def trades(self, symbol: str, begin: int, end: int) -> Iterator[ReplayedTrade | None]:
+        quote = (0.0, 0.0)
+        for event in self.events(begin):
+            if event.time >= end:
+                return
+            yield None
+            for name, message in event.messages:
+                if name != symbol:
+                    continue
+                fields: Any = message
+                if type(message) in QUOTE_CLASSES or type(message) in SNAPSHOT_CLASSES:
+                    quote = (float(fields.BidPrice or quote[0]), float(fields.AskPrice or quote[1]))
+                elif type(message) in TRADE_CLASSES and fields.Price and event.time >= begin and not event.is_state:
+                    yield _trade(fields, event.time, quote)
+
     def _scan(self, decoder: SessionDecoder, record: Record) -> None:
         """Take the definitions and the answers to requests for lists from a record."""
         if record.kind == RecordKind.OPENED:
@@ -80,3 +96,10 @@ class RecordedSource:
                 asked = self._requests.get((type(message), int(message.RequestID or 0)))
                 if asked is not None:
                     self.answers[asked].append(message)
+
+
+def _trade(message: Any, time: int, quote: tuple[float, float]) -> ReplayedTrade:
+    volume = float(message.Volume or 0)
+    side = int(getattr(message, "AtBidOrAsk", 0) or 0)
+    at_bid, at_ask = volume if side == AtBidOrAskEnum.AT_BID else 0.0, volume if side == AtBidOrAskEnum.AT_ASK else 0.0
+    return ReplayedTrade(time, float(message.Price), volume, at_bid, at_ask, *quote)

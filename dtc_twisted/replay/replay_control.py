@@ -14,6 +14,12 @@ _log = logger(__name__)
 SLICE = 0.01
 """Seconds of work in one iteration of the reactor."""
 
+SHORTEST_PAUSE = 0.001
+"""Seconds until the next event at least.
+
+A shorter pause may be less than the clock can show.
+"""
+
 LONGEST_PAUSE = 0.25
 """Seconds between two moves of the clock while nothing happens."""
 
@@ -201,7 +207,7 @@ class ReplayControl:
             return 0.001 if self._stage.is_blocked else 0.0
         if self._next is None:
             return LONGEST_PAUSE
-        return min(max(0.0, (self._next.time - target) / 1e6 / self.speed), LONGEST_PAUSE)
+        return min(max(SHORTEST_PAUSE, (self._next.time - target) / 1e6 / self.speed), LONGEST_PAUSE)
 
     def _end(self) -> None:
         self._move(self.last)

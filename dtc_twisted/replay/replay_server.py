@@ -11,6 +11,7 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.replay.recorded_requests import RecordedRequests
 from dtc_twisted.replay.replay_control import ReplayControl
+from dtc_twisted.replay.replay_history import ReplayHistoryConnection
 from dtc_twisted.replay.replay_source import ReplayEvent, ReplaySource
 from dtc_twisted.replay.replayed_accounts import ReplayedAccounts
 from dtc_twisted.replay.replayed_data import ReplayedData
@@ -59,6 +60,8 @@ class ReplayServer(Simulator):
         own = AccountRequests(self.replay_clock, self.settings, portfolio, engine.orders)
         self._accounts = ReplayedAccounts(own)
         self._requests = RecordedRequests(source)
+        self._source = source
+        self.history_factory = self._make_factory(ReplayHistoryConnection)
 
     # -- called by the application
 
@@ -77,6 +80,9 @@ class ReplayServer(Simulator):
         super().connection_made(connection)
         if isinstance(connection, MainConnection):
             connection.server_time = self.replay_clock.seconds
+        elif isinstance(connection, ReplayHistoryConnection):
+            connection.source = self._source
+            connection.now = lambda: self.control.position
 
     def connection_lost(self, connection: SimulatorConnection) -> None:
         if isinstance(connection, MainConnection):
@@ -152,7 +158,7 @@ def make_replay_server(reactor: IReactorTime, settings: ReplaySettings) -> Repla
 
     Raises UnusableRecording, NoZstandard, or ValueError if there is nothing in the range.
     """
-    source = open_source(settings.folder, settings.range.start)
+    source = open_source(settings.folder, settings.range)
     first, last = source.first, source.last
     if (settings.range.start or first) > last or (settings.range.end or last) < first:
         raise ValueError(f"the recording has {iso_time(first)} to {iso_time(last)}, nothing of --from and --to")

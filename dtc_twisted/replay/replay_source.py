@@ -19,6 +19,22 @@ class ReplayEvent(NamedTuple):
     is_state: bool = False
 
 
+class ReplayedTrade(NamedTuple):
+    """Hold a trade for historical prices.
+
+    time: microseconds since 1970, UTC.
+    bid, ask: prices before the trade; 0: not known.
+    """
+
+    time: int
+    price: float
+    volume: float
+    bid_volume: float
+    ask_volume: float
+    bid: float
+    ask: float
+
+
 class ReplaySource(Protocol):
     """Provide the events of a session.
 
@@ -44,6 +60,12 @@ class ReplaySource(Protocol):
         """Yield the events in the order of time.
 
         The first may be earlier than `start`, microseconds since 1970: together they make the state at that time.
+        """
+
+    def trades(self, symbol: str, begin: int, end: int) -> Iterator[ReplayedTrade | None]:
+        """Yield the trades of a symbol before `end`, oldest first.
+
+        None: there is no trade yet, and the caller may pause.
         """
 
 

@@ -127,7 +127,8 @@ def make_instrument(symbol: str, definition: SecurityDefinitionResponse | None) 
     fields: Any = definition
     multiplier = float(getattr(fields, "DisplayPriceMultiplier", 0) or 1)
     increment = float(getattr(fields, "MinPriceIncrement", 0) or 0)
-    tick = float(f"{increment / multiplier:.12g}") or UNKNOWN_TICK
+    # Both are 4-byte floats of the server: 0.01 is 0.009999999776482582.
+    tick = float(f"{increment / multiplier:.6g}") or UNKNOWN_TICK
     decimals = len(f"{tick:.12f}".rstrip("0").partition(".")[2])
 
     def of(name: str, default: Any) -> Any:
