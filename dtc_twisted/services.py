@@ -114,13 +114,22 @@ class BaseOptions(usage.Options):
             raise usage.UsageError(str(error)) from None
 
 
-def freeze_gc_when_running(reactor: IReactorCore) -> None:
-    """Exclude the initial objects from garbage collection once the reactor runs.
+GC_THRESHOLD = 10_000
+"""New objects after which the youngest ones are examined.
 
-    They are 75,000 objects, mostly code, which exist until the process ends. Under load the garbage collector would
-    examine them several times per second, for 70 ms each.
+With Python's default of 700, that takes 8 percent of the processor time of 50 orders at once.
+"""
+
+
+def freeze_gc_when_running(reactor: IReactorCore) -> None:
+    """Reduce the cost of garbage collection once the reactor runs.
+
+    Collections are less frequent, and leave out the initial objects. These are 75,000 objects, mostly code, which exist
+    until the process ends. Under load the garbage collector would examine them several times per second, for 70 ms
+    each.
     """
     reactor.callWhenRunning(gc.freeze)
+    reactor.callWhenRunning(gc.set_threshold, GC_THRESHOLD)
 
 
 def on_hangup(reactor: IReactorCore, action: Callable[[], object]) -> None:

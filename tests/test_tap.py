@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted import gateway, tap, tap_sim
 from dtc_twisted.dtc import messages as dtc
-from dtc_twisted.services import ListenService, StartupError
+from dtc_twisted.services import GC_THRESHOLD, ListenService, StartupError
 from tests.support import GatewayTestCase
 
 
@@ -147,6 +147,7 @@ class CollectorTests(GatewayTestCase):
         """The garbage collector is frozen after the start, and not by `--help` or `--version`."""
         hook: tuple[Any, ...] = (gc.freeze, (), {})
         self.assertEqual(self.clock.whenRunningHooks.count(hook), 1)
+        self.assertIn((gc.set_threshold, (GC_THRESHOLD,), {}), self.clock.whenRunningHooks)
         reactor: Any = self.clock
         tap_sim.makeService(tap_sim.Options(), reactor=reactor)
         self.assertEqual(self.clock.whenRunningHooks.count(hook), 2)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from math import isfinite
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from dtc_twisted.dtc.messages import SecurityDefinitionResponse
 
@@ -62,6 +62,22 @@ class PriceFormat:
         self.multiplier = _positive(definition.DisplayPriceMultiplier) or Fraction(1)
         self.divisor = _positive(definition.IntToFloatPriceDivisor) or Fraction(1)
         self.tick = _positive(definition.MinPriceIncrement)
+        self.ticks_per_price = None if self.tick is None else self.multiplier / self.tick
+
+
+def price_format(definition: SecurityDefinitionResponse | None) -> PriceFormat:
+    """Return the price format of a definition, which is computed once."""
+    known = definition or SecurityDefinitionResponse()
+    return _price_format(known.DisplayPriceMultiplier, known.IntToFloatPriceDivisor, known.MinPriceIncrement)
+
+
+@lru_cache(1024)
+def _price_format(multiplier: float | UnsetType, divisor: float | UnsetType, tick: float | UnsetType) -> PriceFormat:
+    return PriceFormat(
+        SecurityDefinitionResponse(
+            DisplayPriceMultiplier=multiplier, IntToFloatPriceDivisor=divisor, MinPriceIncrement=tick
+        )
+    )
 
 
 def make_price_converter(multiplier: Fraction, tick: Fraction | None, make: str) -> Callable[[float], float]:
@@ -100,7 +116,7 @@ def to_server_price(display: float, definition: SecurityDefinitionResponse | Non
     """
     if not isfinite(display):
         raise ValueError(f"{display}: not a price.")
-    form = PriceFormat(definition)
+    form = price_format(definition)
     price = Fraction(Decimal(repr(display)))
     if form.tick is not None:
         near = round(price / form.tick) * form.tick
@@ -114,12 +130,12 @@ def snap_to_tick(price: float, definition: SecurityDefinitionResponse | None) ->
 
     If the tick is unknown, the price is returned unchanged.
     """
-    form = PriceFormat(definition)
-    if form.tick is None:
+    form = price_format(definition)
+    if form.tick is None or form.ticks_per_price is None:
         return price
-    per_tick = form.multiplier / form.tick
-    ticks = round(price * float(per_tick))
-    if ticks * per_tick.denominator / per_tick.numerator == price:  # the float nearest to a tick has no noise
+    numerator, denominator = form.ticks_per_price.as_integer_ratio()
+    ticks = round(price * numerator / denominator)
+    if ticks * denominator / numerator == price:  # the float nearest to a tick has no noise
         return float(price)
     shown = Fraction(Decimal(repr(float(price)))) * form.multiplier
     near = round(shown / form.tick) * form.tick

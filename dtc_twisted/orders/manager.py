@@ -37,7 +37,7 @@ from dtc_twisted.orders.halts import Halts
 from dtc_twisted.orders.market_prices import FetchPrices
 from dtc_twisted.orders.one_shot import OneShotObserver
 from dtc_twisted.orders.order_checks import OrderChecks
-from dtc_twisted.orders.order_messages import orders_from_messages
+from dtc_twisted.orders.order_messages import client_order_ids_of
 from dtc_twisted.orders.outcomes import CHANGE, NEW, Fields
 from dtc_twisted.orders.parsing import JsonObject
 from dtc_twisted.orders.preparation import OrderPreparation, PreparedOrders
@@ -253,8 +253,9 @@ class OrderManager(Service):
 
     async def _submit(self, action: str, body: JsonObject, trader: Trader) -> list[Fields]:
         messages, display = self._checks.parse_new(action, body)
-        names = [order.client_order_id for order in orders_from_messages(messages)]
-        prepared = PreparedOrders(names, messages[0].TradeAccount, messages[0].Symbol, trader.name)
+        prepared = PreparedOrders(
+            client_order_ids_of(messages), messages[0].TradeAccount, messages[0].Symbol, trader.name
+        )
         with self._preparation.watch(prepared):
             messages, orders = await self._checks.prepare_new(action, messages, trader, display=display)
         self._checks.count_orders(len(orders), trader)

@@ -30,6 +30,11 @@ def id_field_names(message: Message) -> tuple[str, ...]:
     return ()
 
 
+def client_order_ids_of(messages: Iterable[Message]) -> list[str]:
+    """Return the ClientOrderIDs of the new orders that messages make."""
+    return [getattr(message, name) for message in messages for name in id_field_names(message)]
+
+
 def orders_from_messages(messages: Iterable[Message]) -> list[Order]:
     """Return the new orders that messages make, not sent yet."""
     found = []
