@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +23,20 @@ from tests.process.test_twistd import ES, PATIENCE, TWISTD, Gateway, Process, en
 from tests.support import slow
 
 DESCRIPTORS = 48
+
+IMPATIENT = """
+from dataclasses import replace
+from dtc_twisted.dtc.session import Session
+check = Session._check_silence
+def check_soon(self, **options):
+    settings, self._logon_settings = self._logon_settings, replace(self._logon_settings, heartbeat_interval=1)
+    check(self, **options)
+    self._logon_settings = settings
+Session._check_silence = check_soon
+from twisted.scripts.twistd import run
+run()
+"""
+"""Runs a gateway for which a server is silent after 2 s, not 40 s. The server has its usual patience."""
 
 
 class LimitedGateway(Gateway):
@@ -95,6 +110,29 @@ class ExhaustionTests(SynchronousTestCase):
                 receive(client, lambda message: message.get("Type") == 107)
                 self.assertEqual(get(ours, "/status")["state"], "ready")
             second.stop()
+
+    @skipUnless(hasattr(signal, "SIGSTOP"), "this system cannot stop a process")
+    def test_process_that_was_stopped(self) -> None:
+        """What waits in its socket is read before the server counts as silent."""
+        command = (sys.executable, "-c", IMPATIENT, "-n", "--pidfile=", "dtc", "--host", "127.0.0.1", "-r", "0")
+        with running(simulator("0")) as server:
+            port = server.wait_for(r"is at ws://127.0.0.1:(\d+)/")[1]
+            with running(Process(*command, "-p", port)) as gateway:
+                ours = urlsplit(gateway.wait_for(r"Serving (http://\S+)/api/v1")[1]).port or 0
+                self.assertTrue(until(partial(is_ready, ours)))
+                with connect(f"ws://127.0.0.1:{ours}/api/v1/marketdata") as client:
+                    client.send(json.dumps({"action": "subscribe", "symbol": ES}))
+                    receive(client, lambda message: message.get("Type") == 107)
+                    before = get(ours, "/status")["reconnects"]
+                    gateway.process.send_signal(signal.SIGSTOP)
+                    time.sleep(4)  # as long as the machine sleeps
+                    gateway.process.send_signal(signal.SIGCONT)
+                    end = time.monotonic() + 2.5  # a silent server would be noticed by then
+                    while time.monotonic() < end:
+                        found = receive(client, lambda message: message.get("Type") == 107)
+                        self.assertNotIn("stale", [message.get("event") for message in found])
+                    status = get(ours, "/status")
+                    self.assertEqual((status["state"], status["reconnects"]), ("ready", before))
 
     @skipUnless(os.path.exists("/dev/full"), "this system has no /dev/full")
     def test_log_on_a_full_disk(self) -> None:
