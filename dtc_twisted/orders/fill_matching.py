@@ -87,12 +87,16 @@ def _is_alike(first: Fill, second: Fill) -> bool:
 
 
 def assign(
-    orders: Sequence[Order], found: Iterable[UnknownOrder], earliest: Earliest
+    orders: Sequence[Order], found: Iterable[UnknownOrder], earliest: Earliest, epoch: int
 ) -> list[tuple[Order, UnknownOrder]]:
     """Assign unknown orders to orders in doubt.
 
-    Of orders that are alike, the older has the lower ServerOrderID and the earlier fill. When there are more or fewer
-    unknown orders than orders in doubt that they fit equally well, nothing is assigned to these.
+    Of orders that are alike, the older has the lower ServerOrderID and the earlier fill. When there are more unknown
+    orders than orders in doubt that they fit equally well, nothing is assigned to these. When there are fewer, the
+    oldest are those that arrived if the connection was lost, because it loses what was sent last. While it lasts, the
+    server may have ignored any of them, and nothing is assigned.
+
+    epoch: the present numbering of the server, which each session may begin.
 
     earliest: seconds to add to the time when an order was sent, for the earliest time of its fills.
     """
@@ -112,7 +116,9 @@ def assign(
         alike, fitting = _connected({(fit[2], fit[-1]) for fit in fits if fit[:2] == best[:2]}, best[2])
         # Others that fit worse, but nowhere else.
         others = {fit[2] for fit in fits if fit[-1] in fitting} - {fit[2] for fit in fits if fit[-1] not in fitting}
-        if len(alike) == len(fitting) and others <= alike:
+        is_lost = all(by_age[number].epoch != epoch for number in alike | others)
+        is_known = len(alike) == len(fitting) or (len(alike) > len(fitting) and is_lost)
+        if is_known and (others <= alike or (is_lost and min(others - alike) > best[2])):
             alike, fitting = {best[2]}, {best[-1]}
             pairs.append((by_age[best[2]], rest[best[-1]]))
         else:  # the match is ambiguous

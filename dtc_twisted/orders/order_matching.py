@@ -14,6 +14,9 @@ from dtc_twisted.orders.outcomes import CHANGE, TERMINAL, Fields
 from dtc_twisted.orders.server_snapshot import ServerSnapshot
 from dtc_twisted.orders.stated_fields import order_fields
 
+ONE_MOMENT = 2.0
+"""Seconds in which a server does not restart and execute orders under the same number again."""
+
 
 class OrderMatching:
     """The orders of one read.
@@ -233,7 +236,8 @@ class OrderMatching:
     def _adopt(self) -> None:
         """Identify orders in doubt with unknown orders, where only one match is possible."""
         candidates = [each for each in self.unknown if each.row is None or not each.row.get("ClientOrderID")]
-        for order, unknown in assign(self.doubtful(), candidates, self._earliest):
+        epoch = self._state.index.epoch
+        for order, unknown in assign(self.doubtful(), candidates, self._earliest, epoch):
             if unknown.row is None and not self._is_all_of(order, unknown.fills):
                 continue
             self.unknown.remove(unknown)
@@ -248,10 +252,11 @@ class OrderMatching:
     def _is_all_of(self, order: Order, fills: list[Fill]) -> bool:
         """Return whether fills without a listed order are all that an order can have.
 
-        Fewer may be of another order, which was canceled. Several may be of two orders, if the server can have begun
-        another numbering since the order was sent.
+        Fewer may be of another order, which was canceled. Several that are not of one moment may be of two orders, if
+        the server can have begun another numbering since the order was sent.
         """
-        if len(fills) > 1 and order.epoch != self._state.index.epoch:
+        times = [fill.filled_at for fill in fills]
+        if max(times) - min(times) > ONE_MOMENT and order.epoch != self._state.index.epoch:
             return False
         filled = order.filled + math.fsum(fill.quantity for fill in fills)
         wholes = (order.quantity, expected(order).get("OrderQuantity", 0.0))

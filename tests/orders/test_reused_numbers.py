@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tests.exchange import CANCELED, FILLED, OPEN, PARTLY_FILLED, R_FILLED
+from tests.exchange import CANCELED, FILLED, OPEN, PARTLY_FILLED, R_FILLED, REJECTED
 from tests.scripted_case import ES, LIMIT, MARKET, ScriptedCase
-from tests.scripted_server import SUBMIT, dropped_before, ignored, lost
+from tests.scripted_server import SUBMIT, dropped_after, dropped_before, ignored, lost
 
 OTHERS: dict[str, Any] = {"Symbol": ES, "TradeAccount": "Sim1", "OrderType": 2, "BuySell": 1, "Price1": 282000}
 OTHERS |= {"Quantity": 9, "ClientOrderID": "x"}
@@ -95,14 +95,43 @@ class OneOfTwoTests(ScriptedCase):
 
     def test_the_whole_of_one_or_a_part_of_the_other(self) -> None:
         self.server.exchange.last_price = None
-        for name, quantity in (("a", 1), ("b", 3)):
+        for name, quantity in (("b", 3), ("a", 1)):
             self.server.next(SUBMIT, ignored if name == "a" else lost)
             self.begin_market(name, Quantity=quantity)
         self.server.drop()
         self.server.exchange.fill("5001", 1, 282000.0)
         self.server.exchange.close("5001")
         self.advance(120)
-        self.assertEqual(self.unknown(), ["a", "b"])
+        self.assertEqual(self.unknown(), ["b", "a"])
+
+    def test_the_connection_was_lost(self) -> None:
+        """It loses what was sent last, so the older of two orders is the one that arrived."""
+        for quantity in (1, 3):
+            with self.subTest(quantity=quantity):
+                if quantity > 1:
+                    self.tearDown()
+                    del self.server
+                    self.setUp()
+                self.server.next(SUBMIT, lost)
+                self.server.next(SUBMIT, ignored)
+                for name, size in (("a", 1), ("b", quantity)):
+                    self.begin_market(name, Quantity=size)
+                self.restart()
+                self.advance(120)
+                self.assertEqual(self.unknown(), [])
+                self.assertEqual([self.order(name)["OrderStatus"] for name in ("a", "b")], [FILLED, REJECTED])
+
+    def test_several_fills_at_once(self) -> None:
+        """Fills of one moment are of one order, although the connection was lost."""
+        self.server.exchange.last_price = None
+        self.server.next(SUBMIT, dropped_after)
+        self.begin_market("a", Quantity=3)
+        self.flush()
+        self.server.exchange.fill("5001", 1, 282000.0)
+        self.server.exchange.fill("5001", 2, 282100.0)
+        self.restart()
+        self.advance(120)
+        self.assertEqual((self.order("a")["OrderStatus"], self.order("a")["FilledQuantity"]), (FILLED, 3))
 
     def test_both_arrived(self) -> None:
         """Each fill is only explained by its order, because both are to be explained."""
@@ -121,6 +150,7 @@ class OneOfTwoTests(ScriptedCase):
         for name in ("x", "y"):
             exchange.next_number = 5001
             exchange.submit(OTHERS | {"ClientOrderID": name, "Quantity": 2, "OrderType": 1})
+            self.clock.advance(3)
         self.advance(120)
         self.assertEqual(self.unknown(), ["a"])
 
@@ -138,15 +168,18 @@ class OneOfTwoTests(ScriptedCase):
     def test_by_the_time_of_none(self) -> None:
         """A fill that no time explains is not shown as another client's, which a restart would take for a fact."""
         self.server.clock_offset = -3600.0
-        self.server.next(SUBMIT, ignored)
+        self.server.exchange.last_price = None
         self.server.next(SUBMIT, lost)
-        for name in ("a", "b"):
-            self.begin_market(name)
-        self.restart()
-        self.advance(60)
-        self.restart()
-        self.advance(120)
-        self.assertEqual(self.unknown(), ["a", "b"])
+        self.begin_market("b", Quantity=3)
+        self.server.next(SUBMIT, ignored)
+        self.begin_market("a", Quantity=1)
+        self.flush()
+        self.server.exchange.fill("5001", 1, 282000.0)
+        self.server.exchange.close("5001")
+        for _ in (1, 2):
+            self.restart()
+            self.advance(120)
+            self.assertEqual(sorted(self.unknown()), ["a", "b"])
 
     def test_an_order_on_the_other_side(self) -> None:
         """A fill that is assigned to none explains the position, if it cannot be of the order."""
