@@ -95,7 +95,7 @@ def private_names(tree: ast.AST) -> list[str]:
         if isinstance(node, ast.Attribute)
         and node.attr.startswith("_")
         and not node.attr.endswith("_")
-        and node.attr != "_replace"  # of a named tuple
+        and node.attr not in ("_replace", "_exit")  # of a named tuple, of os: both are public
         and ast.unparse(node.value) not in ("self", "cls", "super()")
     ]
 

@@ -28,6 +28,7 @@ class OrderRegistry:
         self.index = OrderIndex()
         self.totals = OpenOrderTotals()
         self._load_order = load_order
+        self._is_own_id: Callable[[str], bool] = lambda order_id: True
         self._orders: dict[Order, None] = {}
         self._closed: OrderedDict[Order, None] = OrderedDict()
         self._open: defaultdict[tuple[str, str], dict[Order, None]] = defaultdict(dict)
@@ -46,9 +47,8 @@ class OrderRegistry:
         Raises Conflict when more than one order has this id.
         """
         found = self.index.addressed(order_id)
-        if found and not any(
-            order.sent_at for order in found
-        ):  # the gateway's order of that name may be in the journal
+        if found and self._is_own_id(order_id) and not any(order.sent_at for order in found):
+            # the gateway's order of that name may be in the journal
             own = self.sent_order(order_id)
             found += [own] if own is not None else []
         if not found:

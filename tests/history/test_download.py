@@ -522,7 +522,7 @@ class BackpressureTests(HistoryCase):
         with Gate().closed_on_demand(self) as gate:
             caller: Caller = self.call(Caller())
             server: Any = self._pumps[-1].server
-            channel, written = server._channel, [0]
+            channel, written = server, [0]
             transport: Any = self._pumps[-1].serverIO
             write = transport.write
 

@@ -80,6 +80,8 @@ class RefusedAsRejectedTests(ScriptedCase):
         self.submit()
         self.server.exchange.reset()
         self.check_error(self.post("/orders/a", "DELETE"), 422, "OrderRejected")
+        self.assertIn("not among the open orders", self.order()["OutcomeUnknown"])
+        self.advance(10)  # the fills of a whole day are read before a conclusion
         self.assertNotEqual(self.order()["OrderStatus"], OPEN)
 
 

@@ -25,7 +25,8 @@ class Connections:
     """
 
     def __init__(self, limit: int = MAX_CONNECTIONS, limit_of_address: int = MAX_CONNECTIONS_OF_ADDRESS) -> None:
-        self._limit = min(limit, _descriptors() - RESERVED_DESCRIPTORS)
+        descriptors = _descriptors()
+        self._limit = min(limit, descriptors - min(RESERVED_DESCRIPTORS, descriptors // 4))
         self._limit_of_address = limit_of_address
         self._addresses: dict[Any, str] = {}  # by transport
         self._counts: Counter[str] = Counter()
