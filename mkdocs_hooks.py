@@ -68,7 +68,7 @@ def api_reference() -> str:
     rest = RestApi(nothing, {"/marketdata": nothing, "/marketdepth": nothing}, AccessControl())
     OrderRoutes(rest, nothing, nothing, nothing, nothing)
     MonitoringRoutes(rest, CollectorRegistry(), dict)
-    DocumentRoutes(rest)
+    DocumentRoutes(rest, is_root=True)
     lines = [
         "# All paths",
         "",
