@@ -1,12 +1,15 @@
 """Check the structure of the package: who imports whom, unique names, short functions."""
 
 import ast
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from configparser import ConfigParser
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from unittest import TestCase
 
+from twisted.trial.runner import TestLoader
 from twisted.trial.unittest import SynchronousTestCase
 
 import dtc_twisted
@@ -325,3 +328,18 @@ class PackagingTests(SynchronousTestCase):
         folders = sorted(each.parent for each in ROOT.rglob("__init__.py"))
         found = [".".join(each.relative_to(ROOT.parent).parts) for each in folders]
         self.assertEqual(sorted(listed), sorted([*found, "twisted.plugins"]))
+
+
+class SuiteTests(SynchronousTestCase):
+    def test_no_test_is_loaded_twice(self) -> None:
+        """Two processes of a parallel run must not run the same test at the same time."""
+        names = Counter(test.id() for test in _tests_of(TestLoader().loadByName("tests", recurse=True)))
+        self.assertEqual([name for name, count in names.items() if count > 1], [])
+
+
+def _tests_of(suite: Iterable[object]) -> Iterator[TestCase]:
+    for each in suite:
+        if isinstance(each, Iterable):
+            yield from _tests_of(each)
+        elif isinstance(each, TestCase):
+            yield each

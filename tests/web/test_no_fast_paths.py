@@ -5,8 +5,17 @@ from tests.support import GatewayTestCase, slow
 from tests.transport import test_upstream
 from tests.web import test_account_channels, test_multi_channel, test_single_channel
 
-for _module in (test_account_channels, test_service, test_single_channel, test_multi_channel, test_upstream):
-    for _name, _case in list(vars(_module).items()):
-        if isinstance(_case, type) and issubclass(_case, GatewayTestCase) and _case.__module__ == _module.__name__:
-            _slow = slow(type(f"Slow{_name}", (_case,), {"fast": False, "__module__": __name__}))
-            globals()[_slow.__name__] = _slow
+
+def slow_cases() -> dict[str, type[GatewayTestCase]]:
+    """Make a case without fast paths of each case, by name."""
+    found = {}
+    for module in (test_account_channels, test_service, test_single_channel, test_multi_channel, test_upstream):
+        for name, case in vars(module).items():
+            if isinstance(case, type) and issubclass(case, GatewayTestCase) and case.__module__ == module.__name__:
+                unique = f"Slow_{module.__name__.rpartition('.')[2]}_{name}"
+                found[unique] = slow(type(unique, (case,), {"fast": False, "__module__": __name__}))
+    return found
+
+
+# No other name of the module may be a case: trial would run its tests twice, at the same time in two processes.
+globals().update(slow_cases())
