@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted import errors, tap, tap_sim
 from dtc_twisted.errors import INTERNAL_ERROR, PUBLIC_ERRORS, public_error
+from dtc_twisted.refusals import REASONS
 from dtc_twisted.web.stream import public_names
 from dtc_twisted.web.stream.order_entry import ORDER_ACTIONS
 from tests.support import GatewayTestCase
@@ -101,6 +102,12 @@ class JournalTests(TradingCase):
         entries = {entry["kind"]: sorted(entry) for entry in self.fetch("/journal").json}
         rows = table("docs/trading.md", "entry of `/journal`")
         self.assertEqual(entries, {row[0].split()[-1]: sorted(names(row[1])) for row in rows})
+
+
+class RefusalTests(SynchronousTestCase):
+    def test_documented(self) -> None:
+        documented = [name for row in table("docs/metrics.md", "reason") for name in names(row[0])]
+        self.assertEqual(sorted(documented), sorted(REASONS))
 
 
 class ErrorTests(SynchronousTestCase):

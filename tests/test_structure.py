@@ -17,7 +17,7 @@ import dtc_twisted
 ROOT = Path(dtc_twisted.__file__).parent
 MAX_LINES = 60
 
-BASE = {"errors", "logs", "clocks", "interfaces", "limits"}
+BASE = {"errors", "logs", "clocks", "interfaces", "limits", "refusals"}
 PROTOCOL = BASE | {"dtc"}
 PARTS = PROTOCOL | {
     "transport",
@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "clocks": set(),
     "interfaces": set(),
     "limits": set(),
+    "refusals": set(),
     "dtc": BASE,
     # from the server to the callers, in the order of the data
     "transport": PROTOCOL,

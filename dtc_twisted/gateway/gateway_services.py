@@ -17,6 +17,7 @@ from dtc_twisted.logs import logger
 from dtc_twisted.orders import (
     OrderManager,
 )
+from dtc_twisted.refusals import Refusals
 from dtc_twisted.replay_options import ReplaySettings
 from dtc_twisted.services import LOOPBACK, ListenService, StartupError
 from dtc_twisted.transport.upstream import Upstream
@@ -74,8 +75,10 @@ class WebService(WebListeners):
         rest: RestApi,
         sockets: Sequence[StreamFactory],
         on_answered: ObserveRequest,
+        refusals: Refusals,
     ) -> None:
         site = QuietSite(rest.resource, reactor=reactor, on_answered=on_answered)
+        site.connections.refusals = refusals
         super().__init__(
             site,
             make_listeners(settings, reactor),
@@ -88,6 +91,7 @@ class WebService(WebListeners):
         self._sweep.clock = reactor
         for factory in sockets:
             factory.connections = site.connections
+            factory.refusals = refusals
 
     def startService(self) -> None:
         super().startService()

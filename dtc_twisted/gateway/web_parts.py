@@ -97,7 +97,7 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
     OrderRoutes(rest, orders.state, orders.reconciler, parts.definitions.converter, orders.manager)
     sources = MetricSources(
         *(upstream, market_data.hubs, market_data.watchdog, parts.history, orders.state, orders.manager),
-        *(reactor.seconds, factories, status.recorder),
+        *(reactor.seconds, factories, status.recorder, backend.refusals),
     )
     measurements = make_metrics(sources)
     if status.replay is not None:
@@ -107,7 +107,7 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
     observe = measurements.observe_request
     web = MultiService()
     LoopLag(reactor, measurements).setServiceParent(web)
-    WebService(settings, reactor, rest, status.stream_factories, observe).setServiceParent(web)
+    WebService(settings, reactor, rest, status.stream_factories, observe, backend.refusals).setServiceParent(web)
     if settings["tokens"] is not None:
         _end_with_tokens(settings["tokens"], status.stream_factories, reactor)
     FileWatch(reactor, [each.check for each in (settings["tokens"], certificate) if each]).setServiceParent(web)

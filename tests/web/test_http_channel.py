@@ -251,4 +251,4 @@ class CountTests(ChannelCase):
         self.connections._limit = 1
         self.caller(STATUS)
         self.assertEqual(self.status_line(STATUS), "HTTP/1.1 503 Service Unavailable")
-        self.assertEqual(self.connections.refused, {503: 1})
+        self.assertEqual(self.connections.refusals.counts["connections"], 1)

@@ -145,6 +145,11 @@ class MetricsTests(MonitoringCase):
         self.assertEqual(self.value(name, "GET", "/api/v1/orders/<order_id>", "404"), 1)
         self.assertEqual(self.value(name, "", "", "404"), 1)
 
+    def test_refused(self) -> None:
+        self.assertEqual(self.value("dtc_refused_total", "header_size"), 0)
+        self.get("/healthz", headers=f"X: {'a' * 20_000}\r\n")
+        self.assertEqual(self.value("dtc_refused_total", "header_size"), 1)
+
     def test_commands(self) -> None:
         body = {"Symbol": ES, "TradeAccount": "Sim1", "BuySell": "BUY", "OrderType": "MARKET", "Quantity": 1}
         self.fetch("/orders", "POST", body=json.dumps(body).encode())

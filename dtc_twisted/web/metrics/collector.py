@@ -15,6 +15,7 @@ from dtc_twisted.history import HistoryClient
 from dtc_twisted.market_data import Hub, StallWatchdog
 from dtc_twisted.orders import AccountState, OrderManager
 from dtc_twisted.recording.recorder import Recorder
+from dtc_twisted.refusals import Refusals
 from dtc_twisted.transport.upstream import Upstream
 from dtc_twisted.transport.upstream_status import UpstreamState
 from dtc_twisted.web.stream import StreamFactory
@@ -28,6 +29,7 @@ class MetricSources:
     manager: None while order entry is off.
     streams: the factories of the WebSockets by path.
     recorder: None without --record.
+    refusals: what was refused because of a limit.
     """
 
     upstream: Upstream
@@ -39,6 +41,7 @@ class MetricSources:
     clock: Callable[[], float]
     streams: Mapping[str, StreamFactory] = field(default_factory=dict)
     recorder: Recorder | None = None
+    refusals: Refusals = field(default_factory=Refusals)
 
 
 class GatewayCollector(Collector):
@@ -135,6 +138,13 @@ class GatewayCollector(Collector):
             "Messages that a slow subscriber skipped, because a later one replaced them.",
             conflated,
         )
+
+        refused = CounterMetricFamily(
+            "dtc_refused", "Connections, requests and messages refused because of a limit.", labels=("reason",)
+        )
+        for reason, count in self._sources.refusals.counts.items():
+            refused.add_metric((reason,), count)
+        yield refused
 
     def _orders(self) -> Iterator[Metric]:
         state = self._sources.account_state

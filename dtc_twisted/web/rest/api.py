@@ -1,7 +1,7 @@
 """Route requests to the gateway, and write the answers."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from dtc_twisted.history import HistoryDownload
 from dtc_twisted.history import HistoryRequest as HistoryRequest
 from dtc_twisted.logs import logger
 from dtc_twisted.market_data import Update
+from dtc_twisted.refusals import Refusals
 from dtc_twisted.web.access import (
     AccessControl,
     headers,
@@ -74,6 +75,7 @@ class RestBackend:
     downloads: reads files, in threads.
     send: sends any message, or the fields of one of an unknown type; raises a DTCError. None: POST /raw is off.
     files: Sierra Chart's data files; None: there is no data folder.
+    refusals: counts what is refused because of a limit.
     """
 
     clock: IReactorTime
@@ -86,6 +88,7 @@ class RestBackend:
     downloads: FileDownloads
     send: Callable[[Message | dict[str, Any]], None] | None = None
     files: DataFiles | None = None
+    refusals: Refusals = field(default_factory=Refusals)
 
 
 class RestApi:

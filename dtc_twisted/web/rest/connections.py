@@ -6,6 +6,8 @@ from typing import Any
 
 from twisted.internet.interfaces import IAddress
 
+from dtc_twisted.refusals import Refusals
+
 MAX_CONNECTIONS = 5000
 """Connections of all callers together."""
 MAX_CONNECTIONS_OF_ADDRESS = 500
@@ -21,7 +23,7 @@ class Connections:
     limit_of_address: largest number of one address of another machine.
 
     receiving: channels that have a part of a request.
-    refused: number of connections and requests that were refused because of a limit, by HTTP status.
+    refusals: counts the connections and requests that are refused because of a limit.
     """
 
     def __init__(self, limit: int = MAX_CONNECTIONS, limit_of_address: int = MAX_CONNECTIONS_OF_ADDRESS) -> None:
@@ -31,7 +33,7 @@ class Connections:
         self._addresses: dict[Any, str] = {}  # by transport
         self._counts: Counter[str] = Counter()
         self.receiving: set[Any] = set()
-        self.refused: Counter[int] = Counter()
+        self.refusals = Refusals()
 
     def __len__(self) -> int:
         return len(self._addresses)

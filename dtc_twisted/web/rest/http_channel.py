@@ -20,6 +20,15 @@ SWEEP_SECONDS = 5.0
 MAX_CONTENT_LENGTH_DIGITS = 19
 """Longest number in Content-Length."""
 
+_REASONS = {
+    b"400": "bad_request",
+    b"408": "slow_request",
+    b"429": "connections_of_address",
+    b"431": "header_size",
+    b"503": "connections",
+}
+"""The reason that is counted, by the status of the answer."""
+
 _ALWAYS = ((b"X-Content-Type-Options", b"nosniff"), (b"Cross-Origin-Resource-Policy", b"same-origin"))
 
 
@@ -139,7 +148,7 @@ class LimitedChannel(HTTPChannel):
     def _end_with(self, status: bytes) -> None:
         """Answer a request that is not parsed, and close the connection."""
         self._received()
-        self._connections.refused[int(status[:3])] += 1
+        self._connections.refusals.add(_REASONS[status[:3]])
         retry = b"Retry-After: 1\r\n" if status[:3] in (b"429", b"503") else b""
         self.transport.write(
             b"HTTP/1.1 " + status + b"\r\n" + retry + b"Connection: close\r\nContent-Length: 0\r\n\r\n"

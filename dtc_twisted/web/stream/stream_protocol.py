@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.logs import logger
+from dtc_twisted.refusals import Refusals
 from dtc_twisted.web.access import PROXY_HEADERS, SUBPROTOCOL, is_own_address
 from dtc_twisted.web.stream.public_names import CLOSE_STOPPING, CLOSE_TOKEN_ENDED, CLOSE_TOO_SLOW
 from dtc_twisted.web.stream.send_queue import SendQueue, SendStatistics, encode_event
@@ -167,6 +168,8 @@ class StreamFactory(WebSocketServerFactory):
         self.subscribers: set[StreamProtocol] = set()
         self.connections: OpenConnections | None = None
         self.statistics = SendStatistics()
+        self.refusals = Refusals()
+        """Counts what is refused because of a limit."""
 
     def resource_for(self, principal: Principal) -> WebSocketResource:
         """Return the resource that upgrades a request of this principal."""

@@ -1,0 +1,24 @@
+"""Count what the gateway refuses because of a limit."""
+
+REASONS = (
+    "bad_request",
+    "connections",
+    "connections_of_address",
+    "header_size",
+    "slow_request",
+)
+"""Values of the label `reason` of dtc_refused_total. docs/metrics.md describes them."""
+
+
+class Refusals:
+    """Count refused connections, requests and messages.
+
+    counts: number of refusals by reason, for each of REASONS.
+    """
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = dict.fromkeys(REASONS, 0)
+
+    def add(self, reason: str) -> None:
+        """Count one refusal. Raises KeyError for a reason that is not in REASONS."""
+        self.counts[reason] += 1
