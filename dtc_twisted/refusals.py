@@ -5,6 +5,9 @@ REASONS = (
     "connections",
     "connections_of_address",
     "header_size",
+    "message_size",
+    "not_utf8",
+    "protocol_violation",
     "slow_request",
 )
 """Values of the label `reason` of dtc_refused_total. docs/metrics.md describes them."""

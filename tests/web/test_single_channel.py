@@ -181,18 +181,44 @@ class AnswerTests(StreamCase):
         self.assertEqual(caller.take(), [{"action": "pong"}, {"request": "\ufffd\0", "success": False, "error": error}])
 
     def test_text_that_is_not_utf8(self) -> None:
-        caller = self.subscriber(ES)
-        caller.take()
-        for data in (b"M\xfcnchen", b'{"action": "subscribe", "symbol": "M\xfcnchen"}'):
-            caller._ws.send_text(data)
+        cases: tuple[tuple[bytes, ...], ...] = (
+            (b"M\xfcnchen",),
+            (b'{"action": "subscribe", "symbol": "M\xfcnchen"}',),
+            (b"\xc3", b"\xb6 and then \xed\xa0\x80"),  # a surrogate, in the second fragment
+            (b"\xf4\x90\x80\x80",),  # beyond U+10FFFF
+            (b"ends within a character \xe2\x82",),
+        )
+        for pieces in cases:
+            caller = self.subscriber(ES)
+            caller.take()
+            self.send_pieces(caller, *pieces)
+            self.assertEqual((caller.take(), self.closed_with(caller), caller.lost), ([], 1007, True), pieces)
+        self.assertEqual(self.factory.refusals.counts["not_utf8"], len(cases))
+        self.assertEqual(self.status()["symbols"], [])
+
+    def test_text_in_pieces(self) -> None:
+        """A character may be split between two fragments."""
+        caller = self.subscriber()
+        self.send_pieces(caller, '{"action": "ping", "id": "\u00f6'.encode()[:-1], "\u00f6".encode()[1:], b'"}')
+        self.send_pieces(caller, '{"action": "ping", "id": "\u20ac"}'.encode())
+        self.assertEqual(caller.take(), [{"action": "pong", "id": each} for each in ("\u00f6", "\u20ac")])
+
+    def send_pieces(self, caller: WebSocketCaller, *pieces: bytes) -> None:
+        """Send a text message of one fragment for each piece."""
+        caller._ws.send_text(pieces[0], fin=len(pieces) == 1)
+        for number, piece in enumerate(pieces[1:], 2):
+            caller._ws.send_continuation(piece, fin=number == len(pieces))
+        caller._write()
+        self.flush()
+
+    def test_close_code_is_echoed(self) -> None:
+        for code, reason in ((1000, ""), (1001, "going \u00f6"), (3000, ""), (4999, "x" * 123)):
+            caller = self.subscriber(ES)
+            caller._ws.send_close(code, reason)
             caller._write()
             self.flush()
-            (answer,) = caller.take()
-            self.assertEqual(answer["request"], data.decode(errors="replace"))
-            self.assertIs(answer["success"], False)
-        self.trade(ES, 3)
-        self.flush()
-        self.assertEqual(self.trades(caller), [(ES, 3)])
+            close = caller._ws.close_rcvd
+            self.assertEqual(close and (close.code, close.reason), (code, reason))
 
     def test_nested_deeply(self) -> None:
         """Where the limit is depends on Python; there is one answer on either side of it, and nothing is lost."""
