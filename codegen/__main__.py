@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from codegen.blocking import blocking
 from codegen.compiler import LayoutError, NoCompilerError, check_layouts
 from codegen.complete import complete
 from codegen.diff import diff
@@ -15,7 +16,10 @@ from codegen.reader import read
 from codegen.source import HeaderError
 
 HEADER = Path(__file__).with_name("dtc.h")
-OUTPUT = HEADER.parent.parent / "dtc_twisted" / "dtc" / "messages.py"
+PACKAGE = HEADER.parent.parent / "dtc_twisted"
+OUTPUT = PACKAGE / "dtc" / "messages.py"
+ASYNC_CLIENT = PACKAGE / "client" / "async_client.py"
+BLOCKING_CLIENT = PACKAGE / "client" / "blocking_client.py"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _diff(*options.diff)
         if not options.headers:
             text = emit(_strict(read(HEADER)), "/".join(HEADER.parts[-2:]))
-            return _write(text, options.output or OUTPUT, given, options.check, HEADER.name)
+            status = _write(text, options.output or OUTPUT, given, options.check, HEADER.name)
+            return status if options.output else max(status, _write_blocking_client(given, options.check))
         return _own_messages(options, given)
     except (HeaderError, LayoutError, _UnexplainedError, OSError) as error:
         print(error, file=sys.stderr)
@@ -40,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m codegen",
-        description="Write a messages module from protocol headers: without arguments the gateway's own, from dtc.h.",
+        description="Write a messages module from protocol headers. Without arguments write the gateway's own, from "
+        "dtc.h, and the blocking client.",
         allow_abbrev=False,
     )
     parser.add_argument("headers", nargs="*", type=Path, metavar="HEADER", help="DTCProtocol.h, and those beside it")
@@ -105,6 +111,11 @@ def _write(text: str, output: Path, given: list[str], check: bool, header: str) 
         print(f"{output.name} is not up to date with {header}. Run: {command}")
         return 1
     return 0
+
+
+def _write_blocking_client(given: list[str], check: bool) -> int:
+    text = blocking(ASYNC_CLIENT.read_text(encoding="utf-8"), "/".join(ASYNC_CLIENT.parts[-3:]))
+    return _write(text, BLOCKING_CLIENT, given, check, ASYNC_CLIENT.name)
 
 
 def _diff(old: Path, new: Path) -> int:

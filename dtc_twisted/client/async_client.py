@@ -229,7 +229,7 @@ class AsyncClient:
         """Return the underlying symbols of an exchange."""
         fields = {"Exchange": exchange, "SecurityType": security_type}
         return await self.send(
-            calls.get_rows("/underlyingsymbolsforexchange", dtc.SecurityDefinitionResponse, **fields)
+            calls.get_rows("/underlyingsymbolsforexchange", dtc.SecurityDefinitionResponse, **fields),
         )
 
     # -- accounts, asked of the server
@@ -275,7 +275,7 @@ class AsyncClient:
         """Return the balances of an account over time."""
         fields = {"TradeAccount": trade_account, "StartDateTime": start}
         return await self.send(
-            calls.get_rows("/historicalaccountbalances", dtc.HistoricalAccountBalanceResponse, **fields)
+            calls.get_rows("/historicalaccountbalances", dtc.HistoricalAccountBalanceResponse, **fields),
         )
 
     async def historical_trades(

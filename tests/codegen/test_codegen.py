@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from codegen.__main__ import HEADER, OUTPUT, main
+from codegen.__main__ import BLOCKING_CLIENT, HEADER, OUTPUT, main
 from codegen.emit import emit
 from codegen.model import Message, Protocol, Value
 from codegen.reader import parse, read
@@ -354,6 +354,13 @@ class CommandTests(SynchronousTestCase):
         before = OUTPUT.read_bytes()
         self.assertEqual(run("--check"), (1, "messages.py is not up to date with dtc.h. Run: python -m codegen\n", ""))
         self.assertEqual(OUTPUT.read_bytes(), before)
+
+    def test_stale_blocking_client(self) -> None:
+        self.patch(sys.modules["codegen.__main__"], "blocking", lambda text, source: "new")
+        before = BLOCKING_CLIENT.read_bytes()
+        text = "blocking_client.py is not up to date with async_client.py. Run: python -m codegen\n"
+        self.assertEqual(run("--check"), (1, text, ""))
+        self.assertEqual(BLOCKING_CLIENT.read_bytes(), before)
 
     def test_missing_output_is_stale(self) -> None:
         self.assertEqual(run(self.header, "--output", self.output, "--check")[0], 1)
