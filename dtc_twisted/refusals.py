@@ -4,10 +4,12 @@ REASONS = (
     "bad_request",
     "connections",
     "connections_of_address",
+    "fragments",
     "header_size",
     "message_size",
     "not_utf8",
     "protocol_violation",
+    "requests",
     "slow_request",
 )
 """Values of the label `reason` of dtc_refused_total. docs/metrics.md describes them."""

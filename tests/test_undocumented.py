@@ -54,7 +54,16 @@ UNDOCUMENTED: dict[type[WebSocketAdapterProtocol], set[str]] = {
         "sendData",
         "state",
     },
-    StreamProtocol: {"STATE_OPEN", "sendCloseFrame", "sendData", "state"},
+    StreamProtocol: {
+        "STATE_OPEN",
+        "consumeData",
+        "current_frame",
+        "failedByMe",
+        "processData",
+        "sendCloseFrame",
+        "sendData",
+        "state",
+    },
     SimulatorConnection: {"STATE_OPEN", "state"},
 }
 """Class of ours -> the attributes of its Autobahn base class that it uses."""

@@ -29,6 +29,7 @@ from dtc_twisted.web.rest.http_channel import SWEEP_SECONDS
 from dtc_twisted.web.rest.resource import ObserveRequest
 from dtc_twisted.web.stream import (
     StreamFactory,
+    StreamLimits,
 )
 
 if TYPE_CHECKING:
@@ -89,9 +90,10 @@ class WebService(WebListeners):
         self._rest = rest
         self._sweep = LoopingCall(site.end_late_requests)
         self._sweep.clock = reactor
+        limits = StreamLimits(reactor, refusals)
         for factory in sockets:
             factory.connections = site.connections
-            factory.refusals = refusals
+            factory.limits = limits
 
     def startService(self) -> None:
         super().startService()

@@ -4,7 +4,7 @@ There is one hub for market data and one for market depth. Subscriptions outlive
 all symbols again.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -195,8 +195,19 @@ class Hub:
 
     def unsubscribe_all(self, consumer: Consumer) -> None:
         """Unsubscribe a consumer from all symbols, without calling it."""
+        for _ in self.unsubscribe_in_steps(consumer):
+            pass
+
+    def unsubscribe_in_steps(self, consumer: Consumer) -> Iterator[None]:
+        """Unsubscribe a consumer from one symbol in each step, without calling it.
+
+        The symbols are those that it has at the first step.
+        """
         for symbol in tuple(self._symbols_by_consumer.get(consumer, ())):
-            self._remove(self._feeds[symbol], consumer)
+            feed = self._feeds.get(symbol)  # None: the server has rejected it meanwhile
+            if feed is not None:
+                self._remove(feed, consumer)
+            yield
 
     # -- called by Upstream (SessionListener)
 

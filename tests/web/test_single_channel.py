@@ -193,7 +193,7 @@ class AnswerTests(StreamCase):
             caller.take()
             self.send_pieces(caller, *pieces)
             self.assertEqual((caller.take(), self.closed_with(caller), caller.lost), ([], 1007, True), pieces)
-        self.assertEqual(self.factory.refusals.counts["not_utf8"], len(cases))
+        self.assertEqual(self.factory.limits.refusals.counts["not_utf8"], len(cases))
         self.assertEqual(self.status()["symbols"], [])
 
     def test_text_in_pieces(self) -> None:

@@ -6,6 +6,7 @@ from dtc_twisted.web.stream.multi_channel import MultiChannelFactory
 from dtc_twisted.web.stream.public_names import CLOSE_STOPPING, CLOSE_TOO_SLOW
 from dtc_twisted.web.stream.send_queue import MAX_QUEUED, MAX_QUEUED_BYTES, SendQueue
 from dtc_twisted.web.stream.single_channel import MarketDataProtocol, MarketDepthProtocol, SingleChannelFactory
+from dtc_twisted.web.stream.stream_limits import StreamLimits
 from dtc_twisted.web.stream.stream_protocol import MAX_REQUEST, StreamFactory
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "SendQueue",
     "SingleChannelFactory",
     "StreamFactory",
+    "StreamLimits",
 ]

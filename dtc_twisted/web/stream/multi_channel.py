@@ -41,8 +41,6 @@ out because of "max_rate", or because the client reads slowly. A snapshot has th
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IReactorTime
-
 from dtc_twisted.clocks import as_wall_time, wall_time
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.interfaces import IGatewayReactor
@@ -56,6 +54,7 @@ from dtc_twisted.web.stream.send_queue import encode_event
 from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol
 from dtc_twisted.web.stream.subscription import ChannelSubscription
 from dtc_twisted.web.stream.validation import validation_error
+from dtc_twisted.web.stream.work_turns import Job
 
 
 class MultiChannelProtocol(StreamProtocol):
@@ -78,14 +77,18 @@ class MultiChannelProtocol(StreamProtocol):
         if self.state == self.STATE_OPEN:
             self.outgoing.send_message(encode_event(echo | result))
 
-    def unsubscribe_all(self) -> None:
+    def unsubscribe_all(self) -> Job:
         self._order_entry.connection_lost()
-        for subscription in list(self._subscriptions.values()):
-            subscription.stop()
-        self._subscriptions.clear()
         for channel in self._last_sent:
             self.factory.accounts.unsubscribe(self, channel)
         self._last_sent.clear()
+        return self._stop_subscriptions()
+
+    def _stop_subscriptions(self) -> Job:
+        while self._subscriptions:
+            _, subscription = self._subscriptions.popitem()
+            subscription.stop()
+            yield
 
     def handle_request(self, request: dict[str, Any]) -> None:
         action = request.get("action")
@@ -100,10 +103,11 @@ class MultiChannelProtocol(StreamProtocol):
         elif request["channel"] in SYMBOLLESS_CHANNELS:
             self._handle_symbolless(request)
         else:
-            symbols = request["symbol"] if isinstance(request["symbol"], list) else [request["symbol"]]
             act = self._subscribe if request["action"] == "subscribe" else self._unsubscribe
-            for symbol in symbols:
-                act(request | {"symbol": symbol})
+            if isinstance(request["symbol"], list):
+                self.run(_act_on_each(act, request), request)
+            else:
+                act(request)
 
     def _subscribe(self, request: dict[str, Any]) -> None:
         key = (request["channel"], request["symbol"])
@@ -189,6 +193,13 @@ class MultiChannelProtocol(StreamProtocol):
         self.outgoing.send_message(payload, ((channel, None), kind))
 
 
+def _act_on_each(act: Callable[[dict[str, Any]], None], request: dict[str, Any]) -> Job:
+    """Act on each symbol of a request, one in each step."""
+    for symbol in request["symbol"]:
+        act(request | {"symbol": symbol})
+        yield
+
+
 class MultiChannelFactory(StreamFactory):
     """Make the connections of /stream, and publish the channels status and unknown.
 
@@ -212,7 +223,6 @@ class MultiChannelFactory(StreamFactory):
         super().__init__(reactor)
         self.manager = manager
         self.protocol = MultiChannelProtocol
-        self.clock: IReactorTime = reactor
         self.hubs = hubs
         self.sources = sources or LiveSources(hubs["marketdata"])
         self.definitions = definitions

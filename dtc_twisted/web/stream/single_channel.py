@@ -37,6 +37,7 @@ from dtc_twisted.web.stream.public_names import ENDED, LIVE, STALE
 from dtc_twisted.web.stream.send_queue import SendQueue, encode_event
 from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol
 from dtc_twisted.web.stream.validation import single_channel_error
+from dtc_twisted.web.stream.work_turns import Job
 
 
 class MarketDataProtocol(StreamProtocol):
@@ -80,9 +81,13 @@ class MarketDataProtocol(StreamProtocol):
                 each.unsubscribe(symbol, self)
         hub.subscribe(symbol, self, encoder=PLAIN)
 
-    def unsubscribe_all(self) -> None:
+    def unsubscribe_all(self) -> Job:
+        self._other_hubs.clear()  # at once, so that a rejection does not subscribe the client again
+        return self._leave_hubs()
+
+    def _leave_hubs(self) -> Job:
         for hub in self.factory.sources.hubs:
-            hub.unsubscribe_all(self)
+            yield from hub.unsubscribe_in_steps(self)
 
     def _unsubscribe(self, symbol: str) -> None:
         answer = {"action": "unsubscribe", "symbol": symbol}

@@ -7,6 +7,7 @@ import msgspec
 from autobahn.twisted.resource import WebSocketResource
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionRequest
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
@@ -15,7 +16,10 @@ from dtc_twisted.logs import logger
 from dtc_twisted.refusals import Refusals
 from dtc_twisted.web.access import PROXY_HEADERS, SUBPROTOCOL, is_own_address
 from dtc_twisted.web.stream.public_names import CLOSE_STOPPING, CLOSE_TOKEN_ENDED, CLOSE_TOO_SLOW
+from dtc_twisted.web.stream.receive_pace import ReceivePace
 from dtc_twisted.web.stream.send_queue import SendQueue, SendStatistics, encode_event
+from dtc_twisted.web.stream.stream_limits import StreamLimits
+from dtc_twisted.web.stream.work_turns import Job
 from dtc_twisted.web.stream.writer import make_writer
 from dtc_twisted.web.tokens import Principal
 
@@ -23,8 +27,11 @@ _log = logger(__name__)
 
 MAX_REQUEST = 64 * 1024
 """Largest message of a client, in bytes. A longer one closes its connection (code 1009)."""
-_NOT_UTF8 = 1007
-_REFUSALS = {1002: "protocol_violation", _NOT_UTF8: "not_utf8", 1009: "message_size"}
+MAX_FRAGMENTS = 1000
+"""Fragments of one message. More close the connection (code 1008)."""
+_CONTINUATION_OPCODE, *_MESSAGE_OPCODES = (0, 1, 2)  # text, binary
+_NOT_UTF8, _TOO_MANY_FRAGMENTS = 1007, 1008
+_REFUSALS = {1002: "protocol_violation", _NOT_UTF8: "not_utf8", _TOO_MANY_FRAGMENTS: "fragments", 1009: "message_size"}
 """The reason that is counted, by the close code."""
 _MAX_ECHO = 1000  # characters of a request that is not JSON, repeated in the reply
 
@@ -51,6 +58,8 @@ class StreamProtocol(WebSocketServerProtocol):
     is_local = False
     """Whether the client is on this machine."""
     _opened = False
+    _is_detached = False
+    _fragment_count = 0  # of the present message
 
     # -- implemented and called by subclasses
 
@@ -58,9 +67,17 @@ class StreamProtocol(WebSocketServerProtocol):
         """Handle a request of the client."""
         raise NotImplementedError
 
-    def unsubscribe_all(self) -> None:
-        """End all subscriptions of the client, because the connection has ended."""
+    def unsubscribe_all(self) -> Job:
+        """End all subscriptions of the client in steps, because the connection has ended."""
         raise NotImplementedError
+
+    def run(self, steps: Job, request: dict[str, Any]) -> None:
+        """Do the work of a long request in steps, before the next request of the client."""
+        self._pace.run(self._guard_steps(steps, request))
+
+    def charge(self, units: int) -> None:
+        """Count a request as more than one unit of work."""
+        self._pace.charge(units)
 
     def reply(self, request: dict[str, Any], error: str | None = None) -> None:
         """Send the reply to a request: its fields, `success`, and `error` if it failed."""
@@ -78,8 +95,37 @@ class StreamProtocol(WebSocketServerProtocol):
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
         self.outgoing = SendQueue(make_writer(self.transport), self._close_slow_reader, self.factory.statistics)
+        self._pace = ReceivePace(
+            self.factory.clock, self.factory.limits.turns, self.transport, self.consumeData, self._on_pause
+        )
         self._opened = True
         self.factory.subscribers.add(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._opened:
+            self._pace.begin_read()
+        super().dataReceived(data)
+
+    def processData(self) -> bool:
+        """Process the next part of a frame, unless the client has to wait."""
+        if self.current_frame is not None:
+            return bool(super().processData())
+        if not self._pace.may_begin():
+            return False
+        is_more = bool(super().processData())
+        if self.current_frame is not None:
+            self._pace.charge()
+            self._count_fragment(self.current_frame.opcode)
+        return is_more
+
+    def _count_fragment(self, opcode: int) -> None:
+        if opcode in _MESSAGE_OPCODES:
+            self._fragment_count = 1
+        elif opcode == _CONTINUATION_OPCODE:
+            self._fragment_count += 1
+            if self._fragment_count > MAX_FRAGMENTS and self.state == self.STATE_OPEN:
+                self.sendCloseFrame(_TOO_MANY_FRAGMENTS, f"more than {MAX_FRAGMENTS} fragments".encode())
+                self.failedByMe = True  # Autobahn ignores the rest of the message
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if self.state != self.STATE_OPEN:  # the connection is closing: its subscriptions have ended
@@ -100,8 +146,21 @@ class StreamProtocol(WebSocketServerProtocol):
         except RecursionError:
             self.reply(_echo_of(payload), error=f"Nested too deeply: expected an object such as {self.example}.")
         except Exception:  # Autobahn would close the connection
-            _log.failure("Failed to act on a request of {peer}", peer=self.peer)
-            self.reply(_echo_of(payload), error="The gateway failed; its log says why.")
+            self._reply_to_failed(_echo_of(payload))
+
+    def _guard_steps(self, steps: Job, request: dict[str, Any]) -> Job:
+        """Yield the steps of a request, and reply if one of them fails."""
+        try:
+            yield from steps
+        except Exception:
+            self._reply_to_failed(request)
+
+    def _reply_to_failed(self, request: dict[str, Any]) -> None:
+        _log.failure("Failed to act on a request of {peer}", peer=self.peer)
+        self.reply(request, error="The gateway failed; its log says why.")
+
+    def _on_pause(self) -> None:
+        self.factory.limits.refusals.add("requests")
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         self._detach()
@@ -109,6 +168,8 @@ class StreamProtocol(WebSocketServerProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
+        if self._opened:
+            self._pace.close()
         if self.factory.connections is not None:
             self.factory.connections.closed(self.transport)
 
@@ -129,15 +190,17 @@ class StreamProtocol(WebSocketServerProtocol):
         """Send a close frame. No message may follow it (RFC 6455, section 5.5.1)."""
         if self.state == self.STATE_OPEN:
             if not isReply and code in _REFUSALS:
-                self.factory.refusals.add(_REFUSALS[code])
+                self.factory.limits.refusals.add(_REFUSALS[code])
             self._detach()
         super().sendCloseFrame(code, reasonUtf8, isReply)
 
     def _detach(self) -> None:
         """Send nothing more, and end all subscriptions."""
-        if self._opened:
+        if self._opened and not self._is_detached:
+            self._is_detached = True
             self.outgoing.close()
-            self.unsubscribe_all()
+            self._pace.drop_job()
+            self.factory.limits.turns.run(self.unsubscribe_all())
 
     # -- called by SendQueue
 
@@ -176,8 +239,9 @@ class StreamFactory(WebSocketServerFactory):
         self.subscribers: set[StreamProtocol] = set()
         self.connections: OpenConnections | None = None
         self.statistics = SendStatistics()
-        self.refusals = Refusals()
-        """Counts what is refused because of a limit."""
+        self.clock: IReactorTime = reactor
+        self.limits = StreamLimits(reactor, Refusals())
+        """What all clients of the gateway share."""
 
     def resource_for(self, principal: Principal) -> WebSocketResource:
         """Return the resource that upgrades a request of this principal."""
