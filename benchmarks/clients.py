@@ -39,7 +39,12 @@ def _more(client: socket.socket) -> bytes:
     return data
 
 
-def upgraded(port: int, path: str) -> tuple[socket.socket, bytes]:
+def authorization(token: str) -> str:
+    """Return the header line that sends a token; nothing for an empty token."""
+    return f"Authorization: Bearer {token}\r\n" if token else ""
+
+
+def upgraded(port: int, path: str, token: str = "") -> tuple[socket.socket, bytes]:
     """Open a WebSocket at /api/v1 and a path.
 
     Return it, and the bytes received after the handshake.
@@ -48,7 +53,7 @@ def upgraded(port: int, path: str) -> tuple[socket.socket, bytes]:
     key = base64.b64encode(os.urandom(16)).decode()
     client.sendall(
         f"GET /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n".encode()
-        + f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        + f"{authorization(token)}Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
     )
     data = b""
     while b"\r\n\r\n" not in data:
@@ -68,9 +73,9 @@ class Subscriber:
     latencies: if set, the age on arrival (seconds) of each message with a DateTime is appended.
     """
 
-    def __init__(self, port: int, symbol: str, latencies: list[float] | None = None) -> None:
+    def __init__(self, port: int, symbol: str, latencies: list[float] | None = None, token: str = "") -> None:
         self.latencies = latencies
-        self.socket, self._rest = upgraded(port, "/marketdata")
+        self.socket, self._rest = upgraded(port, "/marketdata", token)
         self.frames = 0
         self.socket.sendall(frame({"action": "subscribe", "symbol": symbol}))
         self.socket.setblocking(False)

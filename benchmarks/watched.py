@@ -6,11 +6,12 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
 
-from benchmarks.processes import MEASURED, TWISTD, Service
+from benchmarks.processes import MEASURED, ROOT, TWISTD, Service
 
 UNHANDLED = re.compile(r"Traceback|Unhandled|CRITICAL|Failed to ")
 """Log lines of errors that the gateway did not expect."""
@@ -64,10 +65,13 @@ class WatchedService(Service):
         return int(self._measured.num_fds()) if hasattr(self._measured, "num_fds") else 0
 
 
-def watched_gateway(port: str, *options: str) -> WatchedService:
-    """Start a gateway on a free port, which is `found[1]`."""
+def watched_gateway(port: str, *options: str, root: Path = ROOT) -> WatchedService:
+    """Start a gateway on a free port, which is `found[1]`.
+
+    root: its checkout.
+    """
     arguments = ("dtc", "--host", "127.0.0.1", "-p", port, "-r", "0", *options)
-    return WatchedService(*arguments, until=r"Serving http://[^:]+:(\d+)/", cpus=MEASURED)
+    return WatchedService(*arguments, until=r"Serving http://[^:]+:(\d+)/", cpus=MEASURED, root=root)
 
 
 class Sampler:
