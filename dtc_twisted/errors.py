@@ -16,6 +16,17 @@ class NotReady(NotLoggedOn):
     """There is a session, but its initial data has not arrived. Nothing was sent."""
 
 
+class Busy(DTCError):
+    """The gateway does too much of this kind already. Nothing was sent.
+
+    retry_after: seconds to wait before the next attempt.
+    """
+
+    def __init__(self, text: str, retry_after: float) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
 class SessionLost(DTCError):
     """The session ended before the response arrived."""
 
@@ -226,6 +237,7 @@ PUBLIC_ERRORS: dict[type[Exception], tuple[int, str]] = {
     NotLoggedOn: (503, "NotLoggedOn"),
     NotReady: (503, "NotReady"),
     SessionLost: (503, "SessionLost"),
+    Busy: (503, "Busy"),
     JournalFailed: (503, "JournalFailed"),
     RequestTimedOut: (504, "RequestTimedOut"),
     OutcomeUnknown: (504, "OutcomeUnknown"),

@@ -6,6 +6,7 @@ REASONS = (
     "connections_of_address",
     "fragments",
     "header_size",
+    "lists",
     "message_size",
     "not_utf8",
     "protocol_violation",

@@ -25,6 +25,7 @@ class RequestSpec:
     group: the heading under which the API's documents list it.
     required: parameters that must be given.
     one_of: parameters of which at least one must be given, and not be zero.
+    queue: name of the queue in which its requests wait for each other, because the answer can be long; else empty.
     """
 
     request: type[Message]
@@ -33,6 +34,7 @@ class RequestSpec:
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     one_of: tuple[str, ...] = ()
+    queue: str = ""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def read_operation(spec: RequestSpec) -> Operation:
         reference(kinds[0].__name__) if len(kinds) == 1 else {"anyOf": [reference(each.__name__) for each in kinds]}
     )
     parameters = (*request_parameters(spec), *output_parameters("format", "prices", "times"))
-    errors = (*SERVER_ERRORS, "UnusableAnswer")
+    errors = (*SERVER_ERRORS, "UnusableAnswer", *(("Busy",) if spec.queue else ()))
     if spec.request not in (HistoricalPriceDataRequest, HistoricalMarketDepthDataRequest):
         return Operation(spec.summary, spec.group, answer, ROWS, parameters, errors=errors)
     return Operation(

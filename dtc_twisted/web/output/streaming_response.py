@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.server import Request
@@ -95,7 +95,7 @@ class StreamingResponse:
             return
         self._rows.extend(rows)
         if len(self._rows) > MAX_BUFFERED_ROWS and self._source is None:
-            self._drop_client(f"{MAX_BUFFERED_ROWS} rows were waiting for it")
+            self.drop(f"{MAX_BUFFERED_ROWS} rows were waiting for it")
         else:
             self._schedule_flush()
 
@@ -105,13 +105,31 @@ class StreamingResponse:
 
     # -- called by RestApi
 
-    def body(self, rows: Iterable[Message]) -> bytes:
-        """Return the body of a complete answer.
+    @property
+    def unread(self) -> int:
+        """Number of rows that are not written yet."""
+        return len(self._rows)
 
-        Raises TypeError for a value that cannot be encoded.
-        """
+    @property
+    def is_paused(self) -> bool:
+        """Whether the caller reads too slowly."""
+        return self._paused
+
+    def write_all(self, rows: Iterable[Message]) -> Deferred[bytes | None]:
+        """Write rows that have all arrived. The result is that of `stream`."""
         self._rows.extend(rows)
-        return self._set_headers(self._encode_next(len(self._rows)) + self._encoding.end())
+        return self.stream(succeed(None))
+
+    def drop(self, why: str) -> None:
+        """Abort the connection. The request then cancels the result."""
+        _log.warn(
+            "Closed the connection of a caller of {path}: {why}.",
+            path=self._request.path.decode("utf-8", "replace"),
+            why=why,
+        )
+        self._on_client_lost()
+        transport: Any = self._request.transport
+        transport.abortConnection()
 
     def stream(self, done: Deferred[Any], source: Source | None = None) -> Deferred[bytes | None]:
         """Write rows until `done` fires.
@@ -133,9 +151,7 @@ class StreamingResponse:
         self._paused = True
         self._cancel_calls()
         if not self._is_closed:
-            self._timer = self._clock.callLater(
-                STALL_TIMEOUT, self._drop_client, f"it read nothing for {STALL_TIMEOUT:g} s"
-            )
+            self._timer = self._clock.callLater(STALL_TIMEOUT, self.drop, f"it read nothing for {STALL_TIMEOUT:g} s")
             if self._source is not None:
                 self._source.pauseProducing()
 
@@ -240,17 +256,6 @@ class StreamingResponse:
             self._rows.clear()
             self._fail(failure)
         self._done.cancel()
-
-    def _drop_client(self, why: str) -> None:
-        """Abort the connection. The request then cancels the result."""
-        _log.warn(
-            "Closed the connection of a caller of {path}: {why}.",
-            path=self._request.path.decode("utf-8", "replace"),
-            why=why,
-        )
-        self._on_client_lost()
-        transport: Any = self._request.transport
-        transport.abortConnection()
 
     def _on_client_lost(self) -> None:
         """Discard the rows and cancel their source, because the connection has ended."""

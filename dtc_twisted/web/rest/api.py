@@ -49,10 +49,17 @@ from dtc_twisted.web.query import (
 )
 from dtc_twisted.web.rest.history_responder import HistoryResponder
 from dtc_twisted.web.rest.json_body import json_object
+from dtc_twisted.web.rest.long_lists import make_lists
 from dtc_twisted.web.rest.problems import describe_error
 from dtc_twisted.web.rest.raw_message import parse_raw_message
 from dtc_twisted.web.rest.resource import ApiResource, RouteTable, json_response
-from dtc_twisted.web.rest.routes import GET_REQUESTS, PREFIX, ROW_TYPES, SNAPSHOT_REQUESTS, STREAMED_REQUESTS
+from dtc_twisted.web.rest.routes import (
+    GET_REQUESTS,
+    PREFIX,
+    ROW_TYPES,
+    SNAPSHOT_REQUESTS,
+    STREAMED_REQUESTS,
+)
 from dtc_twisted.web.rest.snapshot_formats import encode_snapshot, snapshot_format
 from dtc_twisted.web.stream.market_json import to_fields
 from dtc_twisted.web.tokens import Principal
@@ -120,6 +127,7 @@ class RestApi:
             spec = SNAPSHOT_REQUESTS.get(path)
             operation = None if spec is None else snapshot_operation(path, spec)
             self.route("GET", path, self._websocket_handler(path, socket), operation)
+        self._lists = make_lists(gateway.clock, gateway.request, gateway.refusals)
         self._klein.handle_errors(Exception)(self._answer_error)  # type: ignore[arg-type]
 
     @property
@@ -192,16 +200,26 @@ class RestApi:
         answer = make_answer(encoder)
         if options.iso_times:
             answer.convert_rows = RowConverter({}, times=True)
+        lists = self._lists.get(type(message))
+        if lists is None:
+            return self._write_complete(message, self._gateway.request(message, None), answer, options)
+        rows = lists.ask(message, answer)
         if type(message) in STREAMED_REQUESTS:
-            return answer.stream(self._gateway.request(message, answer.append))
-        responses = self._gateway.request(message, None)
+            body = answer.stream(rows)
+        else:
+            body = self._write_complete(message, rows, answer, options)
+        return body.addBoth(lists.release, answer)
+
+    def _write_complete(
+        self, message: Message, responses: Deferred[Any], answer: StreamingResponse, options: OutputOptions
+    ) -> Deferred[bytes | None]:
+        """Answer with responses that are written when all have arrived."""
         account = getattr(message, "TradeAccount", None)
         if account:
             responses.addCallback(rows_of_account, account)
         if options.display_prices:
             responses.addCallback(self._load_converters, answer, options)
-        body: Deferred[Any] = responses.addCallback(answer.body)
-        return body
+        return responses.addCallback(answer.write_all)
 
     def _raw(self, request: Request) -> Deferred[bytes | None] | bytes:
         if self._gateway.send is None:

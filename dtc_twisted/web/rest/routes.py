@@ -9,10 +9,10 @@ PREFIX = "/api/v1"
 
 GET_REQUESTS = {
     "/accountbalance": RequestSpec(
-        dtc.AccountBalanceRequest, "Balances of trade accounts", "Accounts", optional=("TradeAccount",)
+        dtc.AccountBalanceRequest, "Balances of trade accounts", "Accounts", optional=("TradeAccount",), queue="state"
     ),
     "/currentpositions": RequestSpec(
-        dtc.CurrentPositionsRequest, "Open positions", "Accounts", optional=("TradeAccount",)
+        dtc.CurrentPositionsRequest, "Open positions", "Accounts", optional=("TradeAccount",), queue="state"
     ),
     "/exchangelist": RequestSpec(dtc.ExchangeListRequest, "Exchanges", "Symbols"),
     "/historicalaccountbalances": RequestSpec(
@@ -21,6 +21,7 @@ GET_REQUESTS = {
         "Accounts",
         required=("TradeAccount",),
         optional=("StartDateTime",),
+        queue="history",
     ),
     "/historicalmarketdepth": RequestSpec(
         dtc.HistoricalMarketDepthDataRequest,
@@ -36,6 +37,7 @@ GET_REQUESTS = {
         required=("TradeAccount",),
         optional=("ServerOrderID",),
         one_of=("NumberOfDays", "StartDateTime"),
+        queue="history",
     ),
     "/historicalpricedata": RequestSpec(
         dtc.HistoricalPriceDataRequest,
@@ -45,16 +47,25 @@ GET_REQUESTS = {
         optional=("StartDateTime", "EndDateTime", "MaxDaysToReturn"),
     ),
     "/historicaltrades": RequestSpec(
-        dtc.HistoricalTradesRequest, "Closed trades", "Accounts", optional=("TradeAccount", "Symbol", "StartDateTime")
+        dtc.HistoricalTradesRequest,
+        "Closed trades",
+        "Accounts",
+        optional=("TradeAccount", "Symbol", "StartDateTime"),
+        queue="history",
     ),
     "/journalentries": RequestSpec(
-        dtc.JournalEntriesRequest, "Entries of the server's trading journal", "Accounts", optional=("StartDateTime",)
+        dtc.JournalEntriesRequest,
+        "Entries of the server's trading journal",
+        "Accounts",
+        optional=("StartDateTime",),
+        queue="history",
     ),
     "/openorders": RequestSpec(
         dtc.OpenOrdersRequest,
         "Open orders, asked of the server",
         "Accounts",
         optional=("TradeAccount", "ServerOrderID"),
+        queue="state",
     ),
     "/securitydefinition": RequestSpec(
         dtc.SecurityDefinitionForSymbolRequest,
@@ -69,6 +80,7 @@ GET_REQUESTS = {
         "Symbols",
         required=("SearchText",),
         optional=("SearchType", "Exchange", "SecurityType"),
+        queue="symbols",
     ),
     "/symbolsforexchange": RequestSpec(
         dtc.SymbolsForExchangeRequest,
@@ -76,6 +88,7 @@ GET_REQUESTS = {
         "Symbols",
         required=("Exchange",),
         optional=("SecurityType", "Symbol"),
+        queue="symbols",
     ),
     "/symbolsforunderlying": RequestSpec(
         dtc.SymbolsForUnderlyingRequest,
@@ -83,6 +96,7 @@ GET_REQUESTS = {
         "Symbols",
         required=("UnderlyingSymbol",),
         optional=("Exchange", "SecurityType"),
+        queue="symbols",
     ),
     "/tradeaccounts": RequestSpec(dtc.TradeAccountsRequest, "Trade accounts", "Accounts"),
     "/underlyingsymbolsforexchange": RequestSpec(
@@ -91,13 +105,14 @@ GET_REQUESTS = {
         "Symbols",
         required=("Exchange",),
         optional=("SecurityType",),
+        queue="symbols",
     ),
 }
 
 ROW_TYPES: dict[type[Message], type[Message]] = {request: spec.row_type for request, spec in RESPONSES.items()}
 """Row type of each request, for an answer without rows."""
 
-STREAMED_REQUESTS = {
+STREAMED_REQUESTS: set[type[Message]] = {
     dtc.SymbolSearchRequest,
     dtc.SymbolsForExchangeRequest,
     dtc.SymbolsForUnderlyingRequest,

@@ -1,0 +1,211 @@
+"""Ask the server for lists, of which each can have many thousands of rows.
+
+Lists and live data arrive on one connection, in the order in which the server sends them. So a list is asked for after
+the one before has ended, and after a pause as long as its rows took to arrive, in which only live data arrive.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from dtc_twisted.dtc.messages import Message
+from dtc_twisted.errors import Busy
+from dtc_twisted.refusals import Refusals
+from dtc_twisted.web.rest.routes import GET_REQUESTS, STREAMED_REQUESTS
+
+MAX_WAITING = 16
+"""Lists that wait until the server is asked for them."""
+MAX_ANSWERS = 64
+"""Answers to callers that wait for a list or are being written."""
+MAX_UNREAD_ROWS = 40_000
+"""Rows (about 40 MB) kept for callers that read slowly, above which no further list is asked for before one of them is
+disconnected."""
+MAX_PAUSE = 1.0
+"""Longest pause between two lists, in seconds."""
+RETRY_SECONDS = 1.0
+"""Seconds after which a refused caller may try again."""
+
+T = TypeVar("T")
+
+Request = Callable[[Message, Callable[[Message], None]], Deferred[list[Message]]]
+
+
+class Answer(Protocol):
+    """Write rows to a caller.
+
+    unread: number of rows that are not written yet.
+    is_paused: whether the caller reads too slowly.
+    """
+
+    @property
+    def unread(self) -> int: ...
+
+    @property
+    def is_paused(self) -> bool: ...
+
+    def append(self, row: Message, /) -> None: ...
+
+    def drop(self, why: str) -> None:
+        """Abort the connection."""
+
+
+class _ServerList:
+    """Hold one list, and the callers who share it."""
+
+    def __init__(self, request: Message) -> None:
+        self.request = request
+        self.callers: dict[Answer, Deferred[list[Message]]] = {}
+        self.rows: list[Message] = []  # unless they are written as they arrive
+        self.began: float | None = None  # when the first row arrived
+
+
+class LongLists:
+    """Ask for one list after the other.
+
+    A list that others wait for is asked once, for all of them.
+
+    clock: measures how long lists take.
+    request: sends a request, and passes each response to the given function as it arrives.
+    streamed: requests whose rows are written as they arrive. Their answers do not change within a session.
+    refusals: counts the callers who are refused.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, request: Request, streamed: Collection[type[Message]], refusals: Refusals
+    ) -> None:
+        self._clock = clock
+        self._request = request
+        self._streamed = streamed
+        self._refusals = refusals
+        self._waiting: list[_ServerList] = []
+        self._asked: _ServerList | None = None
+        self._answers: dict[Answer, None] = {}
+        self._resume_at = 0.0  # end of the pause
+        self._is_pausing = False
+
+    def ask(self, request: Message, answer: Answer) -> Deferred[list[Message]]:
+        """Ask for a list, and return its rows.
+
+        If they are written as they arrive, the result is an empty list, after the last was appended to the answer.
+        `release` has to be called with the answer at its end. Fails as `request` does. Raises Busy.
+        """
+        known = self._shared(request)
+        if known is None and len(self._waiting) >= MAX_WAITING:
+            self._refuse(f"{MAX_WAITING} lists wait for the server")
+        if len(self._answers) >= MAX_ANSWERS:
+            self._drop_oldest_paused()
+        if len(self._answers) >= MAX_ANSWERS:
+            self._refuse(f"{MAX_ANSWERS} callers wait for lists")
+        if known is None:
+            known = _ServerList(request)
+            self._waiting.append(known)
+        rows: Deferred[list[Message]] = Deferred(lambda _rows: self._leave(known, answer))
+        known.callers[answer] = rows
+        self._answers[answer] = None
+        self._start_next()
+        return rows
+
+    def release(self, result: T, answer: Answer) -> T:
+        """Remove an answer that was written, or whose caller has left.
+
+        result: the result of the answer's Deferred, which is returned.
+        """
+        self._answers.pop(answer, None)
+        return result
+
+    # -- inside
+
+    def _shared(self, request: Message) -> _ServerList | None:
+        """Return a list for which this request need not be sent again.
+
+        An answer that began before may be out of date, or lacks its first rows for a further caller.
+        """
+        asked = self._asked
+        if asked is not None and asked.began is None and type(request) in self._streamed and asked.request == request:
+            return asked
+        return next((each for each in self._waiting if each.request == request), None)
+
+    def _refuse(self, why: str) -> None:
+        self._refusals.add("lists")
+        raise Busy(f"{why}; nothing was sent.", RETRY_SECONDS)
+
+    def _leave(self, left: _ServerList, answer: Answer) -> None:
+        """Remove a caller.
+
+        A list that the server was asked for has to arrive nevertheless.
+        """
+        left.callers.pop(answer, None)
+        if not left.callers and left in self._waiting:
+            self._waiting.remove(left)
+
+    def _start_next(self) -> None:
+        if self._asked is not None or not self._waiting or self._is_pausing:
+            return
+        pause = self._resume_at - self._clock.seconds()
+        if pause > 0:
+            self._is_pausing = True
+            self._clock.callLater(pause, self._end_pause)
+            return
+        while sum(each.unread for each in self._answers) > MAX_UNREAD_ROWS and self._drop_oldest_paused():
+            pass
+        if self._waiting:  # the caller that was dropped may have been the only one
+            self._send(self._waiting.pop(0))
+
+    def _end_pause(self) -> None:
+        self._is_pausing = False
+        self._start_next()
+
+    def _send(self, chosen: _ServerList) -> None:
+        self._asked = chosen
+        ended: Deferred[Any] = maybeDeferred(self._request, chosen.request, self._deliver)
+        ended.addBoth(self._ended, chosen)
+
+    def _deliver(self, row: Message) -> None:
+        asked = self._asked
+        assert asked is not None
+        if asked.began is None:
+            asked.began = self._clock.seconds()
+        if type(asked.request) not in self._streamed:
+            asked.rows.append(row)
+            return
+        for answer in [*asked.callers]:
+            answer.append(row)
+
+    def _ended(self, result: object, ended: _ServerList) -> None:
+        self._asked = None
+        if ended.began is not None:
+            now = self._clock.seconds()
+            self._resume_at = now + min(now - ended.began, MAX_PAUSE)
+        for answer, rows in [*ended.callers.items()]:
+            if ended.callers.pop(answer, None) is None:
+                continue  # it left meanwhile
+            if isinstance(result, Failure):
+                rows.errback(result.value)
+            else:
+                rows.callback(ended.rows)
+        self._start_next()
+
+    def _drop_oldest_paused(self) -> bool:
+        """Disconnect the caller that reads too slowly for the longest time.
+
+        Return False if there is none.
+        """
+        paused = next((each for each in self._answers if each.is_paused), None)
+        if paused is None:
+            return False
+        del self._answers[paused]
+        paused.drop("it read slowly while others waited for lists")
+        return True
+
+
+def make_lists(clock: IReactorTime, request: Request, refusals: Refusals) -> dict[type[Message], LongLists]:
+    """Make the queues of requests for lists, by request.
+
+    The requests of one queue do not wait for those of another, which a server may leave unanswered.
+    """
+    names = {spec.request: spec.queue for spec in GET_REQUESTS.values() if spec.queue}
+    queues = {name: LongLists(clock, request, STREAMED_REQUESTS, refusals) for name in {*names.values()}}
+    return {kind: queues[name] for kind, name in names.items()}

@@ -1,0 +1,187 @@
+"""Test the queue of requests for lists."""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.messages import Message
+from dtc_twisted.errors import Busy, SessionLost
+from dtc_twisted.refusals import Refusals
+from dtc_twisted.web.rest.long_lists import (
+    MAX_ANSWERS,
+    MAX_PAUSE,
+    MAX_UNREAD_ROWS,
+    MAX_WAITING,
+    LongLists,
+    make_lists,
+)
+from dtc_twisted.web.rest.routes import STREAMED_REQUESTS
+
+ROW = dtc.SecurityDefinitionResponse(Symbol="A")
+
+
+class Answer:
+    """Record the rows for a caller, who reads them unless `is_paused`."""
+
+    def __init__(self) -> None:
+        self.rows: list[Message] = []
+        self.is_paused = False
+        self.dropped = ""
+        self.kept = 0
+
+    @property
+    def unread(self) -> int:
+        return self.kept if self.is_paused else 0
+
+    def append(self, row: Message) -> None:
+        self.rows.append(row)
+
+    def drop(self, why: str) -> None:
+        self.dropped = why
+
+
+def search(text: str) -> dtc.SymbolSearchRequest:
+    return dtc.SymbolSearchRequest(SearchText=text)
+
+
+def fills(number: str) -> dtc.HistoricalOrderFillsRequest:
+    return dtc.HistoricalOrderFillsRequest(ServerOrderID=number)
+
+
+class LongListTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.sent: list[tuple[Any, Any, Deferred[list[Message]]]] = []
+        self.refusals = Refusals()
+        self.lists = LongLists(self.clock, self.request, STREAMED_REQUESTS, self.refusals)
+
+    def request(self, message: Message, take: Any) -> Deferred[list[Message]]:
+        result: Deferred[list[Message]] = Deferred()
+        self.sent.append((message, take, result))
+        return result
+
+    def asked(self) -> list[str]:
+        return [getattr(message, "SearchText", "") or message.ServerOrderID for message, _, _ in self.sent]
+
+    def ask(self, request: Message, answer: Answer | None = None) -> Deferred[list[Message]]:
+        return self.lists.ask(request, answer or Answer())
+
+    def end(self, seconds: float = 0.0, rows: int = 0) -> None:
+        """Let the server send rows, and complete the list that was asked for last after some time."""
+        for _ in range(rows):
+            self.sent[-1][1](ROW)
+        self.clock.advance(seconds)
+        self.sent[-1][2].callback([])
+
+    def test_one_at_a_time(self) -> None:
+        results = [self.ask(search(text)) for text in "abc"]
+        self.assertEqual(self.asked(), ["a"])
+        self.end()
+        self.assertEqual(self.successResultOf(results[0]), [])
+        self.assertEqual(self.asked(), ["a", "b"])
+        self.sent[-1][2].errback(SessionLost("gone"))
+        self.failureResultOf(results[1], SessionLost)
+        self.assertEqual(self.asked(), ["a", "b", "c"])
+
+    def test_pause_as_long_as_the_list(self) -> None:
+        self.ask(search("a"))
+        self.ask(search("b"))
+        self.end(seconds=0.3, rows=1)
+        self.clock.advance(0.29)
+        self.assertEqual(self.asked(), ["a"])
+        self.clock.advance(0.02)
+        self.assertEqual(self.asked(), ["a", "b"])
+        self.end(seconds=30, rows=1)
+        self.ask(search("c"))
+        self.clock.advance(MAX_PAUSE - 0.01)
+        self.assertEqual(self.asked(), ["a", "b"])
+        self.clock.advance(0.02)
+        self.assertEqual(self.asked(), ["a", "b", "c"])
+
+    def test_no_pause_after_a_list_without_rows(self) -> None:
+        self.ask(search("a"))
+        self.ask(search("b"))
+        self.end(seconds=5)
+        self.assertEqual(self.asked(), ["a", "b"])
+
+    def test_shared(self) -> None:
+        answers = [Answer() for _ in range(5)]
+        results = [self.ask(search("a"), each) for each in answers]
+        self.end(rows=1)
+        self.assertEqual(self.asked(), ["a"])
+        self.assertEqual([each.rows for each in answers], [[ROW]] * 5)
+        self.assertEqual([self.successResultOf(each) for each in results], [[]] * 5)
+
+    def test_not_shared_after_its_first_row(self) -> None:
+        first, late, later = Answer(), Answer(), Answer()
+        self.ask(search("a"), first)
+        self.sent[0][1](ROW)
+        self.ask(search("a"), late)
+        self.ask(search("a"), later)
+        self.end()
+        self.assertEqual((self.asked(), late.rows), (["a", "a"], []))
+        self.sent[1][1](ROW)
+        self.assertEqual([each.rows for each in (first, late, later)], [[ROW]] * 3)
+
+    def test_state_is_shared_while_it_waits_only(self) -> None:
+        """An answer on its way may be older than what a later caller knows."""
+        results = [self.ask(fills("1")) for _ in range(3)]
+        self.end(rows=1)
+        self.assertEqual(self.successResultOf(results[0]), [ROW])
+        self.assertNoResult(results[1])
+        self.end(rows=2)
+        self.assertEqual([self.successResultOf(each) for each in results[1:]], [[ROW, ROW]] * 2)
+        self.assertEqual(self.asked(), ["1", "1"])
+
+    def test_too_many_lists(self) -> None:
+        for number in range(MAX_WAITING + 1):
+            self.ask(search(f"x{number}"))
+        self.ask(search("x5"))  # shared
+        error = self.assertRaises(Busy, self.ask, search("y"))
+        self.assertEqual((error.retry_after, self.refusals.counts["lists"]), (1.0, 1))
+        self.end()
+        self.ask(search("y"))
+
+    def test_too_many_callers(self) -> None:
+        answers = [Answer() for _ in range(MAX_ANSWERS)]
+        for each in answers:
+            self.ask(search("a"), each)
+        self.assertRaises(Busy, self.ask, search("a"))
+        answers[3].is_paused = True
+        self.ask(search("a"))
+        self.assertIn("slowly", answers[3].dropped)
+        self.assertRaises(Busy, self.ask, search("a"))
+        self.assertEqual(self.lists.release("result", answers[0]), "result")
+        self.ask(search("a"))
+
+    def test_too_many_unread_rows(self) -> None:
+        slow = [Answer(), Answer(), Answer()]
+        for number, each in enumerate(slow):
+            self.ask(search(f"x{number}"), each)
+            self.end()
+            each.is_paused, each.kept = True, MAX_UNREAD_ROWS // 2
+        self.ask(search("y"))
+        self.assertEqual([bool(each.dropped) for each in slow], [True, False, False])
+
+    def test_callers_who_leave(self) -> None:
+        """A list that nobody waits for is not asked for; one that was asked for arrives before the next."""
+        first, second, third = (self.ask(search(text)) for text in "abc")
+        for each in (first, second):
+            each.addErrback(lambda failure: None)
+            each.cancel()
+        self.assertEqual(self.asked(), ["a"])
+        self.sent[0][1](ROW)
+        self.end()
+        self.assertEqual(self.asked(), ["a", "c"])
+        self.assertNoResult(third)
+
+    def test_queues_by_request(self) -> None:
+        """Requests that a server leaves unanswered keep no others waiting."""
+        lists = make_lists(self.clock, self.request, self.refusals)
+        self.assertIs(lists[dtc.SymbolSearchRequest], lists[dtc.SymbolsForExchangeRequest])
+        self.assertIs(lists[dtc.JournalEntriesRequest], lists[dtc.HistoricalOrderFillsRequest])
+        self.assertEqual(len({*map(id, lists.values())}), 3)
+        self.assertNotIn(dtc.SecurityDefinitionForSymbolRequest, lists)
