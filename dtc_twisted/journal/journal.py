@@ -205,6 +205,13 @@ class Journal(Service):
         """
         return self._opened.reader.recent_fills(seconds)
 
+    def last_fill_before(self, entry: int) -> float:
+        """Return the latest time of a fill that was recorded before an entry; 0.0: none.
+
+        Seconds since 1970, on the server's clock.
+        """
+        return self._opened.reader.last_fill_before(entry)
+
     def last(self, *actions: str) -> Command | None:
         """Return the last command with one of these actions."""
         return self._opened.reader.last_command(actions)

@@ -97,6 +97,13 @@ class JournalReader:
         )
         return self._records(self.select(query, (seconds,)))
 
+    def last_fill_before(self, entry: int) -> float:
+        """Return the latest time of a fill that was recorded before an entry; 0.0: none.
+
+        Seconds since 1970, on the server's clock.
+        """
+        return float(self.select("SELECT max(fill_at) FROM updates WHERE fill_at > 0 AND id < ?", (entry,))[0][0] or 0)
+
     def open_orders(self) -> list[UpdateRecord]:
         """Return the newest update of each open order."""
         query = "SELECT * FROM updates WHERE id IN (SELECT update_id FROM open_orders) ORDER BY id"

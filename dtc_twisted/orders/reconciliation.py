@@ -25,6 +25,9 @@ _PENDING = {
 _SHORTEST_LIKE_ID = 4
 """Characters of a ClientOrderID that may be part of another one by more than chance."""
 
+_CLOCK_STEP = 10.0
+"""Seconds by which the server may set its clock back without a notice."""
+
 NEVER_ARRIVED = "The server knows no open order and no fill of it: it did not arrive, was refused, or is canceled."
 
 
@@ -244,12 +247,21 @@ class Reconciliation:
         """Return whether an unknown order may be an unlisted order."""
         if unknown.shown is order or (unknown.row is not None and unknown.row.get("ClientOrderID")):
             return False
-        return may_be(order, unknown, lambda order: -math.inf)
+        return may_be(order, unknown, _earliest_certain)
 
     def _end_commands(self, order: Order) -> None:
         for command in [*order.pending_commands]:
             self._state.settle(order, command)
         self._state.set_doubt(order, "")
+
+
+def _earliest_certain(order: Order) -> float:
+    """Return the seconds from the sending of an order to its earliest fill.
+
+    Both clocks may be wrong. If the server had stated a fill before the order was sent, its clock had passed the time
+    of this fill.
+    """
+    return order.server_reached - _CLOCK_STEP - order.sent_at if order.server_reached else -math.inf
 
 
 def _has_id_of(order: Order, row: Fields) -> bool:

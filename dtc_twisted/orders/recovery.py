@@ -135,6 +135,7 @@ def _expect_unanswered_order(journal: Journal, state: AccountState, client_order
     if order is None:
         order = next((each for each in load_orders(journal, client_order_id) if each.sent_at), None)
     if order is not None and not any(map(NEW.settles, order.updates)):
+        order.server_reached = min(journal.last_fill_before(order.sequence), order.sent_at)
         state.add(order)
         state.expect(order, PendingCommand(NEW, _ENDED))
 

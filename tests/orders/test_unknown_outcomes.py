@@ -333,6 +333,20 @@ class AwayTests(DoubtCase):
         self.assertEqual((shown["OrderStatus"], shown["FilledQuantity"]), (FILLED, 2))
         self.check_views_agree()
 
+    def test_lost_by_a_kill_after_fills_of_others(self) -> None:
+        """Fills from before the order was sent are not taken for its own, by the times of the server alone."""
+        self.simulator.drop()
+        other = {"ClientOrderID": "x", "OrderType": 1, "BuySell": 1, "Quantity": 1}
+        self.simulator.submit(dtc.SubmitNewSingleOrder(**MARKET | other))
+        self.kill()
+        self.advance(60)
+        self.post("/orders", **MARKET | {"ClientOrderID": "known", "Quantity": 1})
+        self.simulator.ignore_next(dtc.SubmitNewSingleOrder)
+        self.begin("/orders", "POST", body=json.dumps(LIMIT | {"ClientOrderID": "a", "Price1": 283000}).encode())
+        self.kill()
+        self.advance(10)
+        self.assertEqual(self.order()["OrderStatus"], REJECTED)
+
     def test_changed_and_filled_while_there_was_no_process(self) -> None:
         """The fills have an unknown ServerOrderID."""
         self.submit()
