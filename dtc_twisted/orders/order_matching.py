@@ -193,29 +193,6 @@ class OrderMatching:
         is_final = "FilledQuantity" in stated and not self._state.index.is_current(order)
         return (order.filled if is_final else order.quantity) - order.explained
 
-    def _match_other_fills(self, fills: dict[tuple[str, str], list[Fill]]) -> None:
-        """Find the row of fills of no known order, by account and ServerOrderID.
-
-        Different accounts may have the same numbers.
-        """
-        listed: defaultdict[str, list[Order | UnknownOrder]] = defaultdict(list)
-        for order, row in self.rows.items():
-            listed[row.get("ServerOrderID", "")].append(order)
-        for unknown in self.unknown:
-            listed[unknown.server_order_id].append(unknown)
-        for (account, number), found in fills.items():
-            for each in listed.get(number, ()):
-                row = self.rows[each] if isinstance(each, Order) else each.row or {}
-                if row.get("TradeAccount", "") not in ("", account) and account:
-                    continue
-                if isinstance(each, Order):
-                    self.fills[each] += new_fills(each.fills, found)
-                else:
-                    each.fills += found
-                break
-            else:
-                self.unknown.append(UnknownOrder(number, fills=found))
-
     def _find_shown(self) -> None:
         """Add orders of others without a ClientOrderID to the unknown orders."""
         doubtful = self.doubtful()

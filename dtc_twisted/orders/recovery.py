@@ -68,6 +68,10 @@ def replay(records: Iterable[UpdateRecord], sent: dict[str, Order]) -> list[Orde
         names = [name for name in (record.client_order_id, record.server_order_id) if name]
         candidates = [order for name in names for order in reversed(by_id.get(name, ()))]
         order = next((each for each in candidates if _is_of(record, update, each)), None) or Order({})
+        for nameless in {each for each in candidates if _is_shown_for(each, order, record)}:
+            orders.remove(nameless)
+            for name in nameless.server_order_ids:
+                by_id[name].remove(nameless)
         if not order.sequence:
             order.sequence = record.id
             orders.append(order)
@@ -88,6 +92,18 @@ def _is_of(record: UpdateRecord, update: Fields, order: Order) -> bool:
     if order.status in TERMINAL and not order.is_inferred and update.get("FilledQuantity", order.filled) < order.filled:
         return False  # the number and the name are in use again
     return not record.server_order_id or bool({record.server_order_id, record.previous_server_order_id} & ids)
+
+
+def _is_shown_for(nameless: Order, order: Order, record: UpdateRecord) -> bool:
+    """Return whether a nameless order is an order of the gateway.
+
+    Its ClientOrderID was not stated at first.
+    """
+    if not record.client_order_id or not record.server_order_id or nameless.client_order_id or nameless is order:
+        return False
+    is_later = order.sent_at > 0 and order.sequence < nameless.sequence
+    is_same = nameless.server_order_id == record.server_order_id
+    return is_later and is_same and nameless.is_open and is_compatible(nameless, record.message)
 
 
 def _with_mark(update: Fields) -> Fields:

@@ -55,6 +55,14 @@ class IdentifierTests(ScriptedCase):
         self.assertEqual(self.ids(), [("a", "5001", OPEN)])
         self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
 
+    def test_the_order_is_one_after_a_restart(self) -> None:
+        """Its account was not stated either, and is not stated by the first read."""
+        self.server.next(SUBMIT, with_fields(ClientOrderID=None, TradeAccount=None))
+        self.submit()
+        self.restart()
+        self.advance(30)
+        self.assertEqual((self.ids(), self.unknown()), ([("a", "5001", OPEN)], []))
+
     def test_a_later_update_has_the_client_order_id(self) -> None:
         self.server.next(SUBMIT, with_fields(ClientOrderID=None))
         self.server.always(OPEN_ORDERS, answer_with({"Type": ORDER_UPDATE, "NoOrders": 1}))
