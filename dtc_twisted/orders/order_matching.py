@@ -155,9 +155,9 @@ class OrderMatching:
         index = self._state.index
         for fill in fills:
             order = index.by_fill(fill)
-            if order is not None and not any(_may_have(each, fill) for each in index.by_server(number)):
+            if order is not None and not any(may_have(each, fill) for each in index.by_server(number)):
                 self._state.set_number(order, number)
-        known = [each for each in index.by_server(number) if any(_may_have(each, fill) for fill in fills)]
+        known = [each for each in index.by_server(number) if any(may_have(each, fill) for fill in fills)]
         for order in dict.fromkeys([*(each for each in listed if isinstance(each, Order)), *known]):
             fills = new_fills(order.fills, fills)
         fills = sorted(fills, key=lambda fill: fill.filled_at)
@@ -170,7 +170,7 @@ class OrderMatching:
                 each.fills += found
             fills = fills[: len(fills) - len(found)]
         for order in known:
-            found = [fill for fill in fills if _may_have(order, fill)]
+            found = [fill for fill in fills if may_have(order, fill)]
             is_excess = math.fsum(fill.quantity for fill in found) > self._remaining_quantity(order, number) + 1e-9
             if found and order not in listed and not is_excess:  # else the number is in use again
                 self.fills[order] += found
@@ -182,13 +182,16 @@ class OrderMatching:
         """Return the quantity of fills of an order that may be missing.
 
         What the server stated when an order was closed in an earlier numbering is final: more fills of its number are
-        those of another order. The filled quantity of a listed order includes all of its fills.
+        those of another order. The filled quantity of a listed order includes all of its fills. More fills than the
+        quantity of an open order are of another order, or of this one after another client has changed it.
         """
         row = self.rows.get(order, {})
         if row.get("ServerOrderID") == number and "FilledQuantity" in row and order not in self.changed:
             return float(row["FilledQuantity"]) - order.explained
-        if order.is_open or not order.quantity:
+        if not order.quantity or (order.is_open and order.closes_position):
             return math.inf
+        if order.is_open:
+            return order.filled + order.remaining - order.explained
         stated = order.closing_update or {}
         is_final = "FilledQuantity" in stated and not self._state.index.is_current(order)
         return (order.filled if is_final else order.quantity) - order.explained
@@ -252,6 +255,7 @@ def _latest(fills: list[Fill], quantity: float) -> list[Fill]:
     return fills[first:]
 
 
-def _may_have(order: Order, fill: Fill) -> bool:
+def may_have(order: Order, fill: Fill) -> bool:
+    """Return whether account, symbol and side of a fill can be an order's."""
     stated: Fields = {"TradeAccount": fill.trade_account, "Symbol": fill.symbol, "BuySell": fill.buy_sell}
     return is_compatible(order, stated)

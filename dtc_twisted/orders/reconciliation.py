@@ -14,7 +14,7 @@ from dtc_twisted.orders.fill_matching import UnknownOrder, may_be, may_be_damage
 from dtc_twisted.orders.fills import Fill
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_index import is_compatible, is_same_symbol
-from dtc_twisted.orders.order_matching import OrderMatching
+from dtc_twisted.orders.order_matching import OrderMatching, may_have
 from dtc_twisted.orders.outcomes import CANCEL, CHANGE, NEW, Fields
 from dtc_twisted.orders.server_snapshot import ServerSnapshot
 
@@ -109,7 +109,8 @@ class Reconciliation:
                 if not any(self._may_be_other(order, unknown) for order in self._matching.doubtful()):
                     self._old_fills.update(unknown.fills)
                 continue
-            if any(self._may_be_other(order, unknown) for order in (*waiting, *self._matching.doubtful())):
+            holders = [order for order in self._state.index.by_server(unknown.server_order_id) if order.is_open]
+            if any(self._may_be_other(order, unknown) for order in (*waiting, *self._matching.doubtful(), *holders)):
                 continue  # the answer will say, or a later read
             first = unknown.fills[0]
             known: dict[str, Any] = {"TradeAccount": first.trade_account, "Symbol": first.symbol}
@@ -247,6 +248,8 @@ class Reconciliation:
         """Return whether an unknown order may be an unlisted order."""
         if unknown.shown is order or (unknown.row is not None and unknown.row.get("ClientOrderID")):
             return False
+        if unknown.row is None and unknown.server_order_id in order.server_order_ids:
+            return any(may_have(order, fill) for fill in unknown.fills)
         return may_be(order, unknown, _earliest_certain)
 
     def _end_commands(self, order: Order) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.exchange import CANCELED, FILLED, OPEN, PARTLY_FILLED, R_FILLED, REJECTED
+from tests.exchange import CANCELED, FILLED, OPEN, PARTLY_FILLED, R_CANCELED, R_FILLED, REJECTED
 from tests.scripted_case import ES, LIMIT, MARKET, ScriptedCase
 from tests.scripted_server import SUBMIT, dropped_after, dropped_before, ignored, lost
 
@@ -41,6 +41,23 @@ class ReusedNumberTests(ScriptedCase):
         self.advance(30)
         self.assertEqual((self.order("a")["OrderStatus"], self.order("a")["AverageFillPrice"]), (FILLED, 282000))
         self.assertEqual((self.order("x")["FilledQuantity"], self.order("x")["AverageFillPrice"]), (2, 281000))
+
+    def test_more_fills_than_the_quantity_of_an_order(self) -> None:
+        """They are another order's, or another client has changed the quantity. Other orders are decided."""
+        exchange = self.server.exchange
+        self.submit()
+        self.submit("b", BuySell="SELL")
+        self.restart_server()
+        exchange.submit(OTHERS)
+        exchange.fill("5001", 9, 282000.0)
+        self.advance(30)
+        self.assertEqual((self.order("b")["OrderStatus"], self.unknown()), (CANCELED, ["a"]))
+        self.assertEqual(len(self.orders()), 2)
+        canceled = exchange.update(exchange.all_orders[0], R_CANCELED)
+        self.push(canceled)
+        self.advance(61)
+        self.assertEqual((self.order("a")["OrderStatus"], self.unknown()), (CANCELED, []))
+        self.assertEqual([row["FilledQuantity"] for row in self.orders()], [0, 0, 9])
 
     def test_another_order_of_a_known_name_and_number(self) -> None:
         """An open order with a lower filled quantity is another one, whatever its ids."""
