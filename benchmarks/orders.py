@@ -26,6 +26,9 @@ ORDERS = 300
 PAUSE = 0.02
 """Seconds between two orders."""
 
+PARALLEL = 50
+"""Callers that send an order at the same time, and how often they do."""
+
 MEMORY = "/dev/shm"
 """File system in memory. The difference to it is the cost of the journal's disk."""
 
@@ -84,6 +87,7 @@ def _measured(port: int, service: processes.Service, rate: int) -> dict[tuple[st
     stream.sendall(clients.frame({"action": "subscribe", "channel": "orders"}))
     while b'"snapshot"' not in received_bytes:
         received_bytes += stream.recv(65536)
+    times_at_once = _orders_at_once(port)
     ours, theirs = multiprocessing.Pipe()
     reader = multiprocessing.get_context("spawn").Process(target=_read_trades, args=(port, theirs))
     reader.start()
@@ -106,11 +110,9 @@ def _measured(port: int, service: processes.Service, rate: int) -> dict[tuple[st
     caller.close()
     stream.close()
     measured = {}
-    for what, values in zip(
-        ("POST to the order on the wire", "ORDER_UPDATE on the wire to the stream", "POST to its answer"),
-        zip(*times, strict=True),
-        strict=True,
-    ):
+    names = ("POST to the order on the wire", "ORDER_UPDATE on the wire to the stream", "POST to its answer")
+    timed = dict(zip(names, zip(*times, strict=True), strict=True))
+    for what, values in (timed | {f"{names[0]}, {PARALLEL} at once": times_at_once}).items():
         for name, value in zip(("p50", "p99"), _percentiles(values), strict=True):
             measured[f"{what}, {name}", "ms"] = value * 1000
     measured["processor time of the gateway", "%"] = used * 100
@@ -132,12 +134,8 @@ def _order(caller: socket.socket, stream: socket.socket) -> tuple[float, float, 
 
     Return the seconds to the server, from the server to /stream, and to the answer.
     """
-    fields = {"Symbol": SYMBOL, "TradeAccount": "Sim1", "OrderType": "LIMIT", "BuySell": "BUY", "Quantity": 1}
-    body = json.dumps(fields | {"Price1": 282000}).encode()
-    head = "POST /api/v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
-    data = f"{head}{len(body)}\r\n\r\n".encode() + body
     begin = time.perf_counter_ns()
-    caller.sendall(data)
+    caller.sendall(_request())
     arrived: dict[socket.socket, int] = {}
     received = {caller: b"", stream: b""}
     with selectors.DefaultSelector() as selector:
@@ -149,10 +147,49 @@ def _order(caller: socket.socket, stream: socket.socket) -> tuple[float, float, 
                 received[client] += client.recv(65536)
                 if b'"InfoText"' in received[client] and received[client].rstrip().endswith(b"}"):
                     arrived[client] = time.perf_counter_ns()
-    if not received[caller].startswith(b"HTTP/1.1 201"):
-        raise RuntimeError(received[caller].decode())
-    reached, sent_at = map(int, received[stream].partition(b'"InfoText":"')[2].partition(b'"')[0].split())
+    _check_accepted(received[caller])
+    reached, sent_at = _server_times(received[stream])
     return (reached - begin) / 1e9, (arrived[stream] - sent_at) / 1e9, (arrived[caller] - begin) / 1e9
+
+
+def _orders_at_once(port: int) -> list[float]:
+    """Return the seconds of each order from its caller to the server, of many callers at the same time."""
+    callers = [clients.connect(port) for _ in range(PARALLEL)]
+    times = []
+    for _ in range(ORDERS // PARALLEL + 2):
+        begins = {}
+        for caller in callers:
+            begins[caller] = time.perf_counter_ns()
+            caller.sendall(_request())
+        for caller in callers:
+            received = b""
+            while b'"InfoText"' not in received or not received.rstrip().endswith(b"}"):
+                received += caller.recv(65536)
+            _check_accepted(received)
+            times.append((_server_times(received)[0] - begins[caller]) / 1e9)
+        time.sleep(0.1)
+    for caller in callers:
+        caller.close()
+    return times[2 * PARALLEL :]
+
+
+def _request() -> bytes:
+    """Return a request that places an order."""
+    fields = {"Symbol": SYMBOL, "TradeAccount": "Sim1", "OrderType": "LIMIT", "BuySell": "BUY", "Quantity": 1}
+    body = json.dumps(fields | {"Price1": 282000}).encode()
+    head = "POST /api/v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+    return f"{head}{len(body)}\r\n\r\n".encode() + body
+
+
+def _check_accepted(answer: bytes) -> None:
+    if not answer.startswith(b"HTTP/1.1 201"):
+        raise RuntimeError(answer.decode())
+
+
+def _server_times(update: bytes) -> tuple[int, int]:
+    """Return when the order reached the server, and when its update was sent, of time.perf_counter_ns."""
+    reached, sent_at = map(int, update.partition(b'"InfoText"')[2].partition(b'"')[2].partition(b'"')[0].split())
+    return reached, sent_at
 
 
 def _read_trades(port: int, parent: Connection) -> None:
