@@ -7,6 +7,7 @@ from socket import gethostname
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from twisted.application.service import IService, MultiService
 
+from dtc_twisted.clocks import wall_time
 from dtc_twisted.datafiles import FileDownloads
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.gateway.gateway_parts import FileSource, MarketData, Orders
@@ -65,7 +66,7 @@ def _publish_status(stream: MultiChannelFactory, parts: GatewayParts) -> None:
 def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) -> IService:
     """Build REST and WebSocket, on one port."""
     upstream, market_data, orders, status = parts.upstream, parts.market_data, parts.orders, parts.status
-    channels = AccountChannels(orders.state, orders.reconciler)
+    channels = AccountChannels(orders.state, orders.reconciler, int(wall_time(reactor) * 1000))
     stream = MultiChannelFactory(
         *(reactor, market_data.hubs, parts.definitions, channels, status.fields, orders.manager, market_data.sources),
     )

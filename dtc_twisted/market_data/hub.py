@@ -19,7 +19,7 @@ from dtc_twisted.market_data.read_batch import IDENTITY, ReadBatch
 from dtc_twisted.market_data.snapshot_request import SnapshotRequest
 from dtc_twisted.market_data.subscriber import Consumer, Encoder, Update
 from dtc_twisted.market_data.subscription_type import MARKET_DATA, SubscriptionType
-from dtc_twisted.market_data.symbol_feed import PendingSubscription, SymbolFeed
+from dtc_twisted.market_data.symbol_feed import Numbering, PendingSubscription, SymbolFeed
 
 UNSUBSCRIBED = "Unsubscribed before the server answered."
 
@@ -56,7 +56,7 @@ class Hub:
         self.removed_active_count = 0
         """Number of symbols with updates whose subscription has ended."""
         self._delivered_before = 0  # of symbols without a subscription now
-        self._epoch = 0  # of the newest feed
+        self._epoch = 0  # of the newest numbering
         self._offline_reason = "not logged on to the DTC server yet"
 
     # -- called by consumers
@@ -91,13 +91,13 @@ class Hub:
         """
         return {symbol: feed.updated_at for symbol, feed in self._feeds.items() if feed.updated_at is not None}
 
-    def epoch(self, symbol: str) -> int:
-        """Return what the numbers of a subscribed symbol's updates count from.
+    def numbering(self, symbol: str, levels: int = 0) -> Numbering:
+        """Return the numbering of a subscribed symbol's updates.
 
-        It grows when the numbers begin again: after the last consumer has left, and after a restart. In milliseconds
-        since 1970, UTC, or more.
+        Its epoch grows when the numbers begin again: after the last consumer has left, and after a restart. In
+        milliseconds since 1970, UTC, or more.
         """
-        return self._feeds[symbol].epoch
+        return self._feeds[symbol].numbering(levels)
 
     def current_snapshot(self, symbol: str, levels: int = 0) -> Update | None:
         """Return what is known of a symbol; None if nothing is known, or it is stale."""
@@ -161,9 +161,8 @@ class Hub:
         new = feed is None
         if feed is None:
             feed = self._feeds[symbol] = SymbolFeed(
-                symbol, self._channel.make_state(), self._receiver.on_failure, self._source
+                symbol, self._channel.make_state(), self._receiver.on_failure, self._new_epoch, self._source
             )
-            self._epoch = feed.epoch = max(self._epoch + 1, int(wall_time(self._clock) * 1000))
         self._symbols_by_consumer.setdefault(consumer, set()).add(symbol)
         if feed.is_confirmed or feed.state.has_data or consumer in feed.subscriptions:
             feed.add(self._batch, self._clock.seconds(), consumer, levels, encoder)
@@ -235,6 +234,10 @@ class Hub:
         feed.mark_stale(self._batch, reason)
 
     # -- feeds
+
+    def _new_epoch(self) -> int:
+        self._epoch = max(self._epoch + 1, int(wall_time(self._clock) * 1000))
+        return self._epoch
 
     def _on_subscribe_timeout(self, feed: SymbolFeed, consumer: Consumer) -> None:
         others = () if feed.stale_reason else tuple(feed.subscriptions)

@@ -38,6 +38,18 @@ class PendingSubscription:
     request_count: int = 1  # each request is answered
 
 
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """Count the messages that were published for one number of levels.
+
+    epoch: what they are counted from. A later numbering has a larger one.
+    counts: messages so far of each type.
+    """
+
+    epoch: int
+    counts: defaultdict[type, int] = field(default_factory=lambda: defaultdict(int))
+
+
 @dataclass
 class SymbolFeed:
     """Hold the state of one symbol and its subscriptions."""
@@ -45,9 +57,9 @@ class SymbolFeed:
     symbol: str
     state: SymbolState
     on_failure: Callable[["SymbolFeed"], None]  # called when updates could not be processed
+    new_epoch: Callable[[], int]  # returns the epoch of a new numbering
     source: str = ""  # of the messages, see Update
     symbol_id: int = 0
-    epoch: int = 0  # what the numbers of its updates count from
     request_action: RequestActionEnum = RequestActionEnum.SUBSCRIBE  # of the request to the server
     is_confirmed: bool = False  # by the server, in the present session
     stale_reason: str = ""  # why updates have stopped; empty until the consumers were informed
@@ -57,31 +69,36 @@ class SymbolFeed:
     is_updated: bool = False  # since the last tick of the watchdog
     pace: Pace = field(default_factory=Pace)  # kept by the watchdog
     _delivered_before: int = 0  # to groups that no longer exist
-    _counts: defaultdict[int, defaultdict[type, int]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(int))
-    )
+    _numberings: dict[int, Numbering] = field(default_factory=dict)  # by levels, while there is a group
 
     # -- subscriptions
 
     def join(self, consumer: Consumer, levels: int, encoder: Encoder | None, now: float) -> Subscription:
         """Move a consumer to the group of its levels and encoder."""
-        if consumer in self.subscriptions:
-            self.leave(consumer)
+        old = self.subscriptions.pop(consumer, None)
         group = next((each for each in self.groups if each.levels == levels and each.encoder == encoder), None)
         if group is None:
             group = FanoutGroup(levels, encoder)
             self.groups = tuple(sorted((*self.groups, group), key=lambda each: each.levels))
+            if encoder is not None and levels not in self._numberings:
+                self._numberings[levels] = Numbering(self.new_epoch())
+        if old is not None and old.group is not group:
+            self._leave_group(old.group, consumer)
         group.add(consumer)
         subscription = self.subscriptions[consumer] = Subscription(group, now)
         return subscription
 
     def leave(self, consumer: Consumer) -> None:
-        group = self.subscriptions.pop(consumer).group
+        self._leave_group(self.subscriptions.pop(consumer).group, consumer)
+
+    def _leave_group(self, group: FanoutGroup, consumer: Consumer) -> None:
         group.remove(consumer)
         if not group:
             self.groups = tuple(each for each in self.groups if each is not group)
             self._delivered_before += group.delivered_count
             self._drop_view_if_unused(group.levels)
+            if all(each.levels != group.levels or each.encoder is None for each in self.groups):
+                self._numberings.pop(group.levels, None)  # what follows is not counted
 
     @property
     def delivered_count(self) -> int:
@@ -95,6 +112,10 @@ class SymbolFeed:
         In seconds since 1970, UTC.
         """
         return max((group.updated_at for group in self.groups if group.updated_at is not None), default=None)
+
+    def numbering(self, levels: int) -> Numbering:
+        """Return the numbering of the messages for a number of levels."""
+        return self._numberings.get(levels) or Numbering(0)
 
     # -- informing consumers
 
@@ -155,11 +176,10 @@ class SymbolFeed:
         """Return all that is known, for a new subscriber; None if nothing is known."""
         message = self.state.snapshot(levels, self.symbol_id)
         self._drop_view_if_unused(levels)
-        return (
-            None
-            if message is None
-            else Update(self.symbol, [message], levels, self._counts[levels], source=self.source)
-        )
+        if message is None:
+            return None
+        numbering = self.numbering(levels)
+        return Update(self.symbol, [message], levels, numbering.counts, numbering.epoch, source=self.source)
 
     def process(self, batch: ReadBatch, messages: list[Any]) -> None:
         """Take the messages of one read, and add what follows from them to the batch."""
@@ -197,11 +217,12 @@ class SymbolFeed:
         messages = self.state.updates(levels)
         if not messages:
             return None
-        counts = self._counts[levels]
+        numbering = self._numberings[levels]
+        counts = numbering.counts
         if len(messages) == 1:
             counts[type(messages[0])] += 1
         else:
             kinds = list(map(type, messages))
             for kind in set(kinds):
                 counts[kind] += kinds.count(kind)
-        return Update(self.symbol, messages, levels, counts, source=self.source)
+        return Update(self.symbol, messages, levels, counts, numbering.epoch, source=self.source)

@@ -173,6 +173,25 @@ class SubscriptionTests(HubCase):
         self.assertEqual(self.session.take(), [("UNSUBSCRIBE", 1, ES)])
         self.assertEqual(self.hub.symbols, [])
 
+    def test_a_later_numbering_has_a_larger_epoch(self) -> None:
+        self.hub.subscribe(ES, FakeConsumer(), encoder=None)  # does not count
+        consumer = self.consumer(ES)
+        self.snapshot()
+        first = self.hub.numbering(ES)
+        self.assertEqual(first.counts[dtc.MarketDataSnapshot], 1)
+        self.hub.unsubscribe(ES, consumer)
+        self.trade()
+        self.consumer(ES)
+        self.assertGreater(self.hub.numbering(ES).epoch, first.epoch)
+        self.assertEqual(sum(self.hub.numbering(ES).counts.values()), 0)
+
+    def test_another_encoder_does_not_begin_a_numbering(self) -> None:
+        consumer = self.consumer(ES)
+        self.snapshot()
+        first = self.hub.numbering(ES)
+        self.hub.subscribe(ES, consumer, encoder=IdentityEncoder())
+        self.assertIs(self.hub.numbering(ES), first)
+
     def test_answer_then_snapshot_then_updates(self) -> None:
         consumer = self.consumer(ES)
         self.assertEqual(consumer.take(), [])

@@ -29,9 +29,9 @@ class ChannelTests(AccountsCase):
         self.submit()
         for channel in ("orders", "positions", "balances"):
             answer, snapshot = self.listener(channel).take()
-            self.assertEqual(
-                answer, {"action": "subscribe", "channel": channel, "epoch": 1_700_000_000_000, "success": True}
-            )
+            position = {"epoch": 1_700_000_000_000, "seq": snapshot["seq"]}
+            self.assertEqual(answer, {"action": "subscribe", "channel": channel, "success": True} | position)
+            self.assertEqual(snapshot["epoch"], position["epoch"])
             self.assertEqual((snapshot["channel"], snapshot["event"]), (channel, "snapshot"))
             self.assertEqual(snapshot[channel], self.fetch(f"/{channel}").json)
             self.assertGreater(len(snapshot[channel]), 0)
@@ -100,6 +100,7 @@ class ChannelTests(AccountsCase):
         update, live = caller.take()
         self.assertEqual((update["seq"], update["OrderStatus"], update["Reconciled"]), (seq + 1, OPEN, True))
         self.assertIn("not among the open orders", update["OutcomeUnknown"])
+        self.assertEqual((live.pop("epoch"), live.pop("seq")), (1_700_000_000_000, 7))
         self.assertEqual(live, {"channel": "orders", "event": "live"})
         self.advance(10)  # the fills of a whole day are read before a conclusion
         (canceled,) = caller.take()

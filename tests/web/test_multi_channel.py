@@ -51,9 +51,20 @@ class ChannelTests(TopicCase):
         answer, snapshot = self.ask(caller, action="subscribe", channel="marketdata", symbol=ES, id=7)
         self.assertEqual(
             answer,
-            {"action": "subscribe", "channel": "marketdata", "symbol": ES, "id": 7, "epoch": EPOCH, "success": True},
+            {
+                "action": "subscribe",
+                "channel": "marketdata",
+                "symbol": ES,
+                "id": 7,
+                "epoch": EPOCH,
+                "seq": 0,
+                "success": True,
+            },
         )
-        self.assertEqual([snapshot[name] for name in ("channel", "Type", "Symbol")], ["marketdata", 104, ES])
+        self.assertEqual(
+            [snapshot[name] for name in ("channel", "seq", "epoch", "Type", "Symbol")],
+            ["marketdata", 1, EPOCH, 104, ES],
+        )
         self.trade()
         self.quote(282750)
         received = caller.take()
@@ -267,7 +278,7 @@ class UnknownTests(TopicCase):
         caller, other = self.connect(), self.subscribe("status")
         (answer,) = self.ask(caller, action="subscribe", channel="unknown", id="x")
         self.assertEqual(
-            answer, {"action": "subscribe", "channel": "unknown", "id": "x", "epoch": EPOCH, "success": True}
+            answer, {"action": "subscribe", "channel": "unknown", "id": "x", "epoch": EPOCH, "seq": 0, "success": True}
         )
         other.take()
         self.pass_on('{"Type":12345,"Price":282800,"B":2.50,"N":null}', '{ "Type": 9999, "F": [1, "\xfc"] }\n')

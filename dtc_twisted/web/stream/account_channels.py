@@ -1,9 +1,9 @@
 """Publish the channels orders, positions and balances of /stream.
 
-    <- {"channel": "orders", "event": "snapshot", "seq": 4, "orders": [...]}
+    <- {"channel": "orders", "event": "snapshot", "epoch": 1795368190123, "seq": 4, "orders": [...]}
     <- {"channel": "orders", "seq": 5, "Type": 301, "OrderStatus": 4, ...}
     <- {"channel": "orders", "event": "stale", "reason": ...}
-    <- {"channel": "orders", "event": "live"}
+    <- {"channel": "orders", "event": "live", "epoch": 1795368190123, "seq": 6}
 
 A subscriber gets a snapshot, then every update in order. These updates are not conflated. A subscriber that reads so
 slowly that its send queue overflows is closed (code 4002). Changes that happened while there was no connection to the
@@ -11,7 +11,7 @@ server are sent after `stale` and before `live`, with "Reconciled": true.
 """
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from twisted.python.failure import Failure
@@ -33,9 +33,11 @@ class AccountChannels:
 
     account_state: the source of snapshots and updates.
     reconciler: knows whether the state is in sync with the server.
+    epoch: what `seq` counts from: another one after each start of the gateway.
     """
 
-    def __init__(self, account_state: AccountState, reconciler: Reconciler) -> None:
+    def __init__(self, account_state: AccountState, reconciler: Reconciler, epoch: int) -> None:
+        self._epoch = epoch
         self._account_state = account_state
         self._reconciler = reconciler
         self._subscribers: dict[str, dict[AccountSubscriber, None]] = {channel: {} for channel in ACCOUNT_CHANNELS}
@@ -46,6 +48,10 @@ class AccountChannels:
         reconciler.loss_listeners.append(self._on_lost)
 
     # -- called by MultiChannelProtocol
+
+    def position(self, channel: str) -> dict[str, int]:
+        """Return the epoch of a channel, and the number of its last update."""
+        return {"epoch": self._epoch, "seq": self._account_state.seqs[channel]}
 
     def subscribe(self, subscriber: AccountSubscriber, channel: str) -> None:
         """Add a subscriber, to whom the confirmation was sent.
@@ -83,7 +89,7 @@ class AccountChannels:
     def _on_synced(self) -> None:
         for channel in ACCOUNT_CHANNELS:
             if self._stale:
-                self._send_event(channel, self._subscribers[channel], LIVE)
+                self._send_event(channel, self._subscribers[channel], LIVE, **self.position(channel))
             self._send_snapshots(channel)
         self._stale = False
 
@@ -98,13 +104,13 @@ class AccountChannels:
         """Send a snapshot to the subscribers that have none yet."""
         pending, self._pending[channel] = self._pending[channel], {}
         if pending:
-            snapshot = {"channel": channel, "event": SNAPSHOT, "seq": self._account_state.seqs[channel]}
+            snapshot = {"channel": channel, "event": SNAPSHOT} | self.position(channel)
             payload = msgspec.json.encode(snapshot | {channel: self._account_state.snapshot(channel)})
             self._subscribers[channel] |= pending
             for subscriber in pending:
                 subscriber.publish(channel, payload, object())
 
-    def _send_event(self, channel: str, subscribers: Iterable[AccountSubscriber], event: str, **more: str) -> None:
+    def _send_event(self, channel: str, subscribers: Iterable[AccountSubscriber], event: str, **more: Any) -> None:
         payload = encode_event({"channel": channel, "event": event} | more)
         for subscriber in list(subscribers):
             subscriber.publish(channel, payload, object())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from dtc_twisted.definitions.converter import DisplayConverter
-from dtc_twisted.market_data import QUOTE_CLASSES, SNAPSHOT_CLASSES, TRADE_CLASSES, Hub, Update
+from dtc_twisted.market_data import QUOTE_CLASSES, SNAPSHOT_CLASSES, TRADE_CLASSES, BookSnapshot, Hub, Update
 from dtc_twisted.transport.websocket_frames import encode_text_frame, encode_text_frames
 from dtc_twisted.web.stream.market_json import encode_display_payload, encode_payloads
 from dtc_twisted.web.stream.public_names import BOOK
@@ -53,6 +53,11 @@ class ChannelEncoder(SendQueueEncoder):
             add_channel(self.channel, number, encode_payload(update, index, self.converter))
             for number, index in enumerate(indexes, first)
         ]
+        if not SNAPSHOT_CLASSES.isdisjoint(kinds):
+            for place, index in enumerate(indexes):
+                if kinds[index] in SNAPSHOT_CLASSES:
+                    payload = encode_payload(update, index, self.converter)
+                    payloads[place] = add_channel(self.channel, first + place, payload, update.epoch)
         return PreparedUpdate(
             encode_text_frames(payloads), (self.channel, update.symbol), [kinds[index] for index in indexes]
         )
@@ -84,7 +89,8 @@ class BookEncoder(SendQueueEncoder):
         if not self.channel:
             return payloads
         first = sequence_number(update.counts, self.channel) - count + 1
-        return [add_channel(self.channel, number, payload) for number, payload in enumerate(payloads, first)]
+        epoch = update.epoch if isinstance(update.messages[0], BookSnapshot) else None
+        return [add_channel(self.channel, number, payload, epoch) for number, payload in enumerate(payloads, first)]
 
     def _late_book_frame(self, symbol: str, levels: int) -> bytes | None:
         book = self.hub.last_snapshot(symbol, levels)
@@ -106,6 +112,11 @@ def sequence_number(counts: Mapping[type, int], channel: str) -> int:
     return sum([count for kind, count in counts.items() if kind in classes])
 
 
-def add_channel(channel: str, number: int, payload: bytes) -> bytes:
-    """Put a channel and a sequence number in front of a JSON object."""
+def add_channel(channel: str, number: int, payload: bytes, epoch: int | None = None) -> bytes:
+    """Put a channel and a number in front of a JSON object.
+
+    epoch: of a snapshot, written after them.
+    """
+    if epoch is not None:
+        return b'{"channel":"%b","seq":%d,"epoch":%d,%b' % (channel.encode(), number, epoch, payload[1:])
     return b'{"channel":"%b","seq":%d,%b' % (channel.encode(), number, payload[1:])

@@ -159,7 +159,7 @@ class MultiChannelProtocol(StreamProtocol):
         channel = request["channel"]
         if request["action"] == "subscribe":
             self._last_sent.setdefault(channel, None)
-            self.reply(request | {"epoch": self.factory.epoch})
+            self.reply(request | self.factory.position(channel))
             if channel == "status":
                 self.publish("status", self.factory.status_message())
             elif channel in ACCOUNT_CHANNELS:
@@ -231,6 +231,12 @@ class MultiChannelFactory(StreamFactory):
         self._seqs = dict.fromkeys(SYMBOLLESS_CHANNELS, 0)
         self.epoch = int(wall_time(reactor) * 1000)
         """What `seq` of the channels without a symbol counts from: another one after each start of the gateway."""
+
+    def position(self, channel: str) -> dict[str, int]:
+        """Return the epoch and the last number of a channel without a symbol."""
+        if channel in ACCOUNT_CHANNELS:
+            return self.accounts.position(channel)
+        return {"epoch": self.epoch, "seq": self._seqs[channel]}
 
     def status_message(self) -> bytes:
         """Return the present status as a message of the channel status."""

@@ -11,7 +11,7 @@ from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.errors import INTERNAL_ERROR, public_error
 from dtc_twisted.logs import logger
 from dtc_twisted.market_data import SNAPSHOT_CLASSES, TRADE_CLASSES, UNSUBSCRIBED, Hub
-from dtc_twisted.web.stream.encoders import BookEncoder, ChannelEncoder
+from dtc_twisted.web.stream.encoders import BookEncoder, ChannelEncoder, sequence_number
 from dtc_twisted.web.stream.public_names import ENDED, LIVE, STALE
 from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueue, encode_event
 
@@ -107,7 +107,7 @@ class ChannelSubscription:
     # -- called by Hub (Subscriber)
 
     def on_subscribed(self, symbol: str) -> None:
-        self._socket.reply(self._echo | {"epoch": self._hub.epoch(symbol)})
+        self._socket.reply(self._echo | self._position())
 
     def on_rejected(self, symbol: str, text: str) -> None:
         if self._other_hub is not None and text != UNSUBSCRIBED:
@@ -121,11 +121,16 @@ class ChannelSubscription:
         self._send_event({"event": STALE, "reason": reason})
 
     def on_live(self, symbol: str) -> None:
-        self._send_event({"event": LIVE})
+        self._send_event({"event": LIVE} | self._position())
 
     def on_ended(self, symbol: str, reason: str) -> None:
         self._socket.discard(self)
         self._send_event({"event": ENDED, "error": reason})
+
+    def _position(self) -> dict[str, int]:
+        """Return the epoch, and the number of the last update."""
+        numbering = self._hub.numbering(self.symbol, self._levels)
+        return {"epoch": numbering.epoch, "seq": sequence_number(numbering.counts, self.channel)}
 
     def _send_event(self, event: dict[str, Any]) -> None:
         if isinstance(self.sink, _RateLimiter):
