@@ -8,10 +8,11 @@ orders that are filled by the simulated market. The historical port has historic
 
 from dtc_twisted.simulator.connection import SimulatorConnection
 from dtc_twisted.simulator.file_writer import FolderInUse, prepare_folder
+from dtc_twisted.simulator.logon import SERVER_NAME
 from dtc_twisted.simulator.market.catalogue import NO_HISTORY, REFUSED_HISTORY, REFUSED_TEXT, SLOW_HISTORY
 from dtc_twisted.simulator.market.instruments import INSTRUMENTS, RESTRICTED, RESTRICTED_TEXT, Instrument
 from dtc_twisted.simulator.market.simulated_market import Market
-from dtc_twisted.simulator.server import SERVER_NAME, Simulator
+from dtc_twisted.simulator.server import Simulator
 from dtc_twisted.simulator.settings import ServerSettings
 from dtc_twisted.simulator.trading.simulated_orders import SimulatedOrder
 

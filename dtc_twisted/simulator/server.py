@@ -19,6 +19,7 @@ from dtc_twisted.simulator.connection import MainConnection, SimulatorConnection
 from dtc_twisted.simulator.file_writer import DataFileWriter
 from dtc_twisted.simulator.history_handler import HistoryConnection, Request
 from dtc_twisted.simulator.list_requests import RejectedRequest, SymbolRequests, make_rejects
+from dtc_twisted.simulator.logon import SERVER_NAME, failed_logon, greeting, successful_logon
 from dtc_twisted.simulator.market import sierra_json as wire
 from dtc_twisted.simulator.market.instruments import simulated_time
 from dtc_twisted.simulator.market.live_history import LiveHistory
@@ -28,13 +29,6 @@ from dtc_twisted.simulator.market.ticker import Event, Ticker
 from dtc_twisted.simulator.market_data_handler import MarketDataHandler, SubscribeRequest
 from dtc_twisted.simulator.order_handler import OrderCommand, OrderHandler
 from dtc_twisted.simulator.settings import ServerSettings
-
-SERVER_NAME = "SC DTC Server"
-
-WELCOME = "Connected to SC DTC Protocol server. Service=simulator|SymbolSettings=simulator"
-
-TEXT_LENGTH = 128
-"""Bytes of GENERAL_LOG_MESSAGE.MessageText, with the NUL that ends it in the binary protocol."""
 
 LIST_CHUNK = 500
 """Messages of a long list that are sent in one iteration of the reactor."""
@@ -311,39 +305,13 @@ class Simulator(Service):
             self.refuse(connection, request, str(error), **error.fields)
 
     def _log_on(self, connection: SimulatorConnection, request: dtc.LogonRequest) -> None:
-        greeting = f"{SERVER_NAME}: logon of {str_or_empty(request.ClientName)}."
-        connection.send(dtc.GeneralLogMessage(MessageText=greeting[: TEXT_LENGTH - 1]))
+        connection.send(greeting(request))
         refused = self.refusal_of_logon(request)
         if refused is not None:
             connection.send(refused)
             return
-        connection.send(self._logon_response(connection))
+        connection.send(successful_logon(self.settings, isinstance(connection, MainConnection)))
         connection.on_logon(request)
-
-    def _logon_response(self, connection: SimulatorConnection) -> dtc.LogonResponse:
-        main = isinstance(connection, MainConnection)
-        fields: dict[str, Any] = {
-            "ProtocolVersion": dtc.CURRENT_VERSION,
-            "Result": dtc.LogonStatusEnum.LOGON_SUCCESS,
-            "ResultText": WELCOME,
-            "ReconnectAddress": "",
-            "Integer_1": 0,
-            "ServerName": SERVER_NAME,
-            "MarketDepthUpdatesBestBidAndAsk": 0,
-            "TradingIsSupported": int(main),
-            "OCOOrdersSupported": int(main),
-            "OrderCancelReplaceSupported": int(main),
-            "SymbolExchangeDelimiter": "",
-            "SecurityDefinitionsSupported": int(main),
-            "HistoricalPriceDataSupported": int(not main),
-            "ResubscribeWhenMarketDataFeedAvailable": 0,
-            "MarketDepthIsSupported": int(main),
-            "OneHistoricalPriceDataRequestPerConnection": int(not main),
-            "BracketOrdersSupported": int(main),
-            "UsesMultiplePositionsPerSymbolAndTradeAccount": 0,
-            "MarketDataSupported": int(main),
-        }
-        return dtc.LogonResponse(**fields | (self.settings.logon_fields if main else {}))
 
     def answer_subscription(self, connection: MainConnection, request: SubscribeRequest) -> None:
         """Answer a request for market data or depth. Raises RejectedRequest."""
@@ -394,17 +362,3 @@ class Simulator(Service):
             self._accounts_due = now + ACCOUNT_INTERVAL
             for message in self.trading.portfolio.changed_messages():
                 self.trading.broadcast(message)
-
-
-def failed_logon(result: int, text: str, reconnect_address: str = "") -> dtc.LogonResponse:
-    """Return the answer to a logon that fails.
-
-    result: the LogonStatusEnum of the answer.
-    """
-    return dtc.LogonResponse(
-        ProtocolVersion=dtc.CURRENT_VERSION,
-        Result=dtc.LogonStatusEnum(result),
-        ResultText=text,
-        ReconnectAddress=reconnect_address,
-        ServerName=SERVER_NAME,
-    )

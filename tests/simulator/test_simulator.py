@@ -22,12 +22,12 @@ from websockets.uri import parse_uri
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import DBL_MAX, INT_MAX, UINT_MAX
 from dtc_twisted.simulator import INSTRUMENTS, RESTRICTED, Market
+from dtc_twisted.simulator.logon import SERVER_NAME
 from dtc_twisted.simulator.market.instruments import DAY, EPOCH
 from dtc_twisted.simulator.market.random_book import ASK, BID, BookLevel
 from dtc_twisted.simulator.market.sierra_json import as_float32
 from dtc_twisted.simulator.market.simulated_market import FLOOR
 from dtc_twisted.simulator.market.ticker import LEVELS, Quote, Trade
-from dtc_twisted.simulator.server import SERVER_NAME
 from dtc_twisted.testing import ScriptedSimulator
 
 ES, CL, EURUSD, BTC = (instrument.symbol for instrument in INSTRUMENTS)

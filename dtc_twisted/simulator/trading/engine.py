@@ -1,7 +1,6 @@
 """Match orders with the simulated market."""
 
 import dataclasses
-from bisect import insort
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from twisted.internet.interfaces import IReactorTime
@@ -34,6 +33,7 @@ from dtc_twisted.simulator.trading.simulated_orders import (
     SimulatedOrder,
     new_terms,
 )
+from dtc_twisted.simulator.trading.working_orders import WorkingOrders
 
 _IMMEDIATE = (TimeInForceEnum.TIF_IMMEDIATE_OR_CANCEL, TimeInForceEnum.TIF_FILL_OR_KILL)
 _ALL_OR_NOTHING = (TimeInForceEnum.TIF_ALL_OR_NONE, TimeInForceEnum.TIF_FILL_OR_KILL)
@@ -75,13 +75,12 @@ class MatchingEngine:
         self._checks = OrderValidator(market, portfolio, lambda: simulated_time(clock.seconds()))
         self._used_ids = {order.client_id for order in orders}
         self._replaced: dict[str, str] = {}  # former ServerOrderID -> present one
-        self._working: dict[str, list[SimulatedOrder]] = {}  # symbol -> working orders by priority
+        self._working = WorkingOrders()
         self._last_id = max((int(order.server_id) for order in orders), default=0) if last_id is None else last_id
-        self._last_priority = 0
         self._last_execution = 10_000
         self.expiry = Expiry(clock, lambda order: self._cancel(order, "The order's time in force is over."))
         for order in orders:
-            self._add_working(order)
+            self._working.add(order)
 
     def has_working_orders(self, symbol: str) -> bool:
         """Return whether a symbol has working orders."""
@@ -89,7 +88,7 @@ class MatchingEngine:
 
     def symbols(self) -> frozenset[str]:
         """Return the symbols with working orders."""
-        return frozenset(self._working)
+        return self._working.symbols()
 
     # -- commands
 
@@ -111,7 +110,7 @@ class MatchingEngine:
             return
         for order in orders:
             self._register(order, OPEN if order.parent is None else PENDING_CHILD)
-            self._add_working(order)
+            self._working.add(order)
             self.expiry.watch(order)
         for order in orders:
             self._broadcast(order.update(OrderUpdateReasonEnum.NEW_ORDER_ACCEPTED))
@@ -151,7 +150,7 @@ class MatchingEngine:
             order.previous_server_id, order.server_id = order.server_id, self._next_id()
             self._replaced[order.previous_server_id] = order.server_id
             self.orders[order.server_id] = order
-        self._add_working(order)
+        self._working.add(order)
         self.expiry.watch(order)
         order.changed = self._now()
         self._broadcast(order.update(OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_COMPLETE))
@@ -170,15 +169,14 @@ class MatchingEngine:
         symbol, quoted = ticker.instrument.symbol, False
         for event in events:
             if type(event) is Trade and symbol in self._working:
-                self._on_trade(self._working[symbol], event)
+                self._on_trade(self._working.of(symbol), event)
             quoted = quoted or type(event) is Quote
         if quoted:
             self._liquidity.refresh(symbol)
             if symbol in self._working:
-                self._on_quote(self._working[symbol], ticker.quote)
+                self._on_quote(self._working.of(symbol), ticker.quote)
 
-    def _on_trade(self, resting: Iterable[SimulatedOrder], trade: Trade) -> None:
-        resting = tuple(resting)
+    def _on_trade(self, resting: Sequence[SimulatedOrder], trade: Trade) -> None:
         remaining: dict[int, float] = {1: trade.volume, -1: trade.volume}  # for buy orders, for sell orders
         for order in resting:
             if order.working and not order.awaits_trigger and order.accepts(trade.price):
@@ -191,8 +189,8 @@ class MatchingEngine:
                 order.triggered = True
                 self._match(order)
 
-    def _on_quote(self, resting: Iterable[SimulatedOrder], quote: Quote) -> None:
-        for order in tuple(resting):
+    def _on_quote(self, resting: Sequence[SimulatedOrder], quote: Quote) -> None:
+        for order in resting:
             if order.accepts(quote.ask if order.sign > 0 else quote.bid) and order.working and not order.awaits_trigger:
                 self._match(order, at_limit=True)
 
@@ -292,7 +290,7 @@ class MatchingEngine:
                     child.quantity = min(child.quantity, parent.filled)
                 child.transition_to(OPEN)
                 child.changed = self._now()
-                self._add_working(child)
+                self._working.add(child)
                 self._broadcast(child.update(OrderUpdateReasonEnum.GENERAL_ORDER_UPDATE))
             for child in pending:
                 self._activate(child)
@@ -329,24 +327,9 @@ class MatchingEngine:
             return None
         return order
 
-    def _add_working(self, order: SimulatedOrder) -> None:
-        """Add an order to the working orders, after those at the same price."""
-        self._remove_working(order)
-        if order.working:
-            self._last_priority += 1
-            order.priority = self._last_priority
-            insort(self._working.setdefault(order.symbol, []), order, key=_priority)
-
-    def _remove_working(self, order: SimulatedOrder) -> None:
-        resting = self._working.get(order.symbol, [])
-        if order in resting:
-            resting.remove(order)
-            if not resting:
-                del self._working[order.symbol]
-
     def _on_closed(self, order: SimulatedOrder) -> None:
         """Remove a closed order."""
-        self._remove_working(order)
+        self._working.remove(order)
         self.expiry.unwatch(order)
 
     def _next_id(self) -> str:
@@ -355,8 +338,3 @@ class MatchingEngine:
 
     def _now(self) -> float:
         return simulated_time(self._clock.seconds())
-
-
-def _priority(order: SimulatedOrder) -> tuple[bool, float, int]:
-    """Return the sort key: market orders, then best price, then time priority."""
-    return (order.limit is not None, -order.sign * (order.limit or 0), order.priority)
