@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from dtc_twisted.dtc.messages import OrderStatusEnum
 from dtc_twisted.orders.account_state import AccountState
-from dtc_twisted.orders.fill_matching import UnknownOrder, assign, expected, new_fills
+from dtc_twisted.orders.fill_matching import UnknownOrder, assign, expected, may_be, new_fills
 from dtc_twisted.orders.fills import Fill, fill_from_response
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_index import is_another_client_id, is_compatible
@@ -135,22 +135,26 @@ class OrderMatching:
             listed[row.get("ServerOrderID", "")].append(order)
         for unknown in self.unknown:
             listed[unknown.server_order_id].append(unknown)
+        doubtful = self.doubtful()
         for (account, number), fills in groups.items():
             holders = [each for each in listed[number] if self._row_of(each).get("TradeAccount", "") in ("", account)]
-            rest = self._match_group(number, fills, holders)
+            rest = self._match_group(number, fills, holders, doubtful)
             if rest:
                 self.unknown.append(UnknownOrder(number, fills=rest))
 
     def _row_of(self, found: Order | UnknownOrder) -> Fields:
         return self.rows[found] if isinstance(found, Order) else found.row or {}
 
-    def _match_group(self, number: str, fills: list[Fill], listed: list[Order | UnknownOrder]) -> list[Fill]:
+    def _match_group(
+        self, number: str, fills: list[Fill], listed: list[Order | UnknownOrder], doubtful: list[Order]
+    ) -> list[Fill]:
         """Find the orders of fills with the same ServerOrderID and account.
 
         Return the fills of none of them.
 
         A number that is in use again has several orders. The one that has it at present is listed: the latest fills are
-        of this order, but no more than its filled quantity.
+        of this order, but no more than its filled quantity. Fills that an order in doubt may have are not of an order
+        that was closed in an earlier numbering, unless its FilledQuantity needs them.
         """
         index = self._state.index
         for fill in fills:
@@ -172,7 +176,10 @@ class OrderMatching:
         for order in known:
             found = [fill for fill in fills if may_have(order, fill)]
             is_excess = math.fsum(fill.quantity for fill in found) > self._remaining_quantity(order, number) + 1e-9
-            if found and order not in listed and not is_excess:  # else the number is in use again
+            is_explained = not index.is_current(order) and order.explained >= order.filled
+            unknown = UnknownOrder(number, fills=found)
+            is_taken = is_explained and found and any(may_be(each, unknown, self._earliest) for each in doubtful)
+            if found and order not in listed and not is_excess and not is_taken:  # else the number is in use again
                 self.fills[order] += found
                 taken = {*map(id, found)}  # fills can be equal
                 fills = [fill for fill in fills if id(fill) not in taken]

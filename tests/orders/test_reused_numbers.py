@@ -42,6 +42,18 @@ class ReusedNumberTests(ScriptedCase):
         self.assertEqual((self.order("a")["OrderStatus"], self.order("a")["AverageFillPrice"]), (FILLED, 282000))
         self.assertEqual((self.order("x")["FilledQuantity"], self.order("x")["AverageFillPrice"]), (2, 281000))
 
+    def test_the_fills_of_an_order_in_doubt(self) -> None:
+        """Its number is that of an order that was closed before."""
+        self.push(*self.server.exchange.submit(OTHERS))
+        self.restart_server()
+        self.advance(30)
+        self.assertEqual(self.order("x")["OrderStatus"], CANCELED)
+        self.server.next(SUBMIT, dropped_after)
+        self.begin_market(Quantity=1)
+        self.advance(30)
+        self.assertEqual((self.order("m")["OrderStatus"], self.order("m").get("FilledQuantity")), (FILLED, 1))
+        self.assertEqual((self.order("x")["OrderStatus"], self.order("x")["FilledQuantity"]), (CANCELED, 0))
+
     def test_more_fills_than_the_quantity_of_an_order(self) -> None:
         """They are another order's, or another client has changed the quantity. Other orders are decided."""
         exchange = self.server.exchange
