@@ -12,6 +12,8 @@ REASONS = (
     "protocol_violation",
     "requests",
     "slow_request",
+    "subscriptions",
+    "unsent",
 )
 """Values of the label `reason` of dtc_refused_total. docs/metrics.md describes them."""
 

@@ -91,6 +91,14 @@ class Hub:
         """
         return {symbol: feed.updated_at for symbol, feed in self._feeds.items() if feed.updated_at is not None}
 
+    def subscription_count(self, consumer: Consumer) -> int:
+        """Return the number of symbols that a consumer is subscribed to."""
+        return len(self._symbols_by_consumer.get(consumer, ()))
+
+    def is_subscribed(self, symbol: str, consumer: Consumer) -> bool:
+        """Return whether a consumer is subscribed to a symbol."""
+        return symbol in self._symbols_by_consumer.get(consumer, ())
+
     def numbering(self, symbol: str, levels: int = 0) -> Numbering:
         """Return the numbering of a subscribed symbol's updates.
 

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import RequestActionEnum
+from dtc_twisted.web.stream import stream_protocol
 from dtc_twisted.web.stream.receive_pace import BURST, RATE, ReceivePace
 from dtc_twisted.web.stream.stream_protocol import MAX_FRAGMENTS, StreamProtocol
 from dtc_twisted.web.stream.work_turns import TURN_SECONDS, TURN_STEPS, WorkTurns
@@ -385,3 +386,40 @@ class ManySymbolsTests(ClientCase):
         failed, pong = caller.take()
         self.assertEqual((failed["error"], pong), ("The gateway failed; its log says why.", {"action": "pong"}))
         self.assertEqual(len(self.flushLoggedErrors(ArithmeticError)), 1)
+
+
+class BoundTests(ClientCase):
+    def test_subscriptions_of_a_stream(self) -> None:
+        self.patch(stream_protocol, "MAX_SUBSCRIPTIONS", 2)
+        caller = self.stream_caller()
+        request = {"action": "subscribe", "channel": "trades", "symbol": [ES, "CLM20_FUT_NYMEX"]}
+        quotes = request | {"channel": "quotes", "symbol": ES}
+        for each in (request, request, quotes):
+            self.send_json(caller, each)
+        answers = [each for each in caller.take() if "action" in each]
+        self.assertEqual([each["success"] for each in answers], [True] * 4 + [False])
+        self.assertIn("symbol: expected at most", answers[-1]["error"])
+        self.assertEqual(self.refused("subscriptions"), 1)
+        self.send_json(caller, request | {"action": "unsubscribe", "symbol": ES})
+        caller.take()
+        self.send_json(caller, quotes)
+        self.assertTrue(caller.take()[0]["success"])
+
+    def test_subscriptions_of_one_channel(self) -> None:
+        self.patch(stream_protocol, "MAX_SUBSCRIPTIONS", 1)
+        caller = self.subscriber(ES, "CLM20_FUT_NYMEX", ES)
+        self.assertEqual([each["success"] for each in caller.take() if "action" in each], [True, False, True])
+        self.assertEqual((self.refused("subscriptions"), self.status()["symbols"]), (1, [ES]))
+
+    def test_id(self) -> None:
+        caller = self.stream_caller()
+        request = {"action": "subscribe", "channel": "trades", "symbol": ES}
+        for value in ("x" * 254, [1] * 127, "\u00f6" * 127, None, {"a": 1.5}):
+            self.send_json(caller, request | {"id": value})
+            self.assertEqual(caller.take()[0]["id"], value)
+        for value in ("x" * 255, [1] * 128, "\u00f6" * 128):
+            for more in (request, {"action": "list"}, {"action": "submit", "order": {}}):
+                self.send_json(caller, more | {"id": value})
+                (answer,) = caller.take()
+                self.assertFalse(answer["success"])
+                self.assertIn("id: expected at most 256 bytes of JSON.", str(answer["error"]))

@@ -14,11 +14,13 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.refusals import Refusals
 from dtc_twisted.transport.websocket_frames import encode_text_frame as frame
 from dtc_twisted.web import stream
 from dtc_twisted.web.stream import MarketDataProtocol, SendQueue, SingleChannelFactory
 from dtc_twisted.web.stream import send_queue as send_queue
-from dtc_twisted.web.stream.send_queue import PreparedUpdate
+from dtc_twisted.web.stream.send_queue import QUEUED_OF_SUBSCRIPTION, PreparedUpdate
+from dtc_twisted.web.stream.unsent_bound import UnsentBound
 from dtc_twisted.web.stream.writer import SocketWriter, TransportWriter
 from tests.support import MARKETDATA, Caller, GatewayTestCase, WebSocketCaller
 
@@ -527,18 +529,28 @@ class SlowSubscriberTests(StreamCase):
         self.assertEqual(messages[-1], {"action": "unsubscribe", "symbol": ES, "success": True})
 
     def test_too_many(self) -> None:
-        self.patch(send_queue, "MAX_QUEUED", 20)
-        for number in range(20):
+        self.patch(send_queue, "MAX_QUEUED", 14)
+        for number in range(14 + 2 * QUEUED_OF_SUBSCRIPTION):
             self.slow.send({"action": "ping", "id": number})
         self.flush()
         self.assertIsNone(self.closed_with(self.slow))
         self.expect_closed()
+
+    def test_events_of_all_subscriptions(self) -> None:
+        """A drop of the server closes nobody because of the number of symbols."""
+        self.patch(send_queue, "MAX_QUEUED", 0)
+        self.simulator.drop()
+        self.advance(3)
+        self.assertIsNone(self.closed_with(self.slow))
+        kinds = [each.get("event") or each["Type"] for each in self.resume()]
+        self.assertEqual(kinds, ["stale", "stale", "live", 104, "live", 104])
 
     def test_too_much(self) -> None:
         self.patch(send_queue, "MAX_QUEUED_BYTES", 100_000)
         for _ in range(2):
             self.slow.send({"action": "ping", "x": "y" * 45_000})
         self.flush()
+        self.assertEqual(self.factory.limits.unsent.total, self.subscriber_of_slow.outgoing.queued_bytes)
         for volume in range(1, 2000):  # replace each other, and weigh as much as one
             self.trade(ES, volume)
         self.flush()
@@ -558,6 +570,7 @@ class SlowSubscriberTests(StreamCase):
     def test_too_many_while_answers_are_awaited(self) -> None:
         """It is closed once, whatever it still waits for."""
         self.patch(send_queue, "MAX_QUEUED", 20)
+        self.patch(send_queue, "QUEUED_OF_SUBSCRIPTION", 0)
         for number in range(50):
             self.simulator.ignore_next(dtc.MarketDataRequest)
             self.slow.send({"action": "subscribe", "symbol": f"S{number}"})
@@ -597,11 +610,15 @@ class SlowSubscriberTests(StreamCase):
 class FakeSender(TransportWriter):
     """Imitate a writer whose socket is full after `capacity` bytes."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, bound: UnsentBound | None = None) -> None:
         super().__init__(None)
         self.sent = b""
+        self.overflow_count = 0
         self._capacity = self._free = capacity
-        self.send_queue = SendQueue(self, lambda: None)
+        self.send_queue = SendQueue(self, self.overflow, bound=bound)
+
+    def overflow(self) -> None:
+        self.overflow_count += 1
 
     def register(self) -> None:
         """Do nothing, because there is no transport."""
@@ -616,6 +633,49 @@ class FakeSender(TransportWriter):
         before = len(self.sent)
         self.resumeProducing()
         return self.sent[before:]
+
+
+class BoundTests(SynchronousTestCase):
+    """Several queues have one bound together."""
+
+    def setUp(self) -> None:
+        self.refusals = Refusals()
+        self.bound = UnsentBound(self.refusals, limit=10_000)
+        self.senders = [FakeSender(1, self.bound) for _ in range(3)]
+        for each in self.senders:
+            each.send_queue.send_message(b"first")
+
+    def fill(self, number: int, *sizes: int) -> None:
+        for size in sizes:
+            self.senders[number].send_queue.send_message(b"x" * size)
+
+    def test_largest_is_closed(self) -> None:
+        self.fill(0, 1000)
+        self.fill(1, 3000, 1000)
+        self.fill(2, 3000)
+        self.assertEqual([each.overflow_count for each in self.senders], [0, 0, 0])
+        self.fill(0, 1500)
+        self.assertEqual([each.overflow_count for each in self.senders], [0, 1, 0])
+        self.assertEqual(self.refusals.counts["unsent"], 1)
+        self.assertEqual(self.bound.total, sum(each.send_queue.queued_bytes for each in self.senders))
+        self.assertLess(self.bound.total, 6500)
+        self.assertEqual(len(self.senders[0].drain() + self.senders[0].drain()), 2500 + 2 * 4)
+
+    def test_what_is_sent_does_not_count(self) -> None:
+        for _ in range(10):
+            self.fill(0, 4000)
+            self.fill(0, 4000)
+            while self.senders[0].drain():
+                pass
+        self.assertEqual((self.bound.total, self.refusals.counts["unsent"]), (0, 0))
+
+    def test_closed_queues_do_not_count(self) -> None:
+        self.fill(0, 4000, 4000)
+        self.senders[0].send_queue.close()
+        self.assertEqual(self.bound.total, 0)
+        self.fill(1, 4000, 4000)
+        self.assertEqual(self.refusals.counts["unsent"], 0)
+        self.assertNotIn(self.senders[0].send_queue, self.bound.queues)
 
 
 class OutboxTests(SynchronousTestCase):

@@ -24,6 +24,7 @@ from twisted.internet.defer import Deferred
 from dtc_twisted.errors import BadParameter, Forbidden
 from dtc_twisted.orders import Fields, OrderManager
 from dtc_twisted.web import order_commands
+from dtc_twisted.web.stream.validation import id_error
 from dtc_twisted.web.tokens import Principal
 
 _BODY = ("order",)
@@ -74,6 +75,8 @@ class OrderEntry:
 
     async def _run(self, request: dict[str, Any]) -> Fields:
         action = request["action"]
+        if (error := id_error(request)) is not None:
+            raise BadParameter(error)
         order_commands.reject_others(
             {name: value for name, value in request.items() if name not in ("action", "id")}, ACTION_FIELDS[action]
         )

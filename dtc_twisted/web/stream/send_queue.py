@@ -9,14 +9,20 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from dtc_twisted.logs import call_safely
+from dtc_twisted.refusals import Refusals
 from dtc_twisted.transport.websocket_frames import encode_pong_frame, encode_text_frame
 from dtc_twisted.web.stream.public_names import SKIPPED
+from dtc_twisted.web.stream.unsent_bound import UnsentBound
 from dtc_twisted.web.stream.writer import TransportWriter
 
 MAX_QUEUED = 10_000
-"""Messages in the queue of a subscriber that does not read."""
+"""Messages in the queue of a subscriber that does not read, besides those of its subscriptions."""
+QUEUED_OF_SUBSCRIPTION = 3
+"""Messages more for each subscription: `stale`, `live` and a snapshot, when the server is away for a moment."""
 MAX_QUEUED_BYTES = 16 * 1024 * 1024
 """Bytes in the queue, because answers repeat the request, which may be long."""
+_ENTRY_BYTES = 200
+"""Memory that the queue needs for one message besides its bytes."""
 _CHUNK = 64 * 1024
 """Bytes of the queue that are sent in one piece."""
 _PONG = "pong"  # its key
@@ -116,7 +122,9 @@ class SendQueue:
     writer: writes to the socket.
     on_overflow: called when the queue exceeds its limits.
     statistics: counts what is skipped, together with other queues.
-    queued_bytes: bytes in the queue.
+    bound: counts the bytes of all queues, and can let this one overflow; None: there is none.
+    count_subscriptions: returns the number of the subscriber's subscriptions.
+    queued_bytes: bytes in the queue, _ENTRY_BYTES for each message included.
     is_writable, send_direct: as of the writer.
     generation: number of changes of `is_writable` of any queue.
     """
@@ -124,8 +132,10 @@ class SendQueue:
     generation: ClassVar[int] = 0
 
     __slots__ = (
+        "_bound",
         "_closed",
         "_conflated_count",
+        "_count_subscriptions",
         "_on_overflow",
         "_queue",
         "_statistics",
@@ -138,13 +148,21 @@ class SendQueue:
     )
 
     def __init__(
-        self, writer: TransportWriter, on_overflow: Callable[[], None], statistics: SendStatistics | None = None
+        self,
+        writer: TransportWriter,
+        on_overflow: Callable[[], None],
+        statistics: SendStatistics | None = None,
+        bound: UnsentBound | None = None,
+        count_subscriptions: Callable[[], int] = lambda: 0,
     ) -> None:
         self.send_direct: Any = writer.send_direct
         self.is_writable = False
         self._writer = writer
         self._on_overflow = on_overflow
         self._statistics = statistics or SendStatistics()
+        self._bound = bound or UnsentBound(Refusals())
+        self._bound.queues.add(self)
+        self._count_subscriptions = count_subscriptions
         self._unflushed: list[PreparedUpdate] = []
         self.add = self._unflushed.append
         """Takes an update, to be sent with the next `flush`."""
@@ -213,6 +231,13 @@ class SendQueue:
         self._closed = True
         self._refresh_writable()
         self._empty()
+        self._bound.queues.discard(self)
+
+    def overflow(self) -> None:
+        """Clear the queue, because it has become too long."""
+        self._empty()
+        self._statistics.closed += 1
+        self._on_overflow()
 
     def _on_writer_change(self) -> None:
         if not self._writer.is_full:
@@ -236,7 +261,7 @@ class SendQueue:
         size = 0
         while self._queue and size < _CHUNK:
             _, queued = self._queue.popitem(last=False)
-            self.queued_bytes -= _size_of(queued)
+            self._count_bytes(-_size_of(queued))
             data = queued if isinstance(queued, bytes) else queued()
             if data is not None:
                 chunk.append(data)
@@ -250,26 +275,34 @@ class SendQueue:
             self._conflated_count += 1
             self._statistics.conflated += 1
         self._queue[key or object()] = queued
-        self.queued_bytes += _size_of(queued)
-        if len(self._queue) > MAX_QUEUED or self.queued_bytes > MAX_QUEUED_BYTES:
-            self._empty()
-            self._statistics.closed += 1
-            self._on_overflow()
+        self._count_bytes(_size_of(queued))
+        if self.queued_bytes > MAX_QUEUED_BYTES or (len(self._queue) > MAX_QUEUED and self._has_too_many()):
+            self.overflow()
+        else:
+            self._bound.check()
+
+    def _has_too_many(self) -> bool:
+        return len(self._queue) > MAX_QUEUED + QUEUED_OF_SUBSCRIPTION * self._count_subscriptions()
+
+    def _count_bytes(self, size: int) -> None:
+        self.queued_bytes += size
+        self._bound.total += size
 
     def _dequeue(self, key: object) -> bool:
         """Remove a message; False if there is none with this key."""
         if key not in self._queue:
             return False
-        self.queued_bytes -= _size_of(self._queue.pop(key))
+        self._count_bytes(-_size_of(self._queue.pop(key)))
         return True
 
     def _empty(self) -> None:
         self._queue.clear()
-        self.queued_bytes = self._conflated_count = 0
+        self._count_bytes(-self.queued_bytes)
+        self._conflated_count = 0
 
 
 def _size_of(queued: QueuedFrame) -> int:
-    return len(queued) if isinstance(queued, bytes) else 0
+    return _ENTRY_BYTES + (len(queued) if isinstance(queued, bytes) else 0)
 
 
 def _join_frames(items: list[PreparedUpdate]) -> bytes:

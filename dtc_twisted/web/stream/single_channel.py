@@ -35,7 +35,7 @@ from dtc_twisted.web.stream.encoders import PLAIN, BookEncoder
 from dtc_twisted.web.stream.live_sources import LiveSources
 from dtc_twisted.web.stream.public_names import ENDED, LIVE, STALE
 from dtc_twisted.web.stream.send_queue import SendQueue, encode_event
-from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol
+from dtc_twisted.web.stream.stream_protocol import TOO_MANY_SUBSCRIPTIONS, StreamFactory, StreamProtocol
 from dtc_twisted.web.stream.validation import single_channel_error
 from dtc_twisted.web.stream.work_turns import Job
 
@@ -61,7 +61,10 @@ class MarketDataProtocol(StreamProtocol):
         if error is not None:
             self.reply(request, error=error)
         elif request["action"] == "subscribe":
-            self.subscribe(request)
+            if self._is_new(request["symbol"]) and self.has_too_many_subscriptions():
+                self.reply(request, error=TOO_MANY_SUBSCRIPTIONS)
+            else:
+                self.subscribe(request)
         else:
             self._unsubscribe(request["symbol"])
 
@@ -80,6 +83,12 @@ class MarketDataProtocol(StreamProtocol):
             if each is not hub:
                 each.unsubscribe(symbol, self)
         hub.subscribe(symbol, self, encoder=PLAIN)
+
+    def _is_new(self, symbol: str) -> bool:
+        return not any(hub.is_subscribed(symbol, self) for hub in self.factory.sources.hubs)
+
+    def subscription_count(self) -> int:
+        return sum(hub.subscription_count(self) for hub in self.factory.sources.hubs)
 
     def unsubscribe_all(self) -> Job:
         self._other_hubs.clear()  # at once, so that a rejection does not subscribe the client again

@@ -27,6 +27,9 @@ _log = logger(__name__)
 
 MAX_REQUEST = 64 * 1024
 """Largest message of a client, in bytes. A longer one closes its connection (code 1009)."""
+MAX_SUBSCRIPTIONS = 20_000
+"""Subscriptions of one client."""
+TOO_MANY_SUBSCRIPTIONS = f"symbol: expected at most {MAX_SUBSCRIPTIONS} subscriptions of one connection."
 MAX_FRAGMENTS = 1000
 """Fragments of one message. More close the connection (code 1008)."""
 _CONTINUATION_OPCODE, *_MESSAGE_OPCODES = (0, 1, 2)  # text, binary
@@ -71,6 +74,20 @@ class StreamProtocol(WebSocketServerProtocol):
         """End all subscriptions of the client in steps, because the connection has ended."""
         raise NotImplementedError
 
+    def subscription_count(self) -> int:
+        """Return the number of subscriptions of the client."""
+        raise NotImplementedError
+
+    def has_too_many_subscriptions(self) -> bool:
+        """Return whether the client cannot have another subscription.
+
+        If so, the refusal is counted.
+        """
+        if self.subscription_count() < MAX_SUBSCRIPTIONS:
+            return False
+        self.factory.limits.refusals.add("subscriptions")
+        return True
+
     def run(self, steps: Job, request: dict[str, Any]) -> None:
         """Do the work of a long request in steps, before the next request of the client."""
         self._pace.run(self._guard_steps(steps, request))
@@ -94,7 +111,13 @@ class StreamProtocol(WebSocketServerProtocol):
     def onOpen(self) -> None:
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
-        self.outgoing = SendQueue(make_writer(self.transport), self._close_slow_reader, self.factory.statistics)
+        self.outgoing = SendQueue(
+            make_writer(self.transport),
+            self._close_slow_reader,
+            self.factory.statistics,
+            self.factory.limits.unsent,
+            self.subscription_count,
+        )
         self._pace = ReceivePace(
             self.factory.clock, self.factory.limits.turns, self.transport, self.consumeData, self._on_pause
         )

@@ -2,9 +2,13 @@
 
 from typing import Any
 
+import msgspec
+
 from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH, is_symbol
 from dtc_twisted.web.stream.public_names import CHANNELS, OPTIONS, SOURCES, SYMBOLLESS_CHANNELS
 
+MAX_ID_BYTES = 256
+"""Length of the id of a request, as JSON."""
 MAX_SYMBOLS = 1000
 """Symbols in one request."""
 MAX_LEVELS = 10_000
@@ -23,8 +27,8 @@ def validation_error(request: dict[str, Any]) -> str | None:
         request.keys() - (_FIELDS if action == "subscribe" else {"action", "channel", "symbol", "id"})
     ):
         return f"Unknown field {unknown[0]}."
-    if action == "list":
-        return None
+    if (error := id_error(request)) is not None or action == "list":
+        return error
     if channel not in CHANNELS:
         return f"channel: expected one of {', '.join(CHANNELS)}."
     if channel in SYMBOLLESS_CHANNELS:
@@ -35,6 +39,16 @@ def validation_error(request: dict[str, Any]) -> str | None:
         text = f"a text of 1 to {MAX_SYMBOL_LENGTH} characters"
         return f"symbol: expected {text}, or a list of 1 to {MAX_SYMBOLS} of them."
     return _options_error(request)
+
+
+def id_error(request: dict[str, Any]) -> str | None:
+    """Return the error of the id of a request; None if it is valid.
+
+    The id is repeated in each reply.
+    """
+    if len(msgspec.json.encode(request.get("id"))) > MAX_ID_BYTES:
+        return f"id: expected at most {MAX_ID_BYTES} bytes of JSON."
+    return None
 
 
 def _options_error(request: dict[str, Any]) -> str | None:
