@@ -7,9 +7,12 @@ from typing import Any
 import msgspec
 
 from dtc_twisted.dtc.messages import Message, MessageType
-from dtc_twisted.logs import MASK, SECRET_FIELDS, logger, pretty_json, set_level
+from dtc_twisted.logs import MASK, SECRET_FIELDS, logger, pretty_json, set_level, shorten
 
 _log = logger(__name__)
+MAX_INDENTED = 1000
+"""Longest JSON text of an unknown message that is indented in the log."""
+
 _DATA_TYPES = {*range(MessageType.MARKET_DATA_SNAPSHOT, MessageType.MARKET_ORDERS_SNAPSHOT_MESSAGE_BOUNDARY + 1)} - {
     MessageType.MARKET_DEPTH_REJECT,
     MessageType.MARKET_ORDERS_REQUEST,
@@ -45,9 +48,15 @@ class WireLog:
         self._log("Sending", message)
 
     def sending_unknown(self, fields: Mapping[str, Any]) -> None:
-        """Log a message whose type is not in messages.py."""
+        """Log a message whose type is not in messages.py.
+
+        A long one is not indented, because that can make it a thousand times longer, and is cut.
+        """
         masked = {name: MASK for name in SECRET_FIELDS if fields.get(name)}
-        text = pretty_json({**fields, **masked}).decode()
+        data = msgspec.json.encode({**fields, **masked})
+        if len(data) <= MAX_INDENTED:
+            data = pretty_json({**fields, **masked})
+        text = shorten(data.decode(), 4 * MAX_INDENTED)
         _log.debug("Sending Type {number}:\n{json}", number=fields["Type"], json=text)
 
     def received(self, message: Message) -> None:

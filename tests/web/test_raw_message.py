@@ -165,7 +165,7 @@ class SentTests(RawCase):
             "Big": 2**53 + 1,
         }
         answer = self.raw(**fields)
-        self.assertEqual((answer.status, answer.json), (202, {"success": True, "sent": fields}))
+        self.assertEqual((answer.status, answer.json), (202, {"success": True, "sent": {"Type": 12345}}))
         (text,) = received
         self.assertTrue(text.startswith(b'{"Type":12345,"RequestID":7,'), text)
         self.assertEqual(json.loads(text), fields)
@@ -195,6 +195,19 @@ class SentTests(RawCase):
         text = self.log_text()
         self.assertIn('Sending Type 12345:\n{\n    "A": 1,\n    "Password": "********",\n', text)
         self.assertFalse("open sesame" in text)
+
+    def test_nested_arrays_are_not_indented(self) -> None:
+        """Indented, they are a thousand times longer."""
+        wire_log.configure(DEBUG)
+        self.addCleanup(wire_log.configure, {})
+        self.unknown()
+        body = '{"Type": 12345, "A": ' + ",".join(["[" * 400 + "]" * 400]) + "}"
+        self.log.clear()
+        answer = self.fetch("/raw", "POST", body=body.encode())
+        self.assertEqual((answer.status, len(answer.body)), (202, 67))
+        body = body.replace("[]", "[" + ",".join(["[]"] * 20_000) + "]")
+        self.assertEqual(self.fetch("/raw", "POST", body=body.encode()).status, 202)
+        self.assertLess(len(self.log_text()), 700_000)
 
 
 class OffTests(GatewayTestCase):

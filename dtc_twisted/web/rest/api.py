@@ -233,7 +233,8 @@ class RestApi:
         self._gateway.send(message)
         number = message.Type if isinstance(message, Message) else message["Type"]
         _log.info("{who} sent a message of type {number}.", who=principal_of(request).name, number=number)
-        return json_response(request, {"success": True, "sent": message}, 202)
+        sent = message if isinstance(message, Message) else {"Type": number}
+        return json_response(request, {"success": True, "sent": sent}, 202)
 
     def _load_converters(
         self, responses: list[Message], answer: StreamingResponse, options: OutputOptions

@@ -7,10 +7,14 @@ import msgspec
 from twisted.web.server import Request
 
 from dtc_twisted.errors import BadParameter, ContentTooLarge, UnsupportedMediaType
+from dtc_twisted.logs import shorten
 from dtc_twisted.web.access import headers
 
 MAX_BODY = 64 * 1024
 """Largest body of a request, in bytes."""
+
+MAX_NAME = 100
+"""Characters of a name that an error repeats."""
 
 _KINDS = {list: "an array", str: "a text", bool: "a boolean", int: "a number", float: "a number", type(None): "null"}
 
@@ -57,8 +61,9 @@ def _is_flat(data: bytes, value: object) -> bool:
 def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = dict(pairs)
     if len(names) < len(pairs):
-        duplicates = [name for name, _ in pairs]
-        for name in names:
-            duplicates.remove(name)
-        raise BadParameter(f"{duplicates[0]}: given twice; expected once.")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise BadParameter(f"{shorten(name, MAX_NAME)}: given twice; expected once.")
+            seen.add(name)
     return names
