@@ -13,6 +13,7 @@ REASONS = (
     "requests",
     "slow_request",
     "subscriptions",
+    "unread_answers",
     "unsent",
 )
 """Values of the label `reason` of dtc_refused_total. docs/metrics.md describes them."""

@@ -49,6 +49,7 @@ from dtc_twisted.web.query import (
 )
 from dtc_twisted.web.rest.history_responder import HistoryResponder
 from dtc_twisted.web.rest.json_body import json_object
+from dtc_twisted.web.rest.large_bodies import LargeBodies
 from dtc_twisted.web.rest.long_lists import make_lists
 from dtc_twisted.web.rest.problems import describe_error
 from dtc_twisted.web.rest.raw_message import parse_raw_message
@@ -127,12 +128,15 @@ class RestApi:
             spec = SNAPSHOT_REQUESTS.get(path)
             operation = None if spec is None else snapshot_operation(path, spec)
             self.route("GET", path, self._websocket_handler(path, socket), operation)
+        self._bodies = LargeBodies(gateway.clock, gateway.refusals)
         self._lists = make_lists(gateway.clock, gateway.request, gateway.refusals)
         self._klein.handle_errors(Exception)(self._answer_error)  # type: ignore[arg-type]
 
     @property
     def resource(self) -> IResource:
-        return ApiResource(self._klein, self._access, self._exact_routes, self._answer_error, self._public_paths)
+        return ApiResource(
+            *(self._klein, self._access, self._exact_routes, self._answer_error, self._bodies, self._public_paths)
+        )
 
     def route(
         self,

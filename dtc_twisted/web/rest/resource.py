@@ -21,6 +21,7 @@ from dtc_twisted.web.access import AccessControl
 from dtc_twisted.web.rest.connections import Connections
 from dtc_twisted.web.rest.http_channel import LimitedChannel
 from dtc_twisted.web.rest.json_body import MAX_BODY
+from dtc_twisted.web.rest.large_bodies import PIECE, LargeBodies
 
 _log = logger(__name__)
 
@@ -35,6 +36,7 @@ class ApiResource(KleinResource):
     exact_routes: handlers of routes without variable parts. They are called directly, because Klein's routing is more
         than a quarter of the cost of a request.
     answer_error: returns the body of the answer to a failed request. (Klein alone answers with HTML and tracebacks.)
+    bodies: writes large bodies.
     public_paths: paths that need no token.
     """
 
@@ -44,9 +46,11 @@ class ApiResource(KleinResource):
         access: AccessControl,
         exact_routes: RouteTable,
         answer_error: Callable[[Any, Failure], bytes],
+        bodies: LargeBodies,
         public_paths: Collection[bytes] = (),
     ) -> None:
         super().__init__(klein)
+        self._bodies = bodies
         self._access = access
         self._exact_routes = exact_routes
         self._answer_error = answer_error
@@ -75,12 +79,18 @@ class ApiResource(KleinResource):
         except Exception:
             result = self._answer_error(request, Failure())
         if not isinstance(result, Deferred):
-            _finish(request, result)
+            self._finish(request, result)
             return
         finished = request.notifyFinish()
         finished.addErrback(lambda _lost: result.cancel())
         result.addErrback(self._failed, request, finished)
-        result.addCallback(lambda body: None if finished.called else _finish(request, body))
+        result.addCallback(lambda body: None if finished.called else self._finish(request, body))
+
+    def _finish(self, request: Request, result: bytes | IResource | None) -> None:
+        if isinstance(result, bytes) and len(result) > PIECE and request.method != b"HEAD":
+            self._bodies.write(request, result)
+        else:
+            _finish(request, result)
 
     def _failed(self, failure: Failure, request: Request, finished: Deferred[None]) -> bytes | None:
         """Answer a failure.
