@@ -24,6 +24,7 @@ READ_TOKEN = "attacker-with-read"
 SYMBOL = "ESM20_FUT_CME"
 MAX_RECONNECTS = 20
 """New connections per second of one attack."""
+FOREIGN_PAGE = "foreign-page"
 READ_SIZE = 1 << 18
 
 HEAD = b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n"
@@ -276,8 +277,16 @@ def main(name: str, port: int, seconds: float) -> None:
     def is_over() -> bool:
         return stopped.is_set() or time.monotonic() >= end
 
+    def begun() -> None:
+        print("attacking", flush=True)
+
     threading.Thread(target=wait_for_line, daemon=True).start()
-    print("attacking", flush=True)
+    if name == FOREIGN_PAGE:
+        from benchmarks.foreign_page import press
+
+        print(json.dumps(press(f"http://127.0.0.1:{port}", is_over, begun)), flush=True)
+        return
+    begun()
     if name == "spin":
         counts: Counter[str] = Counter()
         while not is_over():

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import clients
-from benchmarks.attackers import READ_TOKEN, SYMBOL
+from benchmarks.attackers import FOREIGN_PAGE, READ_TOKEN, SYMBOL
 from benchmarks.clients import Subscriber
 from benchmarks.processes import ROOT, Service, leave_measured_cpu
 from benchmarks.results import circumstances
@@ -40,6 +40,7 @@ NAMES = (
     "unread-pings",
     "empty-fragments",
     "symbols",
+    FOREIGN_PAGE,
 )
 RATE = 200
 """Trades per second."""
@@ -228,7 +229,9 @@ def attack(name: str, seconds: float, root: Path = ROOT) -> Outcome:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         command = (sys.executable, "-m", "benchmarks.attacked_server", str(RATE))
         server = stack.enter_context(Service(until=r"at port (\d+)", command=command))
-        options = ("--token-file", write_tokens(folder), "--allow-trading", "--journal", str(folder / "journal"))
+        options = ["--allow-trading", "--journal", str(folder / "journal")]
+        if name != FOREIGN_PAGE:  # a page has more to gain where nobody has a token
+            options += ["--token-file", write_tokens(folder)]
         gateway: WatchedService = stack.enter_context(
             watched_gateway(server.found[1], *options, f"--symbol={SYMBOL}", root=root)
         )

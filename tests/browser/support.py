@@ -15,7 +15,9 @@ TIMEOUT = 20_000
 """Milliseconds after which a thing that has not happened will not."""
 
 WIDE = {"width": 1440, "height": 900}
-CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-gpu"]
+CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP *.example 127.0.0.1"]
+"""Options of chromium. All names below `example` are this machine."""
+
 ES = "ESM20_FUT_CME"
 
 
@@ -49,15 +51,16 @@ def launch() -> Any:
 class BrowserCase(SynchronousTestCase):
     """Run a gateway, and a context of its own in the browser, for each test.
 
-    options: of `twistd dtc`.
+    options, environment: of `twistd dtc`.
     """
 
     options: tuple[str, ...] = ("--demo",)
+    environment: dict[str, str] = {}
 
     def setUp(self) -> None:
         self.browser = launch()
         self.errors: list[str] = []
-        self.gateway = Gateway(*self.options)
+        self.gateway = Gateway(*self.options, **self.environment)
         self.addCleanup(self.gateway.stop)
         self.gateway.wait_until_ready()
 

@@ -161,6 +161,7 @@ class OriginTests(ChannelCase):
         for path in ("/api/v1/status", "/", "/nothing", "/healthz", "/openapi.json"):
             found = self.get(path=path).headers
             self.assertEqual(found["x-content-type-options"], "nosniff")
+            self.assertEqual(found["x-frame-options"], "DENY")
             self.assertEqual(found["cross-origin-resource-policy"], "same-origin")
             self.assertNotIn("server", found)
         self.assertEqual(self.get().headers["cache-control"], "no-store")

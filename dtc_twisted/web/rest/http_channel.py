@@ -29,7 +29,11 @@ _REASONS = {
 }
 """The reason that is counted, by the status of the answer."""
 
-_ALWAYS = ((b"X-Content-Type-Options", b"nosniff"), (b"Cross-Origin-Resource-Policy", b"same-origin"))
+_ALWAYS = (
+    (b"X-Content-Type-Options", b"nosniff"),
+    (b"Cross-Origin-Resource-Policy", b"same-origin"),
+    (b"X-Frame-Options", b"DENY"),
+)
 
 
 class LimitedChannel(HTTPChannel):
