@@ -12,6 +12,7 @@ import { log } from "./log.js";
 import { signIn, signOut } from "./login.js";
 import { Market } from "./market.js";
 import { Observable, stored } from "./observable.js";
+import { ReplayBar } from "./replay_bar.js";
 import { ApiError, call, session } from "./rest.js";
 import { StatusBar } from "./status_bar.js";
 import { Stream } from "./stream.js";
@@ -67,6 +68,7 @@ async function loadAccounts(ticket) {
 
 function makePanels() {
     new StatusBar(stream, status);
+    new ReplayBar(status);
     new EventLog({ stream, status, accounts });
     const watchList = new WatchList(market, selected);
     const search = new SymbolSearch((symbol) => watchList.add(symbol));
