@@ -305,7 +305,7 @@ class FloodTests(ClientCase):
         self.advance(0.01)
 
 
-class ManySymbolsTests(ClientCase):
+class ManySymbolsCase(ClientCase):
     symbols = [f"S{number}" for number in range(1000)]
 
     def subscribe(self, action: str = "subscribe") -> Any:
@@ -319,6 +319,8 @@ class ManySymbolsTests(ClientCase):
         for _ in range(10_000):
             self.simulator.ignore_next(dtc.MarketDataRequest)
 
+
+class ManySymbolsTests(ManySymbolsCase):
     def test_in_pieces(self) -> None:
         caller, other = self.stream_caller(), self.subscriber()
         self.begin_turns()
@@ -423,3 +425,34 @@ class BoundTests(ClientCase):
                 (answer,) = caller.take()
                 self.assertFalse(answer["success"])
                 self.assertIn("id: expected at most 256 bytes of JSON.", str(answer["error"]))
+
+
+class LongAnswerTests(ManySymbolsCase):
+    def test_list(self) -> None:
+        caller = self.stream_caller()
+        self.symbols = self.symbols[:100]
+        self.send_all(caller, self.subscribe(), {"action": "subscribe", "channel": "unknown"})
+        self.advance(0.01)
+        caller.take()
+        self.begin_turns()
+        self.send_all(caller, *[{"action": "list"}] * 60)
+        first = caller.take()
+        self.assertLess(len(first), TURN_STEPS / (100 / 20))
+        self.end_turns()
+        answers = first + caller.take()
+        self.assertEqual(len(answers), 60)
+        *listed, last = answers[0]["subscriptions"]
+        self.assertEqual([each["symbol"] for each in listed], self.symbols)
+        self.assertEqual(listed[0], {"channel": "trades", "symbol": "S0", "last_update": None})
+        self.assertEqual(last["channel"], "unknown")
+        self.assertEqual(answers[1:], answers[:1] * 59)
+
+    def test_snapshots(self) -> None:
+        """There is one in each turn."""
+        caller, other = self.stream_caller(), self.subscriber()
+        self.begin_turns()
+        self.send_all(caller, *[{"action": "subscribe", "channel": "status"}] * 3)
+        self.send_json(other, {"action": "ping"})
+        self.assertEqual([len(caller.take()), len(other.take())], [2, 1])
+        self.end_turns()
+        self.assertEqual(len(caller.take()), 4)

@@ -56,6 +56,11 @@ from dtc_twisted.web.stream.subscription import ChannelSubscription
 from dtc_twisted.web.stream.validation import validation_error
 from dtc_twisted.web.stream.work_turns import Job
 
+_SNAPSHOT_UNITS = 100
+"""Units of work of a request for a channel without a symbol, whose snapshot may be long."""
+_ROWS_OF_STEP = 20
+"""Subscriptions that are listed for one unit of work."""
+
 
 class MultiChannelProtocol(StreamProtocol):
     """Serve one subscriber of any number of channels and symbols."""
@@ -102,7 +107,7 @@ class MultiChannelProtocol(StreamProtocol):
         if error:
             self.reply(request, error=error)
         elif request["action"] == "list":
-            self._list(request)
+            self.run(self._list(request), request)
         elif request["channel"] in SYMBOLLESS_CHANNELS:
             self._handle_symbolless(request)
         else:
@@ -149,20 +154,24 @@ class MultiChannelProtocol(StreamProtocol):
             self.outgoing.discard(key)
             self.reply(request)
 
-    def _list(self, request: dict[str, Any]) -> None:
-        clock = self.factory.clock
-        updates: list[tuple[str, str | None, float | None]] = [
-            (each.channel, each.symbol, each.last_update) for each in self._subscriptions.values()
-        ]
-        updates += [(each, None, sent_at) for each, sent_at in self._last_sent.items()]
-        subscriptions = [
-            {"channel": each, "symbol": symbol, "last_update": None if at is None else as_wall_time(clock, at)}
-            for each, symbol, at in updates
-        ]
-        self.outgoing.send_message(encode_event(request | {"success": True, "subscriptions": subscriptions}))
+    def _list(self, request: dict[str, Any]) -> Job:
+        """Send the list of the subscriptions, which is made in steps."""
+        rows: list[bytes] = []
+        for subscription in list(self._subscriptions.values()):
+            rows.append(self._row(subscription.channel, subscription.symbol, subscription.last_update))
+            if len(rows) % _ROWS_OF_STEP == 0:
+                yield
+        rows += [self._row(channel, None, sent_at) for channel, sent_at in self._last_sent.items()]
+        head = encode_event(request | {"success": True, "subscriptions": []})
+        self.outgoing.send_message(head.removesuffix(b"]}") + b", ".join(rows) + b"]}")
+
+    def _row(self, channel: str, symbol: str | None, updated_at: float | None) -> bytes:
+        at = None if updated_at is None else as_wall_time(self.factory.clock, updated_at)
+        return encode_event({"channel": channel, "symbol": symbol, "last_update": at})
 
     def _handle_symbolless(self, request: dict[str, Any]) -> None:
         channel = request["channel"]
+        self.charge(_SNAPSHOT_UNITS)
         if request["action"] == "subscribe":
             self._last_sent.setdefault(channel, None)
             self.reply(request | self.factory.position(channel))
@@ -173,7 +182,7 @@ class MultiChannelProtocol(StreamProtocol):
         elif channel in self._last_sent:
             del self._last_sent[channel]
             self.factory.accounts.unsubscribe(self, channel)
-            self.outgoing.discard((channel, None))
+            self.outgoing.discard_messages((channel, None))
             self.reply(request)
         else:
             self.reply(request, error=f"Not subscribed to {channel}.")

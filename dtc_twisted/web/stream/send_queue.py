@@ -136,6 +136,7 @@ class SendQueue:
         "_closed",
         "_conflated_count",
         "_count_subscriptions",
+        "_kinds",
         "_on_overflow",
         "_queue",
         "_statistics",
@@ -167,6 +168,7 @@ class SendQueue:
         self.add = self._unflushed.append
         """Takes an update, to be sent with the next `flush`."""
         self._queue: OrderedDict[object, QueuedFrame] = OrderedDict()  # a dict is slow to pop from the front
+        self._kinds: set[Any] = set()  # of the updates that were queued
         self.queued_bytes = 0
         self._conflated_count = 0
         self._closed = False
@@ -190,6 +192,7 @@ class SendQueue:
             return
         for each in items:
             for one, kind in zip(each.frames, each.kinds, strict=True):
+                self._kinds.add(kind)
                 self._enqueue(each.make_late_frame or one, (each.subscription_key, kind))
 
     def send_message(self, payload: bytes, key: object = None) -> None:
@@ -220,10 +223,18 @@ class SendQueue:
         self._refresh_writable()
 
     def discard(self, subscription_key: object) -> None:
-        """Remove the messages of a subscription from the queue."""
+        """Remove the updates of a subscription from the queue."""
         self.flush()
-        for key in [key for key in self._queue if isinstance(key, tuple) and key[0] == subscription_key]:
-            self._dequeue(key)
+        for kind in self._kinds:
+            self._dequeue((subscription_key, kind))
+
+    def discard_messages(self, key: object) -> None:
+        """Remove the messages from the queue whose key begins so.
+
+        That takes time for each message in the queue.
+        """
+        for each in [each for each in self._queue if isinstance(each, tuple) and each[0] == key]:
+            self._dequeue(each)
 
     def close(self) -> None:
         """Clear the queue, and send nothing more."""
