@@ -4,42 +4,33 @@ This module does not import messages.py before the options are parsed, because -
 """
 
 import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from twisted.application.service import IService
 from twisted.python import usage
 
 from dtc_twisted.clocks import use_monotonic_time
-from dtc_twisted.config_file import read_arguments
+from dtc_twisted.cluster_options import NATS_OPTIONS, check_nats_options, require_nats
 from dtc_twisted.dtc.own_messages import UnfitMessages, use_messages
 from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH, is_symbol
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.limits import LIMITS
 from dtc_twisted.replay_options import REPLAY_FLAGS, REPLAY_OPTIONS, parse_replay_options
 from dtc_twisted.services import (
-    BaseOptions,
-    LogFormat,
-    StartupError,
-    choice_option,
     end_process,
     freeze_gc_when_running,
     number_option,
     on_hangup,
     optional_number_option,
 )
-from dtc_twisted.transport.addresses import is_address, parse_host
+from dtc_twisted.serving_options import ServingOptions, file_checks, with_log_format
+from dtc_twisted.transport.addresses import parse_host
 from dtc_twisted.transport.name_resolver import install_name_resolver
 
-if TYPE_CHECKING:
-    from dtc_twisted.listeners import CertificateFiles
-    from dtc_twisted.web.tokens import TokenFile
 
-
-class Options(BaseOptions):
+class Options(ServingOptions):
     """Options of `twistd dtc`."""
 
     name = "dtc"
@@ -52,27 +43,9 @@ class Options(BaseOptions):
         ["host", "n", None, "DTC server: host name or address."],
         number_option("port", "p", 11099, "DTC server: port.", 1, 65535),
         number_option("historyport", "q", 11098, "DTC server: port for historical prices.", 1, 65535),
-        number_option("restport", "r", 8080, "Port for REST and WebSocket; 0: a free port.", 0, 65535),
-        ["interface", None, None, "Address to serve on, instead of 127.0.0.1 and ::1."],
-        [
-            "cert",
-            None,
-            None,
-            "File with the certificate (PEM, with its chain) to serve https:// and wss://.",
-        ],
-        ["key", None, None, "File with the private key of --cert."],
-        ["config", None, None, "TOML file with options: their names without --; those given besides have precedence."],
-        choice_option("log-format", ("text", "json"), "Lines of the log:"),
         ["username", "u", "", "User name, if the server needs one."],
         ["password", "x", "", "Password; better in DTC_PASSWORD in the environment, or in a file."],
         ["password-file", None, None, "File whose first line is the password."],
-        [
-            "token-file",
-            None,
-            None,
-            "File with the tokens of callers: lines of NAME SCOPE TOKEN; it is read again when it changes.",
-        ],
-        number_option("timeout", None, 5.0, "Seconds to wait for an answer of the server.", 0.1, 3600),
         number_option("stall-timeout", None, 30.0, "Seconds without updates of an active symbol; 0: never.", 0, 86400),
         number_option(
             "history-connections", None, 4, "Largest number of simultaneous connections to the historical port.", 1, 100
@@ -89,6 +62,7 @@ class Options(BaseOptions):
         number_option("record-segment-age", None, 60.0, "Minutes after which another file begins.", 0.1, 10_000),
         ["journal", None, None, "File of the journal of orders; by default in the state directory of the user."],
         *REPLAY_OPTIONS,
+        *NATS_OPTIONS,
         ["messages", None, None, "Messages module that python -m codegen wrote from your own header."],
         optional_number_option(
             "journal-keep", "Days after which closed orders are deleted from the journal.", whole=True
@@ -104,7 +78,6 @@ class Options(BaseOptions):
             "Request simulated trading; accept orders for accounts whose names begin with Sim (default).",
         ],
         ["tls", None, "Connect to the server with wss://."],
-        ["insecure", None, "Serve other machines without --token-file or without TLS."],
         ["allow-trading", None, "Accept orders; with --live only together with --token-file."],
         ["stall-reconnect", None, "Reconnect when the updates of all symbols stop (--stall-timeout)."],
         ["cancel-on-stop", None, "Cancel the orders that the gateway sent when it is stopped."],
@@ -115,7 +88,6 @@ class Options(BaseOptions):
             None,
             "Serve data of files to other machines as well; the exchanges' agreements may forbid it.",
         ],
-        ["no-dashboard", None, "Serve no trading dashboard at /."],
         ["check", None, "Check options and files, log on to the server, and end."],
         *REPLAY_FLAGS,
         ["demo", None, "Start a simulated DTC server in the same process, and connect to it."],
@@ -130,29 +102,8 @@ class Options(BaseOptions):
     def __init__(self) -> None:
         super().__init__()
         self["symbols"] = []
-        self["origins"] = []
         self["accounts"] = []
         self["tradable"] = []
-        self["endpoints"] = []
-
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        given = [*(sys.argv[1:] if options is None else options)]
-        super().parseOptions([*self._configured(given), *given])
-
-    def _configured(self, given: list[str]) -> list[str]:
-        """Return the command line that the file of --config stands for."""
-        paths = [value for name, value in pairwise(given) if name == "--config"]
-        paths += [each.removeprefix("--config=") for each in given if each.startswith("--config=")]
-        if not paths:
-            return []
-        path = paths[-1]
-        flags = {str(flag[0]) for flag in self.optFlags}
-        parameters = {str(parameter[0]) for parameter in self.optParameters} - {"config"}
-        lists = {name.removeprefix("opt_").replace("_", "-") for name in vars(Options) if name.startswith("opt_")}
-        try:
-            return read_arguments(path, flags, parameters, lists)
-        except (OSError, ValueError) as error:
-            raise StartupError(f"twistd dtc: --config {path}: {error}") from None
 
     def opt_symbol(self, symbol: str) -> None:
         """Subscribe to this symbol from the start. May be given several times."""
@@ -167,14 +118,6 @@ class Options(BaseOptions):
     def opt_allow_symbol(self, symbol: str) -> None:
         """Accept orders only for this symbol. May be given several times."""
         self["tradable"].append(symbol)
-
-    def opt_listen(self, endpoint: str) -> None:
-        """Serve on this Twisted endpoint, or on tls:PORT. May be given several times."""
-        self["endpoints"].append(endpoint)
-
-    def opt_allow_origin(self, origin: str) -> None:
-        """Accept requests from web pages of this origin. May be given several times."""
-        self["origins"].append(origin)
 
     def postOptions(self) -> None:
         if self["messages"]:
@@ -193,41 +136,10 @@ class Options(BaseOptions):
             raise usage.UsageError("--stall-reconnect needs --stall-timeout: 0 is off")
         self._check_data_folder()
         self._check_recording()
+        check_nats_options(self)
         self["password"] = self._password()
-        self["origins"] = self._origins()
-        self["tokens"] = self._tokens()
-        self["certificate"] = self._certificate()
-        self._check_listening()
-        self._check_trading()
         super().postOptions()
-
-    def _certificate(self) -> "CertificateFiles | None":
-        from dtc_twisted.listeners import CertificateFiles
-
-        cert, key = self["cert"], self["key"]
-        if not cert and not key:
-            return None
-        if not cert or not key:
-            raise usage.UsageError("--cert and --key go together: the files of a certificate and its private key")
-        try:
-            return CertificateFiles(cert, key)
-        except (OSError, ValueError) as error:
-            raise usage.UsageError(f"--cert, --key: {error}") from None
-
-    def _check_listening(self) -> None:
-        from dtc_twisted.listeners import TLS_PREFIX
-
-        if self["interface"] is not None and not is_address(self["interface"]):
-            raise usage.UsageError(
-                f"--interface: expected an IP address of this machine, not {self['interface']!r}; 0.0.0.0 is all"
-            )
-        if self["endpoints"] and self["interface"] is not None:
-            raise usage.UsageError("--listen and --interface exclude each other")
-        needs_certificate = any(each.startswith(TLS_PREFIX) for each in self["endpoints"])
-        if needs_certificate and self["certificate"] is None:
-            raise usage.UsageError("--listen tls:... needs --cert and --key")
-        if self["endpoints"] and self["certificate"] is not None and not needs_certificate:
-            raise usage.UsageError("--cert goes with --interface, or with a --listen that begins with tls:")
+        self._check_trading()
 
     def _use_messages(self) -> None:
         try:
@@ -292,30 +204,6 @@ class Options(BaseOptions):
                 raise usage.UsageError(f"--password-file: {error}") from None
         return str(self["password"] or os.environ.get("DTC_PASSWORD", ""))
 
-    def _origins(self) -> list[str]:
-        from dtc_twisted.web.access import read_origin
-
-        try:
-            return [read_origin(origin) for origin in self["origins"]]
-        except ValueError as error:
-            raise usage.UsageError(f"--allow-origin: {error}") from None
-
-    def _tokens(self) -> "TokenFile | None":
-        from dtc_twisted.web.tokens import TokenFile
-
-        path = self["token-file"]
-        try:
-            return TokenFile(path) if path else None
-        except OSError as error:
-            raise usage.UsageError(f"--token-file: {error}") from None
-        except ValueError as error:
-            raise usage.UsageError(f"--token-file {path}: {error}") from None
-
-
-def file_checks(options: Options) -> list[Callable[[], None]]:
-    """Return functions that read files again if they have changed."""
-    return [each.check for each in (options["tokens"], options["certificate"]) if each is not None]
-
 
 def makeService(options: Options, reactor: IGatewayReactor | None = None) -> IService:
     """Make the gateway's service."""
@@ -328,13 +216,11 @@ def makeService(options: Options, reactor: IGatewayReactor | None = None) -> ISe
     from dtc_twisted.gateway import make_check, make_gateway
 
     freeze_gc_when_running(reactor)
+    if options["nats"]:
+        require_nats(options, reactor)
     checks = file_checks(options)
     on_hangup(reactor, (lambda: [check() for check in checks]) if checks else reactor.stop)
     of_twistd: Mapping[str, Any] = options.parent or {}
     if options["check"]:
         return make_check(options, reactor, partial(end_process, reactor, of_twistd.get("pidfile") or ""))
-    service = make_gateway(options, reactor)
-    if options["log-format"] == "text":
-        return service
-    path = of_twistd.get("logfile") or ("" if of_twistd.get("nodaemon", True) else "twistd.log")
-    return LogFormat(service, "" if path == "-" else path)
+    return with_log_format(options, make_gateway(options, reactor))

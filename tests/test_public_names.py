@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted import errors, tap, tap_sim
+from dtc_twisted import errors, tap, tap_edge, tap_sim
 from dtc_twisted.errors import INTERNAL_ERROR, PUBLIC_ERRORS, public_error
 from dtc_twisted.refusals import REASONS
 from dtc_twisted.web.stream import public_names
@@ -53,6 +53,10 @@ class OptionTests(SynchronousTestCase):
     def test_simulator(self) -> None:
         documented = [name for row in table("README.md", "option of dtc-sim") for name in names(row[0])]
         self.assertEqual(sorted(documented), sorted(options(tap_sim.Options())))
+
+    def test_edge(self) -> None:
+        documented = [name for row in table("README.md", "option of dtc-edge") for name in names(row[0])]
+        self.assertEqual(sorted(documented), sorted(options(tap_edge.Options())))
 
 
 def options(parser: Any) -> Iterable[str]:

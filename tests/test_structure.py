@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "datafiles": PROTOCOL,
     "recording": PROTOCOL,
     "journal": PROTOCOL,
+    "cluster": PROTOCOL | {"transport", "market_data"},
     "orders": PROTOCOL | {"transport", "definitions", "journal"},
     "web": (PARTS - {"web"}) | {"replay", "replay_options"},
     # the simulated server
@@ -59,9 +60,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config_file": set(),
     "replay_options": set(),
     "replay": PROTOCOL | {"definitions", "market_data", "datafiles", "recording", "simulator", "replay_options"},
+    "cluster_options": {"services"},
+    "serving_options": PROTOCOL | {"services", "config_file", "transport", "listeners", "web"},
     "startup_check": PROTOCOL | {"transport"},
-    "gateway": PARTS | {"services", "listeners", "startup_check", "simulator", "replay", "replay_options"},
-    "tap": PARTS | {"services", "listeners", "config_file", "gateway", "simulator", "replay_options"},
+    "gateway": PARTS
+    | {"services", "listeners", "startup_check", "simulator", "replay", "replay_options", "cluster", "cluster_options"},
+    "tap": PARTS | {"services", "serving_options", "cluster_options", "gateway", "simulator", "replay_options"},
+    "tap_edge": BASE | {"services", "serving_options", "cluster_options", "gateway", "transport"},
     "tap_sim": PROTOCOL | {"services", "simulator", "recording", "replay", "replay_options"},
     # what other people's programs use; without Twisted
     "client": {"dtc", "errors"},
@@ -71,7 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Module or package at the top of dtc_twisted -> the others that it may import."""
 
-TAPS = {"tap", "tap_sim"}
+TAPS = {"tap", "tap_edge", "tap_sim"}
 """Only these import the reactor. Nothing imports them."""
 
 WEBSOCKET_CLIENTS = {"transport", "history"}

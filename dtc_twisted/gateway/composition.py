@@ -9,6 +9,7 @@ from dtc_twisted.datafiles.optional import load_all
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.dtc.messages import TradeModeEnum
 from dtc_twisted.dtc.session import LogonSettings
+from dtc_twisted.gateway.cluster_parts import make_origin
 from dtc_twisted.gateway.gateway_parts import journal_path, make_files, make_market_data, make_orders
 from dtc_twisted.gateway.gateway_services import DemoService, GatewayService, ReplayService
 from dtc_twisted.gateway.gateway_settings import Settings
@@ -66,6 +67,8 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
     web = make_web(settings, parts, reactor)
     web.setServiceParent(services)
     market_data.watchdog.setServiceParent(services)
+    if settings["nats"]:
+        make_origin(settings, upstream, market_data, reactor).setServiceParent(services)
     if settings["host"] or settings["demo"] or settings["replay"]:
         upstream.setServiceParent(services)
         history.setServiceParent(services)

@@ -4,7 +4,7 @@ There is one hub for market data and one for market depth. Subscriptions outlive
 all symbols again.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -229,13 +229,28 @@ class Hub:
             feed.is_confirmed = False
             feed.mark_stale(self._batch, reason)
 
-    # -- called by the watchdog and the feed of files
+    # -- called by the watchdog, and by feeds of files and edges
 
     def mark_symbol_stale(self, symbol_id: int, reason: str) -> None:
         """State that the updates of a symbol have stopped for now."""
         feed = self._requests.by_id.get(symbol_id)
         if feed is not None:
             self.mark_stale(feed, reason)
+
+    def mark_symbol_live(self, symbol_id: int) -> None:
+        """State that the updates of a symbol go on."""
+        feed = self._requests.by_id.get(symbol_id)
+        if feed is not None and feed.is_confirmed:
+            feed.mark_live(self._batch)
+
+    def renumber(self, symbol: str, epoch: int, counts: Mapping[type, int]) -> None:
+        """Set the numbers of a symbol's updates, because they are counted elsewhere.
+
+        counts: messages so far of each type, with all levels.
+        """
+        feed = self._feeds.get(symbol)
+        if feed is not None:
+            feed.renumber(epoch, counts)
 
     def mark_stale(self, feed: SymbolFeed, reason: str) -> None:
         """Inform the consumers of a symbol that their data may be out of date."""

@@ -1,7 +1,7 @@
 """Hold one symbol: its state, its subscriptions, and its groups of subscribers."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +70,7 @@ class SymbolFeed:
     pace: Pace = field(default_factory=Pace)  # kept by the watchdog
     _delivered_before: int = 0  # to groups that no longer exist
     _numberings: dict[int, Numbering] = field(default_factory=dict)  # by levels, while there is a group
+    _is_numbered_elsewhere: bool = False
 
     # -- subscriptions
 
@@ -97,7 +98,8 @@ class SymbolFeed:
             self.groups = tuple(each for each in self.groups if each is not group)
             self._delivered_before += group.delivered_count
             self._drop_view_if_unused(group.levels)
-            if all(each.levels != group.levels or each.encoder is None for each in self.groups):
+            is_counted = self._is_numbered_elsewhere and group.levels == 0
+            if not is_counted and all(each.levels != group.levels or each.encoder is None for each in self.groups):
                 self._numberings.pop(group.levels, None)  # what follows is not counted
 
     @property
@@ -116,6 +118,11 @@ class SymbolFeed:
     def numbering(self, levels: int) -> Numbering:
         """Return the numbering of the messages for a number of levels."""
         return self._numberings.get(levels) or Numbering(0)
+
+    def renumber(self, epoch: int, counts: Mapping[type, int]) -> None:
+        """Set the numbering of the updates with all levels, which are counted elsewhere."""
+        self._is_numbered_elsewhere = True
+        self._numberings[0] = Numbering(epoch, defaultdict(int, counts))
 
     # -- informing consumers
 

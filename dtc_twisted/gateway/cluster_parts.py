@@ -1,0 +1,94 @@
+"""Build the origin of a cluster, and its edges."""
+
+import os
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+
+from dtc_twisted.cluster.bus import Bus
+from dtc_twisted.cluster.edge_feed import EdgeFeed
+from dtc_twisted.cluster.nats_bus import NatsBus
+from dtc_twisted.cluster.origin import ClusterOrigin
+from dtc_twisted.cluster.origin_link import OriginLink
+from dtc_twisted.cluster_options import nats_servers
+from dtc_twisted.datafiles import FileDownloads
+from dtc_twisted.definitions.security_definitions import SecurityDefinitions
+from dtc_twisted.dtc.messages import TradeModeEnum
+from dtc_twisted.dtc.session import LogonSettings
+from dtc_twisted.gateway.gateway_parts import MarketData, Orders, make_market_data
+from dtc_twisted.gateway.gateway_settings import Settings
+from dtc_twisted.gateway.gateway_status import GatewayStatus
+from dtc_twisted.gateway.web_parts import GatewayParts, make_web
+from dtc_twisted.history import HistoryClient
+from dtc_twisted.interfaces import IGatewayReactor
+from dtc_twisted.market_data import MARKET_DATA, MARKET_DEPTH
+from dtc_twisted.orders import AccountState, Reconciler
+from dtc_twisted.transport.upstream import Upstream
+
+EDGE_SETTINGS: Mapping[str, Any] = {
+    "host": "NATS",
+    "demo": False,
+    "replay": None,
+    "stall-timeout": 0.0,
+    "stall-reconnect": False,
+    "allow-raw": False,
+}
+"""Settings of the gateway that an edge has no options for."""
+
+
+def make_origin(
+    settings: Settings, upstream: Upstream, market_data: MarketData, reactor: IGatewayReactor, bus: Bus | None = None
+) -> IService:
+    """Build what publishes to edges. It needs --nats.
+
+    bus: the connection to the broker; None: one to NATS.
+    """
+    services = MultiService()
+    bus = bus or _nats_bus(settings, reactor, services)
+    prefix = f"{settings['nats-prefix']}."
+    origin = ClusterOrigin(
+        *(reactor, bus, prefix, market_data.hubs, upstream.request, lambda: upstream.status, settings["timeout"]),
+    )
+    upstream.status_listeners.append(origin.publish_beat)
+    origin.setServiceParent(services)
+    return services
+
+
+def make_edge(options: Settings, reactor: IGatewayReactor, bus: Bus | None = None, name: str = "") -> IService:
+    """Build a whole edge: one service that starts and stops all.
+
+    bus: the connection to the broker; None: one to NATS.
+    name: of this edge; empty: made of host and process.
+    """
+    settings = {**EDGE_SETTINGS, **options}
+    services = MultiService()
+    bus = bus or _nats_bus(settings, reactor, services)
+    name = name or f"{socket.gethostname().partition('.')[0]}-{os.getpid()}-{os.urandom(3).hex()}"
+    timeout = settings["timeout"]
+    link = OriginLink(reactor, bus, f"{settings['nats-prefix']}.", name, settings["nats"], timeout)
+    settings["timeout"] = timeout + 2  # the origin answers after its own timeout, with the reason
+    definitions = SecurityDefinitions(link.request)
+    market_data = make_market_data(settings, link, None, reactor)
+    link.listeners.append(definitions)
+    link.feeds = [
+        EdgeFeed(reactor, channel, kind, market_data.hubs[channel], market_data.batch, link.request_snapshot)
+        for channel, kind in (("marketdata", MARKET_DATA), ("marketdepth", MARKET_DEPTH))
+    ]
+    state = AccountState()
+    orders = Orders(state, Reconciler(reactor, state, timeout), None, None)
+    history = HistoryClient(reactor, "", LogonSettings(), timeout, 1)
+    downloads = FileDownloads(reactor, 1)
+    downloads.setServiceParent(services)
+    status = GatewayStatus(link, market_data, orders, TradeModeEnum.TRADE_MODE_UNSET)
+    parts = GatewayParts(link, history, definitions, market_data, orders, status, downloads, None)
+    make_web(settings, parts, reactor).setServiceParent(services)
+    link.setServiceParent(services)
+    return services
+
+
+def _nats_bus(settings: Settings, reactor: IGatewayReactor, services: MultiService) -> NatsBus:
+    bus = NatsBus(reactor, nats_servers(settings), "dtc_twisted", {})
+    bus.setServiceParent(services)
+    return bus

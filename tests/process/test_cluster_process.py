@@ -1,0 +1,100 @@
+"""Test origin and edge as processes, with a real server of NATS."""
+
+import json
+import shutil
+import signal
+import socket
+import time
+from typing import Any
+from urllib.request import urlopen
+
+from twisted.trial.unittest import SynchronousTestCase
+from websockets.sync.client import ClientConnection, connect
+
+from tests.process.test_twistd import ES, PATIENCE, TWISTD, Process
+
+SYMBOLS = [ES, "BTCUSD"]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+class Served(Process):
+    """Run `twistd dtc` or `twistd dtc-edge` on a free port, with NATS."""
+
+    def __init__(self, command: str, nats: int, *options: str) -> None:
+        address = ("--nats", f"nats://127.0.0.1:{nats}", "-r", "0")
+        super().__init__(*TWISTD, "-n", "--pidfile=", "-r", "asyncio", command, *address, *options)
+        self.port = int(self.wait_for(r"Serving http://127.0.0.1:(\d+)/api/v1")[1])
+
+    def get(self, path: str) -> Any:
+        with urlopen(f"http://127.0.0.1:{self.port}/api/v1{path}", timeout=PATIENCE) as answer:
+            return json.load(answer)
+
+    def wait_until_ready(self) -> None:
+        end = time.monotonic() + PATIENCE
+        while self.get("/status")["state"] != "ready":
+            assert time.monotonic() < end, self.text
+            time.sleep(0.1)
+
+    def stream(self) -> ClientConnection:
+        """Return a client of /stream with all channels of the symbols."""
+        client = connect(f"ws://127.0.0.1:{self.port}/api/v1/stream")
+        for channel in ("marketdata", "trades", "quotes", "marketdepth"):
+            client.send(json.dumps({"action": "subscribe", "channel": channel, "symbol": SYMBOLS}))
+        return client
+
+
+def numbered(client: ClientConnection, end: float) -> dict[tuple[str, str, int], Any]:
+    """Return what a client receives until a time, by channel, symbol and number. None may come twice."""
+    found: dict[tuple[str, str, int], Any] = {}
+    while (left := end - time.monotonic()) > 0:
+        try:
+            message = json.loads(client.recv(left))
+        except TimeoutError:
+            break
+        if "seq" in message:
+            message.pop("SymbolID", None)
+            key = (message["channel"], message.get("symbol") or message["Symbol"], message["seq"])
+            assert key not in found, message
+            found[key] = message
+    return found
+
+
+class ClusterProcessTests(SynchronousTestCase):
+    if shutil.which("nats-server") is None:
+        skip = "there is no nats-server"
+
+    def start(self) -> tuple[Process, Served, Served]:
+        port = free_port()
+        broker = Process("nats-server", "-a", "127.0.0.1", "-p", str(port))
+        self.addCleanup(broker.stop)
+        broker.wait_for("Server is ready")
+        origin = Served("dtc", port, "--demo")
+        self.addCleanup(origin.stop)
+        edge = Served("dtc-edge", port)
+        self.addCleanup(edge.stop)
+        edge.wait_until_ready()
+        return broker, origin, edge
+
+    def test_an_edge_sends_what_the_origin_sends(self) -> None:
+        broker, origin, edge = self.start()
+        with origin.stream() as one, edge.stream() as other:
+            end = time.monotonic() + 3
+            mine, theirs = numbered(one, end), numbered(other, end + 0.5)
+        common = mine.keys() & theirs.keys()
+        self.assertEqual([key for key in common if mine[key] != theirs[key]], [])
+        self.assertGreater(len(common), 0.8 * len(mine))
+        self.assertEqual(edge.get(f"/marketdata?Symbol={ES}")[0]["Symbol"], ES)
+        exchanges = [[each["Exchange"] for each in served.get("/exchangelist")] for served in (origin, edge)]
+        self.assertEqual(exchanges[0], exchanges[1])
+        with edge.stream() as client:
+            numbered(client, time.monotonic() + 1)
+            broker.process.send_signal(signal.SIGTERM)
+            events: list[str] = []
+            while len(events) < 8:
+                message = json.loads(client.recv(PATIENCE))
+                events += [message["event"]] if message.get("event") == "stale" else []
+        self.assertIn("the connection to NATS was lost", edge.text)
