@@ -14,10 +14,10 @@ from dtc_twisted.cluster.bus import Bus
 from dtc_twisted.cluster.feed_publisher import FeedPublisher, snapshot_answer
 from dtc_twisted.cluster.wire import (
     MAX_MESSAGE,
-    Answer,
     Beat,
     Demand,
     Event,
+    RequestAnswer,
     WantedSnapshot,
     decode_dtc_message,
     decode_message,
@@ -205,7 +205,7 @@ class ClusterOrigin(Service):
             return
 
         def respond(messages: list[Message]) -> bytes:
-            answer = encode(Answer(), encode_lines(messages))
+            answer = encode(RequestAnswer(), encode_lines(messages))
             if len(answer) > MAX_MESSAGE:
                 raise UnusableAnswer(f"The answer has {len(answer)} bytes, more than a message of NATS can have.")
             return answer

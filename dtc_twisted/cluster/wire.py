@@ -94,7 +94,7 @@ class WantedSnapshot(Struct):
     once: bool = False
 
 
-class Answer(Struct, omit_defaults=True):
+class RequestAnswer(Struct, omit_defaults=True):
     """Begin the answer to a DTC request. The messages follow, one in each line.
 
     error: public name of the error, if the request failed.
@@ -160,7 +160,7 @@ def decode_dtc_message(data: bytes) -> Message | None:
 
 def encode_failure(error: BaseException) -> bytes:
     """Encode the answer to a DTC request that failed."""
-    return encode(Answer(public_error(error)[1], str(error)))
+    return encode(RequestAnswer(public_error(error)[1], str(error)))
 
 
 def decode_answer(data: bytes) -> list[Message]:
@@ -169,7 +169,7 @@ def decode_answer(data: bytes) -> list[Message]:
     Raises a DTCError if the request failed, and msgspec.MsgspecError.
     """
     head, _, lines = data.partition(b"\n")
-    answer = msgspec.json.decode(head, type=Answer)
+    answer = msgspec.json.decode(head, type=RequestAnswer)
     if answer.error:
         raise _ERRORS.get(answer.error, RequestRejected)(answer.text)
     return list(_decode_messages(lines))
