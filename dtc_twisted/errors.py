@@ -181,6 +181,17 @@ class Unauthorized(Exception):
     """The request has no valid token."""
 
 
+class TooManyRequests(Exception):
+    """The token has sent too many requests.
+
+    retry_after: seconds until the next request is permitted.
+    """
+
+    def __init__(self, text: str, retry_after: float) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
 class Forbidden(Exception):
     """The principal, the origin or an option does not permit the request."""
 
@@ -232,6 +243,7 @@ PUBLIC_ERRORS: dict[type[Exception], tuple[int, str]] = {
     OrderRejected: (422, "OrderRejected"),
     UpgradeRequired: (426, "UpgradeRequired"),
     TooManyOrders: (429, "TooManyOrders"),
+    TooManyRequests: (429, "TooManyRequests"),
     UnusableAnswer: (502, "UnusableAnswer"),
     UnusableDataFile: (502, "UnusableDataFile"),
     NotLoggedOn: (503, "NotLoggedOn"),

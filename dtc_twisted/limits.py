@@ -1,4 +1,4 @@
-"""Name the limits of orders, for the command line and for tokens."""
+"""Name the limits of orders, and the default limits of callers."""
 
 from collections.abc import Mapping
 
@@ -12,3 +12,12 @@ LIMITS: Mapping[str, tuple[str, bool]] = {
     "max-orders-per-second": ("New and changed orders in any second.", True),
 }
 """By name: what the limit is, and whether it is a whole number."""
+
+MAX_CONNECTIONS = 5000
+"""Connections of all callers together."""
+
+MAX_CONNECTIONS_OF_ADDRESS = 500
+"""Connections of one other machine. This machine has no limit of its own, because a proxy has its address."""
+
+MAX_REQUESTS = 500
+"""GET requests of one token in a second."""

@@ -11,9 +11,11 @@ REASONS = (
     "not_utf8",
     "protocol_violation",
     "requests",
+    "requests_of_token",
     "slow_request",
     "subscriptions",
     "unread_answers",
+    "wrong_token",
     "unsent",
 )
 """Values of the label `reason` of dtc_refused_total. docs/metrics.md describes them."""

@@ -27,7 +27,7 @@ from dtc_twisted.logs import JsonLog, call_safely, logger
 _log = logger(__name__)
 
 LOOPBACK = "127.0.0.1"
-FILE_WATCH_SECONDS = 2.0
+CHECK_SECONDS = 2.0
 """Seconds between two checks whether a file has changed."""
 
 
@@ -149,8 +149,11 @@ def on_hangup(reactor: IReactorCore, action: Callable[[], object]) -> None:
     reactor.callWhenRunning(install)
 
 
-class FileWatch(Service):
-    """Call functions every two seconds that read files again if they have changed."""
+class RegularChecks(Service):
+    """Call functions every two seconds.
+
+    Some read files again if they have changed.
+    """
 
     def __init__(self, clock: IReactorTime, checks: Sequence[Callable[[], None]]) -> None:
         self._checks = checks
@@ -164,7 +167,7 @@ class FileWatch(Service):
 
     def startService(self) -> None:
         super().startService()
-        self._looping.start(FILE_WATCH_SECONDS, now=False)
+        self._looping.start(CHECK_SECONDS, now=False)
 
     def stopService(self) -> None:
         super().stopService()

@@ -9,12 +9,17 @@ from twisted.application.service import IService
 from twisted.python import reflect, usage
 
 from dtc_twisted.config_file import read_arguments
+from dtc_twisted.limits import MAX_CONNECTIONS, MAX_CONNECTIONS_OF_ADDRESS, MAX_REQUESTS
 from dtc_twisted.services import BaseOptions, LogFormat, StartupError, choice_option, number_option
 from dtc_twisted.transport.addresses import is_address
 
 if TYPE_CHECKING:
     from dtc_twisted.listeners import CertificateFiles
     from dtc_twisted.web.tokens import TokenFile
+
+
+FILE_OPTIONS = ("password-file", "token-file", "cert", "key", "journal", "messages", "data-folder", "record", "replay")
+"""Options whose value is the name of a file or folder."""
 
 
 class ServingOptions(BaseOptions):
@@ -38,6 +43,25 @@ class ServingOptions(BaseOptions):
             None,
             "File with the tokens of callers: lines of NAME SCOPE TOKEN; it is read again when it changes.",
         ],
+        number_option(
+            "max-connections", None, MAX_CONNECTIONS, "Largest number of connections of callers.", 1, 1 << 20
+        ),
+        number_option(
+            "max-connections-per-address",
+            None,
+            MAX_CONNECTIONS_OF_ADDRESS,
+            "Largest number of connections of one other machine.",
+            1,
+            1 << 20,
+        ),
+        number_option(
+            "max-requests-per-second",
+            None,
+            MAX_REQUESTS,
+            "GET requests a second of one token; 0: any number.",
+            0,
+            1 << 20,
+        ),
         number_option("timeout", None, 5.0, "Seconds to wait for an answer of the server.", 0.1, 3600),
     ]
     optFlags: ClassVar[list[list[Any]]] = [
@@ -78,11 +102,18 @@ class ServingOptions(BaseOptions):
         self["origins"].append(origin)
 
     def postOptions(self) -> None:
+        self._check_not_empty()
         self["origins"] = self._origins()
         self["tokens"] = self._tokens()
         self["certificate"] = self._certificate()
         self._check_listening()
         super().postOptions()
+
+    def _check_not_empty(self) -> None:
+        """Refuse a name of a file that is empty, as a shell variable without a value is."""
+        for name in FILE_OPTIONS:
+            if self.get(name) == "":
+                raise usage.UsageError(f"--{name}: empty; expected the name of a file or folder")
 
     def _certificate(self) -> "CertificateFiles | None":
         from dtc_twisted.listeners import CertificateFiles

@@ -25,7 +25,7 @@ from dtc_twisted.services import (
     on_hangup,
     optional_number_option,
 )
-from dtc_twisted.serving_options import ServingOptions, file_checks, with_log_format
+from dtc_twisted.serving_options import FILE_OPTIONS, ServingOptions, file_checks, with_log_format
 from dtc_twisted.transport.addresses import parse_host
 from dtc_twisted.transport.name_resolver import install_name_resolver
 
@@ -92,12 +92,7 @@ class Options(ServingOptions):
         *REPLAY_FLAGS,
         ["demo", None, "Start a simulated DTC server in the same process, and connect to it."],
     ]
-    compData = usage.Completions(
-        optActions=dict.fromkeys(
-            ("password-file", "token-file", "cert", "key", "journal", "messages", "data-folder", "record", "replay"),
-            usage.CompleteFiles(),
-        )
-    )
+    compData = usage.Completions(optActions=dict.fromkeys(FILE_OPTIONS, usage.CompleteFiles()))
 
     def __init__(self) -> None:
         super().__init__()

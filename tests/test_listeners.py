@@ -10,7 +10,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 
 from dtc_twisted.listeners import CertificateFiles, WebListeners, is_reachable, make_listeners
-from dtc_twisted.services import FILE_WATCH_SECONDS, StartupError
+from dtc_twisted.services import CHECK_SECONDS, StartupError
 from tests.certificates import Authority
 from tests.support import Answer, Caller, GatewayTestCase, MemoryReactor, write_private
 from tests.test_tap import CommandLineCase
@@ -181,5 +181,5 @@ class NameTests(GatewayTestCase):
     def test_read_again(self) -> None:
         self.authority.write(self.cert, self.key, "trader.example")
         os.utime(self.cert, (1, 1))
-        self.advance(FILE_WATCH_SECONDS)
+        self.advance(CHECK_SECONDS)
         self.assertIn("The certificate was read again.", self.log_text())

@@ -25,6 +25,7 @@ from dtc_twisted.web.rest import (
     QuietSite,
     RestApi,
 )
+from dtc_twisted.web.rest.connections import Connections
 from dtc_twisted.web.rest.http_channel import SWEEP_SECONDS
 from dtc_twisted.web.rest.resource import ObserveRequest
 from dtc_twisted.web.stream import (
@@ -79,7 +80,7 @@ class WebService(WebListeners):
         refusals: Refusals,
     ) -> None:
         site = QuietSite(rest.resource, reactor=reactor, on_answered=on_answered)
-        site.connections.refusals = refusals
+        site.connections = Connections(settings["max-connections"], settings["max-connections-per-address"], refusals)
         super().__init__(
             site,
             make_listeners(settings, reactor),

@@ -16,10 +16,11 @@ from dtc_twisted.gateway.gateway_settings import Settings
 from dtc_twisted.gateway.gateway_status import GatewayStatus
 from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
-from dtc_twisted.services import FileWatch
+from dtc_twisted.services import RegularChecks
 from dtc_twisted.transport.upstream import Upstream
 from dtc_twisted.web.access import AccessControl
 from dtc_twisted.web.metrics import GatewayCollector, LoopLag, Measurements, MetricSources
+from dtc_twisted.web.request_rate import RequestRate
 from dtc_twisted.web.rest import (
     DashboardRoutes,
     DocumentRoutes,
@@ -37,6 +38,7 @@ from dtc_twisted.web.stream import (
     StreamFactory,
 )
 from dtc_twisted.web.tokens import TokenFile
+from dtc_twisted.web.wrong_tokens import WrongTokens
 
 
 @dataclass
@@ -93,7 +95,9 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
     machine = gethostname()
     certificate = settings["certificate"]
     names = (machine, machine.partition(".")[0], *(() if certificate is None else certificate.names))
-    access = AccessControl(settings["tokens"], settings["origins"], names)
+    wrong_tokens = WrongTokens(reactor, backend.refusals)
+    rate = RequestRate(reactor, settings["max-requests-per-second"], backend.refusals)
+    access = AccessControl(settings["tokens"], settings["origins"], names, wrong_tokens, rate)
     rest = RestApi(backend, {path: factory.resource_for for path, factory in factories.items()}, access)
     OrderRoutes(rest, orders.state, orders.reconciler, parts.definitions.converter, orders.manager)
     sources = MetricSources(
@@ -111,7 +115,8 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
     WebService(settings, reactor, rest, status.stream_factories, observe, backend.refusals).setServiceParent(web)
     if settings["tokens"] is not None:
         _end_with_tokens(settings["tokens"], status.stream_factories, reactor)
-    FileWatch(reactor, [each.check for each in (settings["tokens"], certificate) if each]).setServiceParent(web)
+    checks = [each.check for each in (settings["tokens"], certificate) if each]
+    RegularChecks(reactor, [*checks, wrong_tokens.report]).setServiceParent(web)
     return web
 
 

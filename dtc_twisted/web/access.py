@@ -16,7 +16,9 @@ from typing import Any
 from twisted.web.server import Request
 
 from dtc_twisted.errors import BadParameter, Forbidden, Misdirected, Unauthorized
+from dtc_twisted.web.request_rate import RequestRate
 from dtc_twisted.web.tokens import Principal, TokenFile, digest_of
+from dtc_twisted.web.wrong_tokens import WrongTokens
 
 SUBPROTOCOL = "dtc"
 """Name of the WebSocket subprotocol, for clients that ask for one."""
@@ -52,12 +54,21 @@ class AccessControl:
     tokens: the file of the accepted tokens; None: every request is accepted without a token, and may trade.
     origins: accepted origins of web pages besides the gateway's own, as returned by `read_origin`.
     names: host names of this machine. localhost and IP addresses are always accepted.
+    wrong_tokens: counts the requests with wrong tokens.
+    rate: limits the GET requests of each token; None: they are not limited.
     """
 
     def __init__(
-        self, tokens: TokenFile | None = None, origins: Collection[str] = (), names: Collection[str] = ()
+        self,
+        tokens: TokenFile | None = None,
+        origins: Collection[str] = (),
+        names: Collection[str] = (),
+        wrong_tokens: WrongTokens | None = None,
+        rate: RequestRate | None = None,
     ) -> None:
         self._tokens = tokens
+        self._wrong_tokens = wrong_tokens or WrongTokens()
+        self._rate = rate
         self._origins = frozenset(origins)
         hosts = (_ORIGIN.fullmatch(origin) for origin in origins if origin.startswith("http"))
         self._names = {"localhost", *(name.lower() for name in names), *(host[4] for host in hosts if host and host[4])}
@@ -67,7 +78,7 @@ class AccessControl:
         """Accept a request and attach its Principal to it.
 
         Return True if the request is a CORS preflight, which needs no other answer than the headers set here.
-        Raises Misdirected, Forbidden or Unauthorized.
+        Raises Misdirected, Forbidden, Unauthorized or TooManyRequests.
         """
         host = self._host(request)
         is_allowed = self._cross_origin(request, host)
@@ -78,7 +89,10 @@ class AccessControl:
             request.setHeader("Access-Control-Allow-Headers", "Authorization, Content-Type")
             request.setHeader("Access-Control-Max-Age", "600")
             return True
-        request.setComponent(Principal, self._principal(request) if needs_token else ANONYMOUS)
+        principal = self._principal(request) if needs_token else ANONYMOUS
+        request.setComponent(Principal, principal)
+        if self._rate is not None and self._tokens is not None and needs_token and request.method in _SAFE_METHODS:
+            self._rate.check(principal.name)
         return False
 
     def _host(self, request: Request) -> str:
@@ -135,7 +149,19 @@ class AccessControl:
                 return found[0]
             if found:
                 fault = "this one has expired"
+        if given:
+            self._wrong_tokens.add(request.getClientAddress())
+            _close_after_answer(request)
         raise Unauthorized(f"Authorization: expected Bearer and a token of this gateway's; {fault}.")
+
+
+def _close_after_answer(request: Request) -> None:
+    """Close the connection after the answer.
+
+    Each try of a token then takes a connection of its own.
+    """
+    request.channel.persistent = False
+    request.setHeader("Connection", "close")
 
 
 def _check_site(request: Request, *, is_page: bool) -> None:

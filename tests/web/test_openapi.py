@@ -126,7 +126,7 @@ class OpenApiTests(DocumentCase):
                 self.assertTrue(parameter.text, (each.path, parameter.name))
 
     def test_every_error(self) -> None:
-        found = {name for each in self.routes for names in errors_by_status(each.operation).values() for name in names}
+        found = {name for each in self.routes for names in errors_by_status(each).values() for name in names}
         listed = {name for _, name in (*PUBLIC_ERRORS.values(), INTERNAL_ERROR)}
         # A path that is not there is in no document, and DuplicateOrder is checked a second time behind Conflict.
         self.assertEqual(listed - found, {"NotFound", "DuplicateOrder"})

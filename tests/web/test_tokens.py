@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted.services import FILE_WATCH_SECONDS
+from dtc_twisted.services import CHECK_SECONDS
 from dtc_twisted.web.access import AccessControl
 from dtc_twisted.web.tokens import Principal, TokenFile, digest_of, make_line, read_tokens
 from tests.support import GatewayTestCase, WebSocketCaller, write_private
@@ -136,7 +136,7 @@ class ChangeTests(GatewayTestCase):
         os.utime(self.token_path, (self.writes, self.writes))
 
     def check_file(self) -> None:
-        self.advance(FILE_WATCH_SECONDS)
+        self.advance(CHECK_SECONDS)
         self.flush()
 
     def status_with(self, token: str) -> int:
@@ -184,12 +184,12 @@ class ChangeTests(GatewayTestCase):
         self.assertEqual(reader.take(), [])
 
     def test_expired(self) -> None:
-        end = datetime.fromtimestamp(self.clock.seconds() + 3 * FILE_WATCH_SECONDS, UTC).isoformat()
+        end = datetime.fromtimestamp(self.clock.seconds() + 3 * CHECK_SECONDS, UTC).isoformat()
         self.write(f"viewer read {READ} expires={end}\nme@desk trade {TRADE}\n")
         self.check_file()
         reader = self.socket(READ)
         self.assertEqual(self.status_with(READ), 200)
-        self.advance(2 * FILE_WATCH_SECONDS)
+        self.advance(2 * CHECK_SECONDS)
         self.flush()
         answer = self.fetch("/status", headers=bearer(READ))
         self.assertEqual(answer.status, 401)

@@ -153,7 +153,7 @@ def _responses(route: DescribedRoute) -> dict[str, Any]:
         responses[str(status)] = _success(
             operation, example if example and example["status"] == status else None, status
         )
-    for status, names in errors_by_status(operation).items():
+    for status, names in errors_by_status(route).items():
         schema: Schema = {
             "allOf": [
                 reference("Error"),
@@ -188,10 +188,13 @@ def _success(operation: Operation, example: dict[str, Any] | None, status: int) 
     return described
 
 
-def errors_by_status(operation: Operation) -> dict[int, list[str]]:
-    """Return the names of the errors of an operation by HTTP status."""
+def errors_by_status(route: DescribedRoute) -> dict[int, list[str]]:
+    """Return the names of the errors of a route by HTTP status."""
+    operation = route.operation
     found: defaultdict[int, set[str]] = defaultdict(set)
     names = {*COMMON_ERRORS, *operation.errors, *(BODY_ERRORS if operation.body is not None else ())}
+    if route.method == "GET" and not route.public:
+        names.add("TooManyRequests")
     for name in names:
         found[STATUS_OF_ERROR[name]].add(name)
     return {status: sorted(names) for status, names in sorted(found.items())}

@@ -6,12 +6,9 @@ from typing import Any
 
 from twisted.internet.interfaces import IAddress
 
+from dtc_twisted.limits import MAX_CONNECTIONS, MAX_CONNECTIONS_OF_ADDRESS
 from dtc_twisted.refusals import Refusals
 
-MAX_CONNECTIONS = 5000
-"""Connections of all callers together."""
-MAX_CONNECTIONS_OF_ADDRESS = 500
-"""Connections of one other machine. This machine has no limit of its own, because a proxy has its address."""
 RESERVED_DESCRIPTORS = 100
 """Descriptors that callers leave for the server, the journal and files."""
 
@@ -22,18 +19,24 @@ class Connections:
     limit: largest number of all.
     limit_of_address: largest number of one address of another machine.
 
-    receiving: channels that have a part of a request.
     refusals: counts the connections and requests that are refused because of a limit.
+
+    receiving: channels that have a part of a request.
     """
 
-    def __init__(self, limit: int = MAX_CONNECTIONS, limit_of_address: int = MAX_CONNECTIONS_OF_ADDRESS) -> None:
+    def __init__(
+        self,
+        limit: int = MAX_CONNECTIONS,
+        limit_of_address: int = MAX_CONNECTIONS_OF_ADDRESS,
+        refusals: Refusals | None = None,
+    ) -> None:
         descriptors = _descriptors()
         self._limit = min(limit, descriptors - min(RESERVED_DESCRIPTORS, descriptors // 4))
         self._limit_of_address = limit_of_address
         self._addresses: dict[Any, str] = {}  # by transport
         self._counts: Counter[str] = Counter()
         self.receiving: set[Any] = set()
-        self.refusals = Refusals()
+        self.refusals = refusals or Refusals()
 
     def __len__(self) -> int:
         return len(self._addresses)
