@@ -9,7 +9,7 @@ from dtc_twisted.logs import logger
 
 _log = logger(__name__)
 
-TURN_SECONDS = 0.005
+TURN_SECONDS = 0.002
 """Time that all jobs together may take in one iteration of the reactor."""
 TURN_STEPS = 100
 """Steps of one job, or of all that wait, in one iteration of the reactor."""
