@@ -14,6 +14,7 @@ REASONS = (
     "requests_of_token",
     "slow_request",
     "subscriptions",
+    "subscriptions_of_all",
     "unread_answers",
     "wrong_token",
     "unsent",

@@ -17,7 +17,6 @@ from dtc_twisted.logs import logger
 from dtc_twisted.orders import (
     OrderManager,
 )
-from dtc_twisted.refusals import Refusals
 from dtc_twisted.replay_options import ReplaySettings
 from dtc_twisted.services import LOOPBACK, ListenService, StartupError
 from dtc_twisted.transport.upstream import Upstream
@@ -77,10 +76,12 @@ class WebService(WebListeners):
         rest: RestApi,
         sockets: Sequence[StreamFactory],
         on_answered: ObserveRequest,
-        refusals: Refusals,
+        limits: StreamLimits,
     ) -> None:
         site = QuietSite(rest.resource, reactor=reactor, on_answered=on_answered)
-        site.connections = Connections(settings["max-connections"], settings["max-connections-per-address"], refusals)
+        site.connections = Connections(
+            settings["max-connections"], settings["max-connections-per-address"], limits.refusals
+        )
         super().__init__(
             site,
             make_listeners(settings, reactor),
@@ -91,7 +92,6 @@ class WebService(WebListeners):
         self._rest = rest
         self._sweep = LoopingCall(site.end_late_requests)
         self._sweep.clock = reactor
-        limits = StreamLimits(reactor, refusals)
         for factory in sockets:
             factory.connections = site.connections
             factory.limits = limits

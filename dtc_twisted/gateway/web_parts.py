@@ -36,6 +36,7 @@ from dtc_twisted.web.stream import (
     MultiChannelFactory,
     SingleChannelFactory,
     StreamFactory,
+    StreamLimits,
 )
 from dtc_twisted.web.tokens import TokenFile
 from dtc_twisted.web.wrong_tokens import WrongTokens
@@ -112,7 +113,8 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
     observe = measurements.observe_request
     web = MultiService()
     LoopLag(reactor, measurements).setServiceParent(web)
-    WebService(settings, reactor, rest, status.stream_factories, observe, backend.refusals).setServiceParent(web)
+    limits = StreamLimits(reactor, backend.refusals, market_data.all_hubs)
+    WebService(settings, reactor, rest, status.stream_factories, observe, limits).setServiceParent(web)
     if settings["tokens"] is not None:
         _end_with_tokens(settings["tokens"], status.stream_factories, reactor)
     checks = [each.check for each in (settings["tokens"], certificate) if each]

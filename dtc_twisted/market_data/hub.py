@@ -55,6 +55,8 @@ class Hub:
         self.receive_malformed = self._receiver.receive_malformed
         self.removed_active_count = 0
         """Number of symbols with updates whose subscription has ended."""
+        self.subscription_total = 0
+        """Number of subscriptions of all consumers."""
         self._delivered_before = 0  # of symbols without a subscription now
         self._epoch = 0  # of the newest numbering
         self._offline_reason = "not logged on to the DTC server yet"
@@ -171,7 +173,10 @@ class Hub:
             feed = self._feeds[symbol] = SymbolFeed(
                 symbol, self._channel.make_state(), self._receiver.on_failure, self._new_epoch, self._source
             )
-        self._symbols_by_consumer.setdefault(consumer, set()).add(symbol)
+        symbols = self._symbols_by_consumer.setdefault(consumer, set())
+        if symbol not in symbols:
+            symbols.add(symbol)
+            self.subscription_total += 1
         if feed.is_confirmed or feed.state.has_data or consumer in feed.subscriptions:
             feed.add(self._batch, self._clock.seconds(), consumer, levels, encoder)
         elif consumer in feed.pending:
@@ -292,6 +297,7 @@ class Hub:
     def _discard_symbol(self, feed: SymbolFeed, consumer: Consumer) -> None:
         symbols = self._symbols_by_consumer[consumer]
         symbols.discard(feed.symbol)
+        self.subscription_total -= 1
         if not symbols:
             del self._symbols_by_consumer[consumer]
 

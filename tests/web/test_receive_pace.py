@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import RequestActionEnum
-from dtc_twisted.web.stream import stream_protocol
+from dtc_twisted.logs import LogLimit
+from dtc_twisted.web.stream import stream_limits, stream_protocol
 from dtc_twisted.web.stream.receive_pace import BURST, RATE, ReceivePace
 from dtc_twisted.web.stream.stream_protocol import MAX_FRAGMENTS, StreamProtocol
 from dtc_twisted.web.stream.work_turns import TURN_SECONDS, TURN_STEPS, WorkTurns
@@ -412,6 +413,27 @@ class BoundTests(ClientCase):
         caller = self.subscriber(ES, "CLM20_FUT_NYMEX", ES)
         self.assertEqual([each["success"] for each in caller.take() if "action" in each], [True, False, True])
         self.assertEqual((self.refused("subscriptions"), self.status()["symbols"]), (1, [ES]))
+
+    def test_subscriptions_of_all(self) -> None:
+        self.patch(stream_limits, "MAX_ALL_SUBSCRIPTIONS", 2)
+        callers = [self.subscriber(ES) for _ in range(3)]
+        self.send_json(callers[0], {"action": "subscribe", "symbol": ES})
+        answers = [[each["success"] for each in caller.take() if "action" in each] for caller in callers]
+        self.assertEqual(answers, [[True, True], [True], [False]])
+        self.assertEqual(self.refused("subscriptions_of_all"), 1)
+        callers[0].leave()
+        self.flush()
+        self.send_json(callers[2], {"action": "subscribe", "symbol": ES})
+        self.assertTrue(callers[2].take()[0]["success"])
+
+    def test_lines_in_the_log(self) -> None:
+        for _ in range(200):
+            caller = self.stream_caller()
+            self.end_of(caller).outgoing.overflow()
+            caller.transport.write(b"\xff\xff\xff\xff")  # violates the protocol
+            self.flush()
+        self.assertEqual(self.log_text().count("the client does not read"), LogLimit.MAX_LINES)
+        self.assertNotIn("handshake", self.log_text())
 
     def test_id(self) -> None:
         caller = self.stream_caller()

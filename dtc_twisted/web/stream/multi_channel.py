@@ -51,7 +51,7 @@ from dtc_twisted.web.stream.live_sources import LiveSources
 from dtc_twisted.web.stream.order_entry import ORDER_ACTIONS, OrderEntry
 from dtc_twisted.web.stream.public_names import ACCOUNT_CHANNELS, SYMBOLLESS_CHANNELS
 from dtc_twisted.web.stream.send_queue import encode_event
-from dtc_twisted.web.stream.stream_protocol import TOO_MANY_SUBSCRIPTIONS, StreamFactory, StreamProtocol
+from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol
 from dtc_twisted.web.stream.subscription import ChannelSubscription
 from dtc_twisted.web.stream.validation import validation_error
 from dtc_twisted.web.stream.work_turns import Job
@@ -120,8 +120,7 @@ class MultiChannelProtocol(StreamProtocol):
     def _subscribe(self, request: dict[str, Any]) -> None:
         key = (request["channel"], request["symbol"])
         replaced = self._subscriptions.get(key)
-        if replaced is None and self.has_too_many_subscriptions():
-            self.reply(request, error=TOO_MANY_SUBSCRIPTIONS)
+        if replaced is None and self.refuses_subscription(request):
             return
         rate = request.get("max_rate")
         try:

@@ -35,7 +35,7 @@ from dtc_twisted.web.stream.encoders import PLAIN, BookEncoder
 from dtc_twisted.web.stream.live_sources import LiveSources
 from dtc_twisted.web.stream.public_names import ENDED, LIVE, STALE
 from dtc_twisted.web.stream.send_queue import SendQueue, encode_event
-from dtc_twisted.web.stream.stream_protocol import TOO_MANY_SUBSCRIPTIONS, StreamFactory, StreamProtocol
+from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol
 from dtc_twisted.web.stream.validation import single_channel_error
 from dtc_twisted.web.stream.work_turns import Job
 
@@ -61,9 +61,7 @@ class MarketDataProtocol(StreamProtocol):
         if error is not None:
             self.reply(request, error=error)
         elif request["action"] == "subscribe":
-            if self._is_new(request["symbol"]) and self.has_too_many_subscriptions():
-                self.reply(request, error=TOO_MANY_SUBSCRIPTIONS)
-            else:
+            if not (self._is_new(request["symbol"]) and self.refuses_subscription(request)):
                 self.subscribe(request)
         else:
             self._unsubscribe(request["symbol"])

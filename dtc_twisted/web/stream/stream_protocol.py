@@ -29,7 +29,6 @@ MAX_REQUEST = 64 * 1024
 """Largest message of a client, in bytes. A longer one closes its connection (code 1009)."""
 MAX_SUBSCRIPTIONS = 20_000
 """Subscriptions of one client."""
-TOO_MANY_SUBSCRIPTIONS = f"symbol: expected at most {MAX_SUBSCRIPTIONS} subscriptions of one connection."
 MAX_FRAGMENTS = 1000
 """Fragments of one message. More close the connection (code 1008)."""
 _CONTINUATION_OPCODE, *_MESSAGE_OPCODES = (0, 1, 2)  # text, binary
@@ -45,6 +44,21 @@ class OpenConnections(Protocol):
     def closed(self, transport: Any) -> None: ...
 
 
+class _AutobahnLog:
+    """Leave out what Autobahn logs of each client that violates a rule.
+
+    The metrics count it.
+    """
+
+    def debug(self, text: str, **fields: Any) -> None:
+        """Ignore a line."""
+
+    info = warn = debug
+
+    def error(self, text: str, **fields: Any) -> None:
+        _log.error(text, **fields)
+
+
 class StreamProtocol(WebSocketServerProtocol):
     """Serve the connection of one subscriber; base of the protocols of all paths.
 
@@ -53,6 +67,7 @@ class StreamProtocol(WebSocketServerProtocol):
 
     factory: "StreamFactory"
     transport: Any
+    log: Any = _AutobahnLog()
     principal: Principal
     """The sender of the upgrade request."""
     example = ""
@@ -78,14 +93,20 @@ class StreamProtocol(WebSocketServerProtocol):
         """Return the number of subscriptions of the client."""
         raise NotImplementedError
 
-    def has_too_many_subscriptions(self) -> bool:
-        """Return whether the client cannot have another subscription.
+    def refuses_subscription(self, request: dict[str, Any]) -> bool:
+        """Reply with an error if the client cannot have another subscription.
 
-        If so, the refusal is counted.
+        Return whether that is so.
         """
-        if self.subscription_count() < MAX_SUBSCRIPTIONS:
+        limits = self.factory.limits
+        if self.subscription_count() >= MAX_SUBSCRIPTIONS:
+            limits.refusals.add("subscriptions")
+            self.reply(request, error=f"symbol: expected at most {MAX_SUBSCRIPTIONS} subscriptions of one connection.")
+        elif limits.has_all_subscriptions():
+            limits.refusals.add("subscriptions_of_all")
+            self.reply(request, error="symbol: the subscriptions of all clients together are too many.")
+        else:
             return False
-        self.factory.limits.refusals.add("subscriptions")
         return True
 
     def run(self, steps: Job, request: dict[str, Any]) -> None:
@@ -179,7 +200,8 @@ class StreamProtocol(WebSocketServerProtocol):
             self._reply_to_failed(request)
 
     def _reply_to_failed(self, request: dict[str, Any]) -> None:
-        _log.failure("Failed to act on a request of {peer}", peer=self.peer)
+        if self.factory.limits.log_limit.allows_line():
+            _log.failure("Failed to act on a request of {peer}", peer=self.peer)
         self.reply(request, error="The gateway failed; its log says why.")
 
     def _on_pause(self) -> None:
@@ -228,7 +250,8 @@ class StreamProtocol(WebSocketServerProtocol):
     # -- called by SendQueue
 
     def _close_slow_reader(self) -> None:
-        _log.warn("Closing {peer}: the client does not read, and its send queue is full.", peer=self.peer)
+        if self.factory.limits.log_limit.allows_line():
+            _log.warn("Closing {peer}: the client does not read, and its send queue is full.", peer=self.peer)
         self.close_with(CLOSE_TOO_SLOW, "too slow")
 
     # -- called by StreamFactory
@@ -263,7 +286,7 @@ class StreamFactory(WebSocketServerFactory):
         self.connections: OpenConnections | None = None
         self.statistics = SendStatistics()
         self.clock: IReactorTime = reactor
-        self.limits = StreamLimits(reactor, Refusals())
+        self.limits = StreamLimits(reactor, Refusals(), ())
         """What all clients of the gateway share."""
 
     def resource_for(self, principal: Principal) -> WebSocketResource:
