@@ -20,6 +20,8 @@ def check_nats_options(options: Mapping[str, Any]) -> None:
     if not options["nats"]:
         if options["nats-prefix"] != "dtc":
             raise usage.UsageError("--nats-prefix goes with --nats only")
+        if options.get("advertise"):
+            raise usage.UsageError("--advertise goes with --nats only")
         return
     for url in nats_servers(options):
         try:
@@ -29,6 +31,8 @@ def check_nats_options(options: Mapping[str, Any]) -> None:
             usable = False
         if not usable:
             raise usage.UsageError(f"--nats: expected URLs such as nats://HOST:4222 or tls://HOST:4222, not {url!r}")
+    if options.get("advertise") and not re.fullmatch(r"https?://[^/?#]+", options["advertise"]):
+        raise usage.UsageError(f"--advertise: expected a URL such as https://HOST:8080, not {options['advertise']!r}")
     if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", options["nats-prefix"]):
         raise usage.UsageError(f"--nats-prefix: expected letters and digits, not {options['nats-prefix']!r}")
 

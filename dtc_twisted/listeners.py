@@ -219,7 +219,7 @@ class WebListeners(Service):
         self._listeners = listeners
         self._has_tokens = has_tokens
         self._insecure = insecure
-        self._ports: list[Any] = []
+        self._ports: list[tuple[Any, bool]] = []
 
     def startService(self) -> None:
         super().startService()
@@ -236,7 +236,7 @@ class WebListeners(Service):
                 raise _startup_error(listener, failure.value) from None
 
     def _opened(self, port: Any, listener: Listener) -> None:
-        self._ports.append(port)
+        self._ports.append((port, listener.has_tls))
         address = port.getHost()
         is_protected = self._insecure or (self._has_tokens and listener.has_tls)
         if not is_protected and is_reachable(address):
@@ -245,12 +245,23 @@ class WebListeners(Service):
                 f"twistd dtc: other machines can reach {listener.text}, and --token-file or TLS (--cert, --key) is "
                 "missing. --insecure serves them all the same."
             )
-        _log.info("Serving {url}", url=_url(address, has_tls=listener.has_tls))
+        is_tcp = getattr(address, "host", None) is not None
+        unix = f"{getattr(address, 'name', address)} (a Unix socket)"
+        _log.info("Serving {url}", url=f"{_url(address, has_tls=listener.has_tls)}/api/v1" if is_tcp else unix)
+
+    @property
+    def urls(self) -> list[str]:
+        """The URLs that are served, without a path. A Unix socket has none."""
+        return [
+            _url(port.getHost(), has_tls=has_tls)
+            for port, has_tls in self._ports
+            if getattr(port.getHost(), "host", None) is not None
+        ]
 
     def stopService(self) -> Deferred[Any] | None:
         super().stopService()
         ports, self._ports = self._ports, []
-        return DeferredList([maybeDeferred(each.stopListening) for each in ports])
+        return DeferredList([maybeDeferred(port.stopListening) for port, _ in ports])
 
 
 def _startup_error(listener: Listener, error: BaseException | None) -> BaseException:
@@ -274,8 +285,5 @@ def is_reachable(address: IAddress) -> bool:
 
 
 def _url(address: Any, *, has_tls: bool) -> str:
-    host = getattr(address, "host", None)
-    if host is None:
-        return f"{getattr(address, 'name', address)} (a Unix socket)"
-    shown = f"[{host}]" if ":" in host else host
-    return f"{'https' if has_tls else 'http'}://{shown}:{address.port}/api/v1"
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{'https' if has_tls else 'http'}://{host}:{address.port}"

@@ -63,6 +63,7 @@ class Options(ServingOptions):
         ["journal", None, None, "File of the journal of orders; by default in the state directory of the user."],
         *REPLAY_OPTIONS,
         *NATS_OPTIONS,
+        ["advertise", None, None, "URL at which edges reach this gateway; by default the first that it serves."],
         ["messages", None, None, "Messages module that python -m codegen wrote from your own header."],
         optional_number_option(
             "journal-keep", "Days after which closed orders are deleted from the journal.", whole=True

@@ -51,6 +51,7 @@ class ClusterOrigin(Service):
     hubs: by channel, "marketdata" and "marketdepth".
     request: sends a DTC request; raises or fails with a DTCError.
     status: returns the status of the connection to the server.
+    url: returns the URL at which edges reach REST, without a path; empty: it is not known.
     timeout: seconds to wait for data of a symbol.
     """
 
@@ -62,6 +63,7 @@ class ClusterOrigin(Service):
         hubs: Mapping[str, Hub],
         request: Callable[[Message], Deferred[list[Message]]],
         status: Callable[[], UpstreamStatus],
+        url: Callable[[], str],
         timeout: float,
     ) -> None:
         self.generation = int(wall_time(clock) * 1000)
@@ -75,6 +77,7 @@ class ClusterOrigin(Service):
         self._hubs = hubs
         self._request = request
         self._status = status
+        self._url = url
         self._timeout = timeout
         self._connection = 0
         self._beats_without_echo = 0
@@ -110,6 +113,7 @@ class ClusterOrigin(Service):
             status.reason,
             status.server_name,
             status.logged_on_since,
+            self._url(),
         )
         self._bus.publish(f"{self._prefix}beat", encode(beat))
 

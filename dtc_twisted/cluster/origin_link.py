@@ -51,6 +51,9 @@ class OriginLink(Upstream):
         self._prefix = prefix
         self._edge = edge
         self._requests = BusRequests(reactor, bus, f"{prefix}answer.{edge}")
+        self.silence_listeners: list[Callable[[], None]] = []
+        """Called when the origin does not answer any more."""
+        self._origin_url = ""
         self._beat: Beat | None = None  # the last of the present origin
         self._beat_at: float | None = None
         self._generation = 0  # the largest so far
@@ -96,6 +99,15 @@ class OriginLink(Upstream):
     def last_message_age(self) -> float | None:
         return None if self._beat_at is None else max(0.0, self._reactor.seconds() - self._beat_at)
 
+    def origin_url(self) -> str:
+        """Return where the origin serves REST, without a path.
+
+        Without NATS it is that of the last origin. Raises NotLoggedOn if there is no origin.
+        """
+        if not self._origin_url or (self._beat is None and self._bus.is_connected):
+            raise NotLoggedOn(f"There is no origin: {self.status.reason or self.status.state}.")
+        return self._origin_url
+
     @property
     def beat(self) -> Beat | None:
         """The last beat of the present origin; None: there is no origin."""
@@ -124,6 +136,7 @@ class OriginLink(Upstream):
         self._silent_ticks = 0
         self._beat_at = self._reactor.seconds()
         before, self._beat = self._beat, beat
+        self._origin_url = beat.url
         is_other = before is None or (before.generation, before.connection) != (beat.generation, beat.connection)
         if is_other and self.session is not None:
             self._detach("the origin has begun anew")
@@ -146,6 +159,8 @@ class OriginLink(Upstream):
         self._silent_ticks += 1
         if self._silent_ticks >= SILENT_TICKS and self._beat is not None:
             self._lose_origin("the origin does not answer")
+            for listener in self.silence_listeners:
+                call_safely(listener)
         self._ticks += 1
         if self._ticks % 2 == 0:
             self._send_demand()

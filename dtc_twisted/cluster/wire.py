@@ -63,6 +63,7 @@ class Beat(Struct, omit_defaults=True):
     """State that an origin is alive, and its connection to the server.
 
     connection: number of the origin's connection to NATS. Before it changes, updates may have been lost.
+    url: where the origin serves REST, without a path; empty: it is not known.
     state, reason, server_name, logged_on_since: see UpstreamStatus.
     time: seconds since 1970, UTC.
     """
@@ -74,6 +75,7 @@ class Beat(Struct, omit_defaults=True):
     reason: str = ""
     server_name: str = ""
     logged_on_since: float | None = None
+    url: str = ""
 
 
 class Demand(Struct):

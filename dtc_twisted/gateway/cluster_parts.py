@@ -17,7 +17,8 @@ from dtc_twisted.datafiles import FileDownloads
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.dtc.messages import TradeModeEnum
 from dtc_twisted.dtc.session import LogonSettings
-from dtc_twisted.gateway.gateway_parts import MarketData, Orders, make_market_data
+from dtc_twisted.gateway.gateway_parts import Orders, make_market_data
+from dtc_twisted.gateway.gateway_services import WebService
 from dtc_twisted.gateway.gateway_settings import Settings
 from dtc_twisted.gateway.gateway_status import GatewayStatus
 from dtc_twisted.gateway.web_parts import GatewayParts, make_web
@@ -25,7 +26,7 @@ from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.market_data import MARKET_DATA, MARKET_DEPTH
 from dtc_twisted.orders import AccountState, Reconciler
-from dtc_twisted.transport.upstream import Upstream
+from dtc_twisted.web.rest import OriginForwarder
 
 EDGE_SETTINGS: Mapping[str, Any] = {
     "host": "NATS",
@@ -39,17 +40,20 @@ EDGE_SETTINGS: Mapping[str, Any] = {
 
 
 def make_origin(
-    settings: Settings, upstream: Upstream, market_data: MarketData, reactor: IGatewayReactor, bus: Bus | None = None
+    settings: Settings, parts: GatewayParts, web: MultiService, reactor: IGatewayReactor, bus: Bus | None = None
 ) -> IService:
     """Build what publishes to edges. It needs --nats.
 
+    web: the services of REST and WebSocket.
     bus: the connection to the broker; None: one to NATS.
     """
     services = MultiService()
     bus = bus or _nats_bus(settings, reactor, services)
     prefix = f"{settings['nats-prefix']}."
+    upstream = parts.upstream
     origin = ClusterOrigin(
-        *(reactor, bus, prefix, market_data.hubs, upstream.request, lambda: upstream.status, settings["timeout"]),
+        *(reactor, bus, prefix, parts.market_data.hubs, upstream.request),
+        *(lambda: upstream.status, lambda: settings["advertise"] or _url_of(web), settings["timeout"]),
     )
     upstream.status_listeners.append(origin.publish_beat)
     origin.setServiceParent(services)
@@ -83,9 +87,20 @@ def make_edge(options: Settings, reactor: IGatewayReactor, bus: Bus | None = Non
     downloads.setServiceParent(services)
     status = GatewayStatus(link, market_data, orders, TradeModeEnum.TRADE_MODE_UNSET)
     parts = GatewayParts(link, history, definitions, market_data, orders, status, downloads, None)
+    forwarder = OriginForwarder(reactor, link.origin_url)
+    forwarder.setServiceParent(services)
+    link.silence_listeners.append(forwarder.origin_lost)
+    parts.forward = forwarder.forward
     make_web(settings, parts, reactor).setServiceParent(services)
     link.setServiceParent(services)
     return services
+
+
+def _url_of(web: MultiService) -> str:
+    """Return the URL that is served first, with this machine's name for 0.0.0.0."""
+    urls = [url for service in web if isinstance(service, WebService) for url in service.urls]
+    first = urls[0] if urls else ""
+    return first.replace("//0.0.0.0:", f"//{socket.gethostname()}:").replace("//[::]:", f"//{socket.gethostname()}:")
 
 
 def _nats_bus(settings: Settings, reactor: IGatewayReactor, services: MultiService) -> NatsBus:

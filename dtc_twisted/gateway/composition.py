@@ -68,7 +68,7 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
     web.setServiceParent(services)
     market_data.watchdog.setServiceParent(services)
     if settings["nats"]:
-        make_origin(settings, upstream, market_data, reactor).setServiceParent(services)
+        make_origin(settings, parts, web, reactor).setServiceParent(services)
     if settings["host"] or settings["demo"] or settings["replay"]:
         upstream.setServiceParent(services)
         history.setServiceParent(services)

@@ -1,11 +1,13 @@
 """Build REST, WebSocket and metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from socket import gethostname
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from twisted.application.service import IService, MultiService
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.web.server import Request
 
 from dtc_twisted.clocks import wall_time
 from dtc_twisted.datafiles import FileDownloads
@@ -54,6 +56,7 @@ class GatewayParts:
     status: GatewayStatus
     downloads: FileDownloads
     files: FileSource | None
+    forward: Callable[[Request], Deferred[None]] | None = None
 
 
 def _publish_status(stream: MultiChannelFactory, parts: GatewayParts) -> None:
@@ -66,7 +69,7 @@ def _publish_status(stream: MultiChannelFactory, parts: GatewayParts) -> None:
         parts.orders.manager.halts.on_change = stream.publish_status
 
 
-def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) -> IService:
+def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) -> MultiService:
     """Build REST and WebSocket, on one port."""
     upstream, market_data, orders, status = parts.upstream, parts.market_data, parts.orders, parts.status
     channels = AccountChannels(orders.state, orders.reconciler, int(wall_time(reactor) * 1000))
@@ -92,6 +95,7 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
         send=upstream.send if settings["allow-raw"] else None,
         downloads=parts.downloads,
         files=None if parts.files is None else parts.files.data,
+        forward=parts.forward,
     )
     machine = gethostname()
     certificate = settings["certificate"]

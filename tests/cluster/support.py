@@ -108,7 +108,9 @@ class FakeOrigin:
         self.sessions = {channel: FakeSession() for channel in self.hubs}
         self.status = UpstreamStatus(UpstreamState.READY, "ws://server", server_name="SC")
         self.requests: list[Message] = []
-        self.service = ClusterOrigin(clock, self.bus, "dtc.", self.hubs, self.request, lambda: self.status, TIMEOUT)
+        self.service = ClusterOrigin(
+            clock, self.bus, "dtc.", self.hubs, self.request, lambda: self.status, lambda: "http://origin", TIMEOUT
+        )
         for channel, hub in self.hubs.items():
             hub.attach(self.sessions[channel])
         self.service.startService()

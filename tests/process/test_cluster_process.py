@@ -29,9 +29,12 @@ class Served(Process):
         super().__init__(*TWISTD, "-n", "--pidfile=", "-r", "asyncio", command, *address, *options)
         self.port = int(self.wait_for(r"Serving http://127.0.0.1:(\d+)/api/v1")[1])
 
-    def get(self, path: str) -> Any:
+    def download(self, path: str) -> bytes:
         with urlopen(f"http://127.0.0.1:{self.port}/api/v1{path}", timeout=PATIENCE) as answer:
-            return json.load(answer)
+            return bytes(answer.read())
+
+    def get(self, path: str) -> Any:
+        return json.loads(self.download(path))
 
     def wait_until_ready(self) -> None:
         end = time.monotonic() + PATIENCE
@@ -90,6 +93,10 @@ class ClusterProcessTests(SynchronousTestCase):
         self.assertEqual(edge.get(f"/marketdata?Symbol={ES}")[0]["Symbol"], ES)
         exchanges = [[each["Exchange"] for each in served.get("/exchangelist")] for served in (origin, edge)]
         self.assertEqual(exchanges[0], exchanges[1])
+        path = f"/historicalpricedata?Symbol={ES}&RecordInterval=1h&MaxDaysToReturn=5&format=csv"
+        answers = [served.download(path) for served in (origin, edge)]
+        self.assertGreater(len(answers[0]), 1000)
+        self.assertEqual(answers[0], answers[1])
         with edge.stream() as client:
             numbered(client, time.monotonic() + 1)
             broker.process.send_signal(signal.SIGTERM)

@@ -9,6 +9,7 @@ Errors are `{"success": false, "error": {"type", "message", "status"}}`. Status 
 from dtc_twisted.web.rest.api import RestApi, RestBackend
 from dtc_twisted.web.rest.dashboard_routes import DashboardRoutes
 from dtc_twisted.web.rest.document_routes import DocumentRoutes
+from dtc_twisted.web.rest.forwarding import OriginForwarder
 from dtc_twisted.web.rest.json_body import MAX_BODY, json_object
 from dtc_twisted.web.rest.monitoring_routes import MonitoringRoutes
 from dtc_twisted.web.rest.order_routes import OrderRoutes
@@ -26,6 +27,7 @@ __all__ = [
     "DocumentRoutes",
     "MonitoringRoutes",
     "OrderRoutes",
+    "OriginForwarder",
     "QuietSite",
     "RestApi",
     "RestBackend",

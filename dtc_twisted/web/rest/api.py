@@ -67,6 +67,9 @@ from dtc_twisted.web.tokens import Principal
 
 _log = logger(__name__)
 
+_ANSWERED_BY_EDGES = {"", "/status", "/marketdata", "/marketdepth", "/stream"}
+"""Paths that an edge answers itself. The other paths of the API are forwarded to the origin."""
+
 
 @dataclass(frozen=True)
 class RestBackend:
@@ -84,6 +87,7 @@ class RestBackend:
     send: sends any message, or the fields of one of an unknown type; raises a DTCError. None: POST /raw is off.
     files: Sierra Chart's data files; None: there is no data folder.
     refusals: counts what is refused because of a limit.
+    forward: forwards a request to the origin; None: this is no edge.
     """
 
     clock: IReactorTime
@@ -97,6 +101,7 @@ class RestBackend:
     send: Callable[[Message | dict[str, Any]], None] | None = None
     files: DataFiles | None = None
     refusals: Refusals = field(default_factory=Refusals)
+    forward: Callable[[Request], Deferred[None]] | None = None
 
 
 class RestApi:
@@ -160,10 +165,15 @@ class RestApi:
         public: whether the path needs no token.
         """
 
+        forward = self._gateway.forward
+        is_forwarded = prefix == PREFIX and path not in _ANSWERED_BY_EDGES
+
         def handle(request: Request, **parts: str) -> Any:
             request.route = prefix + path  # type: ignore[attr-defined]
             if trade:
                 require_trade_scope(request)
+            if is_forwarded and forward is not None:
+                return forward(request)
             return handler(request, **parts)
 
         if operation is not None:

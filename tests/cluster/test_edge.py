@@ -1,0 +1,191 @@
+"""Test a whole edge in memory, with its origin, the simulator and a broker."""
+
+import json
+import re
+from typing import Any
+
+from twisted.protocols.portforward import ProxyClient, ProxyClientFactory, ProxyFactory, ProxyServer
+from twisted.test.iosim import ConnectionCompleter
+
+from dtc_twisted import tap, tap_edge
+from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.gateway import cluster_parts
+from tests.cluster.support import FakeBroker, FakeBus
+from tests.orders.test_orders import ES, LIMIT, OrdersCase
+from tests.support import Answer, WebSocketCaller
+
+NATS = ("--nats", "nats://127.0.0.1")
+PROXY = 9999
+STREAM = "ws://127.0.0.1:8081/api/v1/stream"
+
+
+class EdgeCase(OrdersCase):
+    """Provide an origin at port 8080 and an edge at 8081. Callers call the edge."""
+
+    options: tuple[str, ...] = (*OrdersCase.options, *NATS, "--advertise", f"http://127.0.0.1:{PROXY}")
+    edge_options: tuple[str, ...] = (*NATS, "-r", "8081")
+
+    def setUp(self) -> None:
+        self.broker = FakeBroker()
+        self.patch(tap, "require_nats", lambda options, reactor: None)
+        self.patch(tap_edge, "require_nats", lambda options, reactor: None)
+        self.patch(cluster_parts, "_nats_bus", lambda settings, reactor, services: FakeBus(self.broker))
+        self.port = 8080
+        super().setUp()
+        self.proxy = CuttingProxy("127.0.0.1", 8080, self.clock)
+        self.clock.listenTCP(PROXY, self.proxy)
+        options = tap_edge.Options()
+        options.parseOptions(list(self.edge_options))
+        reactor: Any = self.clock
+        self.edge = tap_edge.makeService(options, reactor=reactor)
+        self.edge.startService()
+        for bus in self.broker.buses:
+            bus.connect()
+        self.advance(1)
+        self.port = 8081
+
+    def tearDown(self) -> None:
+        self.edge.stopService()
+        super().tearDown()
+
+    def flush(self, also: Any = lambda: None) -> Any:
+        def move() -> None:
+            self.broker.flush()
+            also()
+
+        return super().flush(move)
+
+    def site(self, port: int = 8080) -> Any:
+        return super().site(self.port if port == 8080 else port)
+
+    def call(self, protocol: Any, port: int = 8080) -> Any:
+        return super().call(protocol, self.port if port == 8080 else port)
+
+    def at_origin(self, path: str) -> Answer:
+        self.port = 8080
+        try:
+            return self.fetch_raw(path)
+        finally:
+            self.port = 8081
+
+
+def without_id(answer: Answer) -> bytes:
+    """Return a body without RequestIDs, which count the requests."""
+    return re.sub(rb'"RequestID": \d+', b"", answer.body)
+
+
+class CuttingClient(ProxyClient):
+    peer: Any
+
+    def dataReceived(self, data: bytes) -> None:
+        self.peer.factory.pass_on(self.peer, "answer", data)
+
+
+class CuttingClientFactory(ProxyClientFactory):
+    protocol = CuttingClient
+
+
+class CuttingServer(ProxyServer):
+    clientProtocolFactory = CuttingClientFactory
+    factory: Any
+
+    def dataReceived(self, data: bytes) -> None:
+        self.factory.pass_on(self.peer, "request", data)
+
+
+class CuttingProxy(ProxyFactory):
+    """Pass connections on, and cut them after a number of bytes in one direction."""
+
+    protocol = CuttingServer
+    noisy = False
+
+    def __init__(self, host: str, port: int, reactor: Any) -> None:
+        super().__init__(host, port)
+        self.protocol.reactor = reactor
+        self.cut: tuple[str, int] | None = None
+        self.passed = {"request": 0, "answer": 0}
+
+    def pass_on(self, to: Any, direction: str, data: bytes) -> None:
+        before = self.passed[direction]
+        if self.cut is None or self.cut[0] != direction or before + len(data) <= self.cut[1]:
+            self.passed[direction] += len(data)
+            to.transport.write(data)
+            return
+        rest = data[: max(0, self.cut[1] - before)]
+        self.passed[direction] += len(rest)
+        if rest:
+            to.transport.write(rest)
+        self.cut = None
+        for each in (to, to.peer):
+            each.transport.loseConnection()
+
+
+class ForwardingTests(EdgeCase):
+    def test_reads(self) -> None:
+        for path in ("/orders", "/exchangelist", "/positions", "/trading/limits", "/nothing"):
+            mine, theirs = self.fetch_raw(path), self.at_origin(path)
+            self.assertEqual((mine.status, without_id(mine)), (theirs.status, without_id(theirs)), path)
+
+    def test_errors_of_the_origin(self) -> None:
+        answer = self.fetch_raw("/securitydefinition?Symbol=")
+        self.check_error(answer, 400, "BadParameter", "Symbol")
+
+    def test_a_long_answer(self) -> None:
+        path = "/symbolsearch?SearchText=A&format=csv"
+        self.assertEqual(len(self.fetch_raw(path).body), len(self.at_origin(path).body))
+
+    def test_an_order(self) -> None:
+        body = json.dumps(LIMIT | {"ClientOrderID": "a"}).encode()
+        answer = self.fetch_raw("/orders", "POST", body=body)
+        self.assertEqual((answer.status, answer.json["ClientOrderID"]), (201, "a"))
+        self.assertEqual(self.fetch_raw("/orders/a").json["Price1"], 282000)
+        self.assertEqual(self.fetch_raw("/orders/a", "DELETE").status, 200)
+        self.assertEqual(len(self.sent(dtc.CancelOrder)), 1)
+
+    def test_the_origin_is_silent(self) -> None:
+        self.broker.lose = lambda subject: subject == "dtc.beat"
+        self.advance(4)
+        self.check_error(self.fetch_raw("/orders"), 503, "NotLoggedOn", "the origin does not answer")
+
+    def test_the_origin_cannot_be_reached(self) -> None:
+        self.clock.tcpServers = [each for each in self.clock.tcpServers if each[0] != PROXY]
+        caller = self.begin("/orders")
+        ConnectionCompleter(self.clock).failOnce()
+        self.advance(1)
+        self.check_error(Answer(caller.received), 503, "NotLoggedOn", "The origin cannot be reached")
+
+    def test_an_order_whose_connection_is_cut_anywhere_is_placed_once(self) -> None:
+        request = {"request": 0, "answer": 0}
+        self.place("whole")
+        lengths = dict(self.proxy.passed)
+        self.assertGreater(min(lengths.values()), 200)
+        cuts = [(direction, place) for direction in request for place in range(0, lengths[direction], 17)]
+        self.assertGreater(len(cuts), 40)
+        answers = set()
+        for number, cut in enumerate(cuts):
+            self.simulator.received.clear()
+            self.proxy.passed, self.proxy.cut = dict(request), cut
+            first = self.place(f"order-{number}")
+            answers.add(first.status)
+            self.assertEqual(self.place(f"order-{number}").status, 201, cut)
+            sent = self.sent(dtc.SubmitNewSingleOrder)
+            self.assertEqual([each.ClientOrderID for each in sent], [f"order-{number}"], cut)
+        self.assertEqual(answers, {504})
+
+    def place(self, name: str) -> Answer:
+        body = json.dumps(LIMIT | {"ClientOrderID": name}).encode()
+        return self.fetch_raw("/orders", "POST", body=body)
+
+
+class EdgeStreamTests(EdgeCase):
+    def test_prices_for_display(self) -> None:
+        caller: WebSocketCaller = self.call(WebSocketCaller(STREAM))
+        self.send_json(caller, {"action": "subscribe", "channel": "quotes", "symbol": ES, "prices": "display"})
+        reply, snapshot = caller.take()
+        self.assertTrue(reply["success"])
+        self.assertLess(snapshot["BidPrice"], 10_000)
+
+    def test_a_snapshot(self) -> None:
+        wanted = self.begin(f"/marketdata?Symbol={ES}")
+        self.advance(1)
+        self.assertEqual(Answer(wanted.received).json[0]["Symbol"], ES)
