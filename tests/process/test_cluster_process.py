@@ -53,15 +53,18 @@ class Served(Process):
 def numbered(client: ClientConnection, end: float) -> dict[tuple[str, str, int], Any]:
     """Return what a client receives until a time, by channel, symbol and number. None may come twice."""
     found: dict[tuple[str, str, int], Any] = {}
+    events: list[Any] = []
     while (left := end - time.monotonic()) > 0:
         try:
             message = json.loads(client.recv(left))
         except TimeoutError:
             break
-        if "seq" in message:
+        if message.get("event") in ("stale", "live"):
+            events.append(message)
+        elif "action" not in message:
             message.pop("SymbolID", None)
             key = (message["channel"], message.get("symbol") or message["Symbol"], message["seq"])
-            assert key not in found, message
+            assert key not in found, (message, found[key], events)
             found[key] = message
     return found
 
