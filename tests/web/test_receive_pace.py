@@ -1,6 +1,7 @@
 """Test how much work one client of a WebSocket can cause, and that others are served meanwhile."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -13,6 +14,7 @@ from dtc_twisted.web.stream import stream_limits, stream_protocol
 from dtc_twisted.web.stream.receive_pace import BURST, RATE, ReceivePace
 from dtc_twisted.web.stream.stream_protocol import MAX_FRAGMENTS, StreamProtocol
 from dtc_twisted.web.stream.work_turns import TURN_SECONDS, TURN_STEPS, WorkTurns
+from tests.datafiles.writer import trade, write_scid
 from tests.support import GatewayTestCase, WebSocketCaller
 
 ES = "ESM20_FUT_CME"
@@ -76,6 +78,14 @@ class WorkTurnsTests(TurnCase):
         self.assertEqual(self.take(), "ababa")
         self.clock.run_turn()
         self.assertEqual(self.take(), "baaaa")
+
+    def test_a_job_that_comes_later(self) -> None:
+        """It does not begin before the others have had their turn."""
+        self.turns.add(self.job("a", 3))
+        self.turns.run(self.job("b", 2))
+        self.assertEqual(self.take(), "")
+        self.clock.run_turn()
+        self.assertEqual(self.take(), "ababa")
 
     def test_failure(self) -> None:
         """The other jobs go on."""
@@ -262,6 +272,14 @@ class FloodTests(ClientCase):
         self.assertEqual([each["id"] for each in caller.messages], [*range(count)])
         self.assertGreater(self.refused("requests"), 0)
 
+    def test_gone_while_it_waits(self) -> None:
+        timers = len(self.clock.getDelayedCalls())
+        caller = self.stream_caller()
+        self.send_all(caller, *[{"action": "ping"}] * (BURST + 10))
+        caller.transport.abortConnection()
+        self.flush()
+        self.assertEqual(len(self.clock.getDelayedCalls()), timers)
+
     def test_pings_of_the_protocol(self) -> None:
         caller = self.stream_caller()
         self.begin_turns()
@@ -356,6 +374,17 @@ class ManySymbolsTests(ManySymbolsCase):
         self.assertEqual(self.requested(RequestActionEnum.UNSUBSCRIBE), self.symbols[: TURN_STEPS - 1][::-1])
         self.assertEqual(self.status()["symbols"], [])
 
+    def test_closed_in_the_middle(self) -> None:
+        """The gateway closes the connection, and the client has not answered yet."""
+        caller = self.stream_caller()
+        self.begin_turns()
+        self.send_all(caller, self.subscribe())
+        caller.dataReceived = lambda data: None  # type: ignore[method-assign]
+        self.end_of(caller).close_with(4003, "the token has ended")
+        self.flush()
+        self.end_turns()
+        self.assertEqual((len(self.requested()), self.status()["symbols"]), (TURN_STEPS - 1, []))
+
     def test_leaving_in_pieces(self) -> None:
         one_by_one = [{"action": "subscribe", "symbol": each} for each in self.symbols]
         for caller, requests in ((self.stream_caller(), [self.subscribe()]), (self.subscriber(), one_by_one)):
@@ -447,6 +476,34 @@ class BoundTests(ClientCase):
                 (answer,) = caller.take()
                 self.assertFalse(answer["success"])
                 self.assertIn("id: expected at most 256 bytes of JSON.", str(answer["error"]))
+
+
+class FileTests(ClientCase):
+    symbols = [f"S{number}" for number in range(TURN_STEPS + 20)]
+
+    def setUp(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        for symbol in self.symbols:
+            write_scid(folder / f"{symbol}.scid", [trade(1_600_000_000 * 10**6, 100)])
+        self.options = (*self.options, "--data-folder", str(folder))
+        super().setUp()
+
+    def test_rejected_while_it_leaves(self) -> None:
+        """A client that has gone is not subscribed to the data file instead."""
+        held = [self.simulator.hold_next(dtc.MarketDataRequest) for _ in self.symbols]
+        caller = self.subscriber()
+        self.send_all(caller, *({"action": "subscribe", "symbol": each} for each in self.symbols))
+        self.begin_turns()
+        caller.leave()
+        self.flush()
+        self.assertEqual(len(self.status()["symbols"]), 20)
+        for each in held:
+            each.release()
+        self.flush()
+        self.end_turns()
+        self.advance(6)
+        self.assertEqual(self.status()["symbols"], [])
 
 
 class LongAnswerTests(ManySymbolsCase):

@@ -89,10 +89,7 @@ class MarketDataProtocol(StreamProtocol):
         return sum(hub.subscription_count(self) for hub in self.factory.sources.hubs)
 
     def unsubscribe_all(self) -> Job:
-        self._other_hubs.clear()  # at once, so that a rejection does not subscribe the client again
-        return self._leave_hubs()
-
-    def _leave_hubs(self) -> Job:
+        # The hub of files is the last one: until then a rejection by the server may subscribe the client to it.
         for hub in self.factory.sources.hubs:
             yield from hub.unsubscribe_in_steps(self)
 
