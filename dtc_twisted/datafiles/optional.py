@@ -18,6 +18,7 @@ def load_arrow() -> Any:
     if arrow is not None:
         for part in ("compute", "csv", "parquet"):
             importlib.import_module(f"pyarrow.{part}")
+        arrow.array([0])  # the first array imports pandas, if it is installed
     return arrow
 
 

@@ -1,5 +1,6 @@
 """Put the gateway together: the only module in which its parts meet."""
 
+import encodings.idna  # noqa: F401  # else imported with the first host name, for which no descriptor may be left
 from collections.abc import Callable
 
 from twisted.application.service import IService, MultiService

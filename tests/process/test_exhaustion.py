@@ -90,6 +90,7 @@ class ExhaustionTests(SynchronousTestCase):
     @skipUnless(sys.platform == "linux", "the limit is set by a shell, and descriptors are counted in /proc")
     def test_descriptors_used_up(self) -> None:
         first = simulator("0")
+        self.addCleanup(first.stop)
         port = first.wait_for(r"is at ws://127.0.0.1:(\d+)/")[1]
         with running(LimitedGateway("--host", "127.0.0.1", "-p", port)) as gateway, ExitStack() as stack:
             gateway.wait_until_ready()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from dtc_twisted.errors import INTERNAL_ERROR, PUBLIC_ERRORS
@@ -203,6 +203,5 @@ def errors_by_status(route: DescribedRoute) -> dict[int, list[str]]:
 @cache
 def examples() -> dict[str, Any]:
     """Return recorded answers of the demo, by method and path."""
-    text = resources.files("dtc_twisted.web.openapi").joinpath("examples.json").read_text("utf-8")
-    recorded: dict[str, Any] = json.loads(text)
+    recorded: dict[str, Any] = json.loads(Path(__file__).with_name("examples.json").read_text("utf-8"))
     return recorded
