@@ -9,7 +9,6 @@ import sys
 import time
 from typing import Any
 
-from twisted.internet import reactor as installed
 from twisted.internet.stdio import StandardIO
 from twisted.internet.task import LoopingCall
 from twisted.protocols.basic import LineOnlyReceiver
@@ -17,15 +16,15 @@ from twisted.protocols.basic import LineOnlyReceiver
 from dtc_twisted.dtc.messages import AtBidOrAskEnum, MarketDataUpdateTrade
 from dtc_twisted.simulator import Simulator
 
-reactor: Any = installed
-
+SERVER = (sys.executable, "-m", "benchmarks.attacked_server")
+"""The command that runs it."""
 SYMBOL_ID = 1
 
 
 class StampedTrades:
     """Send trades that contain the time of sending."""
 
-    def __init__(self) -> None:
+    def __init__(self, reactor: Any) -> None:
         self.simulator = Simulator(reactor, rate=0)
         self.sent = 0
 
@@ -48,7 +47,10 @@ class Commands(LineOnlyReceiver):
 
 
 def main() -> None:
-    trades = StampedTrades()
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
+    trades = StampedTrades(reactor)
     port = reactor.listenTCP(0, trades.simulator.factory, interface="127.0.0.1").getHost().port
     LoopingCall(trades.send).start(1 / float(sys.argv[1]))
     StandardIO(Commands(trades))
@@ -56,4 +58,5 @@ def main() -> None:
     reactor.run()
 
 
-main()
+if __name__ == "__main__":
+    main()

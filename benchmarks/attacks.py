@@ -10,7 +10,6 @@ import argparse
 import http.client
 import json
 import math
-import os
 import sys
 import threading
 import time
@@ -21,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import clients
+from benchmarks.attacked_server import SERVER
 from benchmarks.attackers import FOREIGN_PAGE, READ_TOKEN, SYMBOL
 from benchmarks.clients import Subscriber
 from benchmarks.processes import ROOT, Service, leave_measured_cpu
@@ -215,23 +215,14 @@ COLUMNS = (
 )
 
 
-def write_tokens(folder: Path) -> str:
-    """Write the token file, which only its owner can read, and return its path."""
-    path = folder / "tokens"
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-        file.write(TOKENS)
-    return str(path)
-
-
 def attack(name: str, seconds: float, root: Path = ROOT) -> Outcome:
     """Measure one attack on a new gateway."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
-        command = (sys.executable, "-m", "benchmarks.attacked_server", str(RATE))
-        server = stack.enter_context(Service(until=r"at port (\d+)", command=command))
+        server = stack.enter_context(Service(str(RATE), until=r"at port (\d+)", command=SERVER))
         options = ["--allow-trading", "--journal", str(folder / "journal")]
         if name != FOREIGN_PAGE:  # a page has more to gain where nobody has a token
-            options += ["--token-file", write_tokens(folder)]
+            options += ["--token-file", clients.write_private(folder / "tokens", TOKENS)]
         gateway: WatchedService = stack.enter_context(
             watched_gateway(server.found[1], *options, f"--symbol={SYMBOL}", root=root)
         )

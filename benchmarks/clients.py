@@ -6,6 +6,7 @@ import os
 import selectors
 import socket
 import time
+from pathlib import Path
 
 
 def connect(port: int) -> socket.socket:
@@ -14,12 +15,19 @@ def connect(port: int) -> socket.socket:
     return client
 
 
-def get(client: socket.socket, path: str) -> bytes:
+def write_private(path: Path, text: str) -> str:
+    """Write a file that only its owner can read, such as a token file. Return its path."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        file.write(text)
+    return str(path)
+
+
+def get(client: socket.socket, path: str, token: str = "") -> bytes:
     """Send a request on a connection that stays open, and return the body of the answer.
 
     The answer must have a Content-Length.
     """
-    client.sendall(f"GET /api/v1{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    client.sendall(f"GET /api/v1{path} HTTP/1.1\r\nHost: localhost\r\n{authorization(token)}\r\n".encode())
     data = b""
     while b"\r\n\r\n" not in data:
         data += _more(client)
