@@ -198,6 +198,10 @@ class Journal(Service):
         """Return the commands that made orders of which one, or more, have no update."""
         return self._opened.reader.unanswered_commands()
 
+    def last_answered(self) -> int:
+        """Return the number of the last new order that is answered; 0: none."""
+        return self._opened.reader.last_answered()
+
     def recent_fills(self, seconds: float) -> list[UpdateRecord]:
         """Return all updates of orders with a fill in the time before the last fill.
 

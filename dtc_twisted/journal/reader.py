@@ -57,6 +57,11 @@ class JournalReader:
     def unanswered_commands(self) -> list[Command]:
         return self._commands(self.select(_SELECT_COMMANDS.format("is_new = 1 AND is_answered = 0")))
 
+    def last_answered(self) -> int:
+        """Return the number of the last new order that is answered; 0: none."""
+        query = "SELECT command_id FROM command_orders WHERE is_new = 1 AND is_answered = 1"
+        return next((row[0] for row in self.select(f"{query} ORDER BY command_id DESC LIMIT 1")), 0)
+
     def last_command(self, actions: Sequence[str]) -> Command | None:
         """Return the newest command with one of these actions."""
         ids = [self.select("SELECT max(id) FROM commands WHERE action = ?", (action,))[0][0] for action in actions]

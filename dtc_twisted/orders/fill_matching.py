@@ -87,18 +87,20 @@ def _is_alike(first: Fill, second: Fill) -> bool:
 
 
 def assign(
-    orders: Sequence[Order], found: Iterable[UnknownOrder], earliest: Earliest, epoch: int
+    orders: Sequence[Order],
+    found: Iterable[UnknownOrder],
+    earliest: Earliest,
+    may_be_lost: Callable[[Order], bool] = lambda order: False,
 ) -> list[tuple[Order, UnknownOrder]]:
     """Assign unknown orders to orders in doubt.
 
     Of orders that are alike, the older has the lower ServerOrderID and the earlier fill. When there are more unknown
     orders than orders in doubt that they fit equally well, nothing is assigned to these. When there are fewer, the
-    oldest are those that arrived if the connection was lost, because it loses what was sent last. While it lasts, the
-    server may have ignored any of them, and nothing is assigned.
-
-    epoch: the present numbering of the server, which each session may begin.
+    oldest are those that arrived if the connection was lost, because it loses what was sent last. The orders of an OCO
+    pair arrive together. If an order arrived, the server may have ignored it, and nothing is assigned.
 
     earliest: seconds to add to the time when an order was sent, for the earliest time of its fills.
+    may_be_lost: whether the connection may have lost an order.
     """
     by_age = sorted(orders, key=lambda order: order.sequence)
     rest = [*found]
@@ -116,8 +118,10 @@ def assign(
         alike, fitting = _connected({(fit[2], fit[-1]) for fit in fits if fit[:2] == best[:2]}, best[2])
         # Others that fit worse, but nowhere else.
         others = {fit[2] for fit in fits if fit[-1] in fitting} - {fit[2] for fit in fits if fit[-1] not in fitting}
-        is_lost = all(by_age[number].epoch != epoch for number in alike | others)
-        is_known = len(alike) == len(fitting) or (len(alike) > len(fitting) and is_lost)
+        is_lost = all(may_be_lost(by_age[number]) for number in alike | others)
+        pair = by_age[best[2]].oco_id
+        is_one_of_pair = bool(pair) and sum(by_age[number].oco_id == pair for number in alike) > 1
+        is_known = len(alike) == len(fitting) or (len(alike) > len(fitting) and is_lost and not is_one_of_pair)
         if is_known and (others <= alike or (is_lost and min(others - alike) > best[2])):
             alike, fitting = {best[2]}, {best[-1]}
             pairs.append((by_age[best[2]], rest[best[-1]]))

@@ -40,6 +40,8 @@ class OrderIndex:
         """The server's present numbering: each session may begin another."""
         self._by_client: defaultdict[str, dict[Order, None]] = defaultdict(dict)
         self._by_server: defaultdict[str, dict[Order, None]] = defaultdict(dict)
+        self.answered: dict[int, int] = {}
+        """By epoch: the `sequence` of the order, of those sent in the epoch, that was sent last and is answered."""
         self._by_fill: dict[object, Order] = {}
         """Orders that have fills and no ServerOrderID."""
 
@@ -94,6 +96,13 @@ class OrderIndex:
     def is_current(self, order: Order) -> bool:
         """Return whether the order's ServerOrderID is of the present epoch, if known."""
         return order.epoch == self.epoch or order.is_open
+
+    def may_be_lost(self, order: Order) -> bool:
+        """Return whether the connection may have lost an order that the gateway sent.
+
+        The connection must have ended, and no order that was sent on it later may be answered.
+        """
+        return order.epoch != self.epoch and self.answered.get(order.epoch, 0) < order.sequence
 
     def addressed(self, order_id: str) -> list[Order]:
         """Return all orders that a ClientOrderID or ServerOrderID may mean."""

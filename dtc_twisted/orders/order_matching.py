@@ -223,8 +223,7 @@ class OrderMatching:
     def _adopt(self) -> None:
         """Identify orders in doubt with unknown orders, where only one match is possible."""
         candidates = [each for each in self.unknown if each.row is None or not each.row.get("ClientOrderID")]
-        epoch = self._state.index.epoch
-        for order, unknown in assign(self.doubtful(), candidates, self._earliest, epoch):
+        for order, unknown in assign(self.doubtful(), candidates, self._earliest, self._state.index.may_be_lost):
             if unknown.row is None and not self._is_all_of(order, unknown.fills):
                 continue
             self.unknown.remove(unknown)

@@ -274,6 +274,9 @@ class OrderState(OrderRegistry):
         self.index.remove(order)
         self._number(order)
         grown = order.apply(update, fill)
+        if order.sent_at and not update.get("Reconciled") and not update.get("Inferred"):
+            answered = self.index.answered
+            answered[self.index.epoch] = max(order.sequence, answered.get(self.index.epoch, 0))
         if not update.get("Inferred"):
             order.epoch = self.index.epoch
         order.doubt = order.acknowledged_by = ""

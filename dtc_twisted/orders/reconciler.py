@@ -247,7 +247,7 @@ class Reconciler:
                 times += [order.last_known_at + (offset or 0.0)] if order.last_known_at else []
         start = min([*times, now + (offset or 0.0)])  # not in the future, whatever time a fill was said to have
         is_first = self._baseline is None
-        is_in_doubt = any(order.trade_account == account for order in self._state.unknown())
+        is_in_doubt = any(order.trade_account in ("", account) for order in self._state.unknown())
         return start - (DAY if is_first or is_in_doubt else CLOCK_SKEW)
 
     def _last_known(self, account: str) -> float:

@@ -211,10 +211,10 @@ class Reconciliation:
     def _obstacle(self, order: Order) -> str:
         """Return why unknown fills of an unlisted order are possible; empty: impossible."""
         snapshot, account = self._snapshot, order.trade_account
-        if account not in snapshot.accounts:
+        if account and account not in snapshot.accounts:
             return f"the server does not list the account {account}"
         if not snapshot.states_fills(account):
-            return f"the server does not state the fills of {account}"
+            return f"the server does not state the fills of {account or 'all accounts'}"
         rows = [each.row for each in self._matching.unknown if each.row is not None]
         rows += [row for other, row in self._matching.rows.items() if other is not order]
         if any(_has_id_of(order, row) and may_be_damaged_row(order, row, snapshot.accounts) for row in rows):

@@ -60,7 +60,12 @@ class ServerSnapshot:
     balances_since: int
 
     def states_fills(self, trade_account: str) -> bool:
-        """Return whether all fills of an account are known, as far back as was asked."""
+        """Return whether all fills of an account are known, as far back as was asked.
+
+        Of an order whose account is not known (empty): whether those of all accounts are.
+        """
+        if not trade_account:
+            return all(map(self.states_fills, filter(None, self.accounts)))
         batch = self.fills.get(trade_account)
         return batch is not None and batch.is_complete and trade_account in self.accounts
 
@@ -69,6 +74,8 @@ class ServerSnapshot:
 
         Then no clock is needed: each may have been wrong by hours.
         """
+        if not trade_account:
+            return all(map(self.states_day, filter(None, self.accounts)))
         is_far_back = self.began - self.fills_since.get(trade_account, self.began) >= DAY
         return is_far_back and self.states_fills(trade_account)
 

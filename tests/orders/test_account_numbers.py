@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.exchange import BUY, CANCELED, FILLED, R_ACCEPTED, R_FILLED, TrueOrder
 from tests.scripted_case import ES, ScriptedCase
-from tests.scripted_server import SUBMIT, lost
+from tests.scripted_server import FILLS, FILLS_REJECT, SUBMIT, answer_with, lost
 
 
 class AccountNumbersTests(ScriptedCase):
@@ -41,6 +41,20 @@ class AccountNumbersTests(ScriptedCase):
             self.server.exchange.fill("9001", quantity, 282000)
         self.advance(10)
         self.assertEqual(self.shown("FilledQuantity"), [("Sim1", "9001", 2), ("Sim2", "9001", 3)])
+
+    def test_an_order_without_an_account_is_gone(self) -> None:
+        """It is canceled if all fills of all accounts are known."""
+        order = self.others_order("Sim1", 9001, 9)
+        self.push(self.server.exchange.update(order, R_ACCEPTED) | {"TradeAccount": None})
+        self.server.drop()
+        self.server.exchange.close("9001")
+        self.server.next(FILLS, answer_with({"Type": FILLS_REJECT, "RejectText": "Not now."}))
+        self.advance(4)
+        (row,) = self.orders()
+        self.assertIn("does not state the fills of all accounts", row["OutcomeUnknown"])
+        self.advance(60)
+        (row,) = self.orders()
+        self.assertEqual((row["OrderStatus"], row.get("OutcomeUnknown")), (CANCELED, None))
 
     def test_an_order_in_doubt(self) -> None:
         """It is filled, and another one with its number in another account."""

@@ -4,10 +4,13 @@ from typing import Any
 
 from tests.exchange import CANCELED, FILLED, OPEN, PARTLY_FILLED, R_CANCELED, R_FILLED, REJECTED
 from tests.scripted_case import ES, LIMIT, MARKET, ScriptedCase
-from tests.scripted_server import SUBMIT, dropped_after, dropped_before, ignored, lost
+from tests.scripted_server import SUBMIT, SUBMIT_OCO, dropped_after, dropped_before, ignored, lost
 
 OTHERS: dict[str, Any] = {"Symbol": ES, "TradeAccount": "Sim1", "OrderType": 2, "BuySell": 1, "Price1": 282000}
 OTHERS |= {"Quantity": 9, "ClientOrderID": "x"}
+PAIR: dict[str, Any] = {"Symbol": ES, "TradeAccount": "Sim1", "OrderType_1": "LIMIT", "OrderType_2": "STOP"}
+PAIR |= {"BuySell_1": "BUY", "BuySell_2": "BUY", "Quantity_1": 1, "Quantity_2": 1}
+PAIR |= {"Price1_1": 284000, "Price1_2": 282000, "ClientOrderID_1": "a", "ClientOrderID_2": "b"}
 
 
 class ReusedNumberTests(ScriptedCase):
@@ -149,6 +152,36 @@ class OneOfTwoTests(ScriptedCase):
                 self.advance(120)
                 self.assertEqual(self.unknown(), [])
                 self.assertEqual([self.order(name)["OrderStatus"] for name in ("a", "b")], [FILLED, REJECTED])
+
+    def test_an_oco_pair(self) -> None:
+        """Its orders arrive together, so the fill may be of either."""
+        self.server.exchange.last_price = None
+        self.server.next(SUBMIT_OCO, dropped_after)
+        self.begin_post("/orders/oco", **PAIR)
+        self.server.exchange.fill("5002", 1, 282000.0)
+        self.restart()
+        self.advance(120)
+        self.assertEqual(self.unknown(), ["a", "b"])
+
+    def test_a_later_order_was_answered(self) -> None:
+        """So the older ones have arrived, and the connection did not lose them: the server ignored one of them."""
+        for is_killed in (False, True):
+            with self.subTest(is_killed=is_killed):
+                if is_killed:
+                    self.tearDown()
+                    del self.server
+                    self.setUp()
+                self.server.next(SUBMIT, ignored)
+                self.server.next(SUBMIT, lost)
+                for name in ("a", "b"):
+                    self.begin_market(name)
+                self.assertEqual(self.submit("c", TradeAccount="Sim2").status, 201)
+                if is_killed:
+                    self.restart()
+                else:
+                    self.server.drop()
+                self.advance(120)
+                self.assertEqual(self.unknown(), ["a", "b"])
 
     def test_several_fills_at_once(self) -> None:
         """Fills of one moment are of one order, although the connection was lost."""
