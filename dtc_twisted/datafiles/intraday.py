@@ -45,7 +45,7 @@ def record_blocks(reader: RecordReader, first: int, end: int, *, as_bars: bool) 
             columns = _decode(reader, index, data, before, as_bars)
             before = struct.unpack_from("<q", data, len(data) - INTRADAY.record.size)[0] - EPOCH
         else:
-            records = numpy.frombuffer(data, INTRADAY.dtype(numpy))
+            records = _contiguous(numpy, numpy.frombuffer(data, INTRADAY.dtype(numpy)))
             times = check_records(numpy, reader, index, records, before, ("open", "high", "low", "close"))
             before = int(times[-1])
             columns = _columns(numpy, times, records, as_bars)
@@ -58,14 +58,23 @@ def is_trade(trades: int, open_: float) -> bool:
     return trades == 1 and open_ in TRADE_MARKS
 
 
-def _columns(numpy: Any, times: Any, records: Any, as_bars: bool) -> PriceColumns:
+def _contiguous(numpy: Any, records: Any) -> dict[str, Any]:
+    """Return the fields of records as arrays of their own, by name.
+
+    A pass over a field within its records costs three to five times more than a pass over such an array.
+    """
+    return {name: numpy.ascontiguousarray(records[name]) for name in records.dtype.names}
+
+
+def _columns(numpy: Any, times: Any, records: dict[str, Any], as_bars: bool) -> PriceColumns:
     trades, opens = records["trades"], records["open"]
     if _is_all(trades, 1) and _is_all(opens, 0) and records["volume"].min():  # usual, and much faster
         return _trade_columns(numpy, times, records, as_bars)
     single = (trades == 1) & ((opens == 0) | (opens == UNBUNDLED_FIRST) | (opens == UNBUNDLED_LAST))
     quotes = (trades == 1) & (opens == 0) & (records["volume"] == 0) & (records["high"] != 0) & (records["low"] != 0)
     if quotes.any():
-        times, records, single = times[~quotes], records[~quotes], single[~quotes]
+        times, single = times[~quotes], single[~quotes]
+        records = {name: column[~quotes] for name, column in records.items()}
     close = records["close"]
     if as_bars:
         prices = [numpy.where(single, close, records[name]) for name in ("open", "high", "low")]
@@ -80,12 +89,12 @@ def _is_all(column: Any, value: int) -> bool:
     return bool(column.min() == value == column.max())
 
 
-def _trade_columns(numpy: Any, times: Any, records: Any, as_bars: bool) -> PriceColumns:
+def _trade_columns(numpy: Any, times: Any, records: dict[str, Any], as_bars: bool) -> PriceColumns:
     """Return the columns of records that are all trades."""
     close = records["close"]
     opens, highs, lows = (close, close, close)
     if not as_bars:
-        opens, highs, lows = numpy.zeros(len(records), "f4"), records["high"], records["low"]
+        opens, highs, lows = numpy.zeros(len(times), "f4"), records["high"], records["low"]
     volume, trades, bid, ask = (records[name] for name in ("volume", "trades", "bid", "ask"))
     return PriceColumns(times, opens, highs, lows, close, volume, trades, bid, ask)
 
