@@ -44,6 +44,21 @@ class Bus(Protocol):
         """End the connection, and make another."""
 
 
+PIECE = 1 << 19
+"""Largest part of an answer in one message, in bytes. A message of NATS has at most 1 MiB by default."""
+_MORE, _LAST = b"+", b"."
+
+
+def publish_answer(bus: Bus, reply: str, data: bytes) -> None:
+    """Publish the answer to a request, in pieces.
+
+    Each begins with `+`, the last with `.`.
+    """
+    for place in range(0, len(data), PIECE):
+        mark = _LAST if place + PIECE >= len(data) else _MORE
+        bus.publish(reply, mark + data[place : place + PIECE])
+
+
 class BusRequests:
     """Send requests, and receive their answers.
 
@@ -56,6 +71,7 @@ class BusRequests:
         self._inbox = inbox
         self._numbers = count(1)
         self._pending: dict[str, Deferred[bytes]] = {}
+        self._pieces: dict[str, list[bytes]] = {}
         bus.subscribe(f"{inbox}.*", self._receive)
         bus.lost_listeners.append(self._fail_all)
 
@@ -82,22 +98,29 @@ class BusRequests:
         return result
 
     def _receive(self, subject: str, data: bytes, reply: str) -> None:
+        if data.startswith(_MORE) and subject in self._pending:
+            self._pieces.setdefault(subject, []).append(data[1:])
+            return
         result = self._pending.pop(subject, None)
+        pieces = self._pieces.pop(subject, [])
         if result is None:
             return
         if data:
-            result.callback(data)
+            result.callback(b"".join([*pieces, data[1:]]))
         else:
             result.errback(NotLoggedOn("There is no origin at NATS."))
 
     def _forget(self, reply: str) -> None:
         self._pending.pop(reply, None)
+        self._pieces.pop(reply, None)
 
     def _fail(self, reply: str, text: str) -> None:
+        self._pieces.pop(reply, None)
         self._pending.pop(reply).errback(RequestTimedOut(text))
 
     def _fail_all(self, reason: str) -> None:
         pending, self._pending = self._pending, {}
+        self._pieces.clear()
         error: DTCError = SessionLost(f"{reason[:1].upper()}{reason[1:]}.")
         for result in pending.values():
             result.errback(error)

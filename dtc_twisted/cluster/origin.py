@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -10,10 +11,9 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from dtc_twisted.clocks import wall_time
-from dtc_twisted.cluster.bus import Bus
+from dtc_twisted.cluster.bus import Bus, publish_answer
 from dtc_twisted.cluster.feed_publisher import FeedPublisher, snapshot_answer
 from dtc_twisted.cluster.wire import (
-    MAX_MESSAGE,
     Beat,
     Demand,
     Event,
@@ -27,7 +27,6 @@ from dtc_twisted.cluster.wire import (
     symbol_token,
 )
 from dtc_twisted.dtc.messages import Message
-from dtc_twisted.errors import UnusableAnswer
 from dtc_twisted.logs import logger
 from dtc_twisted.market_data import Hub, Update
 from dtc_twisted.transport.upstream_status import UpstreamStatus
@@ -117,10 +116,15 @@ class ClusterOrigin(Service):
         )
         self._bus.publish(f"{self._prefix}beat", encode(beat))
 
-    @property
-    def edge_count(self) -> int:
-        """Number of edges that are alive."""
-        return len(self._edges)
+    def status(self) -> dict[str, Any]:
+        """Return the fields of `cluster` in /status."""
+        return {
+            "role": "origin",
+            "nats": "connected" if self._bus.is_connected else self._bus.problem,
+            "generation": self.generation,
+            "edges": sorted(self._edges),
+            "symbols": sum(each.idle_ticks <= LEASE_BEATS for each in self.publishers.values()),
+        }
 
     # -- beats
 
@@ -185,7 +189,7 @@ class ClusterOrigin(Service):
         wanted = decode_message(data, WantedSnapshot)
         if wanted is None or wanted.channel not in self._hubs:
             return
-        answer = partial(self._bus.publish, reply)
+        answer = partial(publish_answer, self._bus, reply)
         if not wanted.once:
             publisher = self._renew(wanted.channel, wanted.symbol)
             if publisher is not None:
@@ -209,13 +213,10 @@ class ClusterOrigin(Service):
             return
 
         def respond(messages: list[Message]) -> bytes:
-            answer = encode(RequestAnswer(), encode_lines(messages))
-            if len(answer) > MAX_MESSAGE:
-                raise UnusableAnswer(f"The answer has {len(answer)} bytes, more than a message of NATS can have.")
-            return answer
+            return encode(RequestAnswer(), encode_lines(messages))
 
         result = maybeDeferred(self._request, message).addCallback(respond)
-        result.addErrback(_describe_failure).addCallback(partial(self._bus.publish, reply))
+        result.addErrback(_describe_failure).addCallback(partial(publish_answer, self._bus, reply))
 
 
 def _describe_failure(failure: Failure) -> bytes:

@@ -56,6 +56,7 @@ class OriginLink(Upstream):
         self._origin_url = ""
         self._beat: Beat | None = None  # the last of the present origin
         self._beat_at: float | None = None
+        self._beat_delay = 0.0
         self._generation = 0  # the largest so far
         self._silent_ticks = 0
         self._ticks = 0
@@ -108,10 +109,17 @@ class OriginLink(Upstream):
             raise NotLoggedOn(f"There is no origin: {self.status.reason or self.status.state}.")
         return self._origin_url
 
-    @property
-    def beat(self) -> Beat | None:
-        """The last beat of the present origin; None: there is no origin."""
-        return self._beat
+    def cluster_status(self) -> dict[str, Any]:
+        """Return the fields of `cluster` in /status."""
+        return {
+            "role": "edge",
+            "nats": "connected" if self._bus.is_connected else self._bus.problem,
+            "generation": None if self._beat is None else self._beat.generation,
+            "origin": self._origin_url or None,
+            "beat_delay": None if self._beat is None else round(self._beat_delay, 6),
+            "symbols": sum(len(feed.symbols) for feed in self.feeds),
+            "lost": sum(feed.lost_count for feed in self.feeds),
+        }
 
     # -- called by the service tree
 
@@ -135,6 +143,7 @@ class OriginLink(Upstream):
             return
         self._silent_ticks = 0
         self._beat_at = self._reactor.seconds()
+        self._beat_delay = max(0.0, wall_time(self._reactor) - beat.time)
         before, self._beat = self._beat, beat
         self._origin_url = beat.url
         is_other = before is None or (before.generation, before.connection) != (beat.generation, beat.connection)

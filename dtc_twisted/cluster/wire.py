@@ -29,9 +29,6 @@ from dtc_twisted.logs import logger
 _log = logger(__name__)
 T = TypeVar("T")
 
-MAX_MESSAGE = 1 << 20
-"""Largest message of NATS with its usual configuration, in bytes."""
-
 
 class UpdateHead(Struct, array_like=True):
     """State the numbers of the updates that follow."""

@@ -12,7 +12,7 @@ from dtc_twisted.cluster.edge_feed import EdgeFeed
 from dtc_twisted.cluster.nats_bus import NatsBus
 from dtc_twisted.cluster.origin import ClusterOrigin
 from dtc_twisted.cluster.origin_link import OriginLink
-from dtc_twisted.cluster_options import nats_servers
+from dtc_twisted.cluster_options import nats_arguments, nats_servers
 from dtc_twisted.datafiles import FileDownloads
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.dtc.messages import TradeModeEnum
@@ -55,6 +55,7 @@ def make_origin(
         *(reactor, bus, prefix, parts.market_data.hubs, upstream.request),
         *(lambda: upstream.status, lambda: settings["advertise"] or _url_of(web), settings["timeout"]),
     )
+    parts.status.cluster = origin.status
     upstream.status_listeners.append(origin.publish_beat)
     origin.setServiceParent(services)
     return services
@@ -86,6 +87,7 @@ def make_edge(options: Settings, reactor: IGatewayReactor, bus: Bus | None = Non
     downloads = FileDownloads(reactor, 1)
     downloads.setServiceParent(services)
     status = GatewayStatus(link, market_data, orders, TradeModeEnum.TRADE_MODE_UNSET)
+    status.cluster = link.cluster_status
     parts = GatewayParts(link, history, definitions, market_data, orders, status, downloads, None)
     forwarder = OriginForwarder(reactor, link.origin_url)
     forwarder.setServiceParent(services)
@@ -104,6 +106,6 @@ def _url_of(web: MultiService) -> str:
 
 
 def _nats_bus(settings: Settings, reactor: IGatewayReactor, services: MultiService) -> NatsBus:
-    bus = NatsBus(reactor, nats_servers(settings), "dtc_twisted", {})
+    bus = NatsBus(reactor, nats_servers(settings), "dtc_twisted", nats_arguments(settings))
     bus.setServiceParent(services)
     return bus

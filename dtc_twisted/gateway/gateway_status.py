@@ -31,6 +31,8 @@ class GatewayStatus:
         self._trade_mode = trade_mode
         self.recorder = recorder
         self.replay: ReplayControl | None = None
+        self.cluster: Callable[[], dict[str, Any]] | None = None
+        """Returns the state of the cluster. None: this gateway belongs to none."""
         self.changed: Callable[[], None] = lambda: None
         """Publishes the status."""
 
@@ -57,8 +59,13 @@ class GatewayStatus:
             "subscribers": sum(len(factory.subscribers) for factory in self.stream_factories),
             "trading": None if manager is None else manager.status(),
             "recording": None if self.recorder is None else self.recorder.status(),
+            "cluster": self.cluster_state(),
             "replay": None if self.replay is None else self.replay.status(),
         }
+
+    def cluster_state(self) -> dict[str, Any] | None:
+        """Return the state of the cluster, as in /status."""
+        return None if self.cluster is None else self.cluster()
 
     def problems(self) -> dict[str, str]:
         """Return why the gateway is not ready, a text for each failed check by its name."""

@@ -107,7 +107,7 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
     OrderRoutes(rest, orders.state, orders.reconciler, parts.definitions.converter, orders.manager)
     sources = MetricSources(
         *(upstream, market_data.hubs, market_data.watchdog, parts.history, orders.state, orders.manager),
-        *(reactor.seconds, factories, status.recorder, backend.refusals),
+        *(reactor.seconds, factories, status.recorder, backend.refusals, status.cluster_state),
     )
     measurements = make_metrics(sources)
     if status.replay is not None:

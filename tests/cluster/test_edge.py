@@ -12,7 +12,7 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.gateway import cluster_parts
 from tests.cluster.support import FakeBroker, FakeBus
 from tests.orders.test_orders import ES, LIMIT, OrdersCase
-from tests.support import Answer, WebSocketCaller
+from tests.support import Answer, Caller, WebSocketCaller
 
 NATS = ("--nats", "nats://127.0.0.1")
 PROXY = 9999
@@ -189,3 +189,32 @@ class EdgeStreamTests(EdgeCase):
         wanted = self.begin(f"/marketdata?Symbol={ES}")
         self.advance(1)
         self.assertEqual(Answer(wanted.received).json[0]["Symbol"], ES)
+
+
+class StatusTests(EdgeCase):
+    def test_status(self) -> None:
+        self.call(WebSocketCaller(STREAM)).send({"action": "subscribe", "channel": "trades", "symbol": ES})
+        self.advance(1)
+        edge, origin = self.status()["cluster"], json.loads(self.at_origin("/status").body)["cluster"]
+        self.assertEqual((edge["role"], edge["nats"], edge["symbols"], edge["lost"]), ("edge", "connected", 1, 0))
+        self.assertEqual((origin["role"], origin["symbols"], len(origin["edges"])), ("origin", 1, 1))
+        self.assertEqual(edge["generation"], origin["generation"])
+        self.assertEqual(edge["origin"], f"http://127.0.0.1:{PROXY}")
+
+    def test_metrics(self) -> None:
+        text = self.metrics()
+        for line in ("dtc_cluster_nats_up 1.0", "dtc_cluster_symbols 0.0", "dtc_cluster_lost_total 0.0"):
+            self.assertIn(f"\n{line}\n", text)
+        self.port = 8080
+        self.assertIn("\ndtc_cluster_edges 1.0\n", self.metrics())
+
+    def metrics(self) -> str:
+        caller = self.call(Caller())
+        caller.transport.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        self.flush()
+        return bytes(caller.received).decode()
+
+    def test_nats_is_lost(self) -> None:
+        for bus in self.broker.buses:
+            bus.lose("cut")
+        self.assertEqual(self.status()["cluster"]["nats"], "cut")

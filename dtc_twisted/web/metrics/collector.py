@@ -5,6 +5,7 @@ Counting therefore costs the data path almost nothing.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -30,6 +31,7 @@ class MetricSources:
     streams: the factories of the WebSockets by path.
     recorder: None without --record.
     refusals: what was refused because of a limit.
+    cluster: returns `cluster` of /status.
     """
 
     upstream: Upstream
@@ -42,6 +44,7 @@ class MetricSources:
     streams: Mapping[str, StreamFactory] = field(default_factory=dict)
     recorder: Recorder | None = None
     refusals: Refusals = field(default_factory=Refusals)
+    cluster: Callable[[], Mapping[str, Any] | None] = lambda: None
 
 
 class GatewayCollector(Collector):
@@ -57,6 +60,7 @@ class GatewayCollector(Collector):
         yield from self._subscribers()
         yield from self._orders()
         yield from self._recording()
+        yield from self._cluster()
 
     def _upstream(self) -> Iterator[Metric]:
         upstream = self._sources.upstream
@@ -170,6 +174,20 @@ class GatewayCollector(Collector):
                 "Messages that are not in the recording, because the disk was too slow.",
                 recorder.dropped_messages,
             )
+
+    def _cluster(self) -> Iterator[Metric]:
+        cluster = self._sources.cluster()
+        if cluster is None:
+            return
+        yield gauge("dtc_cluster_nats_up", "1 while there is a connection to NATS.", cluster["nats"] == "connected")
+        yield gauge("dtc_cluster_symbols", "Symbols that this process publishes, or follows.", cluster["symbols"])
+        if "edges" in cluster:
+            yield gauge("dtc_cluster_edges", "Edges that are alive.", len(cluster["edges"]))
+        else:
+            yield counter("dtc_cluster_lost", "Times that updates of a symbol were lost.", cluster["lost"])
+            if cluster["beat_delay"] is not None:
+                text = "Time from the origin to this edge, with the difference of their clocks."
+                yield gauge("dtc_cluster_beat_delay_seconds", text, cluster["beat_delay"])
 
 
 def gauge(name: str, text: str, value: float) -> Metric:

@@ -1,0 +1,233 @@
+"""python -m benchmarks.cluster_faults [SECONDS] [SEED]: do edges send exactly what the origin sends, whatever fails?
+
+A simulated server, nats-server, an origin and two edges run on this machine. One subscriber at each of the three has
+all channels of 50 symbols. Every 5 s one of the five processes is killed and started again, or stopped for a while. In
+the end every message with a number is compared. These are errors:
+
+    duplicate   a number came twice, and was not the snapshot after `stale` or a reconnect
+    gap         a number is missing, and nothing announced it
+    old         an epoch or a number came after a larger one
+    different   two subscribers have different messages with the same epoch and number
+"""
+
+import asyncio
+import json
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
+
+from benchmarks.processes import ROOT, TWISTD
+
+INTERVAL = 5.0
+SYMBOLS = 50
+RATE = 300
+CHANNELS = ("marketdata", "trades", "quotes", "marketdepth")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+class Restartable:
+    """Run a process that is killed, stopped and started again."""
+
+    def __init__(self, name: str, *command: str) -> None:
+        self.name = name
+        self._command = command
+        self.start()
+
+    def start(self) -> None:
+        with open(f"/tmp/cluster_faults.{self.name}.log", "a", encoding="utf-8") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    async def fault(self, kind: str, seconds: float) -> None:
+        """Kill the process and start it again later, or stop it for some seconds."""
+        if kind == "kill":
+            self._process.kill()
+            self._process.wait()
+            await asyncio.sleep(seconds)
+            self.start()
+        else:
+            self._process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(seconds)
+            self._process.send_signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Feed:
+    """Hold what one subscriber knows of one channel of one symbol."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.seq = 0
+        self.is_announced = True  # whether a gap was announced: by a new connection, or by `stale`
+        self.is_skipping = False  # whether messages were left out because this reader is slow
+
+
+class Recorder:
+    """Subscribe to everything at one port, again after each loss, and check the numbers."""
+
+    def __init__(self, name: str, port: int, symbols: list[str]) -> None:
+        self.name = name
+        self.errors: list[str] = []
+        self.received: dict[tuple[str, str, int, int], dict[str, Any]] = {}
+        self.counts: Counter[str] = Counter()
+        self._port = port
+        self._symbols = symbols
+        self._feeds: dict[tuple[str, str], Feed] = {}
+
+    async def run(self) -> None:
+        while True:
+            try:
+                async with connect(f"ws://127.0.0.1:{self._port}/api/v1/stream", max_size=None) as client:
+                    self.counts["connections"] += 1
+                    for feed in self._feeds.values():
+                        feed.is_announced = True
+                    for channel in CHANNELS:
+                        request = {"action": "subscribe", "channel": channel, "symbol": self._symbols}
+                        await client.send(json.dumps(request))
+                    async for text in client:
+                        self._receive(json.loads(text))
+            except (OSError, WebSocketException, TimeoutError):
+                await asyncio.sleep(0.2)
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        key = (message.get("channel", ""), message.get("symbol") or message.get("Symbol") or "")
+        feed = self._feeds.setdefault(key, Feed())
+        event = message.get("event")
+        if event == "skipped":  # this reader is slow, and the messages of any symbol are fewer
+            self.counts[event] += 1
+            for each in self._feeds.values():
+                each.is_skipping = True
+            return
+        if "action" in message or event in ("stale", "live", "ended"):
+            self.counts[event or "replies"] += 1
+            feed.is_announced = feed.is_announced or event == "stale"
+            if "epoch" in message:
+                self._begin(key, feed, message)
+            return
+        self.counts["updates"] += 1
+        epoch, seq = message.get("epoch", feed.epoch), message["seq"]
+        is_snapshot = "epoch" in message
+        if (epoch, seq) < (feed.epoch, feed.seq):
+            self._report("old", key, feed, message)
+        elif (epoch, seq) == (feed.epoch, feed.seq) and not (is_snapshot and feed.is_announced):
+            self._report("duplicate", key, feed, message)
+        elif (epoch != feed.epoch or seq > feed.seq + 1) and not (
+            feed.is_skipping or (is_snapshot and feed.is_announced)
+        ):
+            self._report("gap", key, feed, message)
+        feed.epoch, feed.seq = epoch, seq
+        feed.is_announced = feed.is_skipping = False
+        if not is_snapshot:
+            message.pop("SymbolID", None)
+            self.received[(*key, epoch, seq)] = message
+
+    def _begin(self, key: tuple[str, str], feed: Feed, message: dict[str, Any]) -> None:
+        """Take the position of a reply or of `live`: the next number follows it, or is that of a snapshot."""
+        epoch, seq = message["epoch"], message["seq"]
+        if epoch and (epoch, seq) < (feed.epoch, feed.seq):
+            self._report("old", key, feed, message)
+        elif epoch and not feed.is_announced and (epoch, seq) != (feed.epoch, feed.seq):
+            self._report("gap", key, feed, message)
+        feed.epoch, feed.seq = epoch, seq
+
+    def _report(self, kind: str, key: tuple[str, str], feed: Feed, message: dict[str, Any]) -> None:
+        self.counts[f"error: {kind}"] += 1
+        at = time.strftime("%H:%M:%S")
+        self.errors.append(f"{at} {kind} {key} after {feed.epoch}/{feed.seq}: {json.dumps(message)[:160]}")
+
+
+def processes() -> tuple[dict[str, Restartable], dict[str, int]]:
+    """Start everything; return the processes, and the ports of origin and edges."""
+    server, history, broker = free_port(), free_port(), free_port()
+    ports = {name: free_port() for name in ("origin", "edge1", "edge2")}
+    nats = f"nats://127.0.0.1:{broker}"
+    python = (*TWISTD, "--reactor", "asyncio")
+    found = {
+        "nats": Restartable("nats", "nats-server", "-a", "127.0.0.1", "-p", str(broker)),
+        "server": Restartable(
+            "server", *TWISTD, "dtc-sim", "-p", str(server), "-q", str(history), "--rate", str(RATE), "--seed", "7"
+        ),
+        "origin": Restartable(
+            *("origin", *python, "dtc", "--host", "127.0.0.1", "-p", str(server), "-q", str(history)),
+            *("-r", str(ports["origin"]), "--nats", nats, "--no-dashboard"),
+        ),
+    }
+    for name in ("edge1", "edge2"):
+        found[name] = Restartable(name, *python, "dtc-edge", "-r", str(ports[name]), "--nats", nats, "--no-dashboard")
+    return found, ports
+
+
+async def faults(running: dict[str, Restartable], rng: random.Random, seconds: float) -> Counter[str]:
+    """Cause a fault every few seconds; return how many of each kind."""
+    counts: Counter[str] = Counter()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        await asyncio.sleep(INTERVAL * rng.uniform(0.7, 1.3))
+        name, kind = rng.choice(list(running)), rng.choice(["kill", "stop"])
+        counts[f"{kind} {name}"] += 1
+        print(time.strftime("%H:%M:%S"), kind, name, flush=True)
+        await running[name].fault(kind, rng.choice([0.3, 1.0, 4.0]))
+    await asyncio.sleep(12)
+    return counts
+
+
+def different(recorders: list[Recorder]) -> list[str]:
+    """Return messages that two subscribers received differently."""
+    found = []
+    for one, other in pairwise(recorders):
+        common = one.received.keys() & other.received.keys()
+        print(f"{one.name} and {other.name}: {len(common)} messages in common")
+        found += [f"different {key}" for key in common if one.received[key] != other.received[key]]
+    return found
+
+
+async def main(seconds: float, seed: int) -> int:
+    running, ports = processes()
+    tasks = []
+    try:
+        await asyncio.sleep(8)
+        symbols = ["ESM20_FUT_CME", "CLM20_FUT_NYMEX", "EURUSD", "BTCUSD"]
+        symbols += [f"SIM{number:02d}" for number in range(SYMBOLS - len(symbols))]
+        recorders = [Recorder(name, port, symbols) for name, port in ports.items()]
+        tasks = [asyncio.create_task(each.run()) for each in recorders]
+        await asyncio.sleep(5)
+        counts = await faults(running, random.Random(seed), seconds)
+    finally:
+        for task in tasks:
+            task.cancel()
+        for each in running.values():
+            each.end()
+    errors = [f"{each.name}: {error}" for each in recorders for error in each.errors] + different(recorders)
+    print(f"{sum(counts.values())} faults: {dict(counts)}")
+    for recorder in recorders:
+        print(recorder.name, dict(recorder.counts))
+    print("\n".join(errors[:30]))
+    print(f"{len(errors)} errors")
+    return 1 if errors else 0
+
+
+if __name__ == "__main__":
+    arguments = [float(each) for each in sys.argv[1:]]
+    sys.exit(asyncio.run(main(arguments[0] if arguments else 240.0, int(arguments[1]) if len(arguments) > 1 else 1)))
