@@ -30,6 +30,8 @@ from benchmarks.processes import ROOT, TWISTD
 INTERVAL = 5.0
 SYMBOLS = 50
 RATE = 300
+SKIPPING = 3.0
+"""Seconds after `skipped` in which numbers may be missing: then this reader is slow, and gets the latest values."""
 CHANNELS = ("marketdata", "trades", "quotes", "marketdepth")
 
 
@@ -81,7 +83,6 @@ class Feed:
         self.epoch = 0
         self.seq = 0
         self.is_announced = True  # whether a gap was announced: by a new connection, or by `stale`
-        self.is_skipping = False  # whether messages were left out because this reader is slow
 
 
 class Recorder:
@@ -94,6 +95,7 @@ class Recorder:
         self.counts: Counter[str] = Counter()
         self._port = port
         self._symbols = symbols
+        self._skipping_until = 0.0
         self._feeds: dict[tuple[str, str], Feed] = {}
 
     async def run(self) -> None:
@@ -117,8 +119,7 @@ class Recorder:
         event = message.get("event")
         if event == "skipped":  # this reader is slow, and the messages of any symbol are fewer
             self.counts[event] += 1
-            for each in self._feeds.values():
-                each.is_skipping = True
+            self._skipping_until = time.monotonic() + SKIPPING
             return
         if "action" in message or event in ("stale", "live", "ended"):
             self.counts[event or "replies"] += 1
@@ -134,11 +135,11 @@ class Recorder:
         elif (epoch, seq) == (feed.epoch, feed.seq) and not (is_snapshot and feed.is_announced):
             self._report("duplicate", key, feed, message)
         elif (epoch != feed.epoch or seq > feed.seq + 1) and not (
-            feed.is_skipping or (is_snapshot and feed.is_announced)
+            time.monotonic() < self._skipping_until or (is_snapshot and feed.is_announced)
         ):
             self._report("gap", key, feed, message)
         feed.epoch, feed.seq = epoch, seq
-        feed.is_announced = feed.is_skipping = False
+        feed.is_announced = False
         if not is_snapshot:
             message.pop("SymbolID", None)
             self.received[(*key, epoch, seq)] = message

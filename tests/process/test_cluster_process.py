@@ -51,7 +51,7 @@ class Served(Process):
 
 
 def numbered(client: ClientConnection, end: float) -> dict[tuple[str, str, int], Any]:
-    """Return what a client receives until a time, by channel, symbol and number. None may come twice."""
+    """Return the updates until a time, without snapshots, by channel, symbol and number. None may come twice."""
     found: dict[tuple[str, str, int], Any] = {}
     events: list[Any] = []
     while (left := end - time.monotonic()) > 0:
@@ -61,7 +61,7 @@ def numbered(client: ClientConnection, end: float) -> dict[tuple[str, str, int],
             break
         if message.get("event") in ("stale", "live"):
             events.append(message)
-        elif "action" not in message:
+        elif "action" not in message and "epoch" not in message:
             message.pop("SymbolID", None)
             key = (message["channel"], message.get("symbol") or message["Symbol"], message["seq"])
             assert key not in found, (message, found[key], events)
