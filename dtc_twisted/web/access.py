@@ -95,6 +95,16 @@ class AccessControl:
             self._rate.check(principal.name)
         return False
 
+    def add_work(self, request: Request, seconds: float) -> None:
+        """Count the time of a request for the rate of its token.
+
+        seconds: how long all else waited for it.
+        """
+        if self._rate is not None and self._tokens is not None and request.method in _SAFE_METHODS:
+            principal = principal_of(request)
+            if principal is not ANONYMOUS:
+                self._rate.add_work(principal.name, seconds)
+
     def _host(self, request: Request) -> str:
         """Return the Host header; empty if it is missing.
 

@@ -7,6 +7,10 @@ from dtc_twisted.refusals import Refusals
 
 BURST_SECONDS = 2
 """A token that was idle may send as many requests at once as in this time."""
+SHARE = 0.25
+"""Part of the time that the requests of one token may take."""
+MAX_COST = 100
+"""Requests as which one request counts at most."""
 
 
 class RequestRate:
@@ -23,6 +27,17 @@ class RequestRate:
         self._refusals = refusals
         self._levels: dict[str, tuple[float, float]] = {}
         """By name: requests so far, less `limit` for each second that passed, and the time of the last request."""
+
+    def add_work(self, name: str, seconds: float) -> None:
+        """Count a request that took long as several.
+
+        All requests of a token together may take a quarter of the time.
+
+        seconds: how long all else waited for it.
+        """
+        if self._limit:
+            level, last = self._levels[name]
+            self._levels[name] = level + min(seconds * self._limit / SHARE, MAX_COST), last
 
     def check(self, name: str) -> None:
         """Count a request. Raises TooManyRequests."""

@@ -95,6 +95,23 @@ class RequestRateTests(SynchronousTestCase):
             self.send(1)
             self.clock.advance(0.1)
 
+    def test_work(self) -> None:
+        """Requests of 0.1 s each count as 4: the token has a quarter of the time."""
+        answered = 0
+        for _ in range(1000):
+            try:
+                self.send(1)
+            except TooManyRequests:
+                pass
+            else:
+                answered += 1
+                self.rate.add_work("a", 0.1)
+            self.clock.advance(0.1)
+        self.assertTrue(190 < answered < 210, answered)
+        self.rate.add_work("a", 1e9)  # the process was stopped
+        self.clock.advance(20)
+        self.send(1)
+
     def test_off(self) -> None:
         self.rate = RequestRate(self.clock, 0, self.refusals)
         self.send(10_000)
@@ -156,6 +173,17 @@ class GatewayLimitTests(TokenCase):
         self.assertEqual(statuses[:11], [200] * 10 + [429])
         self.assertNotIn(429, statuses[11:])
         caller.transport.loseConnection()
+
+    def test_long_work(self) -> None:
+        def work(request: Any) -> bytes:
+            self.clock.rightNow += 0.5
+            return b""
+
+        self.rest.route("GET", "/work", work, None)
+        caller, statuses = self.asked_on_one([self.request(READ, "work")] * 3)
+        self.assertEqual(statuses, [200, 200, 429])
+        caller.transport.loseConnection()
+        self.assertEqual(self.fetch("/status", headers=bearer(TRADE)).status, 200)
 
     def test_connections(self) -> None:
         self.assertEqual((self.site().connections._limit, self.site().connections._limit_of_address), (40, 3))

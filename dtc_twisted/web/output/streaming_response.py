@@ -193,7 +193,7 @@ class StreamingResponse:
                 self._abort_source(None)
                 return
             self._request.registerProducer(self, True)
-            _limit_buffer(self._request.transport)
+            limit_buffer(self._request.transport)
         if self._complete and not self._rows:
             self._end(body)
             return
@@ -290,6 +290,7 @@ class StreamingResponse:
         return body
 
 
-def _limit_buffer(transport: Any) -> None:
+def limit_buffer(transport: Any) -> None:
+    """Limit the send buffer of a connection's socket."""
     if hasattr(transport, "getHandle"):  # not every transport has a socket
         transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_SIZE)

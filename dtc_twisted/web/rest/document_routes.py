@@ -45,6 +45,7 @@ class DocumentRoutes:
         self._rest = rest
         self._openapi = b""
         self._asyncapi = b""
+        self._files: dict[str, bytes] = {}  # by name; all callers share the bytes
         rest.route("GET", "/openapi.json", self._get_openapi, OPENAPI, prefix="", public=True)
         rest.route("GET", "/asyncapi.json", self._get_asyncapi, ASYNCAPI, prefix="", public=True)
         rest.route("GET", "", self._index, INDEX)
@@ -88,10 +89,11 @@ class DocumentRoutes:
 
     def _file_handler(self, name: str) -> Callable[[Request], bytes]:
         def answer(request: Request) -> bytes:
-            path = _PAGE / name if name == "docs.js" else _ui_folder() / name
+            if name not in self._files:
+                self._files[name] = ((_PAGE if name == "docs.js" else _ui_folder()) / name).read_bytes()
             kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
             request.setHeader("Cache-Control", "max-age=3600")
-            return _body(request, path.read_bytes(), f"{kind}; charset=utf-8")
+            return _body(request, self._files[name], f"{kind}; charset=utf-8")
 
         return answer
 

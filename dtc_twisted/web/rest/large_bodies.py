@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from dtc_twisted.logs import logger
 from dtc_twisted.refusals import Refusals
+from dtc_twisted.web.output.streaming_response import limit_buffer
 
 PIECE = 64 * 1024
 """Bytes that are written at once. Shorter bodies are written as a whole."""
@@ -44,6 +45,7 @@ class LargeBodies:
         while self._unread() > MAX_UNREAD and len(self._open) > 1:
             self.drop(next(iter(self._open)), "others wait for large answers")
         request.registerProducer(body, True)
+        limit_buffer(request.transport)
         body.resumeProducing()
 
     def progressed(self, body: "_Body") -> None:

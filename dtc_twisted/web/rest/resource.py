@@ -74,10 +74,12 @@ class ApiResource(KleinResource):
         return super().render(request)
 
     def _respond(self, request: Request, handler: Callable[[Any], Any]) -> None:
+        began = self._bodies.clock.seconds()
         try:
             result = handler(request)
         except Exception:
             result = self._answer_error(request, Failure())
+        self._access.add_work(request, self._bodies.clock.seconds() - began)
         if not isinstance(result, Deferred):
             self._finish(request, result)
             return
