@@ -112,7 +112,7 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
     measurements = make_metrics(sources)
     if status.replay is not None:
         ReplayRoutes(rest, status.replay)
-    MonitoringRoutes(rest, measurements.registry, status.problems)
+    MonitoringRoutes(rest, measurements.registry, status.problems, reactor)
     _add_pages(rest, has_dashboard=not settings["no-dashboard"])
     observe = measurements.observe_request
     web = MultiService()

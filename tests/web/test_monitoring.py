@@ -5,10 +5,12 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SkipTest
 
+from dtc_twisted.web.rest import monitoring_routes
 from tests.support import Answer, Caller, GatewayTestCase, write_private
 from tests.test_public_names import names, table
 
@@ -105,6 +107,20 @@ class MetricsTests(MonitoringCase):
     def test_content_type(self) -> None:
         answer = self.get("/metrics")
         self.assertEqual(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8")
+
+    def test_shared_by_many_callers(self) -> None:
+        """They are read at most for a small part of the time."""
+        reads: list[float] = []
+
+        def read_slowly(registry: Any) -> bytes:
+            reads.append(self.clock.seconds())
+            self.clock.rightNow += 0.015
+            return b"# %d" % len(reads)
+
+        self.patch(monitoring_routes, "generate_latest", read_slowly)
+        self.assertEqual([self.metrics() for _ in range(20)], ["# 1"] * 20)
+        self.advance(0.015 * monitoring_routes.REUSE + 0.001)
+        self.assertEqual(self.metrics(), "# 2")
 
     def test_upstream(self) -> None:
         self.assertEqual(self.value("dtc_upstream_up"), 1)
