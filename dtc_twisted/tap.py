@@ -60,6 +60,8 @@ class Options(ServingOptions):
         optional_number_option("record-keep", "Days after which recordings are deleted."),
         number_option("record-segment-size", None, 256, "Largest size of one file of a recording, MiB.", 1, 1 << 20),
         number_option("record-segment-age", None, 60.0, "Minutes after which another file begins.", 0.1, 10_000),
+        number_option("replay-buffer", None, 60.0, "Seconds of messages to keep for subscribers; 0: none.", 0, 3600),
+        number_option("replay-buffer-bytes", None, 64 << 20, "Memory for them, in bytes.", 1 << 16, 1 << 36),
         ["journal", None, None, "File of the journal of orders; by default in the state directory of the user."],
         *REPLAY_OPTIONS,
         *NATS_OPTIONS,

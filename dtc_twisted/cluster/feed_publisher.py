@@ -1,6 +1,6 @@
 """Publish the updates of one symbol to the edges, at the origin."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -40,6 +40,9 @@ class ClusterEncoder:
         first = sum(update.counts.values()) - len(update.messages) + 1
         lines, sizes = encode_update_messages(update)
         return EncodedUpdates(update.epoch, first, len(update.messages), lines, sizes)
+
+    def last_number(self, counts: Mapping[type, int], /) -> None:
+        """Return None, because edges keep messages by themselves."""
 
     def broadcaster(self, sinks: Sequence[Sink], /) -> Broadcaster:
         return SequentialBroadcaster(sinks)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from dtc_twisted.definitions.converter import DisplayConverter
+from dtc_twisted.definitions.prices import PriceFormat
 from dtc_twisted.dtc.messages import Message, SecurityDefinitionForSymbolRequest, SecurityDefinitionResponse
 from dtc_twisted.dtc.session import Handlers, Session
 from dtc_twisted.errors import RequestRejected
@@ -22,6 +23,7 @@ class SecurityDefinitions:
         self._request = request
         self._definitions: dict[str, SecurityDefinitionResponse] = {}
         self._displays: dict[tuple[str, bool], DisplayConverter] = {}
+        self._former: dict[tuple[str, bool], tuple[object, DisplayConverter]] = {}  # of earlier sessions too
 
     @property
     def known(self) -> list[SecurityDefinitionResponse]:
@@ -51,7 +53,14 @@ class SecurityDefinitions:
             return succeed(known)
 
         def defined(definition: SecurityDefinitionResponse) -> DisplayConverter:
-            return self._displays.setdefault((symbol, times), DisplayConverter(definition, times=times))
+            # The same prices have the same converter also after a reconnect: its subscribers share an encoder.
+            prices = PriceFormat(definition)
+            form = (prices.multiplier, prices.divisor, prices.tick)
+            former_form, converter = self._former.get((symbol, times), (None, None))
+            if converter is None or former_form != form:
+                converter = DisplayConverter(definition, times=times)
+                self._former[symbol, times] = (form, converter)
+            return self._displays.setdefault((symbol, times), converter)
 
         return self.definition(symbol).addCallback(defined)
 

@@ -24,7 +24,7 @@ from dtc_twisted.gateway.gateway_status import GatewayStatus
 from dtc_twisted.gateway.web_parts import GatewayParts, make_web
 from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
-from dtc_twisted.market_data import MARKET_DATA, MARKET_DEPTH
+from dtc_twisted.market_data import MARKET_DATA, MARKET_DEPTH, ReplayBuffer
 from dtc_twisted.orders import AccountState, Reconciler
 from dtc_twisted.web.rest import OriginForwarder
 
@@ -35,6 +35,8 @@ EDGE_SETTINGS: Mapping[str, Any] = {
     "stall-timeout": 0.0,
     "stall-reconnect": False,
     "allow-raw": False,
+    "replay-buffer": 60.0,
+    "replay-buffer-bytes": 64 << 20,
 }
 """Settings of the gateway that an edge has no options for."""
 
@@ -75,7 +77,9 @@ def make_edge(options: Settings, reactor: IGatewayReactor, bus: Bus | None = Non
     link = OriginLink(reactor, bus, f"{settings['nats-prefix']}.", name, settings["nats"], timeout)
     settings["timeout"] = timeout + 2  # the origin answers after its own timeout, with the reason
     definitions = SecurityDefinitions(link.request)
-    market_data = make_market_data(settings, link, None, reactor)
+    replay_buffer = ReplayBuffer(reactor, settings["replay-buffer"], settings["replay-buffer-bytes"])
+    replay_buffer.setServiceParent(services)
+    market_data = make_market_data(settings, link, None, replay_buffer, reactor)
     link.listeners.append(definitions)
     link.feeds = [
         EdgeFeed(reactor, channel, kind, market_data.hubs[channel], market_data.batch, link.request_snapshot)

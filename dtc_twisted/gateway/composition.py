@@ -20,7 +20,7 @@ from dtc_twisted.gateway.web_parts import GatewayParts, make_web
 from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.logs import logger
-from dtc_twisted.market_data import PinnedSymbols
+from dtc_twisted.market_data import PinnedSymbols, ReplayBuffer
 from dtc_twisted.services import StartupError
 from dtc_twisted.startup_check import StartupCheck, file_findings
 from dtc_twisted.transport.addresses import make_url
@@ -39,8 +39,9 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
     )
     definitions = SecurityDefinitions(upstream.request)
     downloads = FileDownloads(reactor, settings["history-connections"])
-    files = make_files(settings, downloads, reactor)
-    market_data = make_market_data(settings, upstream, files, reactor)
+    replay_buffer = ReplayBuffer(reactor, settings["replay-buffer"], settings["replay-buffer-bytes"])
+    files = make_files(settings, downloads, replay_buffer, reactor)
+    market_data = make_market_data(settings, upstream, files, replay_buffer, reactor)
     upstream.listeners += [
         definitions,
         *market_data.hubs.values(),
@@ -68,6 +69,7 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
     web = make_web(settings, parts, reactor)
     web.setServiceParent(services)
     market_data.watchdog.setServiceParent(services)
+    replay_buffer.setServiceParent(services)
     if settings["nats"]:
         make_origin(settings, parts, web, reactor).setServiceParent(services)
     if settings["host"] or settings["demo"] or settings["replay"]:

@@ -17,7 +17,7 @@ from dtc_twisted.gateway.gateway_services import RequiredJournal
 from dtc_twisted.gateway.gateway_settings import Settings
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.journal import Journal
-from dtc_twisted.market_data import MARKET_DEPTH, Hub, ReadBatch, StallWatchdog, Update
+from dtc_twisted.market_data import MARKET_DEPTH, Hub, ReadBatch, ReplayBuffer, StallWatchdog, Update
 from dtc_twisted.orders import (
     AccountState,
     MarketPrices,
@@ -41,6 +41,7 @@ class MarketData:
     batch: ReadBatch
     watchdog: StallWatchdog
     sources: LiveSources
+    replay: ReplayBuffer
 
     @property
     def all_hubs(self) -> list[Hub]:
@@ -86,13 +87,16 @@ class Orders:
 
 
 def make_market_data(
-    settings: Settings, upstream: Upstream, files: FileSource | None, reactor: IGatewayReactor
+    settings: Settings, upstream: Upstream, files: FileSource | None, replay: ReplayBuffer, reactor: IGatewayReactor
 ) -> MarketData:
     """Build the hubs, which are flushed after each read of the server's socket."""
     batch = ReadBatch(reactor)
     upstream.on_read_done = batch.flush
     timeout = settings["timeout"]
-    hubs = {"marketdata": Hub(reactor, timeout, batch), "marketdepth": Hub(reactor, timeout, batch, MARKET_DEPTH)}
+    hubs = {
+        "marketdata": Hub(reactor, timeout, batch, replay=replay),
+        "marketdepth": Hub(reactor, timeout, batch, MARKET_DEPTH, replay=replay),
+    }
     upstream.malformed_listeners.append(hubs["marketdepth"].receive_malformed)
     reconnect = upstream.reconnect if settings["stall-reconnect"] else None
     watchdog = StallWatchdog(reactor, [*hubs.values()], settings["stall-timeout"], reconnect)
@@ -102,16 +106,18 @@ def make_market_data(
         has_server=bool(settings["host"] or settings["demo"] or settings["replay"]),
         remote=files is not None and files.data.remote,
     )
-    return MarketData(hubs, batch, watchdog, sources)
+    return MarketData(hubs, batch, watchdog, sources, replay)
 
 
-def make_files(settings: Settings, downloads: FileDownloads, reactor: IGatewayReactor) -> FileSource | None:
+def make_files(
+    settings: Settings, downloads: FileDownloads, replay: ReplayBuffer, reactor: IGatewayReactor
+) -> FileSource | None:
     """Build the reader of Sierra Chart's data files. It needs --data-folder."""
     if not settings["data-folder"]:
         return None
     data = DataFiles(downloads, settings["data-folder"], remote=bool(settings["data-folder-remote"]))
     batch = ReadBatch(reactor)
-    hub = Hub(reactor, settings["timeout"], batch, source="file")
+    hub = Hub(reactor, settings["timeout"], batch, source="file", replay=replay)
 
     def receive(message: Message) -> None:
         hub.handlers[type(message)](message)

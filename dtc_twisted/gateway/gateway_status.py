@@ -58,6 +58,7 @@ class GatewayStatus:
             "stalls": self._market_data.watchdog.stall_count,
             "subscribers": sum(len(factory.subscribers) for factory in self.stream_factories),
             "trading": None if manager is None else manager.status(),
+            "replay_buffer": self._market_data.replay.status(),
             "recording": None if self.recorder is None else self.recorder.status(),
             "cluster": self.cluster_state(),
             "replay": None if self.replay is None else self.replay.status(),

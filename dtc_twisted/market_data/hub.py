@@ -16,6 +16,7 @@ from dtc_twisted.logs import call_safely
 from dtc_twisted.market_data.feed_receiver import FeedReceiver
 from dtc_twisted.market_data.feed_requests import FeedRequests, FeedSession
 from dtc_twisted.market_data.read_batch import IDENTITY, ReadBatch
+from dtc_twisted.market_data.replay_buffer import STALE, RecentMessages, ReplayBuffer
 from dtc_twisted.market_data.snapshot_request import SnapshotRequest
 from dtc_twisted.market_data.subscriber import Consumer, Encoder, Update
 from dtc_twisted.market_data.subscription_type import MARKET_DATA, SubscriptionType
@@ -32,6 +33,7 @@ class Hub:
     batch: collects updates until the end of a read.
     channel: the kind of data.
     source: of the messages, see Update.
+    replay: keeps the messages of consumers that connect again; None: nothing is kept.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class Hub:
         batch: ReadBatch,
         channel: SubscriptionType = MARKET_DATA,
         source: str = "",
+        replay: ReplayBuffer | None = None,
     ) -> None:
+        self.replay = replay or ReplayBuffer(clock)
         self._channel = channel
         self._source = source
         self._clock = clock
@@ -171,7 +175,8 @@ class Hub:
         new = feed is None
         if feed is None:
             feed = self._feeds[symbol] = SymbolFeed(
-                symbol, self._channel.make_state(), self._receiver.on_failure, self._new_epoch, self._source
+                *(symbol, self._channel.make_state(), self._receiver.on_failure, self._new_epoch),
+                *(self.replay, self._remove_unused, self._source),
             )
         symbols = self._symbols_by_consumer.setdefault(consumer, set())
         if symbol not in symbols:
@@ -190,10 +195,41 @@ class Hub:
             feed.request_action = action
             self._requests.request(feed)  # last, because the answer can arrive within the call
 
+    def recent(self, symbol: str, levels: int, encoder: Encoder, epoch: int) -> RecentMessages | None:
+        """Return the recent messages of a symbol, for a consumer that connects again.
+
+        epoch: of the numbers that the consumer knows. None: nothing is kept of this numbering.
+        """
+        self._batch.flush()
+        feed = self._feeds.get(symbol)
+        if feed is None or feed.numbering(levels).epoch != epoch:
+            return None
+        group = feed.group(levels, encoder)
+        return None if group is None else group.recent
+
+    def join(self, symbol: str, consumer: Consumer, levels: int, encoder: Encoder, seq: int) -> bool:
+        """Subscribe a consumer that has all messages before a number, without a snapshot.
+
+        False: there are more messages before the live ones.
+        """
+        self._batch.flush()
+        feed = self._feeds.get(symbol)
+        group = None if feed is None else feed.group(levels, encoder)
+        if feed is None or group is None or group.recent is None or group.recent.next_seq != seq:
+            return False
+        feed.join(consumer, levels, encoder, self._clock.seconds())
+        self._symbols_by_consumer.setdefault(consumer, set()).add(symbol)
+        return True
+
+    def stale_reason(self, symbol: str) -> str:
+        """Return why the updates of a symbol have stopped; empty: they have not."""
+        feed = self._feeds.get(symbol)
+        return "" if feed is None else feed.stale_reason
+
     def unsubscribe(self, symbol: str, consumer: Consumer) -> bool:
         """Unsubscribe a consumer; False if it was not subscribed.
 
-        With the last consumer the subscription at the server ends.
+        With the last consumer the subscription at the server ends, unless messages are kept.
         """
         feed = self._feeds.get(symbol)
         if feed is None:
@@ -275,6 +311,8 @@ class Hub:
         feed.add(
             *(self._batch, self._clock.seconds(), consumer, request.levels, request.encoder), request.request_count
         )
+        if others:
+            feed.keep_event(STALE, feed.stale_reason)
         for other in others:
             call_safely(other.on_stale, feed.symbol, feed.stale_reason)
 
@@ -290,9 +328,12 @@ class Hub:
         else:
             return False
         self._discard_symbol(feed, consumer)
-        if not feed.subscriptions and not feed.pending:
+        if not feed.is_used:
             self._remove_feed(feed, unsubscribe=True)
         return True
+
+    def _remove_unused(self, feed: SymbolFeed) -> None:
+        self._remove_feed(feed, unsubscribe=True)
 
     def _discard_symbol(self, feed: SymbolFeed, consumer: Consumer) -> None:
         symbols = self._symbols_by_consumer[consumer]
@@ -305,6 +346,7 @@ class Hub:
         for consumer in (*feed.subscriptions, *feed.pending):
             self._discard_symbol(feed, consumer)
         del self._feeds[feed.symbol]
+        feed.close()
         self._delivered_before += feed.delivered_count
         self.removed_active_count += feed.pace.active > 1  # 1: a snapshot only
         self._requests.release(feed, unsubscribe)

@@ -7,12 +7,13 @@ which are broadcast in one loop.
 Consecutive messages of one symbol are processed together, because that costs much less than one by one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted.logs import call_safely, logger
+from dtc_twisted.market_data.replay_buffer import RecentMessages
 from dtc_twisted.market_data.subscriber import Broadcaster, Consumer, Encoder, Sink, Update
 
 _log = logger(__name__)
@@ -24,6 +25,8 @@ class FanoutGroup:
     encoder: None if they receive nothing.
     updated_at: time of the last update, seconds since 1970, UTC; None before the first.
     delivered_count: number of messages for its consumers so far; a message for two of them counts twice.
+    recent: keeps the messages for consumers that connect again; None: they are not kept.
+    left: identifies the moment when the last consumer left; None while there is one.
     """
 
     def __init__(self, levels: int, encoder: Encoder | None) -> None:
@@ -31,6 +34,8 @@ class FanoutGroup:
         self.encoder = encoder
         self.updated_at: float | None = None
         self.delivered_count = 0
+        self.recent: RecentMessages | None = None
+        self.left: object | None = None
         self._consumers: dict[Consumer, Sink] = {}
         self._sinks: tuple[Sink, ...] | None = None  # None: not made yet
         self._broadcaster: Broadcaster | None = None
@@ -134,6 +139,9 @@ class IdentityEncoder:
 
     def __call__(self, update: Update, /) -> Update:
         return update
+
+    def last_number(self, counts: Mapping[type, int], /) -> int | None:
+        return None
 
     def broadcaster(self, sinks: Sequence[Sink], /) -> Broadcaster:
         return SequentialBroadcaster(sinks)

@@ -38,6 +38,12 @@ class Encoder(Protocol):
     def __call__(self, update: Update, /) -> Any:
         """Encode an update; None: it contains nothing for these subscribers."""
 
+    def last_number(self, counts: Mapping[type, int], /) -> int | None:
+        """Return the number of the last message; None: messages have no numbers.
+
+        counts: as of Update. Items with numbers are NumberedItems (replay_buffer.py).
+        """
+
     def broadcaster(self, sinks: Sequence[Any], /) -> "Broadcaster":
         """Return a broadcaster to the sinks of all subscribers that receive the same."""
 

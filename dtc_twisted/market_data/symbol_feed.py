@@ -11,6 +11,7 @@ from dtc_twisted.dtc.messages import RequestActionEnum
 from dtc_twisted.logs import call_safely
 from dtc_twisted.market_data.pace import Pace
 from dtc_twisted.market_data.read_batch import FanoutGroup, ReadBatch
+from dtc_twisted.market_data.replay_buffer import LIVE, STALE, RecentMessages, ReplayBuffer
 from dtc_twisted.market_data.subscriber import Consumer, Encoder, Update
 from dtc_twisted.market_data.subscription_type import SymbolState
 
@@ -58,6 +59,8 @@ class SymbolFeed:
     state: SymbolState
     on_failure: Callable[["SymbolFeed"], None]  # called when updates could not be processed
     new_epoch: Callable[[], int]  # returns the epoch of a new numbering
+    replay: ReplayBuffer  # keeps messages for consumers that connect again
+    on_unused: Callable[["SymbolFeed"], None]  # called when nothing is kept any more
     source: str = ""  # of the messages, see Update
     symbol_id: int = 0
     request_action: RequestActionEnum = RequestActionEnum.SUBSCRIBE  # of the request to the server
@@ -77,12 +80,8 @@ class SymbolFeed:
     def join(self, consumer: Consumer, levels: int, encoder: Encoder | None, now: float) -> Subscription:
         """Move a consumer to the group of its levels and encoder."""
         old = self.subscriptions.pop(consumer, None)
-        group = next((each for each in self.groups if each.levels == levels and each.encoder == encoder), None)
-        if group is None:
-            group = FanoutGroup(levels, encoder)
-            self.groups = tuple(sorted((*self.groups, group), key=lambda each: each.levels))
-            if encoder is not None and levels not in self._numberings:
-                self._numberings[levels] = Numbering(self.new_epoch())
+        group = self.group(levels, encoder) or self._add_group(levels, encoder)
+        group.left = None
         if old is not None and old.group is not group:
             self._leave_group(old.group, consumer)
         group.add(consumer)
@@ -94,13 +93,57 @@ class SymbolFeed:
 
     def _leave_group(self, group: FanoutGroup, consumer: Consumer) -> None:
         group.remove(consumer)
-        if not group:
-            self.groups = tuple(each for each in self.groups if each is not group)
-            self._delivered_before += group.delivered_count
-            self._drop_view_if_unused(group.levels)
-            is_counted = self._is_numbered_elsewhere and group.levels == 0
-            if not is_counted and all(each.levels != group.levels or each.encoder is None for each in self.groups):
-                self._numberings.pop(group.levels, None)  # what follows is not counted
+        if group:
+            return
+        if group.recent is None or not self.replay.is_on:
+            self._remove_group(group)
+            return
+        left = group.left = object()
+        self.replay.keep(lambda: self._end_group(group, left))
+
+    def _end_group(self, group: FanoutGroup, left: object) -> None:
+        """Remove a group to which no consumer has come back."""
+        if group.left is left:
+            self._remove_group(group)
+            if not self.is_used:
+                self.on_unused(self)
+
+    def _add_group(self, levels: int, encoder: Encoder | None) -> FanoutGroup:
+        group = FanoutGroup(levels, encoder)
+        self.groups = tuple(sorted((*self.groups, group), key=lambda each: each.levels))
+        if encoder is not None:
+            if levels not in self._numberings:
+                self._numberings[levels] = Numbering(self.new_epoch())
+            last = encoder.last_number(self._numberings[levels].counts) if self.replay.is_on else None
+            if last is not None:
+                group.recent = RecentMessages(self.replay, last + 1)
+        return group
+
+    def _remove_group(self, group: FanoutGroup) -> None:
+        if group.recent is not None:
+            group.recent.close()
+        self.groups = tuple(each for each in self.groups if each is not group)
+        self._delivered_before += group.delivered_count
+        self._drop_view_if_unused(group.levels)
+        is_counted = self._is_numbered_elsewhere and group.levels == 0
+        if not is_counted and all(each.levels != group.levels or each.encoder is None for each in self.groups):
+            self._numberings.pop(group.levels, None)  # what follows is not counted
+
+    def group(self, levels: int, encoder: Encoder | None) -> FanoutGroup | None:
+        """Return the group of a number of levels and an encoder."""
+        return next((each for each in self.groups if each.levels == levels and each.encoder == encoder), None)
+
+    def close(self) -> None:
+        """Keep nothing any more, because the hub has removed the symbol."""
+        for group in self.groups:
+            group.left = None
+            if group.recent is not None:
+                group.recent.close()
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there is a consumer, or messages are kept for one."""
+        return bool(self.subscriptions or self.pending or self.groups)
 
     @property
     def delivered_count(self) -> int:
@@ -121,7 +164,13 @@ class SymbolFeed:
 
     def renumber(self, epoch: int, counts: Mapping[type, int]) -> None:
         """Set the numbering of the updates with all levels, which are counted elsewhere."""
+        is_same = self.numbering(0).epoch == epoch
         self._is_numbered_elsewhere = True
+        for group in self.groups:
+            if group.recent is not None and group.encoder is not None and group.levels == 0:
+                next_seq = (group.encoder.last_number(counts) or 0) + 1
+                if not is_same or group.recent.next_seq != next_seq:
+                    group.recent.restart(next_seq)
         self._numberings[0] = Numbering(epoch, defaultdict(int, counts))
 
     # -- informing consumers
@@ -163,9 +212,10 @@ class SymbolFeed:
 
     def mark_stale(self, batch: ReadBatch, reason: str) -> None:
         """Inform the consumers that their data may be out of date."""
-        if self.subscriptions and not self.stale_reason:
+        if (self.subscriptions or self.groups) and not self.stale_reason:
             batch.flush()
             self.stale_reason = reason
+            self.keep_event(STALE, reason)
             for consumer in tuple(self.subscriptions):
                 call_safely(consumer.on_stale, self.symbol, reason)
 
@@ -174,8 +224,15 @@ class SymbolFeed:
         if self.stale_reason:
             batch.flush()
             self.stale_reason = ""
+            self.keep_event(LIVE)
             for consumer in tuple(self.subscriptions):
                 call_safely(consumer.on_live, self.symbol)
+
+    def keep_event(self, name: str, text: str = "") -> None:
+        """Keep an event for consumers that connect again."""
+        for group in self.groups:
+            if group.recent is not None:
+                group.recent.add_event(name, text)
 
     # -- updates
 
@@ -212,7 +269,11 @@ class SymbolFeed:
             if update is None:
                 continue
             item = encoder(update)
-            if item is not None:
+            if item is None:
+                continue
+            if group.recent is not None:
+                group.recent.add(item)
+            if group:
                 group.delivered_count += len(update.messages) * len(group)
                 batch.add_delivery(group, item)
 

@@ -110,7 +110,9 @@ class ChannelTests(TopicCase):
             self.assertTrue(self.ask(caller, action="unsubscribe", channel=channel, symbol=ES)[0]["success"])
         self.assertEqual(len(self.sent(dtc.MarketDataRequest)), 1)
         caller.transport.loseConnection()
-        self.flush()
+        self.advance(59, 1.0)
+        self.assertEqual(len(self.sent(dtc.MarketDataRequest)), 1)
+        self.advance(3)
         self.assertEqual(self.sent(dtc.MarketDataRequest)[-1].RequestAction, RequestActionEnum.UNSUBSCRIBE)
 
     def test_other_options(self) -> None:

@@ -86,6 +86,8 @@ class Person:
 
 
 class InvariantTests(GatewayTestCase):
+    options = (*GatewayTestCase.options, "--replay-buffer", "2")
+
     def test_all(self) -> None:
         for seed in range(60):
             rng = random.Random(seed)
@@ -105,7 +107,7 @@ class InvariantTests(GatewayTestCase):
                 if person.is_here:
                     self.check(person, seed)
                 person.caller.transport.abortConnection()
-            self.flush()
+            self.advance(4)
             self.assertEqual(self.kept(), [], seed)
 
     def steps(self, chance: random.Random, person: Person) -> list[Callable[[], Any]]:

@@ -58,6 +58,7 @@ class GatewayCollector(Collector):
         yield from self._upstream()
         yield from self._market_data()
         yield from self._subscribers()
+        yield from self._replay_buffer()
         yield from self._orders()
         yield from self._recording()
         yield from self._cluster()
@@ -162,6 +163,16 @@ class GatewayCollector(Collector):
             )
             yield gauge("dtc_trading_halted", "1 while a halt of everything is in force.", status["halted"] is not None)
             yield gauge("dtc_journal_writable", "1 while the journal takes entries.", not manager.journal.failure_text)
+
+    def _replay_buffer(self) -> Iterator[Metric]:
+        replay = self._sources.hubs["marketdata"].replay
+        yield gauge("dtc_replay_buffer_bytes", "Memory of the messages that are kept.", replay.byte_count)
+        yield counter("dtc_resumed_subscriptions", "Subscriptions that missed nothing.", replay.resumed_count)
+        yield counter(
+            "dtc_not_resumed_subscriptions",
+            "Subscriptions with from_seq whose messages are not kept any more.",
+            replay.not_resumed_count,
+        )
 
     def _recording(self) -> Iterator[Metric]:
         recorder = self._sources.recorder

@@ -25,6 +25,7 @@ STATUS_SCHEMA: Schema = {
         "symbols": {"type": "array", "items": _TEXT},
         "subscribers": {"type": "integer"},
         "trading": {"type": ["object", "null"]},
+        "replay_buffer": {"type": "object"},
         "recording": {"type": ["object", "null"]},
         "replay": {"anyOf": [CLOCK_SCHEMA, {"type": "null"}]},
     },

@@ -1,6 +1,6 @@
 """Encode updates of a hub for subscribers: one encoding for each distinct output."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -42,6 +42,9 @@ class ChannelEncoder(SendQueueEncoder):
     channel: str
     converter: DisplayConverter | None = None
 
+    def last_number(self, counts: Mapping[type, int], /) -> int | None:
+        return sequence_number(counts, self.channel)
+
     def __call__(self, update: Update, /) -> PreparedUpdate | None:
         classes = CHANNEL_CLASSES.get(self.channel)
         kinds = list(map(type, update.messages))
@@ -58,9 +61,8 @@ class ChannelEncoder(SendQueueEncoder):
                 if kinds[index] in SNAPSHOT_CLASSES:
                     payload = encode_payload(update, index, self.converter)
                     payloads[place] = add_channel(self.channel, first + place, payload, update.epoch)
-        return PreparedUpdate(
-            encode_text_frames(payloads), (self.channel, update.symbol), [kinds[index] for index in indexes]
-        )
+        kinds = kinds if len(indexes) == len(kinds) else [kinds[index] for index in indexes]
+        return PreparedUpdate(encode_text_frames(payloads), (self.channel, update.symbol), kinds, None, first)
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,19 @@ class BookEncoder(SendQueueEncoder):
     channel: str = ""
     converter: DisplayConverter | None = None
 
+    def last_number(self, counts: Mapping[type, int], /) -> int | None:
+        return sequence_number(counts, self.channel) if self.channel else None
+
     def __call__(self, update: Update, /) -> PreparedUpdate:
-        payloads = self._payloads(update)
+        frames = encode_text_frames(self._payloads(update))
         subscription_key = (self.channel, update.symbol) if self.channel else update.symbol
-        make_late_frame = partial(self._late_book_frame, update.symbol, update.levels)
-        return PreparedUpdate(encode_text_frames(payloads), subscription_key, [BOOK] * len(payloads), make_late_frame)
+        first = sequence_number(update.counts, self.channel) - len(frames) + 1 if self.channel else 0
+        make_late_frame = self.make_late_frame(update.symbol, update.levels)
+        return PreparedUpdate(frames, subscription_key, [BOOK] * len(frames), make_late_frame, first)
+
+    def make_late_frame(self, symbol: str, levels: int) -> Callable[[], bytes | None]:
+        """Return a function that makes the frame of the present book."""
+        return partial(self._late_book_frame, symbol, levels)
 
     def _payloads(self, update: Update) -> list[bytes]:
         count = len(update.messages)

@@ -25,6 +25,7 @@ Each symbol of a list gets its own answer. Options of a subscription:
     "max_rate"      the largest number of messages per second and symbol. Quotes: the latest is sent. Depth: the whole
                     book is sent. Trades and snapshots are never delayed.
     "num_levels"    of marketdepth: number of levels of each side
+    "from_seq", "epoch"     continue where the client was: catch_up.py
     "source"        "file", "dtc", or "auto": the server first, and the data file if the server rejects the symbol
 
 "seq" counts the updates of a channel and symbol (and number of levels). A gap is the number of updates that were left
@@ -47,6 +48,7 @@ from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.market_data import Hub
 from dtc_twisted.orders import OrderManager
 from dtc_twisted.web.stream.account_channels import AccountChannels
+from dtc_twisted.web.stream.catch_up import CatchUps
 from dtc_twisted.web.stream.live_sources import LiveSources
 from dtc_twisted.web.stream.order_entry import ORDER_ACTIONS, OrderEntry
 from dtc_twisted.web.stream.public_names import ACCOUNT_CHANNELS, SYMBOLLESS_CHANNELS
@@ -73,6 +75,7 @@ class MultiChannelProtocol(StreamProtocol):
     def onOpen(self) -> None:
         super().onOpen()
         self._subscriptions: dict[tuple[str, str], ChannelSubscription] = {}
+        self.catch_ups = CatchUps(self.factory.clock, self.outgoing)
         self._last_sent: dict[str, float | None] = {}  # time, of subscribed channels without a symbol
         self._order_entry = OrderEntry(
             self.factory.manager, self.principal, self.factory.definitions.converter, self._reply_to_order
@@ -87,6 +90,7 @@ class MultiChannelProtocol(StreamProtocol):
 
     def unsubscribe_all(self) -> Job:
         self._order_entry.connection_lost()
+        self.catch_ups.close()
         for channel in self._last_sent:
             self.factory.accounts.unsubscribe(self, channel)
         self._last_sent.clear()

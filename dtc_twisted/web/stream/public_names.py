@@ -15,7 +15,7 @@ STALE, LIVE, ENDED, SKIPPED, BOOK, CHANGES, SNAPSHOT = EVENTS = (
 )
 """Values of `event` in messages from the gateway."""
 
-OPTIONS = ("symbol", "id", "prices", "max_rate", "num_levels", "source")
+OPTIONS = ("symbol", "id", "prices", "max_rate", "num_levels", "source", "from_seq", "epoch")
 """Fields of a subscription to /stream, besides `action` and `channel`."""
 
 SOURCES = ("auto", "file", "dtc")

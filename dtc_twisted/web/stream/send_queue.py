@@ -2,7 +2,7 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,6 +21,8 @@ QUEUED_OF_SUBSCRIPTION = 3
 """Messages more for each subscription: `stale`, `live` and a snapshot, when the server is away for a moment."""
 MAX_QUEUED_BYTES = 16 * 1024 * 1024
 """Bytes in the queue, because answers repeat the request, which may be long."""
+MAX_RESUMING = MAX_QUEUED // 2
+"""Messages in the queue from which those of a client that receives what it missed are conflated."""
 _ENTRY_BYTES = 200
 """Memory that the queue needs for one message besides its bytes."""
 _CHUNK = 64 * 1024
@@ -39,12 +41,14 @@ class PreparedUpdate(Struct):
     kinds: the kind of each message. In the queue of a slow reader, a message replaces the earlier one of the same
         subscription and kind.
     make_late_frame: makes the frame that is sent to a slow reader instead.
+    first_seq: the number of the first message; 0: they have no numbers.
     """
 
     frames: list[bytes]
     subscription_key: Any
     kinds: Sequence[Any]
     make_late_frame: Callable[[], bytes | None] | None = None
+    first_seq: int = 0
 
 
 @dataclass
@@ -61,6 +65,10 @@ class SendStatistics:
 
 class SendQueueEncoder:
     """Provide the broadcaster of all encoders that make a PreparedUpdate."""
+
+    def last_number(self, counts: Mapping[type, int], /) -> int | None:
+        """Return the number of the last message; None: they have none."""
+        return None
 
     def broadcaster(self, sinks: Sequence["SendQueue"], /) -> "SendQueueBroadcaster":
         return SendQueueBroadcaster(sinks)
@@ -143,7 +151,9 @@ class SendQueue:
         "_unflushed",
         "_writer",
         "add",
+        "is_resuming",
         "is_writable",
+        "on_drained",
         "queued_bytes",
         "send_direct",
     )
@@ -172,6 +182,10 @@ class SendQueue:
         self.queued_bytes = 0
         self._conflated_count = 0
         self._closed = False
+        self.is_resuming = False
+        """Whether updates are queued without conflation, because the client receives what it missed."""
+        self.on_drained: Callable[[], None] = lambda: None
+        """Called when the queue is empty and the socket takes more."""
         writer.on_change = self._on_writer_change
         writer.register()
 
@@ -192,8 +206,11 @@ class SendQueue:
             return
         for each in items:
             for one, kind in zip(each.frames, each.kinds, strict=True):
-                self._kinds.add(kind)
-                self._enqueue(each.make_late_frame or one, (each.subscription_key, kind))
+                self.is_resuming = self.is_resuming and len(self._queue) < MAX_RESUMING
+                queued = one if self.is_resuming else each.make_late_frame or one
+                own_kind = object() if self.is_resuming else kind
+                self._kinds.add(own_kind)
+                self._enqueue(queued, (each.subscription_key, own_kind))
 
     def send_message(self, payload: bytes, key: object = None) -> None:
         """Send a message, or queue it.
@@ -259,6 +276,15 @@ class SendQueue:
             while self._queue and not self._writer.is_full:
                 self._writer.send(b"".join(self._next_chunk()))
         self._refresh_writable()
+        if not self._queue:
+            self._kinds.clear()
+        if self.is_drained:
+            self.on_drained()
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether the queue is empty and the socket takes more."""
+        return not self._closed and not self._queue and not self._writer.is_full
 
     def _refresh_writable(self) -> None:
         is_writable = self._writer.is_writable and not self._writer.is_full and not self._closed

@@ -11,8 +11,9 @@ from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.errors import INTERNAL_ERROR, public_error
 from dtc_twisted.logs import logger
 from dtc_twisted.market_data import SNAPSHOT_CLASSES, TRADE_CLASSES, UNSUBSCRIBED, Hub
+from dtc_twisted.web.stream.catch_up import CatchUp, CatchUps
 from dtc_twisted.web.stream.encoders import BookEncoder, ChannelEncoder, sequence_number
-from dtc_twisted.web.stream.public_names import ENDED, LIVE, STALE
+from dtc_twisted.web.stream.public_names import ENDED, LIVE, SKIPPED, STALE
 from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueue, encode_event
 
 _log = logger(__name__)
@@ -22,6 +23,7 @@ class SubscriptionOwner(Protocol):
     """Describe the connection that a subscription belongs to."""
 
     outgoing: SendQueue
+    catch_ups: CatchUps
 
     def reply(self, request: dict[str, Any], error: str | None = None) -> None: ...
 
@@ -54,6 +56,10 @@ class ChannelSubscription:
         self._rejected_with = ""
         self._echo = echo
         self._levels = levels
+        self._encoder: ChannelEncoder | BookEncoder = ChannelEncoder(channel)
+        self._from_seq: int | None = echo.get("from_seq")
+        self._is_answered = False
+        self._stale_was_sent = False
         self._definition_request: Deferred[Any] | None = None
         self.sink: SendQueue | _RateLimiter = socket.outgoing
 
@@ -85,14 +91,63 @@ class ChannelSubscription:
             self._definition_request.cancel()
         if isinstance(self.sink, _RateLimiter):
             self.sink.discard_pending()
+        self._socket.catch_ups.stop(self)
         self._hub.unsubscribe(self.symbol, self)
 
     def _subscribe(self, display: DisplayConverter | None) -> None:
         self._definition_request = None
         self._display = display
         is_depth = self.channel == "marketdepth"
-        encoder = BookEncoder(self._hub, self.channel, display) if is_depth else ChannelEncoder(self.channel, display)
-        self._hub.subscribe(self.symbol, self, self._levels, encoder)
+        self._encoder = (
+            BookEncoder(self._hub, self.channel, display) if is_depth else ChannelEncoder(self.channel, display)
+        )
+        if self._from_seq is None or not self._resume(self._from_seq):
+            self._hub.subscribe(self.symbol, self, self._levels, self._encoder)
+
+    # -- messages that were missed (CatchUpOwner)
+
+    def _resume(self, from_seq: int) -> bool:
+        """Begin to send what was missed. False if it is not in the buffer."""
+        hubs = [each for each in (self._hub, self._other_hub) if each is not None]
+        for hub in hubs:
+            recent = hub.recent(self.symbol, self._levels, self._encoder, self._echo["epoch"])
+            if recent is not None and recent.has(from_seq):
+                break
+        else:
+            return False
+        if hub is not self._hub:
+            self._hub, self._other_hub = hub, None
+        self._hub.replay.resumed_count += 1
+        self._is_answered = True
+        self._socket.reply(self._echo | self._position() | {"resumed": True})
+        self._socket.catch_ups.start(CatchUp(recent, from_seq, self))
+        return True
+
+    def send_missed(self, frames: list[bytes], kinds: list[Any]) -> None:
+        late = None
+        if isinstance(self._encoder, BookEncoder):
+            late = self._encoder.make_late_frame(self.symbol, self._levels)
+        update = PreparedUpdate(frames, (self.channel, self.symbol), kinds, late)
+        self.sink.send_updates(b"".join(frames), [update])
+
+    def send_missed_event(self, seq: int, name: str, text: str) -> None:
+        if name == STALE:
+            self.on_stale(self.symbol, text)
+        else:
+            self._send_event({"event": LIVE} | self._position() | {"seq": seq})
+
+    def join(self, seq: int) -> bool:
+        if not self._hub.join(self.symbol, self, self._levels, self._encoder, seq):
+            return False
+        reason = self._hub.stale_reason(self.symbol)
+        if reason and not self._stale_was_sent:
+            self.on_stale(self.symbol, reason)
+        return True
+
+    def restart(self, missed: int) -> None:
+        if missed:
+            self._socket.outgoing.send_message(encode_event({"event": SKIPPED, "messages": missed}))
+        self._hub.subscribe(self.symbol, self, self._levels, self._encoder)
 
     def _definition_failed(self, failure: Failure) -> None:
         self._definition_request = None
@@ -107,17 +162,31 @@ class ChannelSubscription:
     # -- called by Hub (Subscriber)
 
     def on_subscribed(self, symbol: str) -> None:
-        self._socket.reply(self._echo | self._position())
+        if self._is_answered:
+            return
+        position, from_seq = self._position(), self._from_seq
+        self._is_answered = True
+        if from_seq is None:
+            self._socket.reply(self._echo | position)
+            return
+        self._hub.replay.not_resumed_count += 1
+        is_known = position["epoch"] == self._echo["epoch"] and from_seq <= position["seq"] + 1
+        missed = position["seq"] + 1 - from_seq if is_known else None
+        self._socket.reply(self._echo | position | {"resumed": False, "missed": missed})
 
     def on_rejected(self, symbol: str, text: str) -> None:
         if self._other_hub is not None and text != UNSUBSCRIBED:
             self._hub, self._other_hub, self._rejected_with = self._other_hub, None, text
             self._subscribe(self._display)
             return
+        if self._is_answered:
+            self.on_ended(symbol, self._rejected_with or text)
+            return
         self._socket.discard(self)
         self._socket.reply(self._echo, error=self._rejected_with or text)
 
     def on_stale(self, symbol: str, reason: str) -> None:
+        self._stale_was_sent = True
         self._send_event({"event": STALE, "reason": reason})
 
     def on_live(self, symbol: str) -> None:

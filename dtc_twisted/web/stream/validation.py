@@ -32,13 +32,28 @@ def validation_error(request: dict[str, Any]) -> str | None:
     if channel not in CHANNELS:
         return f"channel: expected one of {', '.join(CHANNELS)}."
     if channel in SYMBOLLESS_CHANNELS:
-        options = [name for name in sorted(request.keys() - {"action", "channel", "id"}) if request[name] is not None]
-        return f"{options[0]}: {channel} has none." if options else None
+        named = sorted(request.keys() - {"action", "channel", "id", "from_seq", "epoch"})
+        options = [name for name in named if request[name] is not None]
+        return f"{options[0]}: {channel} has none." if options else _position_error(request)
     symbols = symbol if isinstance(symbol, list) else [symbol]
     if not 0 < len(symbols) <= MAX_SYMBOLS or not all(map(is_symbol, symbols)):
         text = f"a text of 1 to {MAX_SYMBOL_LENGTH} characters"
         return f"symbol: expected {text}, or a list of 1 to {MAX_SYMBOLS} of them."
-    return _options_error(request)
+    if len(symbols) > 1 and "from_seq" in request:
+        return "from_seq: expected with one symbol."
+    return _options_error(request) or _position_error(request)
+
+
+def _position_error(request: dict[str, Any]) -> str | None:
+    """Return the error of the position from which to continue."""
+    for name in ("from_seq", "epoch"):
+        if ("from_seq" in request or "epoch" in request) and not _is_positive(request.get(name)):
+            return f"{name}: expected a whole number above 0; from_seq and epoch belong together."
+    return None
+
+
+def _is_positive(value: object) -> bool:
+    return type(value) is int and value > 0
 
 
 def id_error(request: dict[str, Any]) -> str | None:
