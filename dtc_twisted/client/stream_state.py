@@ -46,12 +46,14 @@ class _Progress:
     """Where a subscription stands.
 
     seq: the number of the last update; None before the first.
+    start: the number of the last update before the subscription.
     epoch: what the numbers count from; None if the gateway does not state it.
     is_resumed: whether the next message is the first after a new subscription.
     """
 
     seq: int | None = None
     at: float = 0.0
+    start: int | None = None
     epoch: int | None = None
     is_resumed: bool = True
     has_restarted: bool = False
@@ -94,10 +96,21 @@ class StreamState:
         return messages
 
     def connected(self) -> list[str]:
-        """Return the messages that ask for all subscriptions again."""
+        """Return the messages that ask for all subscriptions again.
+
+        Each continues after the last update that arrived, as far as the gateway still has what follows.
+        """
         for position in self._positions.values():
             position.is_resumed = True
-        return [_encode(request) for request in self._requests.values()]
+        return [_encode(request | self._place(key)) for key, request in self._requests.items()]
+
+    def _place(self, key: Key) -> dict[str, int]:
+        """Return the options of a subscription that is to continue."""
+        position = self._positions.get(key)
+        last = None if position is None else position.start if position.seq is None else position.seq
+        if position is None or position.epoch is None or last is None:
+            return {}
+        return {"epoch": position.epoch, "from_seq": last + 1}
 
     def disconnected(self, reason: str) -> StreamEvent:
         """Return the event of a lost connection."""
@@ -138,10 +151,17 @@ class StreamState:
             self._positions.pop(key, None)
             return [Subscribed(*key, str(fields.get("error", "refused")))]
         position = self._positions.setdefault(key, _Progress())
-        epoch = fields.get("epoch")
+        epoch, last, seq = fields.get("epoch"), position.seq, fields.get("seq")
         position.has_restarted = position.epoch is not None and epoch != position.epoch
         position.epoch = epoch
-        return [Subscribed(*key)]
+        gaps: list[StreamEvent] = []
+        if fields.get("resumed") is False and last is not None and seq is not None:
+            since, position.at, position.has_restarted = position.at, self._clock(), False
+            if fields.get("missed") != 0:
+                gaps = [Gap(*key, last, seq + 1, fields.get("missed"), since, position.at)]
+            position.seq = seq
+        position.start = seq
+        return [Subscribed(*key), *gaps]
 
     def _count(self, key: Key, fields: dict[str, Any]) -> list[StreamEvent]:
         """Compare the number of an update with the one before."""

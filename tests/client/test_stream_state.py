@@ -45,7 +45,7 @@ class StateCase(SynchronousTestCase):
 
     def reconnect(self, **reply: Any) -> None:
         for message in self.state.connected():
-            self.receive(**json.loads(message), success=True, **reply)
+            self.receive(**json.loads(message) | {"success": True} | reply)
 
 
 class SubscriptionTests(StateCase):
@@ -126,6 +126,31 @@ class GapTests(StateCase):
         self.reconnect(epoch=7)
         gap, _ = self.trade(10)
         self.assertEqual((gap.missed, gap.after, gap.before), (8, 1, 10))  # type: ignore[union-attr]
+
+    def test_continues(self) -> None:
+        self.subscribe(epoch=7, seq=3)
+        (first,) = map(json.loads, self.state.connected())
+        self.assertEqual((first["epoch"], first["from_seq"]), (7, 4))
+        self.trade(4)
+        (second,) = map(json.loads, self.state.connected())
+        self.assertEqual((second["epoch"], second["from_seq"]), (7, 5))
+        self.reconnect(epoch=7, seq=6, resumed=True)
+        self.assertEqual([len(self.trade(each)) for each in (5, 6, 7)], [1, 1, 1])
+
+    def test_cannot_continue(self) -> None:
+        """What is missed is an event at once, and only one."""
+        for missed, epoch in ((5, 7), (None, 8)):
+            self.setUp()
+            self.subscribe(epoch=7, seq=0)
+            self.trade(1)
+            self.now = 105.0
+            (message,) = map(json.loads, self.state.connected())
+            reply = message | {"epoch": epoch, "seq": 6, "resumed": False, "missed": missed}
+            self.assertEqual(
+                self.receive(**reply, success=True),
+                [Subscribed("trades", ES), Gap("trades", ES, 1, 7, missed, 100.0, 105.0)],
+            )
+            self.assertEqual(len(self.trade(7)), 1)
 
     def test_nothing_missed(self) -> None:
         self.subscribe()
