@@ -72,7 +72,7 @@ def _publish_status(stream: MultiChannelFactory, parts: GatewayParts) -> None:
 def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) -> MultiService:
     """Build REST and WebSocket, on one port."""
     upstream, market_data, orders, status = parts.upstream, parts.market_data, parts.orders, parts.status
-    channels = AccountChannels(orders.state, orders.reconciler, int(wall_time(reactor) * 1000))
+    channels = AccountChannels(orders.state, orders.reconciler, market_data.replay, int(wall_time(reactor) * 1000))
     stream = MultiChannelFactory(
         *(reactor, market_data.hubs, parts.definitions, channels, status.fields, orders.manager, market_data.sources),
     )

@@ -1,6 +1,7 @@
 """Test that a subscriber of /stream that connects again misses nothing, or knows what it misses."""
 
 import json
+import os
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dtc_twisted.market_data import RecentMessages, ReplayBuffer, replay_buffer
 from dtc_twisted.market_data.replay_buffer import CHUNK_BYTES, MESSAGE_OVERHEAD
 from dtc_twisted.web.stream import writer
+from dtc_twisted.web.stream.public_names import SYMBOLLESS_CHANNELS
 from dtc_twisted.web.stream.send_queue import PreparedUpdate
 from tests.support import GatewayTestCase, WebSocketCaller, slow
 
@@ -66,7 +68,8 @@ class ResumingClient:
         for text in self.caller.texts:
             message = json.loads(text)
             self.everything.append(message)
-            key = (message.get("channel"), message.get("symbol") or message.get("Symbol"))
+            symbol = message.get("symbol") or message.get("Symbol")
+            key = (message.get("channel"), None if message.get("channel") in SYMBOLLESS_CHANNELS else symbol)
             if message.get("action") == "subscribe":
                 self.replies.append(message)
                 if not message.get("resumed"):
@@ -265,6 +268,68 @@ class ResumeTests(ResumeCase):
         self.flush()
         self.change(51)
         self.assertEqual(caller.messages[-1]["action"], "unsubscribe")
+
+
+class SymbollessTests(ResumeCase):
+    options = (*ResumeCase.options, "--allow-trading", "--journal")
+
+    def setUp(self) -> None:
+        self.options = (*self.options, os.path.join(self.mktemp(), "journal.sqlite"))
+        os.mkdir(os.path.dirname(self.options[-1]))
+        super().setUp()
+        channels = ("status", "unknown", "orders", "positions", "balances")
+        subscriptions = tuple({"channel": each} for each in channels)
+        self.undisturbed = ResumingClient(self, subscriptions)
+        self.disturbed = ResumingClient(self, subscriptions)
+        for each in (self.undisturbed, self.disturbed):
+            each.read()
+            each.received.clear()
+
+    def happen(self, name: str) -> None:
+        """Let an order be filled, and the server send what the gateway does not know."""
+        side = "SELL" if name.endswith("2") else "BUY"
+        order = {"Symbol": ES, "TradeAccount": "Sim1", "OrderType": "MARKET", "BuySell": side, "Quantity": 1}
+        body = json.dumps(order | {"ClientOrderID": name}).encode()
+        self.assertEqual(self.fetch("/orders", "POST", body=body).status, 201)
+        for number in range(3):
+            self.simulator.send_raw(b'{"Type":30000,"Number":%d}' % number)
+        self.flush()
+
+    def test_missed(self) -> None:
+        for number in range(2):
+            self.happen(f"{number}-1")
+            self.disturbed.lose()
+            self.happen(f"{number}-2")
+            self.disturbed.connect()
+            self.happen(f"{number}-3")
+            self.undisturbed.read()
+            self.disturbed.read()
+            self.assertEqual(self.disturbed.resumed, [True] * 5)
+            self.assertEqual(self.disturbed.received, self.undisturbed.received)
+        self.assertTrue({"orders", "positions", "balances", "unknown"} <= {key[0] for key in self.disturbed.received})
+
+    def test_the_server_was_away(self) -> None:
+        self.disturbed.lose()
+        self.simulator.drop()
+        self.advance(3)
+        self.happen("a")
+        self.disturbed.connect()
+        self.undisturbed.read()
+        self.disturbed.read()
+        self.assertEqual(self.disturbed.received, self.undisturbed.received)
+        self.assertEqual(self.disturbed.events, ["stale", "live"] * 3)
+
+    def test_too_late(self) -> None:
+        self.undisturbed.lose()
+        self.disturbed.lose()
+        self.advance(62, 1.0)
+        self.happen("a")
+        self.disturbed.connect()
+        self.disturbed.read()
+        self.assertEqual(self.disturbed.resumed, [False] * 5)
+        replies = {each["channel"]: each for each in self.disturbed.replies}
+        self.assertEqual(replies["unknown"]["missed"], 3)
+        self.assertIn("snapshot", [json.loads(each).get("event") for each in self.disturbed.received["orders", None]])
 
 
 class RateTests(ResumeCase):

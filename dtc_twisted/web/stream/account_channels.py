@@ -11,13 +11,16 @@ server are sent after `stale` and before `live`, with "Reconciled": true.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 from twisted.python.failure import Failure
 
 from dtc_twisted.errors import DTCError
+from dtc_twisted.market_data import ReplayBuffer
 from dtc_twisted.orders import AccountState, Fields, Reconciler
+from dtc_twisted.web.stream.kept_channel import KeptChannel
 from dtc_twisted.web.stream.public_names import ACCOUNT_CHANNELS, LIVE, SNAPSHOT, STALE
 from dtc_twisted.web.stream.send_queue import encode_event
 
@@ -33,11 +36,16 @@ class AccountChannels:
 
     account_state: the source of snapshots and updates.
     reconciler: knows whether the state is in sync with the server.
+    replay: keeps the messages of subscribers that connect again.
     epoch: what `seq` counts from: another one after each start of the gateway.
+    kept: the channels by name.
     """
 
-    def __init__(self, account_state: AccountState, reconciler: Reconciler, epoch: int) -> None:
-        self._epoch = epoch
+    def __init__(self, account_state: AccountState, reconciler: Reconciler, replay: ReplayBuffer, epoch: int) -> None:
+        self.kept = {
+            channel: KeptChannel(channel, replay, epoch, partial(account_state.seqs.__getitem__, channel))
+            for channel in ACCOUNT_CHANNELS
+        }
         self._account_state = account_state
         self._reconciler = reconciler
         self._subscribers: dict[str, dict[AccountSubscriber, None]] = {channel: {} for channel in ACCOUNT_CHANNELS}
@@ -48,10 +56,6 @@ class AccountChannels:
         reconciler.loss_listeners.append(self._on_lost)
 
     # -- called by MultiChannelProtocol
-
-    def position(self, channel: str) -> dict[str, int]:
-        """Return the epoch of a channel, and the number of its last update."""
-        return {"epoch": self._epoch, "seq": self._account_state.seqs[channel]}
 
     def subscribe(self, subscriber: AccountSubscriber, channel: str) -> None:
         """Add a subscriber, to whom the confirmation was sent.
@@ -67,6 +71,19 @@ class AccountChannels:
         if subscriber in self._pending[channel]:
             self._send_event(channel, [subscriber], STALE, reason=self._reconciler.reason)
 
+    def join(self, subscriber: AccountSubscriber, channel: str) -> None:
+        """Add a subscriber that has all updates so far."""
+        self._subscribers[channel][subscriber] = None
+        if not self._reconciler.is_synced:
+            self._reconciler.ensure_synced().addErrback(_ignore)
+            if not self._reconciler.is_synced:
+                self._send_event(channel, [subscriber], STALE, reason=self._reconciler.reason)
+
+    def send_event(self, subscriber: AccountSubscriber, channel: str, seq: int, event: str, text: str) -> None:
+        """Send an event that a subscriber missed."""
+        more = {"reason": text} if event == STALE else self.kept[channel].position | {"seq": seq}
+        self._send_event(channel, [subscriber], event, **more)
+
     def unsubscribe(self, subscriber: AccountSubscriber, channel: str) -> None:
         """Remove a subscriber.
 
@@ -79,23 +96,26 @@ class AccountChannels:
     # -- called by AccountState and Reconciler
 
     def _on_update(self, channel: str, fields: Fields) -> None:
-        subscribers = self._subscribers[channel]
-        if subscribers:
+        subscribers, kept = self._subscribers[channel], self.kept[channel]
+        if subscribers or kept.recent is not None:
             seq = self._account_state.seqs[channel]
             payload = b'{"channel":"%b","seq":%d,' % (channel.encode(), seq) + msgspec.json.encode(fields)[1:]
+            kept.add(seq, payload, seq)
             for subscriber in list(subscribers):
                 subscriber.publish(channel, payload, seq)
 
     def _on_synced(self) -> None:
         for channel in ACCOUNT_CHANNELS:
             if self._stale:
-                self._send_event(channel, self._subscribers[channel], LIVE, **self.position(channel))
+                self.kept[channel].add_event(LIVE)
+                self._send_event(channel, self._subscribers[channel], LIVE, **self.kept[channel].position)
             self._send_snapshots(channel)
         self._stale = False
 
     def _on_lost(self, reason: str) -> None:
         self._stale = True
         for channel in ACCOUNT_CHANNELS:
+            self.kept[channel].add_event(STALE, reason)
             self._send_event(channel, self._subscribers[channel] | self._pending[channel], STALE, reason=reason)
 
     # -- to the subscribers
@@ -104,7 +124,7 @@ class AccountChannels:
         """Send a snapshot to the subscribers that have none yet."""
         pending, self._pending[channel] = self._pending[channel], {}
         if pending:
-            snapshot = {"channel": channel, "event": SNAPSHOT} | self.position(channel)
+            snapshot = {"channel": channel, "event": SNAPSHOT} | self.kept[channel].position
             payload = msgspec.json.encode(snapshot | {channel: self._account_state.snapshot(channel)})
             self._subscribers[channel] |= pending
             for subscriber in pending:

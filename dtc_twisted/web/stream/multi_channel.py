@@ -40,6 +40,7 @@ out because of "max_rate", or because the client reads slowly. A snapshot has th
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from dtc_twisted.clocks import as_wall_time, wall_time
@@ -49,6 +50,7 @@ from dtc_twisted.market_data import Hub
 from dtc_twisted.orders import OrderManager
 from dtc_twisted.web.stream.account_channels import AccountChannels
 from dtc_twisted.web.stream.catch_up import CatchUps
+from dtc_twisted.web.stream.kept_channel import ChannelCatchUp, KeptChannel, not_resumed
 from dtc_twisted.web.stream.live_sources import LiveSources
 from dtc_twisted.web.stream.order_entry import ORDER_ACTIONS, OrderEntry
 from dtc_twisted.web.stream.public_names import ACCOUNT_CHANNELS, SYMBOLLESS_CHANNELS
@@ -76,6 +78,7 @@ class MultiChannelProtocol(StreamProtocol):
         super().onOpen()
         self._subscriptions: dict[tuple[str, str], ChannelSubscription] = {}
         self.catch_ups = CatchUps(self.factory.clock, self.outgoing)
+        self._catching_up: dict[str, ChannelCatchUp] = {}  # channels without a symbol
         self._last_sent: dict[str, float | None] = {}  # time, of subscribed channels without a symbol
         self._order_entry = OrderEntry(
             self.factory.manager, self.principal, self.factory.definitions.converter, self._reply_to_order
@@ -93,7 +96,9 @@ class MultiChannelProtocol(StreamProtocol):
         self.catch_ups.close()
         for channel in self._last_sent:
             self.factory.accounts.unsubscribe(self, channel)
+            self.factory.kept[channel].ended()
         self._last_sent.clear()
+        self._catching_up.clear()
         return self._stop_subscriptions()
 
     def _stop_subscriptions(self) -> Job:
@@ -176,19 +181,58 @@ class MultiChannelProtocol(StreamProtocol):
         channel = request["channel"]
         self.charge(_SNAPSHOT_UNITS)
         if request["action"] == "subscribe":
-            self._last_sent.setdefault(channel, None)
-            self.reply(request | self.factory.position(channel))
-            if channel == "status":
-                self.publish("status", self.factory.status_message())
-            elif channel in ACCOUNT_CHANNELS:
-                self.factory.accounts.subscribe(self, channel)
+            self._subscribe_symbolless(request, self.factory.kept[channel])
         elif channel in self._last_sent:
             del self._last_sent[channel]
+            self._stop_catch_up(channel)
+            self.factory.kept[channel].ended()
             self.factory.accounts.unsubscribe(self, channel)
             self.outgoing.discard_messages((channel, None))
             self.reply(request)
         else:
             self.reply(request, error=f"Not subscribed to {channel}.")
+
+    def _subscribe_symbolless(self, request: dict[str, Any], kept: KeptChannel) -> None:
+        channel, epoch, from_seq = request["channel"], request.get("epoch", 0), request.get("from_seq")
+        self._stop_catch_up(channel)
+        if channel not in self._last_sent:
+            self._last_sent[channel] = None
+            kept.opened()
+        recent = None if from_seq is None else kept.find(epoch, from_seq)
+        if recent is None or from_seq is None:
+            self.reply(request | kept.position | ({} if from_seq is None else not_resumed(kept, epoch, from_seq)))
+            self.start_channel(channel)
+            return
+        kept.replay.resumed_count += 1
+        self.factory.accounts.unsubscribe(self, channel)
+        self.reply(request | kept.position | {"resumed": True})
+        catch_up = self._catching_up[channel] = ChannelCatchUp(self, kept, recent, from_seq)
+        catch_up.start()
+
+    def _stop_catch_up(self, channel: str) -> None:
+        catch_up = self._catching_up.pop(channel, None)
+        if catch_up is not None:
+            catch_up.stop()
+
+    # -- called by ChannelCatchUp
+
+    def start_channel(self, channel: str) -> None:
+        """Receive a channel without a symbol from the start."""
+        self._catching_up.pop(channel, None)
+        if channel == "status":
+            self.publish("status", self.factory.status_message())
+        elif channel in ACCOUNT_CHANNELS:
+            self.factory.accounts.subscribe(self, channel)
+
+    def join_channel(self, channel: str) -> None:
+        """Receive live messages of a channel without a symbol."""
+        self._catching_up.pop(channel, None)
+        if channel in ACCOUNT_CHANNELS:
+            self.factory.accounts.join(self, channel)
+
+    def send_channel_event(self, channel: str, seq: int, name: str, text: str) -> None:
+        """Send an event of orders, positions or balances."""
+        self.factory.accounts.send_event(self, channel, seq, name, text)
 
     # -- called by ChannelSubscription, AccountChannels and MultiChannelFactory
 
@@ -200,7 +244,7 @@ class MultiChannelProtocol(StreamProtocol):
 
     def is_subscribed_to(self, channel: str) -> bool:
         """Return whether the client is subscribed to a channel without a symbol."""
-        return channel in self._last_sent
+        return channel in self._last_sent and channel not in self._catching_up
 
     def publish(self, channel: str, payload: bytes, kind: object = None) -> None:
         """Send a message of a channel without a symbol.
@@ -247,14 +291,12 @@ class MultiChannelFactory(StreamFactory):
         self.accounts = accounts
         self._status = status
         self._seqs = dict.fromkeys(SYMBOLLESS_CHANNELS, 0)
-        self.epoch = int(wall_time(reactor) * 1000)
-        """What `seq` of the channels without a symbol counts from: another one after each start of the gateway."""
-
-    def position(self, channel: str) -> dict[str, int]:
-        """Return the epoch and the last number of a channel without a symbol."""
-        if channel in ACCOUNT_CHANNELS:
-            return self.accounts.position(channel)
-        return {"epoch": self.epoch, "seq": self._seqs[channel]}
+        epoch = int(wall_time(reactor) * 1000)  # another one after each start of the gateway
+        self.kept = accounts.kept | {
+            name: KeptChannel(name, hubs["marketdata"].replay, epoch, partial(self._seqs.__getitem__, name))
+            for name in ("status", "unknown")
+        }
+        """The channels without a symbol by name."""
 
     def status_message(self) -> bytes:
         """Return the present status as a message of the channel status."""
@@ -287,6 +329,8 @@ class MultiChannelFactory(StreamFactory):
             for each in self.subscribers
             if isinstance(each, MultiChannelProtocol) and each.is_subscribed_to(channel)
         ]
-        payload = encode() if subscribers else b""
+        kept = self.kept[channel]
+        payload = encode() if subscribers or kept.recent is not None else b""
+        kept.add(self._seqs[channel], payload, kind)
         for subscriber in subscribers:
             subscriber.publish(channel, payload, kind)

@@ -1,0 +1,133 @@
+"""Keep the recent messages of a channel without a symbol."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from dtc_twisted.market_data import RecentMessages, ReplayBuffer
+from dtc_twisted.transport.websocket_frames import encode_text_frame
+from dtc_twisted.web.stream.catch_up import CatchUp, CatchUps
+from dtc_twisted.web.stream.public_names import SKIPPED
+from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueue, encode_event
+
+
+class KeptChannel:
+    """Keep messages from the first subscription on, until some time after the last.
+
+    recent: the messages; None: nobody has subscribed lately.
+    last_seq: returns the number of the last message.
+    epoch: what the numbers count from.
+    """
+
+    def __init__(self, name: str, replay: ReplayBuffer, epoch: int, last_seq: Callable[[], int]) -> None:
+        self.name = name
+        self.recent: RecentMessages | None = None
+        self.replay = replay
+        self._epoch = epoch
+        self._last_seq = last_seq
+        self._subscriptions = 0
+        self._left: object | None = None
+
+    @property
+    def position(self) -> dict[str, int]:
+        """Return the epoch, and the number of the last message."""
+        return {"epoch": self._epoch, "seq": self._last_seq()}
+
+    # -- called with each subscription
+
+    def opened(self) -> None:
+        """Keep messages, because somebody has subscribed."""
+        self._subscriptions += 1
+        self._left = None
+        if self.recent is None and self.replay.is_on:
+            self.recent = RecentMessages(self.replay, self._last_seq() + 1)
+
+    def ended(self) -> None:
+        """Keep messages for some time after the last subscription."""
+        self._subscriptions -= 1
+        if not self._subscriptions and self.recent is not None:
+            left = self._left = object()
+            self.replay.keep(lambda: self._close(left))
+
+    def find(self, epoch: int, from_seq: int) -> RecentMessages | None:
+        """Return the messages if those from a number on are there."""
+        recent = self.recent
+        return recent if recent is not None and epoch == self._epoch and recent.has(from_seq) else None
+
+    # -- called with what is published
+
+    def add(self, seq: int, payload: bytes, kind: object) -> None:
+        """Keep a message."""
+        if self.recent is not None:
+            self.recent.add(PreparedUpdate([encode_text_frame(payload)], None, [kind], None, seq))
+
+    def add_event(self, name: str, text: str = "") -> None:
+        """Keep an event."""
+        if self.recent is not None:
+            self.recent.add_event(name, text)
+
+    def _close(self, left: object) -> None:
+        if self._left is left and self.recent is not None:
+            self.recent.close()
+            self.recent = None
+
+
+class ChannelOwner(Protocol):
+    """Describe the connection that resumes a channel."""
+
+    outgoing: SendQueue
+    catch_ups: CatchUps
+
+    def start_channel(self, channel: str, /) -> None:
+        """Receive the channel from the start, with a snapshot."""
+
+    def join_channel(self, channel: str, /) -> None:
+        """Receive live messages of a channel, without a snapshot."""
+
+    def send_channel_event(self, channel: str, seq: int, name: str, text: str, /) -> None:
+        """Send an event of a channel."""
+
+
+class ChannelCatchUp:
+    """Send a subscriber of a channel without a symbol what it missed (CatchUpOwner)."""
+
+    def __init__(self, owner: ChannelOwner, kept: KeptChannel, recent: RecentMessages, from_seq: int) -> None:
+        self._owner = owner
+        self._kept = kept
+        self._recent = recent
+        self._from_seq = from_seq
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._owner.catch_ups.start(CatchUp(self._recent, self._from_seq, self))
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._owner.catch_ups.stop(self)
+
+    # -- called by CatchUp
+
+    def send_missed(self, frames: list[bytes], kinds: list[Any]) -> None:
+        update = PreparedUpdate(frames, (self._kept.name, None), kinds)
+        self._owner.outgoing.send_updates(b"".join(frames), [update])
+
+    def send_missed_event(self, seq: int, name: str, text: str) -> None:
+        self._owner.send_channel_event(self._kept.name, seq, name, text)
+
+    def join(self, seq: int) -> bool:
+        if self._recent.next_seq != seq:
+            return False
+        self._owner.join_channel(self._kept.name)
+        return True
+
+    def restart(self, missed: int) -> None:
+        if missed:
+            self._owner.outgoing.send_message(encode_event({"event": SKIPPED, "messages": missed}))
+        self._owner.start_channel(self._kept.name)
+
+
+def not_resumed(kept: KeptChannel, epoch: int, from_seq: int) -> dict[str, Any]:
+    """Return the fields of a reply to a subscription that cannot continue."""
+    kept.replay.not_resumed_count += 1
+    position = kept.position
+    is_known = position["epoch"] == epoch and from_seq <= position["seq"] + 1
+    return {"resumed": False, "missed": position["seq"] + 1 - from_seq if is_known else None}
