@@ -1,18 +1,22 @@
 """Build the recorder, and state what the gateway knows when a segment begins."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
+from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted import __version__
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.codec import encode_named
 from dtc_twisted.dtc.messages import Message, MessageType, RequestActionEnum
+from dtc_twisted.errors import StoreLocked
 from dtc_twisted.gateway.gateway_parts import MarketData, Orders
 from dtc_twisted.gateway.gateway_settings import Settings
 from dtc_twisted.interfaces import IGatewayReactor
+from dtc_twisted.journal.file_lock import FileLock
 from dtc_twisted.market_data.book_messages import book_messages
 from dtc_twisted.market_data.order_book import BookSnapshot
 from dtc_twisted.market_data.symbol_feed import SymbolFeed
@@ -33,8 +37,9 @@ class _Subscribe(msgspec.Struct):
 
 
 class RequiredRecorder(Recorder):
-    """End the process when the recording cannot begin.
+    """End the process when the recording cannot begin, or another gateway records to the folder.
 
+    folder: is locked while the service runs.
     on_subscribed: called with each symbol that is requested from the server.
     """
 
@@ -46,13 +51,29 @@ class RequiredRecorder(Recorder):
         if message.Type in _SUBSCRIBE_TYPES and message.Symbol:
             self.on_subscribed(message.Symbol)
 
+    def __init__(self, reactor: IReactorTime, folder: str, limits: RecordingLimits, program: str) -> None:
+        super().__init__(reactor, folder, limits, program)
+        self._lock_path = os.path.join(folder, "lock")
+        self._lock: FileLock | None = None
+
     def startService(self) -> None:
         try:
+            os.makedirs(os.path.dirname(self._lock_path), mode=0o700, exist_ok=True)
+            self._lock = FileLock(self._lock_path)
             super().startService()
+        except StoreLocked:
+            folder = os.path.dirname(self._lock_path)
+            raise StartupError(f"twistd dtc: --record: {folder} is in use by another gateway.") from None
         except OSError as error:
             raise StartupError(f"twistd dtc: --record: {error.strerror or error}: {error.filename}") from None
         except NoZstandard as error:
             raise StartupError(f"twistd dtc: --record: {error}") from None
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
 
 def make_recorder(
