@@ -37,9 +37,9 @@ class _Subscribe(msgspec.Struct):
 
 
 class RequiredRecorder(Recorder):
-    """End the process when the recording cannot begin, or another gateway records to the folder.
+    """End the process when the recording cannot begin.
 
-    folder: is locked while the service runs.
+    folder: is locked while the service runs, because another gateway may not record to it.
     on_subscribed: called with each symbol that is requested from the server.
     """
 
