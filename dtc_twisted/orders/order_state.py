@@ -216,9 +216,13 @@ class OrderState(OrderRegistry):
         self.commit(order, update_of_fill(order, fill), fill)
         order.epoch = epoch
 
-    def infer_status(self, order: Order, status: OrderStatusEnum, text: str) -> None:
-        """Conclude the status of an order that the server no longer has, or never had."""
-        self.commit(order, update_of_conclusion(order, status, text), None)
+    def infer_status(self, order: Order, status: OrderStatusEnum, text: str, quantity: float = 0.0) -> None:
+        """Conclude the status of an order that the server no longer has, or never had.
+
+        quantity: that follows too; 0: none.
+        """
+        update = update_of_conclusion(order, status, text)
+        self.commit(order, update | ({"OrderQuantity": quantity} if quantity else {}), None)
 
     def retire(self, order: Order) -> None:
         """Count an order as closed that is not open and whose status is not stated."""

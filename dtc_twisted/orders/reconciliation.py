@@ -197,9 +197,25 @@ class Reconciliation:
         elif not self._snapshot.states_day(order.trade_account):  # a read that goes further back follows
             state.set_doubt(order, "it is not among the open orders, and only the latest fills were read")
         elif not order.has_pending(CHANGE) or self._count_read(order):  # which may have given another number
+            self._conclude_end(order)
+
+    def _conclude_end(self, order: Order) -> None:
+        """Conclude how an order ended whose quantity is not filled completely.
+
+        If the quantity of an unanswered change is filled, the change was made; unless the order may be canceled too.
+        """
+        state = self._state
+        changes = [each for each in order.pending_commands if each.rule is CHANGE]
+        if order.filled and any(abs(each.quantity - order.filled) < 1e-9 for each in changes):
+            if order.has_pending(CANCEL):
+                state.set_doubt(order, "it is not among the open orders, and may be filled or canceled")
+                return
+            text = "It is not open any more, and the quantity of its change is filled."
+            state.infer_status(order, OrderStatusEnum.ORDER_STATUS_FILLED, text, order.filled)
+        else:
             text = "It is not open any more, and was not filled."
             state.infer_status(order, OrderStatusEnum.ORDER_STATUS_CANCELED, text)
-            self._end_commands(order)
+        self._end_commands(order)
 
     def _count_read(self, order: Order) -> bool:
         """Count this read for all commands of an order.

@@ -260,6 +260,35 @@ class UnansweredChangeTests(ScriptedCase):
             self.assertEqual((self.unknown(), self.order(name)["Price1"]), ([], 281900))
             self.assertEqual(self.post(f"/orders/{name}", "DELETE").status, 200)
 
+    def fill_in_doubt(self, quantity: float, *, is_canceled: bool = False) -> None:
+        """Change order a from 4 to 2, without an answer, and fill some of it before the next read."""
+        self.submit("a", Quantity=4)
+        self.server.always(REPLACE, lost)
+        self.begin_post("/orders/a", "PATCH", Quantity=2)
+        if is_canceled:
+            self.server.always(CANCEL, ignored)
+            self.begin_post("/orders/a", "DELETE")
+        self.server.drop()
+        self.server.exchange.fill("5001", quantity, 282000.0)
+        if quantity < 2:
+            self.server.exchange.close("5001")
+        self.advance(60)
+
+    def test_the_quantity_of_a_change_is_filled(self) -> None:
+        self.fill_in_doubt(2)
+        order = self.order("a")
+        self.assertEqual([order[name] for name in ("OrderStatus", "FilledQuantity", "OrderQuantity")], [FILLED, 2, 2])
+        self.assertTrue(order["Updates"][-1]["Inferred"])
+        self.assertEqual(self.unknown(), [])
+
+    def test_a_part_of_a_change_is_filled(self) -> None:
+        self.fill_in_doubt(1)
+        self.assertEqual((self.order("a")["OrderStatus"], self.order("a")["FilledQuantity"]), (CANCELED, 1))
+
+    def test_the_quantity_of_a_change_is_filled_or_the_order_canceled(self) -> None:
+        self.fill_in_doubt(2, is_canceled=True)
+        self.assertIn("may be filled or canceled", self.order("a")["OutcomeUnknown"])
+
     def test_a_cancellation_is_not_settled_by_one_read(self) -> None:
         self.submit()
         self.server.next(CANCEL, ignored)
