@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import UNSET
@@ -17,7 +18,7 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.errors import SessionLost
 from dtc_twisted.logs import pretty_json
-from dtc_twisted.web.output import FORMATS, StreamingResponse, negotiate_format
+from dtc_twisted.web.output import FORMATS, FlushTurns, StreamingResponse, negotiate_format
 from dtc_twisted.web.output.streaming_response import MAX_BUFFERED_ROWS, ROWS_PER_FLUSH, STALL_TIMEOUT
 from tests.support import Answer as Received
 
@@ -429,3 +430,49 @@ class AnswerTests(SynchronousTestCase):
         answer.convert_rows = lambda rows: [{"n": len(rows)}]
         self.assertEqual(self.successResultOf(answer.write_all([BAR, BAR])), b'{"n":2}\n')
         self.result.cancel()
+
+
+class FlushTurnTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.turns = FlushTurns(self.clock)
+        self.written: list[str] = []
+
+    def write(self, name: str, seconds: float) -> None:
+        """Write for some seconds: all calls that are due by then belong to later iterations."""
+        self.written.append(name)
+        self.clock.rightNow += seconds
+
+    def test_no_more_than_a_millisecond_in_one_iteration(self) -> None:
+        for name in "abcde":
+            self.turns.add(partial(self.write, name, 0.0006))
+        self.clock.calls, (call,) = [], self.clock.calls
+        for expected in ("ab", "abcd", "abcde"):
+            self.assertEqual(self.clock.calls, [])
+            call.func()
+            self.assertEqual("".join(self.written), expected)
+            if expected != "abcde":
+                self.clock.calls, (call,) = [], self.clock.calls
+        self.assertEqual(self.clock.calls, [])
+
+    def test_one_that_goes_on_waits_for_the_others(self) -> None:
+        def first() -> None:
+            self.write("a", 0)
+            if self.written.count("a") < 3:
+                self.turns.add(first)
+
+        self.turns.add(first)
+        self.turns.add(partial(self.write, "b", 0))
+        self.clock.pump([0, 0, 0])
+        self.assertEqual("".join(self.written), "abaa")
+
+    def test_removed(self) -> None:
+        first, second = partial(self.write, "a", 0), partial(self.write, "b", 0)
+        self.turns.add(first)
+        self.turns.add(second)
+        self.turns.remove(first)
+        self.clock.advance(0)
+        self.assertEqual(self.written, ["b"])
+        self.turns.add(first)
+        self.turns.remove(first)
+        self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.logs import logger
+from dtc_twisted.web.output.flush_turns import FlushTurns
 from dtc_twisted.web.output.formats import Row, RowEncoder
 
 ROWS_PER_FLUSH = 100
@@ -56,6 +57,7 @@ class StreamingResponse:
     encoding: encodes the rows.
     describe: makes the JSON error of a failure.
     convert_rows: converts rows before they are encoded; None: they are not converted.
+    turns: shared with other answers, which are written in turns; None: this answer is written alone.
 
     Rows are written at the end of the reactor's iteration in which they arrived, ROWS_PER_FLUSH in each iteration.
     While the caller reads too slowly, no rows are written, and their source is paused. The caller is disconnected if it
@@ -69,6 +71,7 @@ class StreamingResponse:
         encoding: RowEncoder,
         clock: IReactorTime,
         describe: Callable[[Failure], dict[str, Any]],
+        turns: FlushTurns | None = None,
     ) -> None:
         self._request = request
         self._encoding = encoding
@@ -81,7 +84,7 @@ class StreamingResponse:
         self._failure: Failure | None = None  # why rows are missing, if the answer is complete without them
         self._is_closed = False
         self._paused = False
-        self._call: IDelayedCall | None = None
+        self._turns = FlushTurns(clock) if turns is None else turns
         self._timer: IDelayedCall | None = None
         self._source: Source | None = None
         self._done: Deferred[Any] | None = None
@@ -175,12 +178,11 @@ class StreamingResponse:
     # -- inside
 
     def _schedule_flush(self) -> None:
-        if (self._rows or self._complete) and self._call is None and not self._paused:
-            self._call = self._clock.callLater(0, self._flush)
+        if (self._rows or self._complete) and not self._paused:
+            self._turns.add(self._flush)
 
     def _flush(self) -> None:
         """Write at most ROWS_PER_FLUSH rows, and the end of the body after the last row."""
-        self._call = None
         try:
             body = self._encode_next(ROWS_PER_FLUSH)
         except Exception:
@@ -270,10 +272,10 @@ class StreamingResponse:
         self._cancel_calls()
 
     def _cancel_calls(self) -> None:
-        for call in (self._call, self._timer):
-            if call is not None and call.active():
-                call.cancel()
-        self._call = self._timer = None
+        self._turns.remove(self._flush)
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
 
     def _encode_next(self, most: int) -> bytes:
         """Remove at most `most` rows from the buffer, and return them encoded."""

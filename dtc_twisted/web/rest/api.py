@@ -36,7 +36,7 @@ from dtc_twisted.web.openapi.document import DescribedRoute
 from dtc_twisted.web.openapi.gateway_operations import DATA_FILES, RAW, STATUS
 from dtc_twisted.web.openapi.operations import Operation
 from dtc_twisted.web.openapi.read_operations import read_operation, snapshot_operation
-from dtc_twisted.web.output import Row, StreamingResponse, make_encoder, negotiate_format
+from dtc_twisted.web.output import FlushTurns, Row, StreamingResponse, make_encoder, negotiate_format
 from dtc_twisted.web.query import (
     FileOptions,
     OutputOptions,
@@ -134,6 +134,7 @@ class RestApi:
             operation = None if spec is None else snapshot_operation(path, spec)
             self.route("GET", path, self._websocket_handler(path, socket), operation)
         self._bodies = LargeBodies(gateway.clock, gateway.refusals)
+        self._turns = FlushTurns(gateway.clock)
         self._lists = make_lists(gateway.clock, gateway.request, gateway.refusals)
         self._klein.handle_errors(Exception)(self._answer_error)  # type: ignore[arg-type]
 
@@ -207,7 +208,11 @@ class RestApi:
         form = options.format or negotiate_format(",".join(headers(request, "accept")))
         encoder = make_encoder(form, ROW_TYPES[type(message)], iso_times=options.iso_times)
         make_answer = partial(
-            StreamingResponse, request, clock=self._gateway.clock, describe=partial(self._describe_error, request)
+            StreamingResponse,
+            request,
+            clock=self._gateway.clock,
+            describe=partial(self._describe_error, request),
+            turns=self._turns,
         )
         if isinstance(message, HistoryRequest):
             return self.history.respond(request, message, encoder, options, source or FileOptions(), make_answer)

@@ -23,6 +23,8 @@ MAX_ANSWERS = 64
 MAX_UNREAD_ROWS = 40_000
 """Rows (about 40 MB) kept for callers that read slowly, above which no further list is asked for before one of them is
 disconnected."""
+PAUSES = 1
+"""Pause between two lists, as a multiple of the time in which the rows of the first arrived."""
 MAX_PAUSE = 1.0
 """Longest pause between two lists, in seconds."""
 RETRY_SECONDS = 1.0
@@ -175,18 +177,25 @@ class LongLists:
             answer.append(row)
 
     def _ended(self, result: object, ended: _ServerList) -> None:
-        self._asked = None
         if ended.began is not None:
             now = self._clock.seconds()
-            self._resume_at = now + min(now - ended.began, MAX_PAUSE)
-        for answer, rows in [*ended.callers.items()]:
-            if ended.callers.pop(answer, None) is None:
-                continue  # it left meanwhile
+            self._resume_at = now + min(PAUSES * (now - ended.began), MAX_PAUSE)
+        self._answer_next(result, ended)
+
+    def _answer_next(self, result: object, ended: _ServerList) -> None:
+        """Pass the rows to one caller in each iteration of the reactor, because each answer takes time."""
+        for answer in ended.callers:
+            rows = ended.callers.pop(answer)
             if isinstance(result, Failure):
                 rows.errback(result.value)
             else:
                 rows.callback(ended.rows)
-        self._start_next()
+            break
+        if ended.callers:
+            self._clock.callLater(0, self._answer_next, result, ended)
+        else:
+            self._asked = None
+            self._start_next()
 
     def _drop_oldest_paused(self) -> bool:
         """Disconnect the caller that reads too slowly for the longest time.
