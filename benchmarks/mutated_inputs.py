@@ -1,4 +1,4 @@
-"""python -m benchmarks.mutated_inputs [INPUTS]: what a million malformed requests and frames do to a gateway.
+"""python -m benchmarks.mutated_inputs [INPUTS [MINUTES]]: what a million malformed requests and frames do to a gateway.
 
 Four in ten are HTTP requests, each on a connection of its own, six in ten messages and frames on WebSockets. A message
 counts once the gateway has answered a ping that followed it, or has closed the connection. Memory is compared with that
@@ -63,10 +63,10 @@ class Sender:
 
     def send_request(self) -> None:
         """Send a request on a connection of its own, and read to its end."""
+        request, is_complete = next(self._requests)
         with closing(clients.connect(self._port)) as client:
             client.settimeout(PATIENCE)
             try:
-                request, is_complete = next(self._requests)
                 client.sendall(request)
                 if not is_complete:
                     client.shutdown(socket.SHUT_WR)  # so that the gateway does not wait for the rest
@@ -84,8 +84,7 @@ class Sender:
         """Send messages on one WebSocket, until the gateway closes it."""
         left = count
         while left > 0:
-            with closing(clients.upgraded(self._port, next(self._paths), next(self._tokens))[0]) as client:
-                client.settimeout(PATIENCE)
+            with closing(self._open()) as client:
                 while left > 0 and self._exchange(client, itertools.islice(self._messages, MESSAGES)):
                     self.counts["messages"] += MESSAGES
                     left -= MESSAGES
@@ -94,8 +93,7 @@ class Sender:
 
     def send_frame(self) -> None:
         """Send a frame with a changed head, on a connection of its own."""
-        with closing(clients.upgraded(self._port, next(self._paths), next(self._tokens))[0]) as client:
-            client.settimeout(PATIENCE)
+        with closing(self._open()) as client:
             try:
                 client.sendall(next(self._frames) + PING)
                 client.shutdown(socket.SHUT_WR)
@@ -106,6 +104,18 @@ class Sender:
             except OSError:
                 pass
         self.counts["frames"] += 1
+
+    def _open(self) -> socket.socket:
+        """Open a WebSocket, after some tries if the machine is too busy."""
+        while True:
+            try:
+                client, _ = clients.upgraded(self._port, next(self._paths), next(self._tokens))
+            except OSError:
+                self.counts["tries without a WebSocket"] += 1
+                time.sleep(0.1)
+            else:
+                client.settimeout(PATIENCE)
+                return client
 
     def _exchange(self, client: socket.socket, messages: Iterator[bytes]) -> bool:
         """Send messages and a ping, and wait for its answer. Return whether it came."""
@@ -126,8 +136,12 @@ class Sender:
         return False
 
 
-def mutated_inputs(total: int) -> bool:
-    """Send the inputs, and print the figures. Return whether the gateway went on as before."""
+def mutated_inputs(total: int, minutes: float = 60) -> bool:
+    """Send the inputs, and print the figures. Return whether the gateway went on as before.
+
+    minutes: after which no more are sent.
+    """
+    end = time.monotonic() + 60 * minutes
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         server = stack.enter_context(Service("20", until=r"at port (\d+)", command=SERVER))
@@ -140,7 +154,7 @@ def mutated_inputs(total: int) -> bool:
 
         def run(sender: Sender) -> None:
             try:
-                while sender.total < total / THREADS:
+                while sender.total < total / THREADS and time.monotonic() < end:
                     for _ in range(int(100 * HTTP_PART)):
                         sender.send_request()
                     sender.send_messages(100 - int(100 * HTTP_PART) - 10)
@@ -180,4 +194,5 @@ def mutated_inputs(total: int) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if mutated_inputs(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000) else 1)
+    numbers = [int(each) for each in sys.argv[1:]] or [1_000_000]
+    sys.exit(0 if mutated_inputs(*numbers) else 1)
