@@ -28,7 +28,7 @@ FOREIGN_PAGE = "foreign-page"
 READ_SIZE = 1 << 18
 
 HEAD = b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n"
-JOURNAL = f"GET /api/v1/journal HTTP/1.1\r\nHost: localhost\r\n{authorization(READ_TOKEN)}\r\n".encode()
+JOURNAL = f"GET /api/v1/journal?limit=1000 HTTP/1.1\r\nHost: localhost\r\n{authorization(READ_TOKEN)}\r\n".encode()
 SEARCH = "/api/v1/symbolsearch?SearchText=A"
 PING = clients.frame({"action": "ping"})
 EMPTY_FRAGMENT = b"\x00\x80" + bytes(4)

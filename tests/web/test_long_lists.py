@@ -89,8 +89,8 @@ class LongListTests(SynchronousTestCase):
     def test_pause_as_long_as_the_list(self) -> None:
         self.ask(search("a"))
         self.ask(search("b"))
-        self.end(seconds=0.3, rows=1)
-        self.clock.advance(0.29)
+        self.end(seconds=0.15, rows=1)
+        self.clock.advance(0.14)
         self.assertEqual(self.asked(), ["a"])
         self.clock.advance(0.02)
         self.assertEqual(self.asked(), ["a", "b"])
@@ -100,6 +100,27 @@ class LongListTests(SynchronousTestCase):
         self.assertEqual(self.asked(), ["a", "b"])
         self.clock.advance(0.02)
         self.assertEqual(self.asked(), ["a", "b", "c"])
+
+    def test_without_end(self) -> None:
+        """If the server is asked for one list after the other, one part in a hundred of the time is for lists."""
+        seconds = 0.05
+        for number in range(40):
+            self.ask(search(str(number)))
+            self.clock.advance(MAX_PAUSE + 0.01)
+            self.end(seconds, rows=1)
+        self.ask(search("last"))
+        count = len(self.asked())
+        self.clock.advance(0.9)
+        self.assertEqual(len(self.asked()), count)
+        self.clock.advance(0.11)
+        self.assertEqual(len(self.asked()), count + 1)
+        self.end(seconds, rows=1)
+        self.clock.advance(60)  # then there is no need to wait
+        self.ask(search("next"))
+        self.end(seconds, rows=1)
+        self.ask(search("and the next"))
+        self.clock.advance(seconds + 0.001)
+        self.assertEqual(self.asked()[-1], "and the next")
 
     def test_no_pause_after_a_list_without_rows(self) -> None:
         self.ask(search("a"))

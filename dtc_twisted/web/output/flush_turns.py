@@ -1,4 +1,7 @@
-"""Let answers be written in turns, so that many of them do not keep the reactor from live data."""
+"""Let answers be written in turns.
+
+Many of them do not delay live data then.
+"""
 
 from collections.abc import Callable
 
@@ -9,7 +12,7 @@ TURN_SECONDS = 0.001
 
 
 class FlushTurns:
-    """Call functions in later iterations of the reactor, in the order in which they were added.
+    """Call functions in later iterations of the reactor, in their order.
 
     Each writes a part of one answer.
     """

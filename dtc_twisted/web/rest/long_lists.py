@@ -1,7 +1,8 @@
 """Ask the server for lists, of which each can have many thousands of rows.
 
 Lists and live data arrive on one connection, in the order in which the server sends them. So a list is asked for after
-the one before has ended, and after a pause as long as its rows took to arrive, in which only live data arrive.
+the one before has ended, and after a pause in which only live data arrive. The pause is as long as its rows took to
+arrive, and up to a second if lists are asked for without end.
 """
 
 from collections.abc import Callable, Collection
@@ -23,8 +24,10 @@ MAX_ANSWERS = 64
 MAX_UNREAD_ROWS = 40_000
 """Rows (about 40 MB) kept for callers that read slowly, above which no further list is asked for before one of them is
 disconnected."""
-PAUSES = 1
-"""Pause between two lists, as a multiple of the time in which the rows of the first arrived."""
+SHARE = 0.01
+"""Part of the time in which rows of lists may arrive, if lists are asked for without end."""
+BURST = 0.2
+"""Seconds in which rows may arrive before the pauses grow to that end."""
 MAX_PAUSE = 1.0
 """Longest pause between two lists, in seconds."""
 RETRY_SECONDS = 1.0
@@ -86,6 +89,7 @@ class LongLists:
         self._asked: _ServerList | None = None
         self._answers: dict[Answer, None] = {}
         self._resume_at = 0.0  # end of the pause
+        self._used = self._used_at = 0.0  # seconds of lists, less SHARE of the time that passed; and when that was
         self._is_pausing = False
 
     def ask(self, request: Message, answer: Answer) -> Deferred[list[Message]]:
@@ -178,12 +182,18 @@ class LongLists:
 
     def _ended(self, result: object, ended: _ServerList) -> None:
         if ended.began is not None:
-            now = self._clock.seconds()
-            self._resume_at = now + min(PAUSES * (now - ended.began), MAX_PAUSE)
+            self._pause_for(self._clock.seconds(), ended.began)
         self._answer_next(result, ended)
 
+    def _pause_for(self, now: float, began: float) -> None:
+        """Set the end of the pause after a list whose rows arrived from `began` to now."""
+        seconds = now - began
+        used = max(0.0, self._used - SHARE * (now - self._used_at)) + seconds
+        self._used, self._used_at = min(used, 2 * BURST), now
+        self._resume_at = now + min(max(seconds, (self._used - BURST) / SHARE), MAX_PAUSE)
+
     def _answer_next(self, result: object, ended: _ServerList) -> None:
-        """Pass the rows to one caller in each iteration of the reactor, because each answer takes time."""
+        """Pass the rows to one caller in each iteration of the reactor."""
         for answer in ended.callers:
             rows = ended.callers.pop(answer)
             if isinstance(result, Failure):
