@@ -17,7 +17,7 @@ import dtc_twisted
 ROOT = Path(dtc_twisted.__file__).parent
 MAX_LINES = 60
 
-BASE = {"errors", "logs", "clocks", "interfaces", "limits", "refusals"}
+BASE = {"errors", "logs", "clocks", "deadlines", "interfaces", "limits", "refusals"}
 PROTOCOL = BASE | {"dtc"}
 PARTS = PROTOCOL | {
     "transport",
@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "logs": {"errors"},
     "clocks": set(),
+    "deadlines": set(),
     "interfaces": set(),
     "limits": set(),
     "refusals": set(),
