@@ -8,6 +8,7 @@ Subjects, after the prefix:
     md.CHANNEL.SYMBOL   updates of a symbol (wire.py)
     beat                state of the origin, once a second
     demand              symbols that an edge needs, once a second
-    snapshot, request   requests of an edge, with an answer
+    account.CHANNEL     messages of the channels orders, positions and balances
+    snapshot, accounts, request     requests of an edge, with an answer
     answer.EDGE.NUMBER  their answers
 """

@@ -11,7 +11,7 @@ from twisted.internet.task import LoopingCall
 from dtc_twisted.clocks import wall_time
 from dtc_twisted.cluster.bus import Bus, BusRequests
 from dtc_twisted.cluster.edge_feed import EdgeFeed
-from dtc_twisted.cluster.wire import Beat, Demand, WantedSnapshot, decode_answer, decode_message
+from dtc_twisted.cluster.wire import AccountRequest, Beat, Demand, WantedSnapshot, decode_answer, decode_message
 from dtc_twisted.dtc.codec import encode_named
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.dtc.session import LogonSettings, Session
@@ -53,6 +53,10 @@ class OriginLink(Upstream):
         self._requests = BusRequests(reactor, bus, f"{prefix}answer.{edge}")
         self.silence_listeners: list[Callable[[], None]] = []
         """Called when the origin does not answer any more."""
+        self.lost_listeners: list[Callable[[str], None]] = []
+        """Called with the reason when there is no origin any more, or no connection to it."""
+        self.found_listeners: list[Callable[[], None]] = []
+        """Called when there is an origin again, or another, or another connection of the same."""
         self._origin_url = ""
         self._beat: Beat | None = None  # the last of the present origin
         self._beat_at: float | None = None
@@ -95,6 +99,10 @@ class OriginLink(Upstream):
     def request_snapshot(self, wanted: WantedSnapshot) -> Deferred[bytes]:
         """Ask the origin for a snapshot of a symbol."""
         return self._requests.request(f"{self._prefix}snapshot", msgspec.json.encode(wanted), self._timeout + 1)
+
+    def request_accounts(self, wanted: AccountRequest) -> Deferred[bytes]:
+        """Ask the origin for messages of a channel of the accounts."""
+        return self._requests.request(f"{self._prefix}accounts", msgspec.json.encode(wanted), self._timeout + 1)
 
     @property
     def last_message_age(self) -> float | None:
@@ -149,6 +157,9 @@ class OriginLink(Upstream):
         is_other = before is None or (before.generation, before.connection) != (beat.generation, beat.connection)
         if is_other and self.session is not None:
             self._detach("the origin has begun anew")
+        if is_other:
+            for found in self.found_listeners:
+                call_safely(found)
         if beat.state != UpstreamState.READY.value:
             self._detach(beat.reason or beat.state)
             state = UpstreamState(beat.state)
@@ -185,6 +196,8 @@ class OriginLink(Upstream):
     def _lose_origin(self, reason: str) -> None:
         self._beat = None
         self._detach(reason)
+        for lost in self.lost_listeners:
+            call_safely(lost, reason)
         if self.running:
             self._set_state(UpstreamState.CONNECTING, reason=reason)
 

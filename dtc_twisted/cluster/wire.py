@@ -93,6 +93,34 @@ class WantedSnapshot(Struct):
     once: bool = False
 
 
+class AccountRequest(Struct, omit_defaults=True):
+    """Ask for what was missed of a channel of the accounts, or for a snapshot.
+
+    generation, after: of the last message that is known; 0: none.
+    """
+
+    channel: str
+    generation: int = 0
+    after: int = 0
+
+
+class AccountHead(Struct):
+    """Begin messages of a channel of the accounts, one in each line.
+
+    They are as subscribers receive them.
+
+    kind: "updates", "snapshot", or "stale": there is no snapshot at present.
+    number: of the last message, counted by the origin.
+    epoch, seq: of the last update, as subscribers know them.
+    """
+
+    generation: int
+    kind: str
+    number: int
+    epoch: int
+    seq: int
+
+
 class RequestAnswer(Struct, omit_defaults=True):
     """Begin the answer to a DTC request. The messages follow, one in each line.
 
@@ -155,6 +183,12 @@ def decode_dtc_message(data: bytes) -> Message | None:
         return next(iter(_decode_messages(data)), None)
     except msgspec.MsgspecError:
         return None
+
+
+def decode_account_message(data: bytes) -> tuple[AccountHead, list[bytes]]:
+    """Decode messages of a channel of the accounts. Raises msgspec.MsgspecError."""
+    head, _, lines = data.partition(b"\n")
+    return msgspec.json.decode(head, type=AccountHead), lines.split(b"\n") if lines else []
 
 
 def encode_failure(error: BaseException) -> bytes:

@@ -2,12 +2,15 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from twisted.application.service import IService, MultiService
 
+from dtc_twisted.cluster.account_relay import AccountRelay
 from dtc_twisted.cluster.bus import Bus
+from dtc_twisted.cluster.edge_accounts import EdgeAccounts
 from dtc_twisted.cluster.edge_feed import EdgeFeed
 from dtc_twisted.cluster.nats_bus import NatsBus
 from dtc_twisted.cluster.origin import ClusterOrigin
@@ -27,6 +30,9 @@ from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.market_data import MARKET_DATA, MARKET_DEPTH, ReplayBuffer
 from dtc_twisted.orders import AccountState, Reconciler
 from dtc_twisted.web.rest import OriginForwarder
+from dtc_twisted.web.stream.kept_channel import KeptChannel
+from dtc_twisted.web.stream.public_names import ACCOUNT_CHANNELS
+from dtc_twisted.web.stream.send_queue import encode_event
 
 EDGE_SETTINGS: Mapping[str, Any] = {
     "host": "NATS",
@@ -39,6 +45,27 @@ EDGE_SETTINGS: Mapping[str, Any] = {
     "replay-buffer-bytes": 64 << 20,
 }
 """Settings of the gateway that an edge has no options for."""
+
+
+class ForeignChannel(KeptChannel):
+    """State the numbers of a channel that the origin counts. Nothing is kept.
+
+    position: returns epoch and seq.
+    """
+
+    def __init__(self, name: str, replay: ReplayBuffer, position: Callable[[], dict[str, int]]) -> None:
+        super().__init__(name, replay, 0, lambda: position()["seq"])
+        self._get_position = position
+
+    @property
+    def position(self) -> dict[str, int]:
+        return self._get_position()
+
+    def opened(self) -> None:
+        """Keep nothing."""
+
+    def ended(self) -> None:
+        """Do nothing, because nothing is kept."""
 
 
 def make_origin(
@@ -57,6 +84,11 @@ def make_origin(
         *(reactor, bus, prefix, parts.market_data.hubs, upstream.request),
         *(lambda: upstream.status, lambda: settings["advertise"] or _url_of(web), settings["timeout"]),
     )
+    if parts.accounts is not None:
+        kept = parts.accounts.kept
+        AccountRelay(
+            *(bus, prefix, origin.generation, parts.accounts, ACCOUNT_CHANNELS, lambda channel: kept[channel].position)
+        )
     parts.status.cluster = origin.status
     upstream.status_listeners.append(origin.publish_beat)
     origin.setServiceParent(services)
@@ -93,6 +125,15 @@ def make_edge(options: Settings, reactor: IGatewayReactor, bus: Bus | None = Non
     status = GatewayStatus(link, market_data, orders, TradeModeEnum.TRADE_MODE_UNSET)
     status.cluster = link.cluster_status
     parts = GatewayParts(link, history, definitions, market_data, orders, status, downloads, None)
+    accounts = EdgeAccounts(reactor, ACCOUNT_CHANNELS, link.request_accounts, encode_event)
+    accounts.kept = {
+        name: ForeignChannel(name, replay_buffer, partial(accounts.position, name)) for name in ACCOUNT_CHANNELS
+    }
+    link.lost_listeners.append(accounts.origin_lost)
+    link.found_listeners.append(accounts.origin_found)
+    subject = f"{settings['nats-prefix']}.account."
+    bus.subscribe(f"{subject}*", lambda channel, data, reply: accounts.receive(channel.removeprefix(subject), data))
+    parts.accounts = accounts
     forwarder = OriginForwarder(reactor, link.origin_url)
     forwarder.setServiceParent(services)
     link.silence_listeners.append(forwarder.origin_lost)

@@ -40,6 +40,7 @@ from dtc_twisted.web.stream import (
     StreamFactory,
     StreamLimits,
 )
+from dtc_twisted.web.stream.account_channels import PublishedAccounts
 from dtc_twisted.web.tokens import TokenFile
 from dtc_twisted.web.wrong_tokens import WrongTokens
 
@@ -57,6 +58,7 @@ class GatewayParts:
     downloads: FileDownloads
     files: FileSource | None
     forward: Callable[[Request], Deferred[None]] | None = None
+    accounts: PublishedAccounts | None = None  # made by make_web, except at an edge
 
 
 def _publish_status(stream: MultiChannelFactory, parts: GatewayParts) -> None:
@@ -72,9 +74,12 @@ def _publish_status(stream: MultiChannelFactory, parts: GatewayParts) -> None:
 def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) -> MultiService:
     """Build REST and WebSocket, on one port."""
     upstream, market_data, orders, status = parts.upstream, parts.market_data, parts.orders, parts.status
-    channels = AccountChannels(orders.state, orders.reconciler, market_data.replay, int(wall_time(reactor) * 1000))
+    if parts.accounts is None:
+        epoch = int(wall_time(reactor) * 1000)
+        parts.accounts = AccountChannels(orders.state, orders.reconciler, market_data.replay, epoch)
     stream = MultiChannelFactory(
-        *(reactor, market_data.hubs, parts.definitions, channels, status.fields, orders.manager, market_data.sources),
+        *(reactor, market_data.hubs, parts.definitions, parts.accounts),
+        *(status.fields, orders.manager, market_data.sources),
     )
     _publish_status(stream, parts)
     upstream.unknown_message_listeners.append(stream.publish_unknown)

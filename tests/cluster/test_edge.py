@@ -218,3 +218,66 @@ class StatusTests(EdgeCase):
         for bus in self.broker.buses:
             bus.lose("cut")
         self.assertEqual(self.status()["cluster"]["nats"], "cut")
+
+
+class AccountChannelTests(EdgeCase):
+    def watch(self, port: int) -> WebSocketCaller:
+        """Subscribe to orders and positions, at the edge or the origin."""
+        self.port = port
+        caller: WebSocketCaller = self.call(WebSocketCaller(f"ws://127.0.0.1:{port}/api/v1/stream"))
+        for channel in ("orders", "positions"):
+            self.send_json(caller, {"action": "subscribe", "channel": channel})
+        self.port = 8081
+        self.advance(1)
+        return caller
+
+    def place(self, *names: str) -> None:
+        for name in names:
+            body = json.dumps(LIMIT | {"ClientOrderID": name}).encode()
+            self.assertEqual(self.fetch_raw("/orders", "POST", body=body).status, 201)
+
+    def messages(self, caller: WebSocketCaller) -> list[Any]:
+        return [each for each in caller.take() if "action" not in each]
+
+    def test_an_edge_sends_what_the_origin_sends(self) -> None:
+        self.place("a")
+        edge, origin = self.watch(8081), self.watch(8080)
+        first = self.messages(edge)
+        self.assertEqual(
+            [(each["channel"], each["event"]) for each in first], [("orders", "snapshot"), ("positions", "snapshot")]
+        )
+        self.assertEqual(first, self.messages(origin))
+        self.place("b", "c")
+        found = self.messages(edge)
+        self.assertEqual([each["ClientOrderID"] for each in found if each["channel"] == "orders"], ["b", "c"])
+        self.assertEqual(found, self.messages(origin))
+
+    def test_what_was_missed_follows(self) -> None:
+        edge, origin = self.watch(8081), self.watch(8080)
+        self.messages(edge), self.messages(origin)
+        bus = self.broker.buses[1]
+        bus.lose("cut")
+        self.place("a", "b")
+        self.assertEqual([each["event"] for each in self.messages(edge)], ["stale", "stale"])
+        bus.connect()
+        self.advance(2)
+        found = [each for each in self.messages(edge) if each["channel"] == "orders"]
+        theirs = [each for each in self.messages(origin) if each["channel"] == "orders"]
+        self.assertEqual(found[:-1], theirs)
+        self.assertEqual((found[-1]["event"], found[-1]["seq"]), ("live", theirs[-1]["seq"]))
+
+    def test_a_lost_message(self) -> None:
+        edge, origin = self.watch(8081), self.watch(8080)
+        self.messages(edge), self.messages(origin)
+        self.broker.lose = lambda subject: subject.startswith("dtc.account.")
+        self.place("a")
+        self.broker.lose = lambda subject: False
+        self.place("b")
+        self.assertEqual(self.messages(edge), self.messages(origin))
+
+    def test_unsubscribe(self) -> None:
+        edge = self.watch(8081)
+        self.send_json(edge, {"action": "unsubscribe", "channel": "orders"})
+        self.messages(edge)
+        self.place("a")
+        self.assertEqual(self.messages(edge), [])

@@ -4,14 +4,16 @@ import json
 import shutil
 import signal
 import socket
+import subprocess
 import time
+from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.sync.client import ClientConnection, connect
 
-from tests.process.test_twistd import ES, PATIENCE, TWISTD, Process
+from tests.process.test_twistd import ES, PATIENCE, ROOT, TWISTD, Process
 
 SYMBOLS = [ES, "BTCUSD"]
 
@@ -24,9 +26,9 @@ def free_port() -> int:
 class Served(Process):
     """Run `twistd dtc` or `twistd dtc-edge` on a free port, with NATS."""
 
-    def __init__(self, command: str, nats: int, *options: str) -> None:
+    def __init__(self, command: str, nats: int, *options: str, **extra: str) -> None:
         address = ("--nats", f"nats://127.0.0.1:{nats}", "-r", "0")
-        super().__init__(*TWISTD, "-n", "--pidfile=", "-r", "asyncio", command, *address, *options)
+        super().__init__(*TWISTD, "-n", "--pidfile=", "-r", "asyncio", command, *address, *options, **extra)
         self.port = int(self.wait_for(r"Serving http://127.0.0.1:(\d+)/api/v1")[1])
 
     def download(self, path: str) -> bytes:
@@ -108,3 +110,41 @@ class ClusterProcessTests(SynchronousTestCase):
                 message = json.loads(client.recv(PATIENCE))
                 events += [message["event"]] if message.get("event") == "stale" else []
         self.assertIn("the connection to NATS was lost", edge.text)
+
+
+class ConfigurationTests(SynchronousTestCase):
+    if shutil.which("nats-server") is None:
+        skip = "there is no nats-server"
+
+    def test_the_example_is_valid(self) -> None:
+        checked = subprocess.run(
+            ["nats-server", "-t", "-c", str(ROOT / "examples" / "nats.conf")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(checked.returncode, 0, checked.stderr)
+
+    def test_users_of_the_example(self) -> None:
+        """Edges get everything with their permissions, and are refused with a wrong password."""
+        port = free_port()
+        text = (ROOT / "examples" / "nats.conf").read_text("utf-8").replace("4222", str(port))
+        path = Path(self.mktemp())
+        path.write_text(text, "utf-8")
+        broker = Process("nats-server", "-c", str(path))
+        self.addCleanup(broker.stop)
+        broker.wait_for("Server is ready")
+        origin = Served("dtc", port, "--demo", "--nats-user", "origin", NATS_PASSWORD="origin-password")
+        self.addCleanup(origin.stop)
+        edge = Served("dtc-edge", port, "--nats-user", "edge", NATS_PASSWORD="edge-password")
+        self.addCleanup(edge.stop)
+        edge.wait_until_ready()
+        self.assertEqual(edge.get(f"/marketdata?Symbol={ES}")[0]["Symbol"], ES)
+        with connect(f"ws://127.0.0.1:{edge.port}/api/v1/stream") as client:
+            client.send(json.dumps({"action": "subscribe", "channel": "positions"}))
+            while json.loads(client.recv(PATIENCE)).get("event") != "snapshot":
+                pass
+        self.assertNotIn("ermission", edge.text + origin.text)
+        stranger = Served("dtc-edge", port, "--nats-user", "edge", NATS_PASSWORD="wrong")
+        self.addCleanup(stranger.stop)
+        stranger.wait_for("Authorization Violation")

@@ -31,6 +31,20 @@ class AccountSubscriber(Protocol):
     def publish(self, channel: str, payload: bytes, kind: object = None) -> None: ...
 
 
+class PublishedAccounts(Protocol):
+    """Describe what publishes the channels to the subscribers of this process."""
+
+    kept: dict[str, KeptChannel]
+
+    def join(self, subscriber: AccountSubscriber, channel: str, /) -> None: ...
+
+    def send_event(self, subscriber: AccountSubscriber, channel: str, seq: int, event: str, text: str, /) -> None: ...
+
+    def subscribe(self, subscriber: AccountSubscriber, channel: str, /) -> None: ...
+
+    def unsubscribe(self, subscriber: AccountSubscriber, channel: str, /) -> None: ...
+
+
 class AccountChannels:
     """Send snapshots and updates of the accounts to subscribers.
 

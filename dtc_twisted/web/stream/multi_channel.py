@@ -48,7 +48,7 @@ from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.market_data import Hub
 from dtc_twisted.orders import OrderManager
-from dtc_twisted.web.stream.account_channels import AccountChannels
+from dtc_twisted.web.stream.account_channels import PublishedAccounts
 from dtc_twisted.web.stream.catch_up import CatchUps
 from dtc_twisted.web.stream.kept_channel import ChannelCatchUp, KeptChannel, not_resumed
 from dtc_twisted.web.stream.live_sources import LiveSources
@@ -277,7 +277,7 @@ class MultiChannelFactory(StreamFactory):
         reactor: IGatewayReactor,
         hubs: dict[str, Hub],
         definitions: SecurityDefinitions,
-        accounts: AccountChannels,
+        accounts: PublishedAccounts,
         status: Callable[[], dict[str, Any]],
         manager: OrderManager | None = None,
         sources: LiveSources | None = None,

@@ -1,0 +1,194 @@
+"""Serve the channels of the accounts at an edge, with every update in order."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from dtc_twisted.cluster.wire import AccountHead, AccountRequest, decode_account_message
+from dtc_twisted.errors import DTCError
+from dtc_twisted.logs import logger
+
+_log = logger(__name__)
+
+RETRY_SECONDS = 1.0
+
+
+class AccountReader(Protocol):
+    """Describe a subscriber to one or more of the channels."""
+
+    def publish(self, channel: str, payload: bytes, kind: object = None) -> None: ...
+
+
+class FollowedAccount:
+    """Hold how far one subscriber has received a channel.
+
+    generation, number: of the last message that it has received.
+    held: messages that arrived while an answer was awaited; None: none is awaited.
+    """
+
+    def __init__(self, reader: AccountReader, channel: str) -> None:
+        self.reader = reader
+        self.channel = channel
+        self.generation = 0
+        self.number = 0
+        self.is_stale = False
+        self.held: list[tuple[AccountHead, list[bytes]]] | None = []
+        self.request: Deferred[None] | None = None
+        self.retry: IDelayedCall | None = None
+
+    def stop(self) -> None:
+        """Stop waiting."""
+        request, self.request = self.request, None
+        if request is not None:
+            request.cancel()
+        if self.retry is not None and self.retry.active():
+            self.retry.cancel()
+
+
+class EdgeAccounts:
+    """Serve the channels from what the origin publishes.
+
+    ask: sends a request to the origin.
+    encode_event: encodes an event for subscribers.
+    kept: the channels by name, with their numbers.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        channels: Sequence[str],
+        ask: Callable[[AccountRequest], Deferred[bytes]],
+        encode_event: Callable[[dict[str, Any]], bytes],
+    ) -> None:
+        self.kept: dict[str, Any] = {}
+        self._clock = clock
+        self._ask = ask
+        self._encode_event = encode_event
+        self._reason = "there is no origin"
+        self._positions = {channel: {"epoch": 0, "seq": 0} for channel in channels}
+        self._followed: dict[tuple[AccountReader, str], FollowedAccount] = {}
+
+    # -- called by MultiChannelProtocol
+
+    def position(self, channel: str) -> dict[str, int]:
+        """Return the epoch of a channel, and the number of its last update."""
+        return dict(self._positions[channel])
+
+    def subscribe(self, subscriber: AccountReader, channel: str) -> None:
+        """Add a subscriber. A snapshot follows."""
+        self.unsubscribe(subscriber, channel)
+        followed = self._followed[subscriber, channel] = FollowedAccount(subscriber, channel)
+        self._fetch(followed)
+
+    join = subscribe
+
+    def send_event(self, subscriber: AccountReader, channel: str, seq: int, event: str, text: str) -> None:
+        """Do nothing, because an edge keeps no messages of these channels."""
+
+    def unsubscribe(self, subscriber: AccountReader, channel: str) -> None:
+        """Remove a subscriber.
+
+        Other channels, and those without this subscriber, are ignored.
+        """
+        followed = self._followed.pop((subscriber, channel), None)
+        if followed is not None:
+            followed.stop()
+
+    # -- called by OriginLink
+
+    def origin_lost(self, reason: str) -> None:
+        """Inform the subscribers that updates may be missing."""
+        self._reason = reason
+        for followed in list(self._followed.values()):
+            followed.stop()
+            followed.held = []
+            self._mark_stale(followed, reason)
+
+    def origin_found(self) -> None:
+        """Fetch what the subscribers have missed."""
+        for followed in list(self._followed.values()):
+            followed.stop()
+            self._fetch(followed)
+
+    def receive(self, channel: str, data: bytes) -> None:
+        """Take a message of a channel."""
+        head, payloads = decode_account_message(data)
+        for followed in list(self._followed.values()):
+            if followed.channel == channel:
+                self._take(followed, head, payloads)
+
+    # -- to the subscribers
+
+    def _take(self, followed: FollowedAccount, head: AccountHead, payloads: list[bytes]) -> None:
+        if followed.held is not None:
+            followed.held.append((head, payloads))
+        elif head.generation < followed.generation:
+            return  # of an origin that was replaced
+        elif head.generation > followed.generation or head.number > followed.number + len(payloads):
+            self._fetch(followed)
+        else:
+            self._deliver(followed, head, payloads)
+
+    def _deliver(self, followed: FollowedAccount, head: AccountHead, payloads: list[bytes]) -> None:
+        """Send the messages that a subscriber has not received yet."""
+        missed = head.number - followed.number
+        for payload in payloads[len(payloads) - missed :] if missed > 0 else ():
+            followed.reader.publish(followed.channel, payload, object())
+        followed.generation, followed.number = head.generation, max(followed.number, head.number)
+        self._positions[followed.channel] = {"epoch": head.epoch, "seq": head.seq}
+
+    def _mark_stale(self, followed: FollowedAccount, reason: str) -> None:
+        if not followed.is_stale:
+            followed.is_stale = True
+            event = {"channel": followed.channel, "event": "stale", "reason": reason}
+            followed.reader.publish(followed.channel, self._encode_event(event), object())
+
+    def _mark_live(self, followed: FollowedAccount) -> None:
+        if followed.is_stale:
+            followed.is_stale = False
+            event = {"channel": followed.channel, "event": "live"} | self._positions[followed.channel]
+            followed.reader.publish(followed.channel, self._encode_event(event), object())
+
+    # -- requests
+
+    def _fetch(self, followed: FollowedAccount) -> None:
+        """Ask for what a subscriber has missed, and hold what arrives until then."""
+        followed.held = []
+        request = self._ask(AccountRequest(followed.channel, followed.generation, followed.number))
+        followed.request = request.addCallback(self._fetched, followed)
+        followed.request.addErrback(self._failed, followed)
+
+    def _failed(self, failure: Failure, followed: FollowedAccount) -> None:
+        if self._followed.get((followed.reader, followed.channel)) is not followed or followed.request is None:
+            return
+        followed.request = None
+        if not failure.check(DTCError):
+            _log.failure("Failed to take the answer about {channel}", failure, channel=followed.channel)
+        self._mark_stale(followed, self._reason)
+        self._retry(followed)
+
+    def _retry(self, followed: FollowedAccount) -> None:
+        followed.retry = self._clock.callLater(RETRY_SECONDS, self._fetch, followed)
+
+    def _fetched(self, data: bytes, followed: FollowedAccount) -> None:
+        followed.request = None
+        if self._followed.get((followed.reader, followed.channel)) is not followed:
+            return
+        head, payloads = decode_account_message(data)
+        if head.kind == "stale":
+            if not followed.is_stale:
+                followed.is_stale = True
+                for payload in payloads:
+                    followed.reader.publish(followed.channel, payload, object())
+            self._retry(followed)
+            return
+        held, followed.held = followed.held or [], None
+        if head.kind == "snapshot":
+            followed.number = head.number - len(payloads)
+        self._deliver(followed, head, payloads)
+        self._mark_live(followed)
+        for each in held:
+            self._take(followed, *each)
