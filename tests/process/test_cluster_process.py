@@ -99,8 +99,8 @@ class ClusterProcessTests(SynchronousTestCase):
         exchanges = [[each["Exchange"] for each in served.get("/exchangelist")] for served in (origin, edge)]
         self.assertEqual(exchanges[0], exchanges[1])
         path = f"/historicalpricedata?Symbol={ES}&RecordInterval=1h&MaxDaysToReturn=5&format=csv"
-        answers = [served.download(path) for served in (origin, edge)]
-        self.assertGreater(len(answers[0]), 1000)
+        answers = [served.download(path).splitlines()[:-1] for served in (origin, edge)]  # the last bar still changes
+        self.assertGreater(len(answers[0]), 50)
         self.assertEqual(answers[0], answers[1])
         with edge.stream() as client:
             numbered(client, time.monotonic() + 1)
