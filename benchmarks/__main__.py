@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks import gateways, processes
 from benchmarks.depth import depth
 from benchmarks.disturb import disturb
-from benchmarks.fanout import fanout, sparse
+from benchmarks.fanout import fanout, numbered, sparse
 from benchmarks.growth import growth, subscriptions
 from benchmarks.headers import headers
 from benchmarks.history import history
@@ -38,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
 COMPARED: dict[str, tuple[Callable[[int, Sequence[str]], list[Result]], str]] = {
     "fanout": (fanout, gateways.LIMIT),
     "sparse": (sparse, gateways.LIMIT),
+    "numbered": (numbered, gateways.OTHER),
     "growth": (growth, gateways.LIMIT),
     "ingest": (ingest, gateways.LIMIT),
     "disturb": (disturb, ""),

@@ -42,6 +42,12 @@ def sparse(runs: int, peers: Sequence[str]) -> list[Result]:
     return _deliveries(SPARSE, runs, peers)
 
 
+def numbered(runs: int, peers: Sequence[str]) -> list[Result]:
+    """Measure /stream, whose messages are kept for subscribers that connect again."""
+    ours = [each for each in peers if each in (gateways.OURS, gateways.OTHER)]
+    return _deliveries(PATTERNS, runs, ours, gateways.OTHER, path="/api/v1/stream")
+
+
 @dataclass
 class World:
     """Hold a gateway, the server that it is logged on to, and its subscribers."""
@@ -67,13 +73,18 @@ def world(peer: str, count: int, **options: Any) -> Iterator[World]:
         yield World(source, gateway, subscribers)
 
 
-def _deliveries(sizes: Patterns, runs: int, peers: Sequence[str]) -> list[Result]:
+def _deliveries(
+    sizes: Patterns, runs: int, peers: Sequence[str], base: str = gateways.LIMIT, **options: Any
+) -> list[Result]:
     """Measure each peer with only the limit running beside it.
+
+    base: the gateway that runs beside each other one.
+    options: options of `world`.
 
     If more gateways run, each waits for the processor, finds several updates in one read and joins them. Its deliveries
     then seem cheaper than they are.
     """
-    limit = [gateways.LIMIT] if gateways.LIMIT in peers else []
+    limit = [base] if base in peers else []
     results: list[Result] = []
     for count, patterns in sizes.items():
         of_size = {
@@ -83,13 +94,14 @@ def _deliveries(sizes: Patterns, runs: int, peers: Sequence[str]) -> list[Result
         }
         for peer in [each for each in peers if each not in limit] or limit:
             with ExitStack() as stack:
-                worlds = {each: stack.enter_context(world(each, count)) for each in dict.fromkeys([peer, *limit])}
+                names = dict.fromkeys([peer, *limit])
+                worlds = {each: stack.enter_context(world(each, count, **options)) for each in names}
                 for _ in range(runs):
                     for pattern, command in patterns:
                         measured = _side_by_side(worlds, command, count)
-                        of_size[pattern, peer].add(measured[peer], measured.get(gateways.LIMIT))
-                        if limit and peer != gateways.LIMIT:
-                            of_size[pattern, gateways.LIMIT].add(measured[gateways.LIMIT])
+                        of_size[pattern, peer].add(measured[peer], measured.get(base))
+                        if limit and peer != base:
+                            of_size[pattern, base].add(measured[base])
         results += of_size.values()
     return results
 

@@ -82,9 +82,11 @@ static void obey(char *line) {
     }
 }
 
+static const char *channel = ""; /* of /stream */
+
 static void subscribe(int fd, const char *symbol) {
     char text[200], message[220];
-    int length = snprintf(text, sizeof text, "{\"action\":\"subscribe\",\"symbol\":\"%s\"}", symbol);
+    int length = snprintf(text, sizeof text, "{\"action\":\"subscribe\",%s\"symbol\":\"%s\"}", channel, symbol);
     size_t size = frame(message, text, length, 1);
     if (send(fd, message, size, 0) != (ssize_t)size) die("send");
 }
@@ -93,6 +95,7 @@ int main(int argc, char **argv) {
     if (argc != 7) return 2;
     int port = atoi(argv[1]), symbols = atoi(argv[4]), each = atoi(argv[5]), epoll = epoll_create1(0), ready = 0;
     count = atoi(argv[3]);
+    if (strstr(argv[2], "/stream")) channel = "\"channel\":\"marketdata\",";
     subscribers = calloc(count, sizeof *subscribers);
     char *taken = calloc(symbols, 1);
     many_files();

@@ -1,12 +1,15 @@
 """Keep the recent messages of channels, for subscribers that connect again.
 
-Messages are kept encoded, as they were sent: the bytes are shared with the send queues. Chunks of messages hold bytes
-and types only, so that the garbage collector has few objects to examine.
+Messages are kept encoded, as they were sent: the bytes are shared with the send queues. Those that were sent together
+are one object, because memory that is not used again at once is slow. Chunks hold bytes and types only, so that the
+garbage collector has few objects to examine.
 """
 
+from array import array
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -20,8 +23,11 @@ CHUNK_BYTES = 256 * 1024
 READ_BYTES = 64 * 1024
 """Bytes that one read returns, or one message."""
 
-MESSAGE_OVERHEAD = 64
-"""Bytes of memory for each message, besides its text: the header of a bytes object and two references."""
+ITEM_OVERHEAD = 100
+"""Bytes of memory for messages that were sent together, besides their text."""
+
+MESSAGE_OVERHEAD = 12
+"""Bytes of memory for each of them: its size, and the reference to its type."""
 
 STALE, LIVE = "stale", "live"
 """Names of events."""
@@ -42,22 +48,47 @@ class NumberedItem(Protocol):
     frames: list[bytes]
     kinds: Sequence[Any]
 
+    def joined(self) -> bytes:
+        """Return all frames in one piece, which is made once."""
+
 
 class _Chunk:
     """Hold the messages of about one second.
 
     channel: None after the chunk was dropped.
+    numbers: the first number of each item.
+    items: the frames of each item, joined.
+    kinds: the kind of an item's message; of several messages, their kinds and sizes.
     """
 
-    __slots__ = ("began_at", "byte_count", "channel", "first_seq", "frames", "kinds")
+    __slots__ = ("began_at", "byte_count", "channel", "first_seq", "items", "kinds", "numbers")
 
     def __init__(self, channel: "RecentMessages", first_seq: int, now: float) -> None:
         self.channel: RecentMessages | None = channel
         self.first_seq = first_seq
         self.began_at = now
-        self.frames: list[bytes] = []
+        self.numbers: list[int] = []
+        self.items: list[bytes] = []
         self.kinds: list[Any] = []
         self.byte_count = 0
+
+    def frames(self, index: int) -> list[tuple[bytes, Any]]:
+        """Return the frame and kind of each message of an item."""
+        item, kinds = self.items[index], self.kinds[index]
+        if not isinstance(kinds, _Several):
+            return [(item, kinds)]
+        found, place = [], 0
+        for kind, size in zip(kinds.kinds, kinds.sizes, strict=True):
+            found.append((item[place : place + size], kind))
+            place += size
+        return found
+
+
+class _Several(NamedTuple):
+    """Hold the kinds and sizes of messages that were sent together."""
+
+    kinds: Sequence[Any]
+    sizes: "array[int]"
 
 
 class RecentMessages:
@@ -98,10 +129,13 @@ class RecentMessages:
             chunk = _Chunk(self, first, now)
             self._chunks.append(chunk)
             buffer.take(chunk)
-        chunk.frames += frames
-        chunk.kinds += item.kinds
-        self.next_seq = first + len(frames)
-        size = sum(map(len, frames)) + MESSAGE_OVERHEAD * len(frames)
+        count = len(frames)
+        data = item.joined()
+        chunk.numbers.append(first)
+        chunk.items.append(data)
+        chunk.kinds.append(item.kinds[0] if count == 1 else _Several(item.kinds, array("I", map(len, frames))))
+        self.next_seq = first + count
+        size = len(data) + ITEM_OVERHEAD + MESSAGE_OVERHEAD * count
         chunk.byte_count += size
         buffer.byte_count += size
         if buffer.byte_count > buffer.max_bytes:
@@ -132,7 +166,7 @@ class RecentMessages:
     def drop_oldest(self) -> None:
         """Drop the oldest chunk."""
         chunk = self._chunks.popleft()
-        chunk.channel, chunk.frames, chunk.kinds = None, [], []
+        chunk.channel, chunk.items, chunk.kinds, chunk.numbers = None, [], [], []
         self._buffer.byte_count -= chunk.byte_count
 
     # -- called by subscribers that have missed messages
@@ -142,15 +176,19 @@ class RecentMessages:
 
         end: the number before which they end.
         """
-        for chunk in self._chunks:
-            start = seq - chunk.first_seq
-            if start < len(chunk.frames):
-                stop, size = start, 0
-                while stop < min(len(chunk.frames), end - chunk.first_seq) and size < READ_BYTES:
-                    size += len(chunk.frames[stop])
-                    stop += 1
-                return chunk.frames[start:stop], chunk.kinds[start:stop]
-        return [], []
+        chunk = next((each for each in reversed(self._chunks) if each.first_seq <= seq), None)
+        frames: list[bytes] = []
+        kinds: list[Any] = []
+        size = 0
+        index = 0 if chunk is None else bisect_right(chunk.numbers, seq) - 1
+        while chunk is not None and index < len(chunk.items) and seq < end and size < READ_BYTES:
+            for frame, kind in chunk.frames(index)[seq - chunk.numbers[index] : end - chunk.numbers[index]]:
+                frames.append(frame)
+                kinds.append(kind)
+                size += len(frame)
+                seq += 1
+            index += 1
+        return frames, kinds
 
     def first_event(self, seq: int) -> int:
         """Return the index of the first event that is not before a message."""

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.market_data import RecentMessages, ReplayBuffer, replay_buffer
-from dtc_twisted.market_data.replay_buffer import CHUNK_BYTES, MESSAGE_OVERHEAD
+from dtc_twisted.market_data.replay_buffer import CHUNK_BYTES, ITEM_OVERHEAD, MESSAGE_OVERHEAD
 from dtc_twisted.web.stream import writer
 from dtc_twisted.web.stream.public_names import SYMBOLLESS_CHANNELS
 from dtc_twisted.web.stream.send_queue import PreparedUpdate
@@ -455,6 +455,9 @@ class AnyOrderTests(ResumeCase):
         self.flush()
 
 
+OVERHEAD = ITEM_OVERHEAD + MESSAGE_OVERHEAD
+
+
 class BufferTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
@@ -496,9 +499,9 @@ class BufferTests(SynchronousTestCase):
         self.clock.advance(1)
         self.add(one, 2, b"x" * 40_000)
         self.assertEqual((one.first_seq, other.first_seq), (2, 1))
-        self.assertEqual(self.buffer.byte_count, 2 * (40_000 + MESSAGE_OVERHEAD))
+        self.assertEqual(self.buffer.byte_count, 2 * (40_000 + OVERHEAD))
         other.close()
-        self.assertEqual((other.has(2), self.buffer.byte_count), (False, 40_000 + MESSAGE_OVERHEAD))
+        self.assertEqual((other.has(2), self.buffer.byte_count), (False, 40_000 + OVERHEAD))
         self.buffer.stopService()
 
     def test_more_than_fits(self) -> None:

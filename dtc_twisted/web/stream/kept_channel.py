@@ -108,7 +108,7 @@ class ChannelCatchUp:
 
     def send_missed(self, frames: list[bytes], kinds: list[Any]) -> None:
         update = PreparedUpdate(frames, (self._kept.name, None), kinds)
-        self._owner.outgoing.send_updates(b"".join(frames), [update])
+        self._owner.outgoing.send_updates(update.joined(), [update])
 
     def send_missed_event(self, seq: int, name: str, text: str) -> None:
         self._owner.send_channel_event(self._kept.name, seq, name, text)

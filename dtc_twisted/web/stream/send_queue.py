@@ -42,6 +42,7 @@ class PreparedUpdate(Struct):
         subscription and kind.
     make_late_frame: makes the frame that is sent to a slow reader instead.
     first_seq: the number of the first message; 0: they have no numbers.
+    data: what `joined` returns; None: not made yet.
     """
 
     frames: list[bytes]
@@ -49,6 +50,14 @@ class PreparedUpdate(Struct):
     kinds: Sequence[Any]
     make_late_frame: Callable[[], bytes | None] | None = None
     first_seq: int = 0
+    data: bytes | None = None
+
+    def joined(self) -> bytes:
+        """Return all frames in one piece, which is made once."""
+        data = self.data
+        if data is None:
+            data = self.data = b"".join(self.frames)
+        return data
 
 
 @dataclass
@@ -344,8 +353,7 @@ def _size_of(queued: QueuedFrame) -> int:
 
 def _join_frames(items: list[PreparedUpdate]) -> bytes:
     """Join the frames of updates."""
-    frames = items[0].frames if len(items) == 1 else [each for item in items for each in item.frames]
-    return b"".join(frames)
+    return items[0].joined() if len(items) == 1 else b"".join([item.joined() for item in items])
 
 
 def encode_event(value: dict[str, Any]) -> bytes:

@@ -128,7 +128,7 @@ class ChannelSubscription:
         if isinstance(self._encoder, BookEncoder):
             late = self._encoder.make_late_frame(self.symbol, self._levels)
         update = PreparedUpdate(frames, (self.channel, self.symbol), kinds, late)
-        self.sink.send_updates(b"".join(frames), [update])
+        self.sink.send_updates(update.joined(), [update])
 
     def send_missed_event(self, seq: int, name: str, text: str) -> None:
         if name == STALE:
