@@ -16,6 +16,7 @@ from tests.support import GatewayTestCase, WebSocketCaller
 
 SYMBOLS = ["ESM20_FUT_CME", "CLM20_FUT_NYMEX", "NOPE"]
 CHANNELS = ["trades", "quotes", "marketdata", "marketdepth"]
+OPTIONS = ("channel", "symbol", "max_rate", "num_levels", "prices")
 URL = "ws://127.0.0.1:8080/api/v1/stream"
 
 
@@ -24,6 +25,7 @@ class Person:
 
     def __init__(self, case: GatewayTestCase) -> None:
         self.caller: WebSocketCaller = case.call(WebSocketCaller(URL))
+        self._case = case
         self.transport: Any = case._pumps[-1].serverIO
         self.requests: list[dict[str, Any]] = []
         self.answers: Counter[int] = Counter()
@@ -41,6 +43,18 @@ class Person:
         request["id"] = len(self.requests)
         self.requests.append(request)
         self.caller.send(request)
+
+    def resume(self, key: tuple[str, str]) -> None:
+        """Subscribe again, from the first message that is missing after all that is on its way."""
+        self.transport.capacity = 1 << 30
+        self._case.flush()
+        self.listen()
+        if key not in self.numbers or key not in self.subscriptions or not self.is_here:
+            return
+        options = {name: self.subscriptions[key][name] for name in OPTIONS if name in self.subscriptions[key]}
+        epoch, number = self.subscriptions[key]["epoch"], self.numbers[key]
+        self.ask(action="subscribe", **options, epoch=epoch, from_seq=number + 1)
+        self._case.flush()
 
     def listen(self) -> None:
         for each in self.caller.take():
@@ -124,6 +138,7 @@ class InvariantTests(GatewayTestCase):
         usual: list[Callable[[], Any]] = [
             lambda: person.ask(action="subscribe", **subscription, **options),
             lambda: person.ask(action="unsubscribe", **subscription),
+            *([lambda: person.resume(chance.choice([*person.numbers]))] if person.numbers else []),
             lambda: self.simulator.trade(market, 282800, chance.randint(1, 9), 1),
             lambda: self.simulator.quote(market, 282600 + 25 * chance.randint(0, 9), 5, 282900, 6),
             lambda: self.simulator.randomize_book(market, chance.randint(1, 40), chance.randint(0, 9999)),

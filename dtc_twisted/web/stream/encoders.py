@@ -86,12 +86,15 @@ class BookEncoder(SendQueueEncoder):
         frames = encode_text_frames(self._payloads(update))
         subscription_key = (self.channel, update.symbol) if self.channel else update.symbol
         first = sequence_number(update.counts, self.channel) - len(frames) + 1 if self.channel else 0
-        make_late_frame = self.make_late_frame(update.symbol, update.levels)
+        make_late_frame = self.make_late_frame(update.symbol, update.levels, update.epoch)
         return PreparedUpdate(frames, subscription_key, [BOOK] * len(frames), make_late_frame, first)
 
-    def make_late_frame(self, symbol: str, levels: int) -> Callable[[], bytes | None]:
-        """Return a function that makes the frame of the present book."""
-        return partial(self._late_book_frame, symbol, levels)
+    def make_late_frame(self, symbol: str, levels: int, epoch: int) -> Callable[[], bytes | None]:
+        """Return a function that makes the frame of the present book.
+
+        epoch: of its number. If there is another one by then, no frame is made.
+        """
+        return partial(self._late_book_frame, symbol, levels, epoch)
 
     def _payloads(self, update: Update) -> list[bytes]:
         count = len(update.messages)
@@ -102,9 +105,9 @@ class BookEncoder(SendQueueEncoder):
         epoch = update.epoch if isinstance(update.messages[0], BookSnapshot) else None
         return [add_channel(self.channel, number, payload, epoch) for number, payload in enumerate(payloads, first)]
 
-    def _late_book_frame(self, symbol: str, levels: int) -> bytes | None:
+    def _late_book_frame(self, symbol: str, levels: int, epoch: int) -> bytes | None:
         book = self.hub.last_snapshot(symbol, levels)
-        return None if book is None else encode_text_frame(self._payloads(book)[0])
+        return None if book is None or book.epoch != epoch else encode_text_frame(self._payloads(book)[0])
 
 
 def encode_payload(update: Update, index: int, converter: DisplayConverter | None) -> bytes:

@@ -216,8 +216,10 @@ class SendQueue:
         for each in items:
             for one, kind in zip(each.frames, each.kinds, strict=True):
                 self.is_resuming = self.is_resuming and len(self._queue) < MAX_RESUMING
-                queued = one if self.is_resuming else each.make_late_frame or one
-                own_kind = object() if self.is_resuming else kind
+                # A late frame in the queue will state all updates until it is sent.
+                is_kept = self.is_resuming and (each.subscription_key, kind) not in self._queue
+                queued = one if is_kept else each.make_late_frame or one
+                own_kind = object() if is_kept else kind
                 self._kinds.add(own_kind)
                 self._enqueue(queued, (each.subscription_key, own_kind))
 

@@ -126,7 +126,7 @@ class ChannelSubscription:
     def send_missed(self, frames: list[bytes], kinds: list[Any]) -> None:
         late = None
         if isinstance(self._encoder, BookEncoder):
-            late = self._encoder.make_late_frame(self.symbol, self._levels)
+            late = self._encoder.make_late_frame(self.symbol, self._levels, self._position()["epoch"])
         update = PreparedUpdate(frames, (self.channel, self.symbol), kinds, late)
         self.sink.send_updates(update.joined(), [update])
 
