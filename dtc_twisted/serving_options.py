@@ -44,7 +44,7 @@ class ServingOptions(BaseOptions):
             "File with the tokens of callers: lines of NAME SCOPE TOKEN; it is read again when it changes.",
         ],
         number_option(
-            "max-connections", None, MAX_CONNECTIONS, "Largest number of connections of callers.", 1, 1 << 20
+            "max-connections", None, MAX_CONNECTIONS, "Largest number of connections of callers.", 1, 100_000
         ),
         number_option(
             "max-connections-per-address",
@@ -52,7 +52,7 @@ class ServingOptions(BaseOptions):
             MAX_CONNECTIONS_OF_ADDRESS,
             "Largest number of connections of one other machine.",
             1,
-            1 << 20,
+            100_000,
         ),
         number_option(
             "max-requests-per-second",
@@ -60,7 +60,7 @@ class ServingOptions(BaseOptions):
             MAX_REQUESTS,
             "GET requests a second of one token; 0: any number.",
             0,
-            1 << 20,
+            100_000,
         ),
         number_option("timeout", None, 5.0, "Seconds to wait for an answer of the server.", 0.1, 3600),
     ]
