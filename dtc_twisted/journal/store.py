@@ -6,6 +6,8 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from dtc_twisted.errors import JournalFailed, RowRefused, StoreDamaged, StoreError
 from dtc_twisted.journal import opening
 from dtc_twisted.journal.entries import NEW_ORDER_ACTIONS, Command, Entry, UpdateRecord, Withdrawal
@@ -269,4 +271,12 @@ def _update_values(number: int, update: UpdateRecord) -> tuple[object, ...]:
     )
 
 
-_text = json.JSONEncoder(ensure_ascii=False).encode
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _text(value: object) -> str:
+    """Return a value as JSON."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except (OverflowError, UnicodeError):  # numbers of more than 64 bits, texts that are not of Unicode
+        return _as_json(value)

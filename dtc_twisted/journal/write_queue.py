@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from dtc_twisted.deadlines import Deadlines
 from dtc_twisted.errors import JournalFailed, RowRefused, StoreError
 from dtc_twisted.journal.entries import Command, Entry, UpdateRecord, Withdrawal
 from dtc_twisted.logs import logger
@@ -56,6 +57,7 @@ class WriteQueue:
         self._writing: list[_QueueItem] = []
         self._retry: IDelayedCall | None = None
         self._when_idle: list[Deferred[None]] = []
+        self._deadlines = Deadlines(reactor, WRITE_TIMEOUT)
 
     @property
     def is_idle(self) -> bool:
@@ -76,7 +78,7 @@ class WriteQueue:
                 self._append(item)
             item.done.errback(JournalFailed(self.failure_text))
             return item.done
-        item.done.addTimeout(WRITE_TIMEOUT, self._reactor, lambda result, seconds: self._on_timeout(item))
+        self._deadlines.add(item.done, lambda: self._on_timeout(item))
         self._enqueue(item)
         return item.done
 
@@ -107,14 +109,19 @@ class WriteQueue:
             self._retry.cancel()
         self._write()
         if not self._writing:
+            self._deadlines.stop()
             return succeed(True)
         idle: Deferred[None] = Deferred()
         self._when_idle.append(idle)
         idle.addTimeout(_CLOSE_TIMEOUT, self._reactor)
         idle.addErrback(lambda failure: _log.error("The journal was not written to its end"))
-        return idle.addCallback(lambda _: not self._writing)
+        return idle.addCallback(self._on_closed)
 
     # -- to the disk
+
+    def _on_closed(self, _: None) -> bool:
+        self._deadlines.stop()
+        return not self._writing
 
     def _enqueue(self, item: "_QueueItem") -> None:
         self._append(item)
@@ -200,12 +207,12 @@ class WriteQueue:
         if not self._is_closing and (self._retry is None or not self._retry.active()):
             self._retry = self._reactor.callLater(RETRY_INTERVAL, self._write)
 
-    def _on_timeout(self, item: "_QueueItem") -> Failure:
+    def _on_timeout(self, item: "_QueueItem") -> None:
         if item in self._queue and not item.even_if_unrecorded:
             self._remove(item)
         self.failure_text = f"The disk has not taken the journal for {WRITE_TIMEOUT:g} s."
         _log.error("{text}", text=self.failure_text)
-        return Failure(JournalFailed(self.failure_text))
+        item.fail(JournalFailed(self.failure_text))
 
 
 class _QueueItem:

@@ -134,6 +134,7 @@ class OrderManager(Service):
     def stopService(self) -> None:
         super().stopService()
         self._fills.stop()
+        self._sender.stop()
         self.switches.stop()
 
     # -- from Upstream (SessionListener)

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from msgspec import to_builtins
 from twisted.internet.defer import CancelledError, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted.clocks import wall_time
+from dtc_twisted.deadlines import Deadlines
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.dtc.session import Session
 from dtc_twisted.errors import Conflict, JournalFailed, OrderRejected, OutcomeUnknown, SessionLost
@@ -83,6 +85,7 @@ class CommandSender:
         self._reconciler = reconciler
         self._journal = journal
         self._timeout = timeout
+        self._deadlines = Deadlines(clock, timeout)
         state.order_listeners.append(self._on_order_update)
 
     # -- called by OrderManager
@@ -157,6 +160,10 @@ class CommandSender:
             _log.error("The journal fails, {action} goes on: {text}", action=command.action, text=str(error))
             return command
 
+    def stop(self) -> None:
+        """End the time limits of outcomes."""
+        self._deadlines.stop()
+
     def connection_lost(self, reason: str) -> None:
         """Set the outcomes of all pending commands to unknown."""
         for order in self._state.unsettled():
@@ -209,7 +216,7 @@ class CommandSender:
         Raises OutcomeUnknown when one does not come.
         """
         for command in pending:
-            command.outcome.addTimeout(self._timeout, self._clock)
+            self._deadlines.add(command.outcome, partial(command.outcome.errback, TimeoutError()))
         outcomes, reason = [], ""
         for order, command in zip(accepted.orders, pending, strict=True):
             try:

@@ -232,13 +232,13 @@ class DamageTests(LossCase):
         return paths
 
     def test_rows_that_the_start_reads(self) -> None:
-        for text in (b"doubtful", b'"ClientOrderID": "doubtful"', b'"open", "InfoText', b"algohalt"):
+        for text in (b"doubtful", b'"ClientOrderID":"doubtful"', b'"open","InfoText', b"algohalt"):
             for offset in (0, len(text) - 1):
                 for path in self.damaged(text, offset):
                     self.assertIn(HINT, self.refuse(path), (text, offset))
 
     def test_goes_on_without_the_row(self) -> None:
-        (path,) = self.damaged(b'"ClientOrderID": "doubtful"')
+        (path,) = self.damaged(b'"ClientOrderID":"doubtful"')
         journal = self.accept(path)
         self.assertEqual(journal.unanswered_commands(), [])
         self.assertTrue(journal.has_order("doubtful"))  # and is not sent again
@@ -246,7 +246,7 @@ class DamageTests(LossCase):
 
     def test_row_of_an_order_that_is_over(self) -> None:
         """The start does not read it: it affects those who ask for it."""
-        (path,) = self.damaged(b'"ClientOrderID": "over", "InfoText"')
+        (path,) = self.damaged(b'"ClientOrderID":"over","InfoText"')
         self.path = path
         self.journal = self.open()
         with self.assertRaises(JournalFailed) as caught:
