@@ -1,5 +1,6 @@
 """Test the queue of requests for lists."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -36,8 +37,8 @@ class Answer:
     def unread(self) -> int:
         return self.kept if self.is_paused else 0
 
-    def append(self, row: Message) -> None:
-        self.rows.append(row)
+    def extend(self, rows: Sequence[Message]) -> None:
+        self.rows.extend(rows)
 
     def drop(self, why: str) -> None:
         self.dropped = why
@@ -89,8 +90,8 @@ class LongListTests(SynchronousTestCase):
     def test_pause_as_long_as_the_list(self) -> None:
         self.ask(search("a"))
         self.ask(search("b"))
-        self.end(seconds=0.15, rows=1)
-        self.clock.advance(0.14)
+        self.end(seconds=0.04, rows=1)
+        self.clock.advance(0.03)
         self.assertEqual(self.asked(), ["a"])
         self.clock.advance(0.02)
         self.assertEqual(self.asked(), ["a", "b"])
@@ -149,6 +150,8 @@ class LongListTests(SynchronousTestCase):
         self.end()
         self.assertEqual((self.asked(), late.rows), (["a", "a"], []))
         self.sent[1][1](ROW)
+        self.assertEqual(late.rows, [])  # rows of one iteration are passed on together
+        self.clock.advance(0)
         self.assertEqual([each.rows for each in (first, late, later)], [[ROW]] * 3)
 
     def test_state_is_shared_while_it_waits_only(self) -> None:

@@ -5,7 +5,7 @@ the one before has ended, and after a pause in which only live data arrive. The 
 arrive, and up to a second if lists are asked for without end.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -26,7 +26,7 @@ MAX_UNREAD_ROWS = 40_000
 disconnected."""
 SHARE = 0.01
 """Part of the time in which rows of lists may arrive, if lists are asked for without end."""
-BURST = 0.2
+BURST = 0.05
 """Seconds in which rows may arrive before the pauses grow to that end."""
 MAX_PAUSE = 1.0
 """Longest pause between two lists, in seconds."""
@@ -51,7 +51,7 @@ class Answer(Protocol):
     @property
     def is_paused(self) -> bool: ...
 
-    def append(self, row: Message, /) -> None: ...
+    def extend(self, rows: Sequence[Message], /) -> None: ...
 
     def drop(self, why: str) -> None:
         """Abort the connection."""
@@ -63,7 +63,7 @@ class _ServerList:
     def __init__(self, request: Message) -> None:
         self.request = request
         self.callers: dict[Answer, Deferred[list[Message]]] = {}
-        self.rows: list[Message] = []  # unless they are written as they arrive
+        self.rows: list[Message] = []  # those that were not passed to the callers
         self.began: float | None = None  # when the first row arrived
 
 
@@ -174,15 +174,21 @@ class LongLists:
         assert asked is not None
         if asked.began is None:
             asked.began = self._clock.seconds()
-        if type(asked.request) not in self._streamed:
-            asked.rows.append(row)
-            return
-        for answer in [*asked.callers]:
-            answer.append(row)
+        asked.rows.append(row)
+        if type(asked.request) in self._streamed and len(asked.rows) == 1:
+            self._clock.callLater(0, self._pass_on, asked)
+
+    def _pass_on(self, asked: _ServerList) -> None:
+        """Pass the rows of one iteration of the reactor to all callers at once."""
+        rows, asked.rows = asked.rows, []
+        for answer in [*asked.callers] if rows else ():
+            answer.extend(rows)
 
     def _ended(self, result: object, ended: _ServerList) -> None:
         if ended.began is not None:
             self._pause_for(self._clock.seconds(), ended.began)
+        if type(ended.request) in self._streamed:
+            self._pass_on(ended)
         self._answer_next(result, ended)
 
     def _pause_for(self, now: float, began: float) -> None:
