@@ -101,6 +101,17 @@ class ChannelTests(TopicCase):
         self.quote(282650)
         self.assertEqual([each["seq"] for each in late.take()], [last + 1])
 
+    def test_replaced_while_its_definition_is_awaited(self) -> None:
+        """The reply to the first request comes first."""
+        self.subscribe("marketdata")
+        caller = self.connect()
+        for number, prices in enumerate(("display", "server")):
+            request = {"action": "subscribe", "channel": "marketdata", "symbol": ES, "prices": prices, "id": number}
+            caller.send(request)
+        self.flush()
+        replies = [(each["id"], each["success"]) for each in caller.take() if "action" in each]
+        self.assertEqual(replies, [(0, False), (1, True)])
+
     def test_one_subscription_upstream(self) -> None:
         caller = self.connect()
         for channel in ("marketdata", "trades", "quotes"):

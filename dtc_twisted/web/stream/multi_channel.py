@@ -142,6 +142,8 @@ class MultiChannelProtocol(StreamProtocol):
             subscription.limit_rate(self.factory.clock, rate)
         self._subscriptions[key] = subscription
         self.outgoing.discard(key)
+        if replaced is not None:
+            replaced.withdraw()
         subscription.start(self.factory.definitions if request.get("prices") == "display" else None)
         if replaced is not None:  # last, because the hub ends the server's subscription with its last subscriber
             replaced.stop()

@@ -85,10 +85,17 @@ class ChannelSubscription:
         self._definition_request = definitions.converter(self.symbol)
         self._definition_request.addCallbacks(self._subscribe, self._definition_failed)
 
-    def stop(self) -> None:
-        """Unsubscribe."""
+    def withdraw(self) -> None:
+        """Fail the request if it waits for the definition.
+
+        A request that replaces another one is answered after it.
+        """
         if self._definition_request is not None:
             self._definition_request.cancel()
+
+    def stop(self) -> None:
+        """Unsubscribe."""
+        self.withdraw()
         if isinstance(self.sink, _RateLimiter):
             self.sink.discard_pending()
         self._socket.catch_ups.stop(self)
