@@ -82,6 +82,11 @@ class Service:
             times = self._measured.cpu_times()
             return float(times.user + times.system)
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
     def command(self, line: str) -> None:
         """Write a command to the standard input."""
         assert self._process.stdin is not None

@@ -281,3 +281,43 @@ class AccountChannelTests(EdgeCase):
         self.messages(edge)
         self.place("a")
         self.assertEqual(self.messages(edge), [])
+
+
+class MovingTests(EdgeCase):
+    """A subscriber moves between servers of the same symbol, and misses nothing."""
+
+    def connect(self, port: int, **fields: Any) -> WebSocketCaller:
+        self.port = port
+        caller: WebSocketCaller = self.call(WebSocketCaller(f"ws://127.0.0.1:{port}/api/v1/stream"))
+        self.send_json(caller, {"action": "subscribe", "channel": "trades", "symbol": ES} | fields)
+        self.port = 8081
+        self.advance(1)
+        return caller
+
+    def trade(self, count: int) -> None:
+        for _ in range(count):
+            self.simulator.trade_at(ES, 282800.0, 1)
+            self.flush()
+
+    def move(self, before: int, after: int) -> None:
+        self.connect(before), self.connect(after)
+        caller = self.connect(before)
+        epoch = caller.take()[0]["epoch"]
+        self.trade(5)
+        received = [each for each in caller.take() if "seq" in each]
+        caller.leave()
+        self.flush()
+        self.trade(7)
+        moved = self.connect(after, epoch=epoch, from_seq=received[-1]["seq"] + 1)
+        reply, *missed = moved.take()
+        self.assertEqual((reply["resumed"], reply["epoch"]), (True, epoch))
+        self.trade(3)
+        received += missed + moved.take()
+        numbers = [each["seq"] for each in received]
+        self.assertEqual(numbers, list(range(numbers[0], numbers[0] + 15)))
+
+    def test_from_the_origin_to_an_edge(self) -> None:
+        self.move(8080, 8081)
+
+    def test_from_an_edge_to_the_origin(self) -> None:
+        self.move(8081, 8080)
