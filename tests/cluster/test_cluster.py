@@ -4,6 +4,7 @@ from typing import Any
 
 from msgspec import UNSET
 
+from dtc_twisted.cluster import bus
 from dtc_twisted.cluster.origin import LEASE_BEATS, LINGER_BEATS
 from dtc_twisted.cluster.wire import symbol_token
 from dtc_twisted.dtc import messages as dtc
@@ -279,6 +280,10 @@ class RequestTests(ClusterCase):
     def test_an_answer(self) -> None:
         found = self.successResultOf(self.ask(self.edges[0], dtc.ExchangeListRequest()))
         self.assertEqual([each.Exchange for each in found], ["CME", "EUREX"])
+
+    def test_an_answer_in_pieces(self) -> None:
+        self.patch(bus, "PIECE", 10)
+        self.test_an_answer()
 
     def test_an_error(self) -> None:
         failure = self.failureResultOf(self.ask(self.edges[0], dtc.TradeAccountsRequest()), RequestRejected)
