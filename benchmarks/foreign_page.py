@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from benchmarks.processes import ROOT, Service
-
 SCRIPT = Path(__file__).with_suffix(".js")
 RESOLVER_RULES = "MAP *.example 127.0.0.1"
 PAGE = b"<!DOCTYPE html><meta charset='utf-8'><title>another origin</title><script src='/page.js'></script><body>"
@@ -188,7 +186,10 @@ Browsers send Sec-Fetch-Site only to https and to this machine: `http://gateway.
 """
 
 
-def main(root: Path) -> int:
+def main(arguments: Sequence[str]) -> int:
+    from benchmarks.processes import ROOT, Service  # needs psutil, which the browser test has no use for
+
+    root = Path(arguments[0]).resolve() if arguments else ROOT
     found = 0
     with socket.socket() as probed:
         probed.bind(("127.0.0.1", 0))
@@ -211,4 +212,4 @@ def main(root: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT))
+    sys.exit(main(sys.argv[1:]))
