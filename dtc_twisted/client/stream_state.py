@@ -177,7 +177,8 @@ class StreamState:
         if last is None:
             return []
         # The first message of a subscription states all up to its number; a later one only itself.
-        states_all = is_first and _is_snapshot(fields)
+        # The first one of all, number 1, is a snapshot of the server and states itself.
+        states_all = is_first and last > 0 and _is_snapshot(fields)
         expected = last if states_all else last + 1
         if restarted or seq < expected:
             return [Gap(*key, last, seq, None, since, now)] if is_first or restarted else []

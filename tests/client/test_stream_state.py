@@ -22,7 +22,7 @@ from dtc_twisted.client import (
     Subscribed,
 )
 from dtc_twisted.client.stream_state import StreamState
-from dtc_twisted.dtc.messages import MarketDataUpdateTrade, OrderStatusEnum
+from dtc_twisted.dtc.messages import MarketDataSnapshot, MarketDataUpdateTrade, OrderStatusEnum
 
 ES = "ESM20_FUT_CME"
 
@@ -151,6 +151,16 @@ class GapTests(StateCase):
                 [Subscribed("trades", ES), Gap("trades", ES, 1, 7, missed, 100.0, 105.0)],
             )
             self.assertEqual(len(self.trade(7)), 1)
+
+    def test_first_message_after_a_restart(self) -> None:
+        """The snapshot of the server has the number 1, and states itself."""
+        self.subscribe(epoch=7, seq=0)
+        self.trade(1)
+        (message,) = map(json.loads, self.state.connected())
+        reply = message | {"epoch": 8, "seq": 0, "resumed": False, "missed": None}
+        self.assertEqual(len(self.receive(**reply, success=True)), 2)
+        snapshot = self.receive(Type=MarketDataSnapshot.Type, channel="trades", Symbol=ES, seq=1)
+        self.assertEqual([type(each).__name__ for each in snapshot], ["MarketUpdate"])
 
     def test_nothing_missed(self) -> None:
         self.subscribe()
