@@ -81,6 +81,7 @@ class EdgeFeed:
         self._clock = clock
         self._kind = kind
         self._hub = hub
+        hub.is_numbered_elsewhere = True
         self._batch = batch
         self._request_snapshot = request_snapshot
         self._ids: dict[str, int] = {}

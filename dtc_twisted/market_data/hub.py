@@ -57,6 +57,8 @@ class Hub:
         self._receiver = FeedReceiver(clock, batch, channel, self._feeds, self._requests, self._remove_feed)
         self.handlers = self._receiver.handlers
         self.receive_malformed = self._receiver.receive_malformed
+        self.is_numbered_elsewhere = False
+        """Whether the updates with all levels are counted elsewhere, see `renumber`."""
         self.removed_active_count = 0
         """Number of symbols with updates whose subscription has ended."""
         self.subscription_total = 0
@@ -218,6 +220,8 @@ class Hub:
         if feed is None or group is None or group.recent is None or group.recent.next_seq != seq:
             return False
         feed.join(consumer, levels, encoder, self._clock.seconds())
+        if new and self.is_numbered_elsewhere:
+            feed.renumber(0, {})  # until the numbers are known
         self._symbols_by_consumer.setdefault(consumer, set()).add(symbol)
         return True
 

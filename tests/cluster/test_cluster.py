@@ -172,6 +172,19 @@ class MarketDataTests(ClusterCase):
         self.assertEqual(consumer.take(), [("live", ES)])
         self.assertEqual([number for number, _ in consumer.take_updates()], [2])
 
+    def test_a_subscription_without_an_origin_has_no_epoch_of_its_own(self) -> None:
+        """A later one of the origin would be smaller, as if its data were old."""
+        edge = self.edges[0]
+        edge.bus.lose("cut")
+        consumer = self.watch(edge.hubs["marketdata"])
+        self.advance(8)
+        self.assertEqual(consumer.names(), ["subscribed", "stale"])
+        self.assertEqual(edge.hubs["marketdata"].numbering(ES).epoch, 0)
+        edge.bus.connect()
+        self.advance(1)
+        self.receive(SNAPSHOT)
+        self.assertGreater(edge.hubs["marketdata"].numbering(ES).epoch, 0)
+
     def test_another_origin_has_larger_epochs_and_the_old_one_is_ignored(self) -> None:
         consumer = self.begin()
         epoch = self.edges[0].hubs["marketdata"].numbering(ES).epoch
