@@ -180,6 +180,8 @@ class Hub:
                 *(symbol, self._channel.make_state(), self._receiver.on_failure, self._new_epoch),
                 *(self.replay, self._remove_unused, self._source),
             )
+            if self.is_numbered_elsewhere:
+                feed.renumber(0, {})  # until the numbers are known
         symbols = self._symbols_by_consumer.setdefault(consumer, set())
         if symbol not in symbols:
             symbols.add(symbol)
@@ -220,8 +222,6 @@ class Hub:
         if feed is None or group is None or group.recent is None or group.recent.next_seq != seq:
             return False
         feed.join(consumer, levels, encoder, self._clock.seconds())
-        if new and self.is_numbered_elsewhere:
-            feed.renumber(0, {})  # until the numbers are known
         self._symbols_by_consumer.setdefault(consumer, set()).add(symbol)
         return True
 
