@@ -23,6 +23,7 @@ NOT_RUN = {
     r"pip install": "installs: CI does that with the commands of README",
     r"\btrial\b": "runs the tests",
     r"twistd": "starts a gateway: tests/process starts many",
+    r"python -m benchmarks": "measures for minutes, and some need a browser",
     r"python -m codegen": "needs a header of one's own: tests/codegen has some",
     r"DTCProtocol": "the same",
     r"sqlite3": "needs the program sqlite3 and the file's name",
