@@ -19,13 +19,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from benchmarks.processes import ROOT, TWISTD
+from dtc_twisted.simulator.market.catalogue import all_instruments, rejection_reason
 
 INTERVAL = 5.0
 SYMBOLS = 50
@@ -209,8 +210,8 @@ async def main(seconds: float, seed: int) -> int:
     tasks = []
     try:
         await asyncio.sleep(8)
-        symbols = ["ESM20_FUT_CME", "CLM20_FUT_NYMEX", "EURUSD", "BTCUSD"]
-        symbols += [f"SIM{number:02d}" for number in range(SYMBOLS - len(symbols))]
+        served = (each.symbol for each in all_instruments() if not rejection_reason(each.symbol))
+        symbols = [*islice(served, SYMBOLS)]
         recorders = [Recorder(name, port, symbols) for name, port in ports.items()]
         tasks = [asyncio.create_task(each.run()) for each in recorders]
         await asyncio.sleep(5)
