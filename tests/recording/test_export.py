@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
-from pyarrow import parquet
+from twisted.trial.unittest import SkipTest
 
 from dtc_twisted.cli.main import cli
 from dtc_twisted.recording import list_segments
@@ -41,6 +41,10 @@ class ExportTests(RecordingCase):
         return json.loads(result.stdout)
 
     def test_parquet(self) -> None:
+        try:
+            from pyarrow import parquet
+        except ImportError:
+            raise SkipTest("pyarrow is not installed") from None
         written = self.export()
         self.assertEqual(written[f"{ES}.{DAY}.trades.parquet"], 5)
         table = parquet.read_table(self.output / f"{ES}.{DAY}.trades.parquet").to_pydict()
@@ -78,7 +82,7 @@ class ExportTests(RecordingCase):
         self.assertEqual(self.dtc("verify", self.folder).exit_code, 1)
 
     def test_no_recording(self) -> None:
-        result = self.dtc("export", str(self.output), str(self.output))
+        result = self.dtc("export", str(self.output), str(self.output), "--format", "csv")
         self.assertEqual(result.exit_code, 1)
         self.assertIn(str(self.output), result.output)
 
