@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from typing import Any
 
+from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
@@ -25,6 +26,7 @@ MIDDLE = 282775
 PRICES = st.integers(-40, 40).map(lambda ticks: MIDDLE + ticks * TICK)
 SIDES = st.sampled_from(["BUY", "SELL"])
 QUANTITIES = st.integers(1, 4)
+PAIRS = ("/orders/oco", "/orders/bracket")
 DONE = {int(OrderStatusEnum[f"ORDER_STATUS_{name}"]) for name in ("CANCELED", "REJECTED")}
 
 
@@ -116,10 +118,7 @@ class OrdersMachine(RuleBasedStateMachine):
 
     @rule(fault=st.sampled_from(FAULTS))
     def flatten(self, fault: str) -> None:
-        while self.house.status()["trading"][
-            "unknown"
-        ]:  # one of them may be as like what closes a position as it can be
-            self.house.advance(5)
+        self.await_known()  # one of those in doubt may be as like what closes a position as it can be
         self.fault(dtc.SubmitFlattenPositionOrder, fault)
         self.post("/flatten", {"TradeAccount": "Sim1", "Symbol": ES, "ClientOrderID": self.name()})
 
@@ -147,8 +146,7 @@ class OrdersMachine(RuleBasedStateMachine):
     @rule(price=PRICES, side=st.sampled_from([1, 2]), quantity=QUANTITIES)
     def somebody_else(self, price: int, side: int, quantity: int) -> None:
         self.release()  # another client's fill that was not stated could as well be the gateway's
-        while (trading := self.house.status()["trading"])["unknown"] or not trading["ready"]:
-            self.house.advance(5)
+        self.await_known()
         self.count += 1
         order = LIMIT | {"ClientOrderID": f"x{self.count}", "OrderType": 2, "BuySell": side}
         self.house.simulator.submit(dtc.SubmitNewSingleOrder(**order | {"Price1": price, "Quantity": quantity}))
@@ -183,6 +181,24 @@ class OrdersMachine(RuleBasedStateMachine):
         self.house.kill(price)
 
     # -- inside
+
+    def await_known(self) -> None:
+        """Wait until no outcome is unknown. Give the example up if that of a pair stays so."""
+        for _ in range(60):
+            trading = self.house.status()["trading"]
+            if trading["ready"] and not trading["unknown"]:
+                return
+            self.house.advance(5)
+        self.house.assertTrue(self.stays_unknown(), trading)
+        assume(False)
+
+    def stays_unknown(self) -> bool:
+        """Return whether only orders of pairs are unknown.
+
+        If the answers of both were lost, and a fill of one was stated, the server does not say of which.
+        """
+        unknown = self.house.status()["trading"]["unknown"]
+        return bool(unknown) and all(self.sent[name][0] in PAIRS for name in unknown)
 
     def name(self) -> str:
         self.count += 1
@@ -243,6 +259,8 @@ class OrdersMachine(RuleBasedStateMachine):
 
     def check(self) -> None:
         case, simulator = self.house, self.house.simulator
+        if self.stays_unknown():
+            return
         case.assertEqual(case.status()["trading"]["unknown"], [])
         twice = {name: count for name, count in Counter(simulator.reached).items() if count > 1}
         case.assertEqual(twice, {})
