@@ -190,7 +190,8 @@ class Reconciliation:
             return
         is_whole = 0 < order.quantity <= order.filled and not order.closes_position
         if is_whole or (order.closes_position and order.filled and not obstacle):
-            state.infer_status(order, OrderStatusEnum.ORDER_STATUS_FILLED, "It is not open any more.")
+            quantity = order.filled if order.closes_position else 0.0  # it was assumed, and may have been less
+            state.infer_status(order, OrderStatusEnum.ORDER_STATUS_FILLED, "It is not open any more.", quantity)
             self._end_commands(order)
         elif obstacle:
             state.set_doubt(order, f"it is not among the open orders, and {obstacle}")

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tests.exchange import BUY, PENDING_CHILD, POSITION_UPDATE, R_GENERAL, Json
+from tests.exchange import BUY, FILLED, PENDING_CHILD, POSITION_UPDATE, R_GENERAL, Json
 from tests.scripted_case import ES, ScriptedCase
-from tests.scripted_server import FLATTEN, OPEN_ORDERS, POSITIONS, REPLACE, SUBMIT, answer_with, ignored
+from tests.scripted_server import FLATTEN, OPEN_ORDERS, POSITIONS, REPLACE, SUBMIT, answer_with, dropped_after, ignored
 
 NQ = "NQM20_FUT_CME"
 LEGS: dict[str, Any] = {
@@ -239,6 +239,16 @@ class FlattenTests(ScriptedCase):
         name = self.server.requests(FLATTEN)[0]["ClientOrderID"]
         self.assertEqual(self.post(f"/orders/{name}", "DELETE").status, 200)
         self.assertEqual(self.post("/flatten", TradeAccount="Sim1", Symbol=ES).status, 201)
+
+    def test_position_is_smaller_than_assumed_and_the_answer_is_lost(self) -> None:
+        exchange = self.server.exchange
+        exchange.submit({"Symbol": ES, "TradeAccount": "Sim1", "OrderType": 1, "BuySell": 2, "Quantity": 1})
+        self.server.next(FLATTEN, dropped_after)
+        self.begin_post("/flatten", TradeAccount="Sim1", Symbol=ES, ClientOrderID="f")
+        self.advance(60)
+        row = self.order("f")
+        self.assertEqual((row["OrderStatus"], row["FilledQuantity"], row["OrderQuantity"]), (FILLED, 2, 2))
+        self.assertEqual(self.unknown(), [])
 
     def test_the_other_positions_are_closed(self) -> None:
         self.server.exchange.last_price = None
