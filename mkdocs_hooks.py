@@ -67,7 +67,7 @@ def api_reference() -> str:
     nothing: Any = MagicMock()  # no request is made
     rest = RestApi(nothing, {"/marketdata": nothing, "/marketdepth": nothing}, AccessControl())
     OrderRoutes(rest, nothing, nothing, nothing, nothing)
-    MonitoringRoutes(rest, CollectorRegistry(), dict)
+    MonitoringRoutes(rest, CollectorRegistry(), dict, nothing)
     DocumentRoutes(rest, is_root=True)
     lines = [
         "# All paths",
