@@ -98,6 +98,6 @@ def described(route: DescribedRoute) -> list[str]:
         names = [f"**`{name}`**" if name in required else f"`{name}`" for name in operation.body.get("properties", {})]
         lines += ["", f"Body: {', '.join(names)}."]
     errors = [
-        f"{status} {', '.join(f'`{name}`' for name in names)}" for status, names in errors_by_status(operation).items()
+        f"{status} {', '.join(f'`{name}`' for name in names)}" for status, names in errors_by_status(route).items()
     ]
     return [*lines, "", f"Errors: {'; '.join(errors)}."]
