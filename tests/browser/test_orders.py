@@ -103,11 +103,11 @@ class LadderTests(TradingCase):
         page.keyboard.press("d")
         for _ in range(4):
             page.keyboard.press("ArrowDown")
-        price = float(page.locator(".level.cursor .price").inner_text())
         page.keyboard.press("b")
         page.locator("#confirm[open]").wait_for()
         page.keyboard.press("Enter")
         (order,) = self.new_orders()
+        price = float(page.locator(".level.cursor .price").inner_text())  # drawn by now
         self.assertEqual(order["Price1"], price)
         page.locator("#ladder").focus()
         page.keyboard.press("Alt+ArrowDown")
