@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from dtc_twisted.cluster.wire import Event, UpdateHead, WantedSnapshot, decode_symbol_message, symbol_token
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import RequestActionEnum
+from dtc_twisted.dtc.own_symbol_ids import OwnSymbolIds
 from dtc_twisted.errors import DTCError
 from dtc_twisted.logs import logger
 from dtc_twisted.market_data import MARKET_DEPTH, BookChanges, BookSnapshot, Hub, ReadBatch, SubscriptionType
@@ -54,7 +55,7 @@ class FollowedSymbol:
             self.retry.cancel()
 
 
-class EdgeFeed:
+class EdgeFeed(OwnSymbolIds):
     """Take the place of a session with the server, for one hub of an edge.
 
     channel: name of the hub, "marketdata" or "marketdepth".
@@ -73,6 +74,7 @@ class EdgeFeed:
         batch: ReadBatch,
         request_snapshot: Callable[[WantedSnapshot], Deferred[bytes]],
     ) -> None:
+        super().__init__()
         self.channel = channel
         self.generation = 0
         """Generation of the present origin. What others publish is ignored."""
@@ -84,8 +86,6 @@ class EdgeFeed:
         hub.is_numbered_elsewhere = True
         self._batch = batch
         self._request_snapshot = request_snapshot
-        self._ids: dict[str, int] = {}
-        self._last_id = 0
         self._followed: dict[str, FollowedSymbol] = {}
         self._by_token: dict[str, FollowedSymbol] = {}
 
@@ -96,24 +96,14 @@ class EdgeFeed:
 
     # -- called by Hub, as of a session
 
-    def symbol_id(self, symbol: str, user: object) -> int:
-        """Return the SymbolID of a symbol, which stays the same until it is released."""
-        if symbol not in self._ids:
-            self._last_id += 1
-        return self._ids.setdefault(symbol, self._last_id)
-
-    def release_symbol_id(self, symbol: str, user: object) -> None:
-        """Release the SymbolID of a symbol. It is not assigned again."""
-        self._ids.pop(symbol, None)
-
     def send(self, request: Any) -> None:
         """Follow a symbol, fetch its snapshot once, or stop following it."""
         symbol = request.Symbol
-        replaced = self._followed.pop(symbol, None)
+        replaced = self._followed.get(symbol)
         if replaced is not None:
             replaced.stop()
+            self._forget(replaced)
         if request.RequestAction == RequestActionEnum.UNSUBSCRIBE:
-            self._by_token.pop(symbol_token(symbol), None)
             return
         once = request.RequestAction == RequestActionEnum.SNAPSHOT
         followed = FollowedSymbol(symbol, request.SymbolID, once=once)
@@ -219,8 +209,7 @@ class EdgeFeed:
 
     def _reject(self, followed: FollowedSymbol, text: str) -> None:
         followed.stop()
-        self._followed.pop(followed.symbol, None)
-        self._by_token.pop(symbol_token(followed.symbol), None)
+        self._forget(followed)
         message = self._kind.reject_type(SymbolID=followed.symbol_id, RejectText=text)
         self._hub.handlers[self._kind.reject_type](message)
         self._batch.flush()
@@ -259,7 +248,7 @@ class EdgeFeed:
             return
         held, followed.held = followed.held or [], None
         if followed.once:
-            self._remove_once(followed)
+            self._forget(followed)
         if messages:
             self._take_snapshot(followed, event, messages)
         if event.text:
@@ -268,7 +257,7 @@ class EdgeFeed:
         for each in held:
             self.receive(token, each)
 
-    def _remove_once(self, followed: FollowedSymbol) -> None:
+    def _forget(self, followed: FollowedSymbol) -> None:
         self._followed.pop(followed.symbol, None)
         self._by_token.pop(symbol_token(followed.symbol), None)
 

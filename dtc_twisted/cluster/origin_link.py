@@ -1,7 +1,6 @@
 """Follow the origin over NATS, at an edge, as the gateway follows the server."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -207,7 +206,7 @@ class OriginLink(Upstream):
         """Let all parts use the origin."""
         self._sessions += 1
         session = self.session = Session(
-            _refuse, partial(self._lose_origin), self._reactor, lambda message: None, self._logon_settings
+            _refuse, self._lose_origin, self._reactor, lambda message: None, self._logon_settings
         )
         self._update_status(
             state=UpstreamState.READY,

@@ -12,6 +12,7 @@ from dtc_twisted.datafiles.file_tail import FileTail, TailResult
 from dtc_twisted.datafiles.file_threads import FileThreads
 from dtc_twisted.datafiles.live_messages import LiveMessages
 from dtc_twisted.dtc.messages import MarketDataReject, MarketDataRequest, Message, RequestActionEnum
+from dtc_twisted.dtc.own_symbol_ids import OwnSymbolIds
 from dtc_twisted.errors import NoDataFile
 from dtc_twisted.logs import logger
 
@@ -34,7 +35,7 @@ class _FollowedFile:
         self.is_stale = False
 
 
-class FileFeed(Service):
+class FileFeed(OwnSymbolIds, Service):
     """Takes the place of a session with the server, for a hub.
 
     One loop polls all files, in a thread.
@@ -55,29 +56,18 @@ class FileFeed(Service):
         mark_stale: Callable[[int, str], None],
         on_read_done: Callable[[], None],
     ) -> None:
+        super().__init__()
         self._clock = clock
         self._threads = threads
         self._folder = folder
         self._receive = receive
         self._mark_stale = mark_stale
         self._on_read_done = on_read_done
-        self._ids: dict[str, int] = {}
-        self._last_id = 0
         self._followed: dict[int, _FollowedFile] = {}
         self._call: IDelayedCall | None = None
         self._is_polling = False
 
     # -- called by Hub, as of a session
-
-    def symbol_id(self, symbol: str, user: object) -> int:
-        """Return the SymbolID of a symbol, which stays the same until it is released."""
-        if symbol not in self._ids:
-            self._last_id += 1
-        return self._ids.setdefault(symbol, self._last_id)
-
-    def release_symbol_id(self, symbol: str, user: object) -> None:
-        """Release the SymbolID of a symbol. It is not assigned again."""
-        self._ids.pop(symbol, None)
 
     def send(self, request: MarketDataRequest) -> None:
         """Follow the file of a symbol, read its end once, or stop following it."""

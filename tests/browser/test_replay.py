@@ -1,11 +1,12 @@
 """Test the dashboard on a replay in a browser."""
 
 import json
+import time
 import urllib.request
 from typing import Any
 
 from tests.browser.support import ES, BrowserCase
-from tests.process.test_twistd import Gateway
+from tests.process.test_twistd import PATIENCE, Gateway
 from tests.support import slow
 
 CLOCK = "document.querySelector('#replay-clock').textContent"
@@ -23,8 +24,9 @@ class ReplayBarTests(BrowserCase):
         recording = Gateway("--demo", "--symbol", ES, "--record", folder)
         try:
             recording.wait_until_ready()
+            end = time.monotonic() + PATIENCE
             while status_of(recording)["recording"]["reads"] < 40:
-                pass
+                self.assertLess(time.monotonic(), end)
         finally:
             recording.stop()
         self.options = ("--replay", folder, "--loop", "--allow-trading", "--journal", self.mktemp())
