@@ -1,5 +1,6 @@
 // Keep orders, positions, balances and fills, from the channels of /stream.
 
+import { log } from "./log.js";
 import { seconds } from "./numbers.js";
 import { idOf, isOpen } from "./orders.js";
 import { rows } from "./rest.js";
@@ -16,6 +17,8 @@ export class Accounts {
     fills = new Map(); // execution id -> fill
     stale = UNHEARD; // why the tables may be out of date; empty while they are live
     #staleness = new Map([["orders", UNHEARD], ["positions", UNHEARD], ["balances", UNHEARD]]);
+    #names = []; // of the accounts
+    #isKnown = false; // whether the orders have been received once
     #listeners = new Set();
 
     constructor(stream) {
@@ -39,7 +42,8 @@ export class Accounts {
     }
 
     /** Read the fills of the last day; later ones come as order updates. */
-    async loadFills(accounts) {
+    async loadFills(accounts = this.#names) {
+        this.#names = accounts;
         for (const account of accounts) {
             const found = await rows("/historicalorderfills", { TradeAccount: account, NumberOfDays: FILL_DAYS });
             for (const fill of found.filter((row) => row.Symbol)) this.#addFill({ ...fill, id: fill.UniqueExecutionID });
@@ -48,17 +52,27 @@ export class Accounts {
     }
 
     #receive(channel, message) {
+        // Single updates come while the tables are stale too, for example of an order whose outcome became unknown.
         if (message.event === "stale") this.#setStale(channel, message.reason || "updates have stopped");
         else if (message.event === "ended") this.#setStale(channel, message.error);
-        else this.#setStale(channel, "");
+        else if (message.event === "snapshot" || message.event === "live" || message.resumed) this.#setStale(channel, "");
+        if (message.event === "subscribed" && channel === "orders" && this.#isKnown && !message.resumed && message.missed !== 0)
+            log("warning", `Orders: ${message.missed ?? "some"} updates were missed. All orders and fills are read again.`);
         if (message.event === "snapshot") {
             this[channel].clear();
             for (const row of message[channel]) this.#apply(channel, row);
             this.#notify(channel);
+            if (channel === "orders") this.#loadMissedFills();
         } else if (message.event === undefined) {
             this.#apply(channel, message);
             this.#notify(channel, message);
         } else this.#notify(channel);
+    }
+
+    /** A later snapshot has all orders, but not the fills of those that were closed meanwhile. */
+    #loadMissedFills() {
+        if (this.#isKnown) this.loadFills().catch((error) => log("error", `Fills: ${error.message}`));
+        this.#isKnown = true;
     }
 
     #setStale(channel, reason) {

@@ -19,6 +19,7 @@ export class Bars {
     fault = "";
     #length;
     #join = null;
+    #loads = 0; // times that history was asked for
     #waiting = []; // trades that came while history was on its way; null: there is history
 
     /** onChange is called after each change. */
@@ -32,14 +33,13 @@ export class Bars {
     /** Read history. Call it after the subscription to trades, so that no trade is missed in between. */
     async load() {
         this.#waiting ??= [];
-        let join = new Join([], -Infinity); // without history, the chart has live trades at least
-        try {
-            join = await this.#read();
-            this.fault = "";
-        } catch (error) {
-            this.fault = error.message;
-        }
-        this.#join = join;
+        const number = ++this.#loads;
+        // Without history, the chart has live trades at least.
+        const found = await this.#read().catch((error) => ({ bars: this.bars, join: new Join([], -Infinity), fault: error.message }));
+        if (number !== this.#loads) return; // asked for again meanwhile
+        this.bars = found.bars;
+        this.fault = found.fault ?? "";
+        this.#join = found.join;
         const waiting = this.#waiting;
         this.#waiting = null;
         for (const trade of waiting) this.#apply(trade);
@@ -57,26 +57,25 @@ export class Bars {
     /**
      * Read closed bars, and make the open one of finer records: whole minutes, then single trades. A bar that the server
      * made does not state which trades are in it; trades have times.
-     * Return the Join.
+     * Return {bars, join}.
      */
     async #read() {
         const { days, most } = INTERVALS[this.interval];
         const begin = Math.floor(Date.now() / 1000) - Math.min(days * 86400, most * this.#length);
         const bars = (await this.#history(this.interval, begin)).map(barOf).filter((bar) => bar.open);
-        this.bars = bars;
         const last = bars.at(-1);
-        if (!last || last.time + this.#length < Date.now() / 1000 - MINUTE) return new Join([], -Infinity);
+        if (!last || last.time + this.#length < Date.now() / 1000 - MINUTE) return { bars, join: new Join([], -Infinity) };
         try {
             const { minutes, ticks, from } = await this.#openBar(last.time);
             if (minutes.length || ticks.length) {
                 bars.pop();
-                for (const each of [...minutes, ...ticks]) this.#place(each, last.time);
-                return new Join(ticks.map((tick) => tick.time), from);
+                for (const each of [...minutes, ...ticks]) this.#place(bars, each, last.time);
+                return { bars, join: new Join(ticks.map((tick) => tick.time), from) };
             }
         } catch (error) {
             console.warn(error); // the server may refuse single trades
         }
-        return new Join([], Date.now() / 1000); // the trades until now are in the server's bar
+        return { bars, join: new Join([], Date.now() / 1000) }; // the trades until now are in the server's bar
     }
 
     async #openBar(time) {
@@ -93,16 +92,16 @@ export class Bars {
 
     #apply({ Price, Volume, DateTime }) {
         if (this.#join.includes(seconds(DateTime))) return;
-        this.#place({ time: seconds(DateTime), open: Price, high: Price, low: Price, close: Price, volume: Volume ?? 0 });
+        this.#place(this.bars, { time: seconds(DateTime), open: Price, high: Price, low: Price, close: Price, volume: Volume ?? 0 });
     }
 
     /** Add a trade or a finer bar to its bar. origin: the time of the first bar, if there is none yet. */
-    #place(point, origin = 0) {
-        const last = this.bars.at(-1);
+    #place(bars, point, origin = 0) {
+        const last = bars.at(-1);
         const base = last?.time ?? origin;
         const time = base + Math.floor((point.time - base) / this.#length) * this.#length;
-        if (last && time <= last.time) this.bars[this.bars.length - 1] = merge(last, point);
-        else this.bars.push({ ...point, time });
+        if (last && time <= last.time) bars[bars.length - 1] = merge(last, point);
+        else bars.push({ ...point, time });
     }
 }
 

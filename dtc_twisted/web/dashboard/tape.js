@@ -4,13 +4,14 @@ import { byId, make, setClass, setText } from "./dom.js";
 import { frames } from "./frames.js";
 import { quantity, timeText } from "./numbers.js";
 import { stored } from "./observable.js";
+import { missedText } from "./trades.js";
 
 const KEPT = 1000; // trades
 const SHOWN = 100; // rows
 const AT_ASK = 2;
 
 export class Tape {
-    #trades = []; // newest last
+    #trades = []; // newest last; {missed} where some are missing
     #rows = [];
     #instrument = null;
     #stale = "";
@@ -25,7 +26,7 @@ export class Tape {
         this.#least.observe(() => frames.schedule(this.draw));
         for (let number = 0; number < SHOWN; number++) this.#rows.push(new TapeRow());
         byId("tape").append(...this.#rows.map((row) => row.element));
-        trades.observe((trade) => this.#add(trade));
+        trades.observe((trade) => this.#add(trade), (missed) => this.#add({ missed }));
         selected.observe((symbol) => {
             this.#stop();
             this.#trades = [];
@@ -44,7 +45,7 @@ export class Tape {
 
     #add(trade) {
         this.#trades.push(trade);
-        if (this.#trades.length > 2 * KEPT) this.#trades.splice(0, KEPT);
+        if (this.#trades.length > KEPT) this.#trades.shift();
         frames.schedule(this.draw);
     }
 
@@ -53,7 +54,7 @@ export class Tape {
         let row = 0;
         for (let number = this.#trades.length - 1; number >= 0 && row < SHOWN; number--) {
             const trade = this.#trades[number];
-            if (trade.Volume >= this.#least.value) this.#rows[row++].draw(trade, this.#instrument);
+            if (!(trade.Volume < this.#least.value)) this.#rows[row++].draw(trade, this.#instrument);
         }
         for (; row < SHOWN; row++) this.#rows[row].clear();
     };
@@ -76,6 +77,14 @@ class TapeRow {
         if (trade === this.#trade && instrument !== null) return;
         this.#trade = trade;
         this.element.hidden = false;
+        const isGap = trade.missed !== undefined;
+        this.cells[0].colSpan = isGap ? 3 : 1;
+        this.cells[1].hidden = this.cells[2].hidden = isGap;
+        if (isGap) {
+            setText(this.cells[0], missedText(trade.missed));
+            setClass(this.element, "gap");
+            return;
+        }
         const texts = [timeText(trade.DateTime), instrument?.text(trade.Price) ?? String(trade.Price), quantity(trade.Volume)];
         texts.forEach((text, number) => setText(this.cells[number], text));
         setClass(this.element, trade.AtBidOrAsk === AT_ASK ? "up" : trade.AtBidOrAsk ? "down" : "");
