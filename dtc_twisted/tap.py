@@ -16,7 +16,7 @@ from dtc_twisted.cluster_options import NATS_OPTIONS, check_nats_options, requir
 from dtc_twisted.dtc.own_messages import UnfitMessages, use_messages
 from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH, is_symbol
 from dtc_twisted.interfaces import IGatewayReactor
-from dtc_twisted.limits import LIMITS
+from dtc_twisted.limits import LIMITS, REPLAY_BYTES, REPLAY_SECONDS
 from dtc_twisted.replay_options import REPLAY_FLAGS, REPLAY_OPTIONS, parse_replay_options
 from dtc_twisted.services import (
     end_process,
@@ -60,8 +60,10 @@ class Options(ServingOptions):
         optional_number_option("record-keep", "Days after which recordings are deleted."),
         number_option("record-segment-size", None, 256, "Largest size of one file of a recording, MiB.", 1, 1 << 20),
         number_option("record-segment-age", None, 60.0, "Minutes after which another file begins.", 0.1, 10_000),
-        number_option("replay-buffer", None, 60.0, "Seconds of messages to keep for subscribers; 0: none.", 0, 3600),
-        number_option("replay-buffer-bytes", None, 64 << 20, "Memory for them, in bytes.", 1 << 16, 1 << 36),
+        number_option(
+            "replay-buffer", None, REPLAY_SECONDS, "Seconds of messages to keep for subscribers; 0: none.", 0, 3600
+        ),
+        number_option("replay-buffer-bytes", None, REPLAY_BYTES, "Memory for them, in bytes.", 1 << 16, 1 << 36),
         ["journal", None, None, "File of the journal of orders; by default in the state directory of the user."],
         *REPLAY_OPTIONS,
         *NATS_OPTIONS,

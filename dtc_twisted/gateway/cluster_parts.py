@@ -27,6 +27,7 @@ from dtc_twisted.gateway.gateway_status import GatewayStatus
 from dtc_twisted.gateway.web_parts import GatewayParts, make_web
 from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
+from dtc_twisted.limits import REPLAY_BYTES, REPLAY_SECONDS
 from dtc_twisted.market_data import MARKET_DATA, MARKET_DEPTH, ReplayBuffer
 from dtc_twisted.orders import AccountState, Reconciler
 from dtc_twisted.web.rest import OriginForwarder
@@ -41,8 +42,8 @@ EDGE_SETTINGS: Mapping[str, Any] = {
     "stall-timeout": 0.0,
     "stall-reconnect": False,
     "allow-raw": False,
-    "replay-buffer": 60.0,
-    "replay-buffer-bytes": 64 << 20,
+    "replay-buffer": REPLAY_SECONDS,
+    "replay-buffer-bytes": REPLAY_BYTES,
 }
 """Settings of the gateway that an edge has no options for."""
 

@@ -214,7 +214,7 @@ class Journal(Service):
 
         Seconds since 1970, on the server's clock.
         """
-        return self._opened.reader.last_fill_before(entry)
+        return self._opened.reader.last_fill_before(entry, self._opened.index.last_fills)
 
     def last(self, *actions: str) -> Command | None:
         """Return the last command with one of these actions."""

@@ -102,12 +102,17 @@ class JournalReader:
         )
         return self._records(self.select(query, (seconds,)))
 
-    def last_fill_before(self, entry: int) -> float:
+    def last_fill_before(self, entry: int, accounts: Iterable[str]) -> float:
         """Return the latest time of a fill that was recorded before an entry; 0.0: none.
 
-        Seconds since 1970, on the server's clock.
+        Seconds since 1970, on the server's clock. accounts: all trade accounts that have fills; each is looked up in
+        the index of fills.
         """
-        return float(self.select("SELECT max(fill_at) FROM updates WHERE fill_at > 0 AND id < ?", (entry,))[0][0] or 0)
+        query = (
+            "SELECT fill_at FROM updates WHERE trade_account = ? AND fill_at > 0 AND id < ? "
+            "ORDER BY fill_at DESC LIMIT 1"
+        )
+        return max((row[0] for account in accounts for row in self.select(query, (account, entry))), default=0.0)
 
     def open_orders(self) -> list[UpdateRecord]:
         """Return the newest update of each open order."""

@@ -205,6 +205,7 @@ class UpdateTests(JournalCase):
     def test_nothing_is_searched_for_long(self) -> None:
         """The reactor waits for what is read, and a journal may be large: each query has its index."""
         self.record("a")
+        self.journal.record_update(update("a", "1", fill_at=7.0))
         store = self.journal._store
         assert store is not None
         queries: list[str] = []
@@ -215,12 +216,15 @@ class UpdateTests(JournalCase):
         self.journal.command_of("a")
         self.journal.updates("1")
         self.journal.last_fill_at("Sim1")
+        self.assertEqual(self.journal.last_fill_before(9), 7.0)
+        self.assertEqual(self.journal.last_fill_before(1), 0.0)
         self.journal.last("halt", "resume")
         store.reader._connection.set_trace_callback(None)
         self.assertGreater(len(queries), 15)
         for query in queries:
             plan = [row[3] for row in store.reader._connection.execute(f"EXPLAIN QUERY PLAN {query}")]
             self.assertFalse([step for step in plan if "SCAN" in step], (query, plan))
+            self.assertFalse("LIMIT" not in query and [step for step in plan if "rowid<" in step], (query, plan))
 
     def test_others_may_read(self) -> None:
         self.record("a")
