@@ -36,14 +36,18 @@ def tests(session: nox.Session) -> None:
     session.run("trial", JOBS, *(session.posargs or ["tests"]))
 
 
+def fast_tests() -> list[str]:
+    """Return the names of the packages and modules of tests that start no process."""
+    folders = [path.parent.name for path in Path("tests").glob("*/__init__.py") if path.parent.name != "process"]
+    modules = [path.stem for path in Path("tests").glob("test_*.py")]
+    return [f"tests.{name}" for name in sorted([*folders, *modules])]
+
+
 @nox.session
 def fast(session: nox.Session) -> None:
     """Run the tests that start no process and are not marked `slow`."""
     install(session, "test")
-    folders = [path.parent.name for path in Path("tests").glob("*/__init__.py") if path.parent.name != "process"]
-    modules = [path.stem for path in Path("tests").glob("test_*.py")]
-    names = [f"tests.{name}" for name in sorted([*folders, *modules])]
-    session.run("trial", JOBS, *(session.posargs or names), env={"FAST_TESTS": "1"})
+    session.run("trial", JOBS, *(session.posargs or fast_tests()), env={"FAST_TESTS": "1"})
 
 
 @nox.session
@@ -74,10 +78,11 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Run all tests and measure branch coverage."""
-    install(session, "test")
+    """Run the fast tests and measure branch coverage."""
+    install(session, "test,files")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "twisted.trial", JOBS, "--reporter=bwverbose", "tests")
+    trial = ("coverage", "run", "-m", "twisted.trial", JOBS, "--reporter=bwverbose")
+    session.run(*trial, *fast_tests(), env={"FAST_TESTS": "1"})
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report", "--skip-covered", "--fail-under=90")
 

@@ -105,8 +105,8 @@ class JournalReader:
     def last_fill_before(self, entry: int, accounts: Iterable[str]) -> float:
         """Return the latest time of a fill that was recorded before an entry; 0.0: none.
 
-        Seconds since 1970, on the server's clock. accounts: all trade accounts that have fills; each is looked up in
-        the index of fills.
+        Seconds since 1970, on the server's clock. accounts: all trade accounts that have fills, each of which is one
+        search in the index.
         """
         query = (
             "SELECT fill_at FROM updates WHERE trade_account = ? AND fill_at > 0 AND id < ? "
