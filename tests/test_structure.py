@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "orders": PROTOCOL | {"transport", "definitions", "journal"},
     "web": (PARTS - {"web"}) | {"replay", "replay_options"},
     # the simulated server
-    "simulator": PROTOCOL,
+    "simulator": PROTOCOL | {"transport"},
     "testing": PROTOCOL | {"simulator"},
     # what puts the parts together
     "services": PROTOCOL,
