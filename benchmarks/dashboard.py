@@ -1,8 +1,9 @@
-"""Measure the dashboard in chromium: python -m benchmarks.dashboard [--minutes M] [--pages N]
+"""Measure the dashboard in chromium: python -m benchmarks.dashboard [--minutes M] [--pages N] [--cost-rate R]
 
-The market is `twistd dtc-sim --rate 1000`, and the page watches 50 symbols. Printed are the time to the first paint and
-to the first price, frames a second, the part of the time in which the page's main thread is busy, and the page's memory
-after garbage collection; and the CPU of the gateway with N pages, and with N subscribers that ask for the same.
+The market is `twistd dtc-sim --rate 1000`, and the page watches 50 symbols. Printed are the medians of the times to the
+first paint and to the first price, frames a second, the part of the time in which the page's main thread is busy, and
+the page's memory after garbage collection. With --pages also the CPU of the gateway with N pages, and with N
+subscribers that ask for the same, at R updates a second. --minutes 0 measures this only.
 
 Needs playwright, and the system's chromium. It draws in software if there is no graphics processor.
 """
@@ -13,6 +14,7 @@ import shutil
 import socket
 import time
 from contextlib import ExitStack
+from statistics import median
 from typing import Any
 from urllib.request import urlopen
 
@@ -22,12 +24,14 @@ from websockets.sync.client import connect
 from benchmarks import processes
 
 RATE = 1000
-COST_RATE = 20
-"""Updates a second while the cost of many pages is measured: so many pages need all processors at a higher rate."""
+LOADS = 7
+"""Number of times that the page is loaded to measure its start."""
 
 SYMBOLS = 50
 SAMPLE = 10.0
 """Seconds over which a value is measured."""
+
+HEAP_READINGS = 5
 
 WATCHED = """(symbols) => {
     if (localStorage.getItem("dtc_twisted.watch")) return;
@@ -42,6 +46,9 @@ FIRST_PRICE = """() => {
     };
     addEventListener("DOMContentLoaded", check);
 }"""
+DRAW_SELDOM = "window.requestAnimationFrame = (draw) => setTimeout(() => draw(performance.now()), 1000);"
+"""Let each of many pages draw once a second, so that the browser has time to read for all of them."""
+
 FRAMES = """(seconds) => new Promise((resolve) => {
     const times = [];
     const begin = performance.now();
@@ -60,21 +67,26 @@ FRAMES = """(seconds) => new Promise((resolve) => {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dashboard")
     parser.add_argument("--minutes", type=float, default=1.0)
-    parser.add_argument("--pages", type=int, default=20)
+    parser.add_argument("--pages", type=int, default=0)
+    parser.add_argument("--cost-rate", type=int, default=200)
     options = parser.parse_args()
     with ExitStack() as stack:
-        url, _ = start_gateway(stack, RATE)
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        symbols = find_symbols(url)
-        page = open_page(browser, url, symbols)
-        print_start(page)
-        print_run(page, options.minutes)
-        page.context.close()
+        if options.minutes:
+            measure_page(browser, options.minutes)
         if options.pages:
-            url, gateway = start_gateway(stack, COST_RATE)
-            print_cost(browser, url, symbols[:3], gateway, options.pages)
+            print_cost(browser, options.cost_rate, options.pages)
         browser.close()
+
+
+def measure_page(browser: Any, minutes: float) -> None:
+    with ExitStack() as stack:
+        url, _ = start_gateway(stack, RATE)
+        page = open_page(browser, url, find_symbols(url))
+        print_start(page)
+        print_run(page, minutes)
+        page.context.close()
 
 
 def start_gateway(stack: ExitStack, rate: int) -> tuple[str, processes.Service]:
@@ -104,29 +116,32 @@ def find_symbols(url: str) -> list[str]:
     return list(dict.fromkeys([*own, *(row["Symbol"] for row in rows)]))[:SYMBOLS]
 
 
-def open_page(browser: Any, url: str, symbols: list[str]) -> Any:
+def open_page(browser: Any, url: str, symbols: list[str], script: str = "") -> Any:
     page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
     page.set_default_timeout(60_000)
-    page.add_init_script(f"({WATCHED})({json.dumps(symbols)}); ({FIRST_PRICE})()")
+    page.add_init_script(f"({WATCHED})({json.dumps(symbols)}); ({FIRST_PRICE})(); {script}")
     page.goto(url)
     page.wait_for_function("() => window.firstPrice")
     return page
 
 
 def print_start(page: Any) -> None:
-    """Print the times of the second visit, after the first has filled the caches of gateway and browser."""
-    page.reload()
-    page.wait_for_function("() => window.firstPrice")
-    paint = page.evaluate("() => performance.getEntriesByName('first-contentful-paint')[0].startTime")
-    print(f"first paint: {paint:.0f} ms; first price: {page.evaluate('() => window.firstPrice'):.0f} ms")
+    """Print the times of later visits, after the first has filled the caches of gateway and browser."""
+    paints, prices = [], []
+    for _ in range(LOADS):
+        page.reload()
+        page.wait_for_function("() => window.firstPrice")
+        paints.append(page.evaluate("() => performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+        prices.append(page.evaluate("() => window.firstPrice"))
+    for name, times in (("first paint", paints), ("first price", prices)):
+        print(f"{name}: {median(times):.0f} ms (of {LOADS}: {min(times):.0f} to {max(times):.0f})", flush=True)
 
 
 def print_run(page: Any, minutes: float) -> None:
-    """Print frames, load and memory, at the begin and after each minute."""
+    """Print frames, load and memory in each minute."""
     tools = page.context.new_cdp_session(page)
     tools.send("Performance.enable")
     page.wait_for_timeout(5000)
-    before = heap_of(tools)
     for minute in range(max(1, round(minutes))):
         frames, slow = page.evaluate(FRAMES, SAMPLE)
         busy, begin = busy_of(tools), time.perf_counter()
@@ -135,7 +150,7 @@ def print_run(page: Any, minutes: float) -> None:
         throttled = page.locator("[data-fact=Drawing]").is_visible()
         print(
             f"minute {minute}: {frames:.1f} frames/s (p99 {slow:.0f} ms), main thread {load:.0%}, "
-            f"heap {heap_of(tools):.2f} MiB (at first {before:.2f}), throttled: {throttled}",
+            f"heap {heap_of(tools):.2f} MiB, throttled: {throttled}",
             flush=True,
         )
         if minutes >= 1 and minute + 1 < minutes:
@@ -149,32 +164,43 @@ def busy_of(tools: Any) -> float:
 
 
 def heap_of(tools: Any) -> float:
-    tools.send("HeapProfiler.collectGarbage")
-    return float(tools.send("Runtime.getHeapUsage")["usedSize"]) / 2**20
+    """Return the MiB of live objects, which is the least of some readings.
+
+    Each contains what arrived since its collection.
+    """
+    sizes = []
+    for _ in range(HEAP_READINGS):
+        tools.send("HeapProfiler.collectGarbage")
+        sizes.append(tools.send("Runtime.getHeapUsage")["usedSize"])
+    return float(min(sizes)) / 2**20
 
 
-def print_cost(browser: Any, url: str, symbols: list[str], gateway: processes.Service, count: int) -> None:
+def print_cost(browser: Any, rate: int, count: int) -> None:
     """Print the CPU of the gateway for nobody, for pages, and for subscribers that ask for the same."""
-    print(f"gateway, nobody: {cpu_of(gateway):.1%} of a processor")
-    sent: list[str] = []
-    page = browser.new_context().new_page()
-    page.on("websocket", lambda each: each.on("framesent", lambda payload: sent.append(str(payload))))
-    page.add_init_script(f"({WATCHED})({json.dumps(symbols)}); ({FIRST_PRICE})()")
-    page.goto(url)
-    page.wait_for_timeout(3000)
-    page.context.close()
-    commands = [text for text in sent if '"subscribe"' in text]
-    pages = [open_page(browser, url, symbols) for _ in range(count)]
-    print(f"gateway, {count} pages of {len(commands)} subscriptions: {cpu_of(gateway):.1%}")
-    for each in pages:
-        each.context.close()
     with ExitStack() as stack:
+        url, gateway = start_gateway(stack, rate)
+        symbols = find_symbols(url)[:3]
+        print(f"gateway at {rate} updates/s, nobody: {cpu_of(gateway):.1%} of a processor", flush=True)
+        sent: list[str] = []
+        page = browser.new_context().new_page()
+        page.on("websocket", lambda each: each.on("framesent", lambda payload: sent.append(str(payload))))
+        page.add_init_script(f"({WATCHED})({json.dumps(symbols)}); ({FIRST_PRICE})()")
+        page.goto(url)
+        page.wait_for_timeout(3000)
+        page.context.close()
+        commands = [text for text in sent if '"subscribe"' in text]
+        pages = [open_page(browser, url, symbols, DRAW_SELDOM) for _ in range(count)]
+        print(f"gateway, {count} pages of {len(commands)} subscriptions: {cpu_of(gateway):.1%}", flush=True)
+        skipped = [page for page in pages if page.locator("[data-fact=Skipped]").is_visible()]
+        print(f"pages that read too slowly: {len(skipped)}", flush=True)
+        for each in pages:
+            each.context.close()
         address = url.replace("http", "ws") + "/api/v1/stream"
         for _ in range(count):
             subscriber = stack.enter_context(connect(address, subprotocols=["dtc"], compression=None, max_queue=None))  # type: ignore[list-item]
             for text in commands:
                 subscriber.send(text)
-        print(f"gateway, {count} subscribers: {cpu_of(gateway):.1%}")
+        print(f"gateway, {count} subscribers: {cpu_of(gateway):.1%}", flush=True)
 
 
 def cpu_of(service: processes.Service) -> float:

@@ -54,6 +54,7 @@ class DoubtTests(BrowserCase):
         row = page.locator("#panel-orders tr", has_text="lost")
         page.locator("#panel-orders tr.doubt", has_text="lost").wait_for()
         self.assertIn("in doubt", page.inner_text("#tab-orders"))
+        self.assertIn("lost: Not known what became of it", page.inner_text("#alarm"))
         page.locator("#panel-orders tr.failed", has_text="lost").wait_for()
         self.assertNotIn("in doubt", page.inner_text("#tab-orders"))
         self.assertEqual(row.count(), 1)

@@ -96,6 +96,23 @@ class DepthTests(BrowserCase):
         self.assertEqual(page.locator("#panel-orders td button").count(), 0)
         self.assertIn("--allow-trading", page.inner_text("#no-ticket"))
 
+    def test_centred(self) -> None:
+        """The inside market is in the middle third, also after the user has scrolled away and pressed Centre."""
+        middle = """() => {
+            const { top, height } = document.querySelector("#ladder").getBoundingClientRect();
+            const best = document.querySelector(".level.best-bid")?.getBoundingClientRect();
+            return best && Math.abs(best.top - top - height / 2) < height / 6;
+        }"""
+        page = self.open()
+        page.wait_for_function(middle)
+        page.locator("#ladder").hover()
+        page.mouse.wheel(0, 3000)
+        for _ in range(20):
+            page.mouse.wheel(0, 100)
+        page.wait_for_function(f"() => !({middle})()")
+        page.click("#centre")
+        page.wait_for_function(middle)
+
     def test_time_and_sales(self) -> None:
         page = self.open()
         page.locator("#tape tr:visible").nth(5).wait_for()

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from tests.browser.support import ES, BrowserCase
+from tests.process.test_twistd import TWISTD, Process
 from tests.support import slow
 
 OPEN, CANCELED = 4, 8
@@ -12,7 +13,7 @@ TICK = 0.25
 
 
 class TradingCase(BrowserCase):
-    options = ("--demo", "--allow-trading")
+    options: tuple[str, ...] = ("--demo", "--allow-trading")
 
     def setUp(self) -> None:
         super().setUp()
@@ -137,8 +138,114 @@ class LadderTests(TradingCase):
         self.assertEqual(self.new_orders()[0]["Price1"], bid - 5 * TICK)
 
 
+RECORD_DRAWING = """() => {
+    const { clearRect, moveTo, closePath, fillText } = CanvasRenderingContext2D.prototype;
+    let point;
+    let drawing = { marks: [], texts: [] };
+    Object.assign(CanvasRenderingContext2D.prototype, {
+        clearRect(...values) {
+            window.drawing = drawing;
+            drawing = { marks: [], texts: [] };
+            clearRect.apply(this, values);
+        },
+        moveTo(...values) {
+            point = values;
+            moveTo.apply(this, values);
+        },
+        closePath() {
+            drawing.marks.push(point);
+            closePath.apply(this);
+        },
+        fillText(...values) {
+            drawing.texts.push(values);
+            fillText.apply(this, values);
+        },
+    });
+}"""
+"""Keep the points of the triangles, and the texts, of the last drawing of the chart in `window.drawing`."""
+
+
+@slow
+class ChartMarkTests(TradingCase):
+    def test_own_fill(self) -> None:
+        """A fill is marked with a triangle at its price and in the last bars, a working order with a labelled line."""
+        page = self.page
+        page.add_init_script(f"({RECORD_DRAWING})()")
+        page.reload()
+        page.locator(".ladder.armed").wait_for()
+        page.wait_for_function("() => window.drawing?.texts.some(([text]) => text === 'long 2')")
+        self.assertEqual(page.evaluate("() => window.drawing.marks"), [])
+        order = {"Symbol": ES, "TradeAccount": "Sim1", "OrderType": "MARKET", "BuySell": "BUY", "Quantity": 1}
+        self.post("/orders", order)
+        page.wait_for_function("() => window.drawing.texts.some(([text]) => text === 'long 3')")
+        page.wait_for_function("() => window.drawing.marks.length === 1")
+        page.click("#tab-fills")
+        price = float(page.locator("#panel-fills tbody tr:not(.space) td:nth-child(5)").inner_text())
+        drawing = page.evaluate("() => window.drawing")
+        ((x, y),) = drawing["marks"]
+        left = max(each[1] for each in drawing["texts"] if each[0].replace(".", "").isdigit())
+        (high, low) = [(float(each[0]), each[2]) for each in drawing["texts"] if each[1] == left][:2]
+        expected = high[1] + (price - high[0]) * (low[1] - high[1]) / (low[0] - high[0])
+        self.assertLess(abs(y - expected), 2)
+        self.assertGreater(x, 0.8 * left)
+        self.place(self.inside()[0] - 2 * TICK, "working")
+        page.wait_for_function("() => window.drawing.texts.some(([text]) => text === 'Buy 1 limit')")
+
+
+@slow
+class StaleTests(TradingCase):
+    """A server apart from the gateway, which ends."""
+
+    def setUp(self) -> None:
+        self.server = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", "100")
+        self.addCleanup(self.server.stop)
+        port = self.server.wait_for(r"A simulated DTC server is at ws://\S+:(\d+)/")[1]
+        trading = ("--allow-trading", "--journal", self.mktemp())
+        self.options = ("--host", "127.0.0.1", "-p", port, *trading)
+        super().setUp()
+
+    def test_no_order_while_data_are_stale(self) -> None:
+        """Neither ladder, keys nor ticket send an order while the server is away."""
+        page = self.page
+        sent: list[str] = []
+        page.on("request", lambda request: sent.append(request.method) if request.method != "GET" else None)
+        self.server.stop()
+        page.locator(".ladder.stale").wait_for()
+        page.locator(".ladder.armed").wait_for(state="detached")
+        page.locator(".level.best-bid .bid").click()
+        page.locator(".level.best-bid").press("b")
+        self.assertTrue(page.locator("#buy").is_disabled())
+        self.assertIn("the server is away", page.inner_text("#ticket-fault"))
+        self.assertFalse(page.locator("#confirm").is_visible())
+        self.assertEqual(sent, [])
+
+
 @slow
 class TicketTests(TradingCase):
+    def test_all_types(self) -> None:
+        """Each type of order asks for the prices that it has, and the buttons state what they send."""
+        page = self.page
+        page.uncheck("#confirms")
+        prices = {"LIMIT": 2700, "STOP": 2900, "MARKET_IF_TOUCHED": 2690, "STOP_LIMIT": 2901}
+        for count, (name, price) in enumerate(prices.items(), 1):
+            page.select_option("[name=type]", name)
+            page.fill("[name=price]", str(price))
+            has_limit = page.locator("[name=price2]").is_visible()
+            self.assertEqual(has_limit, name == "STOP_LIMIT")
+            if has_limit:
+                page.fill("[name=price2]", str(price))
+            title = name.lower().replace("_", " ")
+            self.assertEqual(page.locator("#buy span").inner_text(), f"Buy 1 {title} {price}")
+            page.click("#buy")
+            found = self.new_orders(count)
+            self.assertIn(price, [each["Price1"] for each in found])
+        self.assertEqual({each["OrderType"] for each in found}, {2, 3, 4, 5})
+
+    def test_price_begins_at_the_market(self) -> None:
+        field = self.page.locator("[name=price]")
+        field.press("ArrowUp")
+        self.assertLess(abs(float(field.input_value()) - self.inside()[0]), 20)
+
     def test_market_order(self) -> None:
         self.page.select_option("[name=type]", "MARKET")
         self.page.click("#buy")
@@ -183,7 +290,7 @@ class TicketTests(TradingCase):
         self.assertEqual(len(self.open_orders()), 5)
         rows = self.page.locator("#panel-orders tr.failed")
         rows.first.wait_for()
-        self.assertIn("rejected", rows.first.inner_text())
+        self.assertRegex(rows.first.locator("td.status").inner_text(), "rejected: .*[a-z]")
 
 
 @slow
@@ -225,6 +332,17 @@ class TableTests(TradingCase):
         self.confirm()
         self.page.locator("#alarm").wait_for(state="hidden")
         self.assertIsNone(self.get("/status")["trading"]["halted"])
+
+    def test_open_profit(self) -> None:
+        """The open profit is that at the live price."""
+        self.page.click("#tab-positions")
+        rows = "[...document.querySelectorAll('#panel-positions tbody tr')]"
+        row = f"{rows}.find((row) => row.innerText.includes('{ES}'))"
+        self.page.wait_for_function(f"() => /[0-9]/.test({row}?.cells[3].textContent)")
+        texts = self.page.evaluate(f"() => [...{row}.cells].map((cell) => cell.textContent)")
+        quantity, average, last, profit = (float(text.replace(",", "")) for text in texts[1:5])
+        self.assertLess(abs(profit - quantity * (last - average) * 50), 1)
+        self.page.wait_for_function(f"(profit) => {row}.cells[4].textContent !== profit", arg=texts[4])
 
     def test_sort_and_filter(self) -> None:
         cells = "document.querySelectorAll('#panel-orders tbody td:nth-child(7)')"

@@ -31,6 +31,23 @@ class StatusTests(BrowserCase):
         page.locator("#panel-log td", has_text="Server ready.").wait_for()
         self.assertEqual(page.locator(".bar a[href='/docs']").count(), 1)
 
+    def test_skipped_messages(self) -> None:
+        """The bar counts the messages that the gateway left out, because the page read too slowly."""
+
+        def connect(socket: Any) -> None:
+            socket.connect_to_server().on_message(socket.send)
+            sockets.append(socket)
+
+        sockets: list[Any] = []
+        page = self.open("/docs")
+        page.route_web_socket(re.compile("/stream"), connect)
+        page.goto(self.gateway.url)
+        page.wait_for_function(READY)
+        self.assertFalse(page.locator("[data-fact=Skipped]").is_visible())
+        for messages in (4, 3):
+            sockets[-1].send(json.dumps({"event": "skipped", "messages": messages}))
+        page.locator("[data-fact=Skipped] dd", has_text="7").wait_for()
+
     def test_text_of_the_server_is_no_code(self) -> None:
         """A symbol description with a script stays text, in the search and in the chart."""
 

@@ -1,5 +1,8 @@
 """Test the watch list and the frame of the dashboard in a browser."""
 
+import json
+from urllib.request import urlopen
+
 from tests.browser.support import ES, BrowserCase
 from tests.support import slow
 
@@ -19,6 +22,31 @@ class QuoteTests(BrowserCase):
         self.assertEqual(page.locator("#connection").inner_text(), "connected")
         self.assertEqual(page.locator("#mode").inner_text(), "Simulated")
         self.assertEqual(self.errors, [])
+
+    def test_columns(self) -> None:
+        """A row has last, change, bid and ask with sizes, volume and age, and flashes when a price changes."""
+        page = self.open()
+        row = page.locator(f"#quotes tr[data-symbol={ES}]")
+        pattern = r"[0-9.]+ [^0-9]?[0-9.]+ [0-9]+ [0-9.]+ [0-9.]+ [0-9]+ [0-9.]+[KM]? [0-9]+[sm]"
+        texts = f"""() => {{
+            const cells = [...document.querySelectorAll("tr[data-symbol={ES}] td")];
+            const parts = cells.flatMap((cell) => cell.children.length ? [...cell.children] : [cell]);
+            return parts.filter((each) => each.tagName !== "BUTTON").map((each) => each.textContent).join(" ");
+        }}"""
+        page.wait_for_function(f"(pattern) => RegExp(`^${{pattern}}$`).test(({texts})())", arg=pattern)
+        row.locator("td.flash").first.wait_for()
+        page.wait_for_function(f"() => !document.querySelector('tr[data-symbol={ES}] .flash')")
+
+    def test_closed_page_costs_nothing(self) -> None:
+        """When the page is closed, the gateway has no subscriber and no symbol of it."""
+        page = self.open()
+        page.locator("#quotes td.flash").first.wait_for()
+        url = f"{self.gateway.url}/api/v1/status"
+        with urlopen(url, timeout=20) as answer:
+            self.assertEqual(json.load(answer)["subscribers"], 1)
+        other = self.open("/docs")
+        page.close()
+        other.wait_for_function("async () => (await (await fetch('/api/v1/status')).json()).subscribers === 0")
 
     def test_add_remove_and_reorder(self) -> None:
         page = self.open()

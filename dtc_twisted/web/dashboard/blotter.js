@@ -5,7 +5,7 @@ import { frames } from "./frames.js";
 import { instrumentOf, knownInstrument } from "./instruments.js";
 import { entries } from "./log.js";
 import { dateTimeText, money, quantity, seconds, timeText } from "./numbers.js";
-import { advice, idOf, isOpen, remaining, sideTitle, statusTitle, timeTitle, typeTitle } from "./orders.js";
+import { REJECTED, advice, idOf, isOpen, remaining, sideTitle, statusTitle, timeTitle, typeTitle } from "./orders.js";
 import { Table } from "./table.js";
 
 const TABS = ["orders", "positions", "balances", "fills", "log", "status"];
@@ -120,7 +120,8 @@ export class Blotter {
         const buttons = (row) => {
             if (!this.#trading.isAllowed || !isOpen(row)) return [];
             const found = [
-                { title: "Change", label: `Change ${idOf(row)}`, run: () => this.#ticket.change(row), fault: this.#trading.orderFault(row.Symbol) },
+                // It fills the ticket, which sends nothing while data are stale.
+                { title: "Change", label: `Change ${idOf(row)}`, run: () => this.#ticket.change(row), fault: this.#trading.cancelFault() },
                 { title: "Cancel", label: `Cancel ${idOf(row)}`, run: () => cancel(row), fault: this.#trading.cancelFault() },
             ];
             if (row.OutcomeUnknown && !row.AcknowledgedBy)
@@ -130,7 +131,7 @@ export class Blotter {
         return {
             empty: "No orders.",
             sort: { column: 0, descending: true },
-            rowClass: (row) => (row.OutcomeUnknown ? "doubt" : row.OrderStatus === 9 ? "failed" : isOpen(row) ? "" : "over"),
+            rowClass: (row) => (row.OutcomeUnknown ? "doubt" : row.OrderStatus === REJECTED ? "failed" : isOpen(row) ? "" : "over"),
             columns: [
                 { title: "Time", text: (row) => timeText(orderTime(row)), value: orderTime },
                 symbol,
@@ -139,7 +140,7 @@ export class Blotter {
                 { title: "Qty", isNumber: true, text: (row) => quantity(row.OrderQuantity), value: (row) => row.OrderQuantity },
                 { title: "Left", isNumber: true, text: (row) => quantity(isOpen(row) ? remaining(row) : 0), value: remaining },
                 { title: "Price", isNumber: true, text: (row) => price(row, row.Price1), value: (row) => shown(row, row.Price1) },
-                { title: "Status", text: statusTitle, title_of: advice },
+                { title: "Status", text: statusText, title_of: advice, className: () => "status" },
                 { title: "Commands", buttons },
                 { title: "Limit", isNumber: true, text: (row) => price(row, row.Price2), value: (row) => shown(row, row.Price2) },
                 { title: "Fill", isNumber: true, text: (row) => price(row, row.AverageFillPrice), value: (row) => shown(row, row.AverageFillPrice) },
@@ -263,6 +264,11 @@ export class Blotter {
             .map(([name, value]) => make("div", {}, make("dt", { text: name.replaceAll("_", " ") }), make("dd", { text: textOf(name, value) })));
         byId("status-fields").replaceChildren(...lines);
     }
+}
+
+/** Return the status, and why an order was rejected: the note may be out of sight. */
+function statusText(row) {
+    return row.OrderStatus === REJECTED && !row.OutcomeUnknown ? `rejected: ${advice(row)}` : statusTitle(row);
 }
 
 function textOf(name, value) {

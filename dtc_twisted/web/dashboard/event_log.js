@@ -3,7 +3,7 @@
 import { byId, setText } from "./dom.js";
 import { knownInstrument } from "./instruments.js";
 import { log } from "./log.js";
-import { advice, sideTitle, statusTitle, typeTitle } from "./orders.js";
+import { REJECTED, advice, idOf, sideTitle, statusTitle, typeTitle } from "./orders.js";
 
 export class EventLog {
     #stream;
@@ -51,7 +51,7 @@ export class EventLog {
         const filled = order.FilledQuantity ?? 0;
         if (this.#statuses.get(id) === `${title} ${filled}`) return;
         this.#statuses.set(id, `${title} ${filled}`);
-        const level = order.OutcomeUnknown || order.OrderStatus === 9 ? "error" : "info";
+        const level = order.OutcomeUnknown || order.OrderStatus === REJECTED ? "error" : "info";
         const note = advice(order) ? ` ${advice(order)}` : "";
         const instrument = knownInstrument(order.Symbol);
         const price = order.AverageFillPrice && instrument ? ` at ${instrument.averageText(instrument.display(order.AverageFillPrice))}` : "";
@@ -70,7 +70,7 @@ export class EventLog {
         if (status?.trading?.halted) lines.push("Trading is halted: the gateway accepts no new orders.");
         if (status?.trading && status.trading.journal !== "ok") lines.push(`The journal cannot be written: ${status.trading.journal}`);
         if (inDoubt.length)
-            lines.push(`${inDoubt.length} order${inDoubt.length > 1 ? "s" : ""} in doubt: see the note in the table of orders.`);
+            lines.push(`${inDoubt.length} order${inDoubt.length > 1 ? "s" : ""} in doubt: ${idOf(inDoubt[0])}: ${advice(inDoubt[0])}`);
         setText(byId("alarm"), lines.join(" "));
         byId("alarm").hidden = !lines.length;
     }

@@ -30,7 +30,8 @@ export const TIMES_IN_FORCE = {
     FILL_OR_KILL: { number: 6, title: "FOK" },
 };
 export const BUY = 1;
-const OVER = new Set([7, 8, 9]);
+export const REJECTED = 9; // OrderStatus
+const OVER = new Set([7, 8, REJECTED]);
 const TYPE_TITLES = titles(ORDER_TYPES);
 const TIME_TITLES = titles(TIMES_IN_FORCE);
 
@@ -58,6 +59,6 @@ export function advice(order) {
         return order.AcknowledgedBy
             ? `Not known what became of it; acknowledged by ${order.AcknowledgedBy}.`
             : "Not known what became of it: the account takes no new orders. The gateway asks the server. If that does not help, check at the server, then acknowledge.";
-    if (order.OrderStatus === 9) return order.InfoText || "The server rejected it and gave no reason. Correct it and send it again.";
+    if (order.OrderStatus === REJECTED) return order.InfoText || "The server rejected it and gave no reason. Correct it and send it again.";
     return order.InfoText ?? "";
 }

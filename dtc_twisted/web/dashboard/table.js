@@ -146,7 +146,7 @@ class Line {
 
     constructor(columns) {
         this.#columns = columns;
-        this.cells = columns.map((column) => make("td", { class: column.isNumber ? "n" : "" }));
+        this.cells = columns.map((column) => make("td", { class: column.isNumber ? "n" : column.buttons ? "actions" : "" }));
         this.element = make("tr", { tabindex: 0 }, ...this.cells);
     }
 

@@ -7,6 +7,7 @@ import { stored } from "./observable.js";
 import { ORDER_TYPES, TIMES_IN_FORCE, idOf } from "./orders.js";
 
 const PATHS = { single: "/orders", oco: "/orders/oco", bracket: "/orders/bracket" };
+const PRICES = ["price", "price2", "price_2", "price2_2", "target", "stop"];
 const OPPOSITE = { BUY: "SELL", SELL: "BUY" };
 
 export class Ticket {
@@ -29,6 +30,8 @@ export class Ticket {
             this.#send(event.submitter?.value);
         });
         this.#form.addEventListener("change", () => this.draw());
+        this.#form.addEventListener("input", this.#drawMarket);
+        this.#form.addEventListener("keydown", (event) => this.#startAtMarket(event));
         this.#field("account").addEventListener("change", () => (this.#account.value = this.#field("account").value));
         byId("ticket-new").addEventListener("click", () => this.#end());
         byId("confirms").addEventListener("change", ({ target }) => (trading.confirms.value = target.checked));
@@ -94,25 +97,47 @@ export class Ticket {
         this.#show({ target: isBracket, stop: isBracket, until: this.#field("time").value === "GOOD_TILL_DATE_TIME" });
         for (const name of ["kind", "type", "time", "account"]) this.#field(name).disabled = isChange;
         setText(byId("price-name"), this.#field("type").value.startsWith("STOP") ? "Stop price" : "Price");
-        for (const name of ["price", "price2", "price_2", "price2_2", "target", "stop"])
+        for (const name of PRICES)
             this.#field(name).step = quote?.instrument?.tick || "any";
         for (const id of ["buy", "sell"]) byId(id).hidden = isChange;
         byId("send-change").hidden = byId("ticket-new").hidden = !isChange;
         this.#drawMarket();
     };
 
-    /** Show prices on the buttons, and whether orders can be sent now. */
+    /** Show on the buttons what they send, and the market; and whether orders can be sent now. */
     #drawMarket = () => {
         const symbol = this.#selected.value;
         const quote = this.#market.quote(symbol);
         const fault = this.#trading.orderFault(symbol);
-        for (const [id, side, price] of [["buy", "Buy", quote?.ask], ["sell", "Sell", quote?.bid]]) {
+        const text = (price) => quote?.instrument?.text(price) ?? "";
+        for (const [id, side, name] of [["buy", "Buy", "ask"], ["sell", "Sell", "bid"]]) {
             byId(id).disabled = Boolean(fault);
-            setText(byId(id), quote?.instrument && price !== undefined ? `${side} ${quote.instrument.text(price)}` : side);
+            const [what, market] = byId(id).children;
+            setText(what, `${side} ${this.#what()}`);
+            setText(market, quote?.[name] === undefined ? "" : `${name} ${text(quote[name])}`);
         }
+        for (const name of PRICES) this.#field(name).placeholder = text(quote?.last);
         byId("send-change").disabled = Boolean(fault);
         setText(byId("ticket-fault"), fault ? `No orders: ${fault}.` : "");
     };
+
+    /** Return quantity, type and price, or the kind, as text. */
+    #what() {
+        const kind = this.#field("kind");
+        const type = ORDER_TYPES[this.#field("type").value];
+        const price = type.prices ? this.#field("price").value : "";
+        const what = kind.value === "single" ? type.title.toLowerCase() : kind.selectedOptions[0].text;
+        return [this.#field("quantity").value, what, price].filter(Boolean).join(" ");
+    }
+
+    /** An arrow key in an empty field of a price begins at the last price. */
+    #startAtMarket(event) {
+        const { name, value, placeholder } = event.target;
+        if (!PRICES.includes(name) || value || !placeholder || (event.key !== "ArrowUp" && event.key !== "ArrowDown")) return;
+        event.target.value = placeholder;
+        event.preventDefault();
+        this.#drawMarket();
+    }
 
     async #send(side) {
         if (this.#changed !== null) return this.#sendChange();
