@@ -131,6 +131,25 @@ class LadderTests(TradingCase):
         self.page.locator("#confirm").wait_for(state="hidden")
         self.assertEqual(len(self.open_orders()), 5)
 
+    def test_second_click_before_the_question(self) -> None:
+        """The order that is sent is the one in the question, also if another one was clicked meanwhile."""
+        bid, _ = self.inside()
+        checked: list[str] = []
+
+        def is_second(answer: Any) -> bool:
+            if answer.url.endswith("/orders"):
+                checked.append(answer.url)
+            return len(checked) == 2
+
+        with self.page.expect_response(is_second):
+            for distance in (5, 7):
+                self.level(bid - distance * TICK, ".bid").dispatch_event("click")
+        self.page.locator("#confirm[open]").wait_for()
+        self.page.evaluate("() => new Promise((resolve) => setTimeout(resolve))")
+        text = self.confirm()
+        (order,) = self.new_orders()
+        self.assertIn(f"limit at {order['Price1']:g}", text)
+
     def test_without_confirmation(self) -> None:
         self.page.uncheck("#confirms")
         bid, _ = self.inside()

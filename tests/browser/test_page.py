@@ -146,6 +146,9 @@ class FailureTests(BrowserCase):
         page.wait_for_function(LIVE)
         page.locator(".ladder:not(.stale) .best-bid").wait_for()
         page.locator("#alarm").wait_for(state="hidden")
+        page.click("#tab-log")
+        page.locator("#panel-log td", has_text="Connected to the gateway again.").wait_for()
+        self.assertEqual(page.locator("#panel-log td", has_text="The gateway is away").count(), 1)
 
     def test_suspended_computer(self) -> None:
         """After a suspension the page connects again, and has fresh data."""

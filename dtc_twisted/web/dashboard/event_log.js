@@ -15,11 +15,12 @@ export class EventLog {
         this.#stream = stream;
         this.#status = status;
         this.#accounts = accounts;
-        let hasBeenOpen = false;
+        let connections = 0;
+        let isOpen = false; // each attempt to connect again ends as closed too
         stream.state.observe((state) => {
-            if (state === "open") log("info", hasBeenOpen ? "Connected to the gateway again." : "Connected to the gateway.");
-            else if (state === "closed" && hasBeenOpen) log("warning", `The connection to the gateway ended: ${stream.reason}.`);
-            hasBeenOpen ||= state === "open";
+            if (state === "open") log("info", connections++ ? "Connected to the gateway again." : "Connected to the gateway.");
+            else if (state === "closed" && isOpen) log("warning", `The gateway is away: ${stream.reason}.`);
+            if (state !== "connecting") isOpen = state === "open";
             this.#drawAlarm();
         });
         let before = null;

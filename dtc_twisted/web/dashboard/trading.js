@@ -59,6 +59,7 @@ export class Trading {
         return this.#run("Send order", summary, () => call("POST", path, { body: { ...body, prices: "display" } }), {
             check: () => call("POST", path, { body: { ...body, prices: "display", check: true } }),
             fault: () => this.orderFault(symbol),
+            side: (body.BuySell ?? body.BuySell_1 ?? body.Parent.BuySell).toLowerCase(),
         });
     }
 
@@ -130,12 +131,12 @@ export class Trading {
     }
 
     /** Confirm if wanted, send, and log the outcome. check: asks the gateway whether it would accept the order. */
-    async #run(title, summary, send, { check, fault = () => this.cancelFault() } = {}) {
+    async #run(title, summary, send, { check, fault = () => this.cancelFault(), side } = {}) {
         try {
             if (this.confirms.value) {
                 const checked = check ? [await check()].flat() : []; // one row, or several
                 const lines = [...summary, ...checked.map(positionText).filter(Boolean)];
-                if (!(await ask(title, lines, this.isLive))) return false;
+                if (!(await ask(title, lines, this.isLive, side))) return false;
                 if (fault()) return this.#refuse(fault()); // time has passed
             }
             await send();
