@@ -78,6 +78,13 @@ def _compile_builder_once(rule: Rule, append_unknown: bool = True) -> Any:
 Rule._compile_builder = _compile_builder_once  # type: ignore[assignment, method-assign]
 
 
+def routes_of(resource: Any) -> set[tuple[str, str]]:
+    """Return method and path of all routes of an ApiResource. HEAD is left out."""
+    exact = {(method.decode(), path.decode()) for method, path in resource._exact_routes}
+    patterns = {(method, rule.rule) for rule in resource._app.url_map.iter_rules() for method in rule.methods}
+    return {each for each in exact | patterns if each[0] != "HEAD"}
+
+
 def process_environment(**extra: str) -> dict[str, str]:
     """Return the environment of a process that a test starts.
 

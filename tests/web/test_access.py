@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-from klein import Klein
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.dtc.wire_log import wire_log
@@ -11,7 +10,7 @@ from dtc_twisted.web.access import LOCAL_PRINCIPAL, principal_of, read_origin
 from dtc_twisted.web.rest import PREFIX, RestApi, json_response
 from dtc_twisted.web.stream import StreamFactory
 from dtc_twisted.web.tokens import Principal
-from tests.support import Answer, GatewayTestCase, WebSocketCaller, write_private
+from tests.support import Answer, GatewayTestCase, WebSocketCaller, routes_of, write_private
 from tests.support import Caller as Connection
 from tests.test_tap import CommandLineCase
 
@@ -140,12 +139,7 @@ class TokenCase(AccessCase):
 
     def routes(self) -> list[tuple[str, str]]:
         """Return path and method of all routes."""
-        klein: Klein = self.tree._app
-        return [
-            (rule.rule.removeprefix(PREFIX), method)
-            for rule in klein.url_map.iter_rules()
-            for method in sorted(rule.methods or ())
-        ]
+        return sorted((path.removeprefix(PREFIX), method) for method, path in routes_of(self.tree))
 
 
 class TokenTests(TokenCase):

@@ -19,7 +19,7 @@ from dtc_twisted.web.openapi.asyncapi import EVENT_FIELDS, asyncapi_document
 from dtc_twisted.web.openapi.document import DescribedRoute, errors_by_status
 from dtc_twisted.web.stream.order_entry import ORDER_ACTIONS
 from dtc_twisted.web.stream.public_names import CHANNELS, EVENTS
-from tests.support import Answer, Caller, GatewayTestCase, write_private
+from tests.support import Answer, Caller, GatewayTestCase, routes_of, write_private
 from tests.web.test_output import unchunked
 
 EXAMPLES = Path(document.__file__).with_name("examples.json")
@@ -111,11 +111,7 @@ def recorded_examples(case: DocumentCase) -> dict[str, Any]:
 class OpenApiTests(DocumentCase):
     def test_every_route_is_described(self) -> None:
         described = {(each.method, each.path) for each in self.routes}
-        served = {
-            (method, rule.rule)
-            for rule in self.site().resource._app.url_map.iter_rules()
-            for method in rule.methods - {"HEAD"}
-        }
+        served = routes_of(self.site().resource)
         page = {each for each in served if each[1] == "/" or each[1].startswith(("/docs", "/dashboard"))}
         self.assertEqual(served - described - page, {("GET", "/api/v1/stream")})
 

@@ -181,10 +181,11 @@ class RestApi:
             self.described_routes.append(DescribedRoute(method, prefix + path, operation, trade, public))
         if public:
             self._public_paths.add((prefix + path).encode())
-        self._klein.route(prefix + path, methods=[method], endpoint=f"{method} {path}")(handle)
-        if "<" not in path:
-            for each in ("GET", "HEAD") if method == "GET" else (method,):
-                self._exact_routes[each.encode(), (prefix + path).encode()] = handle
+        if "<" in path:
+            self._klein.route(prefix + path, methods=[method], endpoint=f"{method} {path}")(handle)
+            return
+        for each in ("GET", "HEAD") if method == "GET" else (method,):
+            self._exact_routes[each.encode(), (prefix + path).encode()] = handle
 
     # -- answers
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Collection
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from twisted.python.failure import Failure
 from twisted.web.server import Request
@@ -32,9 +33,9 @@ def describe_error(
     """Make the JSON value of a failure, and set the headers that belong to it.
 
     seconds_to_retry: seconds until the next try to reach the server.
-    allowed_methods: returns the methods of exactly this path. Klein adds those of every pattern that the path fits.
+    allowed_methods: returns the methods of exactly this path, without variable parts.
     """
-    error = _own_error(request, failure.value, allowed_methods(request.path))
+    error = _own_error(request, failure.value, allowed_methods(unquote_to_bytes(request.path)))
     for header, value in _headers(error, seconds_to_retry).items():
         request.setHeader(header, value)
     return error_json(failure, error, request.path.decode("utf-8", "replace"))
@@ -42,13 +43,12 @@ def describe_error(
 
 def _own_error(request: Request, error: BaseException | None, allowed: Collection[str]) -> BaseException | None:
     """Translate the exceptions of Klein's router."""
-    match error:
-        case werkzeug.NotFound():
-            return NotFound(f"Nothing is at {request.path.decode('utf-8', 'replace')}.")
-        case werkzeug.MethodNotAllowed():
-            method = request.method.decode("ascii", "replace")
-            return MethodNotAllowed(f"{method} is not possible here.", allowed or error.valid_methods or ())
-    return error
+    if not isinstance(error, werkzeug.NotFound | werkzeug.MethodNotAllowed):
+        return error
+    methods = allowed or getattr(error, "valid_methods", None)
+    if not methods:
+        return NotFound(f"Nothing is at {request.path.decode('utf-8', 'replace')}.")
+    return MethodNotAllowed(f"{request.method.decode('ascii', 'replace')} is not possible here.", methods)
 
 
 def _headers(error: BaseException | None, seconds_to_retry: Callable[[], float]) -> dict[str, str]:

@@ -6,6 +6,7 @@ Adds access control, fast routing, a limit for bodies, and an access log.
 from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from klein import Klein
 from klein.resource import KleinResource
@@ -33,6 +34,7 @@ RouteTable = dict[tuple[bytes, bytes], Callable[[Any], Any]]
 class ApiResource(KleinResource):
     """Check access, then call the handler of the route, directly or through Klein.
 
+    klein: the routes with variable parts.
     exact_routes: handlers of routes without variable parts. They are called directly, because Klein's routing is more
         than a quarter of the cost of a request.
     answer_error: returns the body of the answer to a failed request. (Klein alone answers with HTML and tracebacks.)
@@ -67,6 +69,8 @@ class ApiResource(KleinResource):
             _finish(request, None)
             return NOT_DONE_YET
         handler = self._exact_routes.get((request.method, request.path))
+        if handler is None and b"%" in request.path:
+            handler = self._exact_routes.get((request.method, unquote_to_bytes(request.path)))
         if handler is not None:
             self._respond(request, handler)
             return NOT_DONE_YET
