@@ -67,6 +67,7 @@ class LadderTests(TradingCase):
     def test_click_places_a_limit_and_a_stop(self) -> None:
         bid, ask = self.inside()
         self.level(bid - 5 * TICK, ".bid").click()
+        self.assertEqual(self.page.inner_text("#ladder-hint"), "click a size to order")
         self.assertIn("Buy 1 ESM20_FUT_CME, limit at", self.confirm())
         self.level(ask + 5 * TICK, ".bid").click()
         self.assertIn("stop at", self.confirm())

@@ -43,7 +43,8 @@ export class LadderOrders {
     drawControls() {
         const fault = this.#fault();
         this.#body.classList.toggle("armed", !fault);
-        setText(byId("ladder-hint"), this.#trading.isAllowed && fault && !this.#ladder.stale ? fault : "");
+        const hint = this.#ladder.stale ? "" : fault || "click a size to order";
+        setText(byId("ladder-hint"), this.#trading.isAllowed ? hint : "");
     }
 
     #fault() {
