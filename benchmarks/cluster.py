@@ -54,7 +54,9 @@ def edge(count: int) -> Iterator[tuple[World, Service, Service, Service]]:
         command = ("nats-server", "-a", "127.0.0.1", "-p", "-1")
         nats = stack.enter_context(Service(until=r"client connections on 127.0.0.1:(\d+)", command=command))
         url = ("--nats", f"nats://127.0.0.1:{nats.found[1]}")
-        origin = stack.enter_context(twistd("dtc", "--host", "127.0.0.1", "-p", source.found[1], "-r", "0", *url))
+        origin = stack.enter_context(
+            twistd("dtc", "--host", "127.0.0.1", "-p", source.found[1], "-r", "0", "--no-standby", *url)
+        )
         edges = [stack.enter_context(twistd("dtc-edge", "-r", "0", *url, measured=n == 0)) for n in (0, 1)]
         time.sleep(2.5)
         other = stack.enter_context(load.subscribers(edges[1].found[1], 1))

@@ -173,7 +173,7 @@ def processes() -> tuple[dict[str, Restartable], dict[str, int]]:
         ),
         "origin": Restartable(
             *("origin", *python, "dtc", "--host", "127.0.0.1", "-p", str(server), "-q", str(history)),
-            *("-r", str(ports["origin"]), "--nats", nats, "--no-dashboard"),
+            *("-r", str(ports["origin"]), "--nats", nats, "--no-standby", "--no-dashboard"),
         ),
     }
     for name in ("edge1", "edge2"):

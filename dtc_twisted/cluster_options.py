@@ -28,8 +28,9 @@ def check_nats_options(options: Mapping[str, Any]) -> None:
         for name, _, default, _ in NATS_OPTIONS[1:]:
             if options[name] != default:
                 raise usage.UsageError(f"--{name} goes with --nats only")
-        if options.get("advertise"):
-            raise usage.UsageError("--advertise goes with --nats only")
+        for name in ("advertise", "no-standby"):
+            if options.get(name):
+                raise usage.UsageError(f"--{name} goes with --nats only")
         return
     if bool(options["nats-cert"]) != bool(options["nats-key"]):
         raise usage.UsageError("--nats-cert and --nats-key go together: a certificate and its private key")

@@ -93,6 +93,7 @@ class Options(ServingOptions):
             None,
             "Serve data of files to other machines as well; the exchanges' agreements may forbid it.",
         ],
+        ["no-standby", None, "Log on without a lease: no other gateway waits to replace this one at NATS."],
         ["check", None, "Check options and files, log on to the server, and end."],
         *REPLAY_FLAGS,
         ["demo", None, "Start a simulated DTC server in the same process, and connect to it."],
@@ -221,6 +222,7 @@ def makeService(options: Options, reactor: IGatewayReactor | None = None) -> ISe
     checks = file_checks(options)
     on_hangup(reactor, (lambda: [check() for check in checks]) if checks else reactor.stop)
     of_twistd: Mapping[str, Any] = options.parent or {}
+    end = partial(end_process, reactor, of_twistd.get("pidfile") or "")
     if options["check"]:
-        return make_check(options, reactor, partial(end_process, reactor, of_twistd.get("pidfile") or ""))
-    return with_log_format(options, make_gateway(options, reactor))
+        return make_check(options, reactor, end)
+    return with_log_format(options, make_gateway(options, reactor, end))

@@ -37,7 +37,7 @@ class OneSnapshot:
 class AccountRelay:
     """Publish all channels, from the first request of an edge on.
 
-    generation: of the origin.
+    generation: returns that of the origin.
     position: returns epoch and seq of a channel, as subscribers know them.
     """
 
@@ -45,7 +45,7 @@ class AccountRelay:
         self,
         bus: Bus,
         prefix: str,
-        generation: int,
+        generation: Callable[[], int],
         accounts: AccountSource,
         channels: Sequence[str],
         position: Callable[[str], dict[str, int]],
@@ -69,7 +69,7 @@ class AccountRelay:
 
     def _head(self, channel: str, kind: str) -> AccountHead:
         position = self._position(channel)
-        return AccountHead(self._generation, kind, self._numbers[channel], position["epoch"], position["seq"])
+        return AccountHead(self._generation(), kind, self._numbers[channel], position["epoch"], position["seq"])
 
     # -- requests of edges
 
@@ -83,7 +83,7 @@ class AccountRelay:
             self._accounts.subscribe(self, channel)
         answer = partial(publish_answer, self._bus, reply)
         missed = self._numbers[channel] - wanted.after
-        if wanted.generation == self._generation and 0 <= missed <= len(self._kept[channel]):
+        if wanted.generation == self._generation() and 0 <= missed <= len(self._kept[channel]):
             kept = self._kept[channel]
             payloads = [kept[place] for place in range(len(kept) - missed, len(kept))]
             answer(encode(self._head(channel, "updates"), b"\n".join(payloads)))

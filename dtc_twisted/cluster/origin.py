@@ -88,6 +88,10 @@ class ClusterOrigin(Service):
         bus.subscribe(f"{prefix}snapshot", self._receive_snapshot_request)
         bus.subscribe(f"{prefix}request", self._receive_request)
 
+    def begin(self, generation: int) -> None:
+        """Set the generation, before the start, after that of the origin before."""
+        self.generation = generation
+
     # -- called by the service tree and by Upstream
 
     def startService(self) -> None:

@@ -12,7 +12,9 @@ from dtc_twisted.cluster.account_relay import AccountRelay
 from dtc_twisted.cluster.bus import Bus
 from dtc_twisted.cluster.edge_accounts import EdgeAccounts
 from dtc_twisted.cluster.edge_feed import EdgeFeed
+from dtc_twisted.cluster.lease import LeaseStore, OriginLease, suspend_safe_clock
 from dtc_twisted.cluster.nats_bus import NatsBus
+from dtc_twisted.cluster.nats_lease import NatsLeaseStore
 from dtc_twisted.cluster.origin import ClusterOrigin
 from dtc_twisted.cluster.origin_link import OriginLink
 from dtc_twisted.cluster_options import nats_arguments, nats_servers
@@ -88,12 +90,30 @@ def make_origin(
     if parts.accounts is not None:
         kept = parts.accounts.kept
         AccountRelay(
-            *(bus, prefix, origin.generation, parts.accounts, ACCOUNT_CHANNELS, lambda channel: kept[channel].position)
+            *(bus, prefix, lambda: origin.generation, parts.accounts),
+            *(ACCOUNT_CHANNELS, lambda channel: kept[channel].position),
         )
     parts.status.cluster = origin.status
+    parts.epoch_listeners.append(origin.begin)
     upstream.status_listeners.append(origin.publish_beat)
     origin.setServiceParent(services)
     return services
+
+
+def make_lease(settings: Settings, reactor: IGatewayReactor, store: LeaseStore | None = None) -> OriginLease | None:
+    """Build the lease of the origin. None: this gateway is the origin without one.
+
+    store: None: that of NATS.
+    """
+    if not settings["nats"] or settings["no-standby"]:
+        return None
+    store = store or NatsLeaseStore(nats_servers(settings), lease_key(settings), nats_arguments(settings))
+    return OriginLease(reactor, store, _process_name(), suspend_safe_clock(reactor))
+
+
+def lease_key(settings: Settings) -> str:
+    """Return the name of the lease."""
+    return f"{settings['nats-prefix']}.origin"
 
 
 def make_edge(options: Settings, reactor: IGatewayReactor, bus: Bus | None = None, name: str = "") -> IService:
@@ -105,7 +125,7 @@ def make_edge(options: Settings, reactor: IGatewayReactor, bus: Bus | None = Non
     settings = {**EDGE_SETTINGS, **options}
     services = MultiService()
     bus = bus or _nats_bus(settings, reactor, services)
-    name = name or f"{socket.gethostname().partition('.')[0]}-{os.getpid()}-{os.urandom(3).hex()}"
+    name = name or _process_name()
     timeout = settings["timeout"]
     link = OriginLink(reactor, bus, f"{settings['nats-prefix']}.", name, settings["nats"], timeout)
     settings["timeout"] = timeout + 2  # the origin answers after its own timeout, with the reason
@@ -149,6 +169,10 @@ def _url_of(web: MultiService) -> str:
     urls = [url for service in web if isinstance(service, WebService) for url in service.urls]
     first = urls[0] if urls else ""
     return first.replace("//0.0.0.0:", f"//{socket.gethostname()}:").replace("//[::]:", f"//{socket.gethostname()}:")
+
+
+def _process_name() -> str:
+    return f"{socket.gethostname().partition('.')[0]}-{os.getpid()}-{os.urandom(3).hex()}"
 
 
 def _nats_bus(settings: Settings, reactor: IGatewayReactor, services: MultiService) -> NatsBus:

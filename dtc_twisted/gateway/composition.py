@@ -10,12 +10,13 @@ from dtc_twisted.datafiles.optional import load_all
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.dtc.messages import TradeModeEnum
 from dtc_twisted.dtc.session import LogonSettings
-from dtc_twisted.gateway.cluster_parts import make_origin
+from dtc_twisted.gateway.cluster_parts import lease_key, make_lease, make_origin
 from dtc_twisted.gateway.gateway_parts import journal_path, make_files, make_market_data, make_orders
 from dtc_twisted.gateway.gateway_services import DemoService, GatewayService, ReplayService
 from dtc_twisted.gateway.gateway_settings import Settings
 from dtc_twisted.gateway.gateway_status import GatewayStatus
 from dtc_twisted.gateway.recording_parts import make_recorder
+from dtc_twisted.gateway.standby import HeldServices, StandbyGateway
 from dtc_twisted.gateway.web_parts import GatewayParts, make_web
 from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
@@ -29,8 +30,11 @@ from dtc_twisted.transport.upstream import Upstream
 _log = logger(__name__)
 
 
-def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
-    """Build the whole gateway: one service that starts and stops all."""
+def make_gateway(settings: Settings, reactor: IGatewayReactor, end: Callable[[int], None]) -> IService:
+    """Build the whole gateway: one service that starts and stops all.
+
+    end: ends the process with an exit status, after the lease of the origin was lost.
+    """
     load_all()
     logon = _logon_settings(settings)
     upstream = make_upstream(settings, logon, reactor)
@@ -52,9 +56,13 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
     recorder = make_recorder(settings, upstream, definitions, market_data, orders, reactor)
     status = GatewayStatus(upstream, market_data, orders, logon.trade_mode, recorder)
     services = GatewayService(orders.manager if settings["cancel-on-stop"] else None)
+    lease = make_lease(settings, reactor)
+    held = [] if lease is None else [HeldServices(), HeldServices()]
+    for each in held[:1]:
+        each.setServiceParent(services)
     for service in (orders.journal, orders.manager, recorder):
         if service is not None:
-            service.setServiceParent(services)
+            service.setServiceParent((*held, services)[0])
     if settings["demo"]:
         DemoService(reactor, upstream, history, settings["data-folder"] or "").setServiceParent(services)
     elif settings["replay-settings"] is not None:
@@ -70,12 +78,17 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor) -> IService:
     web.setServiceParent(services)
     market_data.watchdog.setServiceParent(services)
     replay_buffer.setServiceParent(services)
+    for each in held[1:]:
+        each.setServiceParent(services)
+    last = (services, *held)[-1]
     if settings["nats"]:
-        make_origin(settings, parts, web, reactor).setServiceParent(services)
+        make_origin(settings, parts, web, reactor).setServiceParent(last)
     if settings["host"] or settings["demo"] or settings["replay"]:
-        upstream.setServiceParent(services)
-        history.setServiceParent(services)
-    return services
+        upstream.setServiceParent(last)
+        history.setServiceParent(last)
+    if lease is None:
+        return services
+    return StandbyGateway(reactor, parts, lease, services, held, lease_key(settings), end)
 
 
 def make_check(settings: Settings, reactor: IGatewayReactor, end: Callable[[int], None]) -> IService:

@@ -35,6 +35,8 @@ class GatewayStatus:
         """Returns the state of the cluster. None: this gateway belongs to none."""
         self.changed: Callable[[], None] = lambda: None
         """Publishes the status."""
+        self.waiting: Callable[[], str] = lambda: ""
+        """Returns why this gateway does not log on yet; empty: it does."""
 
     def fields(self) -> dict[str, Any]:
         """Return the status. docs/rest.md describes each key."""
@@ -72,7 +74,9 @@ class GatewayStatus:
         """Return why the gateway is not ready, a text for each failed check by its name."""
         upstream, journal = self._upstream, self._orders.journal
         found = {}
-        if upstream.session is None:
+        if waiting := self.waiting():
+            found["standby"] = waiting
+        elif upstream.session is None:
             found["server"] = f"not logged on to the DTC server; the connection is {upstream.status.state}"
         if journal is not None and journal.failure_text:
             found["journal"] = "the journal of orders cannot be written"

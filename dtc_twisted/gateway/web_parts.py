@@ -1,7 +1,7 @@
 """Build REST, WebSocket and metrics."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from socket import gethostname
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -59,6 +59,8 @@ class GatewayParts:
     files: FileSource | None
     forward: Callable[[Request], Deferred[None]] | None = None
     accounts: PublishedAccounts | None = None  # made by make_web, except at an edge
+    epoch_listeners: list[Callable[[int], None]] = field(default_factory=list)
+    """Called with the generation when this process becomes the origin after another. All numbers begin again."""
 
 
 def _publish_status(stream: MultiChannelFactory, parts: GatewayParts) -> None:
@@ -77,6 +79,8 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
     if parts.accounts is None:
         epoch = int(wall_time(reactor) * 1000)
         parts.accounts = AccountChannels(orders.state, orders.reconciler, market_data.replay, epoch)
+        parts.epoch_listeners += [each.begin for each in parts.accounts.kept.values()]
+        parts.epoch_listeners += [each.begin for each in market_data.hubs.values()]
     stream = MultiChannelFactory(
         *(reactor, market_data.hubs, parts.definitions, parts.accounts),
         *(status.fields, orders.manager, market_data.sources),

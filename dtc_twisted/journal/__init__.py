@@ -7,6 +7,7 @@ are seconds since 1970, UTC; prices are the server's; `request`, `messages` and 
 """
 
 from dtc_twisted.journal.entries import NEW_ORDER_ACTIONS, Command, UpdateRecord
+from dtc_twisted.journal.file_lock import FileLock
 from dtc_twisted.journal.journal import Journal
 
-__all__ = ["NEW_ORDER_ACTIONS", "Command", "Journal", "UpdateRecord"]
+__all__ = ["NEW_ORDER_ACTIONS", "Command", "FileLock", "Journal", "UpdateRecord"]

@@ -301,6 +301,15 @@ class Hub:
         """Inform the consumers of a symbol that their data may be out of date."""
         feed.mark_stale(self._batch, reason)
 
+    def begin(self, epoch: int) -> None:
+        """Begin all numberings again, before the first session.
+
+        epoch: the new ones are larger.
+        """
+        self._epoch = max(self._epoch, epoch)
+        for feed in self._feeds.values():
+            feed.begin_numberings()
+
     # -- feeds
 
     def _new_epoch(self) -> int:

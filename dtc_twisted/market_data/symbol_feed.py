@@ -173,6 +173,11 @@ class SymbolFeed:
                     group.recent.restart(next_seq)
         self._numberings[0] = Numbering(epoch, defaultdict(int, counts))
 
+    def begin_numberings(self) -> None:
+        """Give all numberings another epoch. Nothing was counted yet."""
+        for levels in self._numberings:
+            self._numberings[levels] = Numbering(self.new_epoch())
+
     # -- informing consumers
 
     def confirm(self, batch: ReadBatch, now: float) -> None:

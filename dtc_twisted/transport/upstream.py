@@ -64,6 +64,8 @@ class Upstream(Service):
         """Called after the messages of one read of the socket have been dispatched."""
         self.traffic_observer: TrafficObserver | None = None
         """Receives what arrives and what is sent. Set it before the service starts."""
+        self.require_permission: Callable[[], None] = lambda: None
+        """Raises NotLoggedOn if nothing may be sent at present."""
         self._reactor = reactor
         self._logon_settings = logon_settings
         self._timeout = timeout
@@ -87,6 +89,7 @@ class Upstream(Service):
         """Return the session. Raises NotLoggedOn with the reason if there is none."""
         if self.session is None:
             raise NotLoggedOn(f"Not logged on to the DTC server: {self.status.reason or self.status.state}.")
+        self.require_permission()
         return self.session
 
     def request(
@@ -139,6 +142,10 @@ class Upstream(Service):
         if self._connection is not None:
             self._last_received = self._connection.session.last_received
         return None if self._last_received is None else max(0.0, self._reactor.seconds() - self._last_received)
+
+    def wait(self, reason: str) -> None:
+        """State why the service does not start yet."""
+        self._set_state(UpstreamState.WAITING, reason=reason)
 
     # -- called by the service tree
 

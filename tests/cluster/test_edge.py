@@ -22,7 +22,7 @@ STREAM = "ws://127.0.0.1:8081/api/v1/stream"
 class EdgeCase(OrdersCase):
     """Provide an origin at port 8080 and an edge at 8081. Callers call the edge."""
 
-    options: tuple[str, ...] = (*OrdersCase.options, *NATS, "--advertise", f"http://127.0.0.1:{PROXY}")
+    options: tuple[str, ...] = (*OrdersCase.options, *NATS, "--no-standby", "--advertise", f"http://127.0.0.1:{PROXY}")
     edge_options: tuple[str, ...] = (*NATS, "-r", "8081")
 
     def setUp(self) -> None:

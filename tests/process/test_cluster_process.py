@@ -80,7 +80,7 @@ class ClusterProcessTests(SynchronousTestCase):
         broker = Process("nats-server", "-a", "127.0.0.1", "-p", str(port))
         self.addCleanup(broker.stop)
         broker.wait_for("Server is ready")
-        origin = Served("dtc", port, "--demo")
+        origin = Served("dtc", port, "--demo", "--no-standby")
         self.addCleanup(origin.stop)
         edge = Served("dtc-edge", port)
         self.addCleanup(edge.stop)

@@ -192,7 +192,14 @@ class GatewayCollector(Collector):
             return
         yield gauge("dtc_cluster_nats_up", "1 while there is a connection to NATS.", cluster["nats"] == "connected")
         yield gauge("dtc_cluster_symbols", "Symbols that this process publishes, or follows.", cluster["symbols"])
+        if cluster.get("lease_age") is not None:
+            yield gauge(
+                "dtc_cluster_lease_age_seconds", "Time since the last renewal of the lease.", cluster["lease_age"]
+            )
         if "edges" in cluster:
+            yield gauge(
+                "dtc_cluster_is_origin", "1 while this gateway is the origin; 0: standby.", cluster["role"] == "origin"
+            )
             yield gauge("dtc_cluster_edges", "Edges that are alive.", len(cluster["edges"]))
         else:
             yield counter("dtc_cluster_lost", "Times that updates of a symbol were lost.", cluster["lost"])

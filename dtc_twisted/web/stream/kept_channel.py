@@ -32,6 +32,10 @@ class KeptChannel:
         """Return the epoch, and the number of the last message."""
         return {"epoch": self._epoch, "seq": self._last_seq()}
 
+    def begin(self, epoch: int) -> None:
+        """Set what the numbers count from, before the first of them."""
+        self._epoch = epoch
+
     # -- called with each subscription
 
     def opened(self) -> None:
