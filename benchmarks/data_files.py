@@ -70,8 +70,8 @@ at_start = most = process.memory_info().rss
 sink = open("/dev/null", "wb")
 begin = time.perf_counter()
 blocks = PriceHistory(DataFolder(sys.argv[1])).blocks(PriceQuery("BIG", 0))
-for number, part in enumerate(column_parts(blocks, ArrowStream(HistoricalPriceDataRecordResponse), None)):
-    sink.write(part)
+for number, parts in enumerate(column_parts(blocks, ArrowStream(HistoricalPriceDataRecordResponse), None)):
+    sink.writelines(parts)
     if number % 10 == 0:
         most = max(most, process.memory_info().rss)
 print(time.perf_counter() - begin, (most - at_start) / 1e6)

@@ -92,8 +92,20 @@ class RecordReader:
         """Return the bytes of complete records."""
         data = self._read_at(self._header + first * self._size, count * self._size)
         if len(data) < count * self._size:
-            raise UnusableDataFile(f"{self.name}: it was truncated while it was read.")
+            raise self._truncation()
         return data
+
+    def read_into(self, first: int, buffer: memoryview) -> None:
+        """Read complete records into a buffer, as many as fill it."""
+        done = 0
+        try:
+            self._file.seek(self._header + first * self._size)
+            while done < len(buffer) and (size := self._file.readinto(buffer[done:])):
+                done += size
+        except OSError as error:
+            raise self._failure(error) from None
+        if done < len(buffer):
+            raise self._truncation()
 
     def lower_bound(self, time: int) -> int:
         """Return the index of the first record at or after a time, by binary search.
@@ -137,5 +149,11 @@ class RecordReader:
                 parts.append(part)
                 count -= len(part)
         except OSError as error:
-            raise UnusableDataFile(f"{self.name}: it cannot be read: {error.strerror or error}.") from None
+            raise self._failure(error) from None
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _failure(self, error: OSError) -> UnusableDataFile:
+        return UnusableDataFile(f"{self.name}: it cannot be read: {error.strerror or error}.")
+
+    def _truncation(self) -> UnusableDataFile:
+        return UnusableDataFile(f"{self.name}: it was truncated while it was read.")

@@ -7,7 +7,12 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
-from dtc_twisted.web.output import negotiation
+from dtc_twisted.datafiles import PriceQuery, intraday
+from dtc_twisted.datafiles.data_folder import DataFolder
+from dtc_twisted.datafiles.history_query import PriceHistory
+from dtc_twisted.dtc.messages import HistoricalPriceDataRecordResponse
+from dtc_twisted.web.output import ArrowStream, negotiation
+from dtc_twisted.web.output.block_tables import block_batch
 from dtc_twisted.web.rest import file_parts
 from tests.datafiles.test_history_rest import ES, START, FolderHouse
 from tests.datafiles.writer import DepthRecord, trade, write_depth, write_scid
@@ -31,6 +36,12 @@ def read_arrow(body: bytes) -> Any:
     import pyarrow.ipc
 
     return pyarrow.ipc.open_stream(body).read_all()
+
+
+def read_batches(body: bytes) -> list[Any]:
+    import pyarrow.ipc
+
+    return list(pyarrow.ipc.open_stream(body))
 
 
 def read_parquet(body: bytes) -> Any:
@@ -78,6 +89,20 @@ class ColumnTests(FormatCase):
         table = self.check(TICKS)
         self.assertEqual({field.name: str(field.type) for field in table.schema}, TYPES)
         self.assertEqual(table.num_rows, 300)
+
+    def test_several_batches(self) -> None:
+        self.patch(intraday, "BLOCK", 70)
+        stream = self.answer(f"{TICKS}&format=arrow").body
+        self.assertEqual([len(batch) for batch in read_batches(stream)], [70, 70, 70, 70, 20, 0])
+        self.check(TICKS)
+
+    def test_columns_are_not_copied(self) -> None:
+        encoder = ArrowStream(HistoricalPriceDataRecordResponse)
+        (block,) = PriceHistory(DataFolder(str(self.folder))).blocks(PriceQuery(ES, 0))
+        batch = block_batch(block, None)
+        parts: list[Any] = encoder.batch(batch)
+        column = batch.column("LastPrice").buffers()[1]
+        self.assertIn(column.address, [part.address for part in parts if not isinstance(part, bytes)])
 
     def test_bars(self) -> None:
         self.assertGreater(self.check(BARS).num_rows, 20)

@@ -2,13 +2,17 @@
 
 import os
 import struct
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.python.monkey import MonkeyPatcher
 
-from dtc_twisted.datafiles import SECOND, PriceQuery, optional
+from dtc_twisted.datafiles import SECOND, PriceQuery, intraday, optional
+from dtc_twisted.datafiles.data_folder import DataFolder
+from dtc_twisted.datafiles.history_query import PriceHistory
 from dtc_twisted.datafiles.layout import INTRADAY
 from dtc_twisted.datafiles.record_reader import RecordReader
 from dtc_twisted.errors import NoDataFile, UnusableDataFile
@@ -77,6 +81,14 @@ class ExactTests(FolderCase):
         self.assertEqual([row.LastPrice for row in rows], [11, 12, 13])
         self.assertEqual(self.rows(PriceQuery("A", 0, START + 1000 * SECOND)), [])
         self.assertEqual(self.rows(PriceQuery("A", 0, 1, START)), [])
+
+    def test_blocks_stay_as_they_are(self) -> None:
+        """Blocks are read into one buffer; those that were yielded do not change."""
+        write_scid(self.folder / "A.scid", [trade(START + i, i + 1) for i in range(5)])
+        for size in (1, 2):
+            self.patch(intraday, "BLOCK", size)
+            blocks = list(PriceHistory(DataFolder(str(self.folder))).blocks(PriceQuery("A", 0)))
+            self.assertEqual([price for block in blocks for price in block.last], [1, 2, 3, 4, 5])
 
     def test_days_before_the_end(self) -> None:
         day = 86_400 * SECOND
@@ -180,6 +192,16 @@ class DamageTests(FolderCase):
         test_no_descriptor_is_left_open.skip = "needs /proc"  # type: ignore[attr-defined]
 
 
+class Pieces(FileIO):
+    """A file that returns at most 7 bytes at once."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(min(size or 7, 7))
+
+    def readinto(self, buffer: Any, /) -> int:
+        return super().readinto(memoryview(buffer)[:7])
+
+
 class ChangingFileTests(FolderCase):
     def setUp(self) -> None:
         super().setUp()
@@ -197,6 +219,18 @@ class ChangingFileTests(FolderCase):
         with self.assertRaises(UnusableDataFile) as caught:
             self.reader.read(2, 5)
         self.assertIn("truncated while it was read", str(caught.exception))
+        with self.assertRaises(UnusableDataFile) as caught:
+            self.reader.read_into(2, memoryview(bytearray(5 * 40)))
+        self.assertIn("truncated while it was read", str(caught.exception))
+
+    def test_records_that_arrive_in_pieces(self) -> None:
+        whole = self.reader.read(1, 8)
+        self.patch(self.reader, "_file", Pieces(self.path, "rb"))
+        self.addCleanup(self.reader.close)
+        self.assertEqual(self.reader.read(1, 8), whole)
+        buffer = bytearray(len(whole))
+        self.reader.read_into(1, memoryview(buffer))
+        self.assertEqual(bytes(buffer), whole)
 
     def test_replacement(self) -> None:
         self.assertFalse(self.reader.is_replaced())

@@ -4,13 +4,14 @@ These functions run in threads. numpy and pyarrow release the interpreter during
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 from dtc_twisted.datafiles import DepthColumns, PriceColumns
 from dtc_twisted.datafiles.optional import load_arrow
 from dtc_twisted.datafiles.price_columns import REQUEST_ID
 from dtc_twisted.definitions.converter import DisplayConverter
-from dtc_twisted.dtc.fields import field_types
+from dtc_twisted.dtc.fields import FieldType, field_types
 from dtc_twisted.dtc.messages import (
     HistoricalMarketDepthDataRecordResponse,
     HistoricalPriceDataRecordResponse,
@@ -30,14 +31,14 @@ _PRICE_FIELDS = (
 Blocks = Iterator[PriceColumns] | Iterator[DepthColumns]
 
 
-def column_parts(blocks: Blocks, encoder: ColumnEncoder, converter: DisplayConverter | None) -> Iterator[bytes]:
-    """Yield the parts of an answer in Arrow's stream format or Parquet.
+def column_parts(blocks: Blocks, encoder: ColumnEncoder, converter: DisplayConverter | None) -> Iterator[list[bytes]]:
+    """Yield lists of the parts of an answer in Arrow's stream format or Parquet.
 
     converter: converts prices; None: they stay as they are.
     """
     for block in blocks:
         yield encoder.batch(block_batch(block, converter))
-    yield encoder.end()
+    yield [encoder.end()]
 
 
 def csv_parts(blocks: Blocks, encoder: Csv, converter: DisplayConverter | None) -> Iterator[bytes]:
@@ -61,22 +62,30 @@ def block_batch(block: PriceColumns | DepthColumns, converter: DisplayConverter 
     Raises UnusableDataFile for a number that does not fit into its column.
     """
     kind, values = _values(block)
-    arrow, schema, fields = load_arrow(), arrow_schema(kind), field_types(kind)
+    arrow, schema = load_arrow(), arrow_schema(kind)
     columns = []
-    for column in schema:
-        value, field = values[column.name], fields[column.name]
+    for name, column_type, field in _columns(kind):
+        value = values[name]
         if field.unit is not None:
-            columns.append(arrow.array(value, arrow.int64()).view(column.type))
+            columns.append(arrow.array(value, arrow.int64()).view(column_type))
         elif field.is_price and converter is not None:
-            columns.append(_converted(arrow, value, converter.price_function(kind, column.name)))
+            columns.append(_converted(arrow, value, converter.price_function(kind, name)))
         elif field.base is float:
             columns.append(_doubles(arrow, value))
         else:
             try:
-                columns.append(arrow.array(value).cast(column.type))
+                column = arrow.array(value)
+                columns.append(column if column.type == column_type else column.cast(column_type))
             except arrow.ArrowInvalid:
-                raise UnusableDataFile(f"A value of {column.name} is too large for {column.type}.") from None
-    return arrow.record_batch(columns, schema=schema)
+                raise UnusableDataFile(f"A value of {name} is too large for {column_type}.") from None
+    return arrow.RecordBatch.from_arrays(columns, schema=schema)
+
+
+@cache
+def _columns(kind: type[Message]) -> list[tuple[str, Any, FieldType]]:
+    """Return name, Arrow type and DTC type of each column."""
+    fields = field_types(kind)
+    return [(column.name, column.type, fields[column.name]) for column in arrow_schema(kind)]
 
 
 def _values(block: PriceColumns | DepthColumns) -> tuple[type[Message], dict[str, Any]]:
@@ -105,7 +114,7 @@ def _csv(block: PriceColumns | DepthColumns, converter: DisplayConverter | None,
     sink = ByteSink()
     options = arrow.csv.WriteOptions(include_header=False, quoting_style="none", eol="\r\n", batch_size=65_536)
     arrow.csv.write_csv(arrow.record_batch(columns, [str(index) for index in range(len(columns))]), sink, options)
-    return sink.take()
+    return b"".join(sink.take())
 
 
 def _constant(arrow: Any, value: int, count: int) -> Any:

@@ -33,22 +33,34 @@ class ByteSink(io.RawIOBase):
         self._position += len(part)
         return len(part)
 
-    def take(self) -> bytes:
-        """Return what was written since the last time."""
-        data = b"".join(self._parts)
-        self._parts.clear()
-        return data
+    def take(self) -> list[bytes]:
+        """Return the parts that were written since the last time."""
+        parts, self._parts = self._parts, []
+        return parts
+
+
+class BufferSink(ByteSink):
+    """Collects the buffers of columns without a copy of them.
+
+    The writer must not change a buffer after it was written.
+    """
+
+    def write(self, data: Any) -> int:
+        self._parts.append(data)
+        self._position += len(data)
+        return len(data)
 
 
 class ColumnEncoder:
     """Encode rows in columns; base of both formats."""
 
     content_type: ClassVar[str]
+    make_sink: ClassVar[type[ByteSink]] = ByteSink
 
     def __init__(self, row_type: type[Message]) -> None:
         self._type = row_type
         self._pending: list[Row] = []
-        self._sink = ByteSink()
+        self._sink = self.make_sink()
         self._writer: Any = None
 
     def make_writer(self, sink: ByteSink, schema: Any) -> Any:
@@ -59,10 +71,10 @@ class ColumnEncoder:
         if self._writer is None and not self._pending:
             self._type = row_type(rows[0], self._type)
         self._pending += rows
-        return bytes(self._write()) if len(self._pending) >= ROWS_PER_BATCH else b""
+        return b"".join(self._write()) if len(self._pending) >= ROWS_PER_BATCH else b""
 
-    def batch(self, batch: Any) -> Any:
-        """Return the bytes of a record batch, whose schema is that of the row type."""
+    def batch(self, batch: Any) -> list[bytes]:
+        """Return the encoded parts of a record batch with the schema of the row type."""
         if self._writer is None:
             self._writer = self.make_writer(self._sink, arrow_schema(self._type))
         self._writer.write_batch(batch)
@@ -73,11 +85,11 @@ class ColumnEncoder:
         return b""
 
     def end(self) -> bytes:
-        data = bytes(self._write())
+        parts = self._write()
         self._writer.close()
-        return data + self._sink.take()
+        return b"".join([*parts, *self._sink.take()])
 
-    def _write(self) -> Any:
+    def _write(self) -> list[bytes]:
         rows, self._pending = self._pending, []
         return self.batch(record_batch(self._type, rows))
 
@@ -86,18 +98,10 @@ class ArrowStream(ColumnEncoder):
     """Encode rows as a stream of Arrow's interprocess format (IPC)."""
 
     content_type: ClassVar[str] = "application/vnd.apache.arrow.stream"
+    make_sink: ClassVar[type[ByteSink]] = BufferSink
 
     def make_writer(self, sink: ByteSink, schema: Any) -> Any:
         return load_arrow().ipc.new_stream(sink, schema)
-
-    def batch(self, batch: Any) -> Any:
-        """Encode a record batch with one copy less than the writer makes.
-
-        The first one is encoded by the writer, after the schema.
-        """
-        if self._writer is None:
-            return super().batch(batch)
-        return memoryview(batch.serialize())
 
 
 class Parquet(ColumnEncoder):

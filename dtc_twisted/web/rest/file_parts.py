@@ -25,7 +25,7 @@ def file_parts(blocks: Blocks, encoder: RowEncoder, converter: DisplayConverter 
     converter: converts rows; None: they stay as they are.
     """
     if isinstance(encoder, ColumnEncoder):
-        return True, column_parts(blocks, encoder, converter)
+        return True, (b"".join(parts) for parts in column_parts(blocks, encoder, converter))
     has_texts = converter is not None and converter.converts_times
     if isinstance(encoder, Csv) and load_arrow() is not None and not has_texts:
         return True, csv_parts(blocks, encoder, converter)
