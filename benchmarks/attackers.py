@@ -1,7 +1,7 @@
 """python -m benchmarks.attackers NAME PORT SECONDS: disturb a gateway of this machine, for some seconds at most.
 
 The gateway has the tokens of `benchmarks.attacks`. A line on stdin ends the attack; then the counts are printed as
-JSON. All run at a lower priority than the gateway, so that what others see is the gateway's part.
+JSON. All get only the processor time that no other process needs, so that what others see is the gateway's part.
 """
 
 import http.client

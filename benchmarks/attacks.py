@@ -237,7 +237,8 @@ def attack(name: str, seconds: float, root: Path = ROOT) -> Outcome:
             beside, counts = bystanders.measure(seconds), {}
         else:
             arguments = ("-m", "benchmarks.attackers", name, str(port), str(seconds + PATIENCE))
-            attacker = stack.enter_context(Service(until="attacking", command=(sys.executable, *arguments)))
+            command = (sys.executable, *arguments)
+            attacker = stack.enter_context(Service(until="attacking", command=command, idle_priority=True))
             beside = bystanders.measure(seconds)
             counts = attacker.query("")
         bystanders.trader.stop()

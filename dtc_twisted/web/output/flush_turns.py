@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-TURN_SECONDS = 0.001
+TURN_SECONDS = 0.0005
 """Time after which no further answer is written in the same iteration of the reactor."""
 
 

@@ -22,10 +22,10 @@ from dtc_twisted.logs import logger
 from dtc_twisted.web.output.flush_turns import FlushTurns
 from dtc_twisted.web.output.formats import Row, RowEncoder
 
-ROWS_PER_FLUSH = 100
-"""Rows written in one iteration of the reactor.
+ROWS_PER_FLUSH = 40
+"""Rows written at once.
 
-All other work waits meanwhile: some tenths of a millisecond.
+All other work waits meanwhile: one or two tenths of a millisecond.
 """
 
 MAX_BUFFERED_ROWS = 20_000

@@ -14,7 +14,7 @@ from dtc_twisted.web.rest.resource import json_response
 
 _log = logger(__name__)
 
-PAGE_SIZE = 100
+PAGE_SIZE = 25
 """Entries per page."""
 
 Entries = list[dict[str, Any]]

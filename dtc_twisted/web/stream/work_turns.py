@@ -9,13 +9,13 @@ from dtc_twisted.logs import logger
 
 _log = logger(__name__)
 
-TURN_SECONDS = 0.002
+TURN_SECONDS = 0.0005
 """Time that all jobs together may take in one iteration of the reactor."""
 TURN_STEPS = 100
 """Steps of one job, or of all that wait, in one iteration of the reactor."""
 
 Job = Iterator[None]
-"""Work in steps. Each `next` does one of them, which should take less than a millisecond."""
+"""Work in steps. Each `next` does one of them, which should take less than half a millisecond."""
 _STEP = object()
 
 
