@@ -108,7 +108,6 @@ class EdgeFeed(OwnSymbolIds):
         once = request.RequestAction == RequestActionEnum.SNAPSHOT
         followed = FollowedSymbol(symbol, request.SymbolID, once=once)
         self._followed[symbol] = self._by_token[symbol_token(symbol)] = followed
-        self._hub.renumber(symbol, followed.epoch, followed.counts)
         self._ask(followed)
 
     # -- called by OriginLink
@@ -269,5 +268,7 @@ class EdgeFeed(OwnSymbolIds):
         followed.counts = defaultdict(int, {kinds.get(name, object): count for name, count in event.counts.items()})
         before = followed.counts.copy()
         before[BookSnapshot if self._kind is MARKET_DEPTH else type(messages[0])] -= 1  # the hub counts it as an update
+        if self._hub.has_numbers(followed.symbol, followed.epoch, followed.counts):
+            self._hub.end_stale(followed.symbol)  # `live` has the number that the subscribers know
         self._hub.renumber(followed.symbol, followed.epoch, before)
         self._dispatch(followed, messages)

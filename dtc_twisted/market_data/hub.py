@@ -297,6 +297,22 @@ class Hub:
         if feed is not None:
             feed.renumber(epoch, counts)
 
+    def has_numbers(self, symbol: str, epoch: int, counts: Mapping[type, int]) -> bool:
+        """Return whether a symbol's updates were counted exactly so far."""
+        feed = self._feeds.get(symbol)
+        if feed is None:
+            return False
+        numbering = feed.numbering(0)
+        return numbering.epoch == epoch and all(
+            numbering.counts.get(kind, 0) == counts.get(kind, 0) for kind in {*numbering.counts, *counts}
+        )
+
+    def end_stale(self, symbol: str) -> None:
+        """State that the updates of a symbol go on, before it is confirmed."""
+        feed = self._feeds.get(symbol)
+        if feed is not None:
+            feed.mark_live(self._batch)
+
     def mark_stale(self, feed: SymbolFeed, reason: str) -> None:
         """Inform the consumers of a symbol that their data may be out of date."""
         feed.mark_stale(self._batch, reason)

@@ -206,6 +206,27 @@ class MarketDataTests(ClusterCase):
         self.assertEqual(consumer.take(), [])
         old.service.stopService()
 
+    def test_live_has_no_smaller_number_than_the_subscriber(self) -> None:
+        consumer, edge = self.begin(), self.edges[0]
+        numbers: list[int] = []
+
+        def note(symbol: str) -> None:
+            numbers.append(sum(edge.hubs["marketdata"].numbering(symbol).counts.values()))
+
+        self.patch(consumer, "on_live", note)
+        self.receive(trade(1.0), trade(2.0))
+        edge.bus.lose()
+        edge.bus.connect()
+        self.advance(2)
+        self.assertEqual(numbers, [3])  # nothing was missed
+        self.assertEqual([number for number, _ in consumer.take_updates()], [1, 3, 3])
+        edge.bus.lose()
+        self.receive(trade(3.0), trade(4.0))
+        edge.bus.connect()
+        self.advance(2)
+        self.assertEqual(numbers, [3, 4])  # the snapshot that follows has number 5
+        self.assertEqual([number for number, _ in consumer.take_updates()], [5])
+
     def test_symbols_that_no_edge_needs_are_given_up(self) -> None:
         self.begin()
         self.edges[0].bus.lose()
