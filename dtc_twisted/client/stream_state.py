@@ -152,7 +152,7 @@ class StreamState:
             return [Subscribed(*key, str(fields.get("error", "refused")))]
         position = self._positions.setdefault(key, _Progress())
         epoch, last, seq = fields.get("epoch"), position.seq, fields.get("seq")
-        position.has_restarted = position.epoch is not None and epoch != position.epoch
+        position.has_restarted = position.epoch not in (None, epoch) and not fields.get("resumed")
         position.epoch = epoch
         gaps: list[StreamEvent] = []
         if fields.get("resumed") is False and last is not None and seq is not None:

@@ -78,7 +78,7 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
     upstream, market_data, orders, status = parts.upstream, parts.market_data, parts.orders, parts.status
     if parts.accounts is None:
         epoch = int(wall_time(reactor) * 1000)
-        parts.accounts = AccountChannels(orders.state, orders.reconciler, market_data.replay, epoch)
+        parts.accounts = AccountChannels(orders.state, orders.reconciler, market_data.replay, epoch, orders.journal)
         parts.epoch_listeners += [each.begin for each in parts.accounts.kept.values()]
         parts.epoch_listeners += [each.begin for each in market_data.hubs.values()]
     stream = MultiChannelFactory(

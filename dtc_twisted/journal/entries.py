@@ -1,6 +1,6 @@
 """Define the entries of the journal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 NEW_ORDER_ACTIONS = frozenset({"submit", "oco", "bracket", "flatten"})
@@ -57,6 +57,7 @@ class UpdateRecord:
     reconciled: whether the update is the result of a read, not an unsolicited message.
     message: the ORDER_UPDATE by field names.
     is_answer: whether the update states the outcome of the gateway's own order with this ClientOrderID. Not stored.
+    seq: number of the update on the channel of orders, stored in table `published`; 0: it is not published.
     """
 
     at: float
@@ -74,6 +75,19 @@ class UpdateRecord:
     message: dict[str, Any]
     id: int = 0
     is_answer: bool = True
+    seq: int = field(default=0, compare=False)
 
 
-Entry = Command | UpdateRecord | Withdrawal
+@dataclass(frozen=True)
+class PublishedState:
+    """Hold the state of an order that is published without an update of the server.
+
+    seq: number on the channel of orders.
+    message: the fields that are published.
+    """
+
+    seq: int
+    message: dict[str, Any]
+
+
+Entry = Command | UpdateRecord | PublishedState | Withdrawal

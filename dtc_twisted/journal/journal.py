@@ -9,8 +9,9 @@ from twisted.internet.defer import Deferred, execute, fail, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
 
 from dtc_twisted.errors import DuplicateOrder, JournalFailed, StoreDamaged, StoreError, StoreLocked
-from dtc_twisted.journal.entries import Command, UpdateRecord
+from dtc_twisted.journal.entries import Command, PublishedState, UpdateRecord
 from dtc_twisted.journal.pruning import Pruner
+from dtc_twisted.journal.published import PublishedOrders
 from dtc_twisted.journal.reader import JournalReader
 from dtc_twisted.journal.store import JournalStore
 from dtc_twisted.journal.threads import JournalThreads
@@ -55,6 +56,8 @@ class Journal(Service):
         self.path = path
         self.on_commit: Callable[[float], None] = lambda seconds: None
         """Called with the seconds of each transaction. Set it before the service starts."""
+        self.on_opened: Callable[[], None] = lambda: None
+        """Called when the file is open, before anything is read from it."""
         self._reactor = reactor
         self._run_writing = self._run_reading = run_blocking
         self._accept_loss = accept_loss
@@ -93,6 +96,7 @@ class Journal(Service):
             self._pruner.start()
         self._check = self._reactor.callLater(CHECK_INTERVAL, self._check_file)
         _log.info("The journal of orders is {path}", path=self.path)
+        self.on_opened()
 
     def stopService(self) -> Deferred[None]:
         """Write pending entries, as far as the disk accepts them, and close the file."""
@@ -141,7 +145,11 @@ class Journal(Service):
 
     def record_update(self, update: UpdateRecord) -> None:
         """Write an update as soon as the disk accepts it. Never fails, never waits."""
-        self._writes.add_update(update)
+        self._writes.add(update)
+
+    def record_published(self, state: PublishedState) -> None:
+        """Write what was published without an update, as `record_update`."""
+        self._writes.add(state)
 
     @property
     def failure_text(self) -> str:
@@ -187,6 +195,18 @@ class Journal(Service):
     def update_messages(self, order_id: str) -> list[dict[str, Any]]:
         """Return the messages of `updates`."""
         return [each.message for each in self.updates(order_id)]
+
+    # -- called by AccountChannels at the start
+
+    def begin_epoch(self, epoch: int) -> PublishedOrders:
+        """Begin an epoch of the channel of orders, and return what was published before.
+
+        epoch: the least number of the epoch. Raises JournalFailed.
+        """
+        try:
+            return self._opened.begin_epoch(epoch)
+        except StoreError as error:
+            raise JournalFailed(f"{self.path}: {error}") from None
 
     # -- called by OrderManager at the start
 

@@ -53,9 +53,7 @@ def verify(path: str, mark: Watermark, *, accept_loss: bool) -> None:
             raise StoreError("it is not a journal of this gateway.")
         if version > SCHEMA_VERSION:
             raise StoreError(f"it is of a newer gateway (version {version}; this one knows {SCHEMA_VERSION}).")
-        journal, commits = (
-            run("SELECT journal, commits FROM state").fetchone() if version == SCHEMA_VERSION else ("", 0)
-        )
+        journal, commits = run("SELECT journal, commits FROM state").fetchone() if version > 1 else ("", 0)
     if not mark.journal or (journal == mark.journal and commits >= mark.commits):
         return
     if journal == mark.journal:
@@ -85,8 +83,8 @@ def connect(path: str) -> sqlite3.Connection:
         run(f"PRAGMA journal_size_limit = {_MAX_IDLE_LOG}")
         if is_empty:
             create_tables(connection)
-        elif run("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
-            upgrade(connection)
+        elif (version := run("PRAGMA user_version").fetchone()[0]) < SCHEMA_VERSION:
+            upgrade(connection, version)
         run("PRAGMA wal_checkpoint(TRUNCATE)")
     except BaseException:
         connection.close()

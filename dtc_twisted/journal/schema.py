@@ -7,8 +7,11 @@ from typing import Any
 APPLICATION_ID = 0x44544301
 """PRAGMA application_id: marks the file as a journal of this gateway."""
 
-SCHEMA_VERSION = 2
-"""PRAGMA user_version. Version 1 had no column `crc32` and no table `state`."""
+SCHEMA_VERSION = 3
+"""PRAGMA user_version.
+
+Version 1 had no column `crc32` and no table `state`; version 2 had no tables `published` and `epochs`.
+"""
 
 _TABLES = """
 CREATE TABLE commands (
@@ -76,6 +79,23 @@ CREATE TABLE state (
 INSERT INTO state VALUES (1, lower(hex(randomblob(16))), 0);
 """
 
+_PUBLISHED = """
+CREATE TABLE published (
+    seq INTEGER PRIMARY KEY,
+    update_id INTEGER NOT NULL,
+    message TEXT NOT NULL,
+    crc32 INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE epochs (
+    epoch INTEGER PRIMARY KEY,
+    first_seq INTEGER NOT NULL
+);
+"""
+"""What was published on the channel of orders.
+
+The message is that of the update, or of the row if update_id is 0. An epoch ends before the first number of the next.
+"""
+
 CHECKED_COLUMNS = {
     "commands": ("id", "at", "who", "action", "trade_account", "symbol", "request", "messages", "withdrawn"),
     "command_orders": ("command_id", "client_order_id", "is_new", "is_answered"),
@@ -83,6 +103,7 @@ CHECKED_COLUMNS = {
         *("id", "at", "client_order_id", "server_order_id", "previous_server_order_id", "trade_account", "symbol"),
         *("status", "reason", "is_open", "execution_id", "fill_at", "reconciled", "message"),
     ),
+    "published": ("seq", "update_id", "message"),
 }
 """Columns of each table that are part of the checksum `crc32`, in this order."""
 
@@ -101,25 +122,37 @@ def is_intact(table: str, row: sqlite3.Row) -> bool:
 def create_tables(connection: sqlite3.Connection) -> None:
     """Create all tables in an empty file, in one transaction."""
     marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-    connection.executescript(f"BEGIN; {_TABLES} {_STATE} {marks} COMMIT;")
+    connection.executescript(f"BEGIN; {_TABLES} {_STATE} {_PUBLISHED} {marks} COMMIT;")
 
 
-def upgrade(connection: sqlite3.Connection) -> None:
-    """Upgrade a file of version 1: add checksums and the table `state`.
+def upgrade(connection: sqlite3.Connection, version: int) -> None:
+    """Upgrade a file of an earlier version.
 
     Everything is done in one transaction.
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for table, columns in CHECKED_COLUMNS.items():
-            connection.execute(f"ALTER TABLE {table} ADD COLUMN crc32 INTEGER NOT NULL DEFAULT 0")
-            connection.create_function("row_checksum", len(columns), checksum, deterministic=True)
-            connection.execute(f"UPDATE {table} SET crc32 = row_checksum({', '.join(columns)})")
-        for statement in filter(str.strip, _STATE.split(";")):
-            connection.execute(statement)
+        if version == 1:
+            _add_checksums(connection)
+        _execute_all(connection, _PUBLISHED)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _add_checksums(connection: sqlite3.Connection) -> None:
+    """Add checksums and the table `state` to a file of version 1."""
+    for table in ("commands", "command_orders", "updates"):
+        columns = CHECKED_COLUMNS[table]
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN crc32 INTEGER NOT NULL DEFAULT 0")
+        connection.create_function("row_checksum", len(columns), checksum, deterministic=True)
+        connection.execute(f"UPDATE {table} SET crc32 = row_checksum({', '.join(columns)})")
+    _execute_all(connection, _STATE)
+
+
+def _execute_all(connection: sqlite3.Connection, statements: str) -> None:
+    for statement in filter(str.strip, statements.split(";")):
+        connection.execute(statement)

@@ -10,11 +10,12 @@ import msgspec
 
 from dtc_twisted.errors import JournalFailed, RowRefused, StoreDamaged, StoreError
 from dtc_twisted.journal import opening
-from dtc_twisted.journal.entries import NEW_ORDER_ACTIONS, Command, Entry, UpdateRecord, Withdrawal
+from dtc_twisted.journal.entries import NEW_ORDER_ACTIONS, Command, Entry, PublishedState, UpdateRecord, Withdrawal
 from dtc_twisted.journal.file_lock import FileLock, file_identity
 from dtc_twisted.journal.index import JournalIndex
 from dtc_twisted.journal.loading import load_index, load_last_open_row
 from dtc_twisted.journal.pruning import find_prunable
+from dtc_twisted.journal.published import PublishedOrders, begin_epoch, read_published
 from dtc_twisted.journal.reader import JournalReader
 from dtc_twisted.journal.row_writer import RowWriter
 from dtc_twisted.journal.schema import checksum
@@ -117,6 +118,10 @@ class JournalStore:
                     self._rows.flush()  # the command may be in the same transaction
                     numbers.append(self._withdraw(entry.command))
                     continue
+                if isinstance(entry, PublishedState):
+                    self._rows.insert("published", (entry.seq, 0, _text(entry.message)))
+                    numbers.append(0)
+                    continue
                 number += 1
                 numbers.append(number)
                 if isinstance(entry, Command):
@@ -183,6 +188,8 @@ class JournalStore:
     def _write_update(self, number: int, update: UpdateRecord) -> None:
         rows, index = self._rows, self.index
         rows.insert("updates", _update_values(number, update))
+        if update.seq:
+            rows.insert("published", (update.seq, number, ""))
         index.add_update(update)
         client, server = update.client_order_id, update.server_order_id
         command_id = index.remove(index.unanswered, client) if update.is_answer else None
@@ -197,6 +204,15 @@ class JournalStore:
             self._last_open_row += 1
             rows.insert("open_orders", (self._last_open_row, client, server, number))
             index.put(index.open_orders, (update.trade_account, client, server), self._last_open_row)
+
+    def begin_epoch(self, epoch: int) -> PublishedOrders:
+        """Begin an epoch of the channel of orders, and return what was published before.
+
+        epoch: the least number of the epoch.
+        """
+        with self._transaction():
+            epoch = begin_epoch(self._connection, epoch)
+        return read_published(self.reader, epoch)
 
     # -- deleting
 

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from dtc_twisted.deadlines import Deadlines
 from dtc_twisted.errors import JournalFailed, RowRefused, StoreError
-from dtc_twisted.journal.entries import Command, Entry, UpdateRecord, Withdrawal
+from dtc_twisted.journal.entries import Command, Entry, PublishedState, UpdateRecord, Withdrawal
 from dtc_twisted.logs import logger
 
 _log = logger(__name__)
@@ -95,9 +95,9 @@ class WriteQueue:
                 if item in self._queue:
                     self._remove(item)
 
-    def add_update(self, update: UpdateRecord) -> None:
-        """Write an update as soon as the disk accepts it."""
-        self._enqueue(_QueueItem(update))
+    def add(self, entry: UpdateRecord | PublishedState) -> None:
+        """Write an entry for which nobody waits, as soon as the disk accepts it."""
+        self._enqueue(_QueueItem(entry))
 
     def close(self) -> Deferred[bool]:
         """Write the queue, as far as the disk accepts it.

@@ -48,6 +48,11 @@ class OrderState(OrderRegistry):
         self.listeners: list[Callable[[str, Fields], None]] = []
         self.order_listeners: list[Callable[[Order, Fields, Fill | None], None]] = []
         self.read_listeners: list[Callable[[], None]] = []
+        self.record: Callable[[int, Order | None, Fields, Fill | None], None] = lambda seq, order, update, fill: None
+        """Called with each update of an order and its number, before the update is published.
+
+        The order is None if only what is known of its commands has changed.
+        """
         self.seqs: dict[str, int] = {"orders": 0}
         """Number of the last update of each channel."""
         self.version = 0
@@ -100,7 +105,7 @@ class OrderState(OrderRegistry):
 
     def republish(self, order: Order) -> None:
         """Publish an order, because the knowledge about its commands has changed."""
-        self._publish("orders", order.to_fields | {"Reconciled": True})
+        self._publish_order(None, order.to_fields | {"Reconciled": True}, None)
 
     # -- called with what the server sends by itself
 
@@ -290,7 +295,7 @@ class OrderState(OrderRegistry):
         if grown:
             self._count_traded(order, grown)
         self._show(order)
-        self._publish("orders", update)
+        self._publish_order(order, update, fill)
         for listener in self.order_listeners:
             listener(order, update, fill)
         if any(each.unknown_reason for each in order.pending_commands):
@@ -305,6 +310,10 @@ class OrderState(OrderRegistry):
     def _ask_for_read(self) -> None:
         for listener in self.read_listeners:
             listener()
+
+    def _publish_order(self, order: Order | None, update: Fields, fill: Fill | None) -> None:
+        self.record(self.seqs["orders"] + 1, order, update, fill)
+        self._publish("orders", update)
 
     def _publish(self, channel: str, fields: Fields) -> None:
         self.seqs[channel] += 1

@@ -13,7 +13,7 @@ from dtc_twisted.deadlines import Deadlines
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.dtc.session import Session
 from dtc_twisted.errors import Conflict, JournalFailed, OrderRejected, OutcomeUnknown, SessionLost
-from dtc_twisted.journal import Command, Journal, UpdateRecord
+from dtc_twisted.journal import Command, Journal, PublishedState, UpdateRecord
 from dtc_twisted.logs import logger
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.fills import Fill
@@ -86,6 +86,7 @@ class CommandSender:
         self._journal = journal
         self._timeout = timeout
         self._deadlines = Deadlines(clock, timeout)
+        state.record = self._record
         state.order_listeners.append(self._on_order_update)
 
     # -- called by OrderManager
@@ -240,8 +241,13 @@ class CommandSender:
             raise OutcomeUnknown(f"The outcome of the {accepted.rule.name} is unknown: {reason}.", states)
         return outcomes
 
+    def _record(self, seq: int, order: Order | None, update: Fields, fill: Fill | None) -> None:
+        if order is None:
+            self._journal.record_published(PublishedState(seq, update))
+        else:
+            self._journal.record_update(_update_record(wall_time(self._clock), seq, order, update, fill))
+
     def _on_order_update(self, order: Order, update: Fields, fill: Fill | None) -> None:
-        self._journal.record_update(_update_record(wall_time(self._clock), order, update, fill))
         for command in [*order.pending_commands]:
             if command.rule.settles(update):
                 self._state.settle(order, command)
@@ -289,7 +295,7 @@ def raise_if_rejected(outcomes: list[Fields], rule: OutcomeRule) -> list[Fields]
     return outcomes
 
 
-def _update_record(now: float, order: Order, update: Fields, fill: Fill | None) -> UpdateRecord:
+def _update_record(now: float, seq: int, order: Order, update: Fields, fill: Fill | None) -> UpdateRecord:
     return UpdateRecord(
         at=now,
         client_order_id=order.client_order_id,
@@ -305,6 +311,7 @@ def _update_record(now: float, order: Order, update: Fields, fill: Fill | None) 
         reconciled=bool(update.get("Reconciled", False)),
         message=update,
         is_answer=bool(order.sent_at) and NEW.settles(update),
+        seq=seq,
     )
 
 

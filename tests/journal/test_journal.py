@@ -390,9 +390,9 @@ class FileTests(JournalCase):
     def test_newer(self) -> None:
         self.close()
         other = sqlite3.connect(self.path)
-        other.execute("PRAGMA user_version = 3")
+        other.execute("PRAGMA user_version = 4")
         other.close()
-        self.assertIn("it is of a newer gateway (version 3; this one knows 2)", self.refuse(self.path))
+        self.assertIn("it is of a newer gateway (version 4; this one knows 3)", self.refuse(self.path))
 
     def test_cut_off(self) -> None:
         """What was not written to its end is not there; the rest is."""

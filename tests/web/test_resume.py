@@ -270,7 +270,7 @@ class ResumeTests(ResumeCase):
         self.assertEqual(caller.messages[-1]["action"], "unsubscribe")
 
 
-class SymbollessTests(ResumeCase):
+class SymbollessCase(ResumeCase):
     options = (*ResumeCase.options, "--allow-trading", "--journal")
 
     def setUp(self) -> None:
@@ -295,6 +295,8 @@ class SymbollessTests(ResumeCase):
             self.simulator.send_raw(b'{"Type":30000,"Number":%d}' % number)
         self.flush()
 
+
+class SymbollessTests(SymbollessCase):
     def test_missed(self) -> None:
         for number in range(2):
             self.happen(f"{number}-1")
@@ -330,6 +332,78 @@ class SymbollessTests(ResumeCase):
         replies = {each["channel"]: each for each in self.disturbed.replies}
         self.assertEqual(replies["unknown"]["missed"], 3)
         self.assertIn("snapshot", [json.loads(each).get("event") for each in self.disturbed.received["orders", None]])
+
+
+class RestartTests(SymbollessCase):
+    """The numbers of orders go on after a restart of the gateway; those of the other channels begin anew."""
+
+    def restart(self) -> None:
+        """End the gateway, and start another one with the same journal."""
+        self.simulator.drop()
+        self.flush()
+        self.service.stopService()
+        self.advance(4)
+        self.clock.tcpServers = [each for each in self.clock.tcpServers if each[0] != 8080]
+        self.service = self.make_gateway(*self.options)
+        self.service.startService()
+        self.advance(3)
+
+    def rows(self, client: ResumingClient) -> list[str]:
+        return [each for each in client.received["orders", None] if "event" not in json.loads(each)]
+
+    def replies(self, client: ResumingClient) -> dict[str, dict[str, Any]]:
+        return {each["channel"]: each for each in client.replies}
+
+    def test_restarted(self) -> None:
+        self.happen("a1")
+        self.disturbed.lose()
+        self.happen("b1")
+        self.undisturbed.lose()
+        epoch = self.replies(self.undisturbed)["orders"]["epoch"]
+        missed = len(self.rows(self.undisturbed)) - len(self.rows(self.disturbed))
+        self.assertGreater(missed, 0)
+        self.restart()
+        self.disturbed.connect()
+        self.undisturbed.connect()
+        self.happen("c1")
+        for client in (self.disturbed, self.undisturbed):
+            client.read()
+            reply = self.replies(client)["orders"]
+            self.assertTrue(reply["resumed"])
+            self.assertGreater(reply["epoch"], epoch)
+        self.assertEqual(self.rows(self.disturbed), self.rows(self.undisturbed))
+        seqs = [json.loads(each)["seq"] for each in self.rows(self.disturbed)]
+        self.assertEqual(seqs, [*range(seqs[0], seqs[-1] + 1)])
+        self.assertEqual(
+            [self.replies(self.disturbed)[each]["resumed"] for each in ("positions", "balances")], [False] * 2
+        )
+
+    def test_more_than_was_written(self) -> None:
+        """A number that an earlier process used and did not write is another message now."""
+        self.happen("a1")
+        self.disturbed.lose()
+        epoch, seq = self.disturbed._positions["orders", None]
+        self.restart()
+        self.happen("b1")
+        self.disturbed._positions["orders", None] = (epoch, seq + 1)
+        self.disturbed.connect()
+        self.disturbed.read()
+        reply = self.replies(self.disturbed)["orders"]
+        self.assertEqual((reply["resumed"], reply["missed"]), (False, None))
+
+    def test_too_late_after_a_restart(self) -> None:
+        self.happen("a1")
+        self.disturbed.lose()
+        self.happen("b1")
+        self.undisturbed.lose()
+        missed = len(self.rows(self.undisturbed)) - len(self.rows(self.disturbed))
+        self.restart()
+        self.advance(62, 1.0)
+        self.disturbed.connect()
+        self.disturbed.read()
+        reply = self.replies(self.disturbed)["orders"]
+        self.assertFalse(reply["resumed"])
+        self.assertGreaterEqual(reply["missed"], missed)
 
 
 class RateTests(ResumeCase):

@@ -18,6 +18,7 @@ import msgspec
 from twisted.python.failure import Failure
 
 from dtc_twisted.errors import DTCError
+from dtc_twisted.journal import Journal
 from dtc_twisted.market_data import ReplayBuffer
 from dtc_twisted.orders import AccountState, Fields, Reconciler
 from dtc_twisted.web.stream.kept_channel import KeptChannel
@@ -52,10 +53,18 @@ class AccountChannels:
     reconciler: knows whether the state is in sync with the server.
     replay: keeps the messages of subscribers that connect again.
     epoch: what `seq` counts from: another one after each start of the gateway.
+    journal: keeps the messages of the channel orders, whose numbers go on after a restart; None: none does.
     kept: the channels by name.
     """
 
-    def __init__(self, account_state: AccountState, reconciler: Reconciler, replay: ReplayBuffer, epoch: int) -> None:
+    def __init__(
+        self,
+        account_state: AccountState,
+        reconciler: Reconciler,
+        replay: ReplayBuffer,
+        epoch: int,
+        journal: Journal | None = None,
+    ) -> None:
         self.kept = {
             channel: KeptChannel(channel, replay, epoch, partial(account_state.seqs.__getitem__, channel))
             for channel in ACCOUNT_CHANNELS
@@ -68,6 +77,8 @@ class AccountChannels:
         account_state.listeners.append(self._on_update)
         reconciler.sync_listeners.append(self._on_synced)
         reconciler.loss_listeners.append(self._on_lost)
+        if journal is not None:
+            journal.on_opened = partial(self._continue, journal)
 
     # -- called by MultiChannelProtocol
 
@@ -107,13 +118,22 @@ class AccountChannels:
             self._subscribers[channel].pop(subscriber, None)
             self._pending[channel].pop(subscriber, None)
 
+    # -- called by Journal
+
+    def _continue(self, journal: Journal) -> None:
+        """Continue the numbers of the channel orders, in a new epoch."""
+        published = journal.begin_epoch(self.kept["orders"].position["epoch"])
+        self._account_state.seqs["orders"] = published.last_seq
+        messages = [(seq, _payload("orders", seq, fields)) for seq, fields in published.messages]
+        self.kept["orders"].restore(published.epoch, published.ends, messages)
+
     # -- called by AccountState and Reconciler
 
     def _on_update(self, channel: str, fields: Fields) -> None:
         subscribers, kept = self._subscribers[channel], self.kept[channel]
         if subscribers or kept.recent is not None:
             seq = self._account_state.seqs[channel]
-            payload = b'{"channel":"%b","seq":%d,' % (channel.encode(), seq) + msgspec.json.encode(fields)[1:]
+            payload = _payload(channel, seq, msgspec.json.encode(fields))
             kept.add(seq, payload, seq)
             for subscriber in list(subscribers):
                 subscriber.publish(channel, payload, seq)
@@ -148,6 +168,11 @@ class AccountChannels:
         payload = encode_event({"channel": channel, "event": event} | more)
         for subscriber in list(subscribers):
             subscriber.publish(channel, payload, object())
+
+
+def _payload(channel: str, seq: int, fields: bytes) -> bytes:
+    """Return the message of an update. fields: its JSON object."""
+    return b'{"channel":"%b","seq":%d,' % (channel.encode(), seq) + fields[1:]
 
 
 def _ignore(failure: Failure) -> None:

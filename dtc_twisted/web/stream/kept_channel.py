@@ -1,6 +1,6 @@
 """Keep the recent messages of a channel without a symbol."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from dtc_twisted.market_data import RecentMessages, ReplayBuffer
@@ -23,6 +23,7 @@ class KeptChannel:
         self.recent: RecentMessages | None = None
         self.replay = replay
         self._epoch = epoch
+        self._ends: dict[int, int] = {}  # of earlier epochs: the number after the last message
         self._last_seq = last_seq
         self._subscriptions = 0
         self._left: object | None = None
@@ -48,14 +49,32 @@ class KeptChannel:
     def ended(self) -> None:
         """Keep messages for some time after the last subscription."""
         self._subscriptions -= 1
-        if not self._subscriptions and self.recent is not None:
-            left = self._left = object()
-            self.replay.keep(lambda: self._close(left))
+        if not self._subscriptions:
+            self._keep()
 
     def find(self, epoch: int, from_seq: int) -> RecentMessages | None:
         """Return the messages if those from a number on are there."""
         recent = self.recent
-        return recent if recent is not None and epoch == self._epoch and recent.has(from_seq) else None
+        return recent if recent is not None and self.knows(epoch, from_seq) and recent.has(from_seq) else None
+
+    def knows(self, epoch: int, from_seq: int) -> bool:
+        """Return whether the messages before a number of an epoch have their numbers now."""
+        return from_seq <= (self._last_seq() + 1 if epoch == self._epoch else self._ends.get(epoch, 0))
+
+    # -- called at the start
+
+    def restore(self, epoch: int, ends: dict[int, int], messages: Sequence[tuple[int, bytes]]) -> None:
+        """Continue the numbers of earlier epochs, and keep their last messages for some time.
+
+        ends: of each earlier epoch, the number after its last message.
+        messages: number and payload of each.
+        """
+        self._epoch, self._ends = epoch, ends
+        if messages and self.replay.is_on:
+            self.recent = RecentMessages(self.replay, messages[0][0])
+            for seq, payload in messages:
+                self.add(seq, payload, seq)
+            self._keep()
 
     # -- called with what is published
 
@@ -68,6 +87,11 @@ class KeptChannel:
         """Keep an event."""
         if self.recent is not None:
             self.recent.add_event(name, text)
+
+    def _keep(self) -> None:
+        if self.recent is not None:
+            left = self._left = object()
+            self.replay.keep(lambda: self._close(left))
 
     def _close(self, left: object) -> None:
         if self._left is left and self.recent is not None:
@@ -132,6 +156,5 @@ class ChannelCatchUp:
 def not_resumed(kept: KeptChannel, epoch: int, from_seq: int) -> dict[str, Any]:
     """Return the fields of a reply to a subscription that cannot continue."""
     kept.replay.not_resumed_count += 1
-    position = kept.position
-    is_known = position["epoch"] == epoch and from_seq <= position["seq"] + 1
-    return {"resumed": False, "missed": position["seq"] + 1 - from_seq if is_known else None}
+    missed = kept.position["seq"] + 1 - from_seq
+    return {"resumed": False, "missed": missed if kept.knows(epoch, from_seq) else None}
