@@ -1,4 +1,4 @@
-"""Keep what was published on the channel of orders, for subscribers of an earlier process.
+"""Keep what was published on the channel of orders before a restart.
 
 The numbers of the channel go on after a restart, in a new epoch. What an earlier process published and had not written
 when it was killed has a number that the new epoch uses again. So a number of an earlier epoch is valid up to the first
@@ -54,7 +54,10 @@ def read_published(reader: JournalReader, epoch: int) -> PublishedOrders:
 
 
 def _last_messages(reader: JournalReader, seq: int) -> list[tuple[int, bytes]]:
-    """Return the messages up to a number, from the last one that is missing or damaged on."""
+    """Return the messages up to a number, without a gap.
+
+    Those before a missing or damaged one are left out.
+    """
     query = (
         "SELECT seq, update_id, published.message AS own_message, published.crc32 AS own_crc32, updates.* "
         "FROM published LEFT JOIN updates ON updates.id = update_id ORDER BY seq DESC LIMIT ?"

@@ -437,7 +437,7 @@ class PublishedTests(JournalCase):
         for seq in seqs:
             self.journal.record_update(replace(update("a", "1"), seq=seq, message={"Number": seq}))
 
-    def reopen(self, epoch: int) -> PublishedOrders:
+    def next_process(self, epoch: int) -> PublishedOrders:
         self.close()
         self.journal = self.open()
         return self.journal.begin_epoch(epoch)
@@ -447,13 +447,13 @@ class PublishedTests(JournalCase):
         self.publish(1, 2)
         self.journal.record_published(PublishedState(3, {"Number": 3}))
         messages = [(seq, b'{"Number":%d}' % seq) for seq in (1, 2, 3)]
-        self.assertEqual(self.reopen(20), PublishedOrders(20, {10: 4}, 3, messages))
-        self.assertEqual(self.reopen(5), PublishedOrders(21, {10: 4, 20: 4}, 3, messages))  # the clock was set back
+        self.assertEqual(self.next_process(20), PublishedOrders(20, {10: 4}, 3, messages))
+        self.assertEqual(self.next_process(5), PublishedOrders(21, {10: 4, 20: 4}, 3, messages))  # clock set back
 
     def test_a_number_is_missing(self) -> None:
         self.journal.begin_epoch(10)
         self.publish(1, 2, 4, 5)
-        self.assertEqual([seq for seq, _ in self.reopen(20).messages], [4, 5])
+        self.assertEqual([seq for seq, _ in self.next_process(20).messages], [4, 5])
 
     def test_damaged(self) -> None:
         self.journal.begin_epoch(10)
@@ -476,7 +476,7 @@ class PublishedTests(JournalCase):
         for epoch in (10, 20, 30):
             self.journal.begin_epoch(epoch)
             self.publish(epoch, epoch + 1, epoch + 2)
-        found = self.reopen(40)
+        found = self.next_process(40)
         self.assertEqual([seq for seq, _ in found.messages], [31, 32])
         self.assertEqual(found.ends, {30: 33})
 

@@ -64,7 +64,7 @@ class KeptChannel:
     # -- called at the start
 
     def restore(self, epoch: int, ends: dict[int, int], messages: Sequence[tuple[int, bytes]]) -> None:
-        """Continue the numbers of earlier epochs, and keep their last messages for some time.
+        """Continue the numbers of earlier epochs, and keep their last messages.
 
         ends: of each earlier epoch, the number after its last message.
         messages: number and payload of each.
