@@ -80,7 +80,9 @@ class SymbolFeed:
     def join(self, consumer: Consumer, levels: int, encoder: Encoder | None, now: float) -> Subscription:
         """Move a consumer to the group of its levels and encoder."""
         old = self.subscriptions.pop(consumer, None)
-        group = self.group(levels, encoder) or self._add_group(levels, encoder)
+        group = self.group(levels, encoder)
+        if group is None:  # a group without consumers is false, but is used again
+            group = self._add_group(levels, encoder)
         group.left = None
         if old is not None and old.group is not group:
             self._leave_group(old.group, consumer)

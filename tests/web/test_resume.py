@@ -436,6 +436,22 @@ class OffTests(ResumeCase):
         self.assertEqual(client.resumed, [False] * len(SUBSCRIPTIONS))
 
 
+class VisitorTests(ResumeCase):
+    def test_kept_once(self) -> None:
+        """Messages are kept once, however many subscribers have come and gone."""
+        channel = ({"channel": "marketdata", "symbol": ES},)
+        growth = []
+        for visits in (1, 10):
+            for _ in range(visits):
+                ResumingClient(self, channel).lose()
+            before = self.status()["replay_buffer"]["bytes"]
+            for number in range(5):
+                self.change(number)
+            growth.append(self.status()["replay_buffer"]["bytes"] - before)
+        self.assertGreater(growth[0], 0)
+        self.assertLess(growth[1], 1.5 * growth[0])
+
+
 class SmallBufferTests(ResumeCase):
     options = (*ResumeCase.options, "--replay-buffer-bytes", "65536")
 
