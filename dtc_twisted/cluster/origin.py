@@ -69,6 +69,10 @@ class ClusterOrigin(Service):
         """Grows with each start of an origin: milliseconds since 1970, UTC."""
         self.publishers: dict[tuple[str, str], FeedPublisher] = {}
         """What is published, by channel and symbol."""
+        self.get_trade_mode: Callable[[], str] = str
+        """Returns `trade_mode` of /status."""
+        self.get_trading: Callable[[], dict[str, Any] | None] = lambda: None
+        """Returns `trading` of /status."""
         self._edges: dict[str, int] = {}  # beats since the last demand
         self._clock = clock
         self._bus = bus
@@ -106,7 +110,7 @@ class ClusterOrigin(Service):
             self._remove(key)
 
     def publish_beat(self) -> None:
-        """State the connection to the server."""
+        """State the connection to the server, and order entry."""
         status = self._status()
         beat = Beat(
             self.generation,
@@ -117,6 +121,8 @@ class ClusterOrigin(Service):
             status.server_name,
             status.logged_on_since,
             self._url(),
+            self.get_trade_mode(),
+            self.get_trading(),
         )
         self._bus.publish(f"{self._prefix}beat", encode(beat))
 

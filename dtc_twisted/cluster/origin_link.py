@@ -50,13 +50,14 @@ class OriginLink(Upstream):
         self._prefix = prefix
         self._edge = edge
         self._requests = BusRequests(reactor, bus, f"{prefix}answer.{edge}")
-        self.silence_listeners: list[Callable[[], None]] = []
-        """Called when the origin does not answer any more."""
+        self.gone_listeners: list[Callable[[], None]] = []
+        """Called when the origin does not answer any more, or another has taken its place."""
         self.lost_listeners: list[Callable[[str], None]] = []
         """Called with the reason when there is no origin any more, or no connection to it."""
         self.found_listeners: list[Callable[[], None]] = []
         """Called when there is an origin again, or another, or another connection of the same."""
         self._origin_url = ""
+        self._trade_mode = "unset (requested)"
         self._beat: Beat | None = None  # the last of the present origin
         self._beat_at: float | None = None
         self._beat_delay = 0.0
@@ -116,6 +117,14 @@ class OriginLink(Upstream):
             raise NotLoggedOn(f"There is no origin: {self.status.reason or self.status.state}.")
         return self._origin_url
 
+    def trade_mode(self) -> str:
+        """Return `trade_mode` of /status, as the last origin has stated it."""
+        return self._trade_mode
+
+    def trading(self) -> dict[str, Any] | None:
+        """Return `trading` of /status. None: there is no origin, or order entry is off."""
+        return None if self._beat is None else self._beat.trading
+
     def cluster_status(self) -> dict[str, Any]:
         """Return the fields of `cluster` in /status."""
         return {
@@ -146,12 +155,16 @@ class OriginLink(Upstream):
 
     def _receive_beat(self, subject: str, data: bytes, reply: str) -> None:
         beat = decode_message(data, Beat)
+        generation = self._generation
         if beat is None or not self.running or not self._accepts(beat.generation):
             return
+        if beat.generation != generation:
+            self._end_requests()
         self._silent_ticks = 0
         self._beat_at = self._reactor.seconds()
         self._beat_delay = max(0.0, wall_time(self._reactor) - beat.time)
         before, self._beat = self._beat, beat
+        self._trade_mode = beat.trade_mode
         self._origin_url = beat.url
         is_other = before is None or (before.generation, before.connection) != (beat.generation, beat.connection)
         if is_other and self.session is not None:
@@ -166,6 +179,8 @@ class OriginLink(Upstream):
                 self._set_state(state, reason=beat.reason)
         elif self.session is None:
             self._attach(beat)
+        elif before is not None and _lasting(before.trading) != _lasting(beat.trading):
+            self._update_status()
 
     def _accepts(self, generation: int) -> bool:
         """Return whether a beat is that of the newest origin."""
@@ -178,11 +193,15 @@ class OriginLink(Upstream):
         self._silent_ticks += 1
         if self._silent_ticks >= SILENT_TICKS and self._beat is not None:
             self._lose_origin("the origin does not answer")
-            for listener in self.silence_listeners:
-                call_safely(listener)
+            self._end_requests()
         self._ticks += 1
         if self._ticks % 2 == 0:
             self._send_demand()
+
+    def _end_requests(self) -> None:
+        """Let the requests fail that the origin of before has not answered."""
+        for listener in self.gone_listeners:
+            call_safely(listener)
 
     def _send_demand(self) -> None:
         if self._bus.is_connected:
@@ -236,6 +255,11 @@ class OriginLink(Upstream):
         for feed in self.feeds:
             if feed.channel == channel:
                 feed.receive(token, data)
+
+
+def _lasting(trading: dict[str, Any] | None) -> dict[str, Any]:
+    """Return `trading` without the switches, whose seconds differ in each beat."""
+    return {} if trading is None else {name: trading[name] for name in trading if name != "switches"}
 
 
 def _refuse(message: Message) -> None:

@@ -63,6 +63,7 @@ class Beat(Struct, omit_defaults=True):
     url: where the origin serves REST, without a path; empty: it is not known.
     state, reason, server_name, logged_on_since: see UpstreamStatus.
     time: seconds since 1970, UTC.
+    trade_mode, trading: as in /status.
     """
 
     generation: int
@@ -73,6 +74,8 @@ class Beat(Struct, omit_defaults=True):
     server_name: str = ""
     logged_on_since: float | None = None
     url: str = ""
+    trade_mode: str = ""
+    trading: dict[str, Any] | None = None
 
 
 class Demand(Struct):

@@ -32,7 +32,8 @@ from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.limits import REPLAY_BYTES, REPLAY_SECONDS
 from dtc_twisted.market_data import MARKET_DATA, MARKET_DEPTH, ReplayBuffer
 from dtc_twisted.orders import AccountState, Reconciler
-from dtc_twisted.web.rest import OriginForwarder
+from dtc_twisted.web.rest import PREFIX, OriginForwarder
+from dtc_twisted.web.stream.forwarded_orders import OrderForwarder
 from dtc_twisted.web.stream.kept_channel import KeptChannel
 from dtc_twisted.web.stream.public_names import ACCOUNT_CHANNELS
 from dtc_twisted.web.stream.send_queue import encode_event
@@ -94,6 +95,14 @@ def make_origin(
             *(ACCOUNT_CHANNELS, lambda channel: kept[channel].position),
         )
     parts.status.cluster = origin.status
+    origin.get_trade_mode, origin.get_trading = parts.status.trade_mode, parts.status.trading
+    publish_status = parts.status.changed
+
+    def publish_change() -> None:
+        publish_status()
+        origin.publish_beat()
+
+    parts.status.changed = publish_change
     parts.epoch_listeners.append(origin.begin)
     upstream.status_listeners.append(origin.publish_beat)
     origin.setServiceParent(services)
@@ -144,7 +153,7 @@ def make_edge(options: Settings, reactor: IGatewayReactor, bus: Bus | None = Non
     downloads = FileDownloads(reactor, 1)
     downloads.setServiceParent(services)
     status = GatewayStatus(link, market_data, orders, TradeModeEnum.TRADE_MODE_UNSET)
-    status.cluster = link.cluster_status
+    status.cluster, status.trade_mode, status.trading = link.cluster_status, link.trade_mode, link.trading
     parts = GatewayParts(link, history, definitions, market_data, orders, status, downloads, None)
     accounts = EdgeAccounts(reactor, ACCOUNT_CHANNELS, link.request_accounts, encode_event)
     accounts.kept = {
@@ -157,8 +166,10 @@ def make_edge(options: Settings, reactor: IGatewayReactor, bus: Bus | None = Non
     parts.accounts = accounts
     forwarder = OriginForwarder(reactor, link.origin_url)
     forwarder.setServiceParent(services)
-    link.silence_listeners.append(forwarder.origin_lost)
+    link.gone_listeners.append(forwarder.origin_lost)
     parts.forward = forwarder.forward
+    parts.order_forwarder = OrderForwarder(reactor, lambda: f"{link.origin_url()}{PREFIX}/stream")
+    link.gone_listeners.append(parts.order_forwarder.origin_lost)
     make_web(settings, parts, reactor).setServiceParent(services)
     link.setServiceParent(services)
     return services

@@ -28,7 +28,12 @@ class GatewayStatus:
         self._upstream = upstream
         self._market_data = market_data
         self._orders = orders
-        self._trade_mode = trade_mode
+        manager = orders.manager
+        mode = f"{trade_mode.name.removeprefix('TRADE_MODE_').lower()} (requested)"
+        self.trade_mode: Callable[[], str] = lambda: mode
+        """Returns the trade mode."""
+        self.trading: Callable[[], dict[str, Any] | None] = lambda: None if manager is None else manager.status()
+        """Returns the state of order entry. None: it is off."""
         self.recorder = recorder
         self.replay: ReplayControl | None = None
         self.cluster: Callable[[], dict[str, Any]] | None = None
@@ -43,13 +48,12 @@ class GatewayStatus:
         upstream = self._upstream
         status = upstream.status
         age = upstream.last_message_age
-        manager = self._orders.manager
         return {
             "state": status.state,
             "reason": status.reason,
             "url": status.url,
             "server_name": status.server_name,
-            "trade_mode": f"{self._trade_mode.name.removeprefix('TRADE_MODE_').lower()} (requested)",
+            "trade_mode": self.trade_mode(),
             "logged_on_since": status.logged_on_since,
             "reconnects": status.reconnects,
             "last_message_age": None if age is None else round(age, 3),
@@ -59,7 +63,7 @@ class GatewayStatus:
             "stalled": self._market_data.watchdog.stalled_symbols,
             "stalls": self._market_data.watchdog.stall_count,
             "subscribers": sum(len(factory.subscribers) for factory in self.stream_factories),
-            "trading": None if manager is None else manager.status(),
+            "trading": self.trading(),
             "replay_buffer": self._market_data.replay.status(),
             "recording": None if self.recorder is None else self.recorder.status(),
             "cluster": self.cluster_state(),

@@ -41,6 +41,7 @@ from dtc_twisted.web.stream import (
     StreamLimits,
 )
 from dtc_twisted.web.stream.account_channels import PublishedAccounts
+from dtc_twisted.web.stream.forwarded_orders import OrderForwarder
 from dtc_twisted.web.tokens import TokenFile
 from dtc_twisted.web.wrong_tokens import WrongTokens
 
@@ -58,6 +59,7 @@ class GatewayParts:
     downloads: FileDownloads
     files: FileSource | None
     forward: Callable[[Request], Deferred[None]] | None = None
+    order_forwarder: OrderForwarder | None = None
     accounts: PublishedAccounts | None = None  # made by make_web, except at an edge
     epoch_listeners: list[Callable[[int], None]] = field(default_factory=list)
     """Called with the generation when this process becomes the origin after another. All numbers begin again."""
@@ -68,9 +70,9 @@ def _publish_status(stream: MultiChannelFactory, parts: GatewayParts) -> None:
     parts.upstream.status_listeners.append(stream.publish_status)
     parts.status.changed = stream.publish_status
     parts.market_data.watchdog.on_change = stream.publish_status
-    parts.orders.reconciler.sync_listeners.append(stream.publish_status)
+    parts.orders.reconciler.sync_listeners.append(lambda: parts.status.changed())
     if parts.orders.manager is not None:
-        parts.orders.manager.halts.on_change = stream.publish_status
+        parts.orders.manager.halts.on_change = lambda: parts.status.changed()
 
 
 def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) -> MultiService:
@@ -83,7 +85,7 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
         parts.epoch_listeners += [each.begin for each in market_data.hubs.values()]
     stream = MultiChannelFactory(
         *(reactor, market_data.hubs, parts.definitions, parts.accounts),
-        *(status.fields, orders.manager, market_data.sources),
+        *(status.fields, orders.manager, market_data.sources, parts.order_forwarder),
     )
     _publish_status(stream, parts)
     upstream.unknown_message_listeners.append(stream.publish_unknown)

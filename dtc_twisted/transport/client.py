@@ -1,7 +1,7 @@
 """Connect to the DTC server over WebSocket."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Protocol
 from urllib.parse import urlsplit
 
@@ -185,23 +185,37 @@ class DTCClientProtocol(WebSocketClientProtocol):
         self._report_end(reason)
 
 
+class MessageProtocol(DTCClientProtocol):
+    """Forwards whole messages to its handler, one in each call."""
+
+    fast_framing = False
+
+    def onMessageFrameData(self, payload: bytes) -> None:
+        WebSocketClientProtocol.onMessageFrameData(self, payload)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        self._handler.received(self, payload)
+
+
 def connect(
     reactor: IGatewayReactor,
     url: str,
     owner: ConnectionHandler,
     timeout: float = CONNECT_TIMEOUT,
     protocol: Callable[[ConnectionHandler], DTCClientProtocol] = DTCClientProtocol,
+    headers: Mapping[str, str] | None = None,
 ) -> Deferred[Any]:
     """Connect to ws://host:port/ or wss://host:port/.
 
     owner: receives the events of the connection.
     timeout: seconds for the TCP connection.
     protocol: makes the protocol of the connection.
+    headers: of the request, besides those of the WebSocket.
 
     The result is the DTCClientProtocol; its WebSocket is not open yet. It fails for whatever goes wrong. Cancel it to
     stop connecting.
     """
-    result: Deferred[Any] = maybeDeferred(_connect, reactor, url, owner, timeout, protocol)
+    result: Deferred[Any] = maybeDeferred(_connect, reactor, url, owner, timeout, protocol, headers)
     return result.addTimeout(timeout, reactor, _connect_timed_out)
 
 
@@ -211,10 +225,11 @@ def _connect(
     owner: ConnectionHandler,
     timeout: float,
     protocol: Callable[[ConnectionHandler], DTCClientProtocol],
+    headers: Mapping[str, str] | None,
 ) -> Deferred[Any]:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 0
-    factory = WebSocketClientFactory(url, reactor=reactor)
+    factory = WebSocketClientFactory(url, headers=dict(headers or {}), reactor=reactor)
     factory.protocol = lambda: protocol(owner)  # type: ignore[assignment]
     # The text is 8-bit and may be invalid UTF-8; the codec repairs it. Limits or automatic pings set here would not
     # apply to the frames that DTCClientProtocol parses itself, which also limits the time of a closing handshake.

@@ -8,6 +8,7 @@ A browser lets every page that it shows send requests to this machine. Host and 
 
 import re
 from collections.abc import Collection
+from dataclasses import replace
 from functools import lru_cache
 from hmac import compare_digest
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -228,6 +229,12 @@ def strip_token(request: Request) -> None:
         request.requestHeaders.removeHeader("sec-websocket-protocol")
         if others:
             request.requestHeaders.addRawHeader(b"sec-websocket-protocol", ", ".join(others).encode("latin-1"))
+
+
+def forwarded_principal_of(request: Request) -> Principal:
+    """Return the sender of an accepted request, with the token for the origin."""
+    tokens = _tokens_in(request)
+    return replace(principal_of(request), authorization=f"Bearer {tokens[0]}" if len(tokens) == 1 else "")
 
 
 def _tokens_in(request: Request) -> list[str]:

@@ -1,7 +1,8 @@
 """Read the token file, and read it again when it changes.
 
 Each line of the file is one caller. Only SHA-256 digests of tokens are kept in memory, so that no log or dump can
-contain a token. The file itself can hold digests too.
+contain a token. (An edge keeps the token of each WebSocket, because the origin checks it again.) The file itself can
+hold digests too.
 """
 
 import os
@@ -39,6 +40,7 @@ class Principal:
     limits: limits of the sender's orders, in addition to those of the command line.
     expires: end of the token, in seconds UTC; None: it has no end.
     line: digest of the line in the token file; it differs when anything in the line does.
+    authorization: at an edge, the header for the origin; empty: there was no token.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Principal:
     limits: RiskLimits = field(default_factory=RiskLimits, compare=False)
     expires: float | None = None
     line: bytes = field(default=b"", repr=False, compare=False)
+    authorization: str = field(default="", repr=False, compare=False)
 
     @property
     def trader(self) -> Trader:

@@ -75,12 +75,12 @@ class ClusterProcessTests(SynchronousTestCase):
     if shutil.which("nats-server") is None:
         skip = "there is no nats-server"
 
-    def start(self) -> tuple[Process, Served, Served]:
+    def start(self, *options: str) -> tuple[Process, Served, Served]:
         port = free_port()
         broker = Process("nats-server", "-a", "127.0.0.1", "-p", str(port))
         self.addCleanup(broker.stop)
         broker.wait_for("Server is ready")
-        origin = Served("dtc", port, "--demo", "--no-standby")
+        origin = Served("dtc", port, "--demo", "--no-standby", *options)
         self.addCleanup(origin.stop)
         edge = Served("dtc-edge", port)
         self.addCleanup(edge.stop)
@@ -110,6 +110,45 @@ class ClusterProcessTests(SynchronousTestCase):
                 message = json.loads(client.recv(PATIENCE))
                 events += [message["event"]] if message.get("event") == "stale" else []
         self.assertIn("the connection to NATS was lost", edge.text)
+
+    def ask(self, client: ClientConnection, **request: Any) -> Any:
+        """Send a request, and return the reply to it."""
+        client.send(json.dumps(request))
+        while (reply := json.loads(client.recv(PATIENCE))).get("id") != request["id"]:
+            pass
+        return reply
+
+    def place(self, client: ClientConnection, name: str) -> Any:
+        """Place an order that stays open."""
+        order = {
+            "Symbol": ES,
+            "TradeAccount": "Sim1",
+            "BuySell": "BUY",
+            "OrderType": "LIMIT",
+            "Price1": 100,
+            "Quantity": 1,
+        }
+        return self.ask(client, action="submit", id=name, order=order | {"ClientOrderID": name})
+
+    def test_orders_over_stream(self) -> None:
+        """An origin that is suspended leaves outcomes unknown. It cancels the orders of an edge that is killed."""
+        _, origin, edge = self.start("--allow-trading")
+        with connect(f"ws://127.0.0.1:{edge.port}/api/v1/stream") as client:
+            self.assertTrue(self.place(client, "a")["success"])
+            origin.process.send_signal(signal.SIGSTOP)
+            try:
+                self.assertEqual(self.place(client, "b")["error"]["type"], "OutcomeUnknown")
+            finally:
+                origin.process.send_signal(signal.SIGCONT)
+            edge.wait_until_ready()
+            self.assertTrue(self.place(client, "b")["success"])
+            self.assertTrue(self.place(client, "b")["updates"][0]["Repeated"])
+            self.assertTrue(self.ask(client, action="cancel_on_disconnect", id=1, after=0.5)["success"])
+            edge.process.send_signal(signal.SIGKILL)
+            end = time.monotonic() + PATIENCE
+            while [origin.get(f"/orders/{name}")["OrderStatus"] for name in ("a", "b")] != [8, 8]:
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.1)
 
 
 class ConfigurationTests(SynchronousTestCase):

@@ -26,6 +26,7 @@ from dtc_twisted.market_data import Update
 from dtc_twisted.refusals import Refusals
 from dtc_twisted.web.access import (
     AccessControl,
+    forwarded_principal_of,
     headers,
     is_websocket,
     principal_of,
@@ -282,8 +283,10 @@ class RestApi:
     def _websocket_handler(self, path: str, socket: Callable[[Principal], IResource]) -> Callable[[Any], Any]:
         def upgrade(request: Request) -> Any:
             if is_websocket(request):
+                is_edge = self._gateway.forward is not None
+                principal = forwarded_principal_of(request) if is_edge else principal_of(request)
                 strip_token(request)
-                return socket(principal_of(request))
+                return socket(principal)
             if path in SNAPSHOT_REQUESTS and request.args:
                 return self._snapshot(path, request)
             raise UpgradeRequired(f"{PREFIX}{path} is a WebSocket: connect with ws://.")

@@ -21,9 +21,7 @@ from zope.interface import implementer
 
 from dtc_twisted.errors import NotLoggedOn, OutcomeUnknown, SessionLost
 from dtc_twisted.interfaces import IGatewayReactor
-
-CONNECT_TIMEOUT = 3.0
-"""Seconds."""
+from dtc_twisted.web.stream.forwarded_orders import CONNECT_TIMEOUT, UNKNOWN_TEXT
 
 _SAFE_METHODS = (b"GET", b"HEAD")
 _FORWARDED_HEADERS = ("accept", "accept-encoding", "authorization", "content-type", "if-none-match", "range")
@@ -31,10 +29,6 @@ _OWN_HEADERS = {b"date", b"server", b"vary"}
 """Headers of the answer that the edge writes itself, besides those of CORS."""
 
 LOST_TEXT = "The connection to the origin was lost before its answer."
-UNKNOWN_TEXT = (
-    "The connection to the origin was lost before its answer: the command may have been carried out. Repeat it with "
-    "the same ClientOrderID, or read the orders."
-)
 
 
 @implementer(IBodyProducer)

@@ -50,10 +50,11 @@ from dtc_twisted.market_data import Hub
 from dtc_twisted.orders import OrderManager
 from dtc_twisted.web.stream.account_channels import PublishedAccounts
 from dtc_twisted.web.stream.catch_up import CatchUps
+from dtc_twisted.web.stream.forwarded_orders import ForwardedOrders, OrderForwarder
 from dtc_twisted.web.stream.kept_channel import ChannelCatchUp, KeptChannel, not_resumed
 from dtc_twisted.web.stream.live_sources import LiveSources
 from dtc_twisted.web.stream.order_entry import ORDER_ACTIONS, OrderEntry
-from dtc_twisted.web.stream.public_names import ACCOUNT_CHANNELS, SYMBOLLESS_CHANNELS
+from dtc_twisted.web.stream.public_names import ACCOUNT_CHANNELS, CLOSE_ORIGIN_LOST, SYMBOLLESS_CHANNELS
 from dtc_twisted.web.stream.send_queue import encode_event
 from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol
 from dtc_twisted.web.stream.subscription import ChannelSubscription
@@ -80,9 +81,21 @@ class MultiChannelProtocol(StreamProtocol):
         self.catch_ups = CatchUps(self.factory.clock, self.outgoing)
         self._catching_up: dict[str, ChannelCatchUp] = {}  # channels without a symbol
         self._last_sent: dict[str, float | None] = {}  # time, of subscribed channels without a symbol
-        self._order_entry = OrderEntry(
-            self.factory.manager, self.principal, self.factory.definitions.converter, self._reply_to_order
+        self._order_entry = self._make_order_entry()
+
+    def _make_order_entry(self) -> OrderEntry | ForwardedOrders:
+        factory = self.factory
+        if factory.order_forwarder is None:
+            return OrderEntry(factory.manager, self.principal, factory.definitions.converter, self._reply_to_order)
+        address = getattr(self.transport.getPeer(), "host", "unknown")
+        return ForwardedOrders(
+            factory.order_forwarder, self.principal, address, self._reply_to_order, self._end_with_origin
         )
+
+    def _end_with_origin(self) -> None:
+        """Close the connection, because the origin cancels the orders of its client."""
+        if self.state == self.STATE_OPEN:
+            self.close_with(CLOSE_ORIGIN_LOST, "the connection to the origin was lost")
 
     def _reply_to_order(self, echo: dict[str, Any], result: dict[str, Any]) -> None:
         if self.state == self.STATE_OPEN:
@@ -272,6 +285,7 @@ class MultiChannelFactory(StreamFactory):
     accounts: publishes the channels orders, positions and balances.
     status: returns the fields of /status.
     manager: runs order commands; None while order entry is off.
+    order_forwarder: forwards order commands to the origin; None: this is no edge.
     """
 
     def __init__(
@@ -283,9 +297,11 @@ class MultiChannelFactory(StreamFactory):
         status: Callable[[], dict[str, Any]],
         manager: OrderManager | None = None,
         sources: LiveSources | None = None,
+        order_forwarder: OrderForwarder | None = None,
     ) -> None:
         super().__init__(reactor)
         self.manager = manager
+        self.order_forwarder = order_forwarder
         self.protocol = MultiChannelProtocol
         self.hubs = hubs
         self.sources = sources or LiveSources(hubs["marketdata"])

@@ -75,12 +75,9 @@ class OrderEntry:
 
     async def _run(self, request: dict[str, Any]) -> Fields:
         action = request["action"]
-        if (error := id_error(request)) is not None:
-            raise BadParameter(error)
-        order_commands.reject_others(
-            {name: value for name, value in request.items() if name not in ("action", "id")}, ACTION_FIELDS[action]
-        )
-        manager, trader = self._require_manager(), self._principal.trader
+        check_form(request)
+        manager, trader = order_commands.require_manager(self._manager), self._principal.trader
+        require_scope(self._principal)
         if action == "cancel_on_disconnect":
             return self._cancel_on_disconnect(manager, request)
         body = _object(request) if "order" in ACTION_FIELDS[action] else {}
@@ -105,11 +102,19 @@ class OrderEntry:
         order_commands.connection_back(manager, self._principal.trader)
         return {"success": True, "after": after}
 
-    def _require_manager(self) -> OrderManager:
-        manager = order_commands.require_manager(self._manager)
-        if not self._principal.may_trade:
-            raise Forbidden("The token's scope is read; expected trade.")
-        return manager
+
+def check_form(request: dict[str, Any]) -> None:
+    """Raise BadParameter for a request with other fields than those of its action."""
+    if (error := id_error(request)) is not None:
+        raise BadParameter(error)
+    fields = {name: value for name, value in request.items() if name not in ("action", "id")}
+    order_commands.reject_others(fields, ACTION_FIELDS[request["action"]])
+
+
+def require_scope(principal: Principal) -> None:
+    """Raise Forbidden if the sender of a request may not trade."""
+    if not principal.may_trade:
+        raise Forbidden("The token's scope is read; expected trade.")
 
 
 def _object(request: dict[str, Any]) -> Fields:

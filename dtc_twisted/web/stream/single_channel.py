@@ -24,7 +24,7 @@ changes are sent, as described in market_json.py. The gateway also sends events:
     <- {"event": "skipped", "messages": 12}                               the client reads too slowly (send_queue.py)
 
 Close codes: 4001 the gateway is stopping; 4002 the send queue of a client that does not read has overflowed;
-4003 the token has ended.
+4003 the token has ended; 4004 at an edge, the connection to the origin was lost (forwarded_orders.py).
 """
 
 from typing import Any
