@@ -6,6 +6,9 @@ from typing import Any
 NEW_ORDER_ACTIONS = frozenset({"submit", "oco", "bracket", "flatten"})
 """Actions that make orders. Each of their ClientOrderIDs belongs to one command only."""
 
+GATEWAY = "gateway"
+"""Who gives the commands that no caller gives."""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -13,8 +16,8 @@ class Command:
 
     at: time, seconds since 1970.
     who: the principal's name.
-    action: submit, oco, bracket, flatten (see NEW_ORDER_ACTIONS), replace, cancel, cancelall, halt, resume, day
-        or acknowledge.
+    action: submit, oco, bracket, flatten (see NEW_ORDER_ACTIONS), replace, cancel, cancelall, halt, resume, day,
+        acknowledge, or fills.
     client_order_ids: ClientOrderIDs of all orders concerned.
     request: the body of the caller's request.
     messages: the DTC messages to send, as objects of fields.

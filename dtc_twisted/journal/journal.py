@@ -229,12 +229,9 @@ class Journal(Service):
         """
         return self._opened.reader.recent_fills(seconds)
 
-    def last_fill_before(self, entry: int) -> float:
-        """Return the latest time of a fill that was recorded before an entry; 0.0: none.
-
-        Seconds since 1970, on the server's clock.
-        """
-        return self._opened.reader.last_fill_before(entry, self._opened.index.last_fills)
+    def commands_since(self, action: str, at: float) -> list[Command]:
+        """Return the commands with an action from a time on, in seconds since 1970."""
+        return self._opened.reader.commands_since(action, at)
 
     def last(self, *actions: str) -> Command | None:
         """Return the last command with one of these actions."""

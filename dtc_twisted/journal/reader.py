@@ -67,6 +67,9 @@ class JournalReader:
         ids = [self.select("SELECT max(id) FROM commands WHERE action = ?", (action,))[0][0] for action in actions]
         return self.command(max((each for each in ids if each is not None), default=0))
 
+    def commands_since(self, action: str, at: float) -> list[Command]:
+        return self._commands(self.select("SELECT * FROM commands WHERE action = ? AND at >= ?", (action, at)))
+
     # -- updates
 
     def updates(self, order_id: str) -> list[UpdateRecord]:
@@ -101,18 +104,6 @@ class JournalReader:
             "ORDER BY id"
         )
         return self._records(self.select(query, (seconds,)))
-
-    def last_fill_before(self, entry: int, accounts: Iterable[str]) -> float:
-        """Return the latest time of a fill that was recorded before an entry; 0.0: none.
-
-        Seconds since 1970, on the server's clock. accounts: all trade accounts that have fills, each of which is one
-        search in the index.
-        """
-        query = (
-            "SELECT fill_at FROM updates WHERE trade_account = ? AND fill_at > 0 AND id < ? "
-            "ORDER BY fill_at DESC LIMIT 1"
-        )
-        return max((row[0] for account in accounts for row in self.select(query, (account, entry))), default=0.0)
 
     def open_orders(self) -> list[UpdateRecord]:
         """Return the newest update of each open order."""

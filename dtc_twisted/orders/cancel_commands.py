@@ -12,10 +12,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted.dtc.session import Session
 from dtc_twisted.errors import Conflict, DTCError, NoSuchOrder, NotLoggedOn, OutcomeUnknown
+from dtc_twisted.journal import GATEWAY
 from dtc_twisted.orders import parsing
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.cancels import OrderCanceler, not_canceled
-from dtc_twisted.orders.halt_control import GATEWAY
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import CANCEL, Fields, status_text
 from dtc_twisted.orders.parsing import JsonObject

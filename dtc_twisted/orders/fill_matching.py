@@ -147,8 +147,11 @@ def _connected(fits: set[tuple[int, int]], order: int) -> tuple[set[int], set[in
     return orders, found
 
 
-def may_be(order: Order, unknown: UnknownOrder, earliest: Earliest) -> bool:
-    """Return whether an unknown order may be an order in doubt."""
+def may_be(order: Order, unknown: UnknownOrder, earliest: Earliest = lambda order: -math.inf) -> bool:
+    """Return whether an unknown order may be an order in doubt.
+
+    Only without `earliest` is this certain: the server's clock may have been set between two fills.
+    """
     if unknown.row is not None and not _may_be_row(order, unknown.row):
         return False
     return _may_be_fills(order, unknown.fills, earliest) if unknown.fills else unknown.row is not None

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from dtc_twisted.dtc.messages import BuySellEnum, OrderUpdateReasonEnum
 from dtc_twisted.errors import Conflict, DTCError, OutcomeUnknown
-from dtc_twisted.journal import Journal
+from dtc_twisted.journal import GATEWAY, Journal
 from dtc_twisted.logs import logger
 from dtc_twisted.orders import parsing
 from dtc_twisted.orders.account_state import AccountState
@@ -30,10 +30,6 @@ from dtc_twisted.orders.trading_scope import TradingScope
 from dtc_twisted.orders.unsettled_fills import UnsettledFills
 
 _log = logger(__name__)
-
-GATEWAY = "gateway"
-"""Who halts trading because of losses, and cancels what opens while it is halted."""
-
 
 _NOT_ON_DISK = (
     "Trading is halted, but a restart of the gateway would end the halt. It is recorded as soon as the disk takes it."

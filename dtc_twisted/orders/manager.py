@@ -22,7 +22,7 @@ from dtc_twisted.errors import (
     JournalFailed,
     public_error,
 )
-from dtc_twisted.journal import Journal
+from dtc_twisted.journal import GATEWAY, Journal
 from dtc_twisted.logs import logger
 from dtc_twisted.orders import parsing as ticket
 from dtc_twisted.orders.account_state import AccountState
@@ -32,7 +32,7 @@ from dtc_twisted.orders.cancels import OrderCanceler
 from dtc_twisted.orders.daily_loss import DailyLoss
 from dtc_twisted.orders.dead_man_switch import DeadManSwitches
 from dtc_twisted.orders.flattening import PositionCloser
-from dtc_twisted.orders.halt_control import GATEWAY, HaltControl
+from dtc_twisted.orders.halt_control import HaltControl
 from dtc_twisted.orders.halts import Halts
 from dtc_twisted.orders.market_prices import FetchPrices
 from dtc_twisted.orders.one_shot import OneShotObserver
@@ -124,6 +124,7 @@ class OrderManager(Service):
         day = self.journal.last("day")
         if day is not None:
             self._losses.restore(day.request)
+        self._reconciler.restore()
         restore_from_journal(self.journal, self._account_state)
         restore_acknowledgements(self.journal, self._account_state)
         for order in self._account_state.unsettled():

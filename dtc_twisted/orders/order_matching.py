@@ -55,14 +55,20 @@ class OrderMatching:
         self._adopt()
 
     def doubtful(self) -> list[Order]:
+        """Return the gateway's orders in doubt that may have an unknown ServerOrderID."""
+        return [
+            order
+            for order in self.unnumbered()
+            if order not in self.changed and all(each.unknown_reason for each in order.pending_commands)
+        ]
+
+    def unnumbered(self) -> list[Order]:
         """Return the gateway's orders that may have an unknown ServerOrderID."""
-        found = []
-        for order in self._state.unsettled():
-            is_waiting = any(not each.unknown_reason for each in order.pending_commands)
-            may_be_renamed = order.is_in_flight or (order.is_open and order.has_pending(CHANGE))
-            if may_be_renamed and not is_waiting and order not in self.rows and order not in self.changed:
-                found.append(order)
-        return found
+        return [
+            order
+            for order in self._state.unsettled()
+            if (order.is_in_flight or (order.is_open and order.has_pending(CHANGE))) and order not in self.rows
+        ]
 
     # -- inside
 
@@ -137,6 +143,8 @@ class OrderMatching:
             listed[unknown.server_order_id].append(unknown)
         doubtful = self.doubtful()
         for (account, number), fills in groups.items():
+            if is_doubtful:
+                self._state.recall(number)
             holders = [each for each in listed[number] if self._row_of(each).get("TradeAccount", "") in ("", account)]
             rest = self._match_group(number, fills, holders, doubtful)
             if rest:

@@ -3,11 +3,14 @@
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 
-from dtc_twisted.errors import Conflict
+from dtc_twisted.errors import Conflict, JournalFailed
+from dtc_twisted.logs import logger
 from dtc_twisted.orders.open_order_totals import OpenOrderTotals
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_index import OrderIndex
 from dtc_twisted.orders.outcomes import Fields, PendingCommand
+
+_log = logger(__name__)
 
 MAX_CLOSED_ORDERS = 1000
 """Closed orders that stay in the view; older ones are in the journal."""
@@ -101,6 +104,19 @@ class OrderRegistry:
         The order is not shown.
         """
         self.index.add(order)
+
+    def recall(self, server_order_id: str) -> None:
+        """Index the orders of the journal that had a ServerOrderID.
+
+        Nothing is read if orders that had it are known.
+        """
+        if any(self.index.by_server(server_order_id)):
+            return
+        try:
+            for order in self._load_order(server_order_id):
+                self.remember(order)
+        except JournalFailed as error:
+            _log.error("Orders of the ServerOrderID {id} are not known: {text}", id=server_order_id, text=str(error))
 
     # -- changes
 

@@ -18,11 +18,12 @@ from dtc_twisted.errors import DTCError, JournalFailed, NotLoggedOn, SessionLost
 from dtc_twisted.journal import Journal
 from dtc_twisted.logs import logger
 from dtc_twisted.orders.account_state import AccountState
+from dtc_twisted.orders.earlier_fills import EarlierFills
 from dtc_twisted.orders.fills import Fill
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import Fields
 from dtc_twisted.orders.reconciliation import Reconciliation
-from dtc_twisted.orders.server_snapshot import DAY, ServerSnapshot, read_server
+from dtc_twisted.orders.server_snapshot import FAR_BACK, ServerSnapshot, read_server
 
 _log = logger(__name__)
 
@@ -70,10 +71,16 @@ class Reconciler:
         self._last_fill: dict[str, float] = {}  # by TradeAccount: seconds since 1970 on the server's clock
         self._baseline: float | None = None
         """Fills before are of no interest; seconds since 1970 on the server's clock."""
-        self._old_fills: set[Fill] = set()
+        self._earlier_fills = EarlierFills(clock, journal)
         self._complete_since: dict[str, int] = {}  # by TradeAccount: orders after this had all fills read before
         state.order_listeners.append(self._on_order_update)
         state.read_listeners.append(self.resync)
+
+    # -- called by OrderManager at the start
+
+    def restore(self) -> None:
+        """Restore what earlier processes have read."""
+        self._earlier_fills.restore()
 
     # -- called by those who need the view
 
@@ -203,7 +210,7 @@ class Reconciler:
             *(
                 self._state,
                 snapshot,
-                self._old_fills,
+                self._earlier_fills.fills,
                 since,
                 self._earliest_fill,
                 self._timeout * 0.9,
@@ -211,11 +218,14 @@ class Reconciler:
                 offset or 0.0,
             )
         ).run()
+        self._earlier_fills.record()
         if self._baseline is None:
             self._baseline = snapshot.began + (offset or 0.0)
         for account in snapshot.fills:
             if snapshot.states_fills(account):
                 self._complete_since.setdefault(account, self._state.sequence)
+            else:
+                self._complete_since.pop(account, None)
 
     def _earliest_fill(self, order: Order) -> float:
         """Return the seconds from the sending of an order to its earliest fill."""
@@ -248,7 +258,7 @@ class Reconciler:
         start = min([*times, now + (offset or 0.0)])  # not in the future, whatever time a fill was said to have
         is_first = self._baseline is None
         is_in_doubt = any(order.trade_account in ("", account) for order in self._state.unknown())
-        return start - (DAY if is_first or is_in_doubt else CLOCK_SKEW)
+        return start - (FAR_BACK if is_first or is_in_doubt else CLOCK_SKEW)
 
     def _last_known(self, account: str) -> float:
         """Return the time of the last known fill, on the server's clock; 0: none."""

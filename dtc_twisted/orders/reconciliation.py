@@ -25,16 +25,13 @@ _PENDING = {
 _SHORTEST_LIKE_ID = 4
 """Characters of a ClientOrderID that may be part of another one by more than chance."""
 
-_CLOCK_STEP = 10.0
-"""Seconds by which the server may set its clock back without a notice."""
-
 NEVER_ARRIVED = "The server knows no open order and no fill of it: it did not arrive, was refused, or is canceled."
 
 
 class Reconciliation:
     """Run one comparison.
 
-    old_fills: fills that are of no interest, because they were there before this process; grows.
+    old_fills: fills of others that are of no interest, and of none of the gateway's orders; grows.
     since: when the latest known fill of each account happened, on the server's clock; None: nothing is known.
     earliest: seconds to add to the time when an order was sent, for the earliest time at which the server may have
         filled the order.
@@ -58,7 +55,6 @@ class Reconciliation:
         self._snapshot = snapshot
         self._old_fills = old_fills
         self._since = since
-        self._earliest = earliest
         self._interval = interval
         self._began = began
         self._clock_offset = clock_offset
@@ -94,8 +90,11 @@ class Reconciliation:
                 self._take_position_offset(order)
 
     def _apply_unknown(self) -> None:
-        """Show the orders and fills of others, except fills from before this process."""
-        waiting = [order for order in self._state.unsettled() if order.is_in_flight and not order.unknown_reason]
+        """Show the orders and fills of others, except fills from before this process.
+
+        Fills that may be those of an order of the gateway are neither: its answer will decide, or a later read.
+        """
+        own = self._matching.unnumbered()
         for unknown in [*self._matching.unknown]:
             if unknown.shown is not None:
                 continue
@@ -104,14 +103,13 @@ class Reconciliation:
                 self._matching.rows[order] = unknown.row
                 self._matching.fills[order] = unknown.fills
                 continue
+            holders = [order for order in self._state.index.by_server(unknown.server_order_id) if order.is_open]
+            if any(self._may_be_other(order, unknown) for order in (*own, *holders)):
+                continue
             since = self._since.get(unknown.fills[0].trade_account)
             if since is None or all(fill.filled_at < int(since) for fill in unknown.fills):
-                if not any(self._may_be_other(order, unknown) for order in self._matching.doubtful()):
-                    self._old_fills.update(unknown.fills)
+                self._old_fills.update(unknown.fills)
                 continue
-            holders = [order for order in self._state.index.by_server(unknown.server_order_id) if order.is_open]
-            if any(self._may_be_other(order, unknown) for order in (*waiting, *self._matching.doubtful(), *holders)):
-                continue  # the answer will say, or a later read
             first = unknown.fills[0]
             known: dict[str, Any] = {"TradeAccount": first.trade_account, "Symbol": first.symbol}
             order = Order(known | {"BuySell": first.buy_sell, "ServerOrderID": unknown.server_order_id})
@@ -195,7 +193,7 @@ class Reconciliation:
             self._end_commands(order)
         elif obstacle:
             state.set_doubt(order, f"it is not among the open orders, and {obstacle}")
-        elif not self._snapshot.states_day(order.trade_account):  # a read that goes further back follows
+        elif not self._snapshot.states_far_back(order.trade_account):  # a read that goes further back follows
             state.set_doubt(order, "it is not among the open orders, and only the latest fills were read")
         elif not order.has_pending(CHANGE) or self._count_read(order):  # which may have given another number
             self._conclude_end(order)
@@ -238,7 +236,7 @@ class Reconciliation:
             return "an open order with its id differs from it"
         if any(is_compatible(order, row) for row in self._matching.nameless):
             return "an open order without any id may be this one"
-        if any(may_be(order, each, self._earliest) for each in self._matching.nameless_fills):
+        if any(may_be(order, each) for each in self._matching.nameless_fills):
             return "a fill without a ServerOrderID may be of this one"
         if any(self._may_be_other(order, each) for each in self._matching.unknown):
             return "an order of unknown origin may be this one"
@@ -267,21 +265,12 @@ class Reconciliation:
             return False
         if unknown.row is None and unknown.server_order_id in order.server_order_ids:
             return any(may_have(order, fill) for fill in unknown.fills)
-        return may_be(order, unknown, _earliest_certain)
+        return may_be(order, unknown)
 
     def _end_commands(self, order: Order) -> None:
         for command in [*order.pending_commands]:
             self._state.settle(order, command)
         self._state.set_doubt(order, "")
-
-
-def _earliest_certain(order: Order) -> float:
-    """Return the seconds from the sending of an order to its earliest fill.
-
-    Both clocks may be wrong. If the server had stated a fill before the order was sent, its clock had passed the time
-    of this fill.
-    """
-    return order.server_reached - _CLOCK_STEP - order.sent_at if order.server_reached else -math.inf
 
 
 def _has_id_of(order: Order, row: Fields) -> bool:
@@ -303,4 +292,4 @@ def _has_like_id(order: Order, row: Fields) -> bool:
     shorter, longer = sorted(names, key=len)
     is_like = shorter == longer or (shorter in longer and len(shorter) >= _SHORTEST_LIKE_ID)
     found = UnknownOrder(str(row.get("ServerOrderID", "")), row)
-    return bool(shorter) and is_like and may_be(order, found, lambda order: -math.inf)
+    return bool(shorter) and is_like and may_be(order, found)

@@ -14,11 +14,9 @@ from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_index import has_quantity, is_compatible
 from dtc_twisted.orders.order_messages import orders_from_messages, requested_fields
 from dtc_twisted.orders.outcomes import CHANGE, NEW, TERMINAL, Fields, PendingCommand
+from dtc_twisted.orders.server_snapshot import FAR_BACK
 
 _ENDED = "the gateway ended before the server answered"
-
-_RECENT = 86400.0
-"""Seconds back from the last fill, in which closed orders are remembered."""
 
 _INFERRED_TEXTS = ("The server knows no open order", "It is not open any more")
 """How the texts of conclusions begin; earlier versions did not mark them otherwise."""
@@ -36,7 +34,7 @@ def restore_from_journal(journal: Journal, state: AccountState) -> None:
     for command in journal.unanswered_commands():
         for name in command.client_order_ids:
             _expect_unanswered_order(journal, state, name)
-    recent = journal.recent_fills(_RECENT)
+    recent = journal.recent_fills(FAR_BACK)
     for order in replay(recent, _sent(journal, (record.client_order_id for record in recent))):
         if not _is_known(state, order):
             state.remember(order)
@@ -152,7 +150,6 @@ def _expect_unanswered_order(journal: Journal, state: AccountState, client_order
     if order is None:
         order = next((each for each in load_orders(journal, client_order_id) if each.sent_at), None)
     if order is not None and not any(map(NEW.settles, order.updates)):
-        order.server_reached = min(journal.last_fill_before(order.sequence), order.sent_at)
         state.add(order)
         state.expect(order, PendingCommand(NEW, _ENDED))
 

@@ -21,8 +21,11 @@ from dtc_twisted.logs import logger, shorten
 
 _log = logger(__name__)
 
-DAY = 86400.0
-"""Seconds by which fills are read back when something is in doubt: either clock may have been wrong."""
+FAR_BACK = 2 * 86400.0
+"""Seconds by which fills are read back when something is in doubt.
+
+Either clock may have been wrong by a day.
+"""
 
 
 @dataclass
@@ -69,14 +72,14 @@ class ServerSnapshot:
         batch = self.fills.get(trade_account)
         return batch is not None and batch.is_complete and trade_account in self.accounts
 
-    def states_day(self, trade_account: str) -> bool:
-        """Return whether all fills of a day are known.
+    def states_far_back(self, trade_account: str) -> bool:
+        """Return whether all fills since FAR_BACK are known.
 
-        Then no clock is needed: each may have been wrong by hours.
+        Then no clock is needed: each may have been wrong by a day.
         """
         if not trade_account:
-            return all(map(self.states_day, filter(None, self.accounts)))
-        is_far_back = self.began - self.fills_since.get(trade_account, self.began) >= DAY
+            return all(map(self.states_far_back, filter(None, self.accounts)))
+        is_far_back = self.began - self.fills_since.get(trade_account, self.began) >= FAR_BACK
         return is_far_back and self.states_fills(trade_account)
 
 

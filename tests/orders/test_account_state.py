@@ -25,7 +25,7 @@ from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import Fields
 from dtc_twisted.orders.reconciliation import Reconciliation
-from dtc_twisted.orders.server_snapshot import DAY, Batch, ServerSnapshot
+from dtc_twisted.orders.server_snapshot import FAR_BACK, Batch, ServerSnapshot
 
 NOW = 1_700_000_000.0
 ES, CL = "ESM20_FUT_CME", "CLM20_FUT_NYM"
@@ -90,7 +90,7 @@ def reconcile(
 ) -> None:
     orders, listed_fills = Batch([*open_orders], is_complete), Batch([*fills], True)
     stated: dict[str, Batch | None] = {"Sim1": listed_fills}
-    asked = {"Sim1": NOW - DAY}
+    asked = {"Sim1": NOW - FAR_BACK}
     snapshot = ServerSnapshot(NOW, ["Sim1"], orders, stated, asked, Batch(), Batch(), since, since, since)
     Reconciliation(state, snapshot, set(), {"Sim1": 1.0}, lambda order: -math.inf, 1.0, 0.0).run()
 
