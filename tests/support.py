@@ -323,7 +323,7 @@ class GatewayTestCase(SynchronousTestCase):
     # -- time and traffic
 
     def flush(self, also: Callable[[], None] = lambda: None) -> None:
-        """Move bytes and connections until nothing moves any more.
+        """Move bytes and connections until nothing moves any more and no call is due.
 
         also: called in each round; moves bytes that are outside of this reactor. Returns whether it moved any.
         """
@@ -337,6 +337,9 @@ class GatewayTestCase(SynchronousTestCase):
                 moved = True
             for pump in list(self._pumps):
                 moved = pump.flush() or moved
+            if any(call.getTime() <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
+                self.clock.advance(0)
+                moved = True
         self._pumps = [pump for pump in self._pumps if any(map(_is_in_use, (pump.clientIO, pump.serverIO)))]
 
     def advance(self, seconds: float, step: float = 0.5) -> None:
@@ -403,7 +406,9 @@ class GatewayTestCase(SynchronousTestCase):
         self.flush(client.flush)
         response = self.successResultOf(answered)
         self.assertEqual(response.request.absoluteURI, url.encode(), "treq wrote the path anew: use fetch_raw")
-        return TreqAnswer(response, self.successResultOf(client.content(response)))
+        content = client.content(response)
+        self.flush(client.flush)
+        return TreqAnswer(response, self.successResultOf(content))
 
     def fetch_raw(self, path: str, method: str = "GET", headers: str = "", body: bytes | None = None) -> Answer:
         """Return the bytes of an answer: for odd paths, and for headers that HTTP clients keep to themselves."""

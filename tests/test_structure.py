@@ -17,7 +17,7 @@ import dtc_twisted
 ROOT = Path(dtc_twisted.__file__).parent
 MAX_LINES = 60
 
-BASE = {"errors", "logs", "clocks", "deadlines", "interfaces", "limits", "refusals"}
+BASE = {"errors", "logs", "clocks", "deadlines", "interfaces", "limits", "refusals", "work_turns"}
 PROTOCOL = BASE | {"dtc"}
 PARTS = PROTOCOL | {
     "transport",
@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "interfaces": set(),
     "limits": set(),
     "refusals": set(),
+    "work_turns": {"errors", "logs"},
     "dtc": BASE,
     # from the server to the callers, in the order of the data
     "transport": PROTOCOL,

@@ -82,6 +82,7 @@ class WebService(WebListeners):
         site.connections = Connections(
             settings["max-connections"], settings["max-connections-per-address"], limits.refusals
         )
+        site.turns = limits.turns
         super().__init__(
             site,
             make_listeners(settings, reactor),

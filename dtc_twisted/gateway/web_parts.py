@@ -128,7 +128,7 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
     observe = measurements.observe_request
     web = MultiService()
     LoopLag(reactor, measurements).setServiceParent(web)
-    limits = StreamLimits(reactor, backend.refusals, market_data.all_hubs)
+    limits = StreamLimits(reactor, backend.refusals, market_data.all_hubs, rest.turns)
     WebService(settings, reactor, rest, status.stream_factories, observe, limits).setServiceParent(web)
     if settings["tokens"] is not None:
         _end_with_tokens(settings["tokens"], status.stream_factories, reactor)

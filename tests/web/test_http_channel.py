@@ -61,23 +61,34 @@ class PipelineTests(ChannelCase):
             self.assertEqual([each for each in paths if each.encode() in caller.received], paths, size)
             self.assertEqual(caller.received.count(b"HTTP/1.1 404 Not Found"), 50)
 
-    def test_one_in_each_iteration(self) -> None:
+    def test_each_waits_for_its_turn(self) -> None:
         """Other callers and live data have their turn between two of them."""
         caller = self.caller(STATUS)
-        channel = self.channel_of(caller)
         turns: list[Any] = []
-        later = channel.callLater
-
-        def call_later(delay: float, function: Any, *arguments: Any) -> Any:
-            return later(delay, function, *arguments) if delay else turns.append(function)
-
-        channel.callLater = call_later
+        self.channel_of(caller).site.turns.call = turns.append
         caller.transport.write(STATUS * 20)
         self.flush()
         for number in range(2, 21):
             self.assertEqual((self.answers(caller), len(turns)), (number, 1))
             turns.pop()()
             self.flush()
+
+    def test_connections_share_a_turn(self) -> None:
+        """A request waits while those of other connections do."""
+        caller, other = self.caller(), self.caller()
+        turns = self.channel_of(caller).site.turns
+        next_turn, turns._next_turn = turns._next_turn, lambda: None
+        caller.transport.write(STATUS * 300)
+        other.transport.write(STATUS * 2)
+        self.flush()
+        self.assertEqual((self.answers(caller), self.answers(other)), (1, 0))
+        next_turn()
+        self.flush()
+        self.assertEqual((self.answers(caller), self.answers(other)), (99, 2))
+        turns._next_turn = next_turn
+        next_turn()
+        self.advance(1, step=0.01)
+        self.assertEqual(self.answers(caller), 300)
 
     def test_bodies_and_answers_that_take_time(self) -> None:
         """Requests that follow a request with a Deferred answer, and one with a body."""

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from msgspec import UNSET
@@ -18,8 +17,7 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.errors import SessionLost
 from dtc_twisted.logs import pretty_json
-from dtc_twisted.web.output import FORMATS, FlushTurns, StreamingResponse, negotiate_format
-from dtc_twisted.web.output.flush_turns import TURN_SECONDS
+from dtc_twisted.web.output import FORMATS, StreamingResponse, negotiate_format
 from dtc_twisted.web.output.streaming_response import MAX_BUFFERED_ROWS, ROWS_PER_FLUSH, STALL_TIMEOUT
 from tests.support import Answer as Received
 
@@ -208,6 +206,7 @@ class AnswerTests(SynchronousTestCase):
         self.result.addBoth(self.bodies.append)
 
     def tearDown(self) -> None:
+        self.turn()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.done.addErrback(lambda failure: None)
 
@@ -431,49 +430,3 @@ class AnswerTests(SynchronousTestCase):
         answer.convert_rows = lambda rows: [{"n": len(rows)}]
         self.assertEqual(self.successResultOf(answer.write_all([BAR, BAR])), b'{"n":2}\n')
         self.result.cancel()
-
-
-class FlushTurnTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.turns = FlushTurns(self.clock)
-        self.written: list[str] = []
-
-    def write(self, name: str, seconds: float) -> None:
-        """Write for some seconds: all calls that are due by then belong to later iterations."""
-        self.written.append(name)
-        self.clock.rightNow += seconds
-
-    def test_no_more_than_the_time_of_a_turn(self) -> None:
-        for name in "abcde":
-            self.turns.add(partial(self.write, name, TURN_SECONDS * 0.6))
-        self.clock.calls, (call,) = [], self.clock.calls
-        for expected in ("ab", "abcd", "abcde"):
-            self.assertEqual(self.clock.calls, [])
-            call.func()
-            self.assertEqual("".join(self.written), expected)
-            if expected != "abcde":
-                self.clock.calls, (call,) = [], self.clock.calls
-        self.assertEqual(self.clock.calls, [])
-
-    def test_one_that_goes_on_waits_for_the_others(self) -> None:
-        def first() -> None:
-            self.write("a", 0)
-            if self.written.count("a") < 3:
-                self.turns.add(first)
-
-        self.turns.add(first)
-        self.turns.add(partial(self.write, "b", 0))
-        self.clock.pump([0, 0, 0])
-        self.assertEqual("".join(self.written), "abaa")
-
-    def test_removed(self) -> None:
-        first, second = partial(self.write, "a", 0), partial(self.write, "b", 0)
-        self.turns.add(first)
-        self.turns.add(second)
-        self.turns.remove(first)
-        self.clock.advance(0)
-        self.assertEqual(self.written, ["b"])
-        self.turns.add(first)
-        self.turns.remove(first)
-        self.assertEqual(self.clock.getDelayedCalls(), [])

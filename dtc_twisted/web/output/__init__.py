@@ -1,7 +1,6 @@
 """Write answers of many rows to HTTP as they arrive, in the requested format."""
 
 from dtc_twisted.web.output.columnar import ArrowStream, ColumnEncoder, Parquet
-from dtc_twisted.web.output.flush_turns import FlushTurns
 from dtc_twisted.web.output.formats import Row, RowEncoder
 from dtc_twisted.web.output.joined_parts import join_parts
 from dtc_twisted.web.output.negotiation import FORMATS, make_encoder, negotiate_format
@@ -11,7 +10,6 @@ __all__ = [
     "FORMATS",
     "ArrowStream",
     "ColumnEncoder",
-    "FlushTurns",
     "Parquet",
     "Row",
     "RowEncoder",

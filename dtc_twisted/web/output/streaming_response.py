@@ -19,11 +19,11 @@ from zope.interface import implementer
 
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.logs import logger
-from dtc_twisted.web.output.flush_turns import FlushTurns
 from dtc_twisted.web.output.formats import Row, RowEncoder
+from dtc_twisted.work_turns import WorkTurns
 
 ROWS_PER_FLUSH = 40
-"""Rows written at once.
+"""Rows written in one step.
 
 All other work waits meanwhile: one or two tenths of a millisecond.
 """
@@ -59,7 +59,7 @@ class StreamingResponse:
     convert_rows: converts rows before they are encoded; None: they are not converted.
     turns: shared with other answers, which are written in turns; None: this answer is written alone.
 
-    Rows are written at the end of the reactor's iteration in which they arrived, ROWS_PER_FLUSH in each iteration.
+    Rows are written in turns after the reactor's iteration in which they arrived, ROWS_PER_FLUSH in each step.
     While the caller reads too slowly, no rows are written, and their source is paused. The caller is disconnected if it
     reads nothing for STALL_TIMEOUT, or if MAX_BUFFERED_ROWS rows wait. An answer that is complete before its first row
     was written, and is short, has a Content-Length.
@@ -71,7 +71,7 @@ class StreamingResponse:
         encoding: RowEncoder,
         clock: IReactorTime,
         describe: Callable[[Failure], dict[str, Any]],
-        turns: FlushTurns | None = None,
+        turns: WorkTurns | None = None,
     ) -> None:
         self._request = request
         self._encoding = encoding
@@ -84,7 +84,8 @@ class StreamingResponse:
         self._failure: Failure | None = None  # why rows are missing, if the answer is complete without them
         self._is_closed = False
         self._paused = False
-        self._turns = FlushTurns(clock) if turns is None else turns
+        self._turns = WorkTurns(clock) if turns is None else turns
+        self._is_scheduled = False
         self._timer: IDelayedCall | None = None
         self._source: Source | None = None
         self._done: Deferred[Any] | None = None
@@ -178,8 +179,14 @@ class StreamingResponse:
     # -- inside
 
     def _schedule_flush(self) -> None:
-        if (self._rows or self._complete) and not self._paused:
-            self._turns.add(self._flush)
+        if (self._rows or self._complete) and not self._paused and not self._is_scheduled:
+            self._is_scheduled = True
+            self._turns.call(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._is_scheduled = False
+        if not self._is_closed and not self._paused:
+            self._flush()
 
     def _flush(self) -> None:
         """Write at most ROWS_PER_FLUSH rows, and the end of the body after the last row."""
@@ -272,7 +279,6 @@ class StreamingResponse:
         self._cancel_calls()
 
     def _cancel_calls(self) -> None:
-        self._turns.remove(self._flush)
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None

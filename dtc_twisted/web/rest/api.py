@@ -37,7 +37,7 @@ from dtc_twisted.web.openapi.document import DescribedRoute
 from dtc_twisted.web.openapi.gateway_operations import DATA_FILES, RAW, STATUS
 from dtc_twisted.web.openapi.operations import Operation
 from dtc_twisted.web.openapi.read_operations import read_operation, snapshot_operation
-from dtc_twisted.web.output import FlushTurns, Row, StreamingResponse, make_encoder, negotiate_format
+from dtc_twisted.web.output import Row, StreamingResponse, make_encoder, negotiate_format
 from dtc_twisted.web.query import (
     FileOptions,
     OutputOptions,
@@ -65,6 +65,7 @@ from dtc_twisted.web.rest.routes import (
 from dtc_twisted.web.rest.snapshot_formats import encode_snapshot, snapshot_format
 from dtc_twisted.web.stream.market_json import to_fields
 from dtc_twisted.web.tokens import Principal
+from dtc_twisted.work_turns import WorkTurns
 
 _log = logger(__name__)
 
@@ -135,7 +136,7 @@ class RestApi:
             operation = None if spec is None else snapshot_operation(path, spec)
             self.route("GET", path, self._websocket_handler(path, socket), operation)
         self._bodies = LargeBodies(gateway.clock, gateway.refusals)
-        self._turns = FlushTurns(gateway.clock)
+        self.turns = WorkTurns(gateway.clock)
         self._lists = make_lists(gateway.clock, gateway.request, gateway.refusals)
         self._klein.handle_errors(Exception)(self._answer_error)  # type: ignore[arg-type]
 
@@ -214,7 +215,7 @@ class RestApi:
             request,
             clock=self._gateway.clock,
             describe=partial(self._describe_error, request),
-            turns=self._turns,
+            turns=self.turns,
         )
         if isinstance(message, HistoryRequest):
             return self.history.respond(request, message, encoder, options, source or FileOptions(), make_answer)

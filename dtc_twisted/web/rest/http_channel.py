@@ -1,7 +1,7 @@
 """Serve the HTTP connections of callers, whom nobody needs to trust.
 
-Every connection has a limited time for a request, and its requests are answered one in each iteration of the reactor,
-only while the caller reads. The site limits the number of connections.
+Every connection has a limited time for a request. Requests are answered in the turns of all callers' work, only while
+the caller reads. The site limits the number of connections.
 """
 
 from typing import Any
@@ -39,9 +39,9 @@ _ALWAYS = (
 class LimitedChannel(HTTPChannel):
     """One HTTP connection.
 
-    Differs from Twisted's: requests in the pipeline wait for the reactor's next iteration and until the caller has read
-    the answers before them; a slow request is ended with 408; headers that are too long are answered with 431; each
-    answer forbids other origins to embed it, and states no version of the server.
+    Differs from Twisted's: requests wait for a turn, and those in the pipeline until the caller has read the answers
+    before them; a slow request is ended with 408; headers that are too long are answered with 431; each answer forbids
+    other origins to embed it, and states no version of the server.
     """
 
     site: Any
@@ -49,6 +49,7 @@ class LimitedChannel(HTTPChannel):
     _began_at: float | None = None  # when the first byte of the present request arrived
     _held: list[bytes] | None = None  # bytes of later requests, which are not parsed yet
     _is_scheduled = False
+    _has_turn = False  # held bytes are being parsed
 
     # -- called by the transport
 
@@ -72,6 +73,11 @@ class LimitedChannel(HTTPChannel):
         if self._began_at is None and not self._handlingRequest:
             self._began_at = self.site.reactor.seconds()
             self._connections.receiving.add(self)
+            if not (self._has_turn or self.site.turns.has_time()):
+                self._held = [data]
+                self._networkProducer.pauseProducing()
+                self._schedule()
+                return
         super().dataReceived(data)
 
     def resumeProducing(self) -> None:
@@ -139,7 +145,7 @@ class LimitedChannel(HTTPChannel):
     def _schedule(self) -> None:
         if not self._is_scheduled:
             self._is_scheduled = True
-            self.callLater(0, self._parse_held)
+            self.site.turns.call(self._parse_held)
 
     def _parse_held(self) -> None:
         self._is_scheduled = False
@@ -147,7 +153,11 @@ class LimitedChannel(HTTPChannel):
             return
         data, self._held = b"".join(self._held), None
         self._networkProducer.resumeProducing()
-        self.dataReceived(data)
+        self._has_turn = True
+        try:
+            self.dataReceived(data)
+        finally:
+            self._has_turn = False
 
     def _end_with(self, status: bytes) -> None:
         """Answer a request that is not parsed, and close the connection."""

@@ -1,6 +1,7 @@
 """Stream entries of the journal to an HTTP caller."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -11,28 +12,34 @@ from zope.interface import implementer
 
 from dtc_twisted.logs import logger, pretty_json
 from dtc_twisted.web.rest.resource import json_response
+from dtc_twisted.work_turns import WorkTurns
 
 _log = logger(__name__)
 
 PAGE_SIZE = 25
-"""Entries per page."""
+"""Entries per page, which is written in one step: about 0.2 ms."""
 
 Entries = list[dict[str, Any]]
 
 
 async def journal_response(
-    request: Request, limit: int, before: int | None, read: Callable[[int, int | None], Deferred[Entries]]
+    request: Request,
+    limit: int,
+    before: int | None,
+    read: Callable[[int, int | None], Deferred[Entries]],
+    turns: WorkTurns,
 ) -> bytes | None:
     """Return the body, or write a body of several pages and return None.
 
     limit: largest number of entries.
     before: entries below this number are returned; None: all.
     read: called with a count and a number; returns as many entries below the number, newest first.
+    turns: has the turns in which pages are written.
     """
     page = await read(min(limit, PAGE_SIZE), before)
     if len(page) < PAGE_SIZE or limit == PAGE_SIZE:
         return json_response(request, page)
-    pages = _Pages(request, limit, read)
+    pages = _Pages(request, limit, read, turns)
     await pages.write_from(page)
     return None
 
@@ -44,10 +51,13 @@ class _Pages:
     A page is read only when the transport has sent the earlier ones.
     """
 
-    def __init__(self, request: Request, limit: int, read: Callable[[int, int | None], Deferred[Entries]]) -> None:
+    def __init__(
+        self, request: Request, limit: int, read: Callable[[int, int | None], Deferred[Entries]], turns: WorkTurns
+    ) -> None:
         self._request = request
         self._rest = limit
         self._read = read
+        self._turns = turns
         self._last = 0
         self._is_reading = self._is_paused = False
         self._done: Deferred[None] = Deferred(lambda _: self.stopProducing())
@@ -78,7 +88,9 @@ class _Pages:
     def _read_next(self) -> None:
         if self._rest and not self._is_reading and not self._is_paused:
             self._is_reading = True
-            self._read(min(self._rest, PAGE_SIZE), self._last).addCallbacks(self._on_page, self._on_failure)
+            self._read(min(self._rest, PAGE_SIZE), self._last).addCallbacks(
+                lambda page: self._turns.call(partial(self._on_page, page)), self._on_failure
+            )
 
     def _on_page(self, page: Entries) -> None:
         self._is_reading = False

@@ -235,7 +235,7 @@ class OrderRoutes:
         def read(count: int, below: int | None) -> Deferred[list[Fields]]:
             return journal.find_entries(count, below, **filters)
 
-        return Deferred.fromCoroutine(journal_response(request, limit, before, read))
+        return Deferred.fromCoroutine(journal_response(request, limit, before, read, self._rest.turns))
 
 
 def _answer_options(request: Request, fields: Fields | None = None) -> OutputOptions:

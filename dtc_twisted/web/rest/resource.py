@@ -23,6 +23,7 @@ from dtc_twisted.web.rest.connections import Connections
 from dtc_twisted.web.rest.http_channel import LimitedChannel
 from dtc_twisted.web.rest.json_body import MAX_BODY
 from dtc_twisted.web.rest.large_bodies import PIECE, LargeBodies
+from dtc_twisted.work_turns import WorkTurns
 
 _log = logger(__name__)
 
@@ -177,6 +178,7 @@ class QuietSite(Site):
         super().__init__(resource, *arguments, parsePOSTFormSubmission=False, **keywords)
         self._on_answered = on_answered
         self.connections = Connections()
+        self.turns = WorkTurns(self.reactor)
 
     def end_late_requests(self) -> None:
         """End the requests that callers send too slowly."""

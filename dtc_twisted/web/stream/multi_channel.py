@@ -59,7 +59,7 @@ from dtc_twisted.web.stream.send_queue import encode_event
 from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol
 from dtc_twisted.web.stream.subscription import ChannelSubscription
 from dtc_twisted.web.stream.validation import validation_error
-from dtc_twisted.web.stream.work_turns import Job
+from dtc_twisted.work_turns import Job
 
 _SNAPSHOT_UNITS = 100
 """Units of work of a request for a channel without a symbol, whose snapshot may be long."""

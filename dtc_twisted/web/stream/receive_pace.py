@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from dtc_twisted.web.stream.work_turns import TURN_STEPS, Job, WorkTurns
+from dtc_twisted.work_turns import TURN_STEPS, Job, WorkTurns
 
 RATE = 1000
 """Units of work of one client in a second, on average."""

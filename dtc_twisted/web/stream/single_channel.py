@@ -37,7 +37,7 @@ from dtc_twisted.web.stream.public_names import ENDED, LIVE, STALE
 from dtc_twisted.web.stream.send_queue import SendQueue, encode_event
 from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol
 from dtc_twisted.web.stream.validation import single_channel_error
-from dtc_twisted.web.stream.work_turns import Job
+from dtc_twisted.work_turns import Job
 
 
 class MarketDataProtocol(StreamProtocol):

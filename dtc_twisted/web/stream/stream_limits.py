@@ -8,7 +8,7 @@ from dtc_twisted.logs import LogLimit
 from dtc_twisted.market_data import Hub
 from dtc_twisted.refusals import Refusals
 from dtc_twisted.web.stream.unsent_bound import UnsentBound
-from dtc_twisted.web.stream.work_turns import WorkTurns
+from dtc_twisted.work_turns import WorkTurns
 
 MAX_ALL_SUBSCRIPTIONS = 500_000
 """Subscriptions of all clients together. Each takes about 1 KiB."""
@@ -24,9 +24,11 @@ class StreamLimits:
     log_limit: bounds the lines that they cause.
     """
 
-    def __init__(self, clock: IReactorTime, refusals: Refusals, hubs: Collection[Hub]) -> None:
+    def __init__(
+        self, clock: IReactorTime, refusals: Refusals, hubs: Collection[Hub], turns: WorkTurns | None = None
+    ) -> None:
         self.refusals = refusals
-        self.turns = WorkTurns(clock)
+        self.turns = turns or WorkTurns(clock)
         self.unsent = UnsentBound(refusals)
         self.log_limit = LogLimit(clock)
         self._hubs = hubs

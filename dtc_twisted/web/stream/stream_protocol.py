@@ -19,9 +19,9 @@ from dtc_twisted.web.stream.public_names import CLOSE_STOPPING, CLOSE_TOKEN_ENDE
 from dtc_twisted.web.stream.receive_pace import ReceivePace
 from dtc_twisted.web.stream.send_queue import SendQueue, SendStatistics, encode_event
 from dtc_twisted.web.stream.stream_limits import StreamLimits
-from dtc_twisted.web.stream.work_turns import Job
 from dtc_twisted.web.stream.writer import make_writer
 from dtc_twisted.web.tokens import Principal
+from dtc_twisted.work_turns import Job
 
 _log = logger(__name__)
 

@@ -1,0 +1,104 @@
+"""Divide the work of callers into short turns.
+
+Live data are processed between them.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from twisted.internet.interfaces import IReactorTime
+
+from dtc_twisted.logs import logger
+
+_log = logger(__name__)
+
+TURN_SECONDS = 0.0005
+"""Time that the work of all callers together may take in one iteration of the reactor.
+
+The last step may end later.
+"""
+TURN_STEPS = 100
+"""Steps of one job, or of all that wait, in one iteration of the reactor."""
+
+Job = Iterator[None]
+"""Work in steps. Each `next` does one of them, which should take less than half a millisecond."""
+_STEP = object()
+
+
+class WorkTurns:
+    """Do the work that all callers of REST and WebSockets cause, in turns.
+
+    A turn takes TURN_SECONDS. The next one is in the reactor's next iteration, which processes live data as well.
+
+    clock: runs the turns.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._jobs: deque[Job] = deque()
+        self._has_turn = False
+        self._ends_at = clock.seconds() + TURN_SECONDS  # of the present turn
+
+    def has_time(self) -> bool:
+        """Return whether work can be done at once.
+
+        If not, because jobs wait or the turn has ended, it has to be added. Without jobs, a turn begins as long after
+        the last one as a turn takes.
+        """
+        if self._jobs:
+            return False
+        now = self._clock.seconds()
+        if now >= self._ends_at + TURN_SECONDS:
+            self._ends_at = now + TURN_SECONDS
+        return now < self._ends_at
+
+    def run(self, job: Job) -> None:
+        """Do a job.
+
+        The first steps are done at once if there is time, the others in later turns.
+        """
+        for _ in range(TURN_STEPS):
+            if not self.has_time():
+                break
+            if not _do_step(job):
+                return
+        self.add(job)
+
+    def add(self, job: Job) -> None:
+        """Do a job in later turns, one step after the other with all other jobs."""
+        self._jobs.append(job)
+        if not self._has_turn:
+            self._has_turn = True
+            self._clock.callLater(0, self._next_turn)
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Call a function in a later turn."""
+        self.add(_one_step(function))
+
+    def _next_turn(self) -> None:
+        self._ends_at = self._clock.seconds() + TURN_SECONDS
+        for _ in range(TURN_STEPS):
+            job = self._jobs.popleft()
+            if _do_step(job):
+                self._jobs.append(job)
+            if not self._jobs:
+                self._has_turn = False
+                return
+            if self._clock.seconds() >= self._ends_at:
+                break
+        self._clock.callLater(0, self._next_turn)
+
+
+def _one_step(function: Callable[[], object]) -> Job:
+    function()
+    return
+    yield
+
+
+def _do_step(job: Job) -> bool:
+    """Do one step of a job; False if it has ended."""
+    try:
+        return next(job, _STEP) is not _STEP
+    except Exception:  # the other jobs must go on
+        _log.failure("Failed to do a part of a caller's request")
+        return False
