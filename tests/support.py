@@ -30,6 +30,7 @@ from zope.interface import directlyProvides
 
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.gateway import WebService
+from dtc_twisted.journal import opening
 from dtc_twisted.tap import Options, makeService
 from dtc_twisted.testing import ScriptedSimulator
 
@@ -60,6 +61,12 @@ def slow(test: T) -> T:
     if "FAST_TESTS" in os.environ:
         test.skip = "slow"  # type: ignore[attr-defined]
     return test
+
+
+def without_fsync(case: SynchronousTestCase) -> None:
+    """Leave out the flushing of files to the disk. No test has a loss of power, and each flush takes milliseconds."""
+    case.patch(opening, "SYNCHRONOUS", "OFF")
+    case.patch(os, "fsync", lambda descriptor: None)
 
 
 _compile_builder = Rule._compile_builder
@@ -274,6 +281,7 @@ class GatewayTestCase(SynchronousTestCase):
     """Whether the simulated market runs; tests mostly script it."""
 
     def setUp(self) -> None:
+        without_fsync(self)
         # Of the pauses between tries. A seed would not do: each factory of Autobahn's seeds anew.
         self.patch(random, "random", random.Random(1).random)
         self.clock = MemoryReactor()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support import slow
+
 ROOT = Path(__file__).parent.parent
 
 AVOIDED = re.compile(
@@ -59,6 +61,7 @@ def long_first_lines(source: str) -> list[str]:
     return [line for text in docstrings if len(line := (text or "").partition("\n")[0]) > MAX_FIRST_LINE]
 
 
+@slow
 class ProseTests(SynchronousTestCase):
     maxDiff = None
 

@@ -14,6 +14,9 @@ from dtc_twisted.logs import logger
 
 _log = logger(__name__)
 
+SYNCHRONOUS = "FULL"
+"""SQLite's pragma: each commit is on the disk when it returns, and survives a loss of power."""
+
 _AUTO_CHECKPOINT = 4000
 """Pages of the write-ahead log after which a commit makes a checkpoint, if none was made when idle."""
 
@@ -77,7 +80,7 @@ def connect(path: str) -> sqlite3.Connection:
         run = connection.execute
         is_empty = run("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
         run("PRAGMA journal_mode = WAL")
-        run("PRAGMA synchronous = FULL")
+        run(f"PRAGMA synchronous = {SYNCHRONOUS}")
         run("PRAGMA foreign_keys = ON")
         run(f"PRAGMA wal_autocheckpoint = {_AUTO_CHECKPOINT}")
         run(f"PRAGMA journal_size_limit = {_MAX_IDLE_LOG}")

@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,18 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.errors import DuplicateOrder, JournalFailed, StoreError
 from dtc_twisted.journal import Command, Journal, UpdateRecord
-from tests.support import slow
+from dtc_twisted.journal.opening import connect
+from tests.support import slow, without_fsync
 
 ROOT = Path(__file__).parents[2]
+
+
+class DurabilityTests(SynchronousTestCase):
+    def test_commits_are_on_the_disk(self) -> None:
+        """A commit is flushed to the disk before it returns. (Other tests leave this out.)"""
+        with closing(connect(self.mktemp())) as connection:
+            self.assertEqual(connection.execute("PRAGMA synchronous").fetchone(), (2,))
+            self.assertEqual(connection.execute("PRAGMA journal_mode").fetchone(), ("wal",))
 
 
 def command(*ids: str, action: str = "submit", at: float = 100.0) -> Command:
@@ -67,6 +77,7 @@ class Hand:
 
 class JournalCase(SynchronousTestCase):
     def setUp(self) -> None:
+        without_fsync(self)
         self.clock = Clock()
         self.path = self.mktemp()
         self.journal = self.open()

@@ -1,5 +1,6 @@
 """Describe the parameters of queries, from the tables that parse them."""
 
+from functools import cache
 from typing import Any
 
 from dtc_twisted.dtc.field_parser import field_parsers
@@ -36,6 +37,7 @@ _OUTPUT_TEXTS = {
 }
 
 
+@cache
 def request_parameters(spec: RequestSpec) -> tuple[ParameterSpec, ...]:
     """Return the parameters of a DTC request."""
     parsers = field_parsers(spec.request)
