@@ -60,9 +60,14 @@ class BrowserCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.browser = launch()
         self.errors: list[str] = []
-        self.gateway = Gateway(*self.options, **self.environment)
-        self.addCleanup(self.gateway.stop)
-        self.gateway.wait_until_ready()
+        self.gateway = self.start_gateway()
+
+    def start_gateway(self) -> Any:
+        """Start what the pages are opened at."""
+        gateway = Gateway(*self.options, **self.environment)
+        self.addCleanup(gateway.stop)
+        gateway.wait_until_ready()
+        return gateway
 
     def open(self, path: str = "/", **options: Any) -> Any:
         """Open a page. What goes wrong in it is added to `errors`."""

@@ -30,6 +30,7 @@ class Served(Process):
         address = ("--nats", f"nats://127.0.0.1:{nats}", "-r", "0")
         super().__init__(*TWISTD, "-n", "--pidfile=", "-r", "asyncio", command, *address, *options, **extra)
         self.port = int(self.wait_for(r"Serving http://127.0.0.1:(\d+)/api/v1")[1])
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def download(self, path: str) -> bytes:
         with urlopen(f"http://127.0.0.1:{self.port}/api/v1{path}", timeout=PATIENCE) as answer:
