@@ -1,19 +1,27 @@
 """Publish the channels of the accounts to the edges, at the origin.
 
 Every message of a channel is published in order, with a number of its own. The last ones are kept, so that an edge
-whose connection was lost gets what it has missed.
+whose connection was lost gets what it has missed. What a subscriber missed before it came to the edge is read from the
+messages that the origin keeps for its own subscribers.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
+import msgspec
+
 from dtc_twisted.cluster.bus import Bus, publish_answer
 from dtc_twisted.cluster.wire import AccountHead, AccountRequest, decode_message, encode
+from dtc_twisted.market_data import RecentMessages
+from dtc_twisted.transport.websocket_frames import frame_payload
 
 KEPT = 10_000
 """Messages of a channel that are kept."""
+
+MAX_ANSWER = 4 << 20
+"""Largest answer with missed messages, in bytes. Instead of a larger one an edge gets a snapshot."""
 
 
 class AccountSource(Protocol):
@@ -21,11 +29,28 @@ class AccountSource(Protocol):
 
     def subscribe(self, subscriber: Any, channel: str, /) -> None: ...
 
+    def join(self, subscriber: Any, channel: str, /) -> None: ...
+
+    def send_event(self, subscriber: Any, channel: str, seq: int, event: str, text: str, /) -> None: ...
+
     def unsubscribe(self, subscriber: Any, channel: str, /) -> None: ...
 
 
-class OneSnapshot:
-    """Subscribe to a channel until the first message: the snapshot, or `stale`."""
+class RecentChannel(Protocol):
+    """Describe what the origin keeps of a channel for its own subscribers."""
+
+    @property
+    def position(self) -> dict[str, int]: ...
+
+    def opened(self) -> None: ...
+
+    def find(self, epoch: int, from_seq: int, /) -> RecentMessages | None: ...
+
+    def knows(self, epoch: int, from_seq: int, /) -> bool: ...
+
+
+class Collector:
+    """Subscribe to a channel, and hold what arrives."""
 
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
@@ -38,7 +63,7 @@ class AccountRelay:
     """Publish all channels, from the first request of an edge on.
 
     generation: returns that of the origin.
-    position: returns epoch and seq of a channel, as subscribers know them.
+    recent: what the origin keeps, by channel.
     """
 
     def __init__(
@@ -47,16 +72,15 @@ class AccountRelay:
         prefix: str,
         generation: Callable[[], int],
         accounts: AccountSource,
-        channels: Sequence[str],
-        position: Callable[[str], dict[str, int]],
+        recent: Mapping[str, RecentChannel],
     ) -> None:
         self._bus = bus
         self._prefix = prefix
         self._generation = generation
         self._accounts = accounts
-        self._position = position
-        self._numbers = dict.fromkeys(channels, 0)
-        self._kept: dict[str, deque[bytes]] = {channel: deque(maxlen=KEPT) for channel in channels}
+        self._recent = recent
+        self._numbers = dict.fromkeys(recent, 0)
+        self._kept: dict[str, deque[bytes]] = {channel: deque(maxlen=KEPT) for channel in recent}
         self._followed: set[str] = set()
         bus.subscribe(f"{prefix}accounts", self._receive_request)
 
@@ -67,9 +91,11 @@ class AccountRelay:
         self._kept[channel].append(payload)
         self._bus.publish(f"{self._prefix}account.{channel}", encode(self._head(channel, "updates"), payload))
 
-    def _head(self, channel: str, kind: str) -> AccountHead:
-        position = self._position(channel)
-        return AccountHead(self._generation(), kind, self._numbers[channel], position["epoch"], position["seq"])
+    def _head(self, channel: str, kind: str, reason: str = "", missed: int | None = None) -> AccountHead:
+        position = self._recent[channel].position
+        return AccountHead(
+            self._generation(), kind, self._numbers[channel], position["epoch"], position["seq"], reason, missed
+        )
 
     # -- requests of edges
 
@@ -80,16 +106,59 @@ class AccountRelay:
         channel = wanted.channel
         if channel not in self._followed:
             self._followed.add(channel)
-            self._accounts.subscribe(self, channel)
+            self._recent[channel].opened()
+            self._accounts.join(self, channel)
         answer = partial(publish_answer, self._bus, reply)
-        missed = self._numbers[channel] - wanted.after
-        if wanted.generation == self._generation() and 0 <= missed <= len(self._kept[channel]):
-            kept = self._kept[channel]
-            payloads = [kept[place] for place in range(len(kept) - missed, len(kept))]
-            answer(encode(self._head(channel, "updates"), b"\n".join(payloads)))
-            return
-        first = OneSnapshot()
+        for kind, payloads in (("updates", self._find_published(wanted)), ("resumed", self._find_recent(wanted))):
+            if payloads is not None and sum(map(len, payloads)) <= MAX_ANSWER:
+                answer(encode(self._head(channel, kind, self._reason(channel)), b"\n".join(payloads)))
+                return
+        first = Collector()
         self._accounts.subscribe(first, channel)
         self._accounts.unsubscribe(first, channel)
         kind = "snapshot" if first.payloads and b'"event":"snapshot"' in first.payloads[0][:60] else "stale"
-        answer(encode(self._head(channel, kind), b"\n".join(first.payloads)))
+        answer(encode(self._head(channel, kind, missed=self._missed(wanted)), b"\n".join(first.payloads)))
+
+    def _find_published(self, wanted: AccountRequest) -> list[bytes] | None:
+        """Return the messages that an edge has missed; None: they are not all kept."""
+        kept = self._kept[wanted.channel]
+        missed = self._numbers[wanted.channel] - wanted.after
+        if wanted.generation != self._generation() or not 0 <= missed <= len(kept):
+            return None
+        return [kept[place] for place in range(len(kept) - missed, len(kept))]
+
+    def _find_recent(self, wanted: AccountRequest) -> list[bytes] | None:
+        """Return the updates from a number on, and the events among them.
+
+        None: they are not all kept.
+        """
+        channel, seq = wanted.channel, wanted.from_seq
+        recent = self._recent[channel].find(wanted.epoch, seq) if seq else None
+        if recent is None:
+            return None
+        found = Collector()
+        index = recent.first_event(seq)
+        while True:
+            event = recent.event(index)
+            frames, _ = recent.read(seq, recent.next_seq if event is None else event[0])
+            found.payloads += map(frame_payload, frames)
+            seq += len(frames)
+            if frames:
+                continue
+            if event is None:
+                return found.payloads
+            self._accounts.send_event(found, channel, event[0] - 1, *event[1:])
+            index += 1
+
+    def _missed(self, wanted: AccountRequest) -> int | None:
+        """Return the number of updates from the wanted one on; None: unknown."""
+        recent = self._recent[wanted.channel]
+        is_known = wanted.from_seq and recent.knows(wanted.epoch, wanted.from_seq)
+        return recent.position["seq"] + 1 - wanted.from_seq if is_known else None
+
+    def _reason(self, channel: str) -> str:
+        """Return why updates may be missing at present; empty: none are."""
+        present = Collector()
+        self._accounts.join(present, channel)
+        self._accounts.unsubscribe(present, channel)
+        return str(msgspec.json.decode(present.payloads[0])["reason"]) if present.payloads else ""

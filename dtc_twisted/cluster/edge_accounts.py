@@ -1,5 +1,6 @@
 """Serve the channels of the accounts at an edge, with every update in order."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -15,6 +16,16 @@ _log = logger(__name__)
 
 RETRY_SECONDS = 1.0
 
+RESUME_TRIES = 4
+"""Times that the origin is asked before a subscriber learns that its updates are not to be had."""
+
+Resumed = Callable[[dict[str, Any]], None]
+"""A function that is called with the fields of the reply to a subscription that continues."""
+
+
+NOT_RESUMED = {"resumed": False, "missed": None}
+_EVENT = re.compile(rb'"event":"(stale|live|snapshot)"')
+
 
 class AccountReader(Protocol):
     """Describe a subscriber to one or more of the channels."""
@@ -26,18 +37,32 @@ class FollowedAccount:
     """Hold how far one subscriber has received a channel.
 
     generation, number: of the last message that it has received.
+    epoch, seq: of the last update that it has, as subscribers know them.
     held: messages that arrived while an answer was awaited; None: none is awaited.
+    resumed: answers its request to continue; None: it was answered, or there is none.
     """
 
-    def __init__(self, reader: AccountReader, channel: str) -> None:
+    def __init__(
+        self, reader: AccountReader, channel: str, epoch: int = 0, seq: int = 0, resumed: Resumed | None = None
+    ) -> None:
         self.reader = reader
         self.channel = channel
         self.generation = 0
         self.number = 0
+        self.epoch = epoch
+        self.seq = seq
+        self.tries = 0
+        self.resumed = resumed
         self.is_stale = False
         self.held: list[tuple[AccountHead, list[bytes]]] | None = []
         self.request: Deferred[None] | None = None
         self.retry: IDelayedCall | None = None
+
+    def answer(self, fields: dict[str, Any]) -> None:
+        """Answer the request to continue, once."""
+        resumed, self.resumed = self.resumed, None
+        if resumed is not None:
+            resumed(fields)
 
     def stop(self) -> None:
         """Stop waiting."""
@@ -85,6 +110,17 @@ class EdgeAccounts:
 
     join = subscribe
 
+    def resume(self, subscriber: AccountReader, channel: str, epoch: int, from_seq: int, resumed: Resumed) -> bool:
+        """Add a subscriber that has the updates before a number.
+
+        `resumed` is called when the origin has answered. Then the missed updates follow, or a snapshot.
+        """
+        self.unsubscribe(subscriber, channel)
+        followed = FollowedAccount(subscriber, channel, epoch, from_seq - 1, resumed)
+        self._followed[subscriber, channel] = followed
+        self._fetch(followed)
+        return True
+
     def send_event(self, subscriber: AccountReader, channel: str, seq: int, event: str, text: str) -> None:
         """Do nothing, because an edge keeps no messages of these channels."""
 
@@ -96,6 +132,7 @@ class EdgeAccounts:
         followed = self._followed.pop((subscriber, channel), None)
         if followed is not None:
             followed.stop()
+            followed.answer(self._positions[channel] | NOT_RESUMED)
 
     # -- called by OriginLink
 
@@ -106,6 +143,8 @@ class EdgeAccounts:
             followed.stop()
             followed.held = []
             self._mark_stale(followed, reason)
+            if followed.resumed is not None:
+                self._retry(followed)
 
     def origin_found(self) -> None:
         """Fetch what the subscribers have missed."""
@@ -137,11 +176,15 @@ class EdgeAccounts:
         missed = head.number - followed.number
         for payload in payloads[len(payloads) - missed :] if missed > 0 else ():
             followed.reader.publish(followed.channel, payload, object())
+            event = _EVENT.search(payload, 0, 60)
+            if event is not None:
+                followed.is_stale = event[1] == b"stale"
         followed.generation, followed.number = head.generation, max(followed.number, head.number)
+        followed.epoch, followed.seq = head.epoch, head.seq
         self._positions[followed.channel] = {"epoch": head.epoch, "seq": head.seq}
 
     def _mark_stale(self, followed: FollowedAccount, reason: str) -> None:
-        if not followed.is_stale:
+        if not followed.is_stale and followed.resumed is None:
             followed.is_stale = True
             event = {"channel": followed.channel, "event": "stale", "reason": reason}
             followed.reader.publish(followed.channel, self._encode_event(event), object())
@@ -157,7 +200,12 @@ class EdgeAccounts:
     def _fetch(self, followed: FollowedAccount) -> None:
         """Ask for what a subscriber has missed, and hold what arrives until then."""
         followed.held = []
-        request = self._ask(AccountRequest(followed.channel, followed.generation, followed.number))
+        request = self._ask(
+            AccountRequest(
+                *(followed.channel, followed.generation, followed.number),
+                *((followed.epoch, followed.seq + 1) if followed.epoch else ()),
+            )
+        )
         followed.request = request.addCallback(self._fetched, followed)
         followed.request.addErrback(self._failed, followed)
 
@@ -167,6 +215,10 @@ class EdgeAccounts:
         followed.request = None
         if not failure.check(DTCError):
             _log.failure("Failed to take the answer about {channel}", failure, channel=followed.channel)
+        followed.tries += 1
+        if followed.tries == RESUME_TRIES and followed.resumed is not None:
+            followed.epoch = 0
+            followed.answer(self._positions[followed.channel] | NOT_RESUMED)
         self._mark_stale(followed, self._reason)
         self._retry(followed)
 
@@ -178,7 +230,10 @@ class EdgeAccounts:
         if self._followed.get((followed.reader, followed.channel)) is not followed:
             return
         head, payloads = decode_account_message(data)
+        if head.kind != "resumed":
+            followed.answer({"epoch": head.epoch, "seq": head.seq, "resumed": False, "missed": head.missed})
         if head.kind == "stale":
+            followed.epoch = 0  # a snapshot follows
             if not followed.is_stale:
                 followed.is_stale = True
                 for payload in payloads:
@@ -186,9 +241,19 @@ class EdgeAccounts:
             self._retry(followed)
             return
         held, followed.held = followed.held or [], None
-        if head.kind == "snapshot":
+        was_stale = followed.is_stale
+        if head.kind == "resumed":
+            if followed.resumed is None and head.epoch != followed.epoch:
+                self._mark_stale(followed, "the origin has begun anew")  # `live` has the new epoch
+                was_stale = True
+            followed.answer({"epoch": head.epoch, "seq": head.seq, "resumed": True})
+        if head.kind != "updates":
             followed.number = head.number - len(payloads)
         self._deliver(followed, head, payloads)
-        self._mark_live(followed)
+        followed.is_stale = was_stale or followed.is_stale
+        if head.reason:
+            self._mark_stale(followed, head.reason)
+        else:
+            self._mark_live(followed)
         for each in held:
             self._take(followed, *each)

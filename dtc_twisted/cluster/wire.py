@@ -100,21 +100,27 @@ class AccountRequest(Struct, omit_defaults=True):
     """Ask for what was missed of a channel of the accounts, or for a snapshot.
 
     generation, after: of the last message that is known; 0: none.
+    epoch, from_seq: of the first update that is missed, as subscribers know them; 0: all are.
     """
 
     channel: str
     generation: int = 0
     after: int = 0
+    epoch: int = 0
+    from_seq: int = 0
 
 
-class AccountHead(Struct):
+class AccountHead(Struct, omit_defaults=True):
     """Begin messages of a channel of the accounts, one in each line.
 
     They are as subscribers receive them.
 
-    kind: "updates", "snapshot", or "stale": there is no snapshot at present.
+    kind: "updates", "snapshot", or "stale": there is no snapshot at present. An answer with what follows the wanted
+        update is "resumed".
     number: of the last message, counted by the origin.
     epoch, seq: of the last update, as subscribers know them.
+    reason: of an answer: why updates may be missing at present; empty: none are.
+    missed: of an answer without the wanted update: how many updates are missing; None: it is not known.
     """
 
     generation: int
@@ -122,6 +128,8 @@ class AccountHead(Struct):
     number: int
     epoch: int
     seq: int
+    reason: str = ""
+    missed: int | None = None
 
 
 class RequestAnswer(Struct, omit_defaults=True):

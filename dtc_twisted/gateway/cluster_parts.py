@@ -89,11 +89,8 @@ def make_origin(
         *(lambda: upstream.status, lambda: settings["advertise"] or _url_of(web), settings["timeout"]),
     )
     if parts.accounts is not None:
-        kept = parts.accounts.kept
-        AccountRelay(
-            *(bus, prefix, lambda: origin.generation, parts.accounts),
-            *(ACCOUNT_CHANNELS, lambda channel: kept[channel].position),
-        )
+        recent = {channel: parts.accounts.kept[channel] for channel in ACCOUNT_CHANNELS}
+        AccountRelay(bus, prefix, lambda: origin.generation, parts.accounts, recent)
     parts.status.cluster = origin.status
     origin.get_trade_mode, origin.get_trading = parts.status.trade_mode, parts.status.trading
     publish_status = parts.status.changed

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 
 from dtc_twisted.cluster.lease import OriginLease
-from dtc_twisted.errors import StoreError, StoreLocked
+from dtc_twisted.errors import NotLoggedOn, StoreError, StoreLocked
 from dtc_twisted.gateway.web_parts import GatewayParts
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.journal import FileLock
@@ -76,6 +76,8 @@ class StandbyGateway(MultiService):
         parts.status.cluster = self._cluster_status
         parts.status.waiting = self._waiting_reason
         parts.upstream.require_permission = lease.require
+        if parts.orders.manager is not None:
+            parts.orders.manager.require_origin = self._require_origin
         lease.on_taken, lease.on_lost, lease.on_change = self._on_taken, self._on_lost, self._on_change
         gateway.setServiceParent(self)
 
@@ -100,6 +102,21 @@ class StandbyGateway(MultiService):
     def _waiting_reason(self) -> str:
         return "" if self._is_released else f"standby: waits for the lease of {self._key}"
 
+    def _require_origin(self) -> None:
+        """Raise NotLoggedOn while this is a standby."""
+        if self._is_released:
+            return
+        if self._lease.is_held:
+            problem = f"it has the lease of {self._key}, and waits for the journal"
+        elif self._lease.holder:
+            problem = f"the origin {self._lease.holder} holds the lease of {self._key}, and takes the orders"
+        else:
+            problem = f"it waits for the lease of {self._key}{self._problem()}"
+        raise NotLoggedOn(f"This gateway is a standby: {problem}.")
+
+    def _problem(self) -> str:
+        return f": {self._lease.problem}" if self._lease.problem else ""
+
     def _cluster_status(self) -> dict[str, Any]:
         age = self._lease.age
         found = {} if self._cluster is None else self._cluster()
@@ -115,8 +132,7 @@ class StandbyGateway(MultiService):
     def _on_change(self) -> None:
         if not self._is_released:
             holder = f", which {self._lease.holder} holds" if self._lease.holder else ""
-            problem = f": {self._lease.problem}" if self._lease.problem else ""
-            self._parts.upstream.wait(f"{self._waiting_reason()}{holder}{problem}")
+            self._parts.upstream.wait(f"{self._waiting_reason()}{holder}{self._problem()}")
 
     def _on_taken(self, generation: int) -> None:
         for begin in self._parts.epoch_listeners:

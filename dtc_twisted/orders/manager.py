@@ -89,6 +89,8 @@ class OrderManager(Service):
         self.journal = journal
         self.on_outcome: Callable[[str, str], None] = lambda action, outcome: None
         """Called with the action and the outcome of each command: "ok", or the public name of its error."""
+        self.require_origin: Callable[[], None] = lambda: None
+        """Raises NotLoggedOn while this gateway is a standby."""
         self._account_state = account_state
         self._reconciler = reconciler
         self._repeated = RepeatedCommands(account_state, journal, self._report_outcome)

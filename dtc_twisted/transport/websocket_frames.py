@@ -60,6 +60,11 @@ def encode_text_frame(payload: bytes) -> bytes:
     return _text_header(len(payload)) + payload
 
 
+def frame_payload(frame: bytes) -> bytes:
+    """Return the payload of one text frame, as `encode_text_frame` returns it."""
+    return frame[{_LENGTH_16: 4, _LENGTH_64: 10}.get(frame[1], 2) :]
+
+
 def encode_masked_text_frame(payload: bytes, mask: bytes) -> bytes:
     """Encode a text message as one frame of a client. mask: 4 random bytes."""
     size = len(payload)

@@ -74,9 +74,13 @@ def options_of(body: Fields) -> OutputOptions:
 
 
 def require_manager(manager: OrderManager | None) -> OrderManager:
-    """Return the manager. Raises NotPermitted if order entry is off."""
+    """Return the manager.
+
+    Raises NotPermitted if order entry is off, and NotLoggedOn in a standby.
+    """
     if manager is None:
         raise NotPermitted("Order entry is off: the gateway was started without --allow-trading.")
+    manager.require_origin()
     return manager
 
 

@@ -7,7 +7,7 @@ from twisted.test.iosim import ConnectionCompleter
 
 from dtc_twisted.dtc import messages as dtc
 from tests.cluster.edge_case import PROXY, STREAM, EdgeCase, without_id
-from tests.orders.test_orders import ES, LIMIT
+from tests.orders.test_orders import ES, LIMIT, MARKET
 from tests.support import Answer, Caller, WebSocketCaller
 
 
@@ -129,7 +129,7 @@ class StatusTests(EdgeCase):
         self.assertEqual(self.status()["cluster"]["nats"], "cut")
 
 
-class AccountChannelTests(EdgeCase):
+class AccountCase(EdgeCase):
     def watch(self, port: int) -> WebSocketCaller:
         """Subscribe to orders and positions, at the edge or the origin."""
         self.port = port
@@ -148,6 +148,8 @@ class AccountChannelTests(EdgeCase):
     def messages(self, caller: WebSocketCaller) -> list[Any]:
         return [each for each in caller.take() if "action" not in each]
 
+
+class AccountChannelTests(AccountCase):
     def test_an_edge_sends_what_the_origin_sends(self) -> None:
         self.place("a")
         edge, origin = self.watch(8081), self.watch(8080)
@@ -190,6 +192,120 @@ class AccountChannelTests(EdgeCase):
         self.messages(edge)
         self.place("a")
         self.assertEqual(self.messages(edge), [])
+
+
+class AccountMovingTests(AccountCase):
+    """A subscriber of orders moves between origin and edge, and misses nothing."""
+
+    def resume(self, port: int, channel: str, epoch: int, seq: int) -> WebSocketCaller:
+        """Continue after an update, at the edge or the origin."""
+        self.port = port
+        caller: WebSocketCaller = self.call(WebSocketCaller(f"ws://127.0.0.1:{port}/api/v1/stream"))
+        self.send_json(caller, {"action": "subscribe", "channel": channel, "epoch": epoch, "from_seq": seq + 1})
+        self.port = 8081
+        return caller
+
+    def move(self, before: int, after: int) -> None:
+        caller = self.watch(before)
+        epoch = self.messages(caller)[0]["epoch"]
+        self.place("a", "b")
+        received = [each for each in self.messages(caller) if each["channel"] == "orders"]
+        caller.leave()
+        self.place("c", "d")
+        moved = self.resume(after, "orders", epoch, received[-1]["seq"])
+        reply, *missed = moved.take()
+        self.assertEqual((reply["resumed"], reply["epoch"], reply["seq"]), (True, epoch, received[-1]["seq"] + 2))
+        self.place("e")
+        received += missed + moved.take()
+        self.assertEqual([each["ClientOrderID"] for each in received], ["a", "b", "c", "d", "e"])
+        numbers = [each["seq"] for each in received]
+        self.assertEqual(numbers, list(range(numbers[0], numbers[0] + 5)))
+
+    def test_from_the_origin_to_an_edge(self) -> None:
+        self.move(8080, 8081)
+
+    def test_from_an_edge_to_the_origin(self) -> None:
+        self.move(8081, 8080)
+
+    def test_back_to_the_edge(self) -> None:
+        self.move(8081, 8081)
+
+    def test_other_channels(self) -> None:
+        for channel in ("positions", "balances"):
+            self.port = 8080
+            caller: WebSocketCaller = self.call(WebSocketCaller("ws://127.0.0.1:8080/api/v1/stream"))
+            self.send_json(caller, {"action": "subscribe", "channel": channel})
+            _, first = caller.take()
+            self.port = 8081
+            body = json.dumps(MARKET).encode()
+            self.assertEqual(self.fetch_raw("/orders", "POST", body=body).status, 201)
+            theirs = caller.take()
+            self.assertGreater(len(theirs), 0, channel)
+            reply, *missed = self.resume(8081, channel, first["epoch"], first["seq"]).take()
+            self.assertEqual((reply["resumed"], missed), (True, theirs))
+
+    def test_events_among_what_was_missed(self) -> None:
+        caller = self.watch(8080)
+        first = self.messages(caller)[0]
+        self.place("a")
+        self.simulator.drop()
+        self.flush()
+        self.advance(5)
+        self.place("b")
+        theirs = [each for each in self.messages(caller) if each["channel"] == "orders"]
+        self.assertEqual([each.get("event") for each in theirs], [None, "stale", "live", None])
+        moved = self.resume(8081, "orders", first["epoch"], first["seq"])
+        self.assertEqual(self.messages(moved), theirs)
+
+    def test_the_server_is_away(self) -> None:
+        """As at a gateway: what was missed, and that there may be more."""
+        first = self.messages(self.watch(8080))[0]
+        self.place("a")
+        self.simulator.drop()
+        self.flush()
+        moved = [self.resume(port, "orders", first["epoch"], first["seq"]) for port in (8080, 8081)]
+        theirs, mine = (self.messages(each) for each in moved)
+        self.assertEqual([each.get("event") for each in mine], [None, "stale", "stale"])
+        self.assertEqual(mine, theirs)
+        self.advance(5)
+        theirs, mine = (self.messages(each) for each in moved)
+        self.assertEqual([each.get("event") for each in mine], ["live"])
+        self.assertEqual(mine, theirs)
+
+    def test_the_origin_is_killed(self) -> None:
+        """The numbers of orders go on, from the journal. Those of positions begin anew, with a snapshot."""
+        caller = self.watch(8081)
+        self.place("a")
+        before = self.messages(caller)
+        self.broker.buses[0].lose()
+        self.kill()
+        self.broker.buses[-1].connect()
+        self.advance(3)
+        self.place("b")
+        after = self.messages(caller)
+        orders, positions = ([each for each in after if each["channel"] == name] for name in ("orders", "positions"))
+        self.assertEqual(
+            [each.get("event") or each["ClientOrderID"] for each in orders if not each.get("Reconciled")],
+            ["stale", "live", "b"],
+        )
+        seqs = [each["seq"] for each in before[2:] + orders if "event" not in each]
+        self.assertEqual(seqs, list(range(seqs[0], seqs[-1] + 1)))
+        self.assertGreater(orders[1]["epoch"], before[0]["epoch"])
+        self.assertEqual([each["event"] for each in positions], ["stale", "snapshot", "live"])
+
+    def test_numbers_that_nobody_has(self) -> None:
+        first = self.messages(self.watch(8080))[0]
+        for epoch, seq in ((first["epoch"], 1000), (5, 1)):
+            theirs, mine = (self.resume(port, "orders", epoch, seq).take() for port in (8080, 8081))
+            self.assertEqual(mine, theirs)
+            self.assertEqual((mine[0]["resumed"], mine[1]["event"]), (False, "snapshot"))
+
+    def test_the_client_leaves_while_it_waits(self) -> None:
+        self.broker.lose = lambda subject: subject.startswith("dtc.accounts")
+        caller = self.resume(8081, "orders", 5, 1)
+        caller.leave()
+        self.flush()
+        self.advance(10)
 
 
 class MovingTests(EdgeCase):

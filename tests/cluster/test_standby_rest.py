@@ -10,7 +10,7 @@ from dtc_twisted.gateway import cluster_parts
 from dtc_twisted.journal import FileLock
 from tests.cluster.support import FakeBroker, FakeBus
 from tests.cluster.test_lease import FakeStore
-from tests.orders.test_orders import ES, OrdersCase
+from tests.orders.test_orders import ES, LIMIT, OrdersCase
 from tests.support import Answer, Caller, WebSocketCaller
 
 STREAM = "ws://127.0.0.1:8080/api/v1/stream"
@@ -65,7 +65,20 @@ class StandbyTests(OrdersCase):
         self.assertIn(b"dtc_cluster_is_origin 0.0", self.root("/metrics").body)
         for path in ("/symbolsforexchange?Exchange=CME", "/openorders", f"/marketdata?Symbol={ES}", "/positions"):
             self.assertEqual(self.fetch(path).status, 503, path)
-        self.assertEqual(self.submit().status, 503)
+        stream = self.call(WebSocketCaller(STREAM))
+        self.send_json(stream, {"action": "submit", "order": LIMIT})
+        for error in (
+            self.submit().json["error"],
+            self.post("/orders/cancel", ids=["a"]).json["error"],
+            self.post("/trading/deadman", seconds=5).json["error"],
+            stream.take()[0]["error"],
+        ):
+            text = "This gateway is a standby: the origin other holds the lease of dtc.origin, and takes the orders."
+            self.assertEqual((error["status"], error["type"], error["message"]), (503, "NotLoggedOn", text))
+        self.store.is_up = False
+        self.advance(1)
+        self.assertIn("standby: it waits for the lease of dtc.origin: gone", self.submit().json["error"]["message"])
+        self.store.is_up = True
         self.assertFalse(os.path.exists(self.journal_path))
 
     def test_it_becomes_the_origin(self) -> None:
@@ -85,6 +98,7 @@ class StandbyTests(OrdersCase):
         lock = FileLock(self.journal_path)
         self.take()
         self.assertEqual(self.status()["state"], "waiting")
+        self.assertIn("waits for the journal", self.submit().json["error"]["message"])
         lock.release()
         self.advance(0.3)
         self.assertEqual(self.status()["state"], "ready")

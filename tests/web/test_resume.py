@@ -378,6 +378,23 @@ class RestartTests(SymbollessCase):
             [self.replies(self.disturbed)[each]["resumed"] for each in ("positions", "balances")], [False] * 2
         )
 
+    def test_before_the_first_logon(self) -> None:
+        """A client that is back before the server was read gets `stale`, and then `live`."""
+        self.happen("a1")
+        self.disturbed.lose()
+        self.simulator.refuse_logon(2, "not yet")
+        self.restart()
+        self.disturbed.connect()
+        self.disturbed.read()
+        self.assertTrue(self.replies(self.disturbed)["orders"]["resumed"])
+        self.simulator.accept_logon()
+        self.advance(90)
+        self.disturbed.read()
+        events = [
+            each["event"] for each in self.disturbed.everything if each.get("channel") == "orders" and "event" in each
+        ]
+        self.assertEqual(events, ["stale", "live"])
+
     def test_more_than_was_written(self) -> None:
         """A number that an earlier process used and did not write is another message now."""
         self.happen("a1")

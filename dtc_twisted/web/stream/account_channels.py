@@ -10,7 +10,7 @@ slowly that its send queue overflows is closed (code 4002). Changes that happene
 server are sent after `stale` and before `live`, with "Reconciled": true.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Protocol
 
@@ -40,6 +40,16 @@ class PublishedAccounts(Protocol):
     def join(self, subscriber: AccountSubscriber, channel: str, /) -> None: ...
 
     def send_event(self, subscriber: AccountSubscriber, channel: str, seq: int, event: str, text: str, /) -> None: ...
+
+    def resume(
+        self,
+        subscriber: AccountSubscriber,
+        channel: str,
+        epoch: int,
+        from_seq: int,
+        resumed: Callable[[Fields], None],
+        /,
+    ) -> bool: ...
 
     def subscribe(self, subscriber: AccountSubscriber, channel: str, /) -> None: ...
 
@@ -102,7 +112,12 @@ class AccountChannels:
         if not self._reconciler.is_synced:
             self._reconciler.ensure_synced().addErrback(_ignore)
             if not self._reconciler.is_synced:
+                self._stale = True  # `live` follows, also if this is before the first sync
                 self._send_event(channel, [subscriber], STALE, reason=self._reconciler.reason)
+
+    def resume(self, *_: object) -> bool:
+        """Return False, because what was missed is in `kept`."""
+        return False
 
     def send_event(self, subscriber: AccountSubscriber, channel: str, seq: int, event: str, text: str) -> None:
         """Send an event that a subscriber missed."""

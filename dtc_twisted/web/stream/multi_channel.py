@@ -213,6 +213,10 @@ class MultiChannelProtocol(StreamProtocol):
         if channel not in self._last_sent:
             self._last_sent[channel] = None
             kept.opened()
+        if from_seq is not None and channel in ACCOUNT_CHANNELS:
+            reply = partial(self._reply_to_resume, request, kept)
+            if self.factory.accounts.resume(self, channel, epoch, from_seq, reply):
+                return
         recent = None if from_seq is None else kept.find(epoch, from_seq)
         if recent is None or from_seq is None:
             self.reply(request | kept.position | ({} if from_seq is None else not_resumed(kept, epoch, from_seq)))
@@ -223,6 +227,15 @@ class MultiChannelProtocol(StreamProtocol):
         self.reply(request | kept.position | {"resumed": True})
         catch_up = self._catching_up[channel] = ChannelCatchUp(self, kept, recent, from_seq)
         catch_up.start()
+
+    def _reply_to_resume(self, request: dict[str, Any], kept: KeptChannel, fields: dict[str, Any]) -> None:
+        """Reply to a subscription that the origin continues, or that cannot continue."""
+        if fields["resumed"]:
+            kept.replay.resumed_count += 1
+        else:
+            kept.replay.not_resumed_count += 1
+        if self.state == self.STATE_OPEN:
+            self.reply(request | fields)
 
     def _stop_catch_up(self, channel: str) -> None:
         catch_up = self._catching_up.pop(channel, None)
