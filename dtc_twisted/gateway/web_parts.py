@@ -107,13 +107,11 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
         downloads=parts.downloads,
         files=None if parts.files is None else parts.files.data,
         forward=parts.forward,
+        turns=upstream.turns,
     )
-    machine = gethostname()
-    certificate = settings["certificate"]
-    names = (machine, machine.partition(".")[0], *(() if certificate is None else certificate.names))
     wrong_tokens = WrongTokens(reactor, backend.refusals)
     rate = RequestRate(reactor, settings["max-requests-per-second"], backend.refusals)
-    access = AccessControl(settings["tokens"], settings["origins"], names, wrong_tokens, rate)
+    access = AccessControl(settings["tokens"], settings["origins"], _names(settings), wrong_tokens, rate)
     rest = RestApi(backend, {path: factory.resource_for for path, factory in factories.items()}, access)
     OrderRoutes(rest, orders.state, orders.reconciler, parts.definitions.converter, orders.manager)
     sources = MetricSources(
@@ -125,14 +123,15 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
         ReplayRoutes(rest, status.replay)
     MonitoringRoutes(rest, measurements.registry, status.problems, reactor)
     _add_pages(rest, has_dashboard=not settings["no-dashboard"])
-    observe = measurements.observe_request
     web = MultiService()
     LoopLag(reactor, measurements).setServiceParent(web)
     limits = StreamLimits(reactor, backend.refusals, market_data.all_hubs, rest.turns)
-    WebService(settings, reactor, rest, status.stream_factories, observe, limits).setServiceParent(web)
+    WebService(settings, reactor, rest, status.stream_factories, measurements.observe_request, limits).setServiceParent(
+        web
+    )
     if settings["tokens"] is not None:
         _end_with_tokens(settings["tokens"], status.stream_factories, reactor)
-    checks = [each.check for each in (settings["tokens"], certificate) if each]
+    checks = [each.check for each in (settings["tokens"], settings["certificate"]) if each]
     RegularChecks(reactor, [*checks, wrong_tokens.report]).setServiceParent(web)
     return web
 
@@ -146,6 +145,13 @@ def _end_with_tokens(tokens: TokenFile, factories: Sequence[StreamFactory], reac
 
     tokens.clock = reactor
     tokens.on_change = close_ended
+
+
+def _names(settings: Settings) -> tuple[str, ...]:
+    """Return the names of this machine, and those of the certificate."""
+    machine = gethostname()
+    certificate = settings["certificate"]
+    return (machine, machine.partition(".")[0], *(() if certificate is None else certificate.names))
 
 
 def _add_pages(rest: RestApi, *, has_dashboard: bool) -> None:

@@ -11,7 +11,9 @@ from dtc_twisted.dtc.messages import Message
 from dtc_twisted.dtc.session import LogonSettings, Session
 from dtc_twisted.dtc.wire_log import wire_log
 from dtc_twisted.errors import SessionLost
+from dtc_twisted.transport.bulk_answers import BulkAnswers
 from dtc_twisted.transport.client import DTCClientProtocol
+from dtc_twisted.work_turns import WorkTurns
 
 LOGON_TIMEOUT = 10.0
 """Seconds to wait for the answer to the logon."""
@@ -28,6 +30,8 @@ class DTCConnection:
     on_unknown, on_malformed: see Codec.
     message_counts: counts the messages by type.
     on_sent: called with each message that was sent, and its bytes.
+    turns: has the turns in which long answers are decoded; None: they are decoded at once.
+    on_read_done: called after the messages of one read, or of one turn.
     """
 
     def __init__(
@@ -42,6 +46,8 @@ class DTCConnection:
         on_malformed: Callable[[bytes], None] = lambda text: None,
         message_counts: defaultdict[type[Message], int] | None = None,
         on_sent: Callable[[Message, bytes], None] = lambda message, data: None,
+        turns: WorkTurns | None = None,
+        on_read_done: Callable[[], None] = lambda: None,
     ) -> None:
         self.protocol = protocol
         self._message_counts = defaultdict(int) if message_counts is None else message_counts
@@ -50,6 +56,8 @@ class DTCConnection:
         )
         self._on_malformed = on_malformed
         self._on_sent = on_sent
+        self._on_read_done = on_read_done
+        self._answers = None if turns is None else BulkAnswers(turns, self._receive_answers)
         self._malformed_before = 0
         self.codec = Codec(
             is_symbol_id=self.session.is_symbol_id, on_unknown=on_unknown, on_malformed=self._receive_malformed
@@ -68,11 +76,24 @@ class DTCConnection:
 
     def receive(self, data: bytes) -> None:
         """Decode bytes from the server, and give the messages to the session."""
-        messages = self.codec.feed(data)
+        if self._answers is not None:
+            data = self._answers.take(data, is_whole=self.codec.is_between_messages)
+        self._process(self.codec.feed(data))
+
+    def discard_answers(self) -> None:
+        """Do not decode the answers that wait, because the session has ended."""
+        if self._answers is not None:
+            self._answers.clear()
+
+    def _receive_answers(self, data: bytes) -> None:
+        self._process(self.codec.decode(data))
+
+    def _process(self, messages: list[Message]) -> None:
         types = list(map(type, messages))
         for each in set(types):
             self._message_counts[each] += types.count(each)
         self.session.receive(messages)
+        self._on_read_done()
 
     def _receive_malformed(self, text: bytes) -> None:
         self._on_malformed(text)

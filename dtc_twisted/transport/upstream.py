@@ -25,6 +25,7 @@ from dtc_twisted.transport.dispatcher import Dispatcher
 from dtc_twisted.transport.dtc_connection import DTCConnection
 from dtc_twisted.transport.traffic_observer import TrafficObserver, has_secrets
 from dtc_twisted.transport.upstream_status import UpstreamState, UpstreamStatus
+from dtc_twisted.work_turns import WorkTurns
 
 _log = logger(__name__)
 
@@ -62,6 +63,8 @@ class Upstream(Service):
         """Number of messages received from the server by type."""
         self.on_read_done: Callable[[], None] = lambda: None
         """Called after the messages of one read of the socket have been dispatched."""
+        self.turns = WorkTurns(reactor)
+        """Has the turns of the work that callers cause."""
         self.traffic_observer: TrafficObserver | None = None
         """Receives what arrives and what is sent. Set it before the service starts."""
         self.require_permission: Callable[[], None] = lambda: None
@@ -188,6 +191,8 @@ class Upstream(Service):
             on_malformed=self._on_malformed,
             message_counts=self.message_counts,
             on_sent=self._on_sent,
+            turns=self.turns,
+            on_read_done=lambda: self.on_read_done(),
         )
         self._connection = connection
         if self.traffic_observer is not None:
@@ -207,7 +212,6 @@ class Upstream(Service):
         for part in connection.parts_of(data):
             if self._connection is connection:  # not dropped by a message of the part before
                 connection.receive(part)
-                self.on_read_done()
 
     def _on_sent(self, message: Message, data: bytes) -> None:
         if self.traffic_observer is not None and not has_secrets(type(message)):
@@ -287,6 +291,7 @@ class Upstream(Service):
         if connection is not self._connection:
             return
         self._connection = None
+        connection.discard_answers()
         if self.traffic_observer is not None:
             self.traffic_observer.closed(reason)
         self._last_received = connection.session.last_received

@@ -12,11 +12,12 @@ server may omit the NUL.
 from dtc_twisted.dtc.codec.codec import MAX_LOGGED_ERRORS, MAX_MESSAGE, Codec
 from dtc_twisted.dtc.codec.encodings import UNSET_NUMBERS, compact_field_names, encode_named
 from dtc_twisted.dtc.codec.field_repair import repair_count
-from dtc_twisted.dtc.codec.repair import whole_number
+from dtc_twisted.dtc.codec.repair import MESSAGE_START, whole_number
 
 __all__ = [
     "MAX_LOGGED_ERRORS",
     "MAX_MESSAGE",
+    "MESSAGE_START",
     "UNSET_NUMBERS",
     "Codec",
     "compact_field_names",

@@ -107,6 +107,13 @@ class Codec:
         """
         return msgspec.json.encode({"Type": fields["Type"], **fields}) + b"\0"
 
+    def decode(self, data: bytes) -> list[Message]:
+        """Return whole messages, which are not decoded as a part of the stream.
+
+        data: each message ends with a NUL.
+        """
+        return self._decode_head(data[:-1])
+
     def feed(self, data: bytes) -> list[Message]:
         """Return the messages that `data` completes, and keep an incomplete one.
 

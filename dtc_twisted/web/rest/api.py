@@ -88,6 +88,7 @@ class RestBackend:
     downloads: reads files, in threads.
     send: sends any message, or the fields of one of an unknown type; raises a DTCError. None: POST /raw is off.
     files: Sierra Chart's data files; None: there is no data folder.
+    turns: has the turns of the callers' work; None: REST has its own.
     refusals: counts what is refused because of a limit.
     forward: forwards a request to the origin; None: this is no edge.
     """
@@ -102,6 +103,7 @@ class RestBackend:
     downloads: FileDownloads
     send: Callable[[Message | dict[str, Any]], None] | None = None
     files: DataFiles | None = None
+    turns: WorkTurns | None = None
     refusals: Refusals = field(default_factory=Refusals)
     forward: Callable[[Request], Deferred[None]] | None = None
 
@@ -136,7 +138,7 @@ class RestApi:
             operation = None if spec is None else snapshot_operation(path, spec)
             self.route("GET", path, self._websocket_handler(path, socket), operation)
         self._bodies = LargeBodies(gateway.clock, gateway.refusals)
-        self.turns = WorkTurns(gateway.clock)
+        self.turns = gateway.turns or WorkTurns(gateway.clock)
         self._lists = make_lists(gateway.clock, gateway.request, gateway.refusals)
         self._klein.handle_errors(Exception)(self._answer_error)  # type: ignore[arg-type]
 
