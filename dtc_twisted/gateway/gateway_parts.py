@@ -94,8 +94,8 @@ def make_market_data(
     upstream.on_read_done = batch.flush
     timeout = settings["timeout"]
     hubs = {
-        "marketdata": Hub(reactor, timeout, batch, replay=replay),
-        "marketdepth": Hub(reactor, timeout, batch, MARKET_DEPTH, replay=replay),
+        "marketdata": Hub(reactor, timeout, batch, replay=replay, turns=upstream.turns),
+        "marketdepth": Hub(reactor, timeout, batch, MARKET_DEPTH, replay=replay, turns=upstream.turns),
     }
     upstream.malformed_listeners.append(hubs["marketdepth"].receive_malformed)
     reconnect = upstream.reconnect if settings["stall-reconnect"] else None

@@ -21,6 +21,7 @@ from dtc_twisted.market_data.snapshot_request import SnapshotRequest
 from dtc_twisted.market_data.subscriber import Consumer, Encoder, Update
 from dtc_twisted.market_data.subscription_type import MARKET_DATA, SubscriptionType
 from dtc_twisted.market_data.symbol_feed import Numbering, PendingSubscription, SymbolFeed
+from dtc_twisted.work_turns import Job, WorkTurns
 
 UNSUBSCRIBED = "Unsubscribed before the server answered."
 
@@ -34,6 +35,7 @@ class Hub:
     channel: the kind of data.
     source: of the messages, see Update.
     replay: keeps the messages of consumers that connect again; None: nothing is kept.
+    turns: has the turns in which many consumers are informed; None: the hub has its own.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Hub:
         channel: SubscriptionType = MARKET_DATA,
         source: str = "",
         replay: ReplayBuffer | None = None,
+        turns: WorkTurns | None = None,
     ) -> None:
         self.replay = replay or ReplayBuffer(clock)
         self._channel = channel
@@ -66,6 +69,8 @@ class Hub:
         self._delivered_before = 0  # of symbols without a subscription now
         self._epoch = 0  # of the newest numbering
         self._offline_reason = "not logged on to the DTC server yet"
+        self._turns = turns or WorkTurns(clock)
+        self._marking: Job = iter(())  # marks symbols stale, after the end of a session
 
     # -- called by consumers
 
@@ -264,15 +269,30 @@ class Hub:
     # -- called by Upstream (SessionListener)
 
     def attach(self, session: FeedSession) -> None:
+        self._finish_marking()
         self._requests.attach(session)
 
     def detach(self, reason: str) -> None:
         self._receiver.detach()
         self._requests.detach()
         self._offline_reason = reason
-        for feed in list(self._feeds.values()):
+        self._finish_marking()
+        feeds = list(self._feeds.values())
+        for feed in feeds:
             feed.is_confirmed = False
-            feed.mark_stale(self._batch, reason)
+        self._marking = self._mark_in_steps(feeds, reason)
+        self._turns.run(self._marking)
+
+    def _mark_in_steps(self, feeds: list[SymbolFeed], reason: str) -> Job:
+        """Mark symbols stale, one in each step: there may be thousands."""
+        for feed in feeds:
+            if self._feeds.get(feed.symbol) is feed:
+                feed.mark_stale(self._batch, reason)
+            yield
+
+    def _finish_marking(self) -> None:
+        for _ in self._marking:
+            pass
 
     # -- called by the watchdog, and by feeds of files and edges
 

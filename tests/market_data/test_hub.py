@@ -25,6 +25,7 @@ from dtc_twisted.market_data.feed_repair import REPAIR_INTERVAL
 from dtc_twisted.market_data.read_batch import IdentityEncoder
 from dtc_twisted.web.stream.encoders import sequence_number
 from dtc_twisted.web.stream.market_json import encode_payloads
+from dtc_twisted.work_turns import TURN_STEPS
 from tests.support import slow
 
 ES = "ESM20_FUT_CME"
@@ -130,6 +131,7 @@ class HubCase(SynchronousTestCase):
             self.hub.attach(self.session)
 
     def tearDown(self) -> None:
+        self.clock.advance(0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def consumer(self, *symbols: str) -> FakeConsumer:
@@ -466,6 +468,36 @@ class ReconnectTests(HubCase):
         self.assertEqual(consumer.names(), ["subscribed", "104", "stale"])
         self.snapshot()
         self.assertEqual(consumer.names(), ["live", "104"])
+
+    def test_many_in_turns(self) -> None:
+        symbols = [f"S{number}" for number in range(TURN_STEPS + 50)]
+        consumer = self.consumer(*symbols)
+        for symbol in symbols:
+            self.snapshot(symbol)
+        consumer.take()
+        last = symbols[-1]
+        self.hub.detach("lost")
+        self.assertEqual(consumer.take(), [("stale", symbol, "lost") for symbol in symbols[:TURN_STEPS]])
+        self.assertIsNone(self.hub.current_snapshot(last))
+        late = self.consumer(last)
+        self.hub.unsubscribe(symbols[-2], consumer)
+        self.clock.advance(0)
+        rest = [*symbols[TURN_STEPS:-2], last]
+        self.assertEqual(consumer.take(), [("stale", symbol, "lost") for symbol in rest])
+        self.assertEqual(late.names(), ["subscribed", "104", "stale"])
+
+    def test_attached_before_all_are_stale(self) -> None:
+        symbols = [f"S{number}" for number in range(TURN_STEPS + 50)]
+        consumer = self.consumer(*symbols)
+        for symbol in symbols:
+            self.snapshot(symbol)
+        consumer.take()
+        self.hub.detach("lost")
+        self.reattach()
+        self.assertEqual(consumer.take(), [("stale", symbol, "lost") for symbol in symbols])
+        self.clock.advance(0)
+        self.assertEqual(consumer.take(), [])
+        self.hub.detach("over")
 
     def test_joining_meanwhile(self) -> None:
         self.consumer(ES)
