@@ -1,5 +1,6 @@
 """The tests. Their folders mirror the package."""
 
+import gc
 import os
 
 from hypothesis import HealthCheck, settings
@@ -8,3 +9,6 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("whole", suppress_health_check=[HealthCheck.too_slow], deadline=None)
 settings.register_profile("fast", settings.get_profile("whole"), max_examples=25)
 settings.load_profile("fast" if "FAST_TESTS" in os.environ else "whole")
+
+# Thousands of tests leave many objects that stay. The usual thresholds search these again and again, a fifth of the time.
+gc.set_threshold(50_000, 10, 10)
