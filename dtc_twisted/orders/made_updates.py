@@ -21,11 +21,17 @@ _KEPT_BY_FILLS = (
     "OrderQuantity",
     "PreviousServerOrderID",
 )
+_EPSILON = 1e-9
 
 
 def update_of_fill(order: Order, fill: Fill) -> Fields:
-    """Return the update that states a fill which a read found."""
+    """Return the update that states a fill which a read found.
+
+    More than the order's quantity is filled only if an unanswered change was made.
+    """
     filled = max(order.filled, order.explained + fill.quantity)
+    most = max(order.quantity, order.filled + order.remaining)
+    quantity = order.quantity if filled < order.quantity + _EPSILON else max(most, filled)
     update: Fields = {"Type": OrderUpdate.Type}
     update |= {name: order.fields[name] for name in _KEPT_BY_FILLS if name in order.fields}
     update |= {
@@ -40,17 +46,19 @@ def update_of_fill(order: Order, fill: Fill) -> Fields:
         "LastFillExecutionID": fill.execution_id,
         "Reconciled": True,
     }
-    is_whole = 0 < order.quantity <= filled
+    if order.quantity and quantity > order.quantity:
+        update["OrderQuantity"] = quantity
+    is_whole = order.quantity > 0 and most <= filled
     if order.quantity or order.sent_at:
-        partially_filled, filled = OrderStatusEnum.ORDER_STATUS_PARTIALLY_FILLED, OrderStatusEnum.ORDER_STATUS_FILLED
         if is_whole or order.is_open or order.is_inferred:
-            update["OrderStatus"] = int(filled if is_whole else partially_filled)
+            status = OrderStatusEnum.ORDER_STATUS_FILLED if is_whole else OrderStatusEnum.ORDER_STATUS_PARTIALLY_FILLED
+            update["OrderStatus"] = int(status)
     else:  # another client's order, whose quantity was not stated
         update["OrderStatus"] = int(OrderStatusEnum.ORDER_STATUS_UNSPECIFIED)
     reason = OrderUpdateReasonEnum.ORDER_FILLED if is_whole else OrderUpdateReasonEnum.ORDER_FILLED_PARTIALLY
     update["OrderUpdateReason"] = int(reason)
     if order.quantity:
-        update["RemainingQuantity"] = max(0.0, order.quantity - filled)
+        update["RemainingQuantity"] = max(0.0, quantity - filled)
     average = order.average_with(fill, filled)
     if average is not None:
         update["AverageFillPrice"] = average

@@ -121,8 +121,9 @@ class Reconciliation:
     # -- what follows
 
     def _apply_fills(self, order: Order, fills: Iterable[Fill]) -> None:
+        most = max(order.quantity, order.filled + order.remaining)
         for fill in sorted(fills, key=lambda each: each.filled_at):
-            if order.quantity and not order.closes_position and order.explained + fill.quantity > order.quantity + 1e-9:
+            if order.quantity and not order.closes_position and order.explained + fill.quantity > most + 1e-9:
                 continue  # the quantity that is filled in all is the server's; a fill cannot exceed the order
             self._apply_fill(order, fill)
 

@@ -159,8 +159,8 @@ def _expect_unanswered_change(journal: Journal, state: AccountState, order: Orde
     if not order.client_order_id:
         return
     newest = journal.entries(100, client_order_id=order.client_order_id)
-    for entry in takewhile(lambda each: each["kind"] == "command", newest):
-        if entry["action"] == "replace" and not entry["withdrawn"]:
+    for entry in takewhile(lambda each: not CHANGE.settles(each.get("message", {})), newest):
+        if entry.get("action") == "replace" and not entry["withdrawn"]:
             requested = requested_fields(entry["messages"][0])
             state.expect(order, PendingCommand(CHANGE, _ENDED, requested))
             return

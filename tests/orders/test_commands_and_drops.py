@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from tests.exchange import CANCELED, OPEN
+from tests.exchange import CANCELED, FILLED, OPEN, PARTLY_FILLED
 from tests.scripted_case import LIMIT, ScriptedCase
-from tests.scripted_server import CANCEL, DEFINITION, SUBMIT, dropped_after, dropped_before, ignored, lost
+from tests.scripted_server import CANCEL, DEFINITION, REPLACE, SUBMIT, dropped_after, dropped_before, ignored, lost
 from tests.support import Answer, WebSocketCaller
 
 STREAM = "ws://127.0.0.1:8080/api/v1/stream"
@@ -188,3 +188,64 @@ class SwitchTests(ScriptedCase):
         self.flush()
         self.advance(60)
         self.assertEqual([each.is_open for each in self.server.exchange.all_orders], [False, False])
+
+
+class ChangedAndFilledTests(ScriptedCase):
+    """The answer to a change is lost, and the order is filled while the gateway is away."""
+
+    def change(self, before: int, after: int) -> None:
+        self.submit("a", Quantity=before)
+        self.server.next(REPLACE, dropped_after)
+        self.begin_post("/orders/a", "PATCH", Quantity=after)
+        self.flush()
+
+    def fill(self, *quantities: int) -> None:
+        self.server.drop()
+        for quantity in quantities:
+            self.server.exchange.fill(self.server.exchange.order("a").server_id, quantity, 281900.0)
+
+    def check_filled(self, quantity: int) -> None:
+        self.advance(60)
+        shown = self.order()
+        self.assertEqual(self.unknown(), [])
+        self.assertEqual(
+            [shown[name] for name in ("OrderStatus", "OrderQuantity", "FilledQuantity", "AverageFillPrice")],
+            [FILLED, quantity, quantity, 281900.0],
+        )
+
+    def test_one_fill_of_the_larger_quantity(self) -> None:
+        self.change(1, 5)
+        self.fill(5)
+        self.check_filled(5)
+
+    def test_one_fill_of_the_larger_quantity_and_a_kill(self) -> None:
+        self.change(1, 5)
+        self.fill(5)
+        self.restart()
+        self.check_filled(5)
+
+    def test_several_fills_of_the_larger_quantity(self) -> None:
+        """The first fill, of the old quantity, does not show that the order is filled."""
+        self.change(1, 5)
+        self.fill(1, 4)
+        self.restart()
+        self.check_filled(5)
+
+    def test_killed_again_after_a_fill_was_read(self) -> None:
+        """The change of the quantity to what is filled is still remembered."""
+        self.change(4, 1)
+        self.fill(1)
+        self.restart()
+        self.advance(1)
+        self.restart()
+        self.check_filled(1)
+
+    def test_a_part_is_read(self) -> None:
+        self.submit("a", Quantity=4)
+        self.fill(1)
+        self.advance(20)
+        shown = self.order()
+        self.assertEqual([shown[name] for name in ("OrderStatus", "FilledQuantity")], [PARTLY_FILLED, 1])
+        self.assertEqual(shown["RemainingQuantity"], 3)
+        read = [each for each in shown["Updates"] if each.get("LastFillQuantity")]
+        self.assertEqual([(each["RemainingQuantity"], each["AverageFillPrice"]) for each in read], [(3, 281900.0)])
