@@ -59,6 +59,23 @@ class Collector:
         self.payloads.append(payload)
 
 
+class OneSnapshot:
+    """Subscribe to a channel until the first message: the snapshot, or `stale`.
+
+    The snapshot comes when what it consists of is on disk.
+    """
+
+    def __init__(self, accounts: AccountSource, receive: Callable[[str, bytes], None]) -> None:
+        self._accounts = accounts
+        self._receive: Callable[[str, bytes], None] | None = receive
+
+    def publish(self, channel: str, payload: bytes, kind: object = None) -> None:
+        if self._receive is not None:
+            receive, self._receive = self._receive, None
+            self._accounts.unsubscribe(self, channel)
+            receive(channel, payload)
+
+
 class AccountRelay:
     """Publish all channels, from the first request of an edge on.
 
@@ -108,16 +125,17 @@ class AccountRelay:
             self._followed.add(channel)
             self._recent[channel].opened()
             self._accounts.join(self, channel)
-        answer = partial(publish_answer, self._bus, reply)
         for kind, payloads in (("updates", self._find_published(wanted)), ("resumed", self._find_recent(wanted))):
             if payloads is not None and sum(map(len, payloads)) <= MAX_ANSWER:
-                answer(encode(self._head(channel, kind, self._reason(channel)), b"\n".join(payloads)))
+                head = self._head(channel, kind, self._reason(channel))
+                publish_answer(self._bus, reply, encode(head, b"\n".join(payloads)))
                 return
-        first = Collector()
-        self._accounts.subscribe(first, channel)
-        self._accounts.unsubscribe(first, channel)
-        kind = "snapshot" if first.payloads and b'"event":"snapshot"' in first.payloads[0][:60] else "stale"
-        answer(encode(self._head(channel, kind, missed=self._missed(wanted)), b"\n".join(first.payloads)))
+        self._accounts.subscribe(OneSnapshot(self._accounts, partial(self._answer, wanted, reply)), channel)
+
+    def _answer(self, wanted: AccountRequest, reply: str, channel: str, payload: bytes) -> None:
+        kind = "snapshot" if b'"event":"snapshot"' in payload[:60] else "stale"
+        head = self._head(channel, kind, missed=self._missed(wanted))
+        publish_answer(self._bus, reply, encode(head, payload))
 
     def _find_published(self, wanted: AccountRequest) -> list[bytes] | None:
         """Return the messages that an edge has missed; None: they are not all kept."""

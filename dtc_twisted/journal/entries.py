@@ -60,7 +60,7 @@ class UpdateRecord:
     reconciled: whether the update is the result of a read, not an unsolicited message.
     message: the ORDER_UPDATE by field names.
     is_answer: whether the update states the outcome of the gateway's own order with this ClientOrderID. Not stored.
-    seq: number of the update on the channel of orders, stored in table `published`; 0: it is not published.
+    seq: number of the update on the channel of orders; 0: it is not published.
     """
 
     at: float

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from twisted.application.service import Service
@@ -150,6 +151,22 @@ class Journal(Service):
     def record_published(self, state: PublishedState) -> None:
         """Write what was published without an update, as `record_update`."""
         self._writes.add(state)
+
+    def when_written(self, function: Callable[[], None]) -> None:
+        """Call a function when everything recorded so far is on disk.
+
+        While the disk accepts nothing, it is called at once. The functions are called in order.
+        """
+        if self._queue is None:
+            function()
+        else:
+            self._queue.when_written(function)
+
+    def written(self) -> Deferred[None]:
+        """Fire as `when_written`."""
+        written: Deferred[None] = Deferred()
+        self.when_written(partial(written.callback, None))
+        return written
 
     @property
     def failure_text(self) -> str:

@@ -1,19 +1,29 @@
 """Keep what was published on the channel of orders before a restart.
 
 The numbers of the channel go on after a restart, in a new epoch. What an earlier process published and had not written
-when it was killed has a number that the new epoch uses again. So a number of an earlier epoch is valid up to the first
-one of the next epoch.
+when it was killed, because the disk accepted nothing, has a number that the new epoch uses again. So a number of an
+earlier epoch is valid up to the first one of the next epoch.
 """
 
 import sqlite3
+from collections.abc import Iterator
+from heapq import merge
 from itertools import pairwise
 from typing import NamedTuple
 
 from dtc_twisted.journal.reader import JournalReader
-from dtc_twisted.journal.schema import checksum, is_intact
+from dtc_twisted.journal.schema import is_intact
 
 KEPT = 10_000
 """Messages that are kept at a start."""
+
+_LAST_SEQ = """
+SELECT max(
+    ifnull((SELECT max(seq) FROM published), 0),
+    ifnull((SELECT seq FROM updates ORDER BY id DESC LIMIT 1), 0),
+    ifnull((SELECT max(first_seq) - 1 FROM epochs), 0)
+)
+"""
 
 
 class PublishedOrders(NamedTuple):
@@ -37,7 +47,7 @@ def begin_epoch(connection: sqlite3.Connection, epoch: int) -> int:
     epoch: its least number. Raises sqlite3.Error.
     """
     run = connection.execute
-    last_seq = run("SELECT ifnull(max(seq), 0) FROM published").fetchone()[0]
+    last_seq = run(_LAST_SEQ).fetchone()[0]
     found: int = max(epoch, run("SELECT ifnull(max(epoch), 0) FROM epochs").fetchone()[0] + 1)
     run("DELETE FROM published WHERE seq <= ?", (last_seq - KEPT,))
     run("DELETE FROM epochs WHERE epoch < (SELECT max(epoch) FROM epochs WHERE first_seq <= ?)", (last_seq - KEPT,))
@@ -58,16 +68,15 @@ def _last_messages(reader: JournalReader, seq: int) -> list[tuple[int, bytes]]:
 
     Those before a missing or damaged one are left out.
     """
-    query = (
-        "SELECT seq, update_id, published.message AS own_message, published.crc32 AS own_crc32, updates.* "
-        "FROM published LEFT JOIN updates ON updates.id = update_id ORDER BY seq DESC LIMIT ?"
-    )
+    newest = (_newest(reader, table, key) for table, key in (("updates", "id"), ("published", "seq")))
     found: list[tuple[int, bytes]] = []
-    for row in reader.select(query, (KEPT,)):
-        values = (row["seq"], row["update_id"], row["own_message"])
-        is_whole = row["own_crc32"] == checksum(*values) and (not values[1] or is_intact("updates", row))
-        if row["seq"] != seq or not is_whole:
+    for table, row in merge(*newest, key=lambda each: -each[1]["seq"]):
+        if not seq or row["seq"] != seq or not is_intact(table, row) or len(found) == KEPT:
             break
-        found.append((seq, (row["message"] if values[1] else row["own_message"]).encode()))
+        found.append((seq, row["message"].encode()))
         seq -= 1
     return found[::-1]
+
+
+def _newest(reader: JournalReader, table: str, key: str) -> Iterator[tuple[str, sqlite3.Row]]:
+    return ((table, row) for row in reader.select(f"SELECT * FROM {table} ORDER BY {key} DESC LIMIT ?", (KEPT,)))

@@ -59,6 +59,4 @@ class RowWriter:
 def _insertion(table: str, rows: int) -> str:
     columns = _COLUMNS[table]
     row = f"({', '.join('?' * len(columns))})"
-    # An update of an order is recorded even if its number on the channel is in use.
-    verb = "INSERT OR REPLACE" if table == "published" else "INSERT"
-    return f"{verb} INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"

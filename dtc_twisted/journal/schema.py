@@ -2,15 +2,17 @@
 
 import sqlite3
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 APPLICATION_ID = 0x44544301
 """PRAGMA application_id: marks the file as a journal of this gateway."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """PRAGMA user_version.
 
-Version 1 had no column `crc32` and no table `state`; version 2 had no tables `published` and `epochs`.
+Version 1 had no column `crc32` and no table `state`; version 2 had no tables `published` and `epochs`; version 3 had
+the numbers of updates in table `published`.
 """
 
 _TABLES = """
@@ -55,6 +57,7 @@ CREATE TABLE updates (
     fill_at REAL NOT NULL,
     reconciled INTEGER NOT NULL,
     message TEXT NOT NULL,
+    seq INTEGER NOT NULL DEFAULT 0,
     crc32 INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX updates_by_client ON updates (client_order_id);
@@ -82,28 +85,28 @@ INSERT INTO state VALUES (1, lower(hex(randomblob(16))), 0);
 _PUBLISHED = """
 CREATE TABLE published (
     seq INTEGER PRIMARY KEY,
-    update_id INTEGER NOT NULL,
     message TEXT NOT NULL,
     crc32 INTEGER NOT NULL DEFAULT 0
 );
+"""
+"""What was published on the channel of orders without an update."""
+
+_EPOCHS = """
 CREATE TABLE epochs (
     epoch INTEGER PRIMARY KEY,
     first_seq INTEGER NOT NULL
 );
 """
-"""What was published on the channel of orders.
-
-The message is that of the update, or of the row if update_id is 0. An epoch ends before the first number of the next.
-"""
+"""The epochs of the channel of orders. An epoch ends before the first number of the next."""
 
 CHECKED_COLUMNS = {
     "commands": ("id", "at", "who", "action", "trade_account", "symbol", "request", "messages", "withdrawn"),
     "command_orders": ("command_id", "client_order_id", "is_new", "is_answered"),
     "updates": (
         *("id", "at", "client_order_id", "server_order_id", "previous_server_order_id", "trade_account", "symbol"),
-        *("status", "reason", "is_open", "execution_id", "fill_at", "reconciled", "message"),
+        *("status", "reason", "is_open", "execution_id", "fill_at", "reconciled", "message", "seq"),
     ),
-    "published": ("seq", "update_id", "message"),
+    "published": ("seq", "message"),
 }
 """Columns of each table that are part of the checksum `crc32`, in this order."""
 
@@ -122,7 +125,7 @@ def is_intact(table: str, row: sqlite3.Row) -> bool:
 def create_tables(connection: sqlite3.Connection) -> None:
     """Create all tables in an empty file, in one transaction."""
     marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-    connection.executescript(f"BEGIN; {_TABLES} {_STATE} {_PUBLISHED} {marks} COMMIT;")
+    connection.executescript(f"BEGIN; {_TABLES} {_STATE} {_PUBLISHED} {_EPOCHS} {marks} COMMIT;")
 
 
 def upgrade(connection: sqlite3.Connection, version: int) -> None:
@@ -132,9 +135,16 @@ def upgrade(connection: sqlite3.Connection, version: int) -> None:
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.execute("ALTER TABLE updates ADD COLUMN seq INTEGER NOT NULL DEFAULT 0")
         if version == 1:
             _add_checksums(connection)
-        _execute_all(connection, _PUBLISHED)
+        if version == 3:
+            _move_numbers(connection)
+        else:
+            _execute_all(connection, _PUBLISHED + _EPOCHS)
+        if version > 1:
+            old, new = _checksums(connection, CHECKED_COLUMNS["updates"][:-1], CHECKED_COLUMNS["updates"])
+            connection.execute(f"UPDATE updates SET crc32 = {new} WHERE crc32 = {old}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
@@ -151,6 +161,34 @@ def _add_checksums(connection: sqlite3.Connection) -> None:
         connection.create_function("row_checksum", len(columns), checksum, deterministic=True)
         connection.execute(f"UPDATE {table} SET crc32 = row_checksum({', '.join(columns)})")
     _execute_all(connection, _STATE)
+
+
+def _move_numbers(connection: sqlite3.Connection) -> None:
+    """Move the numbers of updates from table `published` of version 3 to their rows."""
+    run = connection.execute
+    number = "SELECT seq FROM published WHERE update_id = updates.id"
+    run(f"UPDATE updates SET seq = ({number}) WHERE id IN (SELECT update_id FROM published)")
+    run("ALTER TABLE published RENAME TO published_before")
+    _execute_all(connection, _PUBLISHED)
+    old, new = _checksums(connection, ("seq", "update_id", "message"), CHECKED_COLUMNS["published"])
+    crc32 = f"CASE crc32 WHEN {old} THEN {new} ELSE crc32 END"
+    run(f"INSERT INTO published SELECT seq, message, {crc32} FROM published_before WHERE update_id = 0")
+    run("DROP TABLE published_before")
+
+
+def _checksums(connection: sqlite3.Connection, *columns: Sequence[str]) -> list[str]:
+    """Return an expression of the checksum of columns, for each sequence of columns."""
+    connection.create_function("row_checksum", -1, _checksum_of_bytes, deterministic=True)
+    return [f"row_checksum({', '.join(map(_text_as_bytes, each))})" for each in columns]
+
+
+def _text_as_bytes(column: str) -> str:
+    """Return an expression that gives Python the text of a damaged row, too."""
+    return f"CASE typeof({column}) WHEN 'text' THEN CAST({column} AS BLOB) ELSE {column} END"
+
+
+def _checksum_of_bytes(*values: Any) -> int:
+    return checksum(*(each.decode("utf-8", "replace") if isinstance(each, bytes) else each for each in values))
 
 
 def _execute_all(connection: sqlite3.Connection, statements: str) -> None:

@@ -119,7 +119,7 @@ class JournalStore:
                     numbers.append(self._withdraw(entry.command))
                     continue
                 if isinstance(entry, PublishedState):
-                    self._rows.insert("published", (entry.seq, 0, _text(entry.message)))
+                    self._rows.insert("published", (entry.seq, _text(entry.message)))
                     numbers.append(0)
                     continue
                 number += 1
@@ -188,8 +188,6 @@ class JournalStore:
     def _write_update(self, number: int, update: UpdateRecord) -> None:
         rows, index = self._rows, self.index
         rows.insert("updates", _update_values(number, update))
-        if update.seq:
-            rows.insert("published", (update.seq, number, ""))
         index.add_update(update)
         client, server = update.client_order_id, update.server_order_id
         command_id = index.remove(index.unanswered, client) if update.is_answer else None
@@ -283,7 +281,7 @@ def _update_values(number: int, update: UpdateRecord) -> tuple[object, ...]:
     return (
         *(number, float(update.at), update.client_order_id, update.server_order_id, update.previous_server_order_id),
         *(update.trade_account, update.symbol, update.status, update.reason, int(update.is_open), update.execution_id),
-        *(float(update.fill_at), int(update.reconciled), _text(update.message)),
+        *(float(update.fill_at), int(update.reconciled), _text(update.message), update.seq),
     )
 
 

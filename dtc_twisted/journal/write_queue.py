@@ -1,5 +1,6 @@
 """Queue entries that wait for the journal's disk."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,12 +12,12 @@ from twisted.python.failure import Failure
 from dtc_twisted.deadlines import Deadlines
 from dtc_twisted.errors import JournalFailed, RowRefused, StoreError
 from dtc_twisted.journal.entries import Command, Entry, PublishedState, UpdateRecord, Withdrawal
-from dtc_twisted.logs import logger
+from dtc_twisted.logs import call_safely, logger
 
 _log = logger(__name__)
 
 WRITE_TIMEOUT = 2.0
-"""Seconds after which a command that is not on disk fails."""
+"""Seconds after which a command that is not on disk fails, and nothing waits for the disk any more."""
 
 RETRY_INTERVAL = 1.0
 """Seconds until a failed write is repeated."""
@@ -58,6 +59,8 @@ class WriteQueue:
         self._retry: IDelayedCall | None = None
         self._when_idle: list[Deferred[None]] = []
         self._deadlines = Deadlines(reactor, WRITE_TIMEOUT)
+        self._begun = self._written = 0  # transactions
+        self._waiting: deque[tuple[int, Callable[[], None]]] = deque()  # what to call after which transaction
 
     @property
     def is_idle(self) -> bool:
@@ -98,6 +101,16 @@ class WriteQueue:
     def add(self, entry: UpdateRecord | PublishedState) -> None:
         """Write an entry for which nobody waits, as soon as the disk accepts it."""
         self._enqueue(_QueueItem(entry))
+
+    def when_written(self, function: Callable[[], None]) -> None:
+        """Call a function when all entries so far are written.
+
+        While the disk accepts nothing, it is called at once. The functions are called in order.
+        """
+        if self._waiting or not (self.is_idle or self.failure_text):
+            self._waiting.append((self._begun + bool(self._queue), function))
+        else:
+            call_safely(function)
 
     def close(self) -> Deferred[bool]:
         """Write the queue, as far as the disk accepts it.
@@ -148,13 +161,20 @@ class WriteQueue:
             self._writing, self._queue = self._queue, []
             entries = [item.entry for item in self._writing]
             self._write_began = self._reactor.seconds()
+            self._begun += 1
             written = maybeDeferred(self.run_blocking, self._write_entries, entries)
+            if not written.called:
+                self._deadlines.add(written, self._on_hang)
             written.addErrback(self._on_unexpected, len(entries)).addCallback(self._on_written)
 
     def _on_unexpected(self, failure: Failure, count: int) -> list[StoreError]:
         if not failure.check(StoreError):
             _log.failure("The journal failed", failure)
         return [StoreError(failure.getErrorMessage())] * count
+
+    def _call_waiting(self) -> None:
+        while self._waiting and (self.failure_text or self.is_idle or self._waiting[0][0] <= self._written):
+            call_safely(self._waiting.popleft()[1])
 
     def _on_written(self, results: Sequence[int | StoreError]) -> None:
         self._on_commit(self._reactor.seconds() - self._write_began)
@@ -174,10 +194,12 @@ class WriteQueue:
         if failed:
             self._on_not_written([item for item, _ in failed], failed[0][1])
         else:
+            self._written = self._begun
             if self.failure_text:
                 self.failure_text = ""
                 _log.warn("The journal is written again")
             self._write()
+        self._call_waiting()
         if not self._writing:
             waiting, self._when_idle = self._when_idle, []
             for each in waiting:
@@ -210,9 +232,15 @@ class WriteQueue:
     def _on_timeout(self, item: "_QueueItem") -> None:
         if item in self._queue and not item.even_if_unrecorded:
             self._remove(item)
-        self.failure_text = f"The disk has not taken the journal for {WRITE_TIMEOUT:g} s."
-        _log.error("{text}", text=self.failure_text)
+        self._on_hang()
         item.fail(JournalFailed(self.failure_text))
+
+    def _on_hang(self) -> None:
+        text = f"The disk has not taken the journal for {WRITE_TIMEOUT:g} s."
+        if not self.failure_text:
+            _log.error("{text}", text=text)
+        self.failure_text = text
+        self._call_waiting()
 
 
 class _QueueItem:

@@ -132,7 +132,10 @@ class CommandSender:
             self._withdraw(accepted, pending)
             self._journal.withdraw(recorded)
             raise
-        return await self._outcomes(accepted, pending)
+        try:
+            return await self._outcomes(accepted, pending)
+        finally:
+            await self._journal.written()  # the channel of orders states an outcome before the answer does
 
     async def record(self, accepted: AcceptedCommand) -> Command:
         """Put a command on disk.

@@ -6,12 +6,13 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import CancelledError, Deferred, execute
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -336,6 +337,77 @@ class DiskTests(JournalCase):
         self.assertEqual(self.journal.failure_text, "")
         self.clock.advance(1)
 
+    def when_written(self, called: list[str], name: str) -> None:
+        self.journal.when_written(lambda: called.append(name))
+
+    def test_when_written(self) -> None:
+        called: list[str] = []
+        self.when_written(called, "nothing to write")
+        self.journal.record_update(update("x", "1"))
+        self.when_written(called, "1")
+        self.journal.record_update(update("x", "2"))
+        self.when_written(called, "2")
+        self.when_written(called, "2 again")
+        self.assertEqual(called, ["nothing to write"])
+        self.hand.go()
+        self.assertEqual(called[1:], ["1"])
+        self.hand.go()
+        self.assertEqual(called[2:], ["2", "2 again"])
+
+    def test_what_is_called_may_wait_for_more(self) -> None:
+        called: list[str] = []
+        self.journal.record_update(update("x", "1"))
+        self.journal.when_written(lambda: self.when_written(called, "last"))
+        self.journal.when_written(partial(self.fail, "expected"))
+        self.when_written(called, "first")
+        self.hand.go()
+        self.assertEqual(called, ["first", "last"])
+        self.flushLoggedErrors(self.failureException)
+
+    def test_nothing_waits_for_a_full_disk(self) -> None:
+        called: list[str] = []
+        self.journal.record_update(update("x", "1"))
+        self.when_written(called, "1")
+        self.journal.record_update(update("x", "2"))
+        self.when_written(called, "2")
+        self.hand.fail()
+        self.assertEqual(called, ["1", "2"])
+        self.journal.record_update(update("x", "3"))
+        self.when_written(called, "3")
+        self.assertEqual(called[2:], ["3"])
+        self.clock.advance(1)
+        self.hand.go()
+        self.journal.record_update(update("x", "4"))
+        self.when_written(called, "4")
+        self.assertEqual(called[3:], [])
+        self.hand.go()
+        self.assertEqual(called[3:], ["4"])
+
+    def test_nothing_waits_for_a_disk_that_hangs(self) -> None:
+        called: list[str] = []
+        self.journal.record_update(update("x", "1"))
+        self.when_written(called, "1")
+        self.clock.advance(1)
+        self.journal.record_update(update("x", "2"))
+        self.when_written(called, "2")
+        self.clock.advance(0.9)
+        self.assertEqual(called, [])
+        self.clock.advance(0.1)
+        self.assertEqual(called, ["1", "2"])
+        self.assertEqual(self.journal.failure_text, "The disk has not taken the journal for 2 s.")
+        self.hand.go()
+        self.assertEqual(self.journal.failure_text, "")
+
+    def test_a_command_that_is_withdrawn_holds_up_nothing(self) -> None:
+        called: list[str] = []
+        self.journal.record_update(update("x", "1"))
+        waiting = command("a")
+        self.journal.record(waiting).addErrback(lambda failure: failure.trap(CancelledError))
+        self.when_written(called, "1")
+        self.journal.withdraw(waiting)
+        self.hand.go()
+        self.assertEqual((called, self.hand.waiting), (["1"], []))
+
     def test_hangs(self) -> None:
         """Nobody waits longer than it takes to be annoyed; what is written too late is withdrawn."""
         done = self.journal.record(command("a"))
@@ -400,9 +472,9 @@ class FileTests(JournalCase):
     def test_newer(self) -> None:
         self.close()
         other = sqlite3.connect(self.path)
-        other.execute("PRAGMA user_version = 4")
+        other.execute("PRAGMA user_version = 5")
         other.close()
-        self.assertIn("it is of a newer gateway (version 4; this one knows 3)", self.refuse(self.path))
+        self.assertIn("it is of a newer gateway (version 5; this one knows 4)", self.refuse(self.path))
 
     def test_cut_off(self) -> None:
         """What was not written to its end is not there; the rest is."""

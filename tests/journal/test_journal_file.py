@@ -4,7 +4,6 @@ import os
 import shutil
 import sqlite3
 import stat
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import skipIf
@@ -12,7 +11,7 @@ from unittest import skipIf
 from twisted.internet.task import Clock
 
 from dtc_twisted.errors import JournalFailed
-from dtc_twisted.journal import Journal, PublishedOrders, PublishedState, published
+from dtc_twisted.journal import Journal
 from tests.journal.test_journal import JournalCase, command, update
 
 IS_WINDOWS = os.name == "nt"
@@ -392,93 +391,6 @@ class LogTests(JournalCase):
         for number in range(200):
             self.record(f"a{number}")
         self.assertLess(os.path.getsize(f"{self.path}-wal"), 200 * 4120)
-
-
-class UpgradeTests(JournalCase):
-    def test_from_version_1(self) -> None:
-        self.record("a")
-        self.journal.record_update(update("a", "1", fill_at=5.0))
-        self.record("b")
-        before = self.journal.updates("a")
-        self.close()
-        other = sqlite3.connect(self.path)
-        for table in ("commands", "command_orders", "updates"):
-            other.execute(f"ALTER TABLE {table} DROP COLUMN crc32")
-        other.executescript("DROP TABLE state; DROP TABLE published; DROP TABLE epochs; PRAGMA user_version = 1")
-        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        other.close()
-        os.remove(f"{self.path}-mark")
-        for _ in (1, 2):
-            self.journal = self.open()
-            self.assertEqual(self.journal.updates("a"), before)
-            self.assertEqual([each.client_order_ids for each in self.journal.unanswered_commands()], [("b",)])
-            self.close()
-        self.journal = self.open()
-
-    def test_from_version_2(self) -> None:
-        """Its watermark stays valid."""
-        self.record("a")
-        self.journal.record_update(update("a", "1", fill_at=5.0))
-        before = self.journal.updates("a")
-        self.close()
-        other = sqlite3.connect(self.path)
-        other.executescript("DROP TABLE published; DROP TABLE epochs; PRAGMA user_version = 2")
-        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        other.close()
-        self.journal = self.open()
-        self.assertEqual(self.journal.updates("a"), before)
-        self.assertEqual(self.journal.begin_epoch(7), PublishedOrders(7, {}, 0, []))
-
-
-class PublishedTests(JournalCase):
-    """Numbers of the channel of orders go on, in another epoch."""
-
-    def publish(self, *seqs: int) -> None:
-        for seq in seqs:
-            self.journal.record_update(replace(update("a", "1"), seq=seq, message={"Number": seq}))
-
-    def next_process(self, epoch: int) -> PublishedOrders:
-        self.close()
-        self.journal = self.open()
-        return self.journal.begin_epoch(epoch)
-
-    def test_epochs(self) -> None:
-        self.journal.begin_epoch(10)
-        self.publish(1, 2)
-        self.journal.record_published(PublishedState(3, {"Number": 3}))
-        messages = [(seq, b'{"Number":%d}' % seq) for seq in (1, 2, 3)]
-        self.assertEqual(self.next_process(20), PublishedOrders(20, {10: 4}, 3, messages))
-        self.assertEqual(self.next_process(5), PublishedOrders(21, {10: 4, 20: 4}, 3, messages))  # clock set back
-
-    def test_a_number_is_missing(self) -> None:
-        self.journal.begin_epoch(10)
-        self.publish(1, 2, 4, 5)
-        self.assertEqual([seq for seq, _ in self.next_process(20).messages], [4, 5])
-
-    def test_damaged(self) -> None:
-        self.journal.begin_epoch(10)
-        self.publish(1, 2, 3)
-        self.close()
-        other = sqlite3.connect(self.path)
-        other.execute("UPDATE updates SET message = '{}' WHERE id = 2")
-        other.commit()
-        other.close()
-        self.journal = self.open()
-        self.assertEqual([seq for seq, _ in self.journal.begin_epoch(20).messages], [3])
-
-    def test_number_in_use(self) -> None:
-        """The update is written all the same."""
-        self.publish(1, 1)
-        self.assertEqual(len(self.journal.updates("a")), 2)
-
-    def test_old(self) -> None:
-        self.patch(published, "KEPT", 2)
-        for epoch in (10, 20, 30):
-            self.journal.begin_epoch(epoch)
-            self.publish(epoch, epoch + 1, epoch + 2)
-        found = self.next_process(40)
-        self.assertEqual([seq for seq, _ in found.messages], [31, 32])
-        self.assertEqual(found.ends, {30: 33})
 
 
 class RowTests(JournalCase):

@@ -3,6 +3,8 @@
 Each order is posted by two clients at the same time, with the same ClientOrderID. A client tries until the answer is an
 outcome, whatever the gateway's process does meanwhile. At the end no order may have reached the server twice, every
 order that was accepted must be there, and every client must have been given the outcome that the server knows.
+A subscriber of the channel orders continues after each kill: it must have received every row of the journal once, in
+order.
 """
 
 import http.client
@@ -24,6 +26,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from dtc_twisted.testing import ScriptedSimulator
+from tests.process.orders_reader import OrdersReader, recorded_messages
 from tests.support import process_environment
 
 ROOT = Path(__file__).parents[2]
@@ -163,12 +166,14 @@ class KillRun:
         self.simulator = simulator
         self.gateways = Gateways(server, _free_port(), os.path.join(folder, "journal.sqlite"))
         self.clients = Clients(self.gateways.port, pairs, seed)
+        self.journal = os.path.join(folder, "journal.sqlite")
         self._kills = kills
         self._random = random.Random(seed)
 
     def run(self) -> None:
         """Kill, and end when all orders have an outcome."""
         self.gateways.start()
+        self.reader = OrdersReader(self.gateways.port)
         self.clients.start()
         try:
             for _ in range(self._kills):
@@ -177,7 +182,9 @@ class KillRun:
                 self.gateways.start()
             self.clients.stop()
             self.view = self._view()
+            self.reader.wait_for(max(recorded_messages(self.journal)))
         finally:
+            self.reader.stop()
             self.gateways.kill()
 
     def _view(self) -> dict[str, Any]:
@@ -196,6 +203,8 @@ class KillRun:
         reached = Counter(self.simulator.reached)
         found = [f"{name} reached the server {count} times" for name, count in reached.items() if count > 1]
         found += self.clients.errors
+        if "The disk has not taken the journal" not in self.gateways.log:  # then messages are sent that are not on disk
+            found += self.reader.problems(self.journal)
         if "Traceback" in self.gateways.log:
             found.append(self.gateways.log)
         for name, answers in self.clients.outcomes.items():
@@ -224,7 +233,8 @@ class KillRun:
         statuses = ", ".join(f"{status}: {count}" for status, count in sorted(self.clients.statuses.items()))
         return (
             f"{self._kills} kills, {len(self.clients.outcomes)} orders by two clients each: {outcomes[201]} accepted, "
-            f"{outcomes[422]} not; {len(self.simulator.reached)} reached the server; answers by status: {statuses}"
+            f"{outcomes[422]} not; {len(self.simulator.reached)} reached the server; answers by status: {statuses}; "
+            f"{len(self.reader.messages)} messages of the channel orders over {len(self.reader.replies)} connections"
         )
 
 

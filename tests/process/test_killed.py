@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -18,6 +19,7 @@ from twisted.web.http_headers import Headers
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.testing import ScriptedSimulator
 from tests.orders.test_orders import CANCELED, ES, FILLED, LIMIT, MARKET, OCO, OPEN, REJECTED
+from tests.process.orders_reader import OrdersReader
 from tests.process.test_twistd import Gateway, Process
 from tests.support import slow
 
@@ -40,12 +42,37 @@ run()
 """A gateway that is gone between the journal and the wire. (On Windows os.kill ends a process whatever the number.)"""
 
 
+DISK_SUICIDE = """
+import os
+import time
+from dtc_twisted.journal import UpdateRecord
+from dtc_twisted.journal.store import JournalStore
+write = JournalStore.write
+def write_or_die(self, entries):
+    if any(isinstance(each, UpdateRecord) and each.fill_at for each in entries):
+        time.sleep(0.3)
+        print("dies now", flush=True)
+        os.kill(os.getpid(), 9)
+    return write(self, entries)
+JournalStore.write = write_or_die
+from twisted.scripts.twistd import run
+run()
+"""
+"""A gateway that is gone before the first fill is on disk, and could send it until then."""
+
+
 class Doomed(Gateway):
     """Run a gateway that kills itself at a set moment."""
 
+    program = SUICIDE
+
     def __init__(self, *options: str) -> None:
-        Process.__init__(self, sys.executable, "-c", SUICIDE, "-n", "--pidfile=", "dtc", "-r", "0", *options)
+        Process.__init__(self, sys.executable, "-c", self.program, "-n", "--pidfile=", "dtc", "-r", "0", *options)
         self.url = self.wait_for(r"Serving (http://\S+)/api/v1")[1]
+
+
+class DoomedAtDisk(Doomed):
+    program = DISK_SUICIDE
 
 
 @slow
@@ -180,6 +207,27 @@ class KilledTests(TestCase):
         self.assertEqual(self.simulator.reached, ["m"])
 
     @inlineCallbacks
+    def test_before_a_fill_is_on_disk(self) -> Any:
+        """A subscriber has not received the fill, and continues."""
+        doomed = yield self.start(DoomedAtDisk)
+        reader = OrdersReader(port_of(doomed))
+        try:
+            yield self.until(lambda: reader.replies)
+            yield self.call(doomed, "POST", "/orders", MARKET | {"ClientOrderID": "m"})
+            yield self.until(lambda: doomed.process.poll() is not None)
+            gateway = yield self.start()
+            reader.port = port_of(gateway)
+            yield self.settled(gateway, "m")
+            yield self.call(gateway, "POST", "/orders", LIMIT | {"ClientOrderID": "last"})
+            yield self.until(lambda: any('"last"' in each for each in reader.messages))
+        finally:
+            yield deferToThread(reader.stop)
+        self.assertEqual(reader.problems(self.journal), [])
+        self.assertEqual(len(reader.replies), 2)
+        filled = [each for each in map(json.loads, reader.messages) if each["OrderStatus"] == FILLED]
+        self.assertEqual(filled[-1]["FilledQuantity"], 2)
+
+    @inlineCallbacks
     def test_bracket(self) -> Any:
         children = {name: OCO[name] for name in OCO if name not in ("Symbol", "TradeAccount")}
         children |= {"ClientOrderID_1": "c", "ClientOrderID_2": "d"}
@@ -215,3 +263,9 @@ class KilledTests(TestCase):
         self.assertEqual(status, 409)
         self.assertIn("Trading is halted since", answer["error"]["message"])
         self.assertEqual(self.simulator.reached, [])
+
+
+def port_of(gateway: Gateway) -> int:
+    port = urlsplit(gateway.url).port
+    assert port is not None
+    return port

@@ -8,6 +8,9 @@
 A subscriber gets a snapshot, then every update in order. These updates are not conflated. A subscriber that reads so
 slowly that its send queue overflows is closed (code 4002). Changes that happened while there was no connection to the
 server are sent after `stale` and before `live`, with "Reconciled": true.
+
+Nothing is sent before what it follows from is on disk, so that the numbers of `orders` go on after a restart. While the
+disk accepts nothing, nothing waits for it.
 """
 
 from collections.abc import Callable, Iterable
@@ -75,19 +78,22 @@ class AccountChannels:
         epoch: int,
         journal: Journal | None = None,
     ) -> None:
+        self._seqs = dict(account_state.seqs)  # of the last messages that were sent
         self.kept = {
-            channel: KeptChannel(channel, replay, epoch, partial(account_state.seqs.__getitem__, channel))
+            channel: KeptChannel(channel, replay, epoch, partial(self._seqs.__getitem__, channel))
             for channel in ACCOUNT_CHANNELS
         }
         self._account_state = account_state
         self._reconciler = reconciler
         self._subscribers: dict[str, dict[AccountSubscriber, None]] = {channel: {} for channel in ACCOUNT_CHANNELS}
-        self._pending: dict[str, dict[AccountSubscriber, None]] = {channel: {} for channel in ACCOUNT_CHANNELS}
+        self._pending: dict[str, dict[AccountSubscriber, bytes | None]] = {channel: {} for channel in ACCOUNT_CHANNELS}
         self._stale = False
+        self._when_written: Callable[[Callable[[], None]], None] = lambda function: function()
         account_state.listeners.append(self._on_update)
         reconciler.sync_listeners.append(self._on_synced)
         reconciler.loss_listeners.append(self._on_lost)
         if journal is not None:
+            self._when_written = journal.when_written
             journal.on_opened = partial(self._continue, journal)
 
     # -- called by MultiChannelProtocol
@@ -138,46 +144,63 @@ class AccountChannels:
     def _continue(self, journal: Journal) -> None:
         """Continue the numbers of the channel orders, in a new epoch."""
         published = journal.begin_epoch(self.kept["orders"].position["epoch"])
-        self._account_state.seqs["orders"] = published.last_seq
+        self._account_state.seqs["orders"] = self._seqs["orders"] = published.last_seq
         messages = [(seq, _payload("orders", seq, fields)) for seq, fields in published.messages]
         self.kept["orders"].restore(published.epoch, published.ends, messages)
 
     # -- called by AccountState and Reconciler
 
     def _on_update(self, channel: str, fields: Fields) -> None:
+        self._when_written(partial(self._send_update, channel, self._account_state.seqs[channel], fields))
+
+    def _on_synced(self) -> None:
+        if self._stale:
+            self._when_written(self._send_live)
+        self._stale = False
+        for channel in ACCOUNT_CHANNELS:
+            self._send_snapshots(channel)
+
+    def _on_lost(self, reason: str) -> None:
+        self._stale = True
+        self._when_written(partial(self._send_stale, reason))
+
+    # -- to the subscribers
+
+    def _send_snapshots(self, channel: str) -> None:
+        """Send a snapshot of the present state to the subscribers that have none yet."""
+        pending = [subscriber for subscriber, payload in self._pending[channel].items() if payload is None]
+        if pending:
+            position = self.kept[channel].position | {"seq": self._account_state.seqs[channel]}
+            snapshot = {"channel": channel, "event": SNAPSHOT} | position
+            payload = msgspec.json.encode(snapshot | {channel: self._account_state.snapshot(channel)})
+            self._pending[channel] |= dict.fromkeys(pending, payload)
+            self._when_written(partial(self._send_snapshot, channel, payload))
+
+    def _send_snapshot(self, channel: str, payload: bytes) -> None:
+        pending = [subscriber for subscriber, each in self._pending[channel].items() if each is payload]
+        for subscriber in pending:
+            del self._pending[channel][subscriber]
+            self._subscribers[channel][subscriber] = None
+            subscriber.publish(channel, payload, object())
+
+    def _send_update(self, channel: str, seq: int, fields: Fields) -> None:
         subscribers, kept = self._subscribers[channel], self.kept[channel]
+        self._seqs[channel] = seq
         if subscribers or kept.recent is not None:
-            seq = self._account_state.seqs[channel]
             payload = _payload(channel, seq, msgspec.json.encode(fields))
             kept.add(seq, payload, seq)
             for subscriber in list(subscribers):
                 subscriber.publish(channel, payload, seq)
 
-    def _on_synced(self) -> None:
+    def _send_live(self) -> None:
         for channel in ACCOUNT_CHANNELS:
-            if self._stale:
-                self.kept[channel].add_event(LIVE)
-                self._send_event(channel, self._subscribers[channel], LIVE, **self.kept[channel].position)
-            self._send_snapshots(channel)
-        self._stale = False
+            self.kept[channel].add_event(LIVE)
+            self._send_event(channel, self._subscribers[channel], LIVE, **self.kept[channel].position)
 
-    def _on_lost(self, reason: str) -> None:
-        self._stale = True
+    def _send_stale(self, reason: str) -> None:
         for channel in ACCOUNT_CHANNELS:
             self.kept[channel].add_event(STALE, reason)
-            self._send_event(channel, self._subscribers[channel] | self._pending[channel], STALE, reason=reason)
-
-    # -- to the subscribers
-
-    def _send_snapshots(self, channel: str) -> None:
-        """Send a snapshot to the subscribers that have none yet."""
-        pending, self._pending[channel] = self._pending[channel], {}
-        if pending:
-            snapshot = {"channel": channel, "event": SNAPSHOT} | self.kept[channel].position
-            payload = msgspec.json.encode(snapshot | {channel: self._account_state.snapshot(channel)})
-            self._subscribers[channel] |= pending
-            for subscriber in pending:
-                subscriber.publish(channel, payload, object())
+            self._send_event(channel, [*self._subscribers[channel], *self._pending[channel]], STALE, reason=reason)
 
     def _send_event(self, channel: str, subscribers: Iterable[AccountSubscriber], event: str, **more: Any) -> None:
         payload = encode_event({"channel": channel, "event": event} | more)
