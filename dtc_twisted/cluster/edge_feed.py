@@ -185,6 +185,7 @@ class EdgeFeed(OwnSymbolIds):
         for message in messages:
             message.SymbolID = symbol_id
             handlers[type(message)](message)
+        self._hub.process_waiting(symbol_id)  # they are counted before the numbers are set
         self._batch.flush()
         self._hub.renumber(followed.symbol, followed.epoch, followed.counts)
 

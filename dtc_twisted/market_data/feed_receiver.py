@@ -14,6 +14,7 @@ from dtc_twisted.market_data.feed_requests import FeedRequests
 from dtc_twisted.market_data.read_batch import ReadBatch
 from dtc_twisted.market_data.subscription_type import MARKET_DATA, MARKET_DEPTH, SubscriptionType
 from dtc_twisted.market_data.symbol_feed import SymbolFeed
+from dtc_twisted.work_turns import Job, WorkTurns
 
 _log = logger(__name__)
 
@@ -23,6 +24,7 @@ class FeedReceiver:
 
     feeds: the symbols with a subscription.
     remove: removes a symbol that the server rejects.
+    turns: has the turns in which the first updates of symbols are processed, if many are subscribed to at once.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class FeedReceiver:
         feeds: Mapping[str, SymbolFeed],
         requests: FeedRequests,
         remove: Callable[[SymbolFeed], None],
+        turns: WorkTurns,
     ) -> None:
         self.handlers: dict[type[Message], Callable[[Any], None]] = {
             **dict.fromkeys(channel.update_types, self._receive_update),
@@ -49,11 +52,33 @@ class FeedReceiver:
         self._requests = requests
         self._by_id = requests.by_id
         self._remove = remove
+        self._turns = turns
+        self._waiting: dict[int, list[Any]] = {}  # updates of symbols that are not live, by SymbolID
+        self._has_job = False
         self._repair = FeedRepair(clock, self._request_again)
 
     def detach(self) -> None:
-        """Stop requesting symbols again, because the session has ended."""
+        """Discard what waits and is to be requested, because the session has ended."""
+        self._waiting.clear()
         self._repair.stop()
+
+    def process_waiting(self, symbol_id: int) -> None:
+        """Process the updates of a symbol that wait for a turn."""
+        for message in self._waiting.pop(symbol_id, ()):
+            feed = self._by_id.get(symbol_id)
+            if feed is not None:
+                call_safely(self._process_now, feed, message)
+        self._batch.flush()
+
+    def _process_all(self) -> None:
+        for symbol_id in list(self._waiting):
+            self.process_waiting(symbol_id)
+
+    def _process_in_steps(self) -> Job:
+        while self._waiting:
+            self.process_waiting(next(iter(self._waiting)))
+            yield
+        self._has_job = False
 
     # -- messages of the server
 
@@ -63,14 +88,19 @@ class FeedReceiver:
             return  # its subscription has ended
         if feed.is_confirmed and not feed.stale_reason:
             self._batch.enqueue(feed, message)
-        else:
+        elif feed.symbol_id not in self._waiting and self._turns.has_time():
             self._process_now(feed, message)
+        else:
+            self._waiting.setdefault(feed.symbol_id, []).append(message)
+            if not self._has_job:
+                self._has_job = True
+                self._turns.add(self._process_in_steps())
 
     def _receive_reject(self, message: Any) -> None:
         feed = self._by_id.get(message.SymbolID)
         if feed is None:
             return
-        self._batch.flush()
+        self.process_waiting(feed.symbol_id)
         text = message.RejectText or "The server gave no reason."
         self._remove(feed)
         for consumer, request in feed.pending.items():
@@ -84,6 +114,7 @@ class FeedReceiver:
         feed = self._by_id.get(message.SymbolID)
         if feed is None:
             return
+        self.process_waiting(feed.symbol_id)
         available = message.Status != MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE
         if self._channel is MARKET_DATA:
             self._process_now(feed, message, live=available)
@@ -93,6 +124,7 @@ class FeedReceiver:
             feed.mark_stale(self._batch, "the server has no data feed for this symbol at present")
 
     def _receive_feed_status(self, message: dtc.MarketDataFeedStatus) -> None:
+        self._process_all()
         if message.Status == MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE:
             _log.warn("The server's market data feed is unavailable.")
             for feed in list(self._feeds.values()):
@@ -109,6 +141,7 @@ class FeedReceiver:
 
     def _receive_heartbeat(self, heartbeat: dtc.Heartbeat) -> None:
         if heartbeat.NumDroppedMessages:
+            self._process_all()
             for feed in list(self._feeds.values()):  # the missing changes are unknown
                 feed.mark_stale(self._batch, "the server dropped updates")
                 self._requests.request(feed)
@@ -130,6 +163,7 @@ class FeedReceiver:
 
     def _mend(self, feed: SymbolFeed, reason: str) -> None:
         """Request a symbol again of which updates were lost."""
+        self.process_waiting(feed.symbol_id)
         feed.mark_stale(self._batch, reason)
         self._repair.add(feed.symbol)
 

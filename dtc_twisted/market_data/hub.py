@@ -57,9 +57,13 @@ class Hub:
         self._feeds: dict[str, SymbolFeed] = {}
         self._symbols_by_consumer: dict[Consumer, set[str]] = {}
         self._requests = FeedRequests(clock, batch, channel, self._feeds)
-        self._receiver = FeedReceiver(clock, batch, channel, self._feeds, self._requests, self._remove_feed)
+        self._turns = turns or WorkTurns(clock)
+        self._receiver = FeedReceiver(
+            clock, batch, channel, self._feeds, self._requests, self._remove_feed, self._turns
+        )
         self.handlers = self._receiver.handlers
         self.receive_malformed = self._receiver.receive_malformed
+        self.process_waiting = self._receiver.process_waiting
         self.is_numbered_elsewhere = False
         """Whether the updates with all levels are counted elsewhere, see `renumber`."""
         self.removed_active_count = 0
@@ -69,7 +73,6 @@ class Hub:
         self._delivered_before = 0  # of symbols without a subscription now
         self._epoch = 0  # of the newest numbering
         self._offline_reason = "not logged on to the DTC server yet"
-        self._turns = turns or WorkTurns(clock)
         self._marking: Job = iter(())  # marks symbols stale, after the end of a session
 
     # -- called by consumers
@@ -298,12 +301,14 @@ class Hub:
 
     def mark_symbol_stale(self, symbol_id: int, reason: str) -> None:
         """State that the updates of a symbol have stopped for now."""
+        self.process_waiting(symbol_id)
         feed = self._requests.by_id.get(symbol_id)
         if feed is not None:
             self.mark_stale(feed, reason)
 
     def mark_symbol_live(self, symbol_id: int) -> None:
         """State that the updates of a symbol go on."""
+        self.process_waiting(symbol_id)
         feed = self._requests.by_id.get(symbol_id)
         if feed is not None and feed.is_confirmed:
             feed.mark_live(self._batch)
@@ -331,6 +336,7 @@ class Hub:
         """State that the updates of a symbol go on, before it is confirmed."""
         feed = self._feeds.get(symbol)
         if feed is not None:
+            self.process_waiting(feed.symbol_id)
             feed.mark_live(self._batch)
 
     def mark_stale(self, feed: SymbolFeed, reason: str) -> None:

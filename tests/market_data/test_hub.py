@@ -536,6 +536,84 @@ class ReconnectTests(HubCase):
         self.assertEqual(consumer.take(), [("subscribed", ES), ("stale", ES, "the server logged off")])
 
 
+class WaitingTests(HubCase):
+    """Provide symbols whose first updates wait, because callers have other work."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.both = self.consumer(ES, CL)
+        self.session.take()
+        self.hub._turns.call(lambda: None)
+        self.snapshot(ES)
+        self.trade(ES)
+        self.snapshot(CL)
+        self.assertEqual(self.both.take(), [])
+
+    def test_in_order(self) -> None:
+        self.clock.advance(0)
+        events = self.both.take()
+        self.assertEqual([event[0] for event in events], ["subscribed", "market", "market", "subscribed", "market"])
+        self.assertEqual([event[1] for event in events], [ES] * 3 + [CL] * 2)
+        self.trade(ES)
+        self.assertEqual(self.both.names(), ["107"])
+
+    def test_a_step_for_each_symbol(self) -> None:
+        steps = self.hub._receiver._process_in_steps()
+        next(steps)
+        self.assertEqual(self.both.names(), ["subscribed", "104", "107"])
+        self.trade(ES)  # live now, while another symbol waits
+        self.assertEqual(self.both.names(), ["107"])
+        self.trade(CL)
+        self.assertEqual(self.both.names(), [])
+        next(steps)
+        self.assertEqual(self.both.names(), ["subscribed", "104", "107"])
+
+    def test_live_data_do_not_wait(self) -> None:
+        self.clock.advance(0)
+        self.both.take()
+        self.hub._turns.call(lambda: None)
+        self.trade(ES)
+        self.assertEqual(self.both.names(), ["107"])
+
+    def test_other_messages_do_not_overtake(self) -> None:
+        self.reject(ES)
+        self.assertEqual(self.both.names(), ["subscribed", "104", "107", "ended"])
+        self.receive(dtc.MarketDataFeedStatus(Status=UNAVAILABLE))
+        self.assertEqual(self.both.names(), ["subscribed", "104", "stale"])
+
+    def test_status_of_a_symbol(self) -> None:
+        self.receive(dtc.MarketDataFeedSymbolStatus(SymbolID=1, Status=UNAVAILABLE))
+        self.assertEqual(self.both.names(), ["subscribed", "104", "107", "116", "stale"])
+
+    def test_marked(self) -> None:
+        self.hub.mark_symbol_stale(1, "lost")
+        self.assertEqual(self.both.names(), ["subscribed", "104", "107", "stale"])
+        self.hub._turns.call(lambda: None)
+        self.trade(ES)
+        self.assertEqual(self.both.names(), [])
+        self.hub.mark_symbol_live(1)
+        self.assertEqual(self.both.names(), ["live", "107"])
+
+    def test_unsubscribed(self) -> None:
+        self.hub.unsubscribe_all(self.both)
+        self.clock.advance(0)
+        self.assertEqual(self.both.take(), [])
+
+    def test_end_of_the_session(self) -> None:
+        self.hub.detach("lost")
+        self.clock.advance(0)
+        self.assertEqual(self.both.take(), [])
+        self.clock.advance(TIMEOUT)
+        self.assertEqual(self.both.names(), ["subscribed", "stale"] * 2)
+
+    def test_failure(self) -> None:
+        """The other symbols go on."""
+        self.both.on["subscribed"] = lambda: 1 / 0
+        self.clock.advance(0)
+        self.assertEqual(self.both.names(), ["subscribed", "104", "107", "subscribed", "104"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+
+
 class FeedStatusTests(HubCase):
     def setUp(self) -> None:
         super().setUp()
@@ -1202,6 +1280,7 @@ class PacedTests(HubCase):
             self.snapshot(symbol)
         self.session.take()
         self.hub.detach("lost")
+        self.clock.advance(0)
         self.reattach(5001)
 
     def tearDown(self) -> None:
@@ -1263,5 +1342,6 @@ class PacedTests(HubCase):
         self.assertEqual(self.session.symbol_id("N100"), 201)  # which was that of S200
         self.hub.unsubscribe("S200", self.first)
         self.snapshot("N100")
+        self.clock.advance(0)
         self.assertIn(("subscribed", "N100"), second.take())
         self.hub.unsubscribe_all(second)
