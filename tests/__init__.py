@@ -10,5 +10,5 @@ settings.register_profile("whole", suppress_health_check=[HealthCheck.too_slow],
 settings.register_profile("fast", settings.get_profile("whole"), max_examples=25)
 settings.load_profile("fast" if "FAST_TESTS" in os.environ else "whole")
 
-# Thousands of tests leave many objects that stay. The usual thresholds search these again and again, a fifth of the time.
+# Thousands of tests leave many objects that stay. The usual thresholds search these often, a fifth of the time.
 gc.set_threshold(50_000, 10, 10)

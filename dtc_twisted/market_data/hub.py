@@ -13,6 +13,7 @@ from dtc_twisted.clocks import wall_time
 from dtc_twisted.dtc.messages import RequestActionEnum
 from dtc_twisted.errors import NotLoggedOn
 from dtc_twisted.logs import call_safely
+from dtc_twisted.market_data.consumer_symbols import ConsumerSymbols
 from dtc_twisted.market_data.feed_receiver import FeedReceiver
 from dtc_twisted.market_data.feed_requests import FeedRequests, FeedSession
 from dtc_twisted.market_data.read_batch import IDENTITY, ReadBatch
@@ -55,7 +56,7 @@ class Hub:
         self._timeout = timeout
         self._batch = batch
         self._feeds: dict[str, SymbolFeed] = {}
-        self._symbols_by_consumer: dict[Consumer, set[str]] = {}
+        self._symbols = ConsumerSymbols()
         self._requests = FeedRequests(clock, batch, channel, self._feeds)
         self._turns = turns or WorkTurns(clock)
         self._receiver = FeedReceiver(
@@ -68,8 +69,6 @@ class Hub:
         """Whether the updates with all levels are counted elsewhere, see `renumber`."""
         self.removed_active_count = 0
         """Number of symbols with updates whose subscription has ended."""
-        self.subscription_total = 0
-        """Number of subscriptions of all consumers."""
         self._delivered_before = 0  # of symbols without a subscription now
         self._epoch = 0  # of the newest numbering
         self._offline_reason = "not logged on to the DTC server yet"
@@ -100,6 +99,11 @@ class Hub:
         """
         return self._delivered_before + sum(feed.delivered_count for feed in self._feeds.values())
 
+    @property
+    def subscription_total(self) -> int:
+        """Number of subscriptions of all consumers."""
+        return self._symbols.total
+
     def updated_at(self) -> dict[str, float]:
         """Return the time of the last update of each symbol that had one.
 
@@ -109,11 +113,11 @@ class Hub:
 
     def subscription_count(self, consumer: Consumer) -> int:
         """Return the number of symbols that a consumer is subscribed to."""
-        return len(self._symbols_by_consumer.get(consumer, ()))
+        return len(self._symbols.of(consumer))
 
     def is_subscribed(self, symbol: str, consumer: Consumer) -> bool:
         """Return whether a consumer is subscribed to a symbol."""
-        return symbol in self._symbols_by_consumer.get(consumer, ())
+        return symbol in self._symbols.of(consumer)
 
     def numbering(self, symbol: str, levels: int = 0) -> Numbering:
         """Return the numbering of a subscribed symbol's updates.
@@ -190,10 +194,7 @@ class Hub:
             )
             if self.is_numbered_elsewhere:
                 feed.renumber(0, {})  # until the numbers are known
-        symbols = self._symbols_by_consumer.setdefault(consumer, set())
-        if symbol not in symbols:
-            symbols.add(symbol)
-            self.subscription_total += 1
+        self._symbols.add(consumer, symbol)
         if feed.is_confirmed or feed.state.has_data or consumer in feed.subscriptions:
             feed.add(self._batch, self._clock.seconds(), consumer, levels, encoder)
         elif consumer in feed.pending:
@@ -230,7 +231,7 @@ class Hub:
         if feed is None or group is None or group.recent is None or group.recent.next_seq != seq:
             return False
         feed.join(consumer, levels, encoder, self._clock.seconds())
-        self._symbols_by_consumer.setdefault(consumer, set()).add(symbol)
+        self._symbols.add(consumer, symbol)
         return True
 
     def stale_reason(self, symbol: str) -> str:
@@ -263,7 +264,7 @@ class Hub:
 
         The symbols are those that it has at the first step.
         """
-        for symbol in tuple(self._symbols_by_consumer.get(consumer, ())):
+        for symbol in tuple(self._symbols.of(consumer)):
             feed = self._feeds.get(symbol)  # None: the server has rejected it meanwhile
             if feed is not None:
                 self._remove(feed, consumer)
@@ -382,7 +383,7 @@ class Hub:
             feed.leave(consumer)
         else:
             return False
-        self._discard_symbol(feed, consumer)
+        self._symbols.remove(consumer, feed.symbol)
         if not feed.is_used:
             self._remove_feed(feed, unsubscribe=True)
         return True
@@ -390,16 +391,9 @@ class Hub:
     def _remove_unused(self, feed: SymbolFeed) -> None:
         self._remove_feed(feed, unsubscribe=True)
 
-    def _discard_symbol(self, feed: SymbolFeed, consumer: Consumer) -> None:
-        symbols = self._symbols_by_consumer[consumer]
-        symbols.discard(feed.symbol)
-        self.subscription_total -= 1
-        if not symbols:
-            del self._symbols_by_consumer[consumer]
-
     def _remove_feed(self, feed: SymbolFeed, unsubscribe: bool = False) -> None:
         for consumer in (*feed.subscriptions, *feed.pending):
-            self._discard_symbol(feed, consumer)
+            self._symbols.remove(consumer, feed.symbol)
         del self._feeds[feed.symbol]
         feed.close()
         self._delivered_before += feed.delivered_count

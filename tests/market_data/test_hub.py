@@ -1266,7 +1266,7 @@ class TurnTests(HubCase):
         self.reject(CL)
         self.hub.unsubscribe(ES, one)
         self.hub.unsubscribe_all(two)
-        self.assertEqual((self.hub._symbols_by_consumer, self.hub._feeds, self.hub._requests.by_id), ({}, {}, {}))
+        self.assertEqual((self.hub._symbols._symbols, self.hub._feeds, self.hub._requests.by_id), ({}, {}, {}))
 
 
 class PacedTests(HubCase):

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.market_data import RecentMessages, ReplayBuffer, replay_buffer
 from dtc_twisted.market_data.replay_buffer import CHUNK_BYTES, ITEM_OVERHEAD, MESSAGE_OVERHEAD
-from dtc_twisted.web.stream import writer
+from dtc_twisted.web.stream import MultiChannelFactory, writer
 from dtc_twisted.web.stream.public_names import SYMBOLLESS_CHANNELS
 from dtc_twisted.web.stream.send_queue import PreparedUpdate
 from tests.support import GatewayTestCase, WebSocketCaller, slow
@@ -125,6 +125,19 @@ class ResumeTests(ResumeCase):
         self.change(2)
         self.assert_equal()
         self.assertEqual(self.disturbed.resumed, [True] * len(SUBSCRIPTIONS))
+
+    def test_counted_once(self) -> None:
+        """A subscription that goes on counts in the limit of all clients' subscriptions as any other."""
+        (stream,) = (each for each in self.web_service._sockets if isinstance(each, MultiChannelFactory))
+        hubs = stream.hubs.values()
+        before = [hub.subscription_total for hub in hubs]
+        self.assertGreater(min(before), 0)
+        self.disturbed.lose()
+        self.disturbed.connect()
+        self.assertEqual([hub.subscription_total for hub in hubs], before)
+        self.disturbed.lose()
+        self.undisturbed.lose()
+        self.assertEqual([hub.subscription_total for hub in hubs], [0] * len(hubs))
 
     def test_missed(self) -> None:
         self.disturbed.lose()

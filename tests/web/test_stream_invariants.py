@@ -183,5 +183,5 @@ class InvariantTests(GatewayTestCase):
         hubs = stream.hubs.values()
         return [
             *stream.subscribers,
-            *(each for hub in hubs for each in (*hub._feeds, *hub._symbols_by_consumer, *hub._requests.by_id)),
+            *(each for hub in hubs for each in (*hub._feeds, *hub._symbols._symbols, *hub._requests.by_id)),
         ]
