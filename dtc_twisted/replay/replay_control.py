@@ -1,15 +1,22 @@
 """Run the clock of a replay: play, pause, seek, speed, loop."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import Deferred, execute, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorThreads, IReactorTime
+from twisted.internet.threads import deferToThreadPool
 
+from dtc_twisted.errors import Conflict
 from dtc_twisted.logs import logger
 from dtc_twisted.replay.replay_source import ReplayEvent, ReplaySource
 from dtc_twisted.replay_options import MAX, ReplaySettings, iso_time
 
 _log = logger(__name__)
+
+SEEKING = "seeking"
+"""State on the way to another time."""
 
 SLICE = 0.01
 """Seconds of work in one iteration of the reactor."""
@@ -19,6 +26,9 @@ SHORTEST_PAUSE = 0.001
 
 A shorter pause may be less than the clock can show.
 """
+
+READ_EVENTS = 200
+"""Events that are read in one piece on the way to another time."""
 
 LONGEST_PAUSE = 0.25
 """Seconds between two moves of the clock while nothing happens."""
@@ -53,6 +63,7 @@ class ReplayControl:
 
     The replay waits for the first client. At MAX it waits for clients that read slowly.
 
+    reactor: IReactorTime. If it has threads (IReactorThreads), what is before another time is read in one of them.
     on_change: called when the state or the speed changes.
     """
 
@@ -74,6 +85,10 @@ class ReplayControl:
         """Time that the replay shows, microseconds since 1970, UTC."""
         self._events: Iterator[ReplayEvent] = iter(())
         self._next: ReplayEvent | None = None
+        self._run_blocking: Callable[..., Deferred[Any]] = execute
+        if IReactorThreads.providedBy(reactor):
+            self._run_blocking = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+        self._is_stopped = False
         self._anchor = (0.0, 0)  # seconds of the reactor, and the position then
         self._call: IDelayedCall | None = None
 
@@ -81,44 +96,56 @@ class ReplayControl:
 
     def start(self) -> None:
         """Go to the first time. Raises the errors of the source."""
-        self._go_to(self.first)
+        self._begin_at(self.first)
+        is_ready = False
+        while not is_ready:
+            is_ready = self._prepare(self._read())
+        self._set_anchor()
         self._schedule(0)
 
     def stop(self) -> None:
         """Stop for good."""
-        if self._call is not None and self._call.active():
-            self._call.cancel()
+        self._is_stopped = True
+        self._cancel_call()
 
-    # -- called by REST
+    # -- called by REST. Each raises Conflict during a seek.
 
     def pause(self) -> None:
         """Stop the clock until `resume`."""
+        self._require_no_seek()
         if self.state in ("playing", "waiting"):
             self._set_state("paused")
 
-    def resume(self) -> None:
+    def resume(self) -> Deferred[None]:
         """Continue after `pause`; after the end, from the start."""
+        self._require_no_seek()
         if self.state == "ended":
-            self.seek(self.first)
-        elif self.state == "paused":
+            return self.seek(self.first)
+        if self.state == "paused":
             self._set_anchor()
             self._set_state("playing" if self._stage.is_wanted else "waiting")
             self._schedule(0)
+        return succeed(None)
 
-    def seek(self, position: int) -> None:
+    def seek(self, position: int) -> Deferred[None]:
         """Go to a time, microseconds since 1970, UTC. A paused replay stays paused.
+
+        Fires when the replay is there. If the source fails, the Deferred does so too, and the replay has ended.
 
         Raises ValueError if the time is outside of the replay.
         """
+        self._require_no_seek()
         if not self.first <= position <= self.last:
             raise ValueError(f"expected a time from {iso_time(self.first)} to {iso_time(self.last)}")
-        is_paused = self.state == "paused"
-        self._go_to(position)
-        self._set_state("paused" if is_paused else "waiting")
-        self._schedule(0)
+        state = "paused" if self.state == "paused" else "waiting"
+        self._cancel_call()
+        self._set_state(SEEKING)
+        self._begin_at(position)
+        return Deferred.fromCoroutine(self._read_on(state))
 
     def set_speed(self, speed: float) -> None:
         """Set the speed; MAX: without pauses."""
+        self._require_no_seek()
         self.speed = speed
         self._set_anchor()
         self.on_change()
@@ -138,15 +165,54 @@ class ReplayControl:
 
     # -- inside
 
-    def _go_to(self, position: int) -> None:
+    def _require_no_seek(self) -> None:
+        if self.state == SEEKING:
+            raise Conflict("The replay is on the way to another time.")
+
+    def _begin_at(self, position: int) -> None:
         self._stage.begin_at(position / 1e6)
         self._events = self._source.events(position)
-        self._next = next(self._events, None)
-        while self._next is not None and (self._next.time < position or self._next.is_state):
-            self._stage.prepare(self._next)
-            self._next = next(self._events, None)
+        self._next = None
         self.position = position
+
+    def _read(self) -> list[ReplayEvent | None]:
+        """Return some of the next events. The last is the one to play next, if it is not to be applied before.
+
+        None: there are no more events. Called in a thread, except at the start.
+        """
+        found: list[ReplayEvent | None] = []
+        while len(found) < READ_EVENTS and (not found or self._is_before(found[-1])):
+            found.append(next(self._events, None))
+        return found
+
+    def _is_before(self, event: ReplayEvent | None) -> bool:
+        return event is not None and (event.time < self.position or event.is_state)
+
+    def _prepare(self, events: list[ReplayEvent | None]) -> bool:
+        """Apply events that are before the position. Return whether the next one is to be played."""
+        for event in events:
+            if event is None or not self._is_before(event):
+                self._next = event
+                return True
+            self._stage.prepare(event)
+        return False
+
+    async def _read_on(self, state: str) -> None:
+        """Read and apply the events up to the position, and continue with a state."""
+        try:
+            is_ready = False
+            while not is_ready:
+                events = await self._run_blocking(self._read)
+                if self._is_stopped:
+                    return
+                is_ready = self._prepare(events)
+        except Exception as error:
+            _log.error("The replay has ended: {text}", text=str(error))
+            self._set_state("ended")
+            raise
         self._set_anchor()
+        self._set_state(state)
+        self._schedule(0)
 
     def _set_anchor(self) -> None:
         self._anchor = (self._reactor.seconds(), self.position)
@@ -157,8 +223,12 @@ class ReplayControl:
             self.on_change()
 
     def _schedule(self, delay: float) -> None:
-        self.stop()
+        self._cancel_call()
         self._call = self._reactor.callLater(delay, self._run)
+
+    def _cancel_call(self) -> None:
+        if self._call is not None and self._call.active():
+            self._call.cancel()
 
     def _run(self) -> None:
         if self.state == "waiting" and self._stage.is_wanted:
@@ -213,7 +283,7 @@ class ReplayControl:
         self._move(self.last)
         if self._loop:
             _log.info("The replay begins again.")
-            self.seek(self.first)
+            self.seek(self.first).addErrback(lambda failure: None)  # it is logged
         else:
             _log.info("The replay has ended.")
             self._set_state("ended")

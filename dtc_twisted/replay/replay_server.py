@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.replay.recorded_requests import RecordedRequests
-from dtc_twisted.replay.replay_control import ReplayControl
+from dtc_twisted.replay.replay_control import SEEKING, ReplayControl
 from dtc_twisted.replay.replay_history import ReplayHistoryConnection
 from dtc_twisted.replay.replay_source import ReplayEvent, ReplaySource
 from dtc_twisted.replay.replayed_accounts import ReplayedAccounts
@@ -20,6 +20,7 @@ from dtc_twisted.replay.sources import open_source
 from dtc_twisted.replay_options import MAX, ReplaySettings, iso_time
 from dtc_twisted.simulator.account_requests import AccountRequests
 from dtc_twisted.simulator.connection import MainConnection, SimulatorConnection
+from dtc_twisted.simulator.logon import failed_logon
 from dtc_twisted.simulator.market.ticker import Event, Ticker
 from dtc_twisted.simulator.order_handler import OrderHandler
 from dtc_twisted.simulator.server import Simulator
@@ -91,6 +92,11 @@ class ReplayServer(Simulator):
 
     def answer_subscription(self, connection: MainConnection, request: Any) -> None:
         self._data.answer(connection, request)
+
+    def refusal_of_logon(self, request: dtc.LogonRequest) -> dtc.LogonResponse | None:
+        if self.control.state == SEEKING:  # the state of the market is not complete
+            return failed_logon(dtc.LogonStatusEnum.LOGON_ERROR, "The replay is on the way to another time.")
+        return super().refusal_of_logon(request)
 
     def list_answer(self, request: Message) -> Sequence[Message]:
         found = self._requests.answer(request)

@@ -186,6 +186,8 @@ class KillRun:
         finally:
             self.reader.stop()
             self.gateways.kill()
+        if "The disk has not taken the journal" not in self.gateways.log:  # then messages are sent that are not on disk
+            self.clients.errors += self.reader.problems(self.journal)
 
     def _view(self) -> dict[str, Any]:
         """Return what the last gateway says of each order that reached the server."""
@@ -203,8 +205,6 @@ class KillRun:
         reached = Counter(self.simulator.reached)
         found = [f"{name} reached the server {count} times" for name, count in reached.items() if count > 1]
         found += self.clients.errors
-        if "The disk has not taken the journal" not in self.gateways.log:  # then messages are sent that are not on disk
-            found += self.reader.problems(self.journal)
         if "Traceback" in self.gateways.log:
             found.append(self.gateways.log)
         for name, answers in self.clients.outcomes.items():

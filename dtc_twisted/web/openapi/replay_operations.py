@@ -10,7 +10,7 @@ CLOCK_SCHEMA: Schema = {
     "type": "object",
     "description": "The clock of a replay. See docs/recording.md.",
     "properties": {
-        "state": {"enum": ["waiting", "playing", "paused", "ended"]},
+        "state": {"enum": ["waiting", "playing", "paused", "seeking", "ended"]},
         "time": _TIME,
         "speed": _SPEED,
         "from": _TIME,

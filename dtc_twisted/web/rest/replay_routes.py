@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.web.server import Request
 
 from dtc_twisted.errors import BadParameter
@@ -31,11 +32,11 @@ class ReplayRoutes:
         ):
             self._route(rest, action, handler)
 
-    def _route(self, rest: RestApi, action: str, handler: Callable[[Request], None]) -> None:
-        def respond(request: Request) -> bytes:
+    def _route(self, rest: RestApi, action: str, handler: Callable[[Request], Deferred[None] | None]) -> None:
+        def respond(request: Request) -> Deferred[bytes]:
             reject_unknown(query_args(request), ())
-            handler(request)
-            return json_response(request, self._control.status())
+            done = handler(request) or succeed(None)
+            return done.addCallback(lambda _: json_response(request, self._control.status()))
 
         path = f"/replay/{action}"
         rest.route("POST", path, respond, REPLAY_OPERATIONS[path], trade=True)
@@ -43,10 +44,10 @@ class ReplayRoutes:
     def _pause(self, request: Request) -> None:
         self._control.pause()
 
-    def _resume(self, request: Request) -> None:
-        self._control.resume()
+    def _resume(self, request: Request) -> Deferred[None]:
+        return self._control.resume()
 
-    def _seek(self, request: Request) -> None:
+    def _seek(self, request: Request) -> Deferred[None]:
         time = _only(request, "time")
         try:
             position = parse_iso_time(time) if isinstance(time, str) else None
@@ -55,7 +56,7 @@ class ReplayRoutes:
         if position is None:
             raise BadParameter(f"time: expected a time such as 2026-11-25T14:30:00Z, not {time!r}.")
         try:
-            self._control.seek(position)
+            return self._control.seek(position)
         except ValueError as error:
             raise BadParameter(f"time: {error}.") from None
 
