@@ -176,7 +176,7 @@ class ReplayControl:
         self.position = position
 
     def _read(self) -> list[ReplayEvent | None]:
-        """Return some of the next events. The last is the one to play next, if it is not to be applied before.
+        """Return some of the next events, up to the one to play next.
 
         None: there are no more events. Called in a thread, except at the start.
         """
@@ -189,7 +189,7 @@ class ReplayControl:
         return event is not None and (event.time < self.position or event.is_state)
 
     def _prepare(self, events: list[ReplayEvent | None]) -> bool:
-        """Apply events that are before the position. Return whether the next one is to be played."""
+        """Apply events before the position. Return whether the last is to be played."""
         for event in events:
             if event is None or not self._is_before(event):
                 self._next = event
