@@ -186,7 +186,7 @@ class OrderMatching:
             is_excess = math.fsum(fill.quantity for fill in found) > self._remaining_quantity(order, number) + 1e-9
             is_explained = not index.is_current(order) and order.explained >= order.filled
             unknown = UnknownOrder(number, fills=found)
-            is_taken = is_explained and found and any(may_be(each, unknown, self._earliest) for each in doubtful)
+            is_taken = is_explained and found and any(may_be(each, unknown) for each in doubtful)
             if found and order not in listed and not is_excess and not is_taken:  # else the number is in use again
                 self.fills[order] += found
                 taken = {*map(id, found)}  # fills can be equal

@@ -122,6 +122,18 @@ class BackAnHourTests(ScriptedCase):
         self.restart()
         self.check_filled_or_unknown("b")
 
+    def test_number_in_use_again(self) -> None:
+        """A fill is not given to an order that had its number before the server restarted."""
+        self.submit("old", Quantity=4)
+        self.server.exchange.close(self.server.exchange.order("old").server_id)
+        self.server.exchange.next_number = 5001
+        self.server.drop()
+        self.advance(10)
+        self.set_clock()
+        self.lose("b")
+        self.check_filled_or_unknown("b")
+        self.assertEqual(self.order("old").get("FilledQuantity", 0), 0)
+
     def test_never_arrived(self) -> None:
         """Fills that were read before an order was sent do not keep the order in doubt, whatever time they have."""
         self.others_fill("x")
