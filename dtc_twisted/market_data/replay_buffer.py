@@ -5,7 +5,6 @@ are one object, because memory that is not used again at once is slow. Chunks ho
 garbage collector has few objects to examine.
 """
 
-from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -13,6 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from dtc_twisted.transport.websocket_frames import split_text_frames
 
 CHUNK_SECONDS = 1.0
 """Age at which a chunk is complete."""
@@ -27,7 +28,7 @@ ITEM_OVERHEAD = 100
 """Bytes of memory for messages that were sent together, besides their text."""
 
 MESSAGE_OVERHEAD = 12
-"""Bytes of memory for each of them: its size, and the reference to its type."""
+"""Bytes of memory for each of them: the reference to its type, in a list with some space."""
 
 STALE, LIVE = "stale", "live"
 """Names of events."""
@@ -40,7 +41,7 @@ class NumberedItem(Protocol):
     """Describe encoded messages with consecutive numbers.
 
     first_seq: the number of the first.
-    frames: the bytes of each message.
+    frames: the WebSocket frame of each message.
     kinds: the kind of each message.
     """
 
@@ -58,7 +59,7 @@ class _Chunk:
     channel: None after the chunk was dropped.
     numbers: the first number of each item.
     items: the frames of each item, joined.
-    kinds: the kind of an item's message; of several messages, their kinds and sizes.
+    kinds: the kind of an item's message; of several messages, their kinds.
     """
 
     __slots__ = ("began_at", "byte_count", "channel", "first_seq", "items", "kinds", "numbers")
@@ -77,18 +78,13 @@ class _Chunk:
         item, kinds = self.items[index], self.kinds[index]
         if not isinstance(kinds, _Several):
             return [(item, kinds)]
-        found, place = [], 0
-        for kind, size in zip(kinds.kinds, kinds.sizes, strict=True):
-            found.append((item[place : place + size], kind))
-            place += size
-        return found
+        return [*zip(split_text_frames(item), kinds.kinds, strict=True)]
 
 
 class _Several(NamedTuple):
-    """Hold the kinds and sizes of messages that were sent together."""
+    """Hold the kinds of messages that were sent together."""
 
     kinds: Sequence[Any]
-    sizes: "array[int]"
 
 
 class RecentMessages:
@@ -133,7 +129,7 @@ class RecentMessages:
         data = item.joined()
         chunk.numbers.append(first)
         chunk.items.append(data)
-        chunk.kinds.append(item.kinds[0] if count == 1 else _Several(item.kinds, array("I", map(len, frames))))
+        chunk.kinds.append(item.kinds[0] if count == 1 else _Several(item.kinds))
         self.next_seq = first + count
         size = len(data) + ITEM_OVERHEAD + MESSAGE_OVERHEAD * count
         chunk.byte_count += size

@@ -65,6 +65,22 @@ def frame_payload(frame: bytes) -> bytes:
     return frame[{_LENGTH_16: 4, _LENGTH_64: 10}.get(frame[1], 2) :]
 
 
+def split_text_frames(data: bytes) -> list[bytes]:
+    """Return the frames that `data` consists of.
+
+    data: frames as `encode_text_frame` returns them, joined.
+    """
+    frames, place = [], 0
+    while place < len(data):
+        length, begin = data[place + 1], place + 2
+        if length >= _LENGTH_16:
+            begin += 2 if length == _LENGTH_16 else 8
+            length = int.from_bytes(data[place + 2 : begin], "big")
+        frames.append(data[place : begin + length])
+        place = begin + length
+    return frames
+
+
 def encode_masked_text_frame(payload: bytes, mask: bytes) -> bytes:
     """Encode a text message as one frame of a client. mask: 4 random bytes."""
     size = len(payload)

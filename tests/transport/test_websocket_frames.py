@@ -15,7 +15,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.transport.client import DTCClientProtocol
-from dtc_twisted.transport.websocket_frames import encode_masked_text_frame, parse_text_frames
+from dtc_twisted.transport.websocket_frames import (
+    encode_masked_text_frame,
+    encode_text_frames,
+    parse_text_frames,
+    split_text_frames,
+)
 from tests.dtc.test_codec import cut
 from tests.history import test_download
 from tests.support import GatewayTestCase, slow
@@ -316,3 +321,10 @@ class TransferWithoutTests(_Off, test_download.TransferTests): ...
 
 @slow
 class LineWithoutTests(_Off, test_download.LineTests): ...
+
+
+class SplitTests(SynchronousTestCase):
+    @given(st.lists(st.sampled_from([0, 1, 125, 126, 127, 300, 65535, 65536, 70000]), max_size=6))
+    def test_joined_frames(self, sizes: list[int]) -> None:
+        frames = encode_text_frames([b"x" * size for size in sizes])
+        self.assertEqual(split_text_frames(b"".join(frames)), frames)

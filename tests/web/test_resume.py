@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.market_data import RecentMessages, ReplayBuffer, replay_buffer
 from dtc_twisted.market_data.replay_buffer import CHUNK_BYTES, ITEM_OVERHEAD, MESSAGE_OVERHEAD
+from dtc_twisted.transport.websocket_frames import encode_text_frame, encode_text_frames, frame_payload
 from dtc_twisted.web.stream import MultiChannelFactory, writer
 from dtc_twisted.web.stream.public_names import SYMBOLLESS_CHANNELS
 from dtc_twisted.web.stream.send_queue import PreparedUpdate
@@ -435,6 +436,52 @@ class RestartTests(SymbollessCase):
         self.assertFalse(reply["resumed"])
         self.assertGreaterEqual(reply["missed"], missed)
 
+    def test_old_messages_soon_after_a_restart(self) -> None:
+        """The time counts from the start, not from the message."""
+        self.happen("a1")
+        self.disturbed.lose()
+        self.happen("b1")
+        self.undisturbed.lose()
+        self.advance(300, 1.0)
+        self.restart()
+        self.advance(50, 1.0)
+        for client in (self.disturbed, self.undisturbed):
+            client.connect()
+            client.read()
+            self.assertTrue(self.replies(client)["orders"]["resumed"])
+        self.assertEqual(self.rows(self.disturbed), self.rows(self.undisturbed))
+
+    def test_nothing_missed_too_late_after_a_restart(self) -> None:
+        self.happen("a1")
+        self.disturbed.lose()
+        self.undisturbed.lose()
+        self.restart()
+        self.advance(62, 1.0)
+        self.disturbed.connect()
+        self.disturbed.read()
+        self.assertTrue(self.replies(self.disturbed)["orders"]["resumed"])
+        self.happen("b1")
+        self.disturbed.read()
+        seqs = [json.loads(each)["seq"] for each in self.rows(self.disturbed)]
+        self.assertEqual(seqs, [*range(seqs[0], seqs[-1] + 1)])
+
+    def test_trades_begin_anew(self) -> None:
+        """Their numbers belong to the process."""
+        trades = {"action": "subscribe", "channel": "trades", "symbol": ES}
+        caller = self.call(WebSocketCaller(URL))
+        self.send_json(caller, trades)
+        self.simulator.trade(ES, 282_000, 1, 2)
+        self.flush()
+        first, trade = caller.take()
+        self.restart()
+        caller = self.call(WebSocketCaller(URL))
+        self.send_json(caller, trades | {"epoch": first["epoch"], "from_seq": trade["seq"] + 1})
+        self.simulator.trade(ES, 282_025, 1, 2)
+        self.flush()
+        reply, trade = caller.take()
+        self.assertEqual((reply["resumed"], reply["missed"], reply["seq"], trade["seq"]), (False, None, 0, 1))
+        self.assertGreater(reply["epoch"], first["epoch"])
+
 
 class RateTests(ResumeCase):
     def test_trades_all_and_of_others_the_latest(self) -> None:
@@ -584,15 +631,20 @@ class BufferTests(SynchronousTestCase):
         self.buffer = ReplayBuffer(self.clock, 10.0, 100_000)
 
     def add(self, recent: RecentMessages, first: int, *frames: bytes) -> None:
-        recent.add(PreparedUpdate([*frames], "key", [int] * len(frames), None, first))
+        recent.add(PreparedUpdate(encode_text_frames([*frames]), "key", [int] * len(frames), None, first))
+
+    def read(self, recent: RecentMessages, seq: int, end: int) -> list[bytes]:
+        frames, kinds = recent.read(seq, end)
+        self.assertEqual(kinds, [int] * len(frames))
+        return [frame_payload(each) for each in frames]
 
     def test_read(self) -> None:
         recent = RecentMessages(self.buffer, 1)
         self.add(recent, 1, b"one", b"two")
         self.add(recent, 3, b"three")
-        self.assertEqual(recent.read(2, 9), ([b"two", b"three"], [int, int]))
-        self.assertEqual(recent.read(1, 2), ([b"one"], [int]))
-        self.assertEqual(recent.read(4, 9), ([], []))
+        self.assertEqual(self.read(recent, 2, 9), [b"two", b"three"])
+        self.assertEqual(self.read(recent, 1, 2), [b"one"])
+        self.assertEqual(self.read(recent, 4, 9), [])
         self.assertEqual([recent.has(each) for each in range(6)], [False, True, True, True, True, False])
 
     def test_a_hole(self) -> None:
@@ -619,9 +671,10 @@ class BufferTests(SynchronousTestCase):
         self.clock.advance(1)
         self.add(one, 2, b"x" * 40_000)
         self.assertEqual((one.first_seq, other.first_seq), (2, 1))
-        self.assertEqual(self.buffer.byte_count, 2 * (40_000 + OVERHEAD))
+        size = len(encode_text_frame(bytes(40_000))) + OVERHEAD
+        self.assertEqual(self.buffer.byte_count, 2 * size)
         other.close()
-        self.assertEqual((other.has(2), self.buffer.byte_count), (False, 40_000 + OVERHEAD))
+        self.assertEqual((other.has(2), self.buffer.byte_count), (False, size))
         self.buffer.stopService()
 
     def test_more_than_fits(self) -> None:
@@ -629,5 +682,5 @@ class BufferTests(SynchronousTestCase):
         self.add(recent, 1, b"x" * CHUNK_BYTES)
         self.assertEqual((recent.first_seq, self.buffer.byte_count), (2, 0))
         self.add(recent, 2, b"x")
-        self.assertEqual(recent.read(2, 3), ([b"x"], [int]))
+        self.assertEqual(self.read(recent, 2, 3), [b"x"])
         self.buffer.stopService()
