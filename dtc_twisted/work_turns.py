@@ -89,6 +89,34 @@ class WorkTurns:
         self._clock.callLater(0, self._next_turn)
 
 
+class Backlog:
+    """Do steps in the turns as long as something waits.
+
+    step: does one of them.
+    waits: returns whether there is more to do.
+    """
+
+    def __init__(self, turns: WorkTurns, step: Callable[[], object], waits: Callable[[], object]) -> None:
+        self._turns = turns
+        self._step = step
+        self._waits = waits
+        self._has_job = False
+
+    def start(self) -> None:
+        """Begin with the next turn, if something waits and no step follows already."""
+        if self._waits() and not self._has_job:
+            self._has_job = True
+            self._turns.add(self._steps())
+
+    def _steps(self) -> Job:
+        try:
+            while self._waits():
+                self._step()
+                yield
+        finally:
+            self._has_job = False
+
+
 def _one_step(function: Callable[[], object]) -> Job:
     function()
     return

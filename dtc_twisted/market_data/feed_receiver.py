@@ -14,7 +14,7 @@ from dtc_twisted.market_data.feed_requests import FeedRequests
 from dtc_twisted.market_data.read_batch import ReadBatch
 from dtc_twisted.market_data.subscription_type import MARKET_DATA, MARKET_DEPTH, SubscriptionType
 from dtc_twisted.market_data.symbol_feed import SymbolFeed
-from dtc_twisted.work_turns import Job, WorkTurns
+from dtc_twisted.work_turns import Backlog, WorkTurns
 
 _log = logger(__name__)
 
@@ -54,7 +54,7 @@ class FeedReceiver:
         self._remove = remove
         self._turns = turns
         self._waiting: dict[int, list[Any]] = {}  # updates of symbols that are not live, by SymbolID
-        self._has_job = False
+        self._backlog = Backlog(turns, self._process_next, lambda: self._waiting)
         self._repair = FeedRepair(clock, self._request_again)
 
     def detach(self) -> None:
@@ -74,11 +74,8 @@ class FeedReceiver:
         for symbol_id in list(self._waiting):
             self.process_waiting(symbol_id)
 
-    def _process_in_steps(self) -> Job:
-        while self._waiting:
-            self.process_waiting(next(iter(self._waiting)))
-            yield
-        self._has_job = False
+    def _process_next(self) -> None:
+        self.process_waiting(next(iter(self._waiting)))
 
     # -- messages of the server
 
@@ -92,9 +89,7 @@ class FeedReceiver:
             self._process_now(feed, message)
         else:
             self._waiting.setdefault(feed.symbol_id, []).append(message)
-            if not self._has_job:
-                self._has_job = True
-                self._turns.add(self._process_in_steps())
+            self._backlog.start()
 
     def _receive_reject(self, message: Any) -> None:
         feed = self._by_id.get(message.SymbolID)

@@ -11,7 +11,7 @@ import msgspec
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.codec import MESSAGE_START
-from dtc_twisted.work_turns import Job, WorkTurns
+from dtc_twisted.work_turns import Backlog, WorkTurns
 
 MIN_READ = 512
 """Bytes of a read. A smaller one is decoded at once, unless answers wait."""
@@ -31,11 +31,10 @@ class BulkAnswers:
     """
 
     def __init__(self, turns: WorkTurns, decode: Callable[[bytes], None]) -> None:
-        self._turns = turns
         self._decode = decode
         self._waiting: deque[bytes] = deque()
         self._size = 0  # bytes of those
-        self._has_job = False
+        self._backlog = Backlog(turns, self._decode_next, lambda: self._waiting)
 
     def take(self, data: bytes, *, is_whole: bool) -> bytes:
         """Remove the answers from a read, and return the other messages.
@@ -53,9 +52,7 @@ class BulkAnswers:
         self._size += sum(map(len, answers))
         while self._size > MAX_WAITING:
             self._decode_next()
-        if self._waiting and not self._has_job:
-            self._has_job = True
-            self._turns.add(self._decode_in_steps())
+        self._backlog.start()
         return b"\0".join([each for each in pieces if not each.startswith(_STARTS)])
 
     def clear(self) -> None:
@@ -64,12 +61,6 @@ class BulkAnswers:
         self._size = 0
 
     # -- inside
-
-    def _decode_in_steps(self) -> Job:
-        while self._waiting:
-            self._decode_next()
-            yield
-        self._has_job = False
 
     def _decode_all(self) -> None:
         while self._waiting:

@@ -558,7 +558,7 @@ class WaitingTests(HubCase):
         self.assertEqual(self.both.names(), ["107"])
 
     def test_a_step_for_each_symbol(self) -> None:
-        steps = self.hub._receiver._process_in_steps()
+        steps = self.hub._receiver._backlog._steps()
         next(steps)
         self.assertEqual(self.both.names(), ["subscribed", "104", "107"])
         self.trade(ES)  # live now, while another symbol waits
