@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 
 # The machine may be busy, which makes the generation of input slow.
 settings.register_profile("whole", suppress_health_check=[HealthCheck.too_slow], deadline=None)
-settings.register_profile("fast", settings.get_profile("whole"), max_examples=25)
+settings.register_profile("fast", settings.get_profile("whole"), max_examples=10)
 settings.load_profile("fast" if "FAST_TESTS" in os.environ else "whole")
 
 # Thousands of tests leave many objects that stay. The usual thresholds search these often, a fifth of the time.

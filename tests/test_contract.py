@@ -29,7 +29,7 @@ from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
 from tests.datafiles.writer import quote, scid_header, trade, write_scid
-from tests.support import Caller, GatewayTestCase, WebSocketCaller, write_private
+from tests.support import Caller, GatewayTestCase, WebSocketCaller, slow, write_private
 
 FOLDER = Path(__file__).parent / "contract"
 RECORDING = False
@@ -754,6 +754,7 @@ class StreamTests(ContractCase):
         )
         self.compare("stream_options")
 
+    @slow
     def test_slow(self) -> None:
         for name, path in (("a", "/marketdata"), ("b", "/stream"), ("c", "/marketdepth")):
             self.open(name, path)

@@ -12,6 +12,7 @@ from zope.interface.verify import verifyObject
 
 import dtc_twisted
 from dtc_twisted import AsyncioClock
+from tests.support import slow
 
 
 class FakeHandle:
@@ -56,6 +57,7 @@ class PublicNamesTests(SynchronousTestCase):
     def test_package_alone_loads_no_twisted(self) -> None:
         self.assertEqual(self.modules_after("import dtc_twisted", "twisted"), "")
 
+    @slow
     def test_session_installs_no_reactor(self) -> None:
         names = ", ".join(name for name in dtc_twisted.__all__ if not name.startswith("__"))
         self.assertEqual(self.modules_after(f"from dtc_twisted import {names}", "twisted.internet.reactor"), "")

@@ -13,6 +13,7 @@ from twisted.trial.runner import TestLoader
 from twisted.trial.unittest import SynchronousTestCase
 
 import dtc_twisted
+from tests.support import slow
 
 ROOT = Path(dtc_twisted.__file__).parent
 MAX_LINES = 60
@@ -248,6 +249,7 @@ class ImportTests(SynchronousTestCase):
         ]
         self.assertEqual(early, [])
 
+    @slow
     def test_autobahn(self) -> None:
         self.assertEqual(importers("autobahn", allowed=WEBSOCKET_CLIENTS | WEBSOCKET_SERVERS), [])
         # Names of the server's side are imported one by one, to distinguish them from the client's.
@@ -298,6 +300,7 @@ def f():
 class NameTests(SynchronousTestCase):
     maxDiff = None
 
+    @slow
     def test_class_names_are_unique(self) -> None:
         places = defaultdict(list)
         for module in MODULES.values():
@@ -317,6 +320,7 @@ class NameTests(SynchronousTestCase):
 class SizeTests(SynchronousTestCase):
     maxDiff = None
 
+    @slow
     def test_functions_are_short(self) -> None:
         long = {
             f"{module.path}:{node.lineno} {node.name}": lines

@@ -18,7 +18,7 @@ import dtc_twisted
 from dtc_twisted.simulator.connection import SimulatorConnection
 from dtc_twisted.transport.client import DTCClientProtocol
 from dtc_twisted.web.stream.stream_protocol import StreamProtocol
-from tests.support import GatewayTestCase
+from tests.support import GatewayTestCase, slow
 
 DOCUMENTED = {
     "__init__",
@@ -141,6 +141,7 @@ class AutobahnTests(GatewayTestCase):
         for kind in (StreamProtocol, SimulatorConnection):
             self.check(self.protocol(kind), kind)
 
+    @slow
     def test_no_other_is_used(self) -> None:
         """The lists above are complete."""
         for kind, undocumented in UNDOCUMENTED.items():
@@ -155,6 +156,7 @@ class AutobahnTests(GatewayTestCase):
 
 
 class PrivateTests(SynchronousTestCase):
+    @slow
     def test_no_private_attribute_of_others(self) -> None:
         found = {
             str(path.name): uses

@@ -14,6 +14,7 @@ from dtc_twisted.client.api_error import make_api_error
 from dtc_twisted.client.transfer import LineBuffer, pause_before_repeat
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.errors import INTERNAL_ERROR, PUBLIC_ERRORS
+from tests.support import slow
 
 BAR = b'{"Type":803,"StartDateTime":1700000000,"LastPrice":2.5}\n'
 FAILED = b'{"success":false,"error":{"type":"RequestTimedOut","message":"late","status":504}}\n'
@@ -52,6 +53,7 @@ class TimeTests(SynchronousTestCase):
 
 
 class RowsTests(SynchronousTestCase):
+    @slow
     def test_frame(self) -> None:
         try:
             import pandas as pd

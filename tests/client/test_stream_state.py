@@ -23,6 +23,7 @@ from dtc_twisted.client import (
 )
 from dtc_twisted.client.stream_state import StreamState
 from dtc_twisted.dtc.messages import MarketDataSnapshot, MarketDataUpdateTrade, OrderStatusEnum
+from tests.support import slow
 
 ES = "ESM20_FUT_CME"
 
@@ -196,6 +197,7 @@ class GapTests(StateCase):
         gap, _ = self.receive(**book, seq=8)
         self.assertEqual(gap.missed, 3)  # type: ignore[union-attr]
 
+    @slow
     @given(st.lists(st.integers(1, 5), min_size=1, max_size=30), st.sets(st.integers(0, 29)))
     def test_every_missed_number_is_in_a_gap(self, steps: list[int], reconnects: set[int]) -> None:
         self.setUp()

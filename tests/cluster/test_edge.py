@@ -8,7 +8,7 @@ from twisted.test.iosim import ConnectionCompleter
 from dtc_twisted.dtc import messages as dtc
 from tests.cluster.edge_case import PROXY, STREAM, EdgeCase, without_id
 from tests.orders.test_orders import ES, LIMIT, MARKET
-from tests.support import Answer, Caller, WebSocketCaller
+from tests.support import Answer, Caller, WebSocketCaller, slow
 
 
 class ForwardingTests(EdgeCase):
@@ -45,6 +45,7 @@ class ForwardingTests(EdgeCase):
         self.advance(1)
         self.check_error(Answer(caller.received), 503, "NotLoggedOn", "The origin cannot be reached")
 
+    @slow
     def test_an_order_whose_connection_is_cut_anywhere_is_placed_once(self) -> None:
         request = {"request": 0, "answer": 0}
         self.place("whole")

@@ -9,7 +9,7 @@ from dtc_twisted.dtc import messages as dtc
 from tests.cluster.edge_case import ORIGIN, PROXY, STREAM, EdgeCase, EdgeMixin
 from tests.orders import test_order_commands
 from tests.orders.test_orders import LIMIT
-from tests.support import WebSocketCaller, write_private
+from tests.support import WebSocketCaller, slow, write_private
 
 
 class ForwardedStreamTests(EdgeMixin, test_order_commands.StreamOrderTests):
@@ -42,6 +42,7 @@ class StreamCutTests(EdgeCase):
     def cancels(self) -> list[str]:
         return [each.ClientOrderID for each in self.sent(dtc.CancelOrder)]
 
+    @slow
     def test_an_order_whose_connection_is_cut_anywhere_is_placed_once(self) -> None:
         nothing = {"request": 0, "answer": 0}
         self.place(self.connect(), "whole")

@@ -15,6 +15,7 @@ from codegen.emit import emit
 from codegen.model import Message, Protocol, Value
 from codegen.reader import parse, read
 from codegen.source import HeaderError
+from tests.support import slow
 
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Werror", "-Wno-unknown-pragmas")
 
@@ -68,6 +69,7 @@ def only(protocol: Protocol) -> Message:
 class CommittedTests(SynchronousTestCase):
     """The generated module in the repository is up to date."""
 
+    @slow
     def test_messages_are_up_to_date(self) -> None:
         status, out, err = run("--check")
         self.assertEqual(status, 0, out + err)
@@ -85,6 +87,7 @@ class CommittedTests(SynchronousTestCase):
         sizes = {message.number: message.size for message in committed().messages}
         self.assertEqual((sizes[3], sizes[107], sizes[144], sizes[803]), (16, 40, 32, 88))
 
+    @slow
     def test_same_text_each_time(self) -> None:
         self.assertEqual(emit(committed(), "h"), emit(read(HEADER), "h"))
 
@@ -319,12 +322,14 @@ class CommandTests(SynchronousTestCase):
         self.header.write_text(SMALL, encoding="utf-8")
         self.output = self.place / "out.py"
 
+    @slow
     def test_fresh(self) -> None:
         self.assertEqual(run(self.header, "--output", self.output)[::2], (0, ""))
         self.assertEqual(run(self.header, "--output", self.output, "--check")[::2], (0, ""))
         self.output.write_bytes(self.output.read_bytes().replace(b"\n", b"\r\n"))
         self.assertEqual(run(self.header, "--output", self.output, "--check")[::2], (0, ""))
 
+    @slow
     def test_written_file(self) -> None:
         run(self.header, "--output", self.output)
         data = self.output.read_bytes()
@@ -340,6 +345,7 @@ class CommandTests(SynchronousTestCase):
         self.assertIn("    COMPACT: ClassVar[bool] = True\n", text)
         self.assertIn("    Side: SideEnum | UnsetType = UNSET\n", text)
 
+    @slow
     def test_stale(self) -> None:
         self.output.write_text("old", encoding="utf-8")
         status, out, err = run(self.header, "--output", self.output, "--check")
@@ -376,6 +382,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual((status, out, err.count("\n")), (1, "", 1))
         self.assertIn("none.h", err)
 
+    @slow
     def test_as_a_module(self) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "codegen", "--check"], capture_output=True, text=True, cwd=HEADER.parent.parent

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from codegen.__main__ import main
 from codegen.diff import diff
 from codegen.reader import parse
+from tests.support import slow
 
 OLD = """\
 enum { TEXT = 8, GONE = 1 };
@@ -117,6 +118,7 @@ class DiffTests(SynchronousTestCase):
     def test_constants(self) -> None:
         self.check((", GONE = 1", ", HERE = 2"), expected=["new constant HERE = 2", "removed constant GONE"])
 
+    @slow
     def test_command(self) -> None:
         place = Path(self.mktemp())
         place.mkdir()

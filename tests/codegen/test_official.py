@@ -10,6 +10,7 @@ from codegen.__main__ import main
 from codegen.compiler import LayoutError, NoCompilerError, check_layouts
 from codegen.model import Layout, Message, Protocol
 from codegen.reader import parse, read
+from tests.support import slow
 
 MAIN = """\
 #pragma once
@@ -238,6 +239,7 @@ class ReadTogetherTests(FilesTestCase):
         self.assertEqual(status, 1)
         self.assertIn("DTCProtocol_NonStandard.h:", err)
 
+    @slow
     def test_written_module(self) -> None:
         output = self.place / "own.py"
         self.assertEqual(self.run_main(self.nonstandard, "--output", output)[0], 0)

@@ -14,6 +14,7 @@ from dtc_twisted.datafiles import SECOND, PriceQuery, TradingSession, intraday, 
 from dtc_twisted.errors import RequestRejected, UnusableDataFile
 from tests.datafiles.support import FolderCase
 from tests.datafiles.writer import Record, micros, quote, trade, write_scid
+from tests.support import slow
 
 START = micros("2023-11-03T00:00:07")
 DAY = 86_400
@@ -55,6 +56,7 @@ class BarTests(FolderCase):
     def bars(self, query: PriceQuery) -> list[tuple[Any, ...]]:
         return [(row.StartDateTime, *(getattr(row, name) for name in FIELDS)) for row in self.rows(query)]
 
+    @slow
     @settings(max_examples=40, deadline=None)
     @given(
         st.integers(1, 400),

@@ -16,7 +16,7 @@ from dtc_twisted.web.output.block_tables import block_batch
 from dtc_twisted.web.rest import file_parts
 from tests.datafiles.test_history_rest import ES, START, FolderHouse
 from tests.datafiles.writer import DepthRecord, trade, write_depth, write_scid
-from tests.support import Answer
+from tests.support import Answer, slow
 
 TICKS = f"/historicalpricedata?Symbol={ES}&RecordInterval=tick"
 BARS = f"/historicalpricedata?Symbol={ES}&RecordInterval=1m&MaxDaysToReturn=1"
@@ -115,6 +115,7 @@ class ColumnTests(FormatCase):
         self.assertEqual(self.check(f"{DEPTH}&prices=display").column("Price")[0].as_py(), 45.0025)
         self.assertEqual(self.answer(DEPTH).headers["data-source"], "file")
 
+    @slow
     def test_from_the_server(self) -> None:
         table = self.check(f"{BARS}&source=dtc")
         self.assertEqual({field.name: str(field.type) for field in table.schema}, TYPES)

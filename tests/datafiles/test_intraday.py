@@ -18,6 +18,7 @@ from dtc_twisted.datafiles.record_reader import RecordReader
 from dtc_twisted.errors import NoDataFile, UnusableDataFile
 from tests.datafiles.support import FolderCase
 from tests.datafiles.writer import FIRST_FILL, LAST_FILL, Record, append, quote, scid_header, trade, write_scid
+from tests.support import slow
 
 START = 1_700_000_000 * SECOND
 
@@ -38,6 +39,7 @@ def in_order(records: list[Record]) -> list[Record]:
 
 
 class ExactTests(FolderCase):
+    @slow
     @settings(max_examples=60, deadline=None)
     @given(st.lists(bars, max_size=30), st.integers(20, 200), st.booleans())
     def test_every_field_comes_back(self, records: list[Record], header: int, with_numpy: bool) -> None:

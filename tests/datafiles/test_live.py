@@ -6,7 +6,7 @@ from typing import Any
 from dtc_twisted.datafiles import FileFeed
 from tests.datafiles.test_history_rest import ES, NQ, FolderHouse
 from tests.datafiles.writer import FIRST_FILL, LAST_FILL, Record, append, quote, trade, write_scid
-from tests.support import WebSocketCaller
+from tests.support import WebSocketCaller, slow
 
 START = 1_700_000_000 * 10**6
 STREAM = "ws://127.0.0.1:8080/api/v1/stream"
@@ -117,6 +117,7 @@ class SourceTests(LiveCase):
 
 
 class GrowthTests(LiveCase):
+    @slow
     def test_every_trade_once_and_in_order(self) -> None:
         caller = self.subscribe()
         caller.take()

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.codec import MAX_LOGGED_ERRORS, UNSET_NUMBERS, Codec, compact_field_names
 from dtc_twisted.dtc.messages import DBL_MAX, FLT_MAX, INT_MAX, MESSAGES, UINT_MAX, Message
+from tests.support import slow
 
 FEW = settings(max_examples=4, deadline=None, derandomize=True, database=None)
 MANY = settings(max_examples=100, deadline=None, derandomize=True, database=None)
@@ -132,9 +133,11 @@ class RoundTripTests(CodecTestCase):
             with self.subTest(kind.__name__):
                 check()
 
+    @slow
     def test_names(self) -> None:
         self.round_trip(False, lambda message: message)
 
+    @slow
     def test_compact(self) -> None:
         self.round_trip(True, lambda message: initial(message) if message.COMPACT else message)
 
@@ -152,6 +155,7 @@ class RoundTripTests(CodecTestCase):
                 self.assertEqual(next(iter(encoded)), "Type")
                 self.assertNotIn("F", json.loads(Codec().encode(kind())[:-1]))
 
+    @slow
     @MANY
     @given(
         st.lists(
@@ -508,6 +512,7 @@ class GarbageTests(CodecTestCase):
         codec.feed(b"\0")
         self.assertEqual(codec.feed(HEARTBEAT + b"\0"), [ALIVE])
 
+    @slow
     @MANY
     @given(
         st.sampled_from([*MESSAGES]),

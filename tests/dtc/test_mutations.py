@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.dtc.codec import Codec
+from tests.support import slow
 
 HEARTBEAT = b'{"Type":3,"NumDroppedMessages":0,"CurrentDateTime":5}'
 MESSAGES = (
@@ -38,6 +39,7 @@ def mutated(choice: random.Random) -> bytes:
 
 
 class MutationTests(SynchronousTestCase):
+    @slow
     @settings(max_examples=300, deadline=None)
     @given(st.integers(0, 2**32), st.booleans())
     def test_nothing_is_raised(self, seed: int, nul: bool) -> None:

@@ -403,6 +403,7 @@ class LeavingTests(HistoryCase):
         requests.transfer.pauseProducing()
         self.leave(requests)
 
+    @slow
     def test_from_within(self) -> None:
         """In the middle of a batch of records."""
         took: list[int] = []
@@ -702,6 +703,7 @@ class RestTests(HistoryCase):
         self.assertEqual(self.fetch("/tradeaccounts").status, 503)
         self.assertEqual(len(self.fetch(MINUTES).json), 1440)
 
+    @slow
     def test_head(self) -> None:
         answer = self.fetch(SECONDS, "HEAD")
         self.assertEqual((answer.status, answer.body), (200, b""))

@@ -490,6 +490,7 @@ class FileTests(JournalCase):
         self.assertEqual([each.client_order_ids for each in self.journal.unanswered_commands()], [("a",)])
         self.record("b")
 
+    @slow
     def test_killed(self) -> None:
         """Whatever was said to be on disk is there after a kill -9, and the file is free."""
         program = """

@@ -12,6 +12,7 @@ from dtc_twisted.errors import RowRefused
 from dtc_twisted.journal import Command, UpdateRecord
 from dtc_twisted.journal.entries import Entry
 from dtc_twisted.journal.store import JournalStore
+from tests.support import slow
 
 _TABLES = ("commands", "command_orders", "updates", "open_orders")
 
@@ -41,6 +42,7 @@ class RowWriterTests(SynchronousTestCase):
                 for table in _TABLES
             ]
 
+    @slow
     @settings(max_examples=20, deadline=None)
     @given(st.integers(0, 75), st.lists(st.tuples(st.integers(0, 75), st.sampled_from([4, 7])), max_size=70))
     def test_same_rows(self, commands: int, updates: list[tuple[int, int]]) -> None:

@@ -12,6 +12,7 @@ from dtc_twisted.dtc.messages import AtBidOrAskEnum, AtBidOrAskEnum8, FinalUpdat
 from dtc_twisted.market_data import BookSnapshot, Update
 from dtc_twisted.market_data.order_book import ASK, BID, DepthState
 from dtc_twisted.web.stream.market_json import encode_payloads
+from tests.support import slow
 
 SYMBOL = "ESM20_FUT_CME"
 Sides = dict[int, dict[float, tuple[float, int]]]
@@ -207,6 +208,7 @@ _batches = st.lists(st.one_of(st.lists(_change, min_size=1, max_size=6), st.just
 
 
 class ModelTests(SynchronousTestCase):
+    @slow
     @settings(max_examples=150, deadline=None, derandomize=True, database=None)
     @given(_batches, st.lists(st.sampled_from((0, 1, 2, 5)), min_size=40, max_size=40))
     def test_every_view_equals_the_book(self, batches: list[Any], joins: list[int]) -> None:

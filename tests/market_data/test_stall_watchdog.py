@@ -231,6 +231,7 @@ class NoAlarmTests(WatchdogCase):
         market.run(40)
         self.assertEqual(len(market.events("stale")), 2)
 
+    @slow
     def test_same_time_as_the_day_before(self) -> None:
         market = self.market(ES)
         market.trade_for(60, ES)

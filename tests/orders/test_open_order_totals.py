@@ -15,6 +15,7 @@ from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import CHANGE, PendingCommand
 from dtc_twisted.orders.risk_limits import RiskLimits
 from dtc_twisted.orders.unsettled_fills import UnsettledFills
+from tests.support import slow
 
 BUY, SELL = 1, 2
 OPEN, WAITING = 4, 3
@@ -210,6 +211,7 @@ class TotalsMachine(RuleBasedStateMachine):
 
 
 class TotalsTests(SynchronousTestCase):
+    @slow
     def test_equal_to_the_sum(self) -> None:
         run_state_machine_as_test(
             TotalsMachine,

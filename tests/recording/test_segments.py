@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dtc_twisted.recording import Record, RecordingLimits, SegmentReader, list_segments, read_folder, summarize
 from dtc_twisted.recording.record_format import unpack
 from dtc_twisted.recording.segment_sequence import SegmentSequence
+from tests.support import slow
 
 MESSAGE = b'{"Type":107,"F":[1,1,282775,8,1795649643.891]}\0'
 
@@ -132,6 +133,7 @@ class DamageTests(SegmentCase):
             file.write(data)
         return SegmentReader(path)
 
+    @slow
     def test_cut_anywhere(self) -> None:
         data = self.write()
         whole = b"".join(record.data for record in self.reads())

@@ -6,6 +6,7 @@ from typing import Any
 from dtc_twisted.recording import read_folder
 from dtc_twisted.simulator import INSTRUMENTS
 from tests.replay.session import ReplayCase, comparable
+from tests.support import slow
 
 ES = "ESM20_FUT_CME"
 SYMBOLS = [each.symbol for each in INSTRUMENTS]
@@ -28,6 +29,7 @@ class EqualityTests(ReplayCase):
         self.advance(10)
         return start + 1e-6, comparable(recorded)
 
+    @slow
     def test_message_for_message(self) -> None:
         start, expected = self.record()
         self.assertEqual({*expected}, {"marketdata", "marketdepth", "orders", "positions", "balances"})

@@ -14,6 +14,7 @@ from dtc_twisted.simulator.market.random_book import BID
 from dtc_twisted.simulator.market.sierra_json import as_float32
 from dtc_twisted.testing import ScriptedSimulator
 from tests.simulator.test_simulator import BTC, CL, ES, EURUSD, Case, Client
+from tests.support import slow
 
 
 class Follower:
@@ -240,6 +241,7 @@ class ShakenTests(Case):
         self.assertEqual(self.follow(client, follower).book, self.simulator.book(ES))
         self.assertGreater(follower.updates, before + 40)
 
+    @slow
     @settings(max_examples=60, deadline=None)
     @given(
         st.integers(0, 2**32),

@@ -8,7 +8,7 @@ from dtc_twisted.simulator import INSTRUMENTS, RESTRICTED, Simulator
 from dtc_twisted.tap_sim import Options, makeService
 from tests.datafiles.test_history_rest import ES, FolderHouse
 from tests.datafiles.writer import write_scid
-from tests.support import WebSocketCaller
+from tests.support import WebSocketCaller, slow
 
 
 class WriterCase(FolderHouse):
@@ -25,6 +25,7 @@ class WriterCase(FolderHouse):
 
 
 class HistoryTests(WriterCase):
+    @slow
     def test_ticks_are_those_of_the_server(self) -> None:
         start = 1_700_000_000 - 1800
         path = f"/historicalpricedata?Symbol={ES}&RecordInterval=tick&StartDateTime={start}&EndDateTime={start + 60}"
@@ -32,12 +33,14 @@ class HistoryTests(WriterCase):
         self.assertEqual(len(ours), 60)
         self.assertEqual(ours, server)
 
+    @slow
     def test_depth_is_that_of_the_server(self) -> None:
         start = 1_700_000_000 - 30
         path = f"/historicalmarketdepth?Symbol={ES}&StartDateTime={start}&EndDateTime={start + 20}"
         ours, server = (self.answer(f"{path}&source={source}").json for source in ("file", "dtc"))
         self.assertEqual(book(ours), book(server))
 
+    @slow
     def test_all_kinds(self) -> None:
         found = {(each["symbol"], each["kind"]) for each in self.answer("/datafiles").json if not each["error"]}
         symbols = [RESTRICTED, *(each.symbol for each in INSTRUMENTS)]
@@ -46,6 +49,7 @@ class HistoryTests(WriterCase):
 
 
 class LiveTests(WriterCase):
+    @slow
     def test_symbol_that_the_server_refuses(self) -> None:
         caller: WebSocketCaller = self.subscriber()
         self.send_json(caller, {"action": "subscribe", "symbol": RESTRICTED})

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.testing import ScriptedSimulator
 from tests.simulator.test_simulator import CL, ES, EURUSD
+from tests.support import slow
 
 ACCOUNTS = ("Sim1", "Sim2")
 LAST = {ES: 282800, CL: 1718, EURUSD: 1.08255}
@@ -140,6 +141,7 @@ class ProfitTests(SynchronousTestCase):
         for trip, (_, _, profit) in zip(trips, expected, strict=True):
             self.assertAlmostEqual(trip.ClosedProfitLoss, float(profit), 4)
 
+    @slow
     @settings(max_examples=50, deadline=None)
     @given(st.lists(st.one_of(orders, trades), max_size=20))
     def test_follows_from_fills_and_last_prices(self, commands: list[tuple[Any, ...]]) -> None:

@@ -29,6 +29,7 @@ from dtc_twisted.simulator.market.sierra_json import as_float32
 from dtc_twisted.simulator.market.simulated_market import FLOOR
 from dtc_twisted.simulator.market.ticker import LEVELS, Quote, Trade
 from dtc_twisted.testing import ScriptedSimulator
+from tests.support import slow
 
 ES, CL, EURUSD, BTC = (instrument.symbol for instrument in INSTRUMENTS)
 
@@ -346,6 +347,7 @@ class BalanceSettingsTests(Case):
 
 
 class ExampleTests(SynchronousTestCase):
+    @slow
     def test_test_kit(self) -> None:
         path = Path(__file__).parents[2] / "examples" / "test_kit.py"
         found = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=60)
@@ -603,6 +605,7 @@ class MarketDataTests(Case):
 
 
 class MarketTests(Case):
+    @slow
     def test_rate(self) -> None:
         for rate, step, updates in ((20.0, 0.05, 200), (1000.0, 0.01, 10000)):
             changes: list[Any] = []
@@ -672,6 +675,7 @@ class MarketTests(Case):
         ticker.ask = FLOOR + 1
         self.assertEqual(min(market.step()[0].bid for _ in range(20000)), FLOOR)
 
+    @slow
     @settings(max_examples=40, deadline=None)
     @given(st.integers(0, 2**32), st.integers(1, 3000))
     def test_books_never_cross_and_prices_are_whole_ticks(self, seed: int, steps: int) -> None:

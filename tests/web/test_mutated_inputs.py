@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 
 from benchmarks.mutated_callers import frame, mutated_frames, mutated_messages, mutated_requests
-from tests.support import Caller, GatewayTestCase, WebSocketCaller
+from tests.support import Caller, GatewayTestCase, WebSocketCaller, slow
 
 COUNT = 300
 SEED = 1
@@ -51,6 +51,7 @@ class MutatedInputTests(GatewayTestCase):
             self.assertGreater(len(socket.messages), before, data)
         self.assertFalse(socket.lost)
 
+    @slow
     def test_frames(self) -> None:
         for data in islice(mutated_frames(SEED), COUNT):
             socket: Any = self.call(WebSocketCaller("ws://127.0.0.1:8080/api/v1/stream"))

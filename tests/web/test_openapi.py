@@ -19,7 +19,7 @@ from dtc_twisted.web.openapi.asyncapi import EVENT_FIELDS, asyncapi_document
 from dtc_twisted.web.openapi.document import DescribedRoute, errors_by_status
 from dtc_twisted.web.stream.order_entry import ORDER_ACTIONS
 from dtc_twisted.web.stream.public_names import CHANNELS, EVENTS
-from tests.support import Answer, Caller, GatewayTestCase, routes_of, write_private
+from tests.support import Answer, Caller, GatewayTestCase, routes_of, slow, write_private
 from tests.web.test_output import unchunked
 
 EXAMPLES = Path(document.__file__).with_name("examples.json")
@@ -132,6 +132,7 @@ class OpenApiTests(DocumentCase):
         self.assertEqual(len(rows), len(self.routes) + 1)
         self.assertIn({"method": "GET", "path": "/api/v1/status", "summary": "State of the gateway"}, rows)
 
+    @slow
     def test_valid(self) -> None:
         """Let a validator that is not ours judge the document."""
         try:
@@ -140,6 +141,7 @@ class OpenApiTests(DocumentCase):
             raise SkipTest("openapi-spec-validator is not installed") from None
         validate(self.document())
 
+    @slow
     def test_examples_are_answers(self) -> None:
         self.maxDiff = 2000
         self.assertEqual(recorded_examples(self), json.loads(EXAMPLES.read_text("utf-8")))

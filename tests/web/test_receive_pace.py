@@ -15,7 +15,7 @@ from dtc_twisted.web.stream.receive_pace import BURST, RATE, ReceivePace
 from dtc_twisted.web.stream.stream_protocol import MAX_FRAGMENTS, StreamProtocol
 from dtc_twisted.work_turns import TURN_SECONDS, TURN_STEPS, WorkTurns
 from tests.datafiles.writer import trade, write_scid
-from tests.support import MARKETDATA, GatewayTestCase, WebSocketCaller
+from tests.support import MARKETDATA, GatewayTestCase, WebSocketCaller, slow
 
 ES = "ESM20_FUT_CME"
 STREAM = "ws://127.0.0.1:8080/api/v1/stream"
@@ -259,6 +259,7 @@ class ClientCase(GatewayTestCase):
 
 
 class FloodTests(ClientCase):
+    @slow
     def test_pings(self) -> None:
         """A flood of one client does not delay another. All are answered in the end, at the rate."""
         count = BURST + 2 * RATE
@@ -279,6 +280,7 @@ class FloodTests(ClientCase):
         self.assertEqual([each["id"] for each in caller.messages], [*range(count)])
         self.assertGreater(self.refused("requests"), 0)
 
+    @slow
     def test_gone_while_it_waits(self) -> None:
         timers = len(self.clock.getDelayedCalls())
         caller = self.stream_caller()
@@ -347,6 +349,7 @@ class ManySymbolsCase(ClientCase):
 
 
 class ManySymbolsTests(ManySymbolsCase):
+    @slow
     def test_in_pieces(self) -> None:
         caller, other = self.stream_caller(), self.subscriber()
         self.begin_turns()
@@ -361,6 +364,7 @@ class ManySymbolsTests(ManySymbolsCase):
         self.assertEqual([each["symbol"] for each in answers if each["action"] == "unsubscribe"], self.symbols)
         self.assertEqual(self.status()["symbols"], [])
 
+    @slow
     def test_units(self) -> None:
         """Each symbol counts."""
         caller = self.stream_caller()
@@ -393,6 +397,7 @@ class ManySymbolsTests(ManySymbolsCase):
         self.end_turns()
         self.assertEqual((len(self.requested()), self.status()["symbols"]), (TURN_STEPS - 1, []))
 
+    @slow
     def test_leaving_in_pieces(self) -> None:
         one_by_one = [{"action": "subscribe", "symbol": each} for each in self.symbols]
         for caller, requests in ((self.stream_caller(), [self.subscribe()]), (self.subscriber(), one_by_one)):
@@ -468,6 +473,7 @@ class BoundTests(ClientCase):
         self.send_json(callers[2], {"action": "subscribe", "symbol": ES})
         self.assertTrue(callers[2].take()[0]["success"])
 
+    @slow
     def test_lines_in_the_log(self) -> None:
         for _ in range(200):
             caller = self.stream_caller()

@@ -214,6 +214,7 @@ class AnswerTests(RestCase):
         for path in PATHS:
             self.assertIs(ROW_TYPES[path.request], path.reply, path.path)
 
+    @slow
     def test_from_the_server(self) -> None:
         for path in PATHS:
             answer = self.fetch(path.url)
@@ -320,6 +321,7 @@ class AnswerTests(RestCase):
 
 
 class FormatTests(RestCase):
+    @slow
     def test_formats(self) -> None:
         """Every path, every format: the same rows."""
         for path in PATHS:
@@ -394,6 +396,7 @@ class LongTests(RestCase):
         self.assertNotIn("content-length", answer.headers)
         self.assertEqual([json.loads(line)["Symbol"] for line in unchunked(answer).body.splitlines()], ["A", "B"])
 
+    @slow
     def test_thousands(self) -> None:
         self.simulator.ignore_next(dtc.SymbolSearchRequest)
         caller = self.begin("/symbolsearch?SearchText=x")
@@ -490,6 +493,7 @@ class LongTests(RestCase):
         self.many(0, 10)  # nobody waits for them
         self.assertEqual(self.fetch("/tradeaccounts").status, 200)
 
+    @slow
     def test_caller_for_whom_too_much_is_kept(self) -> None:
         caller = self.begun("ndjson")
         self.channel_of(caller).pauseProducing()
@@ -705,6 +709,7 @@ class ManyTests(RestCase):
             self.assertEqual(types, [path.reply.Type for path in PATHS])
             self.hang_up(caller)
 
+    @slow
     def test_leaves_nothing_behind(self) -> None:
         """A request is gone once it is answered: nothing of it waits for the garbage collector."""
         caller = self.call(Caller())

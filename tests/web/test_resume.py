@@ -221,6 +221,7 @@ class ResumeTests(ResumeCase):
         self.assert_equal()
         self.assertIn("live", self.disturbed.events)
 
+    @slow
     def test_slow(self) -> None:
         """Nothing is left out of what was missed while the client does not read, nor of other channels meanwhile."""
         self.disturbed.lose()
@@ -532,6 +533,7 @@ class VisitorTests(ResumeCase):
 class SmallBufferTests(ResumeCase):
     options = (*ResumeCase.options, "--replay-buffer-bytes", "65536")
 
+    @slow
     def test_full(self) -> None:
         undisturbed, client = ResumingClient(self), ResumingClient(self)
         client.lose()

@@ -12,7 +12,7 @@ from dtc_twisted.dtc.messages import MarketDataFeedStatusEnum
 from dtc_twisted.web.stream import MultiChannelFactory
 from dtc_twisted.web.stream import send_queue as send_queue
 from dtc_twisted.web.stream import writer as sender
-from tests.support import GatewayTestCase, WebSocketCaller
+from tests.support import GatewayTestCase, WebSocketCaller, slow
 
 SYMBOLS = ["ESM20_FUT_CME", "CLM20_FUT_NYMEX", "NOPE"]
 CHANNELS = ["trades", "quotes", "marketdata", "marketdepth"]
@@ -102,6 +102,7 @@ class Person:
 class InvariantTests(GatewayTestCase):
     options = (*GatewayTestCase.options, "--replay-buffer", "2")
 
+    @slow
     def test_all(self) -> None:
         for seed in range(60):
             rng = random.Random(seed)

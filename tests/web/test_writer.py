@@ -12,7 +12,7 @@ from zope.interface import directlyProvides
 
 from dtc_twisted.web.stream import writer as sender
 from dtc_twisted.web.stream.writer import SocketWriter, TransportWriter, make_writer
-from tests.support import GatewayTestCase, SocketTransport, WebSocketCaller
+from tests.support import GatewayTestCase, SocketTransport, WebSocketCaller, slow
 
 
 class SenderCase(SynchronousTestCase):
@@ -97,6 +97,7 @@ class DirectTests(SenderCase):
         self.sender.send(b"a")
         self.assertEqual(self.arrived(), b"")
 
+    @slow
     @settings(max_examples=300, deadline=None)
     @given(
         st.lists(
