@@ -105,7 +105,9 @@ class NatsBus(Service):
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _connect(self) -> Any:
-        import nats
+        from nats.errors import SlowConsumerError
+
+        from dtc_twisted.cluster.nats_client import DirectClient
 
         self._lost = lost = asyncio.get_running_loop().create_future()
         errors: list[Exception] = []
@@ -116,12 +118,13 @@ class NatsBus(Service):
 
         async def on_error(error: Exception) -> None:
             errors.append(error)
-            if isinstance(error, nats.errors.SlowConsumerError):
+            if isinstance(error, SlowConsumerError):
                 self.drop("the messages of NATS were read too slowly")
             else:
                 self._report(f"NATS: {shorten(str(error) or type(error).__name__)}")
 
-        client: Any = await nats.connect(
+        client: Any = DirectClient()
+        await client.connect(
             self._servers,
             name=self._name,
             allow_reconnect=False,
@@ -143,12 +146,11 @@ class NatsBus(Service):
         return client
 
     async def _subscribe(self, client: Any, subject: str, handler: Handler) -> None:
-        async def receive(message: Any) -> None:
+        def receive(subject: str, data: bytes, reply: str) -> None:
             if client is self._client or not self.is_connected:
-                data = b"" if message.headers and message.headers.get("Status") == "503" else message.data
-                call_safely(handler, message.subject, data, message.reply)
+                handler(subject, data, reply)
 
-        await client.subscribe(subject, cb=receive, pending_msgs_limit=0, pending_bytes_limit=8 * MAX_UNSENT)
+        await client.subscribe_directly(subject, receive, pending_msgs_limit=0, pending_bytes_limit=8 * MAX_UNSENT)
 
     async def _send(self, client: Any) -> None:
         """Send what was published, in order."""
