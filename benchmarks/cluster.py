@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks import load
 from benchmarks.fanout import World, measure, settled
-from benchmarks.processes import CPUS, MEASURED, TWISTD, Service, leave_measured_cpu
+from benchmarks.processes import CPUS, MEASURED, Service, leave_measured_cpu
 
 CASES = {
     10: ("rate 500 1", "rate 5000 1", "rate 20000 50"),
@@ -27,15 +27,13 @@ CASES = {
 SERVING = r"Serving http://[^:]+:(\d+)/"
 OTHERS = set(CPUS) - MEASURED
 SECONDS = 2.5
-UVLOOP = "import uvloop; uvloop.install(); from twisted.scripts.twistd import run; run()"
-commands = {False: TWISTD, True: (sys.executable, "-c", UVLOOP, *TWISTD[3:])}
-"""The command by whether it uses uvloop."""
 
 
 def twistd(*arguments: str, uvloop: bool, measured: bool = False) -> Service:
-    """Start a service on the reactor on asyncio, on a free port, which is `found[1]`."""
+    """Start a service on asyncio, on a free port, which is `found[1]`."""
+    reactor = "uvloop" if uvloop else "asyncio"
     cpus = MEASURED if measured else OTHERS
-    return Service("-r", "asyncio", *arguments, until=SERVING, cpus=cpus, command=commands[uvloop])
+    return Service("-r", reactor, *arguments, until=SERVING, cpus=cpus)
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Install Twisted's reactor on asyncio, with the event loop of uvloop: `twistd --reactor uvloop`."""
+"""Install Twisted's reactor on asyncio with the event loop of uvloop.
+
+`twistd --reactor uvloop` does it.
+"""
 
 from twisted.internet import asyncioreactor
 

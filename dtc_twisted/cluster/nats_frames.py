@@ -9,7 +9,7 @@ LINE_END = b"\r\n"
 
 
 class NatsFrames:
-    """Call the functions of subscriptions with their messages, and return everything else.
+    """Call the functions of subscriptions, and return everything else.
 
     Of the protocol (https://docs.nats.io/reference/reference-protocols/nats-protocol) it knows two operations, because
     all others are one line:

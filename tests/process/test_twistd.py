@@ -380,6 +380,11 @@ class SlowReaderTests(SynchronousTestCase):
     def test_asyncio(self) -> None:
         self.check_slow_reader("asyncio")
 
+    def test_uvloop(self) -> None:
+        if find_spec("uvloop") is None:
+            raise SkipTest("there is no uvloop")
+        self.check_slow_reader("uvloop")
+
     def check_slow_reader(self, reactor: str) -> None:
         """Assert that a slow reader gets the number of skipped messages, then the latest; others are not affected."""
         server = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", "20000")
