@@ -53,6 +53,21 @@ Handlers = Mapping[type[Message], Callable[[Any], None]]
 """Message type -> the function that handles its messages."""
 
 
+class BulkHandler:
+    """Handle messages one by one, or those of a whole read in one call.
+
+    one: handles a message.
+    many: handles several messages, or returns False if they are to be handled one by one.
+    """
+
+    def __init__(self, one: Callable[[Any], None], many: Callable[[list[Any]], bool]) -> None:
+        self.one = one
+        self.many = many
+
+    def __call__(self, message: Any) -> None:
+        self.one(message)
+
+
 class SessionListener(Protocol):
     """Is attached to the sessions of an Upstream, one after the other.
 
@@ -119,6 +134,7 @@ class Session:
             dtc.UserMessage: self._receive_text,
         }
         self._handlers |= dict.fromkeys(RESPONSE_TYPES, self._receive_answer)
+        self._bulk_handlers: dict[type[Message], Callable[[list[Any]], bool]] = {}
 
     # -- called by the connection
 
@@ -151,6 +167,8 @@ class Session:
         """Dispatch the messages of one read of the socket, in order."""
         self.last_received = self._clock.seconds()
         handlers, logs = self._handlers, wire_log.enabled
+        if len(messages) > 1 and not logs and self._receive_together(messages):
+            return
         for message in messages:
             if logs:
                 wire_log.received(message)
@@ -158,6 +176,12 @@ class Session:
                 (handlers.get(type(message)) or self._on_unsolicited)(message)
             except Exception:  # one message must not end the session, which serves all subscribers
                 _log.failure("Failed to process {name}", name=type(message).__name__)
+
+    def _receive_together(self, messages: list[Message]) -> bool:
+        """Give all messages to one handler in one call; False if that is not possible."""
+        takers = set(map(self._bulk_handlers.get, map(type, messages)))
+        take = takers.pop() if len(takers) == 1 else None
+        return take is not None and take(messages)
 
     def receive_malformed(self, text: bytes) -> None:
         """Fail the request to which a message belongs that cannot be read.
@@ -171,7 +195,12 @@ class Session:
 
         Types that the session handles itself are ignored.
         """
-        self._handlers.update({kind: take for kind, take in handlers.items() if kind not in self._handlers})
+        for kind, take in handlers.items():
+            if kind in self._handlers:
+                continue
+            self._handlers[kind] = take.one if isinstance(take, BulkHandler) else take
+            if isinstance(take, BulkHandler):
+                self._bulk_handlers[kind] = take.many
 
     def is_symbol_id(self, value: object) -> bool:
         """Return whether `value` is a SymbolID that this session has assigned."""
@@ -184,6 +213,7 @@ class Session:
     def connection_lost(self, reason: str) -> None:
         """End the session: all pending requests fail with SessionLost(reason)."""
         self._is_closed = True
+        self._bulk_handlers.clear()
         self._handlers.clear()  # messages of the same read after the end are ignored
         self._on_unsolicited = _ignore
         if self._heartbeat.running:

@@ -1,6 +1,7 @@
 """Handle the server's messages about the symbols of a hub."""
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -8,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.codec import whole_number
 from dtc_twisted.dtc.messages import MESSAGES, MarketDataFeedStatusEnum, Message
+from dtc_twisted.dtc.session import BulkHandler
 from dtc_twisted.logs import call_safely, logger
 from dtc_twisted.market_data.feed_repair import FeedRepair
 from dtc_twisted.market_data.feed_requests import FeedRequests
@@ -17,6 +19,7 @@ from dtc_twisted.market_data.symbol_feed import SymbolFeed
 from dtc_twisted.work_turns import Backlog, WorkTurns
 
 _log = logger(__name__)
+_symbol_id_of = attrgetter("SymbolID")
 
 
 class FeedReceiver:
@@ -38,7 +41,7 @@ class FeedReceiver:
         turns: WorkTurns,
     ) -> None:
         self.handlers: dict[type[Message], Callable[[Any], None]] = {
-            **dict.fromkeys(channel.update_types, self._receive_update),
+            **dict.fromkeys(channel.update_types, BulkHandler(self._receive_update, self._receive_updates)),
             channel.reject_type: self._receive_reject,
             dtc.MarketDataFeedSymbolStatus: self._receive_symbol_status,
             dtc.MarketDataFeedStatus: self._receive_feed_status,
@@ -90,6 +93,17 @@ class FeedReceiver:
         else:
             self._waiting.setdefault(feed.symbol_id, []).append(message)
             self._backlog.start()
+
+    def _receive_updates(self, messages: list[Any]) -> bool:
+        """Take the updates of one read, if all are of one symbol and it is live."""
+        symbol_id = messages[0].SymbolID
+        feed = self._by_id.get(symbol_id)
+        if feed is None or not feed.is_confirmed or feed.stale_reason:
+            return False
+        if list(map(_symbol_id_of, messages)).count(symbol_id) != len(messages):
+            return False
+        self._batch.enqueue_all(feed, messages)
+        return True
 
     def _receive_reject(self, message: Any) -> None:
         feed = self._by_id.get(message.SymbolID)

@@ -26,6 +26,7 @@ class FanoutGroup:
     updated_at: time of the last update, seconds since 1970, UTC; None before the first.
     delivered_count: number of messages for its consumers so far; a message for two of them counts twice.
     recent: keeps the messages for consumers that connect again; None: they are not kept.
+    size: number of its consumers.
     left: identifies the moment when the last consumer left; None while there is one.
     """
 
@@ -35,20 +36,23 @@ class FanoutGroup:
         self.updated_at: float | None = None
         self.delivered_count = 0
         self.recent: RecentMessages | None = None
+        self.size = 0
         self.left: object | None = None
         self._consumers: dict[Consumer, Sink] = {}
         self._sinks: tuple[Sink, ...] | None = None  # None: not made yet
         self._broadcaster: Broadcaster | None = None
 
     def __len__(self) -> int:
-        return len(self._consumers)
+        return self.size
 
     def add(self, consumer: Consumer) -> None:
         self._consumers[consumer] = consumer.sink
+        self.size = len(self._consumers)
         self._sinks = self._broadcaster = None
 
     def remove(self, consumer: Consumer) -> None:
         del self._consumers[consumer]
+        self.size = len(self._consumers)
         self._sinks = self._broadcaster = None
 
     @property
@@ -93,6 +97,13 @@ class ReadBatch:
             self.process()
             self._feed = feed
         self._messages.append(message)
+
+    def enqueue_all(self, feed: MessageProcessor, messages: list[Any]) -> None:
+        """Add messages, which are processed with those that follow."""
+        if feed is not self._feed:
+            self.process()
+            self._feed = feed
+        self._messages += messages
 
     def process(self) -> None:
         """Process all messages so far."""

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from dtc_twisted.transport.websocket_frames import split_text_frames
 
 CHUNK_SECONDS = 1.0
-"""Age at which a chunk is complete."""
+"""Time after which a chunk is complete."""
 
 CHUNK_BYTES = 256 * 1024
 """Size at which a chunk is complete."""
@@ -41,12 +41,10 @@ class NumberedItem(Protocol):
     """Describe encoded messages with consecutive numbers.
 
     first_seq: the number of the first.
-    frames: the WebSocket frame of each message.
     kinds: the kind of each message.
     """
 
     first_seq: int
-    frames: list[bytes]
     kinds: Sequence[Any]
 
     def joined(self) -> bytes:
@@ -57,17 +55,19 @@ class _Chunk:
     """Hold the messages of about one second.
 
     channel: None after the chunk was dropped.
+    period: in which it began, see ReplayBuffer.
     numbers: the first number of each item.
     items: the frames of each item, joined.
     kinds: the kind of an item's message; of several messages, their kinds.
     """
 
-    __slots__ = ("began_at", "byte_count", "channel", "first_seq", "items", "kinds", "numbers")
+    __slots__ = ("began_at", "byte_count", "channel", "first_seq", "items", "kinds", "numbers", "period")
 
-    def __init__(self, channel: "RecentMessages", first_seq: int, now: float) -> None:
+    def __init__(self, channel: "RecentMessages", first_seq: int, now: float, period: int) -> None:
         self.channel: RecentMessages | None = channel
         self.first_seq = first_seq
         self.began_at = now
+        self.period = period
         self.numbers: list[int] = []
         self.items: list[bytes] = []
         self.kinds: list[Any] = []
@@ -116,20 +116,19 @@ class RecentMessages:
     def add(self, item: NumberedItem) -> None:
         """Keep messages."""
         buffer = self._buffer
-        first, frames = item.first_seq, item.frames
+        first, kinds = item.first_seq, item.kinds
         if first != self.next_seq:  # some could not be encoded
             self._clear()
-        now = buffer.clock.seconds()
         chunk = self._chunks[-1] if self._chunks else None
-        if chunk is None or now - chunk.began_at >= CHUNK_SECONDS or chunk.byte_count >= CHUNK_BYTES:
-            chunk = _Chunk(self, first, now)
+        if chunk is None or chunk.period != buffer.period or chunk.byte_count >= CHUNK_BYTES:
+            chunk = _Chunk(self, first, buffer.clock.seconds(), buffer.period)
             self._chunks.append(chunk)
             buffer.take(chunk)
-        count = len(frames)
+        count = len(kinds)
         data = item.joined()
         chunk.numbers.append(first)
         chunk.items.append(data)
-        chunk.kinds.append(item.kinds[0] if count == 1 else _Several(item.kinds))
+        chunk.kinds.append(kinds[0] if count == 1 else _Several(kinds))
         self.next_seq = first + count
         size = len(data) + ITEM_OVERHEAD + MESSAGE_OVERHEAD * count
         chunk.byte_count += size
@@ -207,6 +206,7 @@ class ReplayBuffer(Service):
     seconds: how long messages and channels are kept. 0: not at all.
     max_bytes: memory for all messages. Above it, the oldest are dropped.
     byte_count: memory of the messages now.
+    period: number of the present period of CHUNK_SECONDS. A chunk has messages of one period.
     resumed_count, not_resumed_count: number of subscriptions that continued, and of those that could not.
     """
 
@@ -215,6 +215,7 @@ class ReplayBuffer(Service):
         self.seconds = seconds
         self.max_bytes = max_bytes
         self.byte_count = 0
+        self.period = 0
         self.resumed_count = 0
         self.not_resumed_count = 0
         self._chunks: deque[_Chunk] = deque()  # of all channels, oldest first
@@ -275,6 +276,7 @@ class ReplayBuffer(Service):
 
     def _tick(self) -> None:
         self._timer = None
+        self.period += 1
         now = self.clock.seconds()
         while self._chunks and (self._chunks[0].channel is None or now - self._chunks[0].began_at > self.seconds):
             self._drop_oldest()

@@ -280,8 +280,8 @@ class SymbolFeed:
                 continue
             if group.recent is not None:
                 group.recent.add(item)
-            if group:
-                group.delivered_count += len(update.messages) * len(group)
+            if group.size:
+                group.delivered_count += len(update.messages) * group.size
                 batch.add_delivery(group, item)
 
     def _drop_view_if_unused(self, levels: int) -> None:

@@ -89,9 +89,12 @@ class DTCConnection:
         self._process(self.codec.decode(data))
 
     def _process(self, messages: list[Message]) -> None:
-        types = list(map(type, messages))
-        for each in set(types):
-            self._message_counts[each] += types.count(each)
+        if len(messages) == 1:
+            self._message_counts[type(messages[0])] += 1
+        else:
+            types = list(map(type, messages))
+            for each in set(types):
+                self._message_counts[each] += types.count(each)
         self.session.receive(messages)
         self._on_read_done()
 

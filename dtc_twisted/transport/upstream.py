@@ -62,7 +62,7 @@ class Upstream(Service):
         self.message_counts: defaultdict[type[Message], int] = defaultdict(int)
         """Number of messages received from the server by type."""
         self.on_read_done: Callable[[], None] = lambda: None
-        """Called after the messages of one read of the socket have been dispatched."""
+        """Called after the messages of one read of the socket. Set it before the service starts."""
         self.turns = WorkTurns(reactor)
         """Has the turns of the work that callers cause."""
         self.traffic_observer: TrafficObserver | None = None
@@ -192,7 +192,7 @@ class Upstream(Service):
             message_counts=self.message_counts,
             on_sent=self._on_sent,
             turns=self.turns,
-            on_read_done=lambda: self.on_read_done(),
+            on_read_done=self.on_read_done,
         )
         self._connection = connection
         if self.traffic_observer is not None:

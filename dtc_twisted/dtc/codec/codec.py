@@ -89,7 +89,7 @@ class Codec:
     @property
     def is_between_messages(self) -> bool:
         """Whether no part of a message waits for its rest."""
-        return not (self._unfinished or self._skipping)
+        return not (self._unfinished.data or self._skipping)
 
     def encode(self, message: Message) -> bytes:
         """Return the message as bytes with a NUL.
@@ -123,7 +123,7 @@ class Codec:
         """
         if self._skipping:
             data = self._skip_to_next(data)
-        if self._unfinished:
+        if self._unfinished.data:
             if data.startswith(MESSAGE_START):
                 # The rest of the unfinished message is missing: it is decoded separately.
                 data = self._unfinished.take() + b"\0" + data

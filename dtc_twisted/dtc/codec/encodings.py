@@ -18,7 +18,8 @@ UNSET_NUMBERS = frozenset(
     {INT_MAX, UINT_MAX} | {float(f"{number:.{digits}g}") for number in (DBL_MAX, FLT_MAX) for digits in range(6, 18)}
 )
 
-_UNSET_VALUES = UNSET_NUMBERS | {None}
+UNSET_VALUES = UNSET_NUMBERS | {None}
+"""Values that mean "unset" in F."""
 
 
 def compact_field_names(message: type[Message]) -> tuple[str, ...]:
@@ -82,9 +83,12 @@ class CompactDecoder:
         self._decoder = msgspec.json.Decoder(self._values)
         # Positions of the fields in F. The fields of a union have one position.
         places = [names.index(message.UNION[0] if name in message.UNION else name) for name in _fields(message)]
-        self._reorder: Callable[[tuple[Any, ...]], tuple[Any, ...]] | None = None
+        self.make: Callable[..., Message] = message
+        """Makes a message of its values in the order of F."""
         if places != [*range(len(names))]:
-            self._reorder = itemgetter(*places)
+            reorder = itemgetter(*places)
+            self.make = lambda *values: message(*reorder(values))
+        self._places = places
 
     def decode(self, text: Raw) -> Message:
         """Decode F. Raises msgspec.MsgspecError."""
@@ -100,9 +104,9 @@ class CompactDecoder:
     def build(self, values: Struct) -> Message:
         """Return the message of an envelope's values."""
         found = astuple(values)
-        if self._reorder is not None:
-            found = self._reorder(found)
-        return self.message(*found) if _UNSET_VALUES.isdisjoint(found) else _build(self.message, found)
+        if UNSET_VALUES.isdisjoint(found):
+            return self.make(*found)
+        return _build(self.message, tuple(found[place] for place in self._places))
 
 
 @cache
@@ -137,7 +141,7 @@ def _decoder(message: type[Message]) -> msgspec.json.Decoder[Message]:
 
 
 def _build(message: type[Message], values: tuple[Any, ...]) -> Message:
-    return message(*[UNSET if value in _UNSET_VALUES else value for value in values])
+    return message(*[UNSET if value in UNSET_VALUES else value for value in values])
 
 
 def _from_fields(message: type[Message], fields: dict[str, Any]) -> Message:

@@ -6,25 +6,25 @@ from dtc_twisted.dtc.codec.repair import OBJECT_TOKEN
 class UnfinishedMessage:
     """Hold bytes without a NUL and without the end of an object.
 
-    Each byte is examined once when it arrives, whatever the size of the pieces.
+    data: those bytes. Each byte is examined once when it arrives, whatever the size of the pieces.
     """
 
     def __init__(self) -> None:
-        self._bytes = bytearray()
+        self.data = bytearray()
         self._clear_state()
 
     def __len__(self) -> int:
-        return len(self._bytes)
+        return len(self.data)
 
     def add(self, data: bytes) -> bool:
         """Add bytes. Return whether a NUL or the end of an object is among them."""
-        self._bytes += data
+        self.data += data
         return self._ends_in(data) or b"\0" in data
 
     def take(self) -> bytes:
         """Return all bytes, and hold none."""
-        data = bytes(self._bytes)
-        self._bytes = bytearray()
+        data = bytes(self.data)
+        self.data = bytearray()
         self._clear_state()
         return data
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 from dtc_twisted.definitions.converter import DisplayConverter
 from dtc_twisted.market_data import QUOTE_CLASSES, SNAPSHOT_CLASSES, TRADE_CLASSES, BookSnapshot, Hub, Update
@@ -48,21 +48,22 @@ class ChannelEncoder(SendQueueEncoder):
     def __call__(self, update: Update, /) -> PreparedUpdate | None:
         classes = CHANNEL_CLASSES.get(self.channel)
         kinds = list(map(type, update.messages))
-        indexes = [index for index, kind in enumerate(kinds) if classes is None or kind in classes]
-        if not indexes:
-            return None
-        first = sequence_number(update.counts, self.channel) - len(indexes) + 1
-        payloads = [
-            add_channel(self.channel, number, encode_payload(update, index, self.converter))
-            for number, index in enumerate(indexes, first)
-        ]
+        if classes is None or classes.issuperset(kinds):
+            payloads = encode_all(update, self.converter)
+        else:
+            indexes = [index for index, kind in enumerate(kinds) if kind in classes]
+            if not indexes:
+                return None
+            payloads = [encode_payload(update, index, self.converter) for index in indexes]
+            kinds = [kinds[index] for index in indexes]
+        first = sequence_number(update.counts, self.channel) - len(kinds) + 1
+        begin = _channel_begin(self.channel)
+        texts = [begin % number + payload[1:] for number, payload in enumerate(payloads, first)]
         if not SNAPSHOT_CLASSES.isdisjoint(kinds):
-            for place, index in enumerate(indexes):
-                if kinds[index] in SNAPSHOT_CLASSES:
-                    payload = encode_payload(update, index, self.converter)
-                    payloads[place] = add_channel(self.channel, first + place, payload, update.epoch)
-        kinds = kinds if len(indexes) == len(kinds) else [kinds[index] for index in indexes]
-        return PreparedUpdate(encode_text_frames(payloads), (self.channel, update.symbol), kinds, None, first)
+            for place, kind in enumerate(kinds):
+                if kind in SNAPSHOT_CLASSES:
+                    texts[place] = add_channel(self.channel, first + place, payloads[place], update.epoch)
+        return PreparedUpdate(encode_text_frames(texts), (self.channel, update.symbol), kinds, None, first)
 
 
 @dataclass(frozen=True)
@@ -97,17 +98,23 @@ class BookEncoder(SendQueueEncoder):
         return partial(self._late_book_frame, symbol, levels, epoch)
 
     def _payloads(self, update: Update) -> list[bytes]:
-        count = len(update.messages)
-        payloads = [encode_payload(update, index, self.converter) for index in range(count)]
+        payloads = encode_all(update, self.converter)
         if not self.channel:
             return payloads
-        first = sequence_number(update.counts, self.channel) - count + 1
+        first = sequence_number(update.counts, self.channel) - len(payloads) + 1
         epoch = update.epoch if isinstance(update.messages[0], BookSnapshot) else None
         return [add_channel(self.channel, number, payload, epoch) for number, payload in enumerate(payloads, first)]
 
     def _late_book_frame(self, symbol: str, levels: int, epoch: int) -> bytes | None:
         book = self.hub.last_snapshot(symbol, levels)
         return None if book is None or book.epoch != epoch else encode_text_frame(self._payloads(book)[0])
+
+
+def encode_all(update: Update, converter: DisplayConverter | None) -> list[bytes]:
+    """Encode all messages of an update, or return their cached encodings."""
+    if converter is None:
+        return encode_payloads(update)
+    return [encode_display_payload(update, index, converter) for index in range(len(update.messages))]
 
 
 def encode_payload(update: Update, index: int, converter: DisplayConverter | None) -> bytes:
@@ -130,6 +137,11 @@ def add_channel(channel: str, number: int, payload: bytes, epoch: int | None = N
 
     epoch: of a snapshot, written after them.
     """
-    if epoch is not None:
-        return b'{"channel":"%b","seq":%d,"epoch":%d,%b' % (channel.encode(), number, epoch, payload[1:])
-    return b'{"channel":"%b","seq":%d,%b' % (channel.encode(), number, payload[1:])
+    begin = _channel_begin(channel) % number
+    return begin + payload[1:] if epoch is None else b'%b"epoch":%d,%b' % (begin, epoch, payload[1:])
+
+
+@cache
+def _channel_begin(channel: str) -> bytes:
+    """Return what is in front of a message, with %d in place of its number."""
+    return b'{"channel":"%b","seq":%%d,' % channel.encode()
