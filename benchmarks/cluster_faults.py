@@ -1,13 +1,15 @@
 """python -m benchmarks.cluster_faults [SECONDS] [SEED]: do edges send exactly what the origin sends, whatever fails?
 
-A simulated server, nats-server, an origin and two edges run on this machine. One subscriber at each of the three has
-all channels of 50 symbols. Every 5 s one of the five processes is killed and started again, or stopped for a while. In
-the end every message with a number is compared. These are errors:
+A simulated server, nats-server, an origin and two edges run on this machine. One subscriber at each of the three
+has all channels of 50 symbols, another the channel `orders`. Traders place orders at any of the three, and repeat
+each until its outcome is known. Every 5 s one of the five processes is killed and started again, or stopped for a
+while. In the end every message with a number is compared. These are errors:
 
     duplicate   a number came twice, and was not the snapshot after `stale` or a reconnect
     gap         a number is missing, and nothing announced it
     old         an epoch or a number came after a larger one
     different   two subscribers have different messages with the same epoch and number
+    orders      a number of `orders` is missing, a message of it differs, or an order was not placed once
 """
 
 import asyncio
@@ -17,14 +19,17 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from itertools import islice, pairwise
+from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+from benchmarks.cluster_orders import OrdersRecorder, Trader, different_orders, wrong_placements
 from benchmarks.processes import ROOT, TWISTD
 from dtc_twisted.simulator.market.catalogue import all_instruments, rejection_reason
 
@@ -56,8 +61,15 @@ class Restartable:
             )
 
     async def fault(self, kind: str, seconds: float) -> None:
-        """Kill the process and start it again later, or stop it for some seconds."""
-        if kind == "kill":
+        """Kill the process and start it again later, or stop it for some seconds.
+
+        The server ends its connections and takes no others for some seconds, because it has to keep its orders.
+        """
+        if kind == "kill" and self.name == "server":
+            self._process.send_signal(signal.SIGUSR1)
+            await asyncio.sleep(seconds)
+            self._process.send_signal(signal.SIGUSR2)
+        elif kind == "kill":
             self._process.kill()
             self._process.wait()
             await asyncio.sleep(seconds)
@@ -160,8 +172,11 @@ class Recorder:
         self.errors.append(f"{at} {kind} {key} after {feed.epoch}/{feed.seq}: {json.dumps(message)[:160]}")
 
 
-def processes() -> tuple[dict[str, Restartable], dict[str, int]]:
-    """Start everything; return the processes, and the ports of origin and edges."""
+def processes(folder: Path) -> tuple[dict[str, Restartable], dict[str, int]]:
+    """Start everything; return the processes, and the ports of origin and edges.
+
+    folder: for the journal, and the list of orders that reached the server.
+    """
     server, history, broker = free_port(), free_port(), free_port()
     ports = {name: free_port() for name in ("origin", "edge1", "edge2")}
     nats = f"nats://127.0.0.1:{broker}"
@@ -169,11 +184,13 @@ def processes() -> tuple[dict[str, Restartable], dict[str, int]]:
     found = {
         "nats": Restartable("nats", "nats-server", "-a", "127.0.0.1", "-p", str(broker)),
         "server": Restartable(
-            "server", *TWISTD, "dtc-sim", "-p", str(server), "-q", str(history), "--rate", str(RATE), "--seed", "7"
+            *("server", sys.executable, "-m", "benchmarks.cluster_orders"),
+            *(str(server), str(history), str(RATE), str(folder / "placed")),
         ),
         "origin": Restartable(
             *("origin", *python, "dtc", "--host", "127.0.0.1", "-p", str(server), "-q", str(history)),
             *("-r", str(ports["origin"]), "--nats", nats, "--no-standby", "--no-dashboard"),
+            *("--allow-trading", "--journal", str(folder / "journal")),
         ),
     }
     for name in ("edge1", "edge2"):
@@ -205,26 +222,40 @@ def different(recorders: list[Recorder]) -> list[str]:
     return found
 
 
-async def main(seconds: float, seed: int) -> int:
-    running, ports = processes()
-    tasks = []
+async def main(seconds: float, seed: int, folder: Path) -> int:
+    running, ports = processes(folder)
+    rng = random.Random(seed)
+    tasks, trading = [], []
     try:
         await asyncio.sleep(8)
         served = (each.symbol for each in all_instruments() if not rejection_reason(each.symbol))
         symbols = [*islice(served, SYMBOLS)]
         recorders = [Recorder(name, port, symbols) for name, port in ports.items()]
+        orders = [OrdersRecorder(name, port) for name, port in ports.items()]
         tasks = [asyncio.create_task(each.run()) for each in recorders]
+        tasks += [asyncio.create_task(each.run()) for each in orders]
         await asyncio.sleep(5)
-        counts = await faults(running, random.Random(seed), seconds)
+        traders = [Trader(f"t{n}", [*ports.values()], random.Random(seed + n)) for n in range(3)]
+        trading = [asyncio.create_task(each.run()) for each in traders]
+        counts = await faults(running, rng, seconds)
+        for trader in traders:
+            trader.stop()
+        await asyncio.gather(*trading)
+        await asyncio.sleep(5)
     finally:
-        for task in tasks:
+        for task in (*tasks, *trading):
             task.cancel()
         for each in running.values():
             each.end()
     errors = [f"{each.name}: {error}" for each in recorders for error in each.errors] + different(recorders)
+    errors += different_orders(orders) + wrong_placements(traders, folder / "placed")
     print(f"{sum(counts.values())} faults: {dict(counts)}")
-    for recorder in recorders:
-        print(recorder.name, dict(recorder.counts))
+    for name, numbers in [(each.name, each.counts) for each in recorders] + [
+        (each.name, each.counts) for each in orders
+    ]:
+        print(name, dict(numbers))
+    for trader in traders:
+        print("trader", dict(trader.counts))
     print("\n".join(errors[:30]))
     print(f"{len(errors)} errors")
     return 1 if errors else 0
@@ -232,4 +263,6 @@ async def main(seconds: float, seed: int) -> int:
 
 if __name__ == "__main__":
     arguments = [float(each) for each in sys.argv[1:]]
-    sys.exit(asyncio.run(main(arguments[0] if arguments else 240.0, int(arguments[1]) if len(arguments) > 1 else 1)))
+    lasting = arguments[0] if arguments else 240.0
+    with tempfile.TemporaryDirectory() as name:
+        sys.exit(asyncio.run(main(lasting, int(arguments[1]) if len(arguments) > 1 else 1, Path(name))))

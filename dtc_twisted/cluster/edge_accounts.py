@@ -20,7 +20,7 @@ RESUME_TRIES = 4
 """Times that the origin is asked before a subscriber learns that its updates are not to be had."""
 
 Resumed = Callable[[dict[str, Any]], None]
-"""A function that is called with the fields of the reply to a subscription that continues."""
+"""A function that is called with the fields of the reply to a subscription."""
 
 
 NOT_RESUMED = {"resumed": False, "missed": None}
@@ -39,7 +39,8 @@ class FollowedAccount:
     generation, number: of the last message that it has received.
     epoch, seq: of the last update that it has, as subscribers know them.
     held: messages that arrived while an answer was awaited; None: none is awaited.
-    resumed: answers its request to continue; None: it was answered, or there is none.
+    resumed: answers its request; None: it was answered.
+    continues: whether it has the updates before a number, and wants those from there on.
     """
 
     def __init__(
@@ -53,16 +54,17 @@ class FollowedAccount:
         self.seq = seq
         self.tries = 0
         self.resumed = resumed
+        self.continues = False
         self.is_stale = False
         self.held: list[tuple[AccountHead, list[bytes]]] | None = []
         self.request: Deferred[None] | None = None
         self.retry: IDelayedCall | None = None
 
     def answer(self, fields: dict[str, Any]) -> None:
-        """Answer the request to continue, once."""
+        """Answer the request, once."""
         resumed, self.resumed = self.resumed, None
         if resumed is not None:
-            resumed(fields)
+            resumed(fields if self.continues else {name: fields[name] for name in ("epoch", "seq")})
 
     def stop(self) -> None:
         """Stop waiting."""
@@ -110,13 +112,17 @@ class EdgeAccounts:
 
     join = subscribe
 
-    def resume(self, subscriber: AccountReader, channel: str, epoch: int, from_seq: int, resumed: Resumed) -> bool:
-        """Add a subscriber that has the updates before a number.
+    def resume(
+        self, subscriber: AccountReader, channel: str, epoch: int, from_seq: int | None, resumed: Resumed
+    ) -> bool:
+        """Add a subscriber that has the updates before a number. None: it has none.
 
-        `resumed` is called when the origin has answered. Then the missed updates follow, or a snapshot.
+        `resumed` is called when the origin has answered, because only the origin knows the epoch. Then the missed
+        updates follow, or a snapshot. Without an origin, it is called at once for a subscriber that has no updates.
         """
         self.unsubscribe(subscriber, channel)
-        followed = FollowedAccount(subscriber, channel, epoch, from_seq - 1, resumed)
+        followed = FollowedAccount(subscriber, channel, epoch, (from_seq or 1) - 1, resumed)
+        followed.continues = from_seq is not None
         self._followed[subscriber, channel] = followed
         self._fetch(followed)
         return True
@@ -142,6 +148,8 @@ class EdgeAccounts:
         for followed in list(self._followed.values()):
             followed.stop()
             followed.held = []
+            if not followed.continues:
+                followed.answer(self._positions[followed.channel])
             self._mark_stale(followed, reason)
             if followed.resumed is not None:
                 self._retry(followed)
@@ -216,7 +224,7 @@ class EdgeAccounts:
         if not failure.check(DTCError):
             _log.failure("Failed to take the answer about {channel}", failure, channel=followed.channel)
         followed.tries += 1
-        if followed.tries == RESUME_TRIES and followed.resumed is not None:
+        if followed.resumed is not None and (followed.tries == RESUME_TRIES or not followed.continues):
             followed.epoch = 0
             followed.answer(self._positions[followed.channel] | NOT_RESUMED)
         self._mark_stale(followed, self._reason)

@@ -122,6 +122,38 @@ class EdgeAccountsTests(SynchronousTestCase):
         self.accounts.origin_lost("cut")
         self.assertEqual([each["event"] for each in self.reader.take()], ["stale"])
 
+    def begin(self) -> None:
+        """Subscribe anew, without any updates."""
+        self.answers.clear()
+        self.accounts.resume(self.reader, "orders", 0, None, lambda reply: self.reader.received.append(reply))
+        self.assertEqual(self.asked[-1], AccountRequest("orders"))
+
+    def test_the_first_reply_has_the_epoch_of_the_origin(self) -> None:
+        self.begin()
+        self.assertEqual(self.reader.take(), [])
+        self.answer("snapshot", 6, 1000)
+        self.assertEqual(self.reader.take(), [{"epoch": 7, "seq": 6}, 1000])
+
+    def test_without_an_origin_the_reply_does_not_wait_and_live_has_the_epoch(self) -> None:
+        self.begin()
+        self.answers.pop().errback(SessionLost("lost"))
+        reply, stale = self.reader.take()
+        self.assertEqual((reply, stale["event"]), ({"epoch": 0, "seq": 0}, "stale"))
+        self.clock.advance(1)
+        self.answer("snapshot", 6, 1000)
+        snapshot, live = self.reader.take()
+        self.assertEqual((snapshot, live["epoch"], live["seq"]), (1000, 7, 6))
+
+    def test_the_origin_is_lost_before_the_first_reply(self) -> None:
+        self.begin()
+        self.accounts.origin_lost("cut")
+        reply, stale = self.reader.take()
+        self.assertEqual((reply, stale["event"]), ({"epoch": 0, "seq": 0}, "stale"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.accounts.origin_found()
+        self.answer("snapshot", 6, 1000)
+        self.assertEqual([each if each == 1000 else each["event"] for each in self.reader.take()], [1000, "live"])
+
     def test_no_answer_for_some_seconds(self) -> None:
         """The origin may be about to be there: it is asked again before the reply."""
         self.resume()

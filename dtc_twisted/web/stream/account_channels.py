@@ -49,7 +49,7 @@ class PublishedAccounts(Protocol):
         subscriber: AccountSubscriber,
         channel: str,
         epoch: int,
-        from_seq: int,
+        from_seq: int | None,
         resumed: Callable[[Fields], None],
         /,
     ) -> bool: ...

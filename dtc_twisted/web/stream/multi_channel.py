@@ -213,7 +213,7 @@ class MultiChannelProtocol(StreamProtocol):
         if channel not in self._last_sent:
             self._last_sent[channel] = None
             kept.opened()
-        if from_seq is not None and channel in ACCOUNT_CHANNELS:
+        if channel in ACCOUNT_CHANNELS:
             reply = partial(self._reply_to_resume, request, kept)
             if self.factory.accounts.resume(self, channel, epoch, from_seq, reply):
                 return
@@ -229,10 +229,10 @@ class MultiChannelProtocol(StreamProtocol):
         catch_up.start()
 
     def _reply_to_resume(self, request: dict[str, Any], kept: KeptChannel, fields: dict[str, Any]) -> None:
-        """Reply to a subscription that the origin continues, or that cannot continue."""
-        if fields["resumed"]:
+        """Reply to a subscription that the origin has answered."""
+        if fields.get("resumed"):
             kept.replay.resumed_count += 1
-        else:
+        elif "resumed" in fields:
             kept.replay.not_resumed_count += 1
         if self.state == self.STATE_OPEN:
             self.reply(request | fields)
