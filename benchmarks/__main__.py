@@ -38,7 +38,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
 COMPARED: dict[str, tuple[Callable[[int, Sequence[str]], list[Result]], str]] = {
     "fanout": (fanout, gateways.LIMIT),
     "sparse": (sparse, gateways.LIMIT),
-    "numbered": (numbered, gateways.OTHER),
+    "numbered": (numbered, gateways.UNBUFFERED),
     "growth": (growth, gateways.LIMIT),
     "ingest": (ingest, gateways.LIMIT),
     "disturb": (disturb, ""),

@@ -44,8 +44,8 @@ def sparse(runs: int, peers: Sequence[str]) -> list[Result]:
 
 def numbered(runs: int, peers: Sequence[str]) -> list[Result]:
     """Measure /stream, whose messages are kept for subscribers that connect again."""
-    ours = [each for each in peers if each in (gateways.OURS, gateways.OTHER)]
-    return _deliveries(PATTERNS, runs, ours, gateways.OTHER, path="/api/v1/stream")
+    ours = [each for each in gateways.NUMBERED if each != gateways.OTHER or each in peers]
+    return _deliveries(PATTERNS, runs, ours, gateways.UNBUFFERED, path="/api/v1/stream")
 
 
 @dataclass
@@ -66,7 +66,7 @@ def world(peer: str, count: int, **options: Any) -> Iterator[World]:
     """
     with (
         load.source() as source,
-        gateways.ALL[peer](source.found[1]) as gateway,
+        (gateways.ALL | gateways.NUMBERED)[peer](source.found[1]) as gateway,
         load.subscribers(gateway.found[1], count, **options) as subscribers,
     ):
         settled(subscribers)

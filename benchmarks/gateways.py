@@ -13,6 +13,7 @@ from benchmarks.processes import MEASURED, Service, gateway
 
 OURS = "dtc_twisted"
 OTHER = "other checkout"
+UNBUFFERED = "--replay-buffer 0"
 OTHER_CHECKOUT: list[Path] = []
 """The checkout to measure beside this one, for example of the last release; `--other` sets it."""
 LIMIT = "epoll"
@@ -62,6 +63,19 @@ ALL: dict[str, Callable[[str], Service]] = {
     "ws": _node,
 }
 """Functions that start a gateway to the DTC server at a port. `found[1]` is the port of /api/v1/marketdata."""
+
+
+def _with_replay_buffer(seconds: int) -> Callable[[str], Service]:
+    return lambda port: gateway(port, f"--replay-buffer={seconds}")
+
+
+NUMBERED: dict[str, Callable[[str], Service]] = {
+    OURS: ours,
+    OTHER: other,
+    UNBUFFERED: _with_replay_buffer(0),
+    "--replay-buffer 2": _with_replay_buffer(2),
+}
+"""Gateways with /stream. One that keeps the messages of 2 seconds uses its memory again during the benchmark."""
 
 SUBSCRIBING: dict[str, Callable[[str, str], Service]] = {OURS: ours, OTHER: other, LIMIT: limit}
 """Gateways that can subscribe to a symbol without a subscriber."""
