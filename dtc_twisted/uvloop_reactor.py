@@ -3,6 +3,8 @@
 `twistd --reactor uvloop` does it.
 """
 
+import asyncio
+
 from twisted.internet import asyncioreactor
 
 
@@ -10,4 +12,6 @@ def install() -> None:
     """Install the reactor. Raises ImportError without uvloop."""
     import uvloop
 
-    asyncioreactor.install(uvloop.new_event_loop())
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)  # nats-py begins before the loop runs
+    asyncioreactor.install(loop)

@@ -6,11 +6,12 @@ import signal
 import socket
 import subprocess
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from websockets.sync.client import ClientConnection, connect
 
 from tests.process.test_twistd import ES, PATIENCE, ROOT, TWISTD, Process
@@ -26,9 +27,9 @@ def free_port() -> int:
 class Served(Process):
     """Run `twistd dtc` or `twistd dtc-edge` on a free port, with NATS."""
 
-    def __init__(self, command: str, nats: int, *options: str, **extra: str) -> None:
+    def __init__(self, command: str, nats: int, *options: str, reactor: str = "asyncio", **extra: str) -> None:
         address = ("--nats", f"nats://127.0.0.1:{nats}", "-r", "0")
-        super().__init__(*TWISTD, "-n", "--pidfile=", "-r", "asyncio", command, *address, *options, **extra)
+        super().__init__(*TWISTD, "-n", "--pidfile=", "-r", reactor, command, *address, *options, **extra)
         self.port = int(self.wait_for(r"Serving http://127.0.0.1:(\d+)/api/v1")[1])
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -76,14 +77,14 @@ class ClusterProcessTests(SynchronousTestCase):
     if shutil.which("nats-server") is None:
         skip = "there is no nats-server"
 
-    def start(self, *options: str) -> tuple[Process, Served, Served]:
+    def start(self, *options: str, reactor: str = "asyncio") -> tuple[Process, Served, Served]:
         port = free_port()
         broker = Process("nats-server", "-a", "127.0.0.1", "-p", str(port))
         self.addCleanup(broker.stop)
         broker.wait_for("Server is ready")
-        origin = Served("dtc", port, "--demo", "--no-standby", *options)
+        origin = Served("dtc", port, "--demo", "--no-standby", *options, reactor=reactor)
         self.addCleanup(origin.stop)
-        edge = Served("dtc-edge", port)
+        edge = Served("dtc-edge", port, reactor=reactor)
         self.addCleanup(edge.stop)
         edge.wait_until_ready()
         return broker, origin, edge
@@ -111,6 +112,13 @@ class ClusterProcessTests(SynchronousTestCase):
                 message = json.loads(client.recv(PATIENCE))
                 events += [message["event"]] if message.get("event") == "stale" else []
         self.assertIn("the connection to NATS was lost", edge.text)
+
+    def test_uvloop(self) -> None:
+        if find_spec("uvloop") is None:
+            raise SkipTest("there is no uvloop")
+        _, _, edge = self.start(reactor="uvloop")
+        with edge.stream() as client:
+            self.assertGreater(len(numbered(client, time.monotonic() + 1)), 0)
 
     def ask(self, client: ClientConnection, **request: Any) -> Any:
         """Send a request, and return the reply to it."""
