@@ -89,6 +89,25 @@ class WorkTurns:
         self._clock.callLater(0, self._next_turn)
 
 
+class TimeShare:
+    """Calculate the pauses of work that may take only a part of the time.
+
+    share: the part of the time, if the work has no end.
+    burst: seconds of work without a pause.
+    """
+
+    def __init__(self, share: float, burst: float) -> None:
+        self._share = share
+        self._burst = burst
+        self._used = self._used_at = 0.0  # seconds of work, less the share of the time that passed; and when that was
+
+    def pause_after(self, seconds: float, now: float) -> float:
+        """Return the pause after some seconds of work that end now."""
+        used = max(0.0, self._used - self._share * (now - self._used_at)) + seconds
+        self._used, self._used_at = min(used, 2 * self._burst), now
+        return max(0.0, (self._used - self._burst) / self._share)
+
+
 class Backlog:
     """Do steps in the turns as long as something waits.
 

@@ -6,7 +6,7 @@ A program that reads the file while it is written sees what is committed: `sqlit
 are seconds since 1970, UTC; prices are the server's; `request`, `messages` and `message` are JSON.
 """
 
-from dtc_twisted.journal.entries import GATEWAY, NEW_ORDER_ACTIONS, Command, PublishedState, UpdateRecord
+from dtc_twisted.journal.entries import GATEWAY, NEW_ORDER_ACTIONS, Command, EntriesPage, PublishedState, UpdateRecord
 from dtc_twisted.journal.file_lock import FileLock
 from dtc_twisted.journal.journal import Journal
 from dtc_twisted.journal.published import PublishedOrders
@@ -15,6 +15,7 @@ __all__ = [
     "GATEWAY",
     "NEW_ORDER_ACTIONS",
     "Command",
+    "EntriesPage",
     "FileLock",
     "Journal",
     "PublishedOrders",

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from dtc_twisted.logs import pretty_json
+
 NEW_ORDER_ACTIONS = frozenset({"submit", "oco", "bracket", "flatten"})
 """Actions that make orders. Each of their ClientOrderIDs belongs to one command only."""
 
@@ -94,3 +96,22 @@ class PublishedState:
 
 
 Entry = Command | UpdateRecord | PublishedState | Withdrawal
+
+
+@dataclass(frozen=True)
+class EntriesPage:
+    """Hold successive entries, encoded.
+
+    count: number of entries.
+    last: number of the last one; 0: there is none.
+    data: JSON of the list, indented.
+    """
+
+    count: int
+    last: int
+    data: bytes
+
+    @classmethod
+    def of(cls, entries: list[dict[str, Any]]) -> "EntriesPage":
+        """Encode entries."""
+        return cls(len(entries), entries[-1]["id"] if entries else 0, pretty_json(entries))

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, execute, fail, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
 
 from dtc_twisted.errors import DuplicateOrder, JournalFailed, StoreDamaged, StoreError, StoreLocked
-from dtc_twisted.journal.entries import Command, PublishedState, UpdateRecord
+from dtc_twisted.journal.entries import Command, EntriesPage, PublishedState, UpdateRecord
 from dtc_twisted.journal.pruning import Pruner
 from dtc_twisted.journal.published import PublishedOrders
 from dtc_twisted.journal.reader import JournalReader
@@ -256,15 +256,15 @@ class Journal(Service):
 
     # -- called by REST
 
-    def find_entries(self, limit: int, before: int | None = None, **filters: str) -> Deferred[list[dict[str, Any]]]:
-        """Return the newest entries, newest first, read in a thread.
+    def find_page(self, limit: int, before: int | None = None, **filters: str) -> Deferred[EntriesPage]:
+        """Return the newest entries, newest first, read and encoded in a thread.
 
         limit: largest number of entries.
         before: entries below this number; None: all.
 
         filters: trade_account, symbol, client_order_id: only entries about these.
         """
-        return self._read(lambda reader: reader.entries(limit, before, filters))
+        return self._read(lambda reader: EntriesPage.of(reader.entries(limit, before, filters)))
 
     def entries(self, limit: int, before: int | None = None, **filters: str) -> list[dict[str, Any]]:
         """Return the newest entries, read in the calling thread."""

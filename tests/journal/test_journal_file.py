@@ -253,7 +253,7 @@ class DamageTests(LossCase):
             self.journal.updates("over")
         self.assertIn("of table updates is damaged", str(caught.exception))
         self.assertEqual(len(self.journal.updates("open")), 1)
-        entries = self.successResultOf(self.journal.find_entries(10))
+        entries = self.journal.entries(10)
         self.assertEqual([each["id"] for each in entries if "damaged" in each], [5])
 
     def test_tables_destroyed(self) -> None:

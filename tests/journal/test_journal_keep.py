@@ -108,7 +108,7 @@ class KeepTests(JournalCase):
         self.assertEqual(actions, ["cancel", "replace", "submit"])
 
     def entries(self) -> list[dict[str, Any]]:
-        return self.successResultOf(self.journal.find_entries(1000))
+        return self.journal.entries(1000)
 
     def test_halt(self) -> None:
         """The last one is in force."""

@@ -138,6 +138,7 @@ class RestApi:
             operation = None if spec is None else snapshot_operation(path, spec)
             self.route("GET", path, self._websocket_handler(path, socket), operation)
         self._bodies = LargeBodies(gateway.clock, gateway.refusals)
+        self.clock = gateway.clock
         self.turns = gateway.turns or WorkTurns(gateway.clock)
         self._lists = make_lists(gateway.clock, gateway.request, gateway.refusals)
         self._klein.handle_errors(Exception)(self._answer_error)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from dtc_twisted.dtc.messages import Message
 from dtc_twisted.errors import Busy
 from dtc_twisted.refusals import Refusals
 from dtc_twisted.web.rest.routes import GET_REQUESTS, STREAMED_REQUESTS
+from dtc_twisted.work_turns import TimeShare
 
 MAX_WAITING = 16
 """Lists that wait until the server is asked for them."""
@@ -89,7 +90,7 @@ class LongLists:
         self._asked: _ServerList | None = None
         self._answers: dict[Answer, None] = {}
         self._resume_at = 0.0  # end of the pause
-        self._used = self._used_at = 0.0  # seconds of lists, less SHARE of the time that passed; and when that was
+        self._share = TimeShare(SHARE, BURST)
         self._is_pausing = False
 
     def ask(self, request: Message, answer: Answer) -> Deferred[list[Message]]:
@@ -194,9 +195,7 @@ class LongLists:
     def _pause_for(self, now: float, began: float) -> None:
         """Set the end of the pause after a list whose rows arrived from `began` to now."""
         seconds = now - began
-        used = max(0.0, self._used - SHARE * (now - self._used_at)) + seconds
-        self._used, self._used_at = min(used, 2 * BURST), now
-        self._resume_at = now + min(max(seconds, (self._used - BURST) / SHARE), MAX_PAUSE)
+        self._resume_at = now + min(max(seconds, self._share.pause_after(seconds, now)), MAX_PAUSE)
 
     def _answer_next(self, result: object, ended: _ServerList) -> None:
         """Pass the rows to one caller in each iteration of the reactor."""

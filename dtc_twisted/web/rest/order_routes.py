@@ -9,6 +9,7 @@ from twisted.web.server import Request
 
 from dtc_twisted.definitions.converter import DisplayConverter
 from dtc_twisted.errors import BadParameter, NoSuchOrder
+from dtc_twisted.journal import EntriesPage
 from dtc_twisted.orders import CHANNELS, AccountState, Fields, OrderManager, Reconciler
 from dtc_twisted.web import order_commands
 from dtc_twisted.web.access import principal_of
@@ -23,7 +24,7 @@ from dtc_twisted.web.query import (
     reject_unknown,
 )
 from dtc_twisted.web.rest.api import RestApi
-from dtc_twisted.web.rest.journal_response import journal_response
+from dtc_twisted.web.rest.journal_response import JournalReads, journal_response
 from dtc_twisted.web.rest.json_body import json_object
 from dtc_twisted.web.rest.resource import json_response
 
@@ -55,6 +56,7 @@ class OrderRoutes:
         self._reconciler = reconciler
         self._get_converter = get_converter
         self._manager_or_none = manager
+        self._journal_reads = JournalReads(rest.clock)
         for channel in CHANNELS:
             self._route("GET", f"/{channel}", self._list_handler(channel))
         self._rest.route("GET", "/caller", self._caller, CALLER)
@@ -232,8 +234,8 @@ class OrderRoutes:
         before = parse_number(args, "before", None, 2**53)
         journal = self._manager.journal
 
-        def read(count: int, below: int | None) -> Deferred[list[Fields]]:
-            return journal.find_entries(count, below, **filters)
+        def read(count: int, below: int | None) -> Deferred[EntriesPage]:
+            return self._journal_reads.read(lambda: journal.find_page(count, below, **filters))
 
         return Deferred.fromCoroutine(journal_response(request, limit, before, read, self._rest.turns))
 

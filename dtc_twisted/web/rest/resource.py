@@ -196,8 +196,13 @@ class QuietSite(Site):
 
 def json_response(request: Request, value: object, status: int = 200) -> bytes:
     """Set the status and the headers of an answer, and return its body."""
+    return encoded_response(request, pretty_json(value), status)
+
+
+def encoded_response(request: Request, value: bytes, status: int = 200) -> bytes:
+    """Do the same as `json_response` with a value that is encoded."""
     request.setResponseCode(status, HTTPStatus(status).phrase.encode())
-    data = pretty_json(value) + b"\n"
+    data = value + b"\n"
     request.setHeader("Content-Type", "application/json; charset=utf-8")
     request.setHeader("Content-Length", str(len(data)))
     return data
