@@ -310,6 +310,13 @@ class GatewayTestCase(SynchronousTestCase):
 
     def tearDown(self) -> None:
         """Stop everything, and assert that nothing is left."""
+        loop, txaio.config.loop = txaio.config.loop, self.clock  # type: ignore[attr-defined]
+        try:  # trial has undone its patches already: timers of closing WebSockets would be the real reactor's
+            self._stop_everything()
+        finally:
+            txaio.config.loop = loop  # type: ignore[attr-defined]
+
+    def _stop_everything(self) -> None:
         self.simulator.end_silence()
         self.simulator.stop_market()
         stopped = self.service.stopService()
