@@ -62,7 +62,8 @@ def encode_text_frame(payload: bytes) -> bytes:
 
 def frame_payload(frame: bytes) -> bytes:
     """Return the payload of one text frame, as `encode_text_frame` returns it."""
-    return frame[{_LENGTH_16: 4, _LENGTH_64: 10}.get(frame[1], 2) :]
+    begin, end = _payload_bounds(frame, 0)
+    return frame[begin:end]
 
 
 def split_text_frames(data: bytes) -> list[bytes]:
@@ -72,12 +73,9 @@ def split_text_frames(data: bytes) -> list[bytes]:
     """
     frames, place = [], 0
     while place < len(data):
-        length, begin = data[place + 1], place + 2
-        if length >= _LENGTH_16:
-            begin += 2 if length == _LENGTH_16 else 8
-            length = int.from_bytes(data[place + 2 : begin], "big")
-        frames.append(data[place : begin + length])
-        place = begin + length
+        _, end = _payload_bounds(data, place)
+        frames.append(data[place:end])
+        place = end
     return frames
 
 
@@ -102,6 +100,15 @@ def encode_text_frames(payloads: list[bytes]) -> list[bytes]:
 def encode_pong_frame(payload: bytes) -> bytes:
     """Encode the answer to a ping, whose payload has at most 125 bytes."""
     return bytes((_PONG, len(payload))) + payload
+
+
+def _payload_bounds(data: bytes, at: int) -> tuple[int, int]:
+    """Return the begin and the end of the payload of the frame at a place."""
+    length, begin = data[at + 1], at + 2
+    if length >= _LENGTH_16:
+        begin += 2 if length == _LENGTH_16 else 8
+        length = int.from_bytes(data[at + 2 : begin], "big")
+    return begin, begin + length
 
 
 def _text_header(length: int) -> bytes:
