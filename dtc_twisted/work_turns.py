@@ -52,6 +52,11 @@ class WorkTurns:
             self._ends_at = now + TURN_SECONDS
         return now < self._ends_at
 
+    @property
+    def has_jobs(self) -> bool:
+        """Return whether work waits for a turn."""
+        return bool(self._jobs)
+
     def run(self, job: Job) -> None:
         """Do a job.
 

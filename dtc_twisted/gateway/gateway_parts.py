@@ -139,7 +139,7 @@ def make_orders(
     Order entry needs --allow-trading.
     """
     timeout = settings["timeout"]
-    journal = _make_journal(settings, reactor) if settings["allow-trading"] else None
+    journal = _make_journal(settings, upstream, reactor) if settings["allow-trading"] else None
     state = AccountState() if journal is None else AccountState(order_loader(journal), journal.has_order)
     reconciler = Reconciler(reactor, state, timeout, journal)
     upstream.listeners.append(reconciler)
@@ -154,9 +154,13 @@ def make_orders(
     return Orders(state, reconciler, journal, manager)
 
 
-def _make_journal(settings: Settings, reactor: IGatewayReactor) -> Journal:
+def _make_journal(settings: Settings, upstream: Upstream, reactor: IGatewayReactor) -> Journal:
     accept_loss = bool(settings["journal-accept-loss"])
-    return RequiredJournal(journal_path(settings), reactor, accept_loss=accept_loss, keep_days=settings["journal-keep"])
+    journal = RequiredJournal(
+        journal_path(settings), reactor, accept_loss=accept_loss, keep_days=settings["journal-keep"]
+    )
+    journal.expects_more = lambda: upstream.turns.has_jobs
+    return journal
 
 
 def journal_path(settings: Settings) -> str:

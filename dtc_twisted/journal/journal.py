@@ -59,6 +59,8 @@ class Journal(Service):
         """Called with the seconds of each transaction. Set it before the service starts."""
         self.on_opened: Callable[[], None] = lambda: None
         """Called when the file is open, before anything is read from it."""
+        self.expects_more: Callable[[], bool] = lambda: False
+        """Returns whether requests wait that may record more entries. Entries then share a transaction."""
         self._reactor = reactor
         self._run_writing = self._run_reading = run_blocking
         self._accept_loss = accept_loss
@@ -90,7 +92,9 @@ class Journal(Service):
             if IReactorFromThreads.providedBy(self._reactor):
                 self._threads = JournalThreads(self._reactor)
                 self._run_writing, self._run_reading = self._threads.run_writing, self._threads.run_reading
-        self._queue = WriteQueue(self._reactor, store.write, self._run_writing, self.on_commit)
+        self._queue = WriteQueue(
+            self._reactor, store.write, self._run_writing, self.on_commit, lambda: self.expects_more()
+        )
         self._thread_reader = JournalReader(store.path, skip_damaged=self._accept_loss)
         if self._keep_days is not None:
             self._pruner = Pruner(store.prune, self._queue, self._reactor, self._keep_days)
@@ -133,8 +137,8 @@ class Journal(Service):
         if self._file_problem and not insist:
             return fail(JournalFailed(self._file_problem))
         recording = self._writes.record(command, even_if_unrecorded=insist)
-        if self._threads is not None:
-            self._threads.deliver()  # commands that are on disk are sent before further requests are handled
+        if self._threads is not None and self._writes.is_full:
+            self._threads.deliver()  # the commands that are on disk are sent before more are handled
         return recording
 
     def withdraw(self, command: Command) -> None:

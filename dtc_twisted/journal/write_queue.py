@@ -22,6 +22,12 @@ WRITE_TIMEOUT = 2.0
 RETRY_INTERVAL = 1.0
 """Seconds until a failed write is repeated."""
 
+MAX_COLLECTED = 32
+"""Entries with which a transaction begins, although more are expected."""
+
+COLLECT_SECONDS = 0.005
+"""Seconds after which a transaction begins, although more entries are expected."""
+
 _CLOSE_TIMEOUT = 5.0
 """Seconds that `close` waits for the disk."""
 
@@ -32,9 +38,13 @@ Runner = Callable[..., Deferred[Any]]
 class WriteQueue:
     """Write all queued entries in one transaction, one transaction at a time.
 
+    While more entries are expected, a transaction does not begin before MAX_COLLECTED entries are queued, an iteration
+    of the reactor has brought no entry, or COLLECT_SECONDS have passed.
+
     write: JournalStore.write.
     run_blocking: runs `write` in a thread.
     on_commit: called with the seconds of each transaction.
+    expects_more: returns whether requests wait that may bring more entries.
     failure_text: reason why the disk accepts nothing; empty: it accepts entries.
     commands: queued commands that make orders, by ClientOrderID.
     """
@@ -45,6 +55,7 @@ class WriteQueue:
         write: Callable[[Sequence[Entry]], list[int | StoreError]],
         run_blocking: Runner,
         on_commit: Callable[[float], None] = lambda seconds: None,
+        expects_more: Callable[[], bool] = lambda: False,
     ) -> None:
         self.failure_text = ""
         self.commands: dict[str, Command] = {}
@@ -52,6 +63,8 @@ class WriteQueue:
         self._reactor = reactor
         self._write_entries = write
         self._on_commit = on_commit
+        self._expects_more = expects_more
+        self._collecting: IDelayedCall | None = None
         self._write_began = 0.0
         self._is_closing = False
         self._queue: list[_QueueItem] = []
@@ -65,6 +78,11 @@ class WriteQueue:
     @property
     def is_idle(self) -> bool:
         return not self._queue and not self._writing
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether enough entries for a transaction wait."""
+        return len(self._queue) >= MAX_COLLECTED
 
     def updates(self) -> Iterator[UpdateRecord]:
         """Yield the queued updates, oldest first."""
@@ -118,8 +136,9 @@ class WriteQueue:
         Fires with whether everything was written.
         """
         self._is_closing = True
-        if self._retry is not None and self._retry.active():
-            self._retry.cancel()
+        for timer in (self._retry, self._collecting):
+            if timer is not None and timer.active():
+                timer.cancel()
         self._write()
         if not self._writing:
             self._deadlines.stop()
@@ -140,7 +159,7 @@ class WriteQueue:
         self._append(item)
         # Failed entries stay queued for the next try, except commands whose callers wait.
         if not self.failure_text or item.done is not None:
-            self._write()
+            self._begin()
 
     def _append(self, item: "_QueueItem") -> None:
         self._queue.append(item)
@@ -155,6 +174,24 @@ class WriteQueue:
         for name in item.entry.new_order_ids if isinstance(item.entry, Command) else ():
             if self.commands.get(name) is item.entry:
                 del self.commands[name]
+
+    def _begin(self) -> None:
+        """Begin a transaction, or collect more entries."""
+        if not self._queue or self._writing or (self._collecting is not None and not self.is_full):
+            return
+        if self.is_full or self._is_closing or not self._expects_more():
+            self._write()
+        else:
+            self._collecting = self._reactor.callLater(0, self._collect, len(self._queue), self._reactor.seconds())
+
+    def _collect(self, count: int, began: float) -> None:
+        """Begin a transaction, unless more than `count` entries are queued now."""
+        self._collecting = None
+        has_time = self._reactor.seconds() - began < COLLECT_SECONDS
+        if count < len(self._queue) and not self.is_full and has_time and self._expects_more():
+            self._collecting = self._reactor.callLater(0, self._collect, len(self._queue), began)
+        else:
+            self._write()
 
     def _write(self) -> None:
         if self._queue and not self._writing:
@@ -198,7 +235,7 @@ class WriteQueue:
             if self.failure_text:
                 self.failure_text = ""
                 _log.warn("The journal is written again")
-            self._write()
+            self._begin()
         self._call_waiting()
         if not self._writing:
             waiting, self._when_idle = self._when_idle, []

@@ -20,6 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dtc_twisted.errors import DuplicateOrder, JournalFailed, StoreError
 from dtc_twisted.journal import Command, Journal, UpdateRecord
 from dtc_twisted.journal.opening import connect
+from dtc_twisted.journal.write_queue import COLLECT_SECONDS, MAX_COLLECTED
 from tests.support import slow, without_fsync
 
 ROOT = Path(__file__).parents[2]
@@ -144,6 +145,92 @@ class RecordTests(JournalCase):
         self.journal.record_update(update("a", "1"))
         self.reopen()
         self.assertEqual(self.record("b").id, first.id + 2)
+
+
+class CollectTests(JournalCase):
+    """Entries of requests that wait share a transaction."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.close()
+        self.transactions: list[float] = []
+        self.expects_more = True
+        self.journal = Journal(self.path, self.clock)
+        self.journal.expects_more = lambda: self.expects_more
+        self.journal.on_commit = self.transactions.append
+        self.journal.startService()
+
+    def begin(self, *names: str) -> list[Deferred[Command]]:
+        return [self.journal.record(command(name)) for name in names]
+
+    def begin_in_turns(self, count: int, seconds: float = 0.0) -> list[float]:
+        """Record a command in each iteration of the reactor. Return when each was written.
+
+        seconds: length of an iteration.
+        """
+        written: list[float] = []
+
+        def turn(number: int) -> None:
+            if number < count:
+                self.clock.callLater(0, turn, number + 1)
+            (done,) = self.begin(str(number))
+            done.addCallback(lambda _: written.append(self.clock.seconds()))
+            self.clock.rightNow += seconds
+
+        turn(1)
+        self.clock.advance(0)
+        return written
+
+    def test_one_transaction(self) -> None:
+        """It begins when an iteration of the reactor brings no further entry."""
+        self.assertEqual(len(self.begin_in_turns(5)), 5)
+        self.journal.record_update(update("z"))
+        self.assertEqual(len(self.transactions), 1)
+        self.clock.advance(0)
+        self.assertEqual((len(self.transactions), len(self.journal.updates("z"))), (2, 1))
+
+    def test_nothing_is_expected(self) -> None:
+        """A command is written at once if nothing else waits."""
+        self.expects_more = False
+        self.record("a")
+
+    def test_the_last_request(self) -> None:
+        """A transaction begins when no more requests wait."""
+        done = self.begin("a")
+        self.begin("b")
+        self.expects_more = False
+        self.clock.advance(0)
+        self.successResultOf(done[0])
+
+    def test_at_most(self) -> None:
+        """A transaction begins at once with MAX_COLLECTED entries."""
+        done = self.begin(*map(str, range(MAX_COLLECTED + 1)))
+        self.assertEqual([each.called for each in done], [True] * MAX_COLLECTED + [False])
+        self.clock.advance(0)
+        self.clock.advance(0)
+        self.successResultOf(done[-1])
+        self.assertEqual(len(self.transactions), 2)
+
+    def test_time(self) -> None:
+        """A command waits for COLLECT_SECONDS at most."""
+        written = self.begin_in_turns(20, COLLECT_SECONDS / 5)
+        self.assertEqual((len(written), len(self.transactions)), (20, 4))
+        self.assertLess(written[0], COLLECT_SECONDS * 1.3)
+
+    def test_withdrawn_meanwhile(self) -> None:
+        """A command that is withdrawn before it is written leaves no row."""
+        withdrawn = command("a")
+        done = self.journal.record(withdrawn)
+        self.journal.withdraw(withdrawn)
+        self.failureResultOf(done, CancelledError)
+        self.clock.advance(0)
+        self.assertEqual((self.journal.entries(9), self.transactions), ([], []))
+
+    def test_stop(self) -> None:
+        """What was collected is written when the gateway stops."""
+        done = self.begin("a")
+        self.close()
+        self.successResultOf(done[0])
 
 
 class UpdateTests(JournalCase):

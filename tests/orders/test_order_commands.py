@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
+from dtc_twisted.journal import Command, Journal
+from dtc_twisted.journal.write_queue import MAX_COLLECTED
 from tests.scripted_case import ES, LIMIT, ScriptedCase
 from tests.scripted_server import CANCEL, REPLACE, SUBMIT, dropped_before, ignored
-from tests.support import Answer, WebSocketCaller, write_private
+from tests.support import Answer, Caller, WebSocketCaller, write_private
 
 STREAM = "ws://127.0.0.1:8080/api/v1/stream"
 TRADE = "t" * 16
@@ -59,6 +61,39 @@ class ListTests(ScriptedCase):
         ):
             self.check_error(self.post(path, **body), 400, "BadParameter", f"{name}: ")
         self.assertEqual(self.server.requests(SUBMIT), [])
+
+
+class BurstTests(ScriptedCase):
+    def test_orders_that_wait_for_their_turn(self) -> None:
+        """50 orders that arrive together are written in two transactions, and are sent after them."""
+        self.submit("first")
+        before = self.server.requests(SUBMIT)
+        transactions: list[int] = []
+        (journal,) = (each for each in self.service if isinstance(each, Journal))
+        store = journal._opened
+        write = store.write
+
+        def count(entries: Any) -> Any:
+            self.assertEqual(self.server.requests(SUBMIT)[len(before) + sum(transactions) :], [])
+            transactions.append(sum(isinstance(each, Command) for each in entries))
+            return write(entries)
+
+        journal._writes._write_entries = count
+        turns = self.site().turns
+        self.patch(turns, "has_time", lambda: False)
+        turns._has_turn = True  # no turn begins before all requests have arrived
+        callers = [self.call(Caller()) for _ in range(50)]
+        for number, caller in enumerate(callers):
+            body = json.dumps(LIMIT | {"ClientOrderID": f"b{number}"})
+            head = "POST /api/v1/orders HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            caller.transport.write(
+                f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+            )
+        self.flush()
+        turns._next_turn()
+        self.advance(1)
+        self.assertEqual([caller.received.split(b"\r\n")[0] for caller in callers], [b"HTTP/1.1 201 Created"] * 50)
+        self.assertEqual([each for each in transactions if each], [MAX_COLLECTED, 50 - MAX_COLLECTED])
 
 
 class DryRunTests(ScriptedCase):
