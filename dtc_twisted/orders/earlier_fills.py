@@ -4,6 +4,8 @@ They are not those of the order. No clock says this for certain, because the ser
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
+from itertools import takewhile
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -15,6 +17,9 @@ from dtc_twisted.orders.server_snapshot import FAR_BACK
 
 _ACTION = "fills"
 
+_KEPT_SECONDS = 2 * FAR_BACK
+"""How long fills are kept after they were read first. Later reads do not go back to them."""
+
 
 class EarlierFills:
     """Hold fills of others, also those that earlier processes have read.
@@ -23,24 +28,43 @@ class EarlierFills:
     """
 
     def __init__(self, clock: IReactorTime, journal: Journal | None) -> None:
-        self.fills: set[Fill] = set()
-        self._recorded: set[Fill] = set()
+        self._read_at: dict[Fill, float] = {}  # seconds since 1970, the first fill that was read first
+        self._unrecorded: list[Fill] = []
         self._clock = clock
         self._journal = journal
+
+    def __contains__(self, fill: Fill) -> bool:
+        return fill in self._read_at
+
+    def __len__(self) -> int:
+        return len(self._read_at)
 
     def restore(self) -> None:
         """Restore what earlier processes have read."""
         assert self._journal is not None
-        for command in self._journal.commands_since(_ACTION, wall_time(self._clock) - 2 * FAR_BACK):
-            self.fills.update(Fill(*row) for row in command.request["fills"])
-        self._recorded = {*self.fills}
+        for command in self._journal.commands_since(_ACTION, wall_time(self._clock) - _KEPT_SECONDS):
+            for row in command.request["fills"]:
+                self._read_at.setdefault(Fill(*row), command.at)
+
+    def add(self, fills: Iterable[Fill]) -> None:
+        """Add fills that were read now."""
+        now = wall_time(self._clock)
+        for fill in fills:
+            if fill not in self._read_at:
+                self._read_at[fill] = now
+                self._unrecorded.append(fill)
 
     def record(self) -> None:
-        """Write those that are new to the journal, before further orders are accepted."""
-        new = self.fills - self._recorded
-        if not new or self._journal is None:
+        """Write those that are new to the journal, before further orders are accepted.
+
+        Fills that cannot be read again are given up.
+        """
+        end = wall_time(self._clock) - _KEPT_SECONDS
+        for fill in [*takewhile(lambda each: self._read_at[each] < end, self._read_at)]:
+            del self._read_at[fill]
+        new, self._unrecorded = self._unrecorded, []
+        if self._journal is None:
             return
-        self._recorded |= new
         by_account: defaultdict[str, list[Fill]] = defaultdict(list)
         for fill in new:
             by_account[fill.trade_account].append(fill)

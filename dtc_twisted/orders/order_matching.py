@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from dtc_twisted.dtc.messages import OrderStatusEnum
 from dtc_twisted.orders.account_state import AccountState
+from dtc_twisted.orders.earlier_fills import EarlierFills
 from dtc_twisted.orders.fill_matching import UnknownOrder, assign, expected, may_be, new_fills
 from dtc_twisted.orders.fills import Fill, fill_from_response
 from dtc_twisted.orders.order import Order
@@ -32,7 +33,7 @@ class OrderMatching:
     """
 
     def __init__(
-        self, state: AccountState, snapshot: ServerSnapshot, old_fills: set[Fill], earliest: Callable[[Order], float]
+        self, state: AccountState, snapshot: ServerSnapshot, old_fills: EarlierFills, earliest: Callable[[Order], float]
     ) -> None:
         self.rows: dict[Order, Fields] = {}
         self.fills: defaultdict[Order, list[Fill]] = defaultdict(list)
@@ -135,20 +136,29 @@ class OrderMatching:
                 elif is_doubtful:
                     self.nameless_fills.append(UnknownOrder("", fills=[fill]))
                 else:
-                    self._old_fills.add(fill)
+                    self._old_fills.add([fill])
         listed: defaultdict[str, list[Order | UnknownOrder]] = defaultdict(list)
         for order, row in self.rows.items():
             listed[row.get("ServerOrderID", "")].append(order)
         for unknown in self.unknown:
             listed[unknown.server_order_id].append(unknown)
         doubtful = self.doubtful()
-        for (account, number), fills in groups.items():
-            if is_doubtful:
-                self._state.recall(number)
+        known = self._state.journal_fills
+        for key in [*known]:
+            if key not in groups and self._snapshot.states_far_back(key[0]):
+                del known[key]
+        for (account, number), stated in groups.items():
+            fills = new_fills(known.get((account, number), ()), stated)
+            if not fills:
+                continue
+            recalled = self._state.recall(number) if is_doubtful else []
             holders = [each for each in listed[number] if self._row_of(each).get("TradeAccount", "") in ("", account)]
             rest = self._match_group(number, fills, holders, doubtful)
             if rest:
                 self.unknown.append(UnknownOrder(number, fills=rest))
+            elif recalled and not holders and not any(self.fills.get(order) for order in recalled):
+                known.setdefault((account, number), []).extend(fills)
+                self._state.forget(recalled)
 
     def _row_of(self, found: Order | UnknownOrder) -> Fields:
         return self.rows[found] if isinstance(found, Order) else found.row or {}

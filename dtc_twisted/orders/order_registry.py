@@ -1,10 +1,11 @@
 """The orders that are known: by identifier, open or closed, settled or not."""
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from dtc_twisted.errors import Conflict, JournalFailed
 from dtc_twisted.logs import logger
+from dtc_twisted.orders.fills import Fill
 from dtc_twisted.orders.open_order_totals import OpenOrderTotals
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_index import OrderIndex
@@ -30,6 +31,8 @@ class OrderRegistry:
         """Number of the order that became known last."""
         self.index = OrderIndex()
         self.totals = OpenOrderTotals()
+        self.journal_fills: dict[tuple[str, str], list[Fill]] = {}
+        """Fills that the server states and the journal has, of orders not in memory: by TradeAccount, ServerOrderID."""
         self._load_order = load_order
         self._is_own_id: Callable[[str], bool] = lambda order_id: True
         self._orders: dict[Order, None] = {}
@@ -105,18 +108,26 @@ class OrderRegistry:
         """
         self.index.add(order)
 
-    def recall(self, server_order_id: str) -> None:
-        """Index the orders of the journal that had a ServerOrderID.
+    def recall(self, server_order_id: str) -> list[Order]:
+        """Index the orders of the journal that had a ServerOrderID, and return them.
 
-        Nothing is read if orders that had it are known.
+        Nothing is read if orders that had it are known. `forget` removes the orders again.
         """
         if any(self.index.by_server(server_order_id)):
-            return
+            return []
         try:
-            for order in self._load_order(server_order_id):
-                self.remember(order)
+            recalled = self._load_order(server_order_id)
         except JournalFailed as error:
             _log.error("Orders of the ServerOrderID {id} are not known: {text}", id=server_order_id, text=str(error))
+            return []
+        for order in recalled:
+            self.remember(order)
+        return recalled
+
+    def forget(self, orders: Iterable[Order]) -> None:
+        """Keep orders of the journal only there."""
+        for order in orders:
+            self.index.remove(order)
 
     # -- changes
 

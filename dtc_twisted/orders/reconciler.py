@@ -210,7 +210,7 @@ class Reconciler:
             *(
                 self._state,
                 snapshot,
-                self._earlier_fills.fills,
+                self._earlier_fills,
                 since,
                 self._earliest_fill,
                 self._timeout * 0.9,

@@ -10,6 +10,7 @@ from typing import Any
 
 from dtc_twisted.dtc.messages import BuySellEnum, OrderStatusEnum
 from dtc_twisted.orders.account_state import AccountState
+from dtc_twisted.orders.earlier_fills import EarlierFills
 from dtc_twisted.orders.fill_matching import UnknownOrder, may_be, may_be_damaged_row
 from dtc_twisted.orders.fills import Fill
 from dtc_twisted.orders.order import Order
@@ -44,7 +45,7 @@ class Reconciliation:
         self,
         state: AccountState,
         snapshot: ServerSnapshot,
-        old_fills: set[Fill],
+        old_fills: EarlierFills,
         since: dict[str, float | None],
         earliest: Callable[[Order], float],
         interval: float,
@@ -108,7 +109,7 @@ class Reconciliation:
                 continue
             since = self._since.get(unknown.fills[0].trade_account)
             if since is None or all(fill.filled_at < int(since) for fill in unknown.fills):
-                self._old_fills.update(unknown.fills)
+                self._old_fills.add(unknown.fills)
                 continue
             first = unknown.fills[0]
             known: dict[str, Any] = {"TradeAccount": first.trade_account, "Symbol": first.symbol}

@@ -7,7 +7,9 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import to_builtins
 from msgspec.structs import replace
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.dtc.messages import (
@@ -22,8 +24,10 @@ from dtc_twisted.dtc.messages import (
 )
 from dtc_twisted.orders import order_registry
 from dtc_twisted.orders.account_state import AccountState
+from dtc_twisted.orders.earlier_fills import EarlierFills
+from dtc_twisted.orders.fills import fill_from_update
 from dtc_twisted.orders.order import Order
-from dtc_twisted.orders.outcomes import Fields
+from dtc_twisted.orders.outcomes import NEW, Fields, PendingCommand
 from dtc_twisted.orders.reconciliation import Reconciliation
 from dtc_twisted.orders.server_snapshot import FAR_BACK, Batch, ServerSnapshot
 
@@ -92,7 +96,7 @@ def reconcile(
     stated: dict[str, Batch | None] = {"Sim1": listed_fills}
     asked = {"Sim1": NOW - FAR_BACK}
     snapshot = ServerSnapshot(NOW, ["Sim1"], orders, stated, asked, Batch(), Batch(), since, since, since)
-    Reconciliation(state, snapshot, set(), {"Sim1": 1.0}, lambda order: -math.inf, 1.0, 0.0).run()
+    Reconciliation(state, snapshot, EarlierFills(Clock(), None), {"Sim1": 1.0}, lambda order: -math.inf, 1.0, 0.0).run()
 
 
 class AccountStateCase(SynchronousTestCase):
@@ -214,6 +218,53 @@ class OrderTests(AccountStateCase):
             self.account_state.receive(replace(order, OrderStatus=CANCELED))
         self.assertEqual([order.display_id for order in self.account_state], ["a3", "a4"])
         self.assertIsNone(self.account_state.order("1"))
+
+
+class FillsOfTheJournalTests(AccountStateCase):
+    """Fills are read again whose orders are in the journal only, while an order is in doubt."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.loaded: list[str] = []
+        self.account_state = AccountState(self.load)
+        self.sent = Order({"Symbol": ES, "TradeAccount": "Sim1", "ClientOrderID": "b", "OrderQuantity": 9.0})
+        self.sent.sent_at = NOW
+        self.account_state.add(self.sent)
+        self.account_state.expect(self.sent, PendingCommand(NEW, "no answer"))
+
+    def load(self, order_id: str) -> list[Order]:
+        self.loaded.append(order_id)
+        if order_id == "none":
+            return []
+        order = Order({"Symbol": ES, "TradeAccount": "Sim1", "ServerOrderID": order_id})
+        update = to_builtins(filled(3, 3, int(order_id), replace(ACCEPTED_, ServerOrderID=order_id)))
+        order.apply(update, fill_from_update(update))
+        return [order]
+
+    def known(self) -> int:
+        return sum(any(self.account_state.index.by_server(str(number))) for number in range(1, 31))
+
+    def read_fills(self, count: int = 30) -> None:
+        fills = [listed(3, number, str(number), UniqueExecutionID=f"x{number}") for number in range(1, count + 1)]
+        reconcile(self.account_state, [], fills, 1, is_complete=False)
+
+    def test_read_once_and_not_kept(self) -> None:
+        for _ in range(100):
+            self.read_fills()
+        self.assertEqual((len(self.loaded), self.known(), len(self.account_state.journal_fills)), (30, 0, 30))
+        self.assertEqual(len([*self.account_state]), 1)
+
+    def test_those_that_are_not_stated_any_more_are_given_up(self) -> None:
+        self.read_fills()
+        self.read_fills(10)
+        self.assertEqual(len(self.account_state.journal_fills), 10)
+
+    def test_another_fill_of_the_number(self) -> None:
+        """It is compared with the order of the journal."""
+        self.read_fills(1)
+        fills = [listed(3, 1, "1", UniqueExecutionID=name, DateTime=1_700_000_009) for name in ("x1", "y")]
+        reconcile(self.account_state, [], fills, 1, is_complete=False)
+        self.assertEqual((self.loaded, self.known()), (["1", "1"], 1))
 
 
 class ReconciledTests(AccountStateCase):
