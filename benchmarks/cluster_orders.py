@@ -62,7 +62,8 @@ class OrdersRecorder:
         event = message.get("event")
         if "action" in message:
             is_resumed = message.get("resumed", False)
-            self.counts["resumed" if is_resumed else f"not resumed, missed {message.get('missed')}"] += 1
+            missed = f"not resumed, missed {message['missed']}" if "missed" in message else "subscribed anew"
+            self.counts["resumed" if is_resumed else missed] += 1
             self._epoch = message["epoch"]
             if not is_resumed:
                 self._is_announced = True
@@ -125,6 +126,8 @@ class Trader:
             status, text = await self._ask(client, "POST", "/orders", body)
         self.outcomes[name] = status
         self.counts["repeated"] += '"Repeated"' in text
+        if status == 422:
+            self.counts[f"refused: {json.loads(text)['error']['message'][:80]}"] += 1
         if status not in (200, 201, 422):
             self.errors.append(f"{name}: {status} {text[:300]}")
         elif is_limit and status == 201:
