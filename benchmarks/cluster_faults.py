@@ -242,6 +242,10 @@ async def main(seconds: float, seed: int, folder: Path) -> int:
             trader.stop()
         await asyncio.gather(*trading)
         await asyncio.sleep(5)
+        for _ in range(60):  # on a busy machine, a process that was killed may take long to start
+            if len({each.seq for each in orders}) == 1:
+                break
+            await asyncio.sleep(1)
     finally:
         for task in (*tasks, *trading):
             task.cancel()
