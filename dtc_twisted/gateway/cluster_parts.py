@@ -26,6 +26,7 @@ from dtc_twisted.gateway.gateway_parts import Orders, make_market_data
 from dtc_twisted.gateway.gateway_services import WebService
 from dtc_twisted.gateway.gateway_settings import Settings
 from dtc_twisted.gateway.gateway_status import GatewayStatus
+from dtc_twisted.gateway.memory_release import MemoryRelease
 from dtc_twisted.gateway.web_parts import GatewayParts, make_web
 from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
@@ -138,6 +139,7 @@ def make_edge(options: Settings, reactor: IGatewayReactor, bus: Bus | None = Non
     definitions = SecurityDefinitions(link.request)
     replay_buffer = ReplayBuffer(reactor, settings["replay-buffer"], settings["replay-buffer-bytes"])
     replay_buffer.setServiceParent(services)
+    MemoryRelease(reactor).setServiceParent(services)
     market_data = make_market_data(settings, link, None, replay_buffer, reactor)
     link.listeners.append(definitions)
     link.feeds = [

@@ -15,6 +15,7 @@ from dtc_twisted.gateway.gateway_parts import journal_path, make_files, make_mar
 from dtc_twisted.gateway.gateway_services import DemoService, GatewayService, ReplayService
 from dtc_twisted.gateway.gateway_settings import Settings
 from dtc_twisted.gateway.gateway_status import GatewayStatus
+from dtc_twisted.gateway.memory_release import MemoryRelease
 from dtc_twisted.gateway.recording_parts import make_recorder
 from dtc_twisted.gateway.standby import HeldServices, StandbyGateway
 from dtc_twisted.gateway.web_parts import GatewayParts, make_web
@@ -56,6 +57,7 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor, end: Callable[[in
     recorder = make_recorder(settings, upstream, definitions, market_data, orders, reactor)
     status = GatewayStatus(upstream, market_data, orders, logon.trade_mode, recorder)
     services = GatewayService(orders.manager if settings["cancel-on-stop"] else None)
+    MemoryRelease(reactor).setServiceParent(services)
     lease = make_lease(settings, reactor)
     held = [] if lease is None else [HeldServices(), HeldServices()]
     for each in held[:1]:
