@@ -1,6 +1,7 @@
 """Run the journal's threads."""
 
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -74,6 +75,7 @@ class _Worker:
     def run(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         result: Deferred[Any] = Deferred()
         self._jobs.put((function, arguments, result))
+        time.sleep(0)  # the thread begins now, and not when the interpreter is taken from this one
         return result
 
     def deliver(self) -> None:
