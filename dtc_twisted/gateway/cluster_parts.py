@@ -139,7 +139,6 @@ def make_edge(options: Settings, reactor: IGatewayReactor, bus: Bus | None = Non
     definitions = SecurityDefinitions(link.request)
     replay_buffer = ReplayBuffer(reactor, settings["replay-buffer"], settings["replay-buffer-bytes"])
     replay_buffer.setServiceParent(services)
-    MemoryRelease(reactor).setServiceParent(services)
     market_data = make_market_data(settings, link, None, replay_buffer, reactor)
     link.listeners.append(definitions)
     link.feeds = [
@@ -170,6 +169,7 @@ def make_edge(options: Settings, reactor: IGatewayReactor, bus: Bus | None = Non
     parts.order_forwarder = OrderForwarder(reactor, lambda: f"{link.origin_url()}{PREFIX}/stream")
     link.gone_listeners.append(parts.order_forwarder.origin_lost)
     make_web(settings, parts, reactor).setServiceParent(services)
+    MemoryRelease(reactor).setServiceParent(services)
     link.setServiceParent(services)
     return services
 

@@ -57,7 +57,6 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor, end: Callable[[in
     recorder = make_recorder(settings, upstream, definitions, market_data, orders, reactor)
     status = GatewayStatus(upstream, market_data, orders, logon.trade_mode, recorder)
     services = GatewayService(orders.manager if settings["cancel-on-stop"] else None)
-    MemoryRelease(reactor).setServiceParent(services)
     lease = make_lease(settings, reactor)
     held = [] if lease is None else [HeldServices(), HeldServices()]
     for each in held[:1]:
@@ -79,6 +78,7 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor, end: Callable[[in
     web = make_web(settings, parts, reactor)
     web.setServiceParent(services)
     market_data.watchdog.setServiceParent(services)
+    MemoryRelease(reactor).setServiceParent(services)
     replay_buffer.setServiceParent(services)
     for each in held[1:]:
         each.setServiceParent(services)
