@@ -6,7 +6,10 @@ A new release may change them.
 import asyncio
 import os
 import ssl
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
+from typing import Any, TypeVar
 
 from nats.aio.client import Client
 from nats.aio.transport import TcpTransport
@@ -16,6 +19,13 @@ from dtc_twisted.cluster.nats_client import DirectClient
 from tests.certificates import Authority
 
 Calls = list[tuple[str, bytes, str]]
+T = TypeVar("T")
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a thread, because a browser's test may have left a loop that runs in this one."""
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(asyncio.run, coroutine).result()
 
 
 class ScriptedNats:
@@ -66,13 +76,13 @@ class NatsClientTests(SynchronousTestCase):
             )
 
     def test_messages_do_not_pass_through_nats_py(self) -> None:
-        calls, processed = asyncio.run(received(ScriptedNats(b"MSG a.b 1 2\r\n{}\r\nMSG a.c 1 reply 1\r\n1\r\n")))
+        calls, processed = run(received(ScriptedNats(b"MSG a.b 1 2\r\n{}\r\nMSG a.c 1 reply 1\r\n1\r\n")))
         self.assertEqual(calls, [("a.b", b"{}", ""), ("a.c", b"1", "reply")])
         self.assertEqual(processed, 0)
 
     def test_nobody_receives_a_request(self) -> None:
         """Headers are read by nats-py."""
-        calls, processed = asyncio.run(received(ScriptedNats(b"HMSG a.b 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n")))
+        calls, processed = run(received(ScriptedNats(b"HMSG a.b 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n")))
         self.assertEqual((calls, processed), ([("a.b", b"", "")], 1))
 
     def test_tls(self) -> None:
@@ -83,5 +93,5 @@ class NatsClientTests(SynchronousTestCase):
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(cert, key)
         server = ScriptedNats(b"MSG a.b 1 2\r\n{}\r\n", context)
-        calls, processed = asyncio.run(received(server, ssl.create_default_context(cafile=authority)))
+        calls, processed = run(received(server, ssl.create_default_context(cafile=authority)))
         self.assertEqual((calls, processed), ([("a.b", b"{}", "")], 0))
