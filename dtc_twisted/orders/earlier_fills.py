@@ -28,7 +28,7 @@ class EarlierFills:
     """
 
     def __init__(self, clock: IReactorTime, journal: Journal | None) -> None:
-        self._read_at: dict[Fill, float] = {}  # seconds since 1970, the first fill that was read first
+        self._read_at: dict[Fill, float] = {}  # on the clock, the first fill that was read first
         self._unrecorded: list[Fill] = []
         self._clock = clock
         self._journal = journal
@@ -42,13 +42,15 @@ class EarlierFills:
     def restore(self) -> None:
         """Restore what earlier processes have read."""
         assert self._journal is not None
-        for command in self._journal.commands_since(_ACTION, wall_time(self._clock) - _KEPT_SECONDS):
+        now = wall_time(self._clock)
+        for command in self._journal.commands_since(_ACTION, now - _KEPT_SECONDS):
+            read_at = command.at - now + self._clock.seconds()
             for row in command.request["fills"]:
-                self._read_at.setdefault(Fill(*row), command.at)
+                self._read_at.setdefault(Fill(*row), read_at)
 
     def add(self, fills: Iterable[Fill]) -> None:
         """Add fills that were read now."""
-        now = wall_time(self._clock)
+        now = self._clock.seconds()
         for fill in fills:
             if fill not in self._read_at:
                 self._read_at[fill] = now
@@ -59,7 +61,7 @@ class EarlierFills:
 
         Fills that cannot be read again are given up.
         """
-        end = wall_time(self._clock) - _KEPT_SECONDS
+        end = self._clock.seconds() - _KEPT_SECONDS
         for fill in [*takewhile(lambda each: self._read_at[each] < end, self._read_at)]:
             del self._read_at[fill]
         new, self._unrecorded = self._unrecorded, []

@@ -78,3 +78,30 @@ class EarlierFillsTests(SynchronousTestCase):
         self.assertNotIn(fill(1), self.fills)
         self.assertIn(fill(2), self.fills)
         self.assertEqual((len(self.make()), len(self.fills)), (1, 1))
+
+    def test_wall_clock_set_forward(self) -> None:
+        """The age of fills is that of the monotonic clock, as long as the process runs."""
+        jump = 0.0
+        self.clock.dtc_twisted_wall_time = lambda: self.clock.seconds() + jump  # type: ignore[attr-defined]
+        self.read(1)
+        jump = 30 * DAY
+        self.read(2)
+        self.assertIn(fill(1), self.fills)
+        self.clock.advance(2 * FAR_BACK + 1)
+        self.read()
+        self.assertEqual(len(self.fills), 0)
+
+    def test_age_after_a_restart(self) -> None:
+        """Fills are as old as at the time when they were written, whatever the monotonic clock shows."""
+        self.read(1)
+        self.clock.advance(DAY)
+        ahead = 1000 * DAY
+        self.clock.dtc_twisted_wall_time = lambda: self.clock.seconds() + ahead  # type: ignore[attr-defined]
+        self.clock.rightNow -= ahead
+        self.fills = self.make()
+        self.clock.advance(2 * FAR_BACK - DAY)
+        self.read()
+        self.assertIn(fill(1), self.fills)
+        self.clock.advance(1)
+        self.read()
+        self.assertNotIn(fill(1), self.fills)
