@@ -44,17 +44,22 @@ class FollowedAccount:
     """
 
     def __init__(
-        self, reader: AccountReader, channel: str, epoch: int = 0, seq: int = 0, resumed: Resumed | None = None
+        self,
+        reader: AccountReader,
+        channel: str,
+        epoch: int = 0,
+        from_seq: int | None = None,
+        resumed: Resumed | None = None,
     ) -> None:
         self.reader = reader
         self.channel = channel
         self.generation = 0
         self.number = 0
         self.epoch = epoch
-        self.seq = seq
+        self.seq = (from_seq or 1) - 1
         self.tries = 0
         self.resumed = resumed
-        self.continues = False
+        self.continues = from_seq is not None
         self.is_stale = False
         self.held: list[tuple[AccountHead, list[bytes]]] | None = []
         self.request: Deferred[None] | None = None
@@ -121,8 +126,7 @@ class EdgeAccounts:
         updates follow, or a snapshot. Without an origin, it is called at once for a subscriber that has no updates.
         """
         self.unsubscribe(subscriber, channel)
-        followed = FollowedAccount(subscriber, channel, epoch, (from_seq or 1) - 1, resumed)
-        followed.continues = from_seq is not None
+        followed = FollowedAccount(subscriber, channel, epoch, from_seq, resumed)
         self._followed[subscriber, channel] = followed
         self._fetch(followed)
         return True

@@ -55,7 +55,6 @@ class DirectClient(Client):
     def __init__(self) -> None:
         super().__init__()
         self._handlers: dict[bytes, Handler] = {}
-        self._frames = NatsFrames(self._handlers)
 
     async def subscribe_directly(self, subject: str, handler: Handler, **options: Any) -> None:
         """Call a function for each message of a subject.
@@ -73,10 +72,6 @@ class DirectClient(Client):
 
     async def _connect_to_server(self, s: Srv) -> None:
         s.last_attempt = time.monotonic()
-        self._frames = NatsFrames(self._handlers)
-        self._transport = DirectTransport(self._receive)
+        self._transport = DirectTransport(NatsFrames(self._handlers).receive)
         timeout = self.options["connect_timeout"]
         await self._transport.connect(s.uri, buffer_size=DEFAULT_BUFFER_SIZE, connect_timeout=timeout)
-
-    def _receive(self, data: bytes) -> bytes:
-        return self._frames.receive(data)

@@ -60,7 +60,10 @@ class Journal(Service):
         self.on_opened: Callable[[], None] = lambda: None
         """Called when the file is open, before anything is read from it."""
         self.expects_more: Callable[[], bool] = lambda: False
-        """Returns whether requests wait that may record more entries. Entries then share a transaction."""
+        """Returns whether requests wait that may record more entries, which then share a transaction.
+
+        Set it before the service starts.
+        """
         self._reactor = reactor
         self._run_writing = self._run_reading = run_blocking
         self._accept_loss = accept_loss
@@ -92,9 +95,7 @@ class Journal(Service):
             if IReactorFromThreads.providedBy(self._reactor):
                 self._threads = JournalThreads(self._reactor)
                 self._run_writing, self._run_reading = self._threads.run_writing, self._threads.run_reading
-        self._queue = WriteQueue(
-            self._reactor, store.write, self._run_writing, self.on_commit, lambda: self.expects_more()
-        )
+        self._queue = WriteQueue(self._reactor, store.write, self._run_writing, self.on_commit, self.expects_more)
         self._thread_reader = JournalReader(store.path, skip_damaged=self._accept_loss)
         if self._keep_days is not None:
             self._pruner = Pruner(store.prune, self._queue, self._reactor, self._keep_days)
