@@ -111,7 +111,7 @@ class ClusterProcessTests(SynchronousTestCase):
             while len(events) < 8:
                 message = json.loads(client.recv(PATIENCE))
                 events += [message["event"]] if message.get("event") == "stale" else []
-        self.assertIn("the connection to NATS was lost", edge.text)
+        edge.wait_for("the connection to NATS was lost")
 
     def test_uvloop(self) -> None:
         if find_spec("uvloop") is None:
