@@ -201,7 +201,8 @@ class ChartMarkTests(TradingCase):
         page.wait_for_function("() => window.drawing.texts.some(([text]) => text === 'long 3')")
         page.wait_for_function("() => window.drawing.marks.length === 1")
         page.click("#tab-fills")
-        price = float(page.locator("#panel-fills tbody tr:not(.space) td:nth-child(5)").inner_text())
+        # The newest fill is first: those that opened the simulator's positions may be of the last day too.
+        price = float(page.locator("#panel-fills tbody tr:not(.space) td:nth-child(5)").first.inner_text())
         drawing = page.evaluate("() => window.drawing")
         ((x, y),) = drawing["marks"]
         left = max(each[1] for each in drawing["texts"] if each[0].replace(".", "").isdigit())
@@ -279,7 +280,8 @@ class TicketTests(TradingCase):
         (position,) = [row for row in self.get("/currentpositions?TradeAccount=Sim1") if row["Symbol"] == ES]
         self.assertEqual(position["Quantity"], 3)
         self.page.click("#tab-fills")
-        self.page.locator("#panel-fills tbody tr", has_text=ES).first.wait_for()
+        (order,) = [row for row in self.get("/orders") if row["FilledQuantity"] == 1]
+        self.page.locator("#panel-fills tbody tr", has_text=order["ServerOrderID"]).first.wait_for()
 
     def test_oco(self) -> None:
         page = self.page
