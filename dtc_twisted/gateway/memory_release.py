@@ -8,7 +8,7 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-INTERVAL = 300.0
+INTERVAL = 60.0
 """Seconds between two releases. Each takes 1 to 3 ms, in which nothing else is done."""
 
 
