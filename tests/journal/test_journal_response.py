@@ -138,6 +138,20 @@ class JournalReadsTests(SynchronousTestCase):
         self.begun[2].callback(EntriesPage(1, 8, b""))
         self.assertEqual(self.successResultOf(pages[3]).last, 8)
 
+    def test_caller_leaves_while_its_page_is_read(self) -> None:
+        """The page is dropped, also if reading it fails, and the next one is read."""
+        pages = [self.ask() for _ in range(3)]
+        ends = [
+            lambda: self.begun[0].callback(EntriesPage(1, 7, b"")),
+            lambda: self.begun[1].errback(JournalFailed("")),
+        ]
+        for page, end in zip(pages, ends, strict=False):
+            page.cancel()
+            self.failureResultOf(page, CancelledError)
+            end()
+        self.begun[2].callback(EntriesPage(1, 8, b""))
+        self.assertEqual(self.successResultOf(pages[2]).last, 8)
+
     def test_calm(self) -> None:
         """A caller of few pages does not wait."""
         self.ask(), self.ask()

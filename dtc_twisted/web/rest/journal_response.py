@@ -60,7 +60,8 @@ class JournalReads:
     def _end_read(self, result: EntriesPage | Failure, page: Deferred[EntriesPage], began: float) -> None:
         now = self._clock.seconds()
         pause = self._share.pause_after(now - began, now)
-        page.errback(result) if isinstance(result, Failure) else page.callback(result)
+        if not page.called:  # else the caller has left
+            page.errback(result) if isinstance(result, Failure) else page.callback(result)
         if pause > 0:
             self._clock.callLater(pause, self._read_next)
         else:
