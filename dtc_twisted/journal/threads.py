@@ -45,7 +45,7 @@ class JournalThreads:
         Called in the reactor's thread: by the reactor in its next iteration, or earlier, while one iteration handles
         many commands.
         """
-        for worker in self._workers.values():
+        for worker in list(self._workers.values()):  # a result may start the other thread
             worker.deliver()
 
     def stop(self) -> None:

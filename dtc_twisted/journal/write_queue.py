@@ -139,6 +139,7 @@ class WriteQueue:
         for timer in (self._retry, self._collecting):
             if timer is not None and timer.active():
                 timer.cancel()
+        self._collecting = None
         self._write()
         if not self._writing:
             self._deadlines.stop()
@@ -216,18 +217,9 @@ class WriteQueue:
     def _on_written(self, results: Sequence[int | StoreError]) -> None:
         self._on_commit(self._reactor.seconds() - self._write_began)
         items, self._writing = self._writing, []
-        failed = []
-        for item, result in zip(items, results, strict=True):
-            if isinstance(result, RowRefused):
-                self._discard(item)
-                text = f"The journal cannot take it: {result}"
-                _log.error("{text} ({entry})", text=text, entry=item.entry)
-                item.fail(JournalFailed(text))
-            elif isinstance(result, StoreError):
-                failed.append((item, result))
-            else:
-                self._discard(item)
-                self._on_item_written(item, result)
+        outcomes = [*zip(items, results, strict=True)]
+        failed = [(item, result) for item, result in outcomes if _is_disk_error(result)]
+        # First, because what is called for an entry that was written may begin the next transaction.
         if failed:
             self._on_not_written([item for item, _ in failed], failed[0][1])
         else:
@@ -235,6 +227,16 @@ class WriteQueue:
             if self.failure_text:
                 self.failure_text = ""
                 _log.warn("The journal is written again")
+        for item, result in outcomes:
+            if isinstance(result, RowRefused):
+                self._discard(item)
+                text = f"The journal cannot take it: {result}"
+                _log.error("{text} ({entry})", text=text, entry=item.entry)
+                item.fail(JournalFailed(text))
+            elif not isinstance(result, StoreError):
+                self._discard(item)
+                self._on_item_written(item, result)
+        if not failed:
             self._begin()
         self._call_waiting()
         if not self._writing:
@@ -252,7 +254,7 @@ class WriteQueue:
         elif not item.even_if_unrecorded:
             self._append(_QueueItem(Withdrawal(command)))  # written too late: the command was not sent
 
-    def _on_not_written(self, items: list["_QueueItem"], error: StoreError) -> None:
+    def _on_not_written(self, items: list["_QueueItem"], error: int | StoreError) -> None:
         text = f"The journal cannot be written: {error}"
         if not self.failure_text:
             _log.error("{text}", text=text)
@@ -297,3 +299,8 @@ class _QueueItem:
     def fail(self, error: JournalFailed) -> None:
         if self.done is not None and not self.done.called:
             self.done.errback(error)
+
+
+def _is_disk_error(result: int | StoreError) -> bool:
+    """Return whether an entry was not written, and may be written later."""
+    return isinstance(result, StoreError) and not isinstance(result, RowRefused)

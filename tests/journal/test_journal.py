@@ -232,6 +232,23 @@ class CollectTests(JournalCase):
         self.close()
         self.successResultOf(done[0])
 
+    def test_more_arrives_while_it_stops(self) -> None:
+        """What is recorded while the last transaction runs is written too."""
+        hand = Hand()
+        self.close()
+        self.journal = Journal(self.path, self.clock, hand)
+        self.journal.expects_more = lambda: True
+        self.journal.startService()
+        first = self.journal.record(command("a"))
+        stopped = self.journal.stopService()
+        second = self.journal.record(command("b"))
+        hand.go()
+        self.successResultOf(first)
+        self.assertNoResult(stopped)
+        hand.go()
+        self.successResultOf(second)
+        self.successResultOf(stopped)
+
 
 class UpdateTests(JournalCase):
     def test_decided(self) -> None:
@@ -450,6 +467,35 @@ class DiskTests(JournalCase):
         self.hand.go()
         self.assertEqual(called, ["first", "last"])
         self.flushLoggedErrors(self.failureException)
+
+    def test_withdrawn_as_soon_as_it_is_written(self) -> None:
+        """Then the next transaction is begun at once. What waits for it is not called before its end."""
+        called: list[str] = []
+        self.journal.record(command("a")).addCallback(self.journal.withdraw)
+        self.journal.record_update(update("z"))
+        self.when_written(called, "z")
+        self.hand.go()
+        self.assertEqual(called, [])
+        self.hand.go()
+        self.assertEqual(called, ["z"])
+
+    def test_a_group_that_is_written_in_part(self) -> None:
+        """Each command gets its own outcome. What was not written stays before what came later."""
+        self.journal.record(command("a"))
+        withdrawn = self.journal.record(command("b")).addCallback(self.journal.withdraw)
+        self.journal.record_update(update("y"))
+        failed = self.journal.record(command("c"))
+        self.hand.go()
+        self.journal.record_update(update("z"))
+        group, write, (entries,) = self.hand.waiting.pop(0)
+        full = StoreError("database or disk is full")
+        group.callback([*write(entries[:1]), full, full])
+        self.successResultOf(withdrawn)
+        self.failureResultOf(failed, JournalFailed)
+        self.assertEqual(self.hand.waiting, [])
+        self.clock.advance(1)
+        (entries,) = self.hand.waiting[0][2]
+        self.assertEqual([getattr(each, "client_order_id", "") for each in entries], ["y", "z", ""])
 
     def test_nothing_waits_for_a_full_disk(self) -> None:
         called: list[str] = []

@@ -63,6 +63,15 @@ class JournalThreadsTests(SynchronousTestCase):
         for function, arguments in self.reactor.calls:
             function(*arguments)
 
+    def test_a_result_begins_the_other_thread(self) -> None:
+        """The first read may follow from a write."""
+        read = self.threads.run_writing(int, "1").addCallback(lambda _: self.threads.run_reading(int, "2"))
+        self.reactor.assert_arrived()
+        self.threads.deliver()
+        self.reactor.assert_arrived()
+        self.threads.deliver()
+        self.assertEqual(self.successResultOf(read), 2)
+
     def test_reading_beside_writing(self) -> None:
         """A read does not wait for a write."""
         may_end = threading.Event()
