@@ -4,10 +4,14 @@ from collections.abc import Callable
 from itertools import count
 from typing import Protocol
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
 
 from dtc_twisted.errors import DTCError, NotLoggedOn, RequestTimedOut, SessionLost
+from dtc_twisted.logs import logger
+
+_log = logger(__name__)
 
 Handler = Callable[[str, bytes, str], None]
 """A function that is called with subject, data and reply subject of a message. Empty data: nobody receives requests."""
@@ -124,3 +128,64 @@ class BusRequests:
         error: DTCError = SessionLost(f"{reason[:1].upper()}{reason[1:]}.")
         for result in pending.values():
             result.errback(error)
+
+
+RETRY_SECONDS = 1.0
+"""Seconds between two attempts of a RepeatedRequest."""
+
+
+class RepeatedRequest:
+    """Send one request again and again, until its answer can be used.
+
+    send: sends it.
+    take: called with the answer.
+    on_failure: called if there is no answer, or `take` raised an error. It decides whether to call `start_later`.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        send: Callable[[], Deferred[bytes]],
+        take: Callable[[bytes], None],
+        on_failure: Callable[[], None],
+    ) -> None:
+        self._clock = clock
+        self._send = send
+        self._take = take
+        self._on_failure = on_failure
+        self._pending: Deferred[None] | None = None
+        self._retry: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """Send the request now, in place of an earlier one."""
+        self.stop()
+        pending = self._pending = self._send().addCallback(self._receive)
+        pending.addErrback(self._fail, pending)
+
+    def start_later(self) -> None:
+        """Send the request after RETRY_SECONDS."""
+        self.stop()
+        self._retry = self._clock.callLater(RETRY_SECONDS, self.start)
+
+    def stop(self) -> None:
+        """Wait for no answer, and send nothing more."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.cancel()
+        if self._retry is not None and self._retry.active():
+            self._retry.cancel()
+        self._retry = None
+
+    def _receive(self, data: bytes) -> None:
+        self._pending = None
+        self._take(data)
+
+    def _fail(self, failure: Failure, pending: Deferred[None]) -> None:
+        if failure.check(CancelledError):
+            return
+        if not failure.check(DTCError):
+            _log.failure("Failed to use an answer of the origin", failure)
+        if self._pending is pending:
+            self._pending = None
+        if self._pending is None and self._retry is None:  # else `take` has sent the request again
+            self._on_failure()

@@ -2,19 +2,14 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IReactorTime
 
+from dtc_twisted.cluster.bus import RepeatedRequest
 from dtc_twisted.cluster.wire import AccountHead, AccountRequest, decode_account_message
-from dtc_twisted.errors import DTCError
-from dtc_twisted.logs import logger
-
-_log = logger(__name__)
-
-RETRY_SECONDS = 1.0
 
 RESUME_TRIES = 4
 """Times that the origin is asked before a subscriber learns that its updates are not to be had."""
@@ -41,7 +36,10 @@ class FollowedAccount:
     held: messages that arrived while an answer was awaited; None: none is awaited.
     resumed: answers its request; None: it was answered.
     continues: whether it has the updates before a number, and wants those from there on.
+    request: asks the origin for what it misses.
     """
+
+    request: RepeatedRequest
 
     def __init__(
         self,
@@ -62,22 +60,12 @@ class FollowedAccount:
         self.continues = from_seq is not None
         self.is_stale = False
         self.held: list[tuple[AccountHead, list[bytes]]] | None = []
-        self.request: Deferred[None] | None = None
-        self.retry: IDelayedCall | None = None
 
     def answer(self, fields: dict[str, Any]) -> None:
         """Answer the request, once."""
         resumed, self.resumed = self.resumed, None
         if resumed is not None:
             resumed(fields if self.continues else {name: fields[name] for name in ("epoch", "seq")})
-
-    def stop(self) -> None:
-        """Stop waiting."""
-        request, self.request = self.request, None
-        if request is not None:
-            request.cancel()
-        if self.retry is not None and self.retry.active():
-            self.retry.cancel()
 
 
 class EdgeAccounts:
@@ -112,8 +100,7 @@ class EdgeAccounts:
     def subscribe(self, subscriber: AccountReader, channel: str) -> None:
         """Add a subscriber. A snapshot follows."""
         self.unsubscribe(subscriber, channel)
-        followed = self._followed[subscriber, channel] = FollowedAccount(subscriber, channel)
-        self._fetch(followed)
+        self._follow(FollowedAccount(subscriber, channel))
 
     join = subscribe
 
@@ -126,9 +113,7 @@ class EdgeAccounts:
         updates follow, or a snapshot. Without an origin, it is called at once for a subscriber that has no updates.
         """
         self.unsubscribe(subscriber, channel)
-        followed = FollowedAccount(subscriber, channel, epoch, from_seq, resumed)
-        self._followed[subscriber, channel] = followed
-        self._fetch(followed)
+        self._follow(FollowedAccount(subscriber, channel, epoch, from_seq, resumed))
         return True
 
     def send_event(self, subscriber: AccountReader, channel: str, seq: int, event: str, text: str) -> None:
@@ -141,7 +126,7 @@ class EdgeAccounts:
         """
         followed = self._followed.pop((subscriber, channel), None)
         if followed is not None:
-            followed.stop()
+            followed.request.stop()
             followed.answer(self._positions[channel] | NOT_RESUMED)
 
     # -- called by OriginLink
@@ -150,19 +135,18 @@ class EdgeAccounts:
         """Inform the subscribers that updates may be missing."""
         self._reason = reason
         for followed in list(self._followed.values()):
-            followed.stop()
+            followed.request.stop()
             followed.held = []
             if not followed.continues:
                 followed.answer(self._positions[followed.channel])
             self._mark_stale(followed, reason)
             if followed.resumed is not None:
-                self._retry(followed)
+                followed.request.start_later()
 
     def origin_found(self) -> None:
         """Fetch what the subscribers have missed."""
         for followed in list(self._followed.values()):
-            followed.stop()
-            self._fetch(followed)
+            followed.request.start()
 
     def receive(self, channel: str, data: bytes) -> None:
         """Take a message of a channel."""
@@ -179,7 +163,7 @@ class EdgeAccounts:
         elif head.generation < followed.generation:
             return  # of an origin that was replaced
         elif head.generation > followed.generation or head.number > followed.number + len(payloads):
-            self._fetch(followed)
+            followed.request.start()
         else:
             self._deliver(followed, head, payloads)
 
@@ -209,38 +193,35 @@ class EdgeAccounts:
 
     # -- requests
 
-    def _fetch(self, followed: FollowedAccount) -> None:
+    def _follow(self, followed: FollowedAccount) -> None:
+        self._followed[followed.reader, followed.channel] = followed
+        followed.request = RepeatedRequest(
+            *(self._clock, partial(self._fetch, followed)),
+            *(partial(self._fetched, followed), partial(self._failed, followed)),
+        )
+        followed.request.start()
+
+    def _fetch(self, followed: FollowedAccount) -> Deferred[bytes]:
         """Ask for what a subscriber has missed, and hold what arrives until then."""
         followed.held = []
-        request = self._ask(
+        return self._ask(
             AccountRequest(
                 *(followed.channel, followed.generation, followed.number),
                 *((followed.epoch, followed.seq + 1) if followed.epoch else ()),
             )
         )
-        followed.request = request.addCallback(self._fetched, followed)
-        followed.request.addErrback(self._failed, followed)
 
-    def _failed(self, failure: Failure, followed: FollowedAccount) -> None:
-        if self._followed.get((followed.reader, followed.channel)) is not followed or followed.request is None:
+    def _failed(self, followed: FollowedAccount) -> None:
+        if self._followed.get((followed.reader, followed.channel)) is not followed:
             return
-        followed.request = None
-        if not failure.check(DTCError):
-            _log.failure("Failed to take the answer about {channel}", failure, channel=followed.channel)
         followed.tries += 1
         if followed.resumed is not None and (followed.tries == RESUME_TRIES or not followed.continues):
             followed.epoch = 0
             followed.answer(self._positions[followed.channel] | NOT_RESUMED)
         self._mark_stale(followed, self._reason)
-        self._retry(followed)
+        followed.request.start_later()
 
-    def _retry(self, followed: FollowedAccount) -> None:
-        followed.retry = self._clock.callLater(RETRY_SECONDS, self._fetch, followed)
-
-    def _fetched(self, data: bytes, followed: FollowedAccount) -> None:
-        followed.request = None
-        if self._followed.get((followed.reader, followed.channel)) is not followed:
-            return
+    def _fetched(self, followed: FollowedAccount, data: bytes) -> None:
         head, payloads = decode_account_message(data)
         if head.kind != "resumed":
             followed.answer({"epoch": head.epoch, "seq": head.seq, "resumed": False, "missed": head.missed})
@@ -250,7 +231,7 @@ class EdgeAccounts:
                 followed.is_stale = True
                 for payload in payloads:
                     followed.reader.publish(followed.channel, payload, object())
-            self._retry(followed)
+            followed.request.start_later()
             return
         held, followed.held = followed.held or [], None
         was_stale = followed.is_stale

@@ -2,25 +2,22 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IReactorTime
 
+from dtc_twisted.cluster.bus import RepeatedRequest
 from dtc_twisted.cluster.wire import Event, UpdateHead, WantedSnapshot, decode_symbol_message, symbol_token
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import RequestActionEnum
 from dtc_twisted.dtc.own_symbol_ids import OwnSymbolIds
-from dtc_twisted.errors import DTCError
 from dtc_twisted.logs import logger
 from dtc_twisted.market_data import MARKET_DEPTH, BookChanges, BookSnapshot, Hub, ReadBatch, SubscriptionType
 
 _log = logger(__name__)
-
-RETRY_SECONDS = 1.0
-"""Seconds between two requests for the snapshot of a symbol."""
 
 LOST = "updates were lost between the origin and this edge"
 
@@ -31,9 +28,12 @@ MAX_HELD = 10_000
 class FollowedSymbol:
     """Hold how far one symbol has been received.
 
+    request: asks for the snapshot.
     counts: updates so far of each type, as subscribers count them.
     held: messages that arrived while the snapshot was awaited; None: none is awaited.
     """
+
+    request: RepeatedRequest
 
     def __init__(self, symbol: str, symbol_id: int, *, once: bool) -> None:
         self.symbol = symbol
@@ -43,16 +43,6 @@ class FollowedSymbol:
         self.seq = 0
         self.counts: defaultdict[type, int] = defaultdict(int)
         self.held: list[bytes] | None = None
-        self.request: Deferred[None] | None = None
-        self.retry: IDelayedCall | None = None
-
-    def stop(self) -> None:
-        """Stop waiting for a snapshot."""
-        request, self.request = self.request, None
-        if request is not None:
-            request.cancel()
-        if self.retry is not None and self.retry.active():
-            self.retry.cancel()
 
 
 class EdgeFeed(OwnSymbolIds):
@@ -101,14 +91,20 @@ class EdgeFeed(OwnSymbolIds):
         symbol = request.Symbol
         replaced = self._followed.get(symbol)
         if replaced is not None:
-            replaced.stop()
+            replaced.request.stop()
             self._forget(replaced)
         if request.RequestAction == RequestActionEnum.UNSUBSCRIBE:
             return
         once = request.RequestAction == RequestActionEnum.SNAPSHOT
         followed = FollowedSymbol(symbol, request.SymbolID, once=once)
+        followed.request = RepeatedRequest(
+            self._clock,
+            partial(self._ask, followed),
+            partial(self._receive_snapshot, followed),
+            partial(self._ask_later, followed),
+        )
         self._followed[symbol] = self._by_token[symbol_token(symbol)] = followed
-        self._ask(followed)
+        followed.request.start()
 
     # -- called by OriginLink
 
@@ -120,7 +116,7 @@ class EdgeFeed(OwnSymbolIds):
     def stop(self, reason: str) -> None:
         """Stop following: the origin, or the connection to it, is gone."""
         for followed in self._followed.values():
-            followed.stop()
+            followed.request.stop()
         self._followed.clear()
         self._by_token.clear()
         self._hub.detach(reason)
@@ -205,10 +201,10 @@ class EdgeFeed(OwnSymbolIds):
         """Begin anew with a snapshot, because updates are missing."""
         self.lost_count += 1
         self._hub.mark_symbol_stale(followed.symbol_id, LOST)
-        self._ask(followed)
+        followed.request.start()
 
     def _reject(self, followed: FollowedSymbol, text: str) -> None:
-        followed.stop()
+        followed.request.stop()
         self._forget(followed)
         message = self._kind.reject_type(SymbolID=followed.symbol_id, RejectText=text)
         self._hub.handlers[self._kind.reject_type](message)
@@ -216,32 +212,19 @@ class EdgeFeed(OwnSymbolIds):
 
     # -- snapshots
 
-    def _ask(self, followed: FollowedSymbol) -> None:
+    def _ask(self, followed: FollowedSymbol) -> Deferred[bytes]:
         """Ask for a snapshot, and hold what arrives until then."""
         followed.held = []
-        request = self._request_snapshot(WantedSnapshot(self.channel, followed.symbol, followed.once))
-        followed.request = request.addCallback(self._receive_snapshot, followed)
-        followed.request.addErrback(self._snapshot_failed, followed)
+        return self._request_snapshot(WantedSnapshot(self.channel, followed.symbol, followed.once))
 
-    def _ask_again(self, followed: FollowedSymbol) -> None:
+    def _ask_later(self, followed: FollowedSymbol) -> None:
         if self._followed.get(followed.symbol) is followed:
-            self._ask(followed)
+            followed.request.start_later()
 
-    def _snapshot_failed(self, failure: Failure, followed: FollowedSymbol) -> None:
-        if self._followed.get(followed.symbol) is not followed or followed.request is None:
-            return
-        followed.request = None
-        if not failure.check(DTCError):
-            _log.failure("Failed to take the snapshot of {symbol}", failure, symbol=followed.symbol)
-        followed.retry = self._clock.callLater(RETRY_SECONDS, self._ask_again, followed)
-
-    def _receive_snapshot(self, data: bytes, followed: FollowedSymbol) -> None:
-        followed.request = None
-        if self._followed.get(followed.symbol) is not followed:
-            return
+    def _receive_snapshot(self, followed: FollowedSymbol, data: bytes) -> None:
         event, messages = decode_symbol_message(data)
         if not isinstance(event, Event) or event.generation != self.generation:
-            followed.retry = self._clock.callLater(RETRY_SECONDS, self._ask_again, followed)
+            self._ask_later(followed)
             return
         if event.event == "rejected":
             self._reject(followed, event.text)

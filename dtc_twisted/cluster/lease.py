@@ -89,7 +89,7 @@ class OriginLease:
         self._revision = 0  # of the own key
         self._value = ""
         self._began: float | None = None  # the last renewal that succeeded
-        self._is_lost = False
+        self._is_lost = self._is_stopping = False
         self._generation = 0  # the largest that was seen
         self._step: Deferred[None] | None = None
         self._check = LoopingCall(self._on_check)
@@ -103,6 +103,7 @@ class OriginLease:
 
     async def stop(self) -> None:
         """Delete the key, so that another process can take the lease at once."""
+        self._is_stopping = True
         if self._check.running:
             self._check.stop()
         if self._step is not None:
@@ -178,6 +179,8 @@ class OriginLease:
         if written is None or self._is_lost or self._seconds() >= began + VALID:
             return  # the next check reads the key again
         self._value, self._revision, self._began = value, written, began
+        if self._is_stopping:
+            return  # `stop` deletes the key
         self._report("", self._name)
         _log.info("This gateway holds the lease of the origin.")
         self.on_taken(generation)

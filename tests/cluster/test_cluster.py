@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, MsgspecError
 
 from dtc_twisted.cluster import bus
 from dtc_twisted.cluster.origin import LEASE_BEATS, LINGER_BEATS
@@ -108,6 +108,27 @@ class MarketDataTests(ClusterCase):
         self.assertEqual((number, snapshot.LastTradePrice), (3, 2.0))
         self.receive(trade(3.0))
         self.assertEqual(self.numbers(consumer), [(4, [3.0])])
+
+    def test_a_snapshot_that_cannot_be_read(self) -> None:
+        """It is asked for again."""
+        broken: list[str] = []
+
+        def replace(subject: str) -> bool:
+            if broken or not subject.startswith("dtc.answer."):
+                return False
+            broken.append(subject)
+            self.broker.queue.append((subject, b".of another version", ""))
+            return True
+
+        self.broker.lose = replace
+        consumer = self.begin()
+        self.assertEqual((len(broken), self.numbers(consumer)), (1, []))
+        self.receive(trade(1.0))
+        self.advance(1)
+        self.assertEqual(self.numbers(consumer), [(2, [100.0])])
+        self.receive(trade(2.0))
+        self.assertEqual(self.numbers(consumer), [(3, [2.0])])
+        self.assertEqual(len(self.flushLoggedErrors(MsgspecError)), 1)
 
     def test_what_arrives_before_the_snapshot_is_not_delivered_twice(self) -> None:
         self.begin()

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from msgspec import MsgspecError
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -73,6 +74,15 @@ class EdgeAccountsTests(SynchronousTestCase):
         self.answers.pop().callback(self.message("snapshot", 1, 2000, generation=2))
         self.update(6)
         self.assertEqual(self.reader.take(), [1000, 2000])
+
+    def test_an_answer_that_cannot_be_read(self) -> None:
+        """It is asked for again."""
+        self.answers.pop().callback(b"of another version")
+        self.assertEqual([each["event"] for each in self.reader.take()], ["stale"])
+        self.assertEqual(len(self.flushLoggedErrors(MsgspecError)), 1)
+        self.clock.advance(1)
+        self.answer("snapshot", 5, 1000)
+        self.assertEqual(self.reader.take()[0], 1000)
 
     def test_no_answer(self) -> None:
         self.answers.pop().errback(SessionLost("lost"))

@@ -132,6 +132,19 @@ class LeaseTests(SynchronousTestCase):
         self.assertTrue(two.lease.is_held)
         self.assertEqual(len(two.events), 1)
 
+    def test_taken_while_it_stops(self) -> None:
+        """It is given up at once, and nothing is started for it."""
+        one, two = self.holders
+        two.stop()
+        answer: Deferred[LeaseEntry | None] = Deferred()
+        self.patch(one.store, "read", lambda: answer)
+        self.advance(0.3)
+        one.stop()
+        answer.callback(None)
+        self.assertEqual((one.store.writes, one.store.is_up), (1, False))
+        self.assertNotIn("entry", self.shared)
+        self.assertEqual(one.events, [])
+
     def test_a_killed_holder_is_replaced_with_a_larger_generation(self) -> None:
         self.advance(5)
         one, two = self.holders
