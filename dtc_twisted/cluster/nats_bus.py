@@ -23,6 +23,7 @@ RETRY_SECONDS = 0.5
 
 CONNECT_TIMEOUT = 2
 PING_INTERVAL = 2
+CLOSE_TIMEOUT = 1  # when the service stops
 """Seconds."""
 
 
@@ -90,24 +91,26 @@ class NatsBus(Service):
     # -- connections
 
     async def _run(self) -> None:
+        from dtc_twisted.cluster.nats_client import DirectClient
+
         while self.running:
-            client = None
+            client = DirectClient()
             try:
-                client = await self._connect()
+                await self._connect(client)
                 assert self._lost is not None
                 await self._lost
             except Exception as error:
                 self._report(f"cannot connect to NATS: {shorten(str(error) or type(error).__name__)}")
             finally:
-                if client is not None:
+                if not self.running:  # what was published last is still sent
                     with suppress(Exception):
-                        await asyncio.wait_for(client.close(), 1)
+                        await asyncio.wait_for(client.close(), CLOSE_TIMEOUT)
+                with suppress(Exception):
+                    await client.abort()
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _connect(self) -> Any:
+    async def _connect(self, client: Any) -> None:
         from nats.errors import SlowConsumerError
-
-        from dtc_twisted.cluster.nats_client import DirectClient
 
         self._lost = lost = asyncio.get_running_loop().create_future()
         errors: list[Exception] = []
@@ -123,7 +126,6 @@ class NatsBus(Service):
             else:
                 self._report(f"NATS: {shorten(str(error) or type(error).__name__)}")
 
-        client: Any = DirectClient()
         await client.connect(
             self._servers,
             name=self._name,
@@ -136,32 +138,41 @@ class NatsBus(Service):
             **self._options,
         )
         for subject, handler in self._handlers.items():
-            await self._subscribe(client, subject, handler)
+            await self._subscribe(client, lost, subject, handler)
         await client.flush(CONNECT_TIMEOUT)
+        if lost.done():
+            raise ConnectionError(lost.result())
         self._client = client
         self.is_connected, self.problem = True, ""
         _log.info("Connected to NATS at {url}.", url=client.connected_url.netloc)
         for listener in self.connected_listeners:
             call_safely(listener)
-        return client
 
-    async def _subscribe(self, client: Any, subject: str, handler: Handler) -> None:
+    async def _subscribe(self, client: Any, lost: asyncio.Future[str], subject: str, handler: Handler) -> None:
         def receive(subject: str, data: bytes, reply: str) -> None:
-            if client is self._client or not self.is_connected:
+            if self._lost is lost and not lost.done():
                 handler(subject, data, reply)
 
         await client.subscribe_directly(subject, receive, pending_msgs_limit=0, pending_bytes_limit=8 * MAX_UNSENT)
 
     async def _send(self, client: Any) -> None:
         """Send what was published, in order."""
+        from nats.errors import MaxPayloadError
+
         try:
-            while self._outbox and client is self._client and client.is_connected:
+            while self._outbox and client.is_connected:
                 subject, data, reply = self._outbox.popleft()
                 self._unsent -= len(data)
-                await client.publish(subject, data, reply)
+                try:
+                    await client.publish(subject, data, reply)
+                except MaxPayloadError:  # edges notice the gap, and ask for a snapshot, which is sent in pieces
+                    _log.warn("NATS takes no message of {size} bytes: {subject}.", size=len(data), subject=subject)
+                if client is not self._client:
+                    return
         except Exception as error:
-            self.drop(f"{CONNECTION_LOST}: {shorten(str(error))}")
-        finally:
+            if client is self._client:
+                self.drop(f"{CONNECTION_LOST}: {shorten(str(error))}")
+        if client is self._client:
             self._sender = None
 
     def _end(self, reason: str) -> None:
@@ -169,6 +180,9 @@ class NatsBus(Service):
         self._outbox.clear()
         self._unsent = 0
         self._client = None
+        if self._sender is not None:  # it may wait for a server that does not read
+            self._sender.cancel()
+            self._sender = None
         if self.is_connected:
             self.is_connected = False
             self._report(reason)

@@ -38,6 +38,11 @@ class DirectTransport(TcpTransport):
         await super().connect_tls(*args, **options)
         self._intercept()
 
+    def abort(self) -> None:
+        """Close the socket at once, without what was not sent yet."""
+        if self._io_writer is not None:
+            self._io_writer.transport.abort()
+
     def _intercept(self) -> None:
         reader: Any = self._io_reader
         feed, receive = reader.feed_data, self._receive
@@ -69,6 +74,16 @@ class DirectClient(Client):
         subscription = await self.subscribe(subject, cb=receive, **options)
         number = next(number for number, each in self._subs.items() if each is subscription)
         self._handlers[b"%d" % number] = handler
+
+    async def abort(self) -> None:
+        """End the connection, or the attempt to connect, without what was not sent yet.
+
+        nats-py waits until a server has read it, and after a failed attempt it leaves the socket open.
+        """
+        self._pending, self._pending_data_size = [], 0
+        if isinstance(self._transport, DirectTransport):
+            self._transport.abort()
+        await self.close()
 
     async def _connect_to_server(self, s: Srv) -> None:
         s.last_attempt = time.monotonic()

@@ -96,10 +96,14 @@ class NatsLeaseStore:
         """Connect, and find or make the bucket."""
         import nats
 
+        from dtc_twisted.cluster.nats_client import DirectClient
+
         async def ignore(error: Exception) -> None:
             """Leave the error to the request."""
 
-        self._client = client = await nats.connect(
+        client: Any = DirectClient()
+        self._client = client  # before it is connected, because an attempt has to be ended too
+        await client.connect(
             self._servers,
             name="dtc_twisted lease",
             allow_reconnect=False,
@@ -124,4 +128,4 @@ class NatsLeaseStore:
         client, self._client, self._bucket = self._client, None, None
         if client is not None:
             with suppress(Exception):
-                await asyncio.wait_for(client.close(), TIMEOUT)
+                await client.abort()

@@ -67,7 +67,10 @@ async def received(server: ScriptedNats, context: ssl.SSLContext | None = None) 
 class NatsClientTests(SynchronousTestCase):
     def test_attributes(self) -> None:
         found = {*vars(Client), *vars(Client()), *vars(TcpTransport), *vars(TcpTransport())}
-        for name in ("_connect_to_server", "_io_reader", "_subs", "_transport", "connect", "connect_tls", "options"):
+        names = (
+            "_connect_to_server _io_reader _io_writer _pending _pending_data_size _subs _transport connect connect_tls"
+        )
+        for name in (*names.split(), "options"):
             self.assertIn(
                 name,
                 found,
