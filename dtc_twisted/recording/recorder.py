@@ -103,7 +103,7 @@ class Recorder(Service):
         full = self._segments.full_name
         if full and full != self._ended_name and is_boundary and self._is_connected:
             self._ended_name = full
-            self._add(RecordKind.STATE, self.state())
+            self._add_state()
         self.reads += 1
         self._add(RecordKind.RECEIVED, data)
 
@@ -160,6 +160,15 @@ class Recorder(Service):
         self._put += len(data)
         self._queue.append(Record(kind, time, data))
 
+    def _add_state(self) -> None:
+        """Begin a segment, or go on with the present one if the state cannot be stated."""
+        try:
+            state = self.state()
+        except Exception:
+            _log.failure("Failed to state what is known: the segment goes on")
+        else:
+            self._add(RecordKind.STATE, state)
+
     def _drop(self, data: bytes) -> None:
         count = data.count(MESSAGE_START)
         if not self.dropped_reads:
@@ -190,14 +199,14 @@ class Recorder(Service):
             records.append(record)
         try:
             self._segments.write(records)
-        except OSError as error:
+        except Exception as error:  # also those of zstandard, because nothing is written any more
             self._segments.abandon()
             self._fail(error)
         self._taken += size
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, error: Exception) -> None:
         self._is_recording = False
-        self.failure_text = f"the recording cannot be written: {error.strerror or error}"
+        self.failure_text = f"the recording cannot be written: {getattr(error, 'strerror', None) or error}"
         self._queue.clear()
         self._call_in_reactor(self._report_failure)
 

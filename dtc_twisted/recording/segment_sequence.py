@@ -60,7 +60,6 @@ class SegmentSequence:
         self._segment: SegmentWriter | None = None
         self._started = 0
         self._flushed_at = 0
-        self._last_time = 0
 
     @property
     def name(self) -> str:

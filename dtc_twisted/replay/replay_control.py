@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorThreads, IReactorT
 from twisted.internet.threads import deferToThreadPool
 
 from dtc_twisted.errors import Conflict
-from dtc_twisted.logs import logger
+from dtc_twisted.logs import call_safely, logger
 from dtc_twisted.replay.replay_source import ReplayEvent, ReplaySource
 from dtc_twisted.replay_options import MAX, ReplaySettings, iso_time
 
@@ -130,7 +130,8 @@ class ReplayControl:
     def seek(self, position: int) -> Deferred[None]:
         """Go to a time, microseconds since 1970, UTC. A paused replay stays paused.
 
-        Fires when the replay is there. If the source fails, the Deferred does so too, and the replay has ended.
+        Fires when the replay is there, and can be cancelled without an effect on it. If the source fails, the Deferred
+        does so too, and the replay has ended.
 
         Raises ValueError if the time is outside of the replay.
         """
@@ -141,7 +142,9 @@ class ReplayControl:
         self._cancel_call()
         self._set_state(SEEKING)
         self._begin_at(position)
-        return Deferred.fromCoroutine(self._read_on(state))
+        arrived: Deferred[None] = Deferred()
+        Deferred.fromCoroutine(self._read_on(state)).chainDeferred(arrived)
+        return arrived
 
     def set_speed(self, speed: float) -> None:
         """Set the speed; MAX: without pauses."""
@@ -207,8 +210,7 @@ class ReplayControl:
                     return
                 is_ready = self._prepare(events)
         except Exception as error:
-            _log.error("The replay has ended: {text}", text=str(error))
-            self._set_state("ended")
+            self._end_with(error)
             raise
         self._set_anchor()
         self._set_state(state)
@@ -243,7 +245,11 @@ class ReplayControl:
         else:
             began, position = self._anchor
             target = min(self.last, position + int((self._reactor.seconds() - began) * 1e6 * self.speed))
-        self._play_until(target)
+        try:
+            self._play_until(target)
+        except Exception as error:
+            self._end_with(error)
+            return
         if target >= self.last and (self._next is None or self._next.time > self.last):
             self._end()
             return
@@ -258,7 +264,7 @@ class ReplayControl:
                 return
             self._move(event.time)
             self._next = next(self._events, None)
-            self._stage.play(event)
+            call_safely(self._stage.play, event)
             count += 1
             if count % 16 == 0 and self._reactor.seconds() >= deadline:
                 return
@@ -278,6 +284,10 @@ class ReplayControl:
         if self._next is None:
             return LONGEST_PAUSE
         return min(max(SHORTEST_PAUSE, (self._next.time - target) / 1e6 / self.speed), LONGEST_PAUSE)
+
+    def _end_with(self, error: Exception) -> None:
+        _log.error("The replay has ended: {text}", text=str(error))
+        self._set_state("ended")
 
     def _end(self) -> None:
         self._move(self.last)

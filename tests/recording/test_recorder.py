@@ -65,6 +65,34 @@ class QueueTests(RecordingCase):
         gap = next(record.data for record in read_folder(self.path) if record.kind == "G")
         self.assertIn(b'"messages":32', gap)
 
+    def test_an_error_that_is_not_of_the_disk(self) -> None:
+        """Recording stops, and says so."""
+
+        def write(segment: SegmentWriter, data: bytes) -> None:
+            raise ValueError("broken")
+
+        recorder = Recorder(self.reactor, self.path, RecordingLimits(), "test")
+        recorder.startService()
+        recorder.received(b'{"Type":3}\0', is_boundary=True)
+        self.patch(SegmentWriter, "write", write)
+        self.reactor.advance(1)
+        self.assertEqual(recorder.status()["state"], "failed")
+        self.assertIn("broken", recorder.status()["reason"])
+        recorder.stopService()
+
+    def test_a_state_that_cannot_be_stated(self) -> None:
+        """The reads are recorded nevertheless."""
+        recorder = Recorder(self.reactor, self.path, RecordingLimits(age=5), "test")
+        recorder.state = lambda: b"%d" % (1 // 0)
+        recorder.startService()
+        recorder.opened("ws://x/")
+        self.reactor.advance(6)
+        for _ in range(2):
+            recorder.received(b'{"Type":3}\0', is_boundary=True)
+        recorder.stopService()
+        self.assertEqual("".join(record.kind for record in read_folder(self.path)), "HORRE")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_a_segment_begins_with_the_state_between_messages(self) -> None:
         recorder = Recorder(self.reactor, self.path, RecordingLimits(age=5), "test")
         recorder.state = lambda: b'{"Type":507}\0'

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.recording import UnusableRecording
 from dtc_twisted.replay import REPLAY_ACCOUNT
 from dtc_twisted.replay_options import iso_time
 from tests.replay.session import ReplayCase
@@ -73,6 +74,38 @@ class ClockTests(ControlCase):
             self.advance(4)
             snapshots = [each for each in caller.take() if each.get("Type") == dtc.MarketDataSnapshot.Type]
             self.assertEqual(snapshots[-1]["LastTradePrice"], PRICES[index])
+
+    def test_a_source_that_fails(self) -> None:
+        """The replay ends, and can be begun again."""
+
+        def fail() -> Any:
+            raise UnusableRecording("it is gone")
+            yield
+
+        self.replay()
+        self.advance(5)
+        self.control._events = fail()
+        self.advance(5)
+        self.assertEqual(self.status()["replay"]["state"], "ended")
+        self.assertIn("it is gone", self.log_text())
+        self.post("resume")
+        self.advance(5)
+        self.assertEqual(self.status()["replay"]["state"], "playing")
+
+    def test_an_event_that_fails(self) -> None:
+        """It is left out."""
+        self.replay()
+        self.advance(5)
+
+        def fail(event: Any) -> None:
+            raise KeyError(event.time)
+
+        patch = self.patch(self.simulator, "play", fail)
+        self.advance(1)
+        patch.restore()
+        self.advance(5)
+        self.assert_near(self.last_price(), PRICES[11], 75)
+        self.assertTrue(self.flushLoggedErrors(KeyError))
 
     def test_loop(self) -> None:
         self.replay(speed=50.0, loop=True)

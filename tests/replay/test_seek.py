@@ -120,6 +120,16 @@ class SeekTests(ControlCase):
         self.thread.go()
         self.assertEqual(self.answer(caller)[0], 200)
 
+    def test_the_caller_leaves_meanwhile(self) -> None:
+        """The replay goes there nevertheless."""
+        caller = self.begin_seek(60)
+        caller.transport.abortConnection()
+        self.flush()
+        self.thread.go()
+        self.advance(6)
+        self.assertEqual(self.status()["replay"]["state"], "playing")
+        self.assert_near(self.last_price(), PRICES[63], 75)
+
     def test_stopped_meanwhile(self) -> None:
         self.begin_seek(60)
         self.control.stop()
