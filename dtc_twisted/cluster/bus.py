@@ -123,11 +123,10 @@ class BusRequests:
         self._pending.pop(reply).errback(RequestTimedOut(text))
 
     def _fail_all(self, reason: str) -> None:
-        pending, self._pending = self._pending, {}
         self._pieces.clear()
         error: DTCError = SessionLost(f"{reason[:1].upper()}{reason[1:]}.")
-        for result in pending.values():
-            result.errback(error)
+        while self._pending:  # an errback may cancel other requests
+            self._pending.pop(next(iter(self._pending))).errback(error)
 
 
 RETRY_SECONDS = 1.0

@@ -3,12 +3,13 @@
 from typing import Any
 
 from msgspec import UNSET, MsgspecError
+from twisted.internet.defer import CancelledError
 
 from dtc_twisted.cluster import bus
 from dtc_twisted.cluster.origin import LEASE_BEATS, LINGER_BEATS
 from dtc_twisted.cluster.wire import symbol_token
 from dtc_twisted.dtc import messages as dtc
-from dtc_twisted.errors import NotLoggedOn, RequestRejected, RequestTimedOut
+from dtc_twisted.errors import NotLoggedOn, RequestRejected, RequestTimedOut, SessionLost
 from dtc_twisted.market_data import BookChanges, BookSnapshot, Update
 from tests.cluster.support import ES, ClusterCase, FakeEdge, FakeOrigin
 from tests.market_data.test_hub import FakeConsumer
@@ -353,6 +354,16 @@ class RequestTests(ClusterCase):
         answer = self.ask(self.edges[0], dtc.ExchangeListRequest())
         self.advance(7)
         self.failureResultOf(answer, RequestTimedOut)
+
+    def test_a_request_that_cancels_another_as_it_fails(self) -> None:
+        """All fail with the connection."""
+        edge = self.edges[0]
+        first, second, third = (edge.link.request(dtc.ExchangeListRequest()) for _ in range(3))
+        first.addErrback(lambda _: second.cancel())
+        edge.bus.lose("cut")
+        self.successResultOf(first)
+        self.failureResultOf(second, CancelledError)
+        self.failureResultOf(third, SessionLost)
 
     def test_without_an_origin(self) -> None:
         edge = self.edges[0]
