@@ -2,11 +2,12 @@
 
 import gc
 import os
+import sys
 from typing import Any
 
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from dtc_twisted import gateway, tap, tap_sim
 from dtc_twisted.dtc import messages as dtc
@@ -136,6 +137,24 @@ class SimulatorOptionsTests(CommandLineCase):
         )
         service.stopService()
         self.assertEqual(reactor.getDelayedCalls(), [])
+
+
+class JournalFolderTests(CommandLineCase):
+    def test_that_cannot_be_made(self) -> None:
+        """A state directory that cannot be written is reported in one line."""
+        if sys.platform != "linux":
+            raise SkipTest("the state directory is another")
+        file = os.path.abspath(self.mktemp())
+        with open(file, "w"):
+            os.environ["XDG_STATE_HOME"] = file
+        options = self.parse("--host", "box", "--allow-trading")
+        reactor: Any = MemoryReactorClock()
+        with self.assertRaises(StartupError) as caught:
+            tap.makeService(options, reactor=reactor)
+        text = str(caught.exception.code)
+        self.assertTrue(text.startswith("twistd dtc: --journal: "), text)
+        self.assertIn(file, text)
+        self.assertNotIn("\n", text)
 
 
 class CollectorTests(GatewayTestCase):

@@ -27,6 +27,7 @@ from dtc_twisted.orders import (
     TradingScope,
     order_loader,
 )
+from dtc_twisted.services import StartupError
 from dtc_twisted.transport.upstream import Upstream
 from dtc_twisted.web.stream import (
     LiveSources,
@@ -167,12 +168,17 @@ def journal_path(settings: Settings) -> str:
     """Return the path of the journal.
 
     By default each server has a journal, because ServerOrderIDs are its own. The demo has a temporary one.
+
+    Raises StartupError if the folder cannot be made.
     """
     if settings["journal"]:
         return str(settings["journal"])
     if settings["demo"] or settings["replay"]:
         return os.path.join(mkdtemp(prefix="dtc-demo-"), "journal.sqlite")
-    folder = platformdirs.user_state_dir("dtc_twisted", appauthor=False, ensure_exists=True)
+    try:
+        folder = platformdirs.user_state_dir("dtc_twisted", appauthor=False, ensure_exists=True)
+    except OSError as error:
+        raise StartupError(f"twistd dtc: --journal: {error.strerror}: {error.filename}") from None
     name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{settings['host']}-{settings['port']}")
     with contextlib.suppress(OSError):
         os.chmod(folder, 0o700)
