@@ -29,9 +29,15 @@ class StampedTrades:
         self.sent = 0
 
     def send(self) -> None:
-        """Send one trade to each client that is logged on."""
+        """Send one trade to each client that is logged on.
+
+        It leaves at once, because otherwise it would wait until requests that have arrived are answered.
+        """
         self.sent += 1
         self.simulator.send(MarketDataUpdateTrade(SYMBOL_ID, AtBidOrAskEnum.AT_BID, 282775.0, 1.0, time.time()))
+        for connection in self.simulator.connections:
+            transport: Any = connection.transport
+            transport.doWrite()
 
 
 class Commands(LineOnlyReceiver):

@@ -4,6 +4,9 @@ A gateway with a token file, a simulated server, a subscriber of live trades and
 second are measured for a third of the time without the attack, and then beside it. `none` and `spin` show what the
 machine does: `spin` uses a processor and leaves the gateway alone. An update that does not arrive, and a command
 without an answer, count as inf.
+
+The delay of an update begins when the server writes it to its socket. On Linux it ends when the system has received it
+for the subscriber: neither the server's other work nor the turns of the subscriber's processor count.
 """
 
 import argparse
@@ -140,7 +143,7 @@ class Bystanders:
         self._server = server
         self.trader = Trader(port)
         self._ages: list[float] = []
-        self._subscriber = Subscriber(port, SYMBOL, self._ages, LIVE_TOKEN)
+        self._subscriber = Subscriber(port, SYMBOL, self._ages, LIVE_TOKEN, timed_by_system=True)
 
     def measure(self, seconds: float) -> Measured:
         """Return what they see in some seconds."""

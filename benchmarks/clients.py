@@ -5,8 +5,13 @@ import json
 import os
 import selectors
 import socket
+import struct
+import sys
 import time
 from pathlib import Path
+
+SO_TIMESTAMPNS = 35
+"""Option of a socket on Linux: each read returns when the last of its bytes arrived."""
 
 
 def connect(port: int) -> socket.socket:
@@ -79,22 +84,35 @@ class Subscriber:
     """Count frames as a WebSocket client.
 
     latencies: if set, the age on arrival (seconds) of each message with a DateTime is appended.
+    timed_by_system: on Linux, the time of arrival is that when the system received the bytes; otherwise that when they
+        are read, which is later if other programs have the processor.
     """
 
-    def __init__(self, port: int, symbol: str, latencies: list[float] | None = None, token: str = "") -> None:
+    def __init__(
+        self,
+        port: int,
+        symbol: str,
+        latencies: list[float] | None = None,
+        token: str = "",
+        *,
+        timed_by_system: bool = False,
+    ) -> None:
         self.latencies = latencies
         self.socket, self._rest = upgraded(port, "/marketdata", token)
         self.frames = 0
+        self._timed_by_system = timed_by_system and sys.platform == "linux"
+        if self._timed_by_system:
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.socket.sendall(frame({"action": "subscribe", "symbol": symbol}))
         self.socket.setblocking(False)
 
     def read(self) -> int:
         """Read what has arrived. Return the number of frames that were completed."""
         try:
-            data = self._rest + _more(self.socket)
+            received, now = self._receive()
         except BlockingIOError:
             return 0
-        now = time.time()
+        data = self._rest + received
         position = count = 0
         end = len(data)
         while end - position >= 2:
@@ -112,6 +130,20 @@ class Subscriber:
         self._rest = data[position:]
         self.frames += count
         return count
+
+    def _receive(self) -> tuple[bytes, float]:
+        """Return what has arrived, and when the last of it did."""
+        if not self._timed_by_system:
+            return _more(self.socket), time.time()
+        data, ancillary, *_ = self.socket.recvmsg(65536, 64)
+        if not data:
+            raise ConnectionError("closed")
+        now = time.time()
+        for _level, kind, value in ancillary:
+            if kind == SO_TIMESTAMPNS:
+                seconds, nanoseconds = struct.unpack("@ll", value)
+                now = seconds + nanoseconds / 1e9
+        return data, now
 
     def _note(self, data: bytes, begin: int, end: int, now: float) -> None:
         assert self.latencies is not None
