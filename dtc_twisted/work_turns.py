@@ -5,7 +5,10 @@ Live data are processed between them.
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted.logs import logger
@@ -23,6 +26,7 @@ TURN_STEPS = 100
 Job = Iterator[None]
 """Work in steps. Each `next` does one of them, which should take less than half a millisecond."""
 _STEP = object()
+_Value = TypeVar("_Value")
 
 
 class WorkTurns:
@@ -79,6 +83,14 @@ class WorkTurns:
     def call(self, function: Callable[[], object]) -> None:
         """Call a function in a later turn."""
         self.add(_one_step(function))
+
+    def after_waiting(self, value: _Value) -> Deferred[_Value]:
+        """Fire with a value: at once, or if jobs wait, in a turn after theirs."""
+        if not self._jobs:
+            return succeed(value)
+        fired: Deferred[_Value] = Deferred()
+        self.call(partial(fired.callback, value))
+        return fired
 
     def _next_turn(self) -> None:
         self._ends_at = self._clock.seconds() + TURN_SECONDS

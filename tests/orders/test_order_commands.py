@@ -95,6 +95,35 @@ class BurstTests(ScriptedCase):
         self.assertEqual([caller.received.split(b"\r\n")[0] for caller in callers], [b"HTTP/1.1 201 Created"] * 50)
         self.assertEqual([each for each in transactions if each], [MAX_COLLECTED, 50 - MAX_COLLECTED])
 
+    def test_requests_that_wait_come_before_answers(self) -> None:
+        """An answer is written after the requests that waited when the outcome was known."""
+        held = self.server.held()
+        self.server.next(SUBMIT, held)
+        first = self.begin_submit("a")
+        turns, answered_before = self.site().turns, []
+        turns._has_turn = True  # no turn begins before the outcome is known
+        turns.call(lambda: answered_before.append(bool(first.received)))
+        held.release()
+        self.flush()
+        turns._next_turn()
+        self.flush()
+        self.assertEqual((answered_before, Answer(first.received).status), ([False], 201))
+
+    def test_a_caller_that_leaves_before_its_answer(self) -> None:
+        held = self.server.held()
+        self.server.next(SUBMIT, held)
+        caller = self.begin_submit("a")
+        turns = self.site().turns
+        turns._has_turn = True
+        turns.call(lambda: None)
+        held.release()
+        self.flush()
+        caller.transport.abortConnection()
+        self.flush()
+        turns._next_turn()
+        self.flush()
+        self.assertEqual((caller.received, self.order()["OrderStatus"]), (b"", 4))
+
 
 class DryRunTests(ScriptedCase):
     options = (*ScriptedCase.options, "--max-position", "5", "--max-orders-per-minute", "3")

@@ -95,6 +95,16 @@ class WorkTurnsTests(TurnCase):
         self.assertEqual(self.take(), "aaa")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_after_waiting(self) -> None:
+        """A value is returned at once if no job waits, else after the jobs that wait now, and before later ones."""
+        self.assertEqual(self.successResultOf(self.turns.after_waiting("v")), "v")
+        self.turns.add(self.job("a", 1))
+        self.turns.after_waiting("v").addCallback(lambda each: self.done.append(each))
+        self.turns.add(self.job("b", 1))
+        self.assertEqual(self.take(), "")
+        self.clock.run_turn()
+        self.assertEqual(self.take(), "avb")
+
 
 class FrameSource:
     """Stand for the protocol: each frame is a number, and a transport that is paused."""

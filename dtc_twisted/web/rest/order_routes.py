@@ -197,7 +197,7 @@ class OrderRoutes:
     def _answer(
         self, request: Request, fields: Fields, rows: Deferred[list[Fields]], status: int, *, is_one: bool = False
     ) -> Deferred[bytes]:
-        """Answer with the updates of the server.
+        """Answer with the updates of the server, after the requests that wait.
 
         Prices are display prices if the command had display prices, or if the query asks for them.
         """
@@ -207,7 +207,7 @@ class OrderRoutes:
         def respond(rows: list[Fields]) -> bytes:
             return json_response(request, rows[0] if is_one else rows, status if rows else 200)
 
-        return rows.addCallback(self._convert, options).addCallback(respond)
+        return rows.addCallback(self._rest.turns.after_waiting).addCallback(self._convert, options).addCallback(respond)
 
     def _set_budget(self, request: Request) -> None:
         """Set headers with the number of orders that the rate limits still permit."""
