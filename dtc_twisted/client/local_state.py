@@ -4,7 +4,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from dtc_twisted.client.stream_events import Book, BookChange, Level, MarketUpdate, Stale, StreamEvent
-from dtc_twisted.dtc.messages import AtBidOrAskEnum, MarketDataSnapshot
+from dtc_twisted.dtc.messages import AtBidOrAskEnum, MarketDataSnapshot, MarketDataUpdateSessionVolume
 
 
 class LocalBook:
@@ -58,7 +58,8 @@ class LocalBook:
 
 
 _FIELDS_OF_TRADE = {"Price": "LastTradePrice", "Volume": "LastTradeVolume", "DateTime": "LastTradeDateTime"}
-_FIELDS_OF_QUOTE = ("BidPrice", "BidQuantity", "AskPrice", "AskQuantity")
+_FIELDS_OF_QUOTE = {name: name for name in ("BidPrice", "BidQuantity", "AskPrice", "AskQuantity")}
+_FIELDS_OF_VOLUME = {"Volume": "SessionVolume"}
 
 
 class LocalQuotes:
@@ -90,10 +91,12 @@ class LocalQuotes:
         if isinstance(message, MarketDataSnapshot):
             self._snapshots[event.symbol] = message
             return True
-        changes = {name: value for name in _FIELDS_OF_QUOTE if (value := getattr(message, name, UNSET)) is not UNSET}
-        if event.channel == "trades" or hasattr(message, "Volume"):
-            given = {own: getattr(message, name, UNSET) for name, own in _FIELDS_OF_TRADE.items()}
-            changes |= {name: value for name, value in given.items() if value is not UNSET}
+        names = _FIELDS_OF_QUOTE
+        if isinstance(message, MarketDataUpdateSessionVolume):
+            names = _FIELDS_OF_VOLUME
+        elif hasattr(message, "Volume"):
+            names = _FIELDS_OF_TRADE
+        changes = {own: value for name, own in names.items() if (value := getattr(message, name, UNSET)) is not UNSET}
         if not changes:
             return False
         old = self._snapshots.get(event.symbol, MarketDataSnapshot())

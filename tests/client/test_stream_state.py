@@ -250,18 +250,17 @@ class LocalQuotesTests(StateCase):
         quotes = LocalQuotes()
         self.assertNotIn(ES, quotes)
         about = {"channel": "marketdata", "Symbol": ES}
-        for seq, fields in enumerate(
-            (
-                {"Type": 104, "LastTradePrice": 1.0, "BidPrice": 0.5, "SessionVolume": 9},
-                {"Type": 107, "Price": 2.0, "Volume": 3},
-                {"Type": 108, "BidPrice": 1.5, "AskPrice": 2.5},
-            ),
-            1,
-        ):
+        updates: list[dict[str, Any]] = [
+            {"Type": 104, "LastTradePrice": 1.0, "BidPrice": 0.5, "SessionVolume": 9},
+            {"Type": 107, "Price": 2.0, "Volume": 3},
+            {"Type": 108, "BidPrice": 1.5, "AskPrice": 2.5},
+            {"Type": 113, "Volume": 12},
+        ]
+        for seq, fields in enumerate(updates, 1):
             for event in self.receive(**about, seq=seq, **fields):
                 quotes.apply(event)
         last = quotes[ES]
         self.assertEqual(
             (last.LastTradePrice, last.LastTradeVolume, last.BidPrice, last.AskPrice, last.SessionVolume),
-            (2.0, 3, 1.5, 2.5, 9),
+            (2.0, 3, 1.5, 2.5, 12),
         )
