@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from twisted.python import usage
 
+from dtc_twisted.errors import how_to_install
 from dtc_twisted.services import StartupError
 
 NATS_OPTIONS: list[list[Any]] = [
@@ -24,7 +25,7 @@ NATS_OPTIONS: list[list[Any]] = [
 
 def check_nats_options(options: Mapping[str, Any]) -> None:
     """Raise UsageError if the options of NATS cannot be used."""
-    if not options["nats"]:
+    if options["nats"] is None:
         for name, _, default, _ in NATS_OPTIONS[1:]:
             if options[name] != default:
                 raise usage.UsageError(f"--{name} goes with --nats only")
@@ -84,7 +85,7 @@ def require_nats(options: Any, reactor: object) -> None:
     try:
         import nats  # noqa: F401
     except ImportError:
-        raise StartupError(f"twistd {options.name}: --nats needs nats-py: pip install 'dtc-twisted[cluster]'") from None
+        raise StartupError(f"twistd {options.name}: --nats needs nats-py: {how_to_install('cluster')}") from None
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
     if not isinstance(reactor, AsyncioSelectorReactor):

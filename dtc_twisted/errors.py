@@ -257,6 +257,11 @@ PUBLIC_ERRORS: dict[type[Exception], tuple[int, str]] = {
 """HTTP status and public name (`error.type` in JSON). The names are part of the API: they do not follow the classes."""
 
 
+def how_to_install(extra: str) -> str:
+    """Return the command that installs an extra of this package."""
+    return f"pip install 'dtc-twisted[{extra}]', in a checkout '.[{extra}]'"
+
+
 def public_error(error: BaseException | None) -> tuple[int, str]:
     """Return the HTTP status and the public name of an exception.
 

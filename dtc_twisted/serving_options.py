@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from dtc_twisted.web.tokens import TokenFile
 
 
-FILE_OPTIONS = ("password-file", "token-file", "cert", "key", "journal", "messages", "data-folder", "record", "replay")
+FILE_OPTIONS = (
+    *("password-file", "token-file", "cert", "key", "journal", "messages", "data-folder", "record", "replay"),
+    *("nats-credentials", "nats-ca", "nats-cert", "nats-key"),
+)
 """Options whose value is the name of a file or folder."""
 
 

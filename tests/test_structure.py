@@ -63,7 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config_file": set(),
     "replay_options": set(),
     "replay": PROTOCOL | {"definitions", "market_data", "datafiles", "recording", "simulator", "replay_options"},
-    "cluster_options": {"services"},
+    "cluster_options": {"services", "errors"},
     "uvloop_reactor": set(),
     "serving_options": PROTOCOL | {"services", "config_file", "transport", "listeners", "web"},
     "startup_check": PROTOCOL | {"transport"},

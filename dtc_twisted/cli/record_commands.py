@@ -14,6 +14,7 @@ import msgspec
 from dtc_twisted.cli.output import STDERR, write_json, write_table
 from dtc_twisted.cli.record_export import FORMATS, export_folder
 from dtc_twisted.cli.shared_options import SharedOptions, pass_options
+from dtc_twisted.errors import how_to_install
 
 _COLUMNS = ("segment", "first (UTC)", "last (UTC)", "messages", "dropped", "bytes", "bytes/message", "state")
 
@@ -61,7 +62,7 @@ def export(options: SharedOptions, folder: str, output: str, form: str, symbols:
         except OSError as error:
             raise click.ClickException(f"{error.strerror or error}: {error.filename}") from None
         except ModuleNotFoundError:
-            raise click.ClickException("Parquet needs pyarrow: pip install 'dtc-twisted[files]'") from None
+            raise click.ClickException(f"Parquet needs pyarrow: {how_to_install('files')}") from None
     if options.as_json:
         write_json(written)
     else:

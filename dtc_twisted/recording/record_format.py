@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from dtc_twisted.dtc.codec.repair import split_objects
+from dtc_twisted.errors import how_to_install
 
 FORMAT = 1
 """The version of the format, in the first record of each segment."""
@@ -64,7 +65,7 @@ def load_zstandard() -> Any:
     try:
         return importlib.import_module("zstandard")
     except ImportError:
-        raise NoZstandard("recordings need zstandard: pip install 'dtc-twisted[recording]'") from None
+        raise NoZstandard(f"recordings need zstandard: {how_to_install('recording')}") from None
 
 
 def unpack(data: bytes, *, is_cut: bool) -> Iterator[Record]:

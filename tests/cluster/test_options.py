@@ -11,6 +11,7 @@ from dtc_twisted.cluster_options import nats_arguments, require_nats
 from dtc_twisted.services import StartupError
 from tests.certificates import Authority
 
+FILES = ("credentials", "ca", "cert", "key")
 URL = ("--nats", "nats://127.0.0.1:4222")
 
 
@@ -33,10 +34,12 @@ class NatsOptionsTests(SynchronousTestCase):
             ((*URL, "--nats-prefix", "a b"), "--nats-prefix: expected letters and digits"),
             ((*URL, "--nats-cert", "x"), "--nats-cert and --nats-key go together"),
             ((*URL, "--nats-user", "x", "--nats-credentials", "y"), "exclude each other"),
+            *(((*URL, f"--nats-{name}", ""), f"--nats-{name}: empty; expected the name of a file") for name in FILES),
         ):
             self.assertIn(text, self.refusal(*arguments))
         alone = self.refusal("--demo", "--nats-user", "x", options=tap.Options)
         self.assertIn("--nats-user goes with --nats only", alone)
+        self.assertIn("--nats: expected URLs", self.refusal("--demo", "--nats", "", options=tap.Options))
         self.assertIn("--advertise", self.refusal("--demo", *URL, "--advertise", "box", options=tap.Options))
 
     def test_who_connects(self) -> None:

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from dtc_twisted.datafiles.optional import load_arrow
 from dtc_twisted.dtc.messages import Message
-from dtc_twisted.errors import BadParameter
+from dtc_twisted.errors import BadParameter, how_to_install
 from dtc_twisted.web.output.columnar import ArrowStream, ColumnEncoder, Parquet
 from dtc_twisted.web.output.formats import Csv, JsonArray, JsonLines, RowEncoder
 
@@ -58,7 +58,7 @@ def make_encoder(form: str, row_type: type[Message], *, iso_times: bool) -> RowE
     kind = FORMATS[form]
     if issubclass(kind, ColumnEncoder):
         if load_arrow() is None:
-            raise BadParameter(f"format: {form} needs pyarrow (pip install dtc-twisted[files]).")
+            raise BadParameter(f"format: {form} needs pyarrow ({how_to_install('files')}).")
         if iso_times:
             raise BadParameter(f"times: {form} has timestamps; iso is for text formats.")
     return kind(row_type)
