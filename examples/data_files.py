@@ -1,9 +1,9 @@
 """From Sierra Chart's data files to a DataFrame, with and without the gateway.
 
-    twistd -n dtc --demo --data-folder /tmp/simulated
-    python examples/data_files.py /tmp/simulated NQM20_FUT_CME
+    .venv/bin/twistd -n dtc --demo --data-folder /tmp/simulated
+    .venv/bin/python examples/data_files.py /tmp/simulated NQM20_FUT_CME
 
-The second part needs the gateway, and duckdb with its extension httpfs.
+The first part needs pandas and the extra `files`, the second the gateway, and duckdb with its extension httpfs.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """A live chart in the terminal, of a symbol that the server refuses over DTC.
 
-twistd -n dtc --demo --data-folder /tmp/simulated
-python examples/file_chart.py NQM20_FUT_CME
+.venv/bin/twistd -n dtc --demo --data-folder /tmp/simulated
+.venv/bin/python examples/file_chart.py NQM20_FUT_CME
 """
 
 import json
