@@ -9,13 +9,16 @@ open one on the other side.
 from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
+from twisted.internet.interfaces import IReactorTime
 
+from dtc_twisted.clocks import wall_time
 from dtc_twisted.dtc.messages import SubmitFlattenPositionOrder
 from dtc_twisted.errors import Conflict
 from dtc_twisted.journal import Journal
 from dtc_twisted.orders import parsing
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.names import symbol_key
+from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_messages import orders_from_messages, suffixed_id, with_client_order_ids
 from dtc_twisted.orders.outcomes import NEW, Fields
 from dtc_twisted.orders.parsing import JsonObject
@@ -25,21 +28,18 @@ from dtc_twisted.orders.unsettled_fills import SETTLED_AFTER, UnsettledFills
 
 
 class PositionCloser:
-    """Send orders that close positions.
-
-    wall_time: seconds since 1970, UTC.
-    """
+    """Send orders that close positions."""
 
     def __init__(
         self,
-        wall_time: Callable[[], float],
+        clock: IReactorTime,
         state: AccountState,
         fills: UnsettledFills,
         sender: CommandSender,
         journal: Journal,
         reconciler: Reconciler,
     ) -> None:
-        self._wall_time = wall_time
+        self._clock = clock
         self._state = state
         self._fills = fills
         self._sender = sender
@@ -84,7 +84,7 @@ class PositionCloser:
         """Return why a position is not closed now; empty: it can be."""
         key = symbol_key(symbol)
         for order in self._state.open_orders(account):
-            is_old = order.is_in_flight and abs(self._wall_time() - order.sent_at) > SETTLED_AFTER
+            is_old = order.is_in_flight and self._age(order) > SETTLED_AFTER
             if order.closes_position and symbol_key(order.symbol) == key and not (is_old and order.unknown_reason):
                 return f"Order {order.display_id} flattens {symbol} already; cancel it before another one is sent."
         stated, held = self._fills.stated(account, symbol), self._fills.held(account, symbol)
@@ -96,6 +96,12 @@ class PositionCloser:
             )
         return ""
 
+    def _age(self, order: Order) -> float:
+        """Return the seconds since an order was sent."""
+        if order.sent_clock is None:  # by an earlier process
+            return abs(wall_time(self._clock) - order.sent_at)
+        return self._clock.seconds() - order.sent_clock
+
     def _messages(
         self, message: SubmitFlattenPositionOrder, symbols: Sequence[str]
     ) -> list[SubmitFlattenPositionOrder]:
@@ -103,7 +109,7 @@ class PositionCloser:
 
         One message for the whole account is not used, because only orders with a ClientOrderID have an outcome.
         """
-        (first,) = with_client_order_ids([message], self._wall_time())
+        (first,) = with_client_order_ids([message], wall_time(self._clock))
         messages, number = [], 0
         for symbol in symbols:
             number += 1

@@ -102,7 +102,7 @@ class OrderManager(Service):
         self._cancels = CancelCommands(
             *(clock, logged_on, account_state, reconciler, self._canceler, self._preparation, limits.scope, timeout)
         )
-        self._closer = PositionCloser(now, account_state, self._fills, self._sender, journal, reconciler)
+        self._closer = PositionCloser(clock, account_state, self._fills, self._sender, journal, reconciler)
         self._losses = DailyLoss(
             *(now, account_state, definitions.definition, max_daily_loss), self._on_loss, self._record_day
         )

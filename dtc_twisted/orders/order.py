@@ -44,6 +44,7 @@ class Order:
     is_inferred: the status is a conclusion of the gateway, which the server did not state.
     version: the number of the account state's change that changed the order last.
     sent_at: time when the gateway sent the order, seconds since 1970; 0: another client sent the order.
+    sent_clock: the same on the clock of the timers; None: this process has not sent the order.
     sent_by: name of the principal who sent the order; empty: another client sent the order.
     sequence: the number of the order in the order in which orders became known, also to earlier processes.
     last_known_at: time of the last update in an earlier process; 0: this process has had an update.
@@ -70,6 +71,7 @@ class Order:
         self.is_inferred = False
         self.version = 0
         self.sent_at = sent_at
+        self.sent_clock: float | None = None
         self.sent_by = ""
         self.sequence = 0
         self.last_known_at = 0.0

@@ -123,7 +123,7 @@ class CommandSender:
                 raise
         if accepted.rule is NEW:
             for order in accepted.orders:
-                order.sent_at = wall_time(self._clock)
+                order.sent_at, order.sent_clock = wall_time(self._clock), self._clock.seconds()
                 order.sent_by = accepted.principal
                 self._state.take_position_offset(order, order.sent_at)
         try:

@@ -1,8 +1,8 @@
 """The time of day jumps while outcomes are unknown: timers and reads follow the monotonic clock."""
 
 from tests.exchange import REJECTED
-from tests.scripted_case import LIMIT, MARKET, ScriptedCase
-from tests.scripted_server import OPEN_ORDERS, SUBMIT, Action, dropped_after, dropped_before, ignored, lost
+from tests.scripted_case import ES, LIMIT, MARKET, ScriptedCase
+from tests.scripted_server import FLATTEN, OPEN_ORDERS, SUBMIT, Action, dropped_after, dropped_before, ignored, lost
 
 HOUR = 3600.0
 FILLED_AT_ONCE = MARKET | {"OrderType": 1, "BuySell": 1}
@@ -30,6 +30,22 @@ class ClockJumpTests(ScriptedCase):
         self.jump = 0.0
         self.advance(20)
         self.assertEqual((self.unknown(), self.order()["OrderStatus"]), ([], REJECTED))
+
+    def test_flatten_in_doubt(self) -> None:
+        """A position is not closed again for a minute, whatever the time of day says."""
+        self.server.exchange.positions[("Sim1", ES)] = 3.0
+        self.server.drop()
+        self.advance(10)
+        self.server.next(FLATTEN, ignored)
+        self.server.always(OPEN_ORDERS, ignored)
+        self.begin_post("/flatten", TradeAccount="Sim1", Symbol=ES)
+        self.advance(6)
+        for jump in (0.0, HOUR, -HOUR):
+            self.jump = jump
+            answer = self.post("/flatten", TradeAccount="Sim1", Symbol=ES)
+            self.check_error(answer, 409, "Conflict", "flattens ESM20_FUT_CME already")
+        self.advance(60)
+        self.assertEqual(self.post("/flatten", TradeAccount="Sim1", Symbol=ES).status, 201)
 
 
 class BackAnHourTests(ScriptedCase):
