@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from dtc_twisted.clocks import wall_time
 from dtc_twisted.errors import NotLoggedOn
-from dtc_twisted.logs import logger, shorten
+from dtc_twisted.logs import call_safely, logger, shorten
 
 _log = logger(__name__)
 
@@ -92,7 +92,7 @@ class OriginLease:
         self._is_lost = self._is_stopping = False
         self._generation = 0  # the largest that was seen
         self._step: Deferred[None] | None = None
-        self._check = LoopingCall(self._on_check)
+        self._check = LoopingCall(call_safely, self._on_check)
         self._check.clock = clock
 
     # -- called by the gateway
@@ -159,7 +159,7 @@ class OriginLease:
         if problem and problem != self.problem:
             _log.warn("The lease of the origin: {problem}", problem=problem)
         self.problem, self.holder = problem, holder
-        self.on_change()
+        call_safely(self.on_change)
 
     async def _take(self) -> None:
         """Write the key if there is none, or if an earlier attempt has written it."""

@@ -27,7 +27,7 @@ from dtc_twisted.cluster.wire import (
     symbol_token,
 )
 from dtc_twisted.dtc.messages import Message
-from dtc_twisted.logs import logger
+from dtc_twisted.logs import call_safely, logger
 from dtc_twisted.market_data import Hub, Update
 from dtc_twisted.transport.upstream_status import UpstreamStatus
 
@@ -84,7 +84,7 @@ class ClusterOrigin(Service):
         self._timeout = timeout
         self._connection = 0
         self._beats_without_echo = 0
-        self._beat = LoopingCall(self._on_beat)
+        self._beat = LoopingCall(call_safely, self._on_beat)
         self._beat.clock = clock
         bus.connected_listeners.append(self._on_connected)
         bus.subscribe(f"{prefix}beat", self._receive_beat)

@@ -64,7 +64,7 @@ class OriginLink(Upstream):
         self._generation = 0  # the largest so far
         self._silent_ticks = 0
         self._ticks = 0
-        self._tick = LoopingCall(self._on_tick)
+        self._tick = LoopingCall(call_safely, self._on_tick)
         self._tick.clock = reactor
         bus.lost_listeners.append(self._on_bus_lost)
         bus.connected_listeners.append(self._send_demand)

@@ -13,7 +13,7 @@ from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.journal import Journal
 from dtc_twisted.listeners import WebListeners, make_listeners
-from dtc_twisted.logs import logger
+from dtc_twisted.logs import call_safely, logger
 from dtc_twisted.orders import (
     OrderManager,
 )
@@ -91,7 +91,7 @@ class WebService(WebListeners):
         )
         self._sockets = sockets
         self._rest = rest
-        self._sweep = LoopingCall(site.end_late_requests)
+        self._sweep = LoopingCall(call_safely, site.end_late_requests)
         self._sweep.clock = reactor
         for factory in sockets:
             factory.connections = site.connections

@@ -13,7 +13,7 @@ from dtc_twisted.errors import NotLoggedOn, StoreError, StoreLocked
 from dtc_twisted.gateway.web_parts import GatewayParts
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.journal import FileLock
-from dtc_twisted.logs import logger
+from dtc_twisted.logs import call_safely, logger
 from dtc_twisted.services import StartupError
 
 _log = logger(__name__)
@@ -154,11 +154,14 @@ class StandbyGateway(MultiService):
         except StartupError as error:
             _log.critical("{text}", text=str(error.code))
             self._end(1)
+        except Exception:  # the lease would be kept by a process that does not serve
+            _log.failure("Failed to become the origin. This process ends")
+            self._end(1)
 
     def _on_lost(self, reason: str) -> None:
         """Log off at once, and end the process."""
         _log.critical("The lease of the origin is lost: {reason}. This process ends.", reason=reason)
-        self._held[-1].stopService()
+        call_safely(self._held[-1].stopService)
         self._end(1)
 
 

@@ -269,6 +269,25 @@ class MarketDataTests(ClusterCase):
         self.advance(5)
         self.assertEqual(self.origin.bus.drops, ["NATS does not deliver"])
 
+    def test_an_error_does_not_end_the_beats(self) -> None:
+        def fail() -> Any:
+            raise ZeroDivisionError
+
+        edge = self.edges[0]
+        patches = [
+            self.patch(self.origin.service, "get_trading", fail),
+            self.patch(edge.link, "_send_demand", fail),
+        ]
+        self.advance(2)
+        for each in patches:
+            each.restore()
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+        self.broker.published.clear()
+        self.advance(2)
+        subjects = {subject for subject, _ in self.broker.published}
+        self.assertLessEqual({"dtc.beat", "dtc.demand"}, subjects)
+        self.assertTrue(any(b'"one"' in data for _, data in self.broker.published))
+
     def test_one_snapshot(self) -> None:
         wanted = self.edges[0].hubs["marketdata"].fetch_snapshot(ES)
         self.flush()

@@ -145,6 +145,18 @@ class LeaseTests(SynchronousTestCase):
         self.assertNotIn("entry", self.shared)
         self.assertEqual(one.events, [])
 
+    def test_an_error_does_not_end_the_renewals(self) -> None:
+        def fail() -> None:
+            raise KeyError("error")
+
+        one = self.holders[0]
+        one.lease.on_change = fail
+        self.advance(3)
+        one.lease.on_change = lambda: None
+        self.flushLoggedErrors(KeyError)
+        self.advance(10)
+        self.assertTrue(one.lease.is_held)
+
     def test_a_killed_holder_is_replaced_with_a_larger_generation(self) -> None:
         self.advance(5)
         one, two = self.holders

@@ -7,7 +7,8 @@ from dtc_twisted import tap
 from dtc_twisted.cluster.lease import VALID, LeaseEntry
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.gateway import cluster_parts
-from dtc_twisted.journal import FileLock
+from dtc_twisted.gateway.standby import HeldServices
+from dtc_twisted.journal import FileLock, Journal
 from tests.cluster.support import FakeBroker, FakeBus
 from tests.cluster.test_lease import FakeStore
 from tests.orders.test_orders import ES, LIMIT, OrdersCase
@@ -102,6 +103,31 @@ class StandbyTests(OrdersCase):
         lock.release()
         self.advance(0.3)
         self.assertEqual(self.status()["state"], "ready")
+
+    def test_an_error_while_it_becomes_the_origin(self) -> None:
+        """The process ends, because it has the lease and does not serve."""
+
+        def fail(service: object) -> None:
+            raise ZeroDivisionError
+
+        self.patch(Journal, "startService", fail)
+        self.take()
+        self.assertEqual(self.ends, [1])
+        self.flushLoggedErrors(ZeroDivisionError)
+
+    def test_an_error_while_it_logs_off(self) -> None:
+        """The process ends nevertheless after the lease was lost."""
+
+        def fail(service: object) -> None:
+            raise ZeroDivisionError
+
+        self.take()
+        stop = self.patch(HeldServices, "stopService", fail)
+        self.ahead = VALID + 1
+        self.advance(0.5)
+        stop.restore()
+        self.assertEqual(self.ends, [1])
+        self.flushLoggedErrors(ZeroDivisionError)
 
     def test_epochs_are_new(self) -> None:
         """All numbers begin after those of the origin before, also for those who subscribed at the standby."""
