@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred, execute, fail
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.errors import StoreError
-from dtc_twisted.journal import Journal
+from dtc_twisted.journal import Command, Journal
 from tests.orders.test_orders import CANCELED, ES, LIMIT, OrdersCase
 from tests.support import Answer
 
@@ -28,6 +28,10 @@ class Disk:
         done: Deferred[Any] = Deferred()
         self._waiting.append((done, what, arguments))
         return done
+
+    def take(self) -> Any:
+        """Return the next write that waits: its result, the function, and its arguments."""
+        return self._waiting.pop(0)
 
     def go_on(self) -> None:
         self.hangs = False
@@ -111,6 +115,28 @@ class DiskTests(OrdersCase):
         self.check_written_at_last()
         self.assertEqual(self.simulator.reached, ["a", "f"])
         self.assertIn(("local", "submit", True), self.actions())
+
+    def test_full_within_a_transaction(self) -> None:
+        """Each order of a transaction gets its own outcome, and only what is on disk is sent."""
+        self.disk.hangs = True
+        names = ("before", "b", "c", "d")
+        callers = [
+            self.begin("/orders", "POST", body=json.dumps(LIMIT | {"ClientOrderID": name}).encode()) for name in names
+        ]
+        done, write, (entries,) = self.disk.take()
+        done.callback(write(entries))
+        self.flush()
+        done, write, (entries,) = self.disk.take()
+        ids = [each.client_order_ids for each in entries if isinstance(each, Command)]
+        self.assertEqual(ids, [("b",), ("c",), ("d",)])
+        place = next(place for place, each in enumerate(entries) if getattr(each, "client_order_ids", ()) == ("c",))
+        full = StoreError("database or disk is full")
+        done.callback([*write(entries[:place]), *[full] * (len(entries) - place)])
+        self.disk.go_on()
+        self.advance(2)
+        self.assertEqual(self.simulator.reached, ["a", "before", "b"])
+        self.assertEqual([Answer(each.received).status for each in callers], [201, 201, 503, 503])
+        self.assertEqual([self.submit(name).status for name in "cd"], [201, 201])
 
     def test_lost_while_it_hangs(self) -> None:
         """What goes through whatever the disk does, and then has nowhere to go."""
