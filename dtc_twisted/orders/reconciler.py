@@ -16,7 +16,7 @@ from dtc_twisted.dtc.messages import Message
 from dtc_twisted.dtc.session import Handlers, Session
 from dtc_twisted.errors import DTCError, JournalFailed, NotLoggedOn, SessionLost
 from dtc_twisted.journal import Journal
-from dtc_twisted.logs import logger
+from dtc_twisted.logs import call_safely, logger
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.earlier_fills import EarlierFills
 from dtc_twisted.orders.fills import Fill
@@ -156,11 +156,9 @@ class Reconciler:
         self._syncing = None
         if result is None:
             self.is_synced, self.reason = True, ""
-            waiting, self._waiting = self._waiting, []
-            for each in waiting:
-                each.callback(None)
+            self._end_waiting(lambda waiting: waiting.callback(None))
             for listener in self.sync_listeners:
-                listener()
+                call_safely(listener)
             if self._syncing is None and self._session is session:
                 self._timer = self._clock.callLater(self._delay(), self._start_sync)
             self._resync_wanted = False
@@ -170,9 +168,7 @@ class Reconciler:
             text = result.getErrorMessage() if result.check(DTCError) else "the gateway failed"
             self.reason = self.reason if self.is_synced else f"the server did not state them: {text}"
             _log.warn("Cannot read orders and positions: {text}", text=text)
-            waiting, self._waiting = self._waiting, []
-            for each in waiting:
-                each.errback(result)
+            self._end_waiting(lambda waiting: waiting.errback(result))
             self._timer = self._clock.callLater(RETRY_DELAY, self._start_sync)
 
     def _delay(self) -> float:
@@ -189,10 +185,8 @@ class Reconciler:
         self._stop_timer()
         if was_synced:
             for listener in self.loss_listeners:
-                listener(reason)
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.errback(SessionLost(reason))
+                call_safely(listener, reason)
+        self._end_waiting(lambda waiting: waiting.errback(SessionLost(reason)))
 
     async def _sync(self, session: Session) -> None:
         now, began = wall_time(self._clock), self._clock.seconds()
@@ -270,6 +264,13 @@ class Reconciler:
         return self._last_fill[account]
 
     # -- inside
+
+    def _end_waiting(self, end: Callable[[Deferred[None]], None]) -> None:
+        """Answer those who wait for the view."""
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.called:  # else one before has cancelled it
+                end(each)
 
     def _remove_waiter(self, waiting: Deferred[None]) -> None:
         if waiting in self._waiting:
