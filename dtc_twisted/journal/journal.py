@@ -116,8 +116,9 @@ class Journal(Service):
     def _close(self, is_written: bool) -> None:
         store, reader, self._store, self._thread_reader = self._store, self._thread_reader, None, None
         if is_written and store is not None and reader is not None:
-            if self._threads is not None:
-                self._threads.stop()
+            if self._threads is not None and not self._threads.stop():
+                _log.error("The journal was not closed, because the disk does not answer")
+                return
             reader.close()
             store.close()
 

@@ -24,6 +24,9 @@ _log = logger(__name__)
 WRITE_INTERVAL = 0.2
 """Seconds between two writes."""
 
+STOP_TIMEOUT = 5.0
+"""Seconds that the end of the service waits for the disk."""
+
 
 class Recorder(Service):
     """Record while the service runs. A TrafficObserver of Upstream.
@@ -75,7 +78,10 @@ class Recorder(Service):
         self._is_recording = False
         self._stopping.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(STOP_TIMEOUT)
+            if self._thread.is_alive():  # it ends with the process
+                _log.error("The recording was not written to its end, because the disk does not answer")
+                return
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         if not self.failure_text:

@@ -5,6 +5,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from dtc_twisted.journal import threads as journal_threads
 from dtc_twisted.journal.threads import JournalThreads
 
 
@@ -82,6 +83,17 @@ class JournalThreadsTests(SynchronousTestCase):
         may_end.set()
         self.reactor.run(1)
         self.assertTrue(self.successResultOf(writing))
+
+    def test_stop_of_a_thread_that_hangs(self) -> None:
+        """The process is not kept from ending."""
+        self.patch(journal_threads, "STOP_TIMEOUT", 0.01)
+        may_end = threading.Event()
+        self.addCleanup(may_end.set)
+        self.threads.run_reading(may_end.wait, 10)
+        self.assertFalse(self.threads.stop())
+        may_end.set()
+        self.patch(journal_threads, "STOP_TIMEOUT", 10.0)
+        self.assertTrue(self.threads.stop())
 
     def test_stop(self) -> None:
         """What was asked for is done before the threads end."""

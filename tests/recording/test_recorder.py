@@ -1,9 +1,14 @@
 """Test the recorder: the queue, a full disk, the state at the begin of a segment."""
 
 import errno
+import threading
 from typing import Any
 
+from twisted.internet.interfaces import IReactorFromThreads
+from zope.interface import implementer
+
 from dtc_twisted.recording import list_segments, read_folder
+from dtc_twisted.recording import recorder as recorder_module
 from dtc_twisted.recording.recorder import Recorder
 from dtc_twisted.recording.segment_sequence import RecordingLimits
 from dtc_twisted.recording.segment_writer import SegmentWriter
@@ -39,6 +44,13 @@ class FullDiskTests(RecordingCase):
         metrics = self.fetch_metrics()
         self.assertIn("dtc_recording_writable 0.0", metrics)
         self.assertEqual(self.status()["state"], "ready")
+
+
+@implementer(IReactorFromThreads)
+class ThreadedReactor(MemoryReactor):
+    """Provide threads, whose calls are not needed here."""
+
+    def callFromThread(self, callable: Any, *args: object, **kwargs: object) -> None: ...
 
 
 class QueueTests(RecordingCase):
@@ -79,6 +91,29 @@ class QueueTests(RecordingCase):
         self.assertEqual(recorder.status()["state"], "failed")
         self.assertIn("broken", recorder.status()["reason"])
         recorder.stopService()
+
+    def test_a_disk_that_hangs_at_the_end(self) -> None:
+        """The process is not kept from ending."""
+        self.patch(recorder_module, "STOP_TIMEOUT", 0.01)
+        has_begun, may_end = threading.Event(), threading.Event()
+        self.addCleanup(may_end.set)
+        write = SegmentWriter.write
+
+        def hang(segment: SegmentWriter, data: bytes) -> None:
+            has_begun.set()
+            may_end.wait(10)
+            write(segment, data)
+
+        recorder = Recorder(ThreadedReactor(), self.path, RecordingLimits(), "test")
+        recorder.startService()
+        self.patch(SegmentWriter, "write", hang)
+        recorder.received(b'{"Type":3}\0', is_boundary=True)
+        self.assertTrue(has_begun.wait(10))
+        recorder.stopService()
+        assert recorder._thread is not None
+        self.assertTrue(recorder._thread.is_alive())
+        may_end.set()
+        recorder._thread.join(10)
 
     def test_a_state_that_cannot_be_stated(self) -> None:
         """The reads are recorded nevertheless."""
