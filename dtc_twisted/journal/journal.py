@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, execute, fail, maybeDeferred
+from twisted.internet.defer import Deferred, execute, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
 
 from dtc_twisted.errors import DuplicateOrder, JournalFailed, StoreDamaged, StoreError, StoreLocked
@@ -107,11 +107,13 @@ class Journal(Service):
     def stopService(self) -> Deferred[None]:
         """Write pending entries, as far as the disk accepts them, and close the file."""
         super().stopService()
+        if self._queue is None:  # it could not be opened
+            return succeed(None)
         if self._check is not None and self._check.active():
             self._check.cancel()
         if self._pruner is not None:
             self._pruner.stop()
-        return self._writes.close().addCallback(self._close)
+        return self._queue.close().addCallback(self._close)
 
     def _close(self, is_written: bool) -> None:
         store, reader, self._store, self._thread_reader = self._store, self._thread_reader, None, None

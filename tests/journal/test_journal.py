@@ -589,6 +589,10 @@ class FileTests(JournalCase):
         self.assertEqual(self.refuse(self.path), f"{self.path} is in use by another gateway.")
         self.reopen()
 
+    def test_stopped_without_a_start(self) -> None:
+        """As after an error at the start, when all services are stopped."""
+        self.successResultOf(Journal(self.mktemp(), self.clock).stopService())
+
     def test_no_folder(self) -> None:
         self.assertIn("unable to open", self.refuse(os.path.join(self.path, "none", "x.sqlite")))
 
