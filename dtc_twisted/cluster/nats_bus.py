@@ -123,8 +123,8 @@ class NatsBus(Service):
             errors.append(error)
             if isinstance(error, SlowConsumerError):
                 self.drop("the messages of NATS were read too slowly")
-            else:
-                self._report(f"NATS: {shorten(str(error) or type(error).__name__)}")
+            elif self.is_connected:
+                self._report(_describe(error))
 
         await client.connect(
             self._servers,
@@ -145,6 +145,8 @@ class NatsBus(Service):
         self._client = client
         self.is_connected, self.problem = True, ""
         _log.info("Connected to NATS at {url}.", url=client.connected_url.netloc)
+        for error in errors:  # that did not end the attempt, such as subjects that are not permitted
+            self._report(_describe(error))
         for listener in self.connected_listeners:
             call_safely(listener)
 
@@ -193,3 +195,7 @@ class NatsBus(Service):
         if problem != self.problem:
             self.problem = problem
             _log.warn("{problem}.", problem=problem.rstrip("."))
+
+
+def _describe(error: Exception) -> str:
+    return f"NATS: {shorten(str(error) or type(error).__name__)}"

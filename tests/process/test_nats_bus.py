@@ -199,6 +199,30 @@ class NatsBusTests(SynchronousTestCase):
         run(use(""))
         self.assertEqual(ended, [True])
 
+    def test_a_subject_that_is_not_permitted(self) -> None:
+        """The log says so, and the other subjects are received."""
+        problems: list[str] = []
+
+        async def refuse(connection: NatsConnection) -> None:
+            await connection.greet()
+            await connection.answer_pings(1)
+            await connection.read_until(b"PING")
+            connection.writer.write(b"-ERR 'Permissions Violation for Subscription to \"a\"'\r\nPONG\r\n")
+            await connection.end()
+
+        async def use(url: str) -> None:
+            connected = asyncio.Event()
+            bus = make_bus(url)
+            self.patch(bus, "_report", problems.append)
+            bus.subscribe("a", lambda *message: None)
+            bus.connected_listeners.append(connected.set)
+            bus.startService()
+            await connected.wait()
+            await stop(bus)
+
+        run(with_server([refuse], use))
+        self.assertIn("permissions violation", problems[0].lower())
+
     def test_a_message_that_is_too_large(self) -> None:
         """It is left out, and the connection stays."""
 
@@ -232,6 +256,7 @@ class NatsBusTests(SynchronousTestCase):
         """Each connection is closed before the next attempt."""
         self.patch(nats_bus, "CONNECT_TIMEOUT", 0.1)
         ended: list[str] = []
+        problems: list[str] = []
 
         async def say_nothing(connection: NatsConnection) -> None:
             await connection.end()
@@ -247,6 +272,7 @@ class NatsBusTests(SynchronousTestCase):
             connected = asyncio.Event()
             bus = make_bus(url)
             bus.connected_listeners.append(connected.set)
+            self.patch(bus, "_report", problems.append)
             bus.startService()
             await connected.wait()
             await stop(bus)
@@ -258,6 +284,7 @@ class NatsBusTests(SynchronousTestCase):
 
         run(with_server([say_nothing, answer_once, answer], use))
         self.assertEqual(ended, ["no greeting", "no answer"])
+        self.assertEqual([each[:22] for each in problems[:2]], ["cannot connect to NATS"] * 2)  # one line for all
 
 
 class NatsLeaseTests(SynchronousTestCase):
