@@ -23,7 +23,6 @@ RETRY_SECONDS = 0.5
 
 CONNECT_TIMEOUT = 2
 PING_INTERVAL = 2
-CLOSE_TIMEOUT = 1  # when the service stops
 """Seconds."""
 
 
@@ -102,9 +101,6 @@ class NatsBus(Service):
             except Exception as error:
                 self._report(f"cannot connect to NATS: {shorten(str(error) or type(error).__name__)}")
             finally:
-                if not self.running:  # what was published last is still sent
-                    with suppress(Exception):
-                        await asyncio.wait_for(client.close(), CLOSE_TIMEOUT)
                 with suppress(Exception):
                     await client.abort()
             await asyncio.sleep(RETRY_SECONDS)
