@@ -34,16 +34,16 @@ class RecordedSource:
         self._requests: dict[tuple[type[Message], int], tuple[Any, ...]] = {}  # (response type, RequestID) -> key
         decoder = SessionDecoder()
         symbols: set[str] = set()
-        times: list[int] = []
+        first = last = 0
         for record in read_folder(folder):
             if record.kind in (RecordKind.HEADER, RecordKind.END):
                 continue
-            times = [times[0] if times else record.time, record.time]
+            first, last = first or record.time, max(last, record.time)  # the time of day may have been set back
             self._scan(decoder, record)
             symbols.update(decoder.symbols.values())
-        if not times:
+        if not last:
             raise UnusableRecording(f"{folder}: nothing was recorded.")
-        self.first, self.last = times
+        self.first, self.last = first, last
         self.symbols = frozenset(symbols)
         self._requests.clear()
 

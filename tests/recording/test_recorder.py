@@ -12,6 +12,7 @@ from dtc_twisted.recording import recorder as recorder_module
 from dtc_twisted.recording.recorder import Recorder
 from dtc_twisted.recording.segment_sequence import RecordingLimits
 from dtc_twisted.recording.segment_writer import SegmentWriter
+from dtc_twisted.replay.recorded_source import RecordedSource
 from tests.recording.support import RecordingCase
 from tests.support import MemoryReactor
 
@@ -114,6 +115,20 @@ class QueueTests(RecordingCase):
         self.assertTrue(recorder._thread.is_alive())
         may_end.set()
         recorder._thread.join(10)
+
+    def test_the_time_of_day_is_set_back(self) -> None:
+        """The recording can be played."""
+        recorder = Recorder(self.reactor, self.path, RecordingLimits(), "test")
+        recorder.startService()
+        recorder.opened("ws://x/")
+        began = self.reactor.seconds()
+        self.reactor.advance(5)
+        recorder.received(b'{"Type":3}\0', is_boundary=True)
+        self.reactor.dtc_twisted_wall_time = lambda: began - 3600
+        recorder.received(b'{"Type":3}\0', is_boundary=True)
+        recorder.stopService()
+        source = RecordedSource(self.path)
+        self.assertEqual((source.first, source.last), (began * 1e6, (began + 5) * 1e6))
 
     def test_a_state_that_cannot_be_stated(self) -> None:
         """The reads are recorded nevertheless."""
