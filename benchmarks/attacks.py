@@ -6,13 +6,15 @@ machine does: `spin` uses a processor and leaves the gateway alone. An update th
 without an answer, count as inf.
 
 The delay of an update begins when the server writes it to its socket. On Linux it ends when the system has received it
-for the subscriber: neither the server's other work nor the turns of the subscriber's processor count.
+for the subscriber: neither the server's other work nor the turns of the subscriber's processor count. The p99 of
+the median second leaves out the seconds in which other programs, or the host of a virtual machine, stopped everything.
 """
 
 import argparse
 import http.client
 import json
 import math
+import statistics
 import sys
 import threading
 import time
@@ -80,6 +82,12 @@ class Measured:
         """Return a quantile of the ages in milliseconds, of all that were sent."""
         ages = [*sorted(self.ages), *[math.inf] * max(0, self.sent - len(self.ages) - 2)]
         return ages[min(int(len(ages) * part), len(ages) - 1)] * 1000 if ages else math.inf
+
+    @property
+    def usual_p99(self) -> float:
+        """Return the p99 of most seconds, in milliseconds: the median of the p99 of each RATE updates."""
+        parts = [sorted(self.ages[begin : begin + RATE]) for begin in range(0, len(self.ages) - RATE + 1, RATE)]
+        return statistics.median(part[int(RATE * 0.99)] for part in parts) * 1000 if parts else math.inf
 
     @property
     def slowest_cancel(self) -> float:
@@ -196,6 +204,8 @@ class Outcome:
             f"{p50:.2f}",
             f"{p99:.2f}",
             f"{self.alone.quantile(0.99):.2f} → {self.beside.quantile(0.99):.2f}",
+            f"{self.beside.usual_p99 / self.alone.usual_p99:.2f}",
+            f"{self.alone.usual_p99:.2f} → {self.beside.usual_p99:.2f}",
             f"{self.beside.sent / self.beside.seconds:.0f}",
             f"{self.alone.slowest_cancel:.0f} → {self.beside.slowest_cancel:.0f}",
             f"{self.base:.0f} → {self.peak:.0f}",
@@ -210,6 +220,8 @@ COLUMNS = (
     "p50, times",
     "p99, times",
     "p99, ms",
+    "p99 of the median second, times",
+    "p99 of the median second, ms",
     "updates/s",
     "slowest cancelall, ms",
     "memory, MiB",

@@ -15,7 +15,7 @@ from dtc_twisted.logs import logger
 
 _log = logger(__name__)
 
-TURN_SECONDS = 0.0005
+TURN_SECONDS = 0.0003
 """Time that the work of all callers together may take in one iteration of the reactor.
 
 The last step may end later.
@@ -24,7 +24,7 @@ TURN_STEPS = 100
 """Steps of one job, or of all that wait, in one iteration of the reactor."""
 
 Job = Iterator[None]
-"""Work in steps. Each `next` does one of them, which should take less than half a millisecond."""
+"""Work in steps. Each `next` does one of them, which should take less than TURN_SECONDS."""
 _STEP = object()
 _Value = TypeVar("_Value")
 

@@ -70,9 +70,9 @@ class WorkTurnsTests(TurnCase):
         self.assertEqual(counts, [TURN_STEPS, TURN_STEPS, 10])
 
     def test_time_of_a_turn(self) -> None:
-        self.turns.run(self.job("a", 12, TURN_SECONDS / 5))
+        self.turns.run(self.job("a", 12, TURN_SECONDS / 4.5))
         self.assertEqual(len(self.take()), 5)
-        self.turns.run(self.job("b", 3, TURN_SECONDS / 5))
+        self.turns.run(self.job("b", 3, TURN_SECONDS / 4.5))
         self.assertEqual(self.take(), "")  # nothing is left of this turn
         self.clock.run_turn()
         self.assertEqual(self.take(), "ababa")
