@@ -68,8 +68,16 @@ class FileLock:
 
 def file_identity(path: str) -> tuple[int, int] | None:
     """Return device and inode of a file; None if there is none."""
+    return identity_and_size(path)[0]
+
+
+def identity_and_size(path: str) -> tuple[tuple[int, int] | None, int]:
+    """Return device and inode of a file, and its size in bytes.
+
+    None and 0 if there is no file.
+    """
     try:
         status = os.stat(path)
     except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
+        return None, 0
+    return (status.st_dev, status.st_ino), status.st_size

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from dtc_twisted.errors import StoreDamaged, StoreError
+from dtc_twisted.journal.row_writer import STATEMENTS
 from dtc_twisted.journal.schema import APPLICATION_ID, SCHEMA_VERSION, create_tables, upgrade
 from dtc_twisted.journal.watermark import Watermark
 from dtc_twisted.logs import logger
@@ -75,7 +76,9 @@ def connect(path: str) -> sqlite3.Connection:
 
     Raises sqlite3.Error.
     """
-    connection = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, isolation_level=None, timeout=0, check_same_thread=False, cached_statements=STATEMENTS
+    )
     try:
         run = connection.execute
         is_empty = run("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0

@@ -11,7 +11,7 @@ import msgspec
 from dtc_twisted.errors import JournalFailed, RowRefused, StoreDamaged, StoreError
 from dtc_twisted.journal import opening
 from dtc_twisted.journal.entries import NEW_ORDER_ACTIONS, Command, Entry, PublishedState, UpdateRecord, Withdrawal
-from dtc_twisted.journal.file_lock import FileLock, file_identity
+from dtc_twisted.journal.file_lock import FileLock, file_identity, identity_and_size
 from dtc_twisted.journal.index import JournalIndex
 from dtc_twisted.journal.loading import load_index, load_last_open_row
 from dtc_twisted.journal.pruning import find_prunable
@@ -192,12 +192,9 @@ class JournalStore:
         client, server = update.client_order_id, update.server_order_id
         command_id = index.remove(index.unanswered, client) if update.is_answer else None
         if command_id is not None:
-            rows.run_after(
-                "UPDATE command_orders SET is_answered = 1, crc32 = ? WHERE command_id = ? AND client_order_id = ?",
-                (checksum(command_id, client, 1, 1), command_id, client),
-            )
+            rows.mark_answered(command_id, client)
         for row in index.remove_open_order(update):
-            rows.run_after("DELETE FROM open_orders WHERE rowid = ?", (row,))
+            rows.delete_open_order(row)
         if update.is_open:
             self._last_open_row += 1
             rows.insert("open_orders", (self._last_open_row, client, server, number))
@@ -237,11 +234,11 @@ class JournalStore:
 
     def check_file(self) -> None:
         """Raise StoreError if the file is not the one at its path any more."""
-        if file_identity(self.path) != self._lock.identity:
+        identity, size = identity_and_size(self.path)
+        if identity != self._lock.identity:
             raise StoreError(f"{self.path} was deleted or moved while the gateway runs.")
         if file_identity(f"{self.path}-wal") != self._wal:
             raise StoreError(f"{self.path}-wal was deleted or moved while the gateway runs.")
-        size = opening.size_of(self.path)
         if size < self._size:
             raise StoreError(f"{self.path} was cut off while the gateway runs.")
         self._size = size
