@@ -89,7 +89,8 @@ class Server:
             opcode, mask, data = self._rest[0] & 0xF, self._rest[head : head + 4], self._rest[head + 4 : end]
             self._rest = self._rest[end:]
             if opcode == 1:
-                text = bytes(each ^ mask[i % 4] for i, each in enumerate(data))
+                mask = (mask * (length // 4 + 1))[:length]
+                text = (int.from_bytes(data, "big") ^ int.from_bytes(mask, "big")).to_bytes(length, "big")
                 yield from (json.loads(each) for each in text.split(b"\0") if each)
 
     def _answer(self, asked: dict[str, Any], now: int) -> None:

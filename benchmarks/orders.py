@@ -51,6 +51,9 @@ def orders(runs: int) -> list[Row]:
                 if os.path.isdir(folder):
                     for (what, unit), value in _measure(rate, folder).items():
                         found.setdefault((f"{what}, {market}{disk}", unit), []).append(value)
+        for kind, path in (("klein", ""), ("twisted", ""), ("twisted", "journal.sqlite")):
+            for (what, unit), value in _measure_bare(kind, path).items():
+                found.setdefault((what, unit), []).append(value)
     return [(what, values, unit) for (what, unit), values in found.items()]
 
 
@@ -63,6 +66,29 @@ def _measure(rate: int, folder: str) -> dict[tuple[str, str], float]:
         journal = os.path.join(place, "journal.sqlite")
         with processes.gateway(server.found[1], "--allow-trading", "--journal", journal) as service:
             return _measured(int(service.found[1]), service, rate)
+
+
+def _measure_bare(kind: str, path: str) -> dict[tuple[str, str], float]:
+    """Measure a server that only records, sends and answers: see `bare_orders.py`."""
+    command = (sys.executable, "-m", "benchmarks.exchange")
+    with (
+        tempfile.TemporaryDirectory() as place,
+        processes.Service("0", until=r"at port (\d+)", command=command) as server,
+        processes.Service(
+            *(server.found[1], kind, os.path.join(place, path) if path else ""),
+            until=r"Serving http://[^:]+:(\d+)/",
+            command=(sys.executable, "-m", "benchmarks.bare_orders"),
+            cpus=processes.MEASURED,
+        ) as service,
+    ):
+        port = int(service.found[1])
+        times = {"": _orders_alone(port), f", {PARALLEL} at once": _orders_at_once(port)}
+    name = f"POST to the order on the wire, bare {kind}{' with the journal' if path else ''}"
+    return {
+        (f"{name}{how}, {which}", "ms"): value * 1000
+        for how, values in times.items()
+        for which, value in zip(("p50", "p99"), _percentiles(values), strict=True)
+    }
 
 
 def _commits(folder: str) -> list[float]:
@@ -152,6 +178,27 @@ def _order(caller: socket.socket, stream: socket.socket) -> tuple[float, float, 
     return (reached - begin) / 1e9, (arrived[stream] - sent_at) / 1e9, (arrived[caller] - begin) / 1e9
 
 
+def _orders_alone(port: int) -> list[float]:
+    """Return the seconds of each order from its caller to the server, one after the other."""
+    caller = clients.connect(port)
+    times = []
+    for _ in range(ORDERS + 20):
+        begin = time.perf_counter_ns()
+        caller.sendall(_request())
+        times.append((_server_times(_received_update(caller))[0] - begin) / 1e9)
+        time.sleep(PAUSE)
+    caller.close()
+    return times[20:]
+
+
+def _received_update(caller: socket.socket) -> bytes:
+    received = b""
+    while b'"InfoText"' not in received or not received.rstrip().endswith(b"}"):
+        received += caller.recv(65536)
+    _check_accepted(received)
+    return received
+
+
 def _orders_at_once(port: int) -> list[float]:
     """Return the seconds of each order from its caller to the server, of many callers at the same time."""
     callers = [clients.connect(port) for _ in range(PARALLEL)]
@@ -162,11 +209,7 @@ def _orders_at_once(port: int) -> list[float]:
             begins[caller] = time.perf_counter_ns()
             caller.sendall(_request())
         for caller in callers:
-            received = b""
-            while b'"InfoText"' not in received or not received.rstrip().endswith(b"}"):
-                received += caller.recv(65536)
-            _check_accepted(received)
-            times.append((_server_times(received)[0] - begins[caller]) / 1e9)
+            times.append((_server_times(_received_update(caller))[0] - begins[caller]) / 1e9)
         time.sleep(0.1)
     for caller in callers:
         caller.close()
