@@ -13,6 +13,7 @@ import txaio
 from treq.testing import StubTreq
 from twisted.application.service import MultiService
 from twisted.internet.address import IPv4Address
+from twisted.internet.base import DelayedCall
 from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.internet.protocol import Protocol
 from twisted.internet.testing import MemoryReactorClock
@@ -41,6 +42,10 @@ T = TypeVar("T")
 
 class MemoryReactor(MemoryReactorClock):
     """A reactor in memory whose ports state the address that they listen on."""
+
+    def _sortCalls(self) -> None:
+        """Sort the delayed calls. The original calls two functions for each, and sorts at each move of bytes."""
+        self.calls.sort(key=DelayedCall.getTime)
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
         port = port or 50_000 + len(self.tcpServers)  # a free one

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from configparser import ConfigParser
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from unittest import TestCase
 
@@ -13,7 +13,6 @@ from twisted.trial.runner import TestLoader
 from twisted.trial.unittest import SynchronousTestCase
 
 import dtc_twisted
-from tests.support import slow
 
 ROOT = Path(dtc_twisted.__file__).parent
 MAX_LINES = 60
@@ -119,12 +118,16 @@ class Module:
         return self.name.partition(".")[0]
 
     @cached_property
+    def statements(self) -> list[tuple[ast.stmt, bool]]:
+        """Return every statement, and whether it stands within a function."""
+        return [*statements_of(self.tree)]
+
+    @cached_property
     def imports(self) -> list[Import]:
-        """Yield every imported name, wherever the statement is."""
+        """Return every imported name, wherever the statement is."""
         found: list[Import] = []
         package = ["dtc_twisted", *self.name.split(".")[:-1]]
-        inner = {id(each) for node in ast.walk(self.tree) if isinstance(node, FUNCTION) for each in ast.walk(node)}
-        for node in ast.walk(self.tree):
+        for node, within in self.statements:
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
@@ -133,23 +136,34 @@ class Module:
                 names = [f"{origin}.{alias.name}" for alias in node.names]
             else:
                 continue
-            found += (Import(name, node.lineno, id(node) in inner) for name in names)
+            found += (Import(name, node.lineno, within) for name in names)
         return found
 
 
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
+def statements_of(node: ast.AST, within: bool = False) -> Iterator[tuple[ast.stmt, bool]]:
+    """Yield each statement in a node, and whether it stands within a function.
+
+    Expressions, which are most of a tree, contain no statements and are not visited.
+    """
+    within = within or isinstance(node, FUNCTION)
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            yield child, within
+        if not isinstance(child, ast.expr):
+            yield from statements_of(child, within)
+
+
+@cache
 def parse_package() -> dict[str, Module]:
-    """Parse every module of the package."""
+    """Parse every module of the package, once in each process and when a test needs them."""
     modules = {}
     for path in sorted(ROOT.rglob("*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         modules[name] = Module(name, path.relative_to(ROOT.parent), ast.parse(path.read_text("utf-8")))
     return modules
-
-
-MODULES = parse_package()
 
 
 def module_of(name: str) -> str | None:
@@ -161,7 +175,7 @@ def module_of(name: str) -> str | None:
     for size in range(len(parts), -1, -1):
         stem = ".".join(parts[:size])
         for candidate in (stem, f"{stem}.__init__".lstrip(".")):
-            if candidate in MODULES:
+            if candidate in parse_package():
                 return candidate
     raise AssertionError(f"there is no module for {name}")
 
@@ -174,7 +188,7 @@ def import_edges() -> dict[str, set[str]]:
     """Return the imported modules of each module."""
     return {
         module.name: {target for each in module.imports if (target := module_of(each.name))}
-        for module in MODULES.values()
+        for module in parse_package().values()
     }
 
 
@@ -204,7 +218,7 @@ def importers(*packages: str, allowed: set[str] = frozenset()) -> list[str]:  # 
     """Return imports of some packages outside the permitted modules and packages."""
     return [
         f"{module.path}:{each.line} imports {each.name}"
-        for module in MODULES.values()
+        for module in parse_package().values()
         if module.top not in allowed
         for each in module.imports
         if is_within(each.name, *packages)
@@ -215,12 +229,12 @@ class ImportTests(SynchronousTestCase):
     maxDiff = None
 
     def test_every_module_is_in_the_table(self) -> None:
-        self.assertEqual({module.top for module in MODULES.values()} - {*MAY_IMPORT}, set())
+        self.assertEqual({module.top for module in parse_package().values()} - {*MAY_IMPORT}, set())
 
     def test_no_upward_import(self) -> None:
         wrong = [
             f"{module.path}:{each.line} imports {each.name}"
-            for module in MODULES.values()
+            for module in parse_package().values()
             for each in module.imports
             if (target := module_of(each.name))
             and target.partition(".")[0] not in MAY_IMPORT[module.top] | {module.top, "__init__"}
@@ -244,13 +258,12 @@ class ImportTests(SynchronousTestCase):
         # To import the reactor is to install it, so no module does so when it is imported itself.
         early = [
             str(module.path)
-            for module in MODULES.values()
+            for module in parse_package().values()
             for each in module.imports
             if each.name == "twisted.internet.reactor" and not each.within
         ]
         self.assertEqual(early, [])
 
-    @slow
     def test_autobahn(self) -> None:
         self.assertEqual(importers("autobahn", allowed=WEBSOCKET_CLIENTS | WEBSOCKET_SERVERS), [])
         # Names of the server's side are imported one by one, to distinguish them from the client's.
@@ -258,7 +271,7 @@ class ImportTests(SynchronousTestCase):
         self.assertEqual([name for name in names if "Client" in name or not name[0].isupper()], [])
 
     def test_messages_are_data(self) -> None:
-        found = {each.name.partition(".")[0] for each in MODULES["dtc.messages"].imports}
+        found = {each.name.partition(".")[0] for each in parse_package()["dtc.messages"].imports}
         self.assertEqual(found, {"enum", "typing", "msgspec"})
 
     def test_every_import_is_found(self) -> None:
@@ -301,18 +314,17 @@ def f():
 class NameTests(SynchronousTestCase):
     maxDiff = None
 
-    @slow
     def test_class_names_are_unique(self) -> None:
         places = defaultdict(list)
-        for module in MODULES.values():
-            for node in ast.walk(module.tree):
+        for module in parse_package().values():
+            for node, _ in module.statements:
                 if isinstance(node, ast.ClassDef) and not (node.name == "Options" and module.name in TAPS):
                     places[node.name].append(f"{module.path}:{node.lineno}")
         self.assertEqual({name: found for name, found in places.items() if len(found) > 1}, {})
 
     def test_module_names_are_unique(self) -> None:
         places = defaultdict(list)
-        for module in MODULES.values():
+        for module in parse_package().values():
             if module.path.stem != "__init__":
                 places[module.path.stem].append(str(module.path))
         self.assertEqual({name: found for name, found in places.items() if len(found) > 1}, {})
@@ -321,12 +333,11 @@ class NameTests(SynchronousTestCase):
 class SizeTests(SynchronousTestCase):
     maxDiff = None
 
-    @slow
     def test_functions_are_short(self) -> None:
         long = {
             f"{module.path}:{node.lineno} {node.name}": lines
-            for module in MODULES.values()
-            for node in ast.walk(module.tree)
+            for module in parse_package().values()
+            for node, _ in module.statements
             if isinstance(node, FUNCTION) and (lines := (node.end_lineno or 0) - node.lineno + 1) > MAX_LINES
         }
         self.assertEqual(long, {})

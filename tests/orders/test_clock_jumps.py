@@ -3,6 +3,7 @@
 from tests.exchange import REJECTED
 from tests.scripted_case import ES, LIMIT, MARKET, ScriptedCase
 from tests.scripted_server import FLATTEN, OPEN_ORDERS, SUBMIT, Action, dropped_after, dropped_before, ignored, lost
+from tests.support import slow
 
 HOUR = 3600.0
 FILLED_AT_ONCE = MARKET | {"OrderType": 1, "BuySell": 1}
@@ -166,22 +167,27 @@ class BackAnHourTests(ScriptedCase):
             self.assertEqual(self.order(name)["FilledQuantity"], 2)
 
 
+@slow
 class BackHalfAMinuteTests(BackAnHourTests):
     jump = -30.0
 
 
+@slow
 class BackAMinuteTests(BackAnHourTests):
     jump = -61.0
 
 
+@slow
 class BackADayTests(BackAnHourTests):
     jump = -86400.0
 
 
+@slow
 class ForwardAMinuteTests(BackAnHourTests):
     jump = 61.0
 
 
+@slow
 class ForwardAnHourTests(BackAnHourTests):
     jump = HOUR
 
