@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from tests.support import GatewayTestCase, WebSocketCaller
+from tests.support import GatewayTestCase, WebSocketCaller, slow
 
 SYMBOLS = ("ESM20_FUT_CME", "CLM20_FUT_NYMEX", "BTCUSD")
 TIMES = {"LastTradeDateTime", "BidAskDateTime", "MarketDepthUpdateDateTime", "TradingSessionDate"}
@@ -51,6 +51,7 @@ class RunningMarketTests(GatewayTestCase):
             for each in wanting:
                 self.assertEqual(each, wanting[0])
 
+    @slow
     def test_coming_and_going_in_a_burst(self) -> None:
         """Whoever stays misses nothing, whatever the others do."""
         rng = random.Random(7)

@@ -178,6 +178,7 @@ class AccountChannelTests(AccountCase):
         self.assertEqual(found[:-1], theirs)
         self.assertEqual((found[-1]["event"], found[-1]["seq"]), ("live", theirs[-1]["seq"]))
 
+    @slow
     def test_a_lost_message(self) -> None:
         edge, origin = self.watch(8081), self.watch(8080)
         self.messages(edge), self.messages(origin)

@@ -361,6 +361,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(run("--check"), (1, "messages.py is not up to date with dtc.h. Run: python -m codegen\n", ""))
         self.assertEqual(OUTPUT.read_bytes(), before)
 
+    @slow
     def test_stale_blocking_client(self) -> None:
         self.patch(sys.modules["codegen.__main__"], "blocking", lambda text, source: "new")
         before = BLOCKING_CLIENT.read_bytes()
@@ -368,6 +369,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(run("--check"), (1, text, ""))
         self.assertEqual(BLOCKING_CLIENT.read_bytes(), before)
 
+    @slow
     def test_missing_output_is_stale(self) -> None:
         self.assertEqual(run(self.header, "--output", self.output, "--check")[0], 1)
         self.assertFalse(self.output.exists())

@@ -270,6 +270,7 @@ class ReportTests(FilesTestCase):
         self.assertEqual((status, err), (1, f"a.h:1: {what}\n"))
         self.assertFalse((self.place / "out.py").exists())
 
+    @slow
     def test_not_strict(self) -> None:
         path = self.write("a.h", self.CONFLICT)
         status, out, err = self.run_main(path, "--no-strict", "--output", self.place / "out.py")

@@ -13,6 +13,7 @@ from dtc_twisted.datafiles.depth import DepthHistory, DepthQuery, depth_messages
 from dtc_twisted.errors import NoDataFile, UnusableDataFile
 from tests.datafiles.support import FolderCase
 from tests.datafiles.writer import DepthRecord, micros, write_depth
+from tests.support import slow
 
 DAY = date(2023, 11, 3)
 START = micros("2023-11-03T00:00:00")
@@ -33,6 +34,7 @@ class DepthFileTests(FolderCase):
     def fields(self, rows: list[Any]) -> list[tuple[Any, ...]]:
         return [tuple(getattr(row, name) for name in FIELDS) for row in rows]
 
+    @slow
     @settings(max_examples=60, deadline=None)
     @given(changes, st.integers(1, 100), st.booleans(), st.sampled_from([3, 65536]))
     def test_book_at_any_time(self, steps: list[DepthRecord], at: int, with_numpy: bool, block: int) -> None:

@@ -180,6 +180,7 @@ class LossTests(LiveCase):
         self.poll()
         self.assertEqual(self.trades(caller), [(10**6, 55, 1)])
 
+    @slow
     def test_truncation(self) -> None:
         append(self.path, *(trade(START + i, i) for i in range(1, 5)))
         caller = self.subscribe()

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from dtc_twisted.errors import JournalFailed
 from dtc_twisted.journal import Journal
 from tests.journal.test_journal import JournalCase, command, update
+from tests.support import slow
 
 IS_WINDOWS = os.name == "nt"
 HINT = "--journal-accept-loss"
@@ -138,6 +139,7 @@ class LossTests(LossCase):
         os.remove(f"{path}-wal")
         self.check_loss(path, "transactions are missing")
 
+    @slow
     def test_log_damaged_anywhere(self) -> None:
         """At each frame: in its header, its page, its checksum."""
         count = len(frames(f"{self.killed()}-wal"))

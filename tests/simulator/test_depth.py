@@ -166,6 +166,7 @@ class ShakenTests(Case):
             follower.follow(message)
         return follower
 
+    @slow
     def test_who_follows_has_the_servers_book(self) -> None:
         for symbol, flags in ((ES, 0), (EURUSD, 0), (EURUSD, 0x880), (BTC, 0x800), (CL, 0x80)):
             client = self.log_on(Integer_1=flags)

@@ -275,6 +275,7 @@ class InvariantTests(TradingCase):
             self.check(self.run_command(command))
         self.check_answers()
 
+    @slow
     @settings(max_examples=15, deadline=None)
     @given(commands)
     def test_the_same_commands_come_to_the_same(self, commands: list[tuple[Any, ...]]) -> None:

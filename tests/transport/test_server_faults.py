@@ -14,7 +14,7 @@ from dtc_twisted.transport.addresses import make_url, parse_host, redirected_url
 from dtc_twisted.transport.unsent import SEND_TIMEOUT
 from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import LOGON_REQUEST, SUBMIT
-from tests.support import GatewayTestCase
+from tests.support import GatewayTestCase, slow
 
 
 class CloseFrameTests(ScriptedCase):
@@ -111,6 +111,7 @@ class UnreadTests(ScriptedCase):
         self.live(5)
         self.assertEqual((self.status()["state"], self.status()["reconnects"]), ("ready", 1))
 
+    @slow
     def test_no_more_than_a_bound_is_kept(self) -> None:
         self.patch(unsent, "MAX_UNSENT", 100_000)
         transport = self.stop_reading()

@@ -203,6 +203,7 @@ class ShortCutTests(FramesTestCase):
         data = b"".join(frames)
         self.assert_same(data[: max(0, len(data) - lost)], places, behind)
 
+    @slow
     def test_every_split(self) -> None:
         data = frame(b"a") + frame(b"b" * 130) + frame(b"", PING) + frame(b"c", 1) + frame(b"d", 0x80) + frame(b"") * 2
         data += frame(b"e") + frame(b"", BINARY) + frame(b"f") + frame(b"", CLOSE)

@@ -536,6 +536,7 @@ class FileTests(ClientCase):
 
 
 class LongAnswerTests(ManySymbolsCase):
+    @slow
     def test_list(self) -> None:
         caller = self.stream_caller()
         self.symbols = self.symbols[:100]

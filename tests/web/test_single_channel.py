@@ -22,7 +22,7 @@ from dtc_twisted.web.stream import send_queue as send_queue
 from dtc_twisted.web.stream.send_queue import QUEUED_OF_SUBSCRIPTION, PreparedUpdate
 from dtc_twisted.web.stream.unsent_bound import UnsentBound
 from dtc_twisted.web.stream.writer import SocketWriter, TransportWriter
-from tests.support import MARKETDATA, Caller, GatewayTestCase, WebSocketCaller
+from tests.support import MARKETDATA, Caller, GatewayTestCase, WebSocketCaller, slow
 
 ES = "ESM20_FUT_CME"
 CL = "CLM20_FUT_NYMEX"
@@ -805,6 +805,7 @@ _STEPS = st.lists(
 
 
 class ModelTests(StreamCase):
+    @slow
     @settings(
         max_examples=100,
         deadline=None,
