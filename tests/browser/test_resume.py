@@ -62,6 +62,7 @@ class CutCase(BrowserCase):
     """Open a page whose connection can be cut.
 
     connections: what the page received in each connection.
+    passing: those of the present connection; None: it is cut.
     """
 
     more_options: tuple[str, ...] = ()
@@ -75,6 +76,7 @@ class CutCase(BrowserCase):
         self.options = ("--host", "127.0.0.1", "-p", port, "-q", history, *trading, *self.more_options)
         super().setUp()
         self.connections: list[list[dict[str, Any]]] = []
+        self.passing: list[dict[str, Any]] | None = None
         self.is_cut = False
         self.ends: list[Any] = []
         self.page = self.open("/docs")
@@ -91,16 +93,18 @@ class CutCase(BrowserCase):
         received: list[dict[str, Any]] = []
 
         def pass_on(text: str) -> None:
-            if not self.is_cut:
+            if self.passing is received:  # else the connection was cut, and the server has not closed it yet
                 received.append(json.loads(text))
                 socket.send(text)
 
         server.on_message(pass_on)
         self.connections.append(received)
+        self.passing = received
         self.ends = [socket, server]
 
     def cut(self) -> None:
         self.is_cut = True
+        self.passing = None
         for end in self.ends:
             end.close(code=4000, reason="cut by the test")
         self.page.wait_for_function(STALE)
@@ -143,7 +147,7 @@ class ResumeTests(CutCase):
         self.page.locator("#panel-orders tr", has_text="meanwhile").locator("td", has_text="filled").first.wait_for()
         self.cut()
         trades = [*self.trades(0), *self.trades(1)]
-        self.assertTrue({right["seq"] - left["seq"] for left, right in pairwise(trades)} == {1})
+        self.assertEqual({right["seq"] - left["seq"] for left, right in pairwise(trades)}, {1})
         shown = [(f"{each['Price']:.2f}", f"{each['Volume']:g}") for each in reversed(trades)][:100]
         self.page.wait_for_function(f"(first) => ({ROWS})()[0][2] === first", arg=shown[0][1])
         self.assertEqual([(row[1], row[2]) for row in self.rows()], shown)
