@@ -91,8 +91,6 @@ class Halts:
 
     def covering(self, trade_account: str, symbol: str) -> Halt | None:
         """Return a halt of this symbol in this account."""
-        if not self._halts:
-            return None
         return next((halt for halt in self if halt.covers(trade_account, symbol)), None)
 
     def check(self, trade_account: str, symbol: str) -> None:

@@ -1,8 +1,8 @@
 """Convert between DTC messages and orders: identifiers, prices, new orders."""
 
-import os
 from collections.abc import Iterable
 from functools import cache
+from secrets import token_hex
 from typing import Any
 
 from msgspec import UNSET, UnsetType, to_builtins
@@ -76,7 +76,7 @@ def with_client_order_ids(messages: Iterable[Message], now: float) -> list[Any]:
     made: list[Any] = []
     for message in messages:
         missing = [name for name in id_field_names(message) if getattr(message, name) is UNSET]
-        fields = {name: f"{int(now * 1000):x}-{os.urandom(6).hex()}" for name in missing}
+        fields = {name: f"{int(now * 1000):x}-{token_hex(6)}" for name in missing}
         if made:
             fields["ParentTriggerClientOrderID"] = made[0].ClientOrderID
         made.append(replace(message, **fields))

@@ -11,7 +11,6 @@ from dtc_twisted.dtc.messages import OrderUpdateReasonEnum as Reason
 from dtc_twisted.orders.outcomes import REFUSALS, TERMINAL, Fields
 
 _REQUEST_FIELDS = ("RequestID", "TotalNumMessages", "MessageNumber", "NoOrders")
-_NOT_STATED = frozenset({"", math.inf, -math.inf})
 _QUANTITIES = ("OrderQuantity", "FilledQuantity", "RemainingQuantity", "LastFillQuantity")
 _STATED_BY_REASON = {
     Reason.NEW_ORDER_REJECTED: Status.ORDER_STATUS_REJECTED,
@@ -32,8 +31,7 @@ def order_fields(message: OrderUpdate) -> Fields:
             del fields[name]
     if fields.get("BuySell", 0) not in (0, 1, 2):
         del fields["BuySell"]
-    for name in [name for name, value in fields.items() if value in _NOT_STATED or value != value]:
-        del fields[name]
+    fields = {name: value for name, value in fields.items() if value != "" and not is_not_finite(value)}
     return _with_filled_quantity(_with_status_of_reason(_without_status_of_command(fields)))
 
 

@@ -91,7 +91,7 @@ class AccessControl:
             request.setHeader("Access-Control-Max-Age", "600")
             return True
         principal = self._principal(request) if needs_token else ANONYMOUS
-        request.principal = principal  # type: ignore[attr-defined]
+        request.setComponent(Principal, principal)
         if self._rate is not None and self._tokens is not None and needs_token and request.method in _SAFE_METHODS:
             self._rate.check(principal.name)
         return False
@@ -201,7 +201,7 @@ def headers(request: Request, name: str) -> list[str]:
 
 def principal_of(request: Request) -> Principal:
     """Return the sender of an accepted request."""
-    principal: Principal = request.principal  # type: ignore[attr-defined]
+    principal: Principal = request.getComponent(Principal)
     return principal
 
 

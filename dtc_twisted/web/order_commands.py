@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.python.failure import Failure
 
 from dtc_twisted.definitions.converter import DisplayConverter
@@ -53,10 +53,10 @@ def replace(manager: OrderManager, order_id: str, fields: Fields, trader: Trader
 
 def convert(rows: Sequence[Fields], options: OutputOptions, get_converter: ConverterGetter) -> Deferred[list[Fields]]:
     """Convert the prices and times of rows, each row by its Symbol."""
-    if not options.display_prices and not options.iso_times:
-        return succeed([*rows])
 
     async def convert_each() -> list[Fields]:
+        if not options.display_prices and not options.iso_times:
+            return [*rows]
         plain = DisplayConverter(prices=False, times=options.iso_times)
         converted = []
         for row in rows:

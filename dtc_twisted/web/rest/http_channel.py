@@ -30,11 +30,10 @@ _REASONS = {
 """The reason that is counted, by the status of the answer."""
 
 _ALWAYS = (
-    b"X-Content-Type-Options: nosniff",
-    b"Cross-Origin-Resource-Policy: same-origin",
-    b"X-Frame-Options: DENY",
+    (b"X-Content-Type-Options", b"nosniff"),
+    (b"Cross-Origin-Resource-Policy", b"same-origin"),
+    (b"X-Frame-Options", b"DENY"),
 )
-_NO_STORE = b"Cache-Control: no-store"
 
 
 class LimitedChannel(HTTPChannel):
@@ -111,12 +110,11 @@ class LimitedChannel(HTTPChannel):
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         headers.removeHeader(b"server")
-        lines = [b"%b %b %b" % (version, code, reason)]
-        lines += [b"%b: %b" % (name, value) for name, values in headers.getAllRawHeaders() for value in values]
-        lines += _ALWAYS
+        for name, value in _ALWAYS:
+            headers.setRawHeaders(name, [value])
         if not headers.hasHeader(b"cache-control"):
-            lines.append(_NO_STORE)
-        self.transport.write(b"\r\n".join((*lines, b"", b"")))
+            headers.setRawHeaders(b"cache-control", [b"no-store"])
+        super().writeHeaders(version, code, reason, headers)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         if self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders:
