@@ -1,4 +1,4 @@
-"""Monotonic time for timers, and the wall clock for time stamps.
+"""Use monotonic time for timers, and the wall clock for time stamps.
 
 Twisted's timers follow the wall clock: when it is set back by an hour, they stop for that hour.
 """
@@ -26,6 +26,14 @@ def use_monotonic_time(reactor: IReactorTime) -> None:
 def as_wall_time(clock: IReactorTime, seconds: float) -> float:
     """Return the time of day at which a clock showed these seconds."""
     return seconds - clock.seconds() + wall_time(clock)
+
+
+def new_epoch(clock: IReactorTime, after: int = -1) -> int:
+    """Return a number that is larger than those of earlier starts.
+
+    It is the time of day in milliseconds since 1970, UTC, or if that is not larger than `after`, the number after it.
+    """
+    return max(after + 1, int(wall_time(clock) * 1000))
 
 
 def wall_time(clock: IReactorTime) -> float:

@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 
 from twisted.python import usage
 
-from dtc_twisted.errors import how_to_install
-from dtc_twisted.services import StartupError
+from dtc_twisted.errors import StartupError, how_to_install
 
 NATS_OPTIONS: list[list[Any]] = [
     ["nats", None, None, "Servers of NATS: URLs, separated by commas; serve edges over them."],

@@ -1,4 +1,7 @@
-"""Define the exceptions, and their HTTP status and public name."""
+"""Define the exceptions, and their HTTP status and public name.
+
+Those that the Python client raises by itself are in client/api_error.py.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -77,12 +80,12 @@ class LogonRefused(DTCError):
 class NotPermitted(DTCError):
     """A limit of the gateway does not permit the order. Nothing was sent.
 
-    The text names the option.
+    The text names the limit.
     """
 
 
 class TooManyOrders(NotPermitted):
-    """More orders than --max-orders-per-minute.
+    """More orders than a limit of their rate permits. Nothing was sent.
 
     retry_after: seconds until the next order is permitted.
     """
@@ -147,6 +150,47 @@ class StoreDamaged(StoreError):
 
 class RowRefused(StoreError):
     """An entry cannot be written to the journal, while others can."""
+
+
+# -- other exceptions that are caught inside the package
+
+
+class StartupError(SystemExit, Exception):
+    """Ends the process with status 1, and prints the text alone.
+
+    It is a SystemExit, so that no traceback is printed, and an Exception, so that twistd removes its pid file first.
+    """
+
+
+class MalformedMessage(ValueError):
+    """The bytes are not a DTC message. The text has the reason."""
+
+
+class UnfitMessages(ValueError):
+    """A file is no messages module, or lacks a needed message."""
+
+
+class NoZstandard(Exception):
+    """The module zstandard is missing. The text says how to install it."""
+
+
+class UnusableRecording(Exception):
+    """A folder or file is not a recording. The text has the reason."""
+
+
+class FolderInUse(Exception):
+    """The folder has files that this simulator did not write."""
+
+
+class SimulatorReject(Exception):
+    """The simulated server answers the request by its reject message, with this text.
+
+    fields: of the reject message, such as RejectReasonCode.
+    """
+
+    def __init__(self, text: str, **fields: Any) -> None:
+        super().__init__(text)
+        self.fields = fields
 
 
 # -- invalid requests: nothing is sent

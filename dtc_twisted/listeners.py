@@ -22,8 +22,9 @@ from twisted.internet.ssl import CertificateOptions
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
+from dtc_twisted.errors import StartupError
 from dtc_twisted.logs import logger
-from dtc_twisted.services import LOOPBACK, StartupError
+from dtc_twisted.services import LOOPBACK
 
 LOOPBACKS = (LOOPBACK, "::1")
 """Addresses that are listened on by default. Browsers try both for the name localhost."""

@@ -1,17 +1,16 @@
-"""Define the options of a replay, for both services.
+"""Define the options of a replay, for `twistd dtc` and `twistd dtc-sim`.
 
-This module imports nothing of the package, because --messages replaces a module before it is imported.
+This module imports nothing that imports messages.py, because --messages replaces that module before it is imported.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from dtc_twisted.iso_times import parse_iso_time
 
 MAX = 0.0
 """The speed of a replay without pauses."""
-
-_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class ReplayRange:
 
 @dataclass(frozen=True)
 class ReplaySettings:
-    """Say how a replay is played.
+    """Describe how a replay is played.
 
     folder: of a recording.
     speed: how many times faster than the recording; MAX: without pauses.
@@ -87,18 +86,3 @@ def _time(options: Mapping[str, Any], name: str) -> int | None:
         return parse_iso_time(text)
     except (ValueError, OverflowError):
         raise ValueError(f"--{name}: expected a time such as 2026-11-25T14:30:00, not {text!r}") from None
-
-
-def iso_time(time: int) -> str:
-    """Return a time in ISO 8601, UTC. time: microseconds since 1970."""
-    return (_UNIX + timedelta(microseconds=time)).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def parse_iso_time(text: str) -> int:
-    """Return a time in microseconds since 1970.
-
-    Without a zone it is UTC. Raises ValueError.
-    """
-    found = datetime.fromisoformat(text)
-    found = found if found.tzinfo else found.replace(tzinfo=UTC)
-    return (found - _UNIX) // timedelta(microseconds=1)

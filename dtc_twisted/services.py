@@ -1,4 +1,4 @@
-"""Parse options, and listen on ports, for both services."""
+"""Parse options, and listen on ports, for all services of twistd."""
 
 import gc
 import os
@@ -22,6 +22,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver
 from twisted.python import usage
 
+from dtc_twisted.errors import StartupError
 from dtc_twisted.logs import JsonLog, call_safely, logger
 
 _log = logger(__name__)
@@ -29,13 +30,6 @@ _log = logger(__name__)
 LOOPBACK = "127.0.0.1"
 CHECK_SECONDS = 2.0
 """Seconds between two checks whether a file has changed."""
-
-
-class StartupError(SystemExit, Exception):
-    """Ends the process with status 1, and prints the text alone.
-
-    It is a SystemExit, so that no traceback is printed, and an Exception, so that twistd removes its pid file first.
-    """
 
 
 def number_option(

@@ -9,8 +9,9 @@ from twisted.application.service import IService
 from twisted.python import reflect, usage
 
 from dtc_twisted.config_file import read_arguments
+from dtc_twisted.errors import StartupError
 from dtc_twisted.limits import MAX_CONNECTIONS, MAX_CONNECTIONS_OF_ADDRESS, MAX_REQUESTS
-from dtc_twisted.services import BaseOptions, LogFormat, StartupError, choice_option, number_option
+from dtc_twisted.services import BaseOptions, LogFormat, choice_option, number_option
 from dtc_twisted.transport.addresses import is_address
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from twisted.python import usage
 
 from dtc_twisted.clocks import use_monotonic_time
 from dtc_twisted.cluster_options import NATS_OPTIONS, check_nats_options, require_nats
-from dtc_twisted.dtc.own_messages import UnfitMessages, use_messages
+from dtc_twisted.dtc.own_messages import use_messages
 from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH, is_symbol
+from dtc_twisted.errors import UnfitMessages
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.limits import LIMITS, REPLAY_BYTES, REPLAY_SECONDS
 from dtc_twisted.replay_options import REPLAY_FLAGS, REPLAY_OPTIONS, parse_replay_options

@@ -6,21 +6,20 @@ from twisted.application.service import IService, MultiService
 from twisted.python import usage
 
 from dtc_twisted.clocks import use_monotonic_time
+from dtc_twisted.errors import FolderInUse, NoZstandard, StartupError, UnusableRecording
 from dtc_twisted.interfaces import IGatewayReactor
-from dtc_twisted.recording import NoZstandard, UnusableRecording
 from dtc_twisted.replay import make_replay_server
 from dtc_twisted.replay_options import REPLAY_FLAGS, REPLAY_OPTIONS, ReplaySettings, parse_replay_options
 from dtc_twisted.services import (
     LOOPBACK,
     BaseOptions,
     ListenService,
-    StartupError,
     choice_option,
     freeze_gc_when_running,
     number_option,
     on_hangup,
 )
-from dtc_twisted.simulator import FolderInUse, ServerSettings, Simulator, prepare_folder
+from dtc_twisted.simulator import ServerSettings, Simulator, prepare_folder
 
 
 class Options(BaseOptions):

@@ -9,8 +9,9 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 
+from dtc_twisted.errors import StartupError
 from dtc_twisted.listeners import CertificateFiles, WebListeners, is_reachable, make_listeners
-from dtc_twisted.services import CHECK_SECONDS, StartupError
+from dtc_twisted.services import CHECK_SECONDS
 from tests.certificates import Authority
 from tests.support import Answer, Caller, GatewayTestCase, MemoryReactor, write_private
 from tests.test_tap import CommandLineCase

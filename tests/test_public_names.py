@@ -128,6 +128,8 @@ class ErrorTests(SynchronousTestCase):
         """Those that are not are caught inside the gateway."""
         caught = {errors.DTCError, errors.LogonRefused}
         caught |= {errors.StoreError, errors.StoreLocked, errors.StoreDamaged, errors.RowRefused}
+        caught |= {errors.StartupError, errors.MalformedMessage, errors.UnfitMessages, errors.SimulatorReject}
+        caught |= {errors.NoZstandard, errors.UnusableRecording, errors.FolderInUse}
         defined = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)}
         self.assertEqual(defined - caught, {*PUBLIC_ERRORS})
 

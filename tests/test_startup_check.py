@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.internet.protocol import Factory, Protocol
 
+from dtc_twisted.errors import StartupError
 from dtc_twisted.gateway import make_check
-from dtc_twisted.services import StartupError
 from dtc_twisted.tap import Options
 from tests.support import GatewayTestCase, write_private
 

@@ -1,6 +1,7 @@
 """Check the structure of the package: who imports whom, unique names, short functions."""
 
 import ast
+import builtins
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from configparser import ConfigParser
@@ -17,7 +18,7 @@ import dtc_twisted
 ROOT = Path(dtc_twisted.__file__).parent
 MAX_LINES = 60
 
-BASE = {"errors", "logs", "clocks", "deadlines", "interfaces", "limits", "refusals", "work_turns"}
+BASE = {"errors", "logs", "clocks", "deadlines", "interfaces", "iso_times", "limits", "refusals", "work_turns"}
 PROTOCOL = BASE | {"dtc"}
 PARTS = PROTOCOL | {
     "transport",
@@ -38,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "clocks": set(),
     "deadlines": set(),
     "interfaces": set(),
+    "iso_times": set(),
     "limits": set(),
     "refusals": set(),
     "work_turns": {"errors", "logs"},
@@ -60,7 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "services": PROTOCOL,
     "listeners": PROTOCOL | {"services"},
     "config_file": set(),
-    "replay_options": set(),
+    "replay_options": {"iso_times"},
     "replay": PROTOCOL | {"definitions", "market_data", "datafiles", "recording", "simulator", "replay_options"},
     "cluster_options": {"services", "errors"},
     "uvloop_reactor": set(),
@@ -73,7 +75,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tap_sim": PROTOCOL | {"services", "simulator", "recording", "replay", "replay_options"},
     # what other people's programs use; without Twisted
     "client": {"dtc", "errors"},
-    "cli": {"dtc", "errors", "client", "web", "recording"},  # web: the token file only
+    "cli": {"dtc", "errors", "iso_times", "client", "web", "recording"},  # web: the token file only
     # the public names
     "__init__": PROTOCOL | {"testing"},
 }
@@ -85,6 +87,8 @@ TAPS = {"tap", "tap_edge", "tap_sim"}
 WEBSOCKET_CLIENTS = {"transport", "history"}
 WEBSOCKET_SERVERS = {"web", "simulator", "gateway"}
 """Only these import Autobahn."""
+
+TRANSPORT = "dtc_twisted.transport"
 
 TEST_TOOLS = ("codegen", "tests", "unittest", "hypothesis", "pytest", "twisted.trial", "twisted.internet.testing")
 
@@ -264,6 +268,11 @@ class ImportTests(SynchronousTestCase):
         ]
         self.assertEqual(early, [])
 
+    def test_simulator_has_only_the_frames_of_transport(self) -> None:
+        modules = (module for module in parse_package().values() if module.top == "simulator")
+        names = {each.name for module in modules for each in module.imports if is_within(each.name, TRANSPORT)}
+        self.assertEqual([name for name in names if not is_within(name, f"{TRANSPORT}.websocket_frames")], [])
+
     def test_autobahn(self) -> None:
         self.assertEqual(importers("autobahn", allowed=WEBSOCKET_CLIENTS | WEBSOCKET_SERVERS), [])
         # Names of the server's side are imported one by one, to distinguish them from the client's.
@@ -328,6 +337,27 @@ class NameTests(SynchronousTestCase):
             if module.path.stem != "__init__":
                 places[module.path.stem].append(str(module.path))
         self.assertEqual({name: found for name, found in places.items() if len(found) > 1}, {})
+
+
+class ExceptionTests(SynchronousTestCase):
+    def test_exceptions_are_in_one_module(self) -> None:
+        """The client's own are beside it, because they are no errors of the gateway."""
+        classes = [
+            (node, module.name)
+            for module in parse_package().values()
+            for node, _ in module.statements
+            if isinstance(node, ast.ClassDef)
+        ]
+        bases = {node.name: [base.id for base in node.bases if isinstance(base, ast.Name)] for node, _ in classes}
+
+        def is_exception(name: str) -> bool:
+            built_in = getattr(builtins, name, None)
+            if isinstance(built_in, type) and issubclass(built_in, BaseException):
+                return True
+            return any(map(is_exception, bases.get(name, ())))
+
+        places = {module for node, module in classes if is_exception(node.name)}
+        self.assertEqual(places, {"errors", "client.api_error"})
 
 
 class SizeTests(SynchronousTestCase):

@@ -11,7 +11,8 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from dtc_twisted import gateway, tap, tap_sim
 from dtc_twisted.dtc import messages as dtc
-from dtc_twisted.services import GC_THRESHOLD, ListenService, StartupError
+from dtc_twisted.errors import StartupError
+from dtc_twisted.services import GC_THRESHOLD, ListenService
 from tests.support import GatewayTestCase
 
 

@@ -14,7 +14,8 @@ import msgspec
 from dtc_twisted.cli.output import STDERR, write_json, write_table
 from dtc_twisted.cli.record_export import FORMATS, export_folder
 from dtc_twisted.cli.shared_options import SharedOptions, pass_options
-from dtc_twisted.errors import how_to_install
+from dtc_twisted.errors import NoZstandard, UnusableRecording, how_to_install
+from dtc_twisted.iso_times import iso_time
 
 _COLUMNS = ("segment", "first (UTC)", "last (UTC)", "messages", "dropped", "bytes", "bytes/message", "state")
 
@@ -71,8 +72,6 @@ def export(options: SharedOptions, folder: str, output: str, form: str, symbols:
 
 @contextmanager
 def _problems() -> Iterator[None]:
-    from dtc_twisted.recording import NoZstandard, UnusableRecording
-
     try:
         yield
     except (NoZstandard, UnusableRecording) as error:
@@ -93,8 +92,6 @@ def _summarize(options: SharedOptions, folder: str, use: Callable[[Any], None]) 
 
 
 def _row(summary: Any) -> tuple[object, ...]:
-    from dtc_twisted.recording.recording_folder import iso_time
-
     per_message = f"{summary.size / summary.messages:.1f}" if summary.messages else ""
     times = ("" if each is None else iso_time(each) for each in (summary.first, summary.last))
     return (summary.name, *times, summary.messages, summary.dropped, summary.size, per_message, summary.state)

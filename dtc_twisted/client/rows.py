@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 from msgspec import UNSET
 
-from dtc_twisted.dtc.fields import GUESS_MILLISECONDS, GUESS_UNIT, SECONDS, field_types
+from dtc_twisted.dtc.fields import MICROSECONDS, SECONDS, field_types, guessed_unit
 from dtc_twisted.dtc.messages import Message, OrderStatusEnum, OrderUpdate
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Message)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MOST_SECONDS = 1e11
-"""Below this, a date-time whose unit follows from its magnitude is in seconds."""
 _CLOSED = {
     OrderStatusEnum.ORDER_STATUS_FILLED,
     OrderStatusEnum.ORDER_STATUS_CANCELED,
@@ -76,10 +74,9 @@ def time_of(message: Message, name: str) -> datetime | None:
     value = getattr(message, name)
     if value is UNSET or not value:
         return None
-    if unit in (GUESS_UNIT, GUESS_MILLISECONDS):
-        larger = 1_000 if unit == GUESS_MILLISECONDS else 1_000_000
-        unit = SECONDS if abs(value) < _MOST_SECONDS else larger
-    return _EPOCH + timedelta(microseconds=round(value * (1_000_000 / unit)))
+    if unit < SECONDS:
+        unit = guessed_unit(value, unit)
+    return _EPOCH + timedelta(microseconds=round(value * (MICROSECONDS / unit)))
 
 
 @dataclass(frozen=True)

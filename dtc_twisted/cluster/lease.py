@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from dtc_twisted.clocks import wall_time
+from dtc_twisted.clocks import new_epoch
 from dtc_twisted.errors import NotLoggedOn
 from dtc_twisted.logs import call_safely, logger, shorten
 
@@ -172,7 +172,7 @@ class OriginLease:
                 self._report("", holder)
                 return
             revision = entry.revision
-        generation = self._generation = max(self._generation + 1, int(wall_time(self._clock) * 1000))
+        generation = self._generation = new_epoch(self._clock, after=self._generation)
         value = f"{generation} {self._name}"
         began = self._seconds()
         written = await self._store.write(value, revision)

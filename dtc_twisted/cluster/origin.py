@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from dtc_twisted.clocks import wall_time
+from dtc_twisted.clocks import new_epoch, wall_time
 from dtc_twisted.cluster.bus import Bus, publish_answer
 from dtc_twisted.cluster.feed_publisher import FeedPublisher, snapshot_answer
 from dtc_twisted.cluster.wire import (
@@ -65,7 +65,7 @@ class ClusterOrigin(Service):
         url: Callable[[], str],
         timeout: float,
     ) -> None:
-        self.generation = int(wall_time(clock) * 1000)
+        self.generation = new_epoch(clock)
         """Grows with each start of an origin: milliseconds since 1970, UTC."""
         self.publishers: dict[tuple[str, str], FeedPublisher] = {}
         """What is published, by channel and symbol."""

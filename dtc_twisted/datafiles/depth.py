@@ -17,14 +17,17 @@ from dtc_twisted.datafiles.layout import DEPTH, EPOCH
 from dtc_twisted.datafiles.price_columns import REQUEST_ID
 from dtc_twisted.datafiles.record_checks import LAST_TIME, check_records
 from dtc_twisted.datafiles.record_reader import RecordReader
+from dtc_twisted.dtc.depth_commands import (
+    ADD_ASK,
+    ADD_BID,
+    CLEAR_BOOK,
+    DELETE_ASK,
+    DELETE_BID,
+    END_OF_BATCH,
+    MODIFY_BID,
+)
 from dtc_twisted.dtc.messages import HistoricalMarketDepthDataRecordResponse, Message
 from dtc_twisted.errors import NoDataFile
-
-CLEAR_BOOK, ADD_BID, ADD_ASK, MODIFY_BID, MODIFY_ASK, DELETE_BID, DELETE_ASK = range(1, 8)
-"""Values of Command."""
-
-END_OF_BATCH = 1
-"""Bit of Flags: the last record of a batch."""
 
 
 @dataclass(frozen=True)

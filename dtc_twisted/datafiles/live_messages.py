@@ -5,6 +5,7 @@ from typing import Any
 
 from dtc_twisted.datafiles.file_tail import ScidRecord, is_one_trade, is_quote
 from dtc_twisted.datafiles.intraday import UNBUNDLED_FIRST, UNBUNDLED_LAST
+from dtc_twisted.datafiles.sessions import SECOND
 from dtc_twisted.dtc.messages import (
     AtBidOrAskEnum8,
     MarketDataSnapshot,
@@ -14,7 +15,6 @@ from dtc_twisted.dtc.messages import (
     UnbundledTradeIndicatorEnum,
 )
 
-_SECOND = 1_000_000
 _INDICATORS = {
     UNBUNDLED_FIRST: UnbundledTradeIndicatorEnum.FIRST_SUB_TRADE_OF_UNBUNDLED_TRADE,
     UNBUNDLED_LAST: UnbundledTradeIndicatorEnum.LAST_SUB_TRADE_OF_UNBUNDLED_TRADE,
@@ -38,10 +38,10 @@ class LiveMessages:
         for record in records:
             time, _, high, low, close, _, volume, _, _ = record
             if not is_quote(record):
-                fields |= {"LastTradePrice": close, "LastTradeVolume": volume, "LastTradeDateTime": time / _SECOND}
+                fields |= {"LastTradePrice": close, "LastTradeVolume": volume, "LastTradeDateTime": time / SECOND}
             if is_one_trade(record) and low and high:
                 self._quote = (low, high)
-                fields |= {"BidPrice": low, "AskPrice": high, "BidAskDateTime": time // _SECOND}
+                fields |= {"BidPrice": low, "AskPrice": high, "BidAskDateTime": time // SECOND}
         return MarketDataSnapshot(SymbolID=self._symbol_id, **fields)
 
     def updates(self, records: Iterable[ScidRecord]) -> Iterator[Message]:

@@ -12,8 +12,10 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from dtc_twisted.datafiles import optional
+from dtc_twisted.dtc.fields import MICROSECONDS
 
-SECOND = 1_000_000
+SECOND = MICROSECONDS
+"""In the unit of the times here, as the others are."""
 DAY = 86_400 * SECOND
 WEEK = 7 * DAY
 _FIRST_SUNDAY = 3 * DAY

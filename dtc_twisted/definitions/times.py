@@ -3,10 +3,7 @@
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from dtc_twisted.dtc.fields import GUESS_MILLISECONDS, GUESS_UNIT, MICROSECONDS, MILLISECONDS, SECONDS
-
-_FIRST_MILLISECONDS = _FIRST_MICROSECONDS = 100_000_000_000
-"""In microseconds this is 2 January 1970, in seconds the year 5138. There are no prices of either."""
+from dtc_twisted.dtc.fields import MICROSECONDS, SECONDS, guessed_unit
 
 _MAX_TIMESTAMP = 1e18
 """Outside the years 1 to 9999 in every unit."""
@@ -22,10 +19,8 @@ def format_iso(value: float, unit: int) -> str:
 
     Raises ValueError outside the years 1 to 9999.
     """
-    if unit == GUESS_UNIT:
-        unit = MICROSECONDS if abs(value) >= _FIRST_MICROSECONDS else SECONDS
-    elif unit == GUESS_MILLISECONDS:
-        unit = MILLISECONDS if abs(value) >= _FIRST_MILLISECONDS else SECONDS
+    if unit < SECONDS:
+        unit = guessed_unit(value, unit)
     if not -_MAX_TIMESTAMP < value < _MAX_TIMESTAMP:
         raise ValueError(f"{value}: not a date-time.")
     seconds, micros = divmod(round(value * (MICROSECONDS // unit)), MICROSECONDS)

@@ -10,7 +10,7 @@ from functools import cache
 from itertools import takewhile
 from typing import Any
 
-from dtc_twisted.dtc.fields import MICROSECONDS, MILLISECONDS, SECONDS, FieldType, field_types
+from dtc_twisted.dtc.fields import MICROSECONDS, MILLISECONDS, SECONDS, SECONDS_END, FieldType, field_types
 from dtc_twisted.dtc.messages import DTCEnum, HistoricalDataIntervalEnum, Message
 from dtc_twisted.errors import BadParameter
 
@@ -20,8 +20,6 @@ _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(\.\d{1,6})?)?)(Z|[+\- ]\d\d:?\d\d)?)?",
     re.ASCII,
 )
-_FIRST_MILLISECOND = 10**11
-"""Smaller numbers are seconds. In seconds this is the year 5138, in milliseconds 1973."""
 _FIRST_MICROSECOND = 10**14
 """Smaller numbers are seconds or milliseconds. In milliseconds this is the year 5138, in microseconds 1973."""
 _LAST_MICROSECOND = 2**63 - 1
@@ -164,7 +162,7 @@ class _DateTime(FieldParser):
             moment = datetime.fromisoformat(f"{date}T{time or '00:00'}{zone}")
         except ValueError:  # the 31st of February
             return None
-        return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1_000_000 // self._per_second)
+        return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=MICROSECONDS // self._per_second)
 
     def _in_units(self, number: int) -> int | None:
         """Return a number of any unit in units of the field.
@@ -172,7 +170,7 @@ class _DateTime(FieldParser):
         Fractions of a unit are cut off.
         """
         given = MICROSECONDS if abs(number) >= _FIRST_MICROSECOND else SECONDS
-        if _FIRST_MILLISECOND <= abs(number) < _FIRST_MICROSECOND:
+        if SECONDS_END <= abs(number) < _FIRST_MICROSECOND:
             given = MILLISECONDS
         value = number * self._per_second // given
         return value if self._least <= value <= self._most else None

@@ -22,6 +22,12 @@ GUESS_UNIT = 0
 GUESS_MILLISECONDS = -1
 """Seconds or milliseconds since 1970, by the magnitude, because headers of different years differ."""
 
+SECONDS_END = 100_000_000_000
+"""Date-times of a guessed unit are in seconds below this number.
+
+In seconds it is the year 5138, in milliseconds 1973, in microseconds 2 January 1970. There are no prices of either.
+"""
+
 PRICES = frozenset(
     (
         *("Price", "BidPrice", "AskPrice", "LastTradePrice", "PriorPrice"),
@@ -38,7 +44,7 @@ PRICES = frozenset(
 NO_PRICE_CLASSES: frozenset[type[Message]] = frozenset(
     (dtc.CancelReplaceOrderInt, dtc.SubmitNewSingleOrderInt, dtc.SubmitNewOCOOrderInt)
 )
-"""Messages whose price fields are not converted (see above)."""
+"""Messages whose price fields are not converted, because they are integers with a divisor of their own."""
 
 DATE_TIMES = frozenset(
     (
@@ -100,6 +106,16 @@ def field_types(message: type[Message]) -> dict[str, FieldType]:
     """Return the type of each field by name, in the order of the protocol."""
     hints = get_type_hints(message, include_extras=True)
     return {name: _field_type(message, name, hints[name]) for name in message.__struct_fields__}
+
+
+def guessed_unit(value: float, unit: int) -> int:
+    """Return the unit of a date-time whose unit follows from its magnitude.
+
+    unit: GUESS_UNIT or GUESS_MILLISECONDS.
+    """
+    if abs(value) < SECONDS_END:
+        return SECONDS
+    return MICROSECONDS if unit == GUESS_UNIT else MILLISECONDS
 
 
 def _field_type(message: type[Message], name: str, hint: Any) -> FieldType:

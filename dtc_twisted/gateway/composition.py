@@ -10,6 +10,7 @@ from dtc_twisted.datafiles.optional import load_all
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.dtc.messages import TradeModeEnum
 from dtc_twisted.dtc.session import LogonSettings
+from dtc_twisted.errors import StartupError
 from dtc_twisted.gateway.cluster_parts import lease_key, make_lease, make_origin
 from dtc_twisted.gateway.gateway_parts import journal_path, make_files, make_market_data, make_orders
 from dtc_twisted.gateway.gateway_services import DemoService, GatewayService, ReplayService
@@ -23,7 +24,6 @@ from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.logs import logger
 from dtc_twisted.market_data import PinnedSymbols, ReplayBuffer
-from dtc_twisted.services import StartupError
 from dtc_twisted.startup_check import StartupCheck, file_findings
 from dtc_twisted.transport.addresses import make_url
 from dtc_twisted.transport.upstream import Upstream

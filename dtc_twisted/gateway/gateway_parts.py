@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from dtc_twisted.datafiles import DataFiles, FileDownloads, FileFeed
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.dtc.messages import Message
+from dtc_twisted.errors import StartupError
 from dtc_twisted.gateway.gateway_services import RequiredJournal
 from dtc_twisted.gateway.gateway_settings import Settings
 from dtc_twisted.interfaces import IGatewayReactor
@@ -27,7 +28,6 @@ from dtc_twisted.orders import (
     TradingScope,
     order_loader,
 )
-from dtc_twisted.services import StartupError
 from dtc_twisted.transport.upstream import Upstream
 from dtc_twisted.web.stream import (
     LiveSources,

@@ -7,7 +7,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
-from dtc_twisted.errors import JournalFailed
+from dtc_twisted.errors import FolderInUse, JournalFailed, NoZstandard, StartupError, UnusableRecording
 from dtc_twisted.gateway.gateway_settings import Settings
 from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
@@ -18,7 +18,7 @@ from dtc_twisted.orders import (
     OrderManager,
 )
 from dtc_twisted.replay_options import ReplaySettings
-from dtc_twisted.services import LOOPBACK, ListenService, StartupError
+from dtc_twisted.services import LOOPBACK, ListenService
 from dtc_twisted.transport.upstream import Upstream
 from dtc_twisted.web.rest import (
     QuietSite,
@@ -150,7 +150,7 @@ class DemoService(LocalServer):
     def __init__(
         self, reactor: IGatewayReactor, upstream: Upstream, history: HistoryClient, data_folder: str = ""
     ) -> None:
-        from dtc_twisted.simulator import FolderInUse, Simulator, prepare_folder
+        from dtc_twisted.simulator import Simulator, prepare_folder
 
         if data_folder:
             try:
@@ -166,7 +166,6 @@ class ReplayService(LocalServer):
     def __init__(
         self, reactor: IGatewayReactor, upstream: Upstream, history: HistoryClient, settings: ReplaySettings
     ) -> None:
-        from dtc_twisted.recording import NoZstandard, UnusableRecording
         from dtc_twisted.replay import make_replay_server
 
         try:

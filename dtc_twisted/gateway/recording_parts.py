@@ -12,7 +12,7 @@ from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.codec import encode_named
 from dtc_twisted.dtc.messages import Message, MessageType, RequestActionEnum
-from dtc_twisted.errors import StoreLocked
+from dtc_twisted.errors import NoZstandard, StartupError, StoreLocked
 from dtc_twisted.gateway.gateway_parts import MarketData, Orders
 from dtc_twisted.gateway.gateway_settings import Settings
 from dtc_twisted.interfaces import IGatewayReactor
@@ -20,9 +20,8 @@ from dtc_twisted.journal.file_lock import FileLock
 from dtc_twisted.market_data.book_messages import book_messages
 from dtc_twisted.market_data.order_book import BookSnapshot
 from dtc_twisted.market_data.symbol_feed import SymbolFeed
-from dtc_twisted.recording import NoZstandard, RecordingLimits
+from dtc_twisted.recording import RecordingLimits
 from dtc_twisted.recording.recorder import Recorder
-from dtc_twisted.services import StartupError
 from dtc_twisted.transport.upstream import Upstream
 
 _SUBSCRIBE = RequestActionEnum.SUBSCRIBE

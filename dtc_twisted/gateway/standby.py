@@ -9,12 +9,11 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 
 from dtc_twisted.cluster.lease import OriginLease
-from dtc_twisted.errors import NotLoggedOn, StoreError, StoreLocked
+from dtc_twisted.errors import NotLoggedOn, StartupError, StoreError, StoreLocked
 from dtc_twisted.gateway.web_parts import GatewayParts
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.journal import FileLock
 from dtc_twisted.logs import call_safely, logger
-from dtc_twisted.services import StartupError
 
 _log = logger(__name__)
 

@@ -9,7 +9,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
-from dtc_twisted.clocks import wall_time
+from dtc_twisted.clocks import new_epoch
 from dtc_twisted.datafiles import FileDownloads
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.gateway.gateway_parts import FileSource, MarketData, Orders
@@ -79,8 +79,9 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
     """Build REST and WebSocket, on one port."""
     upstream, market_data, orders, status = parts.upstream, parts.market_data, parts.orders, parts.status
     if parts.accounts is None:
-        epoch = int(wall_time(reactor) * 1000)
-        parts.accounts = AccountChannels(orders.state, orders.reconciler, market_data.replay, epoch, orders.journal)
+        parts.accounts = AccountChannels(
+            orders.state, orders.reconciler, market_data.replay, new_epoch(reactor), orders.journal
+        )
         parts.epoch_listeners += [each.begin for each in parts.accounts.kept.values()]
         parts.epoch_listeners += [each.begin for each in market_data.hubs.values()]
     stream = MultiChannelFactory(

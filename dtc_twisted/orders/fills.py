@@ -5,10 +5,8 @@ from typing import Any, NamedTuple
 
 from msgspec import to_builtins
 
+from dtc_twisted.dtc.fields import MILLISECONDS, SECONDS_END
 from dtc_twisted.dtc.messages import HistoricalOrderFillResponse, OrderUpdateReasonEnum
-
-_MILLISECONDS = 1e11
-"""Date-times from here on are milliseconds: in seconds this is the year 5138, in milliseconds 1973."""
 
 _FILL_REASONS = (OrderUpdateReasonEnum.ORDER_FILLED, OrderUpdateReasonEnum.ORDER_FILLED_PARTIALLY)
 
@@ -75,4 +73,4 @@ def seconds(value: float) -> float:
 
     The server states seconds or, since 2021, milliseconds.
     """
-    return value / 1000 if abs(value) >= _MILLISECONDS else float(value)
+    return float(value) if abs(value) < SECONDS_END else value / MILLISECONDS

@@ -20,6 +20,7 @@ from dtc_twisted.dtc.messages import (
     OrderTypeEnum,
     TimeInForceEnum,
 )
+from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH
 from dtc_twisted.errors import BadOrder
 
 JsonObject = dict[str, Any]
@@ -38,9 +39,10 @@ _PRICE_FIELDS: dict[OrderTypeEnum, tuple[str, ...]] = {
 }
 """The prices that each kind of order has, no more and no less."""
 
-_ID = re.compile(r"(?!\.{1,2}\Z)[!-.0-~]{1,31}")
-
-_SYMBOL = re.compile(r"[!-~](?:[ -~]{0,61}[!-~])?")
+ID_PATTERN = r"(?!\.{1,2}$)[!-.0-~]{1,31}"
+SYMBOL_PATTERN = f"[!-~]([ -~]{{0,{MAX_SYMBOL_LENGTH - 2}}}[!-~])?"
+"""Regular expressions of a ClientOrderID and a Symbol, which match the whole text."""
+_ID, _SYMBOL = re.compile(ID_PATTERN), re.compile(SYMBOL_PATTERN)
 _ACCOUNT = re.compile(r".{1,31}")
 
 MAX_QUANTITY = 1e12
@@ -274,7 +276,7 @@ def _field_parser(kind: type[Message], name: str) -> tuple[Callable[[Any], Any],
             lambda value: value if isinstance(value, str) and pattern.fullmatch(value) else None,
             "a name of 1 to 31 characters"
             if name == "TradeAccount"
-            else "a name of 1 to 63 characters of ASCII, without spaces around it",
+            else f"a name of 1 to {MAX_SYMBOL_LENGTH} characters of ASCII, without spaces around it",
         )
     if name.startswith("ClientOrderID"):  # it is in URLs, and must come back from the server as it was
         return (

@@ -6,7 +6,7 @@ The module zstandard is imported when a recording is written or read, not before
 """
 
 from dtc_twisted.recording.export import ExportedRow, exported_rows
-from dtc_twisted.recording.record_format import NoZstandard, Record, RecordKind, UnusableRecording
+from dtc_twisted.recording.record_format import Record, RecordKind
 from dtc_twisted.recording.recording_folder import SegmentSummary, list_segments, read_folder, summarize
 from dtc_twisted.recording.segment_reader import SegmentReader
 from dtc_twisted.recording.segment_sequence import RecordingLimits
@@ -15,14 +15,12 @@ from dtc_twisted.recording.session_decoder import DecodedRecord, SessionDecoder
 __all__ = [
     "DecodedRecord",
     "ExportedRow",
-    "NoZstandard",
     "Record",
     "RecordKind",
     "RecordingLimits",
     "SegmentReader",
     "SegmentSummary",
     "SessionDecoder",
-    "UnusableRecording",
     "exported_rows",
     "list_segments",
     "read_folder",

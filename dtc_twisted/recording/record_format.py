@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from dtc_twisted.dtc.codec.repair import split_objects
-from dtc_twisted.errors import how_to_install
+from dtc_twisted.errors import NoZstandard, how_to_install
 
 FORMAT = 1
 """The version of the format, in the first record of each segment."""
@@ -49,14 +49,6 @@ class Record(NamedTuple):
     def pack(self) -> bytes:
         """Return the bytes of the record."""
         return b"%s %d %d\n%s\n" % (self.kind.encode(), self.time, len(self.data), self.data)
-
-
-class NoZstandard(Exception):
-    """The module zstandard is missing. The text says how to install it."""
-
-
-class UnusableRecording(Exception):
-    """A folder or file is not a recording. The text has the reason."""
 
 
 @cache

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from dtc_twisted.dtc.codec.repair import MESSAGE_START
-from dtc_twisted.recording.record_format import Record, RecordKind, UnusableRecording
+from dtc_twisted.errors import UnusableRecording
+from dtc_twisted.recording.record_format import Record, RecordKind
 from dtc_twisted.recording.segment_reader import SegmentReader
 
 SUFFIX = ".dtcrec.zst"
@@ -43,11 +44,6 @@ def segment_name(time: int) -> str:
     time: of its begin, microseconds since 1970, UTC.
     """
     return f"{_UNIX + timedelta(microseconds=time):%Y%m%dT%H%M%S.%fZ}{SUFFIX}"
-
-
-def iso_time(time: int) -> str:
-    """Return a time in ISO 8601, UTC. time: microseconds since 1970."""
-    return (_UNIX + timedelta(microseconds=time)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def segment_start(path: str) -> int:

@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from dtc_twisted.recording.record_format import FORMAT, Record, RecordKind, UnusableRecording, load_zstandard, unpack
+from dtc_twisted.errors import UnusableRecording
+from dtc_twisted.recording.record_format import FORMAT, Record, RecordKind, load_zstandard, unpack
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _PIECE = 1 << 18

@@ -7,25 +7,18 @@ from itertools import islice, pairwise
 from typing import Any
 
 from dtc_twisted.datafiles.data_folder import DataFolder
-from dtc_twisted.datafiles.depth import (
-    ADD_BID,
-    CLEAR_BOOK,
-    DELETE_BID,
-    END_OF_BATCH,
-    DepthHistory,
-    DepthQuery,
-)
+from dtc_twisted.datafiles.depth import DepthHistory, DepthQuery
 from dtc_twisted.datafiles.file_tail import ScidRecord, decode_records, is_quote
 from dtc_twisted.datafiles.layout import INTRADAY
 from dtc_twisted.datafiles.live_messages import LiveMessages
 from dtc_twisted.datafiles.record_reader import RecordReader
+from dtc_twisted.datafiles.sessions import DAY
 from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.depth_commands import ADD_BID, CLEAR_BOOK, DELETE_BID, END_OF_BATCH
 from dtc_twisted.dtc.messages import AtBidOrAskEnum, FinalUpdateInBatchEnum, MarketDepthUpdateTypeEnum, Message
-from dtc_twisted.errors import NoDataFile, UnusableDataFile
-from dtc_twisted.recording import UnusableRecording
+from dtc_twisted.errors import NoDataFile, UnusableDataFile, UnusableRecording
 from dtc_twisted.replay.replay_source import ReplayedTrade, ReplayEvent
 
-DAY = 86_400_000_000
 _BLOCK = 2_048
 _BEFORE = 2_000
 """Records before the start in which the last trade and the last quote are searched."""

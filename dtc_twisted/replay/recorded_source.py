@@ -6,8 +6,9 @@ from typing import Any
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import AtBidOrAskEnum, Message, SecurityDefinitionResponse
 from dtc_twisted.dtc.responses import RESPONSES
+from dtc_twisted.errors import UnusableRecording
 from dtc_twisted.market_data.last_values import QUOTE_CLASSES, SNAPSHOT_CLASSES, TRADE_CLASSES
-from dtc_twisted.recording import Record, RecordKind, SessionDecoder, UnusableRecording, read_folder
+from dtc_twisted.recording import Record, RecordKind, SessionDecoder, read_folder
 from dtc_twisted.replay.replay_source import ReplayedTrade, ReplayEvent, request_key
 
 LIST_REQUESTS = (

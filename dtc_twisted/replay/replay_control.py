@@ -9,9 +9,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorThreads, IReactorT
 from twisted.internet.threads import deferToThreadPool
 
 from dtc_twisted.errors import Conflict
+from dtc_twisted.iso_times import iso_time
 from dtc_twisted.logs import call_safely, logger
 from dtc_twisted.replay.replay_source import ReplayEvent, ReplaySource
-from dtc_twisted.replay_options import MAX, ReplaySettings, iso_time
+from dtc_twisted.replay_options import MAX, ReplaySettings
 
 _log = logger(__name__)
 
@@ -35,7 +36,7 @@ LONGEST_PAUSE = 0.25
 
 
 class ReplayStage(Protocol):
-    """Does what the events of a replay say."""
+    """Carries out the events of a replay."""
 
     def play(self, event: ReplayEvent) -> None:
         """Apply an event, and send it to the clients."""

@@ -4,17 +4,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.fields import MICROSECONDS
 from dtc_twisted.dtc.messages import Message
+from dtc_twisted.errors import SimulatorReject
 from dtc_twisted.replay.replay_source import ReplayedTrade, ReplaySource
 from dtc_twisted.simulator.history_handler import CHUNK, HistoryConnection, Request
-from dtc_twisted.simulator.list_requests import RejectedRequest
+from dtc_twisted.simulator.market.instruments import DAY
 from dtc_twisted.simulator.market.live_history import LiveHistory
+from dtc_twisted.simulator.market.records import WEEK, interval_refusal
 from dtc_twisted.simulator.market.sierra_json import int_or_zero, str_or_empty
 
-_SECOND = 1_000_000
-_DAY = 86_400
-_WEEK = 7 * _DAY
-_FIRST_MONDAY = 4 * _DAY
+_FIRST_MONDAY = 4 * DAY
 """1970-01-05, in seconds: weeks begin on Mondays."""
 SLICE = 0.01
 """Seconds of work in one iteration of the reactor."""
@@ -36,19 +36,20 @@ class ReplayHistoryConnection(HistoryConnection):
     ) -> None:
         """Answer the only request that this connection may send, then close.
 
-        Raises RejectedRequest.
+        Raises SimulatorReject.
         """
         if self._served or not self.open:
             return
         self._served = True
         symbol = str_or_empty(request.Symbol)
         if not isinstance(request, dtc.HistoricalPriceDataRequest):
-            raise RejectedRequest("A replay has no historical market depth.")
+            raise SimulatorReject("A replay has no historical market depth.")
         if symbol not in self.source.symbols:
-            raise RejectedRequest(f"{symbol[:40]} is not in the recording.")
+            raise SimulatorReject(f"{symbol[:40]} is not in the recording.")
         interval = int_or_zero(request.RecordInterval)
-        if interval != _WEEK and not 0 <= interval <= _DAY:
-            raise RejectedRequest("RecordInterval is not a supported one.")
+        refusal = interval_refusal(interval)
+        if refusal:
+            raise SimulatorReject(refusal)
         self._request = request
         trades = self.source.trades(symbol, *_range(request, self.now()))
         self._messages = _ticks(trades) if interval == 0 else _bars(trades, interval)
@@ -99,10 +100,10 @@ class ReplayHistoryConnection(HistoryConnection):
 
 def _range(request: dtc.HistoricalPriceDataRequest, now: int) -> tuple[int, int]:
     """Return the range of a request, in microseconds. It ends at the replay's clock."""
-    begin, end = (int_or_zero(value) * _SECOND for value in (request.StartDateTime, request.EndDateTime))
+    begin, end = (int_or_zero(value) * MICROSECONDS for value in (request.StartDateTime, request.EndDateTime))
     end = min(end + 1, now) if end > 0 else now
     days = int_or_zero(request.MaxDaysToReturn)
-    return max(begin, end - days * _DAY * _SECOND if days > 0 else 0), end
+    return max(begin, end - days * DAY * MICROSECONDS if days > 0 else 0), end
 
 
 def _ticks(trades: Iterator[ReplayedTrade | None]) -> Iterator[Message | None]:
@@ -127,8 +128,8 @@ def _ticks(trades: Iterator[ReplayedTrade | None]) -> Iterator[Message | None]:
 
 def _bars(trades: Iterator[ReplayedTrade | None], interval: int) -> Iterator[Message | None]:
     bar: Any = None
-    offset = _FIRST_MONDAY * _SECOND if interval == _WEEK else 0
-    width = interval * _SECOND
+    offset = _FIRST_MONDAY * MICROSECONDS if interval == WEEK else 0
+    width = interval * MICROSECONDS
     for trade in trades:
         if trade is None:
             yield None

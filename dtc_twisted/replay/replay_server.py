@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
+from dtc_twisted.iso_times import iso_time
 from dtc_twisted.replay.recorded_requests import RecordedRequests
 from dtc_twisted.replay.replay_control import SEEKING, ReplayControl
 from dtc_twisted.replay.replay_history import ReplayHistoryConnection
@@ -17,7 +18,7 @@ from dtc_twisted.replay.replayed_accounts import ReplayedAccounts
 from dtc_twisted.replay.replayed_data import ReplayedData
 from dtc_twisted.replay.replayed_market import ReplayedMarket
 from dtc_twisted.replay.sources import open_source
-from dtc_twisted.replay_options import MAX, ReplaySettings, iso_time
+from dtc_twisted.replay_options import MAX, ReplaySettings
 from dtc_twisted.simulator.account_requests import AccountRequests
 from dtc_twisted.simulator.connection import MainConnection, SimulatorConnection
 from dtc_twisted.simulator.logon import failed_logon

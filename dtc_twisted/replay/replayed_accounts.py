@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message, OrderStatusEnum
+from dtc_twisted.errors import SimulatorReject
 from dtc_twisted.simulator.account_requests import AccountRequests
-from dtc_twisted.simulator.list_requests import RejectedRequest
 from dtc_twisted.simulator.market.sierra_json import float_or_zero, int_or_zero, str_or_empty
 
 _CLOSED = {
@@ -93,7 +93,7 @@ class ReplayedAccounts:
         return before is None or _content(before) != _content(message)
 
     def answer(self, request: Any) -> Sequence[Message]:
-        """Return the messages of the answer. Raises RejectedRequest."""
+        """Return the messages of the answer. Raises SimulatorReject."""
         kind: type[Message] = type(request)
         name = _REQUESTS.get(kind)
         if name is None:
@@ -104,7 +104,7 @@ class ReplayedAccounts:
         if account in self._own.accounts:
             return self._own.answer(request)
         if account and account not in self._tables["accounts"]:
-            raise RejectedRequest(f"{account[:32]} is not a known trade account.")
+            raise SimulatorReject(f"{account[:32]} is not a known trade account.")
         rows = [row for row in self._tables[name].values() if account in ("", row.TradeAccount)]
         server_id = str_or_empty(getattr(request, "ServerOrderID", ""))
         if server_id and not int_or_zero(getattr(request, "RequestAllOrders", 0)):

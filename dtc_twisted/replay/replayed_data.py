@@ -5,12 +5,12 @@ from typing import Any
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.codec import Codec
 from dtc_twisted.dtc.messages import MarketDataSnapshot, Message, RequestActionEnum
+from dtc_twisted.errors import SimulatorReject
 from dtc_twisted.market_data.book_messages import book_messages
 from dtc_twisted.market_data.order_book import MESSAGE_CLASSES, BookSnapshot
 from dtc_twisted.replay.replayed_market import ReplayedMarket
 from dtc_twisted.simulator.clients import ClientRegistry
 from dtc_twisted.simulator.connection import MainConnection
-from dtc_twisted.simulator.list_requests import RejectedRequest
 from dtc_twisted.simulator.market.sierra_json import int_or_zero, str_or_empty
 from dtc_twisted.simulator.market_data_handler import SubscribeRequest
 
@@ -25,7 +25,7 @@ class ReplayedData:
         self._market = market
 
     def answer(self, connection: MainConnection, request: SubscribeRequest) -> None:
-        """Answer a request with the state at the replay's clock. Raises RejectedRequest."""
+        """Answer a request with the state at the replay's clock. Raises SimulatorReject."""
         symbol, symbol_id = str_or_empty(request.Symbol), int_or_zero(request.SymbolID)
         of_depth = isinstance(request, dtc.MarketDepthRequest)
         subscribed = connection.depth_ids if of_depth else connection.data_ids
@@ -36,7 +36,7 @@ class ReplayedData:
         try:
             ticker = self._market.ticker(symbol)
         except KeyError:
-            raise RejectedRequest(f"{symbol[:40]} is not in the recording.") from None
+            raise SimulatorReject(f"{symbol[:40]} is not in the recording.") from None
         if of_depth:
             book = ticker.depth.snapshot(0)
             rows = BookSnapshot([], []) if not isinstance(book, BookSnapshot) else book

@@ -2,12 +2,12 @@
 
 Used by `twistd dtc --demo`, by `twistd dtc-sim` and by tests.
 
-The server answers on two WebSocket ports. The main port has market data that walks at random, symbols, accounts, and
-orders that are filled by the simulated market. The historical port has historical prices.
+The server answers on two WebSocket ports. The main port has symbols, accounts, market data of a random walk, and orders
+that are filled by the simulated market. The historical port has historical prices.
 """
 
 from dtc_twisted.simulator.connection import SimulatorConnection
-from dtc_twisted.simulator.file_writer import FolderInUse, prepare_folder
+from dtc_twisted.simulator.file_writer import prepare_folder
 from dtc_twisted.simulator.logon import SERVER_NAME
 from dtc_twisted.simulator.market.catalogue import NO_HISTORY, REFUSED_HISTORY, REFUSED_TEXT, SLOW_HISTORY
 from dtc_twisted.simulator.market.instruments import INSTRUMENTS, RESTRICTED, RESTRICTED_TEXT, Instrument
@@ -25,7 +25,6 @@ __all__ = [
     "RESTRICTED_TEXT",
     "SERVER_NAME",
     "SLOW_HISTORY",
-    "FolderInUse",
     "Instrument",
     "Market",
     "ServerSettings",

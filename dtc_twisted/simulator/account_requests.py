@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
-from dtc_twisted.simulator.list_requests import RejectedRequest
+from dtc_twisted.errors import SimulatorReject
 from dtc_twisted.simulator.market.instruments import DAY, simulated_time
 from dtc_twisted.simulator.market.sierra_json import float_or_zero, int_or_zero, str_or_empty
 from dtc_twisted.simulator.settings import ServerSettings
@@ -47,7 +47,7 @@ class AccountRequests:
 
     @singledispatchmethod
     def answer(self, request: Message) -> Sequence[Message]:
-        """Return the messages of the answer. Raises RejectedRequest.
+        """Return the messages of the answer. Raises SimulatorReject.
 
         A request that is not about accounts has no messages.
         """
@@ -69,7 +69,7 @@ class AccountRequests:
     def _(self, request: dtc.AccountBalanceRequest) -> Sequence[Message]:
         request_id, name = int_or_zero(request.RequestID), str_or_empty(request.TradeAccount)
         if not name and self._settings.reject_balances_without_account:
-            raise RejectedRequest("TradeAccount is not set.")
+            raise SimulatorReject("TradeAccount is not set.")
         accounts = self._requested_accounts("" if self._settings.balances_of_all_accounts else name)
         balances = [self._portfolio.balance(account) for account in accounts if account.cash is not None]
         if not balances:
@@ -154,7 +154,7 @@ class AccountRequests:
         request_id, account = int_or_zero(request.RequestID), self._account(str_or_empty(request.TradeAccount))
         days, start = int_or_zero(request.NumberOfDays), int_or_zero(request.StartDateTime)
         if days <= 0 and start <= 0:
-            raise RejectedRequest("NumberOfDays and StartDateTime are both not set.")
+            raise SimulatorReject("NumberOfDays and StartDateTime are both not set.")
         since = start if start > 0 else simulated_time(self._clock.seconds()) - days * DAY
         server_id = str_or_empty(request.ServerOrderID)
         fills = [fill for fill in account.fills if int_or_zero(fill.DateTime) >= since]
@@ -200,14 +200,14 @@ class AccountRequests:
     def _requested_accounts(self, name: str) -> Sequence[TradeAccount]:
         """Return the account of a name, or all accounts if the name is empty.
 
-        Raises RejectedRequest.
+        Raises SimulatorReject.
         """
         return [self._account(name)] if name else list(self.accounts.values())
 
     def _account(self, name: str) -> TradeAccount:
-        """Return the account of a name. Raises RejectedRequest."""
+        """Return the account of a name. Raises SimulatorReject."""
         if not name:
-            raise RejectedRequest("TradeAccount is not set.")
+            raise SimulatorReject("TradeAccount is not set.")
         if name not in self.accounts:
-            raise RejectedRequest(f"{name[:32]} is not a known trade account.")
+            raise SimulatorReject(f"{name[:32]} is not a known trade account.")
         return self.accounts[name]

@@ -9,6 +9,9 @@ from typing import IO
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
+from dtc_twisted.dtc import depth_commands
+from dtc_twisted.dtc.fields import MICROSECONDS
+from dtc_twisted.errors import FolderInUse
 from dtc_twisted.simulator.market import records
 from dtc_twisted.simulator.market.instruments import DAY, INSTRUMENTS, RESTRICTED_INSTRUMENT, Instrument, simulated_time
 from dtc_twisted.simulator.market.random_book import BID, BookLevel
@@ -26,17 +29,12 @@ PAST_DEPTH = 600
 """Seconds of market depth before the start."""
 PAST_DAYS = 250
 
-_SECOND = 1_000_000
-_EPOCH = 25_569 * DAY * _SECOND
+_EPOCH = 25_569 * DAY * MICROSECONDS
 """1970-01-01 as a date-time of the files: microseconds since 1899-12-30."""
 _RECORD = struct.Struct("<qffffIIII")
 _DEPTH_RECORD = struct.Struct("<qBBHfII")
 _SCID_HEADER = struct.pack("<4sIIHHI", b"SCID", 56, 40, 1, 0, 0).ljust(56, b"\0")
 _DEPTH_HEADER = struct.pack("<4sIII", b"SCDD", 64, 24, 1).ljust(64, b"\0")
-
-
-class FolderInUse(Exception):
-    """The folder has files that this simulator did not write."""
 
 
 def prepare_folder(path: str) -> None:
@@ -120,7 +118,7 @@ class DataFileWriter:
         self.flush()
 
     def _write_event(self, symbol: str, ticker: Ticker, event: Event) -> None:
-        now = round(simulated_time(self._clock.seconds()) * _SECOND)
+        now = round(simulated_time(self._clock.seconds()) * MICROSECONDS)
         price = ticker.instrument.price
         if isinstance(event, Trade):
             volumes = (event.volume, 0) if event.at == BID else (0, event.volume)
@@ -137,7 +135,7 @@ class DataFileWriter:
     def _write_book(self, symbol: str, ticker: Ticker, now: int) -> None:
         """Write the whole book, because what was written before is of the past."""
         self._levels[symbol] = set()
-        self._write_depth(symbol, now, records.CLEAR_BOOK, 0, 0, 0.0, 0)
+        self._write_depth(symbol, now, depth_commands.CLEAR_BOOK, 0, 0, 0.0, 0)
         for level in ticker.levels():
             self._write_level(symbol, level, now)
 
@@ -145,14 +143,14 @@ class DataFileWriter:
         is_bid, known = level.side == BID, self._levels[symbol]
         key = (is_bid, level.price)
         if not level.quantity:
-            command = records.DELETE_BID if is_bid else records.DELETE_ASK
+            command = depth_commands.DELETE_BID if is_bid else depth_commands.DELETE_ASK
             known.discard(key)
         elif key in known:
-            command = records.MODIFY_BID if is_bid else records.MODIFY_ASK
+            command = depth_commands.MODIFY_BID if is_bid else depth_commands.MODIFY_ASK
         else:
-            command = records.ADD_BID if is_bid else records.ADD_ASK
+            command = depth_commands.ADD_BID if is_bid else depth_commands.ADD_ASK
             known.add(key)
-        flags = records.END_OF_BATCH if level.final else 0
+        flags = depth_commands.END_OF_BATCH if level.final else 0
         self._write_depth(symbol, now, command, flags, level.num_orders, level.price, level.quantity)
 
     def _write_depth(
@@ -162,7 +160,7 @@ class DataFileWriter:
 
         A new file begins with the whole book at the next change.
         """
-        day = datetime.fromtimestamp(time // _SECOND, UTC).date().isoformat()
+        day = datetime.fromtimestamp(time // MICROSECONDS, UTC).date().isoformat()
         if symbol not in self._depth or self._depth[symbol][0] != day:
             if symbol in self._depth:
                 self._depth[symbol][1].close()
@@ -182,15 +180,15 @@ class DataFileWriter:
 
 
 def _ticks(instrument: Instrument, now: int) -> Iterator[tuple[float, ...]]:
-    per_second = 1 if instrument.history_in_seconds else _SECOND
+    per_second = 1 if instrument.history_in_seconds else MICROSECONDS
     for start, *rest in records.tick_rows(instrument, range(now - PAST, now)):
-        yield (start * (_SECOND // per_second), *rest)
+        yield (start * (MICROSECONDS // per_second), *rest)
 
 
 def _daily_lines(instrument: Instrument, now: int) -> Iterator[str]:
     yield "Date, Open, High, Low, Close, Volume, OpenInterest\n"
     first = now // DAY * DAY - PAST_DAYS * DAY
-    unit = 1 if instrument.history_in_seconds else _SECOND
+    unit = 1 if instrument.history_in_seconds else MICROSECONDS
     for start, open_, high, low, last, volume, *_ in records.bar_rows(instrument, DAY, range(first, now, DAY)):
         day = datetime.fromtimestamp(start // unit, UTC)
         prices = ", ".join(f"{price:.{instrument.decimals}f}" for price in (open_, high, low, last))

@@ -8,8 +8,8 @@ from zope.interface import implementer
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import HistoricalMarketDepthDataRequest, HistoricalPriceDataRequest, Message
+from dtc_twisted.errors import SimulatorReject
 from dtc_twisted.simulator.connection import SimulatorConnection
-from dtc_twisted.simulator.list_requests import RejectedRequest
 from dtc_twisted.simulator.market import records
 from dtc_twisted.simulator.market.catalogue import (
     NO_HISTORY,
@@ -20,7 +20,7 @@ from dtc_twisted.simulator.market.catalogue import (
     find_instrument,
     rejection_reason,
 )
-from dtc_twisted.simulator.market.instruments import DAY, simulated_time
+from dtc_twisted.simulator.market.instruments import simulated_time
 from dtc_twisted.simulator.market.live_history import LiveHistory
 from dtc_twisted.simulator.market.sierra_json import int_or_zero, str_or_empty
 
@@ -59,7 +59,7 @@ class HistoryConnection(SimulatorConnection):
 
         next_cut: returns after how many records the connection is aborted; None: not at all.
         live_history: the trades of the live market; None: historical prices do not depend on them.
-        Raises RejectedRequest.
+        Raises SimulatorReject.
         """
         if self._served or not self.open:
             return
@@ -67,10 +67,10 @@ class HistoryConnection(SimulatorConnection):
         symbol = str_or_empty(request.Symbol)
         reason = _refusal(request)
         if reason:
-            raise RejectedRequest(reason)
+            raise SimulatorReject(reason)
         if symbol == REFUSED_HISTORY:
             retry = dtc.HistoricalPriceDataRejectReasonCodeEnum.HPDR_UNABLE_TO_SERVE_DATA_RETRY_IN_SPECIFIED_SECONDS
-            raise RejectedRequest(REFUSED_TEXT, RejectReasonCode=retry, RetryTimeInSeconds=RETRY_SECONDS)
+            raise SimulatorReject(REFUSED_TEXT, RejectReasonCode=retry, RetryTimeInSeconds=RETRY_SECONDS)
         starts = self._starts(request, has_live=live_history is not None)
         self.send(_header(request, len(starts) == 0))
         if not starts:
@@ -145,9 +145,7 @@ def _refusal(request: Request) -> str:
     if not reason and int_or_zero(request.UseZLibCompression):
         reason = "Compression is not possible over a WebSocket."
     if not reason and isinstance(request, HistoricalPriceDataRequest):
-        interval = int_or_zero(request.RecordInterval)
-        if interval != records.WEEK and not 0 <= interval <= DAY:
-            reason = "RecordInterval is not a supported one."
+        reason = records.interval_refusal(int_or_zero(request.RecordInterval))
     return reason
 
 

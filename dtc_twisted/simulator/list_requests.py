@@ -6,6 +6,7 @@ from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
+from dtc_twisted.errors import SimulatorReject
 from dtc_twisted.simulator.market.catalogue import EXCHANGES, CatalogueEntry, all_instruments, find_instrument
 from dtc_twisted.simulator.market.instruments import Instrument
 from dtc_twisted.simulator.market.sierra_json import int_or_zero, str_or_empty
@@ -87,17 +88,6 @@ def _order_rejects(request: Message, reason: dtc.OrderUpdateReasonEnum, text: st
     ]
 
 
-class RejectedRequest(Exception):
-    """Signal that the request is answered by its reject message, with this text.
-
-    fields: of the reject message, such as RejectReasonCode.
-    """
-
-    def __init__(self, text: str, **fields: Any) -> None:
-        super().__init__(text)
-        self.fields = fields
-
-
 class SymbolRequests:
     """Answer the requests of types 500 to 508 from the security definitions."""
 
@@ -108,7 +98,7 @@ class SymbolRequests:
     def answer(self, request: Message) -> Iterable[Message] | None:
         """Return the messages of the answer; None for other requests.
 
-        Raises RejectedRequest.
+        Raises SimulatorReject.
         """
         return None
 
@@ -156,10 +146,10 @@ class SymbolRequests:
     def _(self, request: dtc.SecurityDefinitionForSymbolRequest) -> Iterable[Message]:
         symbol = str_or_empty(request.Symbol)
         if not symbol:
-            raise RejectedRequest("Symbol is not set.")
+            raise SimulatorReject("Symbol is not set.")
         found = find_instrument(symbol)
         if found is None and self._settings.reject_unknown_symbols:
-            raise RejectedRequest(f"{symbol[:40]} is not a known symbol.")
+            raise SimulatorReject(f"{symbol[:40]} is not a known symbol.")
         if found is None:
             return [unknown_definition(symbol, int_or_zero(request.RequestID))]
         return _definitions([found], int_or_zero(request.RequestID))
@@ -168,7 +158,7 @@ class SymbolRequests:
     def _(self, request: dtc.SymbolSearchRequest) -> Iterable[Message]:
         search_text = str_or_empty(request.SearchText).casefold()
         if not search_text:
-            raise RejectedRequest("SearchText is not set.")
+            raise SimulatorReject("SearchText is not set.")
         found = _listed(request)
         if request.SearchType == dtc.SearchTypeEnum.SEARCH_TYPE_BY_DESCRIPTION:
             found = [each for each in found if search_text in each.description.casefold()]

@@ -6,10 +6,10 @@ from itertools import islice
 from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.errors import SimulatorReject
 from dtc_twisted.simulator import market_messages as feed
 from dtc_twisted.simulator.clients import ClientRegistry
 from dtc_twisted.simulator.connection import MainConnection
-from dtc_twisted.simulator.list_requests import RejectedRequest
 from dtc_twisted.simulator.market.catalogue import rejection_reason
 from dtc_twisted.simulator.market.random_book import BID, DepthView
 from dtc_twisted.simulator.market.sierra_json import as_float32, int_or_zero, str_or_empty
@@ -49,14 +49,14 @@ class MarketDataHandler:
         self._has_working_orders = has_working_orders
 
     def answer(self, connection: MainConnection, request: SubscribeRequest) -> None:
-        """Answer a request. Raises RejectedRequest."""
+        """Answer a request. Raises SimulatorReject."""
         symbol, symbol_id = str_or_empty(request.Symbol), int_or_zero(request.SymbolID)
         if request.RequestAction == _UNSUBSCRIBE:
             self._unsubscribe(connection, request, symbol_id)
             return
         why = rejection_reason(symbol)
         if why:
-            raise RejectedRequest(why)
+            raise SimulatorReject(why)
         ticker, now = self._market.ticker(symbol), self._clock.seconds()
         levels = 0
         if isinstance(request, dtc.MarketDepthRequest):

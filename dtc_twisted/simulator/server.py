@@ -13,12 +13,13 @@ from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
+from dtc_twisted.errors import SimulatorReject
 from dtc_twisted.simulator.account_requests import AccountRequests
 from dtc_twisted.simulator.clients import ClientRegistry
 from dtc_twisted.simulator.connection import MainConnection, SimulatorConnection
 from dtc_twisted.simulator.file_writer import DataFileWriter
 from dtc_twisted.simulator.history_handler import HistoryConnection, Request
-from dtc_twisted.simulator.list_requests import RejectedRequest, SymbolRequests, make_rejects
+from dtc_twisted.simulator.list_requests import SymbolRequests, make_rejects
 from dtc_twisted.simulator.logon import SERVER_NAME, failed_logon, greeting, successful_logon
 from dtc_twisted.simulator.market import sierra_json as wire
 from dtc_twisted.simulator.market.instruments import simulated_time
@@ -301,7 +302,7 @@ class Simulator(Service):
     def _answer_history(self, connection: HistoryConnection, request: Request) -> None:
         try:
             connection.serve(request, self.next_cut, self._live_history)
-        except RejectedRequest as error:
+        except SimulatorReject as error:
             self.refuse(connection, request, str(error), **error.fields)
 
     def _log_on(self, connection: SimulatorConnection, request: dtc.LogonRequest) -> None:
@@ -314,24 +315,24 @@ class Simulator(Service):
         connection.on_logon(request)
 
     def answer_subscription(self, connection: MainConnection, request: SubscribeRequest) -> None:
-        """Answer a request for market data or depth. Raises RejectedRequest."""
+        """Answer a request for market data or depth. Raises SimulatorReject."""
         self.live.answer(connection, request)
 
     def list_answer(self, request: Message) -> Iterable[Message]:
-        """Return the answer to a request for a list. Raises RejectedRequest."""
+        """Return the answer to a request for a list. Raises SimulatorReject."""
         answer = self._symbols.answer(request)
         return self.accounts.answer(request) if answer is None else answer
 
     def _answer_live(self, connection: MainConnection, request: SubscribeRequest) -> None:
         try:
             self.answer_subscription(connection, request)
-        except RejectedRequest as error:
+        except SimulatorReject as error:
             self.refuse(connection, request, str(error))
 
     def _answer_list(self, connection: SimulatorConnection, request: Message) -> None:
         try:
             answer = self.list_answer(request)
-        except RejectedRequest as error:
+        except SimulatorReject as error:
             self.refuse(connection, request, str(error))
         else:
             self._send_list(connection, iter(answer))

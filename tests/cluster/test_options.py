@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted import tap, tap_edge
 from dtc_twisted.cluster_options import nats_arguments, require_nats
-from dtc_twisted.services import StartupError
+from dtc_twisted.errors import StartupError
 from tests.certificates import Authority
 
 FILES = ("credentials", "ca", "cert", "key")

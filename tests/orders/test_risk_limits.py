@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
-from dtc_twisted.services import StartupError
+from dtc_twisted.errors import StartupError
 from tests.orders.test_orders import ES, LIMIT, MARKET, OCO, OrdersCase
 from tests.support import GatewayTestCase, write_private
 

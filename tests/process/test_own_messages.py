@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from codegen.__main__ import HEADER, main
 from codegen.reader import read
 from dtc_twisted.dtc import messages
-from dtc_twisted.dtc.own_messages import UNUSED_TYPES, UnfitMessages, read_messages, use_messages
+from dtc_twisted.dtc.own_messages import UNUSED_TYPES, read_messages, use_messages
+from dtc_twisted.errors import UnfitMessages
 from tests.codegen.headers import as_official
 from tests.process.test_twistd import ROOT, TWISTD, run
 from tests.support import process_environment

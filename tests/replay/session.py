@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from dtc_twisted.gateway.gateway_services import ReplayService
+from dtc_twisted.iso_times import iso_time
 from dtc_twisted.replay import REPLAY_ACCOUNT, ReplayServer
-from dtc_twisted.replay_options import iso_time
 from tests.support import GatewayTestCase, WebSocketCaller
 
 STREAM = "ws://127.0.0.1:8080/api/v1/stream"

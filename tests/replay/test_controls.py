@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
-from dtc_twisted.recording import UnusableRecording
+from dtc_twisted.errors import UnusableRecording
+from dtc_twisted.iso_times import iso_time
 from dtc_twisted.replay import REPLAY_ACCOUNT
-from dtc_twisted.replay_options import iso_time
 from tests.replay.session import ReplayCase
 from tests.support import WebSocketCaller
 

@@ -6,7 +6,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, execute
 
 from dtc_twisted.dtc import messages as dtc
-from dtc_twisted.recording import UnusableRecording
+from dtc_twisted.errors import UnusableRecording
 from dtc_twisted.replay import replay_control
 from tests.replay.test_controls import ES, PRICES, ControlCase, dtc_time
 

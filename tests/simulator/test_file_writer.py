@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from dtc_twisted.services import StartupError
+from dtc_twisted.errors import StartupError
 from dtc_twisted.simulator import INSTRUMENTS, RESTRICTED, Simulator
 from dtc_twisted.tap_sim import Options, makeService
 from tests.datafiles.test_history_rest import ES, FolderHouse

@@ -20,6 +20,7 @@ from dtc_twisted.dtc.codec.field_repair import row_from_damaged
 from dtc_twisted.dtc.codec.repair import MESSAGE_START, as_utf8, preview, split_messages, split_objects
 from dtc_twisted.dtc.codec.unfinished import UnfinishedMessage
 from dtc_twisted.dtc.messages import MESSAGES, MarketDataUpdateBidAskCompact, MarketDataUpdateTradeCompact, Message
+from dtc_twisted.errors import MalformedMessage
 from dtc_twisted.logs import logger
 
 MAX_MESSAGE = 1 << 20
@@ -33,10 +34,6 @@ MAX_LOGGED_TYPES = 100
 
 _log = logger(__name__)
 _SYMBOL_ID_LATER = {MarketDataUpdateTradeCompact, MarketDataUpdateBidAskCompact}
-
-
-class MalformedMessage(ValueError):
-    """The bytes are not a DTC message. The text has the reason."""
 
 
 class _Envelope(Struct):

@@ -7,9 +7,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from dtc_twisted.dtc.fields import MICROSECONDS
 from dtc_twisted.simulator.market.instruments import Instrument
 from dtc_twisted.simulator.market.random_book import BID
-from dtc_twisted.simulator.market.records import SECOND, PriceRow, bar_rows, price_function, tick_rows
+from dtc_twisted.simulator.market.records import PriceRow, bar_rows, price_function, tick_rows
 from dtc_twisted.simulator.market.ticker import Event, Ticker, Trade
 
 MOST_TRADES = 100_000
@@ -76,7 +77,7 @@ class LiveHistory:
         price = _shifted(price_function(instrument), end, last)
         past = range(starts.start, min(starts.stop, end), starts.step)
         trades = [trade for trade in self._trades[instrument.symbol] if starts.start <= trade.at < starts.stop]
-        unit = 1 if instrument.history_in_seconds else SECOND
+        unit = 1 if instrument.history_in_seconds else MICROSECONDS
         if interval == 0:
             return _ticks(instrument, past, price, trades, unit)
         bars = {} if not past else {int(row[0]): row for row in bar_rows(instrument, interval, past, price)}

@@ -8,6 +8,17 @@ import math
 from collections.abc import Callable, Iterator
 from zlib import crc32
 
+from dtc_twisted.dtc.depth_commands import (
+    ADD_ASK,
+    ADD_BID,
+    CLEAR_BOOK,
+    DELETE_ASK,
+    DELETE_BID,
+    END_OF_BATCH,
+    MODIFY_ASK,
+    MODIFY_BID,
+)
+from dtc_twisted.dtc.fields import MICROSECONDS
 from dtc_twisted.dtc.messages import HistoricalMarketDepthDataRequest, HistoricalPriceDataRequest
 from dtc_twisted.simulator.market.instruments import DAY, Instrument
 from dtc_twisted.simulator.market.sierra_json import as_float32, int_or_zero
@@ -15,23 +26,15 @@ from dtc_twisted.simulator.market.sierra_json import as_float32, int_or_zero
 WEEK = 604800
 """Seconds."""
 
-SECOND = 1_000_000
-"""Microseconds."""
-
 DEPTH_LEVELS = 5
 """Levels on each side of a historical book."""
-
-CLEAR_BOOK, ADD_BID, ADD_ASK, MODIFY_BID, MODIFY_ASK, DELETE_BID, DELETE_ASK = range(1, 8)
-"""Values of HISTORICAL_MARKET_DEPTH_DATA_RECORD_RESPONSE.Command, as in Sierra Chart's market depth files."""
-
-END_OF_BATCH = 1
-"""HISTORICAL_MARKET_DEPTH_DATA_RECORD_RESPONSE.Flags of the last record of a batch."""
 
 EMPTY_RECORD = '{"Type":803,"F":[%d,0,0,0,0,0,0,0,0,0,1]}'
 EMPTY_DEPTH_RECORD = '{"Type":903,"RequestID":%d,"StartDateTime":0,"IsFinalRecord":1}'
 """Last record, if no record with data is marked as the final one. Format with the RequestID."""
 
-_SUNDAY = 3 * DAY  # 1970-01-04: weeks start on Sunday
+FIRST_SUNDAY = 3 * DAY
+"""1970-01-04: weeks begin on Sunday."""
 
 _WAVES = ((97 * DAY, 0.06), (11 * DAY, 0.02), (5.3 * 3600, 0.004), (420, 0.0006), (37, 0.0002))
 """Waves of a price: period in seconds, amplitude relative to the price."""
@@ -43,6 +46,11 @@ _BITS = 2**32
 
 PriceRow = tuple[float, ...]
 """StartDateTime, OpenPrice, HighPrice, LowPrice, LastPrice, Volume, NumTrades, BidVolume, AskVolume."""
+
+
+def interval_refusal(interval: int) -> str:
+    """Return why a RecordInterval is rejected; empty if it is not."""
+    return "" if interval == WEEK or 0 <= interval <= DAY else "RecordInterval is not a supported one."
 
 
 def record_times(request: HistoricalPriceDataRequest, now: float) -> range:
@@ -58,7 +66,7 @@ def record_times(request: HistoricalPriceDataRequest, now: float) -> range:
     begin = max(int_or_zero(request.StartDateTime), int(now) - kept)
     if days:
         begin = max(begin, end - days * DAY)
-    interval, offset = max(interval, 1), _SUNDAY if interval == WEEK else 0
+    interval, offset = max(interval, 1), FIRST_SUNDAY if interval == WEEK else 0
     return range(-((offset - begin) // interval) * interval + offset, end, interval)
 
 
@@ -67,10 +75,10 @@ def depth_record_times(request: HistoricalMarketDepthDataRequest, now: float) ->
 
     Times without data are left out.
     """
-    end = -(-int_or_zero(request.EndDateTime) // SECOND)
+    end = -(-int_or_zero(request.EndDateTime) // MICROSECONDS)
     if end <= 0 or end > now:
         end = int(now)
-    begin = max(-(-int_or_zero(request.StartDateTime) // SECOND), int(now) - DAY)
+    begin = max(-(-int_or_zero(request.StartDateTime) // MICROSECONDS), int(now) - DAY)
     return range(begin, end)
 
 
@@ -228,7 +236,7 @@ def depth_rows(instrument: Instrument, starts: range) -> Iterator[tuple[int | fl
     """Yield StartDateTime, Command, Flags, NumOrders, Price and Quantity."""
     price = price_function(instrument)
     book: dict[tuple[bool, int], int] = {}
-    yield starts[0] * SECOND, CLEAR_BOOK, 0, 0, 0, 0
+    yield starts[0] * MICROSECONDS, CLEAR_BOOK, 0, 0, 0, 0
     for second in starts:
         before, book = book, book_at(instrument, second, price)
         changes = [
@@ -245,12 +253,12 @@ def depth_rows(instrument: Instrument, starts: range) -> Iterator[tuple[int | fl
         for i, (command, _, ticks, quantity) in enumerate(changes, 1):
             flags = END_OF_BATCH if i == len(changes) else 0
             orders = 1 + quantity // 7 % 9 if quantity else 0
-            yield second * SECOND, command, flags, orders, as_float32(instrument.price(ticks)), quantity
+            yield second * MICROSECONDS, command, flags, orders, as_float32(instrument.price(ticks)), quantity
 
 
 def _unit(instrument: Instrument) -> int:
     """Return the units of StartDateTime in a second."""
-    return 1 if instrument.history_in_seconds else SECOND
+    return 1 if instrument.history_in_seconds else MICROSECONDS
 
 
 def _seed(instrument: Instrument, interval: int) -> int:

@@ -7,9 +7,8 @@ has the digits of its conversion to 8 bytes (0.01 is 0.009999999776482582). Inte
 import math
 import re
 import struct
-from collections.abc import Mapping
 from functools import cache
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -165,8 +164,7 @@ def _of_union(message: Message, union: tuple[str, ...], missing: object) -> obje
 @cache
 def _plan(message: type[Message]) -> _Plan:
     names = compact_field_names(message) if message.COMPACT else message.__struct_fields__
-    kinds = _kinds(message)
-    floats = frozenset(name for name, extra in kinds.items() if extra.get("bytes") == 4)
+    floats = frozenset(name for name, field in field_types(message).items() if field.width == 4)
     return _Plan(names, tuple(_missing(message, name) for name in names), floats, message.UNION)
 
 
@@ -181,17 +179,5 @@ def _missing(message: type[Message], name: str) -> object:
 
 @cache
 def _int32_fields(message: type[Message]) -> tuple[str, ...]:
-    kinds = _kinds(message)
-    return tuple(name for name, extra in kinds.items() if INT_MAX <= extra.get("max", 0) <= 2 * INT_MAX + 1)
-
-
-def _kinds(message: type[Message]) -> Mapping[str, Mapping[str, int]]:
-    """Return the Meta.extra of each field in `messages` that has one."""
-    hints = get_type_hints(message, include_extras=True)
-    kinds: dict[str, Mapping[str, int]] = {}
-    for name in message.__struct_fields__:
-        for part in getattr(hints[name], "__args__", ()):
-            for meta in getattr(part, "__metadata__", ()):
-                if meta.extra:
-                    kinds[name] = meta.extra
-    return kinds
+    fields = field_types(message).items()
+    return tuple(name for name, field in fields if INT_MAX <= field.maximum <= 2 * INT_MAX + 1)

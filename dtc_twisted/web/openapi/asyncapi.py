@@ -8,7 +8,7 @@ from typing import Any
 from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH
 from dtc_twisted.web.openapi.operations import Schema
 from dtc_twisted.web.stream.order_entry import ACTION_FIELDS
-from dtc_twisted.web.stream.public_names import ACCOUNT_CHANNELS, CHANNELS, EVENTS, SOURCES, SYMBOL_CHANNELS
+from dtc_twisted.web.stream.public_names import ACCOUNT_CHANNELS, CHANNELS, EVENTS, PRICES, SOURCES, SYMBOL_CHANNELS
 from dtc_twisted.web.stream.validation import MAX_LEVELS, MAX_RATE, MAX_SYMBOLS, MIN_RATE
 
 _PREFIX = "/api/v1"
@@ -115,7 +115,7 @@ def _messages() -> dict[str, Any]:
         "channel": channel,
         "symbol": symbols | {"description": f"With {', '.join(SYMBOL_CHANNELS)} only."},
         "id": _ANY,
-        "prices": {"type": "string", "enum": ["server", "display"]},
+        "prices": {"type": "string", "enum": [*PRICES]},
         "max_rate": {"type": "number", "minimum": MIN_RATE, "maximum": MAX_RATE},
         "num_levels": _LEVELS,
         "source": _SOURCE,

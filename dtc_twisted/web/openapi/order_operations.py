@@ -6,29 +6,32 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.field_parser import field_parsers
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.orders.parsing import (
+    ID_PATTERN,
     MAX_QUANTITY,
     OCO_OPTIONAL,
     OCO_REQUIRED,
     REPLACE_FIELDS,
     SINGLE_OPTIONAL,
     SINGLE_REQUIRED,
+    SYMBOL_PATTERN,
     TIME_IN_FORCE_ALIASES,
 )
 from dtc_twisted.web.openapi.operations import Operation, ParameterSpec, Schema
 from dtc_twisted.web.openapi.parameters import TEXTS, output_parameters
 from dtc_twisted.web.openapi.schemas import message_schema, reference
 from dtc_twisted.web.order_commands import MAX_LIST, MAX_SECONDS
+from dtc_twisted.web.query import CHOICES
 
 MAX_ENTRIES = 1000
 """Entries of the journal in one answer."""
 
 ORDERS, TRADING, ACCOUNTS = "Orders", "Trading", "Accounts"
 
-CLIENT_ORDER_ID: Schema = {"type": "string", "pattern": r"^(?!\.{1,2}$)[!-.0-~]{1,31}$"}
-_SYMBOL: Schema = {"type": "string", "pattern": "^[!-~]([ -~]{0,61}[!-~])?$"}
+CLIENT_ORDER_ID: Schema = {"type": "string", "pattern": f"^{ID_PATTERN}$"}
+_SYMBOL: Schema = {"type": "string", "pattern": f"^{SYMBOL_PATTERN}$"}
 _ACCOUNT: Schema = {"type": "string", "minLength": 1, "maxLength": 31, "pattern": r"^[^\n]*$"}
 _QUANTITY: Schema = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_QUANTITY}
-_PRICES: Schema = {"type": "string", "enum": ["server", "display"], "default": "server"}
+_PRICES: Schema = {"type": "string", "enum": [*CHOICES["prices"]], "default": CHOICES["prices"][0]}
 _CHECK: Schema = {"type": "boolean", "default": False, "description": "Only check the command; nothing is sent."}
 _FLAG: Schema = {"anyOf": [{"type": "boolean"}, {"type": "integer", "enum": [0, 1]}]}
 

@@ -12,15 +12,12 @@ from msgspec import UNSET
 
 from dtc_twisted.datafiles.optional import load_arrow
 from dtc_twisted.dtc import messages as dtc
-from dtc_twisted.dtc.fields import GUESS_MILLISECONDS, GUESS_UNIT, MICROSECONDS, MILLISECONDS, FieldType, field_types
+from dtc_twisted.dtc.fields import MICROSECONDS, SECONDS, FieldType, field_types, guessed_unit
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.web.output.formats import Row
 
 NO_COLUMNS = {"RequestID", "IsFinalRecord"}
 """Fields without a column: they belong to the conversation with the server."""
-
-_GUESS_ABOVE = 100_000_000_000
-"""Numbers from which a date-time of a guessed unit is not in seconds."""
 
 
 @cache
@@ -46,10 +43,8 @@ def record_batch(kind: type[Message], rows: Sequence[Row]) -> Any:
 
 def to_microseconds(value: float, unit: int) -> int | None:
     """Return a date-time in microseconds since 1970; None for 0, which is unset."""
-    if unit == GUESS_UNIT:
-        unit = MICROSECONDS if abs(value) >= _GUESS_ABOVE else 1
-    elif unit == GUESS_MILLISECONDS:
-        unit = MILLISECONDS if abs(value) >= _GUESS_ABOVE else 1
+    if unit < SECONDS:
+        unit = guessed_unit(value, unit)
     return round(value * (MICROSECONDS // unit)) or None
 
 

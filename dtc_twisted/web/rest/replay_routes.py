@@ -7,8 +7,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.web.server import Request
 
 from dtc_twisted.errors import BadParameter
+from dtc_twisted.iso_times import parse_iso_time
 from dtc_twisted.replay.replay_control import ReplayControl
-from dtc_twisted.replay_options import parse_iso_time, parse_speed
+from dtc_twisted.replay_options import parse_speed
 from dtc_twisted.web.openapi.replay_operations import REPLAY_OPERATIONS
 from dtc_twisted.web.query import query_args, reject_unknown
 from dtc_twisted.web.rest.api import RestApi

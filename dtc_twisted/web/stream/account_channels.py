@@ -24,6 +24,7 @@ from dtc_twisted.errors import DTCError
 from dtc_twisted.journal import Journal
 from dtc_twisted.market_data import ReplayBuffer
 from dtc_twisted.orders import AccountState, Fields, Reconciler
+from dtc_twisted.web.stream.encoders import add_channel
 from dtc_twisted.web.stream.kept_channel import KeptChannel
 from dtc_twisted.web.stream.public_names import ACCOUNT_CHANNELS, LIVE, SNAPSHOT, STALE
 from dtc_twisted.web.stream.send_queue import encode_event
@@ -145,7 +146,7 @@ class AccountChannels:
         """Continue the numbers of the channel orders, in a new epoch."""
         published = journal.begin_epoch(self.kept["orders"].position["epoch"])
         self._account_state.seqs["orders"] = self._seqs["orders"] = published.last_seq
-        messages = [(seq, _payload("orders", seq, fields)) for seq, fields in published.messages]
+        messages = [(seq, add_channel("orders", seq, fields)) for seq, fields in published.messages]
         self.kept["orders"].restore(published.epoch, published.ends, messages)
 
     # -- called by AccountState and Reconciler
@@ -187,7 +188,7 @@ class AccountChannels:
         subscribers, kept = self._subscribers[channel], self.kept[channel]
         self._seqs[channel] = seq
         if subscribers or kept.recent is not None:
-            payload = _payload(channel, seq, msgspec.json.encode(fields))
+            payload = add_channel(channel, seq, msgspec.json.encode(fields))
             kept.add(seq, payload, seq)
             for subscriber in list(subscribers):
                 subscriber.publish(channel, payload, seq)
@@ -206,11 +207,6 @@ class AccountChannels:
         payload = encode_event({"channel": channel, "event": event} | more)
         for subscriber in list(subscribers):
             subscriber.publish(channel, payload, object())
-
-
-def _payload(channel: str, seq: int, fields: bytes) -> bytes:
-    """Return the message of an update. fields: its JSON object."""
-    return b'{"channel":"%b","seq":%d,' % (channel.encode(), seq) + fields[1:]
 
 
 def _ignore(failure: Failure) -> None:

@@ -43,13 +43,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from dtc_twisted.clocks import as_wall_time, wall_time
+from dtc_twisted.clocks import as_wall_time, new_epoch
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.market_data import Hub
 from dtc_twisted.orders import OrderManager
 from dtc_twisted.web.stream.account_channels import PublishedAccounts
 from dtc_twisted.web.stream.catch_up import CatchUps
+from dtc_twisted.web.stream.encoders import add_channel
 from dtc_twisted.web.stream.forwarded_orders import ForwardedOrders, OrderForwarder
 from dtc_twisted.web.stream.kept_channel import ChannelCatchUp, KeptChannel, not_resumed
 from dtc_twisted.web.stream.live_sources import LiveSources
@@ -322,7 +323,7 @@ class MultiChannelFactory(StreamFactory):
         self.accounts = accounts
         self._status = status
         self._seqs = dict.fromkeys(SYMBOLLESS_CHANNELS, 0)
-        epoch = int(wall_time(reactor) * 1000)  # another one after each start of the gateway
+        epoch = new_epoch(reactor)
         self.kept = accounts.kept | {
             name: KeptChannel(name, hubs["marketdata"].replay, epoch, partial(self._seqs.__getitem__, name))
             for name in ("status", "unknown")
@@ -345,7 +346,7 @@ class MultiChannelFactory(StreamFactory):
         """
 
         def encode() -> bytes:
-            return b'{"channel":"unknown","seq":%d,"message":%b}' % (self._seqs["unknown"], message)
+            return add_channel("unknown", self._seqs["unknown"], b'{"message":%b}' % message)
 
         self._publish("unknown", encode, number)
 

@@ -3,6 +3,8 @@
 docs/stream.md lists the same.
 """
 
+from dtc_twisted.web.query import CHOICES
+
 SYMBOL_CHANNELS = ("marketdata", "trades", "quotes", "marketdepth")
 """Channels of /stream of which each subscription names a symbol."""
 ACCOUNT_CHANNELS = ("orders", "positions", "balances")
@@ -18,8 +20,8 @@ STALE, LIVE, ENDED, SKIPPED, BOOK, CHANGES, SNAPSHOT = EVENTS = (
 OPTIONS = ("symbol", "id", "prices", "max_rate", "num_levels", "source", "from_seq", "epoch")
 """Fields of a subscription to /stream, besides `action` and `channel`."""
 
-SOURCES = ("auto", "file", "dtc")
-"""Values of the option `source`. The first is the default."""
+SOURCES, PRICES = CHOICES["source"], CHOICES["prices"]
+"""Values of the options `source` and `prices`. The first is the default."""
 
 CLOSE_STOPPING = 4001
 CLOSE_TOO_SLOW = 4002

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH, is_symbol
-from dtc_twisted.web.stream.public_names import CHANNELS, OPTIONS, SOURCES, SYMBOLLESS_CHANNELS
+from dtc_twisted.web.stream.public_names import CHANNELS, OPTIONS, PRICES, SOURCES, SYMBOLLESS_CHANNELS
 
 MAX_ID_BYTES = 256
 """Length of the id of a request, as JSON."""
@@ -70,8 +70,8 @@ def _options_error(request: dict[str, Any]) -> str | None:
     levels, prices, rate = request.get("num_levels", 0), request.get("prices", "server"), request.get("max_rate", 1)
     if not _is_level_count(levels) or (levels and request["channel"] != "marketdepth"):
         return f"num_levels: expected a whole number from 0 (all) to {MAX_LEVELS}, with marketdepth."
-    if prices not in ("server", "display"):
-        return "prices: expected server or display."
+    if prices not in PRICES:
+        return f"prices: expected {' or '.join(PRICES)}."
     if (error := source_error(request)) is not None:
         return error
     if type(rate) not in (int, float) or not MIN_RATE <= rate <= MAX_RATE:
