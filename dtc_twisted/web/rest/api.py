@@ -54,7 +54,7 @@ from dtc_twisted.web.rest.large_bodies import LargeBodies
 from dtc_twisted.web.rest.long_lists import make_lists
 from dtc_twisted.web.rest.problems import describe_error
 from dtc_twisted.web.rest.raw_message import parse_raw_message
-from dtc_twisted.web.rest.resource import ApiResource, RouteTable, json_response
+from dtc_twisted.web.rest.resource import ApiResource, Handler, HandlerResult, RouteTable, json_response
 from dtc_twisted.web.rest.routes import (
     GET_REQUESTS,
     PREFIX,
@@ -153,7 +153,7 @@ class RestApi:
         self,
         method: str,
         path: str,
-        handler: Callable[..., Any],
+        handler: Callable[..., HandlerResult],
         operation: Operation | None,
         *,
         trade: bool = False,
@@ -174,7 +174,7 @@ class RestApi:
         forward = self._gateway.forward
         is_forwarded = prefix == PREFIX and path not in _ANSWERED_BY_EDGES
 
-        def handle(request: Request, **parts: str) -> Any:
+        def handle(request: Request, **parts: str) -> HandlerResult:
             request.route = prefix + path  # type: ignore[attr-defined]
             if trade:
                 require_trade_scope(request)
@@ -194,7 +194,7 @@ class RestApi:
 
     # -- answers
 
-    def _get_handler(self, get: RequestSpec) -> Callable[[Any], Deferred[bytes | None]]:
+    def _get_handler(self, get: RequestSpec) -> Callable[[Request], Deferred[bytes | None]]:
         def respond(request: Request) -> Deferred[bytes | None]:
             options, args = parse_output_options(query_args(request))
             source = FileOptions()
@@ -284,8 +284,8 @@ class RestApi:
         reject_unknown(query_args(request), ())
         return json_response(request, self._gateway.status())
 
-    def _websocket_handler(self, path: str, socket: Callable[[Principal], IResource]) -> Callable[[Any], Any]:
-        def upgrade(request: Request) -> Any:
+    def _websocket_handler(self, path: str, socket: Callable[[Principal], IResource]) -> Handler:
+        def upgrade(request: Request) -> HandlerResult:
             if is_websocket(request):
                 is_edge = self._gateway.forward is not None
                 principal = forwarded_principal_of(request) if is_edge else principal_of(request)

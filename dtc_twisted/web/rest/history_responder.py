@@ -70,7 +70,7 @@ class HistoryResponder:
         """
         query = file_query(message, source)
 
-        def start(is_file: bool) -> Any:
+        def start(is_file: bool) -> Deferred[bytes | None]:
             request.setHeader(SOURCE_HEADER, "file" if is_file else "dtc")
             plan = _AnswerPlan(message, query if is_file else None, encoder, options)
             if not options.display_prices:
@@ -144,7 +144,7 @@ class HistoryResponder:
         wanted = headers(request, "range")
         ready = self.prepared.get(request.uri, lambda made: self._prepare(made, plan, encoder), is_range=bool(wanted))
 
-        def send(made: PreparedFile) -> Any:
+        def send(made: PreparedFile) -> bytes | Deferred[bytes | None]:
             request.setHeader("Content-Type", encoder.content_type)
             request.setHeader("Accept-Ranges", "bytes")
             request.setHeader("ETag", f'"{id(made):x}-{made.size:x}"')

@@ -1,4 +1,4 @@
-"""Serve the HTTP connections of callers, whom nobody needs to trust.
+"""Serve the HTTP connections of callers, who are not trusted.
 
 Every connection has a limited time for a request. Requests are answered in the turns of all callers' work, only while
 the caller reads. The site limits the number of connections.
@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
+from twisted.web.http import HTTPChannel, Request
 from twisted.web.http_headers import Headers
 
 from dtc_twisted.web.rest.connections import Connections
@@ -91,7 +91,7 @@ class LimitedChannel(HTTPChannel):
         self._received()
         super().allContentReceived()
 
-    def requestDone(self, request: Any) -> None:
+    def requestDone(self, request: Request) -> None:
         # Bytes after the request wait in the one or the other, depending on whether it was answered at once.
         waiting, self._dataBuffer, self._buffer = b"".join((*self._dataBuffer, self._buffer)), [], b""
         if waiting and self.persistent:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
@@ -26,7 +25,7 @@ from dtc_twisted.web.query import (
 from dtc_twisted.web.rest.api import RestApi
 from dtc_twisted.web.rest.journal_response import JournalReads, journal_response
 from dtc_twisted.web.rest.json_body import json_object
-from dtc_twisted.web.rest.resource import json_response
+from dtc_twisted.web.rest.resource import HandlerResult, json_response
 
 _FILTERS = {
     "orders": ("TradeAccount", "Symbol"),
@@ -75,7 +74,7 @@ class OrderRoutes:
         self._route("POST", "/orders/cancel", self._cancel_list)
         self._route("POST", "/trading/deadman", self._dead_man_switch)
 
-    def _route(self, method: str, path: str, handler: Callable[..., Any]) -> None:
+    def _route(self, method: str, path: str, handler: Callable[..., HandlerResult]) -> None:
         """Add a route. Everything but GET takes a token with the scope trade."""
         self._rest.route(method, path, handler, ORDER_OPERATIONS[method, path], trade=method != "GET")
 
@@ -91,7 +90,7 @@ class OrderRoutes:
 
     # -- state
 
-    def _list_handler(self, channel: str) -> Callable[[Any], Deferred[bytes]]:
+    def _list_handler(self, channel: str) -> Callable[[Request], Deferred[bytes]]:
         names = _FILTERS[channel]
 
         def respond(request: Request) -> Deferred[bytes]:
@@ -131,7 +130,7 @@ class OrderRoutes:
 
     # -- commands
 
-    def _submit_handler(self, action: str) -> Callable[[Any], Deferred[bytes]]:
+    def _submit_handler(self, action: str) -> Callable[[Request], Deferred[bytes]]:
         def submit(request: Request) -> Deferred[bytes]:
             manager, fields = self._manager, _fields(request)
             rows = order_commands.submit(manager, action, fields, principal_of(request).trader)

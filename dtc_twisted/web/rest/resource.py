@@ -28,7 +28,12 @@ from dtc_twisted.work_turns import WorkTurns
 _log = logger(__name__)
 
 
-RouteTable = dict[tuple[bytes, bytes], Callable[[Any], Any]]
+HandlerResult = bytes | IResource | None | Deferred[Any]
+"""A body, None if it was written already, the resource of a WebSocket, or a Deferred of one of them."""
+
+Handler = Callable[[Request], HandlerResult]
+
+RouteTable = dict[tuple[bytes, bytes], Handler]
 """Handlers by method and path."""
 
 
@@ -48,7 +53,7 @@ class ApiResource(KleinResource):
         klein: Klein,
         access: AccessControl,
         exact_routes: RouteTable,
-        answer_error: Callable[[Any, Failure], bytes],
+        answer_error: Callable[[Request, Failure], bytes],
         bodies: LargeBodies,
         public_paths: Collection[bytes] = (),
     ) -> None:
@@ -78,7 +83,7 @@ class ApiResource(KleinResource):
         request.postpath = [part.decode("utf-8", "replace").encode() for part in request.postpath or ()]
         return super().render(request)
 
-    def _respond(self, request: Request, handler: Callable[[Any], Any]) -> None:
+    def _respond(self, request: Request, handler: Handler) -> None:
         began = self._bodies.clock.seconds()
         try:
             result = handler(request)
