@@ -34,23 +34,23 @@ class FeedReceiver:
         self,
         clock: IReactorTime,
         batch: ReadBatch,
-        channel: SubscriptionType,
+        subscription_type: SubscriptionType,
         feeds: Mapping[str, SymbolFeed],
         requests: FeedRequests,
         remove: Callable[[SymbolFeed], None],
         turns: WorkTurns,
     ) -> None:
         self.handlers: dict[type[Message], Callable[[Any], None]] = {
-            **dict.fromkeys(channel.update_types, BulkHandler(self._receive_update, self._receive_updates)),
-            channel.reject_type: self._receive_reject,
+            **dict.fromkeys(subscription_type.update_types, BulkHandler(self._receive_update, self._receive_updates)),
+            subscription_type.reject_type: self._receive_reject,
             dtc.MarketDataFeedSymbolStatus: self._receive_symbol_status,
             dtc.MarketDataFeedStatus: self._receive_feed_status,
         }
-        if channel is MARKET_DEPTH:
+        if subscription_type is MARKET_DEPTH:
             self.handlers[dtc.Heartbeat] = self._receive_heartbeat
         self._clock = clock
         self._batch = batch
-        self._channel = channel
+        self._subscription_type = subscription_type
         self._feeds = feeds
         self._requests = requests
         self._by_id = requests.by_id
@@ -125,7 +125,7 @@ class FeedReceiver:
             return
         self.process_waiting(feed.symbol_id)
         available = message.Status != MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE
-        if self._channel is MARKET_DATA:
+        if self._subscription_type is MARKET_DATA:
             self._process_now(feed, message, live=available)
         elif available and feed.is_confirmed:
             feed.mark_live(self._batch)
@@ -164,7 +164,7 @@ class FeedReceiver:
     def receive_malformed(self, text: bytes) -> None:
         """Request the symbols again to which a malformed message may belong."""
         kind, symbol_id = whole_number(text, "Type"), whole_number(text, "SymbolID")
-        if kind is not None and MESSAGES.get(kind) not in self._channel.update_types:
+        if kind is not None and MESSAGES.get(kind) not in self._subscription_type.update_types:
             return
         feed = None if symbol_id is None else self._by_id.get(symbol_id)
         for each in [*self._by_id.values()] if symbol_id is None else [] if feed is None else [feed]:

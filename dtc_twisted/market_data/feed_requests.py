@@ -44,14 +44,18 @@ class FeedRequests:
     """
 
     def __init__(
-        self, clock: IReactorTime, batch: ReadBatch, channel: SubscriptionType, feeds: Mapping[str, SymbolFeed]
+        self,
+        clock: IReactorTime,
+        batch: ReadBatch,
+        subscription_type: SubscriptionType,
+        feeds: Mapping[str, SymbolFeed],
     ) -> None:
         self.session: FeedSession | None = None
         self.by_id: dict[int, SymbolFeed] = {}
         """The requested symbols by SymbolID."""
         self._clock = clock
         self._batch = batch
-        self._channel = channel
+        self._subscription_type = subscription_type
         self._feeds = feeds
         self._resubscribing: IDelayedCall | None = None
 
@@ -110,5 +114,7 @@ class FeedRequests:
         if self.session is not None:
             with suppress(SessionLost):  # the next session requests all symbols
                 self.session.send(
-                    self._channel.request_type(RequestAction=action, SymbolID=feed.symbol_id, Symbol=feed.symbol)
+                    self._subscription_type.request_type(
+                        RequestAction=action, SymbolID=feed.symbol_id, Symbol=feed.symbol
+                    )
                 )

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from dtc_twisted.clocks import wall_time
+from dtc_twisted.clocks import new_epoch
 from dtc_twisted.dtc.messages import RequestActionEnum
 from dtc_twisted.errors import NotLoggedOn
 from dtc_twisted.logs import call_safely
@@ -33,7 +33,7 @@ class Hub:
     clock: of the timeouts.
     timeout: seconds until a request without an answer counts as stale.
     batch: collects updates until the end of a read.
-    channel: the kind of data.
+    subscription_type: the kind of data.
     source: of the messages, see Update.
     replay: keeps the messages of consumers that connect again; None: nothing is kept.
     turns: has the turns in which many consumers are informed; None: the hub has its own.
@@ -44,23 +44,23 @@ class Hub:
         clock: IReactorTime,
         timeout: float,
         batch: ReadBatch,
-        channel: SubscriptionType = MARKET_DATA,
+        subscription_type: SubscriptionType = MARKET_DATA,
         source: str = "",
         replay: ReplayBuffer | None = None,
         turns: WorkTurns | None = None,
     ) -> None:
         self.replay = replay or ReplayBuffer(clock)
-        self._channel = channel
+        self._subscription_type = subscription_type
         self._source = source
         self._clock = clock
         self._timeout = timeout
         self._batch = batch
         self._feeds: dict[str, SymbolFeed] = {}
         self._symbols = ConsumerSymbols()
-        self._requests = FeedRequests(clock, batch, channel, self._feeds)
+        self._requests = FeedRequests(clock, batch, subscription_type, self._feeds)
         self._turns = turns or WorkTurns(clock)
         self._receiver = FeedReceiver(
-            clock, batch, channel, self._feeds, self._requests, self._remove_feed, self._turns
+            clock, batch, subscription_type, self._feeds, self._requests, self._remove_feed, self._turns
         )
         self.handlers = self._receiver.handlers
         self.receive_malformed = self._receiver.receive_malformed
@@ -151,7 +151,7 @@ class Hub:
         elif self._requests.session is None:
             request.result.errback(NotLoggedOn(f"Not logged on to the DTC server: {self._offline_reason}."))
         else:
-            self.subscribe(symbol, request, levels, action=self._channel.snapshot_action)
+            self.subscribe(symbol, request, levels, action=self._subscription_type.snapshot_action)
         return request.result
 
     def last_update(self, symbol: str, consumer: Consumer) -> float | None:
@@ -189,7 +189,7 @@ class Hub:
         new = feed is None
         if feed is None:
             feed = self._feeds[symbol] = SymbolFeed(
-                *(symbol, self._channel.make_state(), self._receiver.on_failure, self._new_epoch),
+                *(symbol, self._subscription_type.make_state(), self._receiver.on_failure, self._new_epoch),
                 *(self.replay, self._remove_unused, self._source),
             )
             if self.is_numbered_elsewhere:
@@ -356,7 +356,7 @@ class Hub:
     # -- feeds
 
     def _new_epoch(self) -> int:
-        self._epoch = max(self._epoch + 1, int(wall_time(self._clock) * 1000))
+        self._epoch = new_epoch(self._clock, after=self._epoch)
         return self._epoch
 
     def _on_subscribe_timeout(self, feed: SymbolFeed, consumer: Consumer) -> None:

@@ -13,7 +13,7 @@ class Update(Struct, eq=False):
     levels: of market depth, the number of levels of each side; 0 is all.
     counts: messages published so far of each type, for this symbol and number of levels, with those of this update. A
         snapshot is not counted if it was made for one subscriber. Use it at once, because it goes on counting.
-    epoch: what `counts` counts from, see Hub.epoch.
+    epoch: what `counts` counts from, see Hub.numbering.
     payloads: the messages as the server sent them, encoded; None: not made yet.
     display_payloads: the same with display prices, by converter; None: not made yet.
 

@@ -18,7 +18,7 @@ class BulkUpdateTests(HubCase):
         handler = self.hub.handlers[type(messages[0])]
         assert isinstance(handler, BulkHandler)
         taken = handler.many(messages)
-        self.turn.flush()
+        self.batch.flush()
         return taken
 
     def test_one_symbol(self) -> None:

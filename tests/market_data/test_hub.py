@@ -124,8 +124,8 @@ class HubCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.turn = ReadBatch(self.clock)
-        self.hub = Hub(self.clock, TIMEOUT, self.turn)
+        self.batch = ReadBatch(self.clock)
+        self.hub = Hub(self.clock, TIMEOUT, self.batch)
         self.session = FakeSession()
         if self.attached:
             self.hub.attach(self.session)
@@ -149,7 +149,7 @@ class HubCase(SynchronousTestCase):
         take = self.hub.handlers.get(type(message))
         if take is not None:
             take(message)
-        self.turn.flush()
+        self.batch.flush()
 
     def snapshot(self, symbol: str = ES, price: float = 282800) -> None:
         self.receive(dtc.MarketDataSnapshot(SymbolID=self.session.symbol_id(symbol), LastTradePrice=price))
@@ -1018,15 +1018,15 @@ class ModelTests(SynchronousTestCase):
     def check(self, reads: list[list[Message]]) -> None:
         messages = [message for read in reads for message in read]
         clock = Clock()
-        turn = ReadBatch(clock)
-        hub = Hub(clock, TIMEOUT, turn)
+        batch = ReadBatch(clock)
+        hub = Hub(clock, TIMEOUT, batch)
         hub.attach(FakeSession())
         early, late = FakeConsumer(), FakeConsumer()
         hub.subscribe(ES, early)
         for read in reads:
             for message in read:
                 hub.handlers[type(message)](message)
-            turn.flush()
+            batch.flush()
         received = [(kind["Type"], kind) for event, *_, kind in early.take() if event == "market"]
         self.assertEqual(received, [(each.Type, {"Symbol": ES} | msgspec.to_builtins(each)) for each in messages])
         hub.subscribe(ES, late)
@@ -1094,13 +1094,13 @@ class TurnTests(HubCase):
         self.assertEqual((encoder.made, [sink.got for sink in sinks]), (1, [[], [], []]))
         self.put(ES, ES)
         self.assertEqual([sink.got for sink in sinks], [[], [], []])
-        self.turn.flush()
+        self.batch.flush()
         self.assertEqual(encoder.made, 2)
         first = sinks[0].got
         self.assertEqual(first, [("made", ES, 2), "flush"])
         for sink in sinks:
             self.assertTrue(all(one is other for one, other in zip(sink.got, first, strict=True)))
-        self.turn.flush()
+        self.batch.flush()
         self.assertEqual(len(first), 2)
 
     def test_each_gets_its_own_in_order(self) -> None:
@@ -1109,7 +1109,7 @@ class TurnTests(HubCase):
         self.snapshot(ES)
         self.snapshot(CL)
         self.put(ES, CL, CL, ES)
-        self.turn.flush()
+        self.batch.flush()
         self.assertEqual(es.got, [("made", ES, 1), ("made", ES, 1), "flush"])
         self.assertEqual(cl.got, [("made", CL, 2), "flush"])
         self.assertEqual(both.got, [("made", ES, 1), ("made", CL, 2), ("made", ES, 1), "flush"])
@@ -1140,7 +1140,7 @@ class TurnTests(HubCase):
         self.put(ES)
         late = self.consumer(ES)
         self.put(ES)
-        self.turn.flush()
+        self.batch.flush()
         self.assertEqual((early.names(), late.names()), (["107", "107"], ["subscribed", "104", "107"]))
 
     def test_asked_in_the_middle(self) -> None:
@@ -1154,7 +1154,7 @@ class TurnTests(HubCase):
             assert update is not None
             self.assertEqual(update.messages[0].LastTradePrice, count - 1)
             self.assertEqual((early.names(), sequence_number(update.counts, "quotes")), ([], 1))
-            self.turn.flush()
+            self.batch.flush()
             self.assertEqual(early.names(), ["107"] * count)
 
     def test_a_status_does_not_overtake(self) -> None:
@@ -1165,12 +1165,12 @@ class TurnTests(HubCase):
         status = dtc.MarketDataFeedSymbolStatus(SymbolID=1, Status=AVAILABLE)
         self.hub.handlers[type(status)](status)
         self.put(ES)
-        self.turn.flush()
+        self.batch.flush()
         self.assertEqual(consumer.names(), ["107", "116", "107"])
 
     def test_what_came_before_the_server_is_asked_anew_counts(self) -> None:
         """Changes of the old book arrive in the same read as the start of a new book."""
-        hub = Hub(self.clock, TIMEOUT, self.turn, MARKET_DEPTH)
+        hub = Hub(self.clock, TIMEOUT, self.batch, MARKET_DEPTH)
         hub.attach(FakeSession(resubscribe=1))
         sink = self.subscriber(IdentityEncoder())
         consumer = next(iter(self.sinks))
@@ -1182,7 +1182,7 @@ class TurnTests(HubCase):
             dtc.MarketDataFeedStatus(Status=AVAILABLE),
         ):
             hub.handlers[type(message)](message)
-        self.turn.flush()
+        self.batch.flush()
         self.assertEqual(
             [[type(each) for each in update.messages] for update in sink.got if update != "flush"],
             [[BookSnapshot], [BookChanges]],
@@ -1196,7 +1196,7 @@ class TurnTests(HubCase):
         del es.got[:], cl.got[:]
         self.patch(self.hub._feeds[ES].state, "receive", lambda messages: 1 / 0)
         self.put(ES, CL)
-        self.turn.flush()
+        self.batch.flush()
         self.assertEqual((es.got, len(cl.got)), ([], 2))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.hub.stale_symbols, [ES])  # it is requested again
@@ -1224,7 +1224,7 @@ class TurnTests(HubCase):
                 self.snapshot(symbol)
             second.got.clear()
             self.put(*symbols)
-            self.turn.flush()
+            self.batch.flush()
             self.assertEqual(len(second.got), len(symbols) + 1)
             self.assertGreaterEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 

@@ -14,7 +14,7 @@ CL = "CLM20_FUT_NYMEX"
 URL = "ws://127.0.0.1:8080/api/v1"
 
 
-class TopicCase(GatewayTestCase):
+class MultiChannelCase(GatewayTestCase):
     def connect(self, path: str = "/stream") -> WebSocketCaller:
         caller: WebSocketCaller = self.call(WebSocketCaller(URL + path))
         return caller
@@ -45,7 +45,7 @@ class TopicCase(GatewayTestCase):
         return socket
 
 
-class ChannelTests(TopicCase):
+class ChannelTests(MultiChannelCase):
     def test_marketdata(self) -> None:
         caller = self.connect()
         answer, snapshot = self.ask(caller, action="subscribe", channel="marketdata", symbol=ES, id=7)
@@ -279,7 +279,7 @@ class ChannelTests(TopicCase):
         self.assertEqual(caller.take()[0]["request"], "nonsense")
 
 
-class UnknownTests(TopicCase):
+class UnknownTests(MultiChannelCase):
     """Messages of unknown types have a channel of their own."""
 
     def pass_on(self, *texts: str) -> None:
@@ -380,7 +380,7 @@ class UnknownTests(TopicCase):
         self.assertEqual(self.status()["state"], "ready")
 
 
-class DepthTests(TopicCase):
+class DepthTests(MultiChannelCase):
     def book(self, caller: WebSocketCaller, book: dict[int, dict[float, float]], channel: str | None = None) -> None:
         """Build a book from the messages of a caller."""
         for each in caller.take():
@@ -521,7 +521,7 @@ class DepthTests(TopicCase):
         self.assertEqual(book["bids"][0]["Price"], max(self.truth()[1]) / 100)
 
 
-class SnapshotTests(TopicCase):
+class SnapshotTests(MultiChannelCase):
     def test_marketdata(self) -> None:
         """From the server, once, when nobody is subscribed."""
         (snapshot,) = self.fetch(f"/marketdata?Symbol={ES}").json
@@ -598,7 +598,7 @@ class SnapshotTests(TopicCase):
         self.assertEqual(self.status()["symbols"], [])
 
 
-class DisplayTests(TopicCase):
+class DisplayTests(MultiChannelCase):
     def test_positions(self) -> None:
         plain = {each["Symbol"]: each for each in self.fetch("/currentpositions").json}
         shown = {each["Symbol"]: each for each in self.fetch("/currentpositions?prices=display&times=iso").json}
