@@ -1,4 +1,4 @@
-"""Time limits that are equally long, with one timer for all of them."""
+"""Set time limits that are equally long, with one timer for all of them."""
 
 from collections import deque
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Interfaces of objects that callers provide."""
+"""Define interfaces of objects that callers provide."""
 
 from twisted.internet.interfaces import IReactorCore, IReactorPluggableNameResolver, IReactorTCP, IReactorTime
 

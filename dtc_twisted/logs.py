@@ -58,7 +58,7 @@ def mask_secrets(text: str) -> str:
 
 
 def shorten(text: str, length: int = 500) -> str:
-    """Return a text of the server, cut if it is longer than any that means something."""
+    """Return a text of another program, cut after `length` characters."""
     return text if len(text) <= length else f"{text[:length]}... ({len(text)} characters)"
 
 

@@ -46,8 +46,8 @@ class WorkTurns:
     def has_time(self) -> bool:
         """Return whether work can be done at once.
 
-        If not, because jobs wait or the turn has ended, it has to be added. Without jobs, a turn begins as long after
-        the last one as a turn takes.
+        If not, it has to be added: jobs wait, or the turn has ended. Without jobs, the next turn begins TURN_SECONDS
+        after the end of the last one.
         """
         if self._jobs:
             return False

@@ -12,7 +12,7 @@ from dtc_twisted.cluster.bus import RepeatedRequest
 from dtc_twisted.cluster.wire import AccountHead, AccountRequest, decode_account_message
 
 RESUME_TRIES = 4
-"""Times that the origin is asked before a subscriber learns that its updates are not to be had."""
+"""Times that the origin is asked before a subscriber is answered that it cannot continue."""
 
 Resumed = Callable[[dict[str, Any]], None]
 """A function that is called with the fields of the reply to a subscription."""

@@ -10,7 +10,7 @@ number for each update. All else begins with a JSON object: an Event, followed b
 Demand, a WantedSnapshot.
 
 The generation is the origin's: one that starts later has a larger one, and edges ignore the smaller ones. The epoch
-and `seq` are those of the subscribers, as Hub.epoch describes.
+and `seq` are those of the subscribers, as Hub.numbering describes.
 """
 
 import re

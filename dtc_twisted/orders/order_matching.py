@@ -1,4 +1,4 @@
-"""Which order each open order and each fill of a read is about."""
+"""Find the order that each open order and each fill of a read is about."""
 
 import math
 from collections import defaultdict

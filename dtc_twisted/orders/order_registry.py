@@ -1,4 +1,4 @@
-"""The orders that are known: by identifier, open or closed, settled or not."""
+"""Keep the known orders: by identifier, open or closed, settled or not."""
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""The simulated server with everything that a test needs."""
+"""Combine the parts of the test kit in one simulated server."""
 
 from dtc_twisted.testing.fault_injector import FaultInjector
 from dtc_twisted.testing.order_inspector import OrderInspector

@@ -75,7 +75,7 @@ class BulkAnswers:
 def _has_answer_at_an_end(data: bytes) -> bool:
     """Return whether the first or the last message is one of these answers.
 
-    To search for others would take long in reads of live data only.
+    A search for others would take long in a read that has only live data.
     """
     return data.startswith(_STARTS) or data.startswith(_STARTS, data.rfind(MESSAGE_START))
 

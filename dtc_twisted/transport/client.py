@@ -41,11 +41,10 @@ class ConnectionHandler(Protocol):
 class DTCClientProtocol(WebSocketClientProtocol):
     """Forwards the events of the socket to its handler.
 
-    Complete text frames are parsed here, all those of one read together, while the WebSocket is open, and text messages
-    are encoded here. Autobahn handles
-    everything else: the handshakes, control frames, and fragmented, binary or incomplete frames. Text frames that are
-    parsed here bypass Autobahn's UTF-8 validation, limits, compression, automatic pings and statistics, none of which
-    `connect` switches on.
+    While the WebSocket is open, complete text frames are parsed here, all those of one read together, and text messages
+    are encoded here. Autobahn handles everything else: the handshakes, control frames, and fragmented, binary or
+    incomplete frames. Text frames that are parsed here bypass Autobahn's UTF-8 validation, limits, compression,
+    automatic pings and statistics. `connect` switches none of these on.
     """
 
     transport: Any

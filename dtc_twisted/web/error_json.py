@@ -1,4 +1,4 @@
-"""The JSON value of an error, the same over REST and /stream."""
+"""Make the JSON value of an error, the same over REST and /stream."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Metrics of the gateway in the text format of Prometheus, and its health."""
+"""Measure the gateway, and report metrics in the text format of Prometheus."""
 
 from dtc_twisted.web.metrics.collector import GatewayCollector as GatewayCollector
 from dtc_twisted.web.metrics.collector import MetricSources as MetricSources

@@ -28,7 +28,7 @@ disconnected."""
 SHARE = 0.01
 """Part of the time in which rows of lists may arrive, if lists are asked for without end."""
 BURST = 0.05
-"""Seconds in which rows may arrive before the pauses grow to that end."""
+"""Seconds in which rows may arrive before the pauses grow."""
 MAX_PAUSE = 1.0
 """Longest pause between two lists, in seconds."""
 RETRY_SECONDS = 1.0

@@ -13,7 +13,7 @@ from dtc_twisted.web.rest.api import RestApi
 from dtc_twisted.web.rest.resource import json_response
 
 REUSE = 20
-"""How often the time that the metrics took is waited before they are read again."""
+"""The metrics are read again after this many times the time that the last reading took."""
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -41,7 +41,7 @@ from dtc_twisted.work_turns import Job
 
 
 class MarketDataProtocol(StreamProtocol):
-    """Serve one subscriber to market data; a Subscriber of the hub."""
+    """Serve one subscriber to market data; a Consumer of the hub."""
 
     factory: "SingleChannelFactory"
     example = '{"action": "subscribe", "symbol": "ESM20_FUT_CME"}'
@@ -103,7 +103,7 @@ class MarketDataProtocol(StreamProtocol):
         else:
             self.reply(answer, error=f"Not subscribed to {symbol}.")
 
-    # -- called by Hub (Subscriber)
+    # -- called by Hub (Consumer)
 
     @property
     def sink(self) -> SendQueue:

@@ -166,7 +166,7 @@ class ChannelSubscription:
             _log.failure("Failed to ask for the definition of {symbol}", failure, symbol=self.symbol)
             self.on_rejected(self.symbol, "The gateway failed.")
 
-    # -- called by Hub (Subscriber)
+    # -- called by Hub (Consumer)
 
     def on_subscribed(self, symbol: str) -> None:
         if self._is_answered:
