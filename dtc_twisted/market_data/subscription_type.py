@@ -6,8 +6,7 @@ from typing import Any, Protocol
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message, RequestActionEnum
-from dtc_twisted.market_data import last_values as market
-from dtc_twisted.market_data import order_book as depth
+from dtc_twisted.market_data import last_values, order_book
 
 
 class SymbolState(Protocol):
@@ -55,10 +54,14 @@ class SubscriptionType:
 MARKET_DATA = SubscriptionType(
     dtc.MarketDataRequest,
     dtc.MarketDataReject,
-    market.UPDATE_CLASSES,
-    market.MarketDataState,
+    last_values.UPDATE_CLASSES,
+    last_values.MarketDataState,
     RequestActionEnum.SNAPSHOT,
 )
 MARKET_DEPTH = SubscriptionType(
-    dtc.MarketDepthRequest, dtc.MarketDepthReject, depth.MESSAGE_CLASSES, depth.DepthState, RequestActionEnum.SUBSCRIBE
+    dtc.MarketDepthRequest,
+    dtc.MarketDepthReject,
+    order_book.MESSAGE_CLASSES,
+    order_book.DepthState,
+    RequestActionEnum.SUBSCRIBE,
 )

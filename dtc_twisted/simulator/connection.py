@@ -12,7 +12,7 @@ from twisted.internet.task import LoopingCall
 from dtc_twisted.dtc.codec import Codec
 from dtc_twisted.dtc.messages import Heartbeat, Logoff, LogonRequest, Message
 from dtc_twisted.logs import logger
-from dtc_twisted.simulator.market import sierra_json as wire
+from dtc_twisted.simulator.market import sierra_json
 from dtc_twisted.simulator.settings import ServerSettings
 from dtc_twisted.transport.websocket_frames import encode_text_frame
 
@@ -68,7 +68,7 @@ class SimulatorConnection(WebSocketServerProtocol):
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         # Sierra Chart reads up to the last NUL. A message without one waits for it.
         complete, nul, self._rest = (self._rest + payload).rpartition(b"\0")
-        for message in self._codec.feed(wire.convert_numbers(complete + nul)):
+        for message in self._codec.feed(sierra_json.convert_numbers(complete + nul)):
             try:
                 self._handler.message_received(self, message)
             except Exception:
@@ -213,8 +213,8 @@ class MainConnection(SimulatorConnection):
 
     def on_logon(self, request: LogonRequest) -> None:
         super().on_logon(request)
-        self.features = wire.int_or_zero(request.Integer_1)
-        self._interval = wire.int_or_zero(request.HeartbeatIntervalInSeconds)
+        self.features = sierra_json.int_or_zero(request.Integer_1)
+        self._interval = sierra_json.int_or_zero(request.HeartbeatIntervalInSeconds)
         if self._interval > 0 and not self._heartbeat.running:
             self._heartbeat.start(self._interval, now=False)
 

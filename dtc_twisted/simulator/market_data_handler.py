@@ -7,7 +7,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.errors import SimulatorReject
-from dtc_twisted.simulator import market_messages as feed
+from dtc_twisted.simulator import market_messages
 from dtc_twisted.simulator.clients import ClientRegistry
 from dtc_twisted.simulator.connection import MainConnection
 from dtc_twisted.simulator.market.catalogue import rejection_reason
@@ -61,11 +61,13 @@ class MarketDataHandler:
         levels = 0
         if isinstance(request, dtc.MarketDepthRequest):
             levels = max(int_or_zero(request.NumLevels), 0)
-            connection.send_together(feed.depth_snapshot(ticker, symbol_id, levels, connection.features, now))
+            connection.send_together(
+                market_messages.depth_snapshot(ticker, symbol_id, levels, connection.features, now)
+            )
         else:
             if self._settings.auto_send_security_definition:
                 connection.send(ticker.instrument.definition(AUTO_DEFINITION_ID))
-            connection.send(feed.data_snapshot(ticker, symbol_id, now))
+            connection.send(market_messages.data_snapshot(ticker, symbol_id, now))
         if request.RequestAction == _SUBSCRIBE:
             if isinstance(request, dtc.MarketDepthRequest):
                 connection.depth_ids[symbol] = symbol_id
@@ -88,7 +90,7 @@ class MarketDataHandler:
         """
         now = self._clock.seconds()
         encoded: dict[tuple[int, int | None, int | None, int, int], list[bytes]] = {}
-        extra = feed.COMPACT_UPDATES if self._settings.compact_updates else 0
+        extra = market_messages.COMPACT_UPDATES if self._settings.compact_updates else 0
         for connection in self._clients.logged_on():
             texts: list[bytes] = []
             wants = connection.features | extra
@@ -101,7 +103,7 @@ class MarketDataHandler:
                 key = (index, data_id, depth_id, levels, wants)
                 ready = encoded.get(key)
                 if ready is None:
-                    messages = feed.updates(events, data_id, depth_id, levels, wants, now)
+                    messages = market_messages.updates(events, data_id, depth_id, levels, wants, now)
                     ready = encoded[key] = self._settings.encode(messages)
                 texts += ready
             if may_drop:

@@ -21,7 +21,7 @@ from dtc_twisted.simulator.file_writer import DataFileWriter
 from dtc_twisted.simulator.history_handler import HistoryConnection, Request
 from dtc_twisted.simulator.list_requests import SymbolRequests, make_rejects
 from dtc_twisted.simulator.logon import SERVER_NAME, failed_logon, greeting, successful_logon
-from dtc_twisted.simulator.market import sierra_json as wire
+from dtc_twisted.simulator.market import sierra_json
 from dtc_twisted.simulator.market.instruments import simulated_time
 from dtc_twisted.simulator.market.live_history import LiveHistory
 from dtc_twisted.simulator.market.sierra_json import str_or_empty
@@ -249,7 +249,7 @@ class Simulator(Service):
         """Record a message, and handle it if the client is logged on or logs on."""
         (self.received if isinstance(connection, MainConnection) else self.history_received).append(message)
         if not self.settings.silent and (connection.logged_on or isinstance(message, dtc.LogonRequest)):
-            self.handle(connection, wire.clamp_to_int32(message))
+            self.handle(connection, sierra_json.clamp_to_int32(message))
 
     def handle(self, connection: SimulatorConnection, message: Message) -> None:
         """Handle a message. A test kit overrides this to inject faults."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dtc_twisted.dtc.messages import Message
-from dtc_twisted.simulator.market import sierra_json as wire
+from dtc_twisted.simulator.market import sierra_json
 
 
 @dataclass
@@ -45,4 +45,4 @@ class ServerSettings:
 
     def encode(self, messages: Iterable[Message]) -> list[bytes]:
         """Return each message as JSON, without a terminator."""
-        return [wire.encode(message, symbol_id_first=self.symbol_id_first) for message in messages]
+        return [sierra_json.encode(message, symbol_id_first=self.symbol_id_first) for message in messages]

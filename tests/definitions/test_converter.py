@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted.definitions import converter as shown
+from dtc_twisted.definitions import converter
 from dtc_twisted.definitions.converter import DisplayConverter, conversion_plan
 from dtc_twisted.definitions.prices import is_on_tick, shortest_float32, snap_to_tick, to_server_price
 from dtc_twisted.definitions.times import format_iso
@@ -132,7 +132,7 @@ class ClassifiedTests(SynchronousTestCase):
         self.assertEqual(fields.DATE_TIMES - names, set())
 
     def test_docstring_names_all(self) -> None:
-        self.assertEqual([name for name in fields.PRICES if name not in str(shown.__doc__)], [])
+        self.assertEqual([name for name in fields.PRICES if name not in str(converter.__doc__)], [])
 
     def setUp(self) -> None:
         self.types = self.typedefs()

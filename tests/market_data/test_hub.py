@@ -19,8 +19,7 @@ from dtc_twisted.dtc.messages import (
     TradeConditionEnum,
     TradingStatusEnum,
 )
-from dtc_twisted.market_data import MARKET_DEPTH, BookChanges, BookSnapshot, Hub, ReadBatch, Update
-from dtc_twisted.market_data import last_values as market
+from dtc_twisted.market_data import MARKET_DEPTH, BookChanges, BookSnapshot, Hub, ReadBatch, Update, last_values
 from dtc_twisted.market_data.feed_repair import REPAIR_INTERVAL
 from dtc_twisted.market_data.read_batch import IdentityEncoder
 from dtc_twisted.web.stream.encoders import sequence_number
@@ -857,7 +856,7 @@ class MergeTests(HubCase):
             if kind.__name__.startswith("MarketDataUpdate") or kind is dtc.TradingSymbolStatus
         }
         self.assertEqual({type(update) for update, _ in UPDATES}, in_protocol)
-        self.assertEqual(set(market._FIELDS), in_protocol)
+        self.assertEqual(set(last_values._FIELDS), in_protocol)
 
     def test_each_update(self) -> None:
         for update, expected in UPDATES:
@@ -884,7 +883,7 @@ class MergeTests(HubCase):
         self.assertEqual(self.known(), BEFORE | zeros)
 
     def test_one_side_of_the_book_is_empty(self) -> None:
-        for kind in (update for update in market._FIELDS if "BidAsk" in update.__name__):
+        for kind in (update for update in last_values._FIELDS if "BidAsk" in update.__name__):
             self.receive(dtc.MarketDataSnapshot(SymbolID=1, **BEFORE))
             self.receive(kind(SymbolID=1, BidQuantity=0, AskPrice=3, AskQuantity=4))
             expected = BEFORE | {"BidQuantity": 0, "AskPrice": 3, "AskQuantity": 4}
@@ -1118,7 +1117,7 @@ class TurnTests(HubCase):
         consumer = FakeConsumer()
         self.hub.subscribe(ES, consumer, encoder=None)
         made: list[int] = []
-        self.patch(market.MarketDataState, "updates", lambda data, levels: made.append(levels))
+        self.patch(last_values.MarketDataState, "updates", lambda data, levels: made.append(levels))
         self.snapshot()
         self.trade()
         self.assertEqual((made, consumer.names(), consumer.flushes), ([], ["subscribed"], 0))

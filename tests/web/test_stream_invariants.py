@@ -9,9 +9,8 @@ from websockets.protocol import State
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import MarketDataFeedStatusEnum
-from dtc_twisted.web.stream import MultiChannelFactory
+from dtc_twisted.web.stream import MultiChannelFactory, writer
 from dtc_twisted.web.stream import send_queue as send_queue
-from dtc_twisted.web.stream import writer as sender
 from tests.support import GatewayTestCase, WebSocketCaller, slow
 
 SYMBOLS = ["ESM20_FUT_CME", "CLM20_FUT_NYMEX", "NOPE"]
@@ -106,7 +105,7 @@ class InvariantTests(GatewayTestCase):
     def test_all(self) -> None:
         for seed in range(60):
             rng = random.Random(seed)
-            self.patch(sender, "HIGH_WATER", rng.choice([0, 300, 3000]))
+            self.patch(writer, "HIGH_WATER", rng.choice([0, 300, 3000]))
             self.patch(send_queue, "_CHUNK", rng.choice([100, 2000]))
             subscribers = [Person(self) for _ in range(4)]
             for _ in range(rng.randint(20, 100)):

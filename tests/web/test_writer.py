@@ -10,7 +10,7 @@ from twisted.test.iosim import FakeTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
-from dtc_twisted.web.stream import writer as sender
+from dtc_twisted.web.stream import writer
 from dtc_twisted.web.stream.writer import SocketWriter, TransportWriter, make_writer
 from tests.support import GatewayTestCase, SocketTransport, WebSocketCaller, slow
 
@@ -22,13 +22,13 @@ class SenderCase(SynchronousTestCase):
         self.transport = SocketTransport(Protocol(), isServer=True)
         self.transport.write(b"101 ")
         self.writable_count = 0
-        self.sender = make_writer(self.transport)
-        self.sender.on_change = self.changed
-        self.sender.register()
+        self.writer = make_writer(self.transport)
+        self.writer.on_change = self.changed
+        self.writer.register()
         self.writable_count = 0
 
     def changed(self) -> None:
-        self.writable_count += not self.sender.is_full
+        self.writable_count += not self.writer.is_full
 
     def arrived(self) -> bytes:
         return self.transport.getOutBuffer() or b""
@@ -37,26 +37,26 @@ class SenderCase(SynchronousTestCase):
 class DirectTests(SenderCase):
     def test_waits_for_the_handshake(self) -> None:
         """The transport fails a send that overtakes."""
-        self.sender.send(b"a ")
+        self.writer.send(b"a ")
         self.assertEqual(self.arrived(), b"101 a ")
-        self.sender.send(b"b ")
+        self.writer.send(b"b ")
         self.assertFalse(self.transport._has_unsent)
         self.assertEqual(self.arrived(), b"b ")
 
     def test_partly(self) -> None:
         self.arrived()
         self.transport.capacity = 3
-        self.sender.send(b"abcde")
-        self.sender.send(b"fg")
+        self.writer.send(b"abcde")
+        self.writer.send(b"fg")
         self.transport.capacity = 100
         self.assertEqual(self.arrived(), b"abcdefg")
-        self.sender.send(b"h")
+        self.writer.send(b"h")
         self.assertEqual((self.transport.capacity, self.arrived()), (99, b"h"))
 
     def test_full_socket(self) -> None:
         self.arrived()
         self.transport.capacity = 0
-        self.sender.send(b"abc")
+        self.writer.send(b"abc")
         self.assertEqual(self.arrived(), b"")
         self.transport.capacity = 100
         self.assertEqual(self.arrived(), b"abc")
@@ -66,15 +66,15 @@ class DirectTests(SenderCase):
         self.arrived()
         self.writable_count = 0
         self.transport.capacity = 0
-        self.sender.send(b"x" * sender.HIGH_WATER)
-        self.assertFalse(self.sender.is_full)
-        self.sender.send(b"x")
-        self.assertTrue(self.sender.is_full)
+        self.writer.send(b"x" * writer.HIGH_WATER)
+        self.assertFalse(self.writer.is_full)
+        self.writer.send(b"x")
+        self.assertTrue(self.writer.is_full)
         self.assertEqual(self.writable_count, 0)
         self.transport.capacity = 100
         self.arrived()
-        self.assertEqual((self.sender.is_full, self.writable_count), (False, 1))
-        self.sender.send(b"y")
+        self.assertEqual((self.writer.is_full, self.writable_count), (False, 1))
+        self.writer.send(b"y")
         self.assertEqual((self.arrived(), self.writable_count), (b"y", 1))
 
     def test_without_the_option(self) -> None:
@@ -94,7 +94,7 @@ class DirectTests(SenderCase):
         """The transport detects the lost connection."""
         self.arrived()
         self.transport.disconnecting = True
-        self.sender.send(b"a")
+        self.writer.send(b"a")
         self.assertEqual(self.arrived(), b"")
 
     @slow
@@ -115,7 +115,7 @@ class DirectTests(SenderCase):
             if what == "send":
                 data = bytes([len(sent) % 256]) * number
                 sent += data
-                self.sender.send(data)
+                self.writer.send(data)
             elif what == "capacity":
                 self.transport.capacity = number
             else:
