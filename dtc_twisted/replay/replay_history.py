@@ -11,11 +11,9 @@ from dtc_twisted.replay.replay_source import ReplayedTrade, ReplaySource
 from dtc_twisted.simulator.history_handler import CHUNK, HistoryConnection, Request
 from dtc_twisted.simulator.market.instruments import DAY
 from dtc_twisted.simulator.market.live_history import LiveHistory
-from dtc_twisted.simulator.market.records import WEEK, interval_refusal
+from dtc_twisted.simulator.market.records import FIRST_SUNDAY, WEEK, interval_refusal
 from dtc_twisted.simulator.market.sierra_json import int_or_zero, str_or_empty
 
-_FIRST_MONDAY = 4 * DAY
-"""1970-01-05, in seconds: weeks begin on Mondays."""
 SLICE = 0.01
 """Seconds of work in one iteration of the reactor."""
 
@@ -52,7 +50,7 @@ class ReplayHistoryConnection(HistoryConnection):
             raise SimulatorReject(refusal)
         self._request = request
         trades = self.source.trades(symbol, *_range(request, self.now()))
-        self._messages = _ticks(trades) if interval == 0 else _bars(trades, interval)
+        self._messages = _ticks(trades) if interval == 0 else bars_of(trades, interval)
         self.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
@@ -126,9 +124,10 @@ def _ticks(trades: Iterator[ReplayedTrade | None]) -> Iterator[Message | None]:
         )
 
 
-def _bars(trades: Iterator[ReplayedTrade | None], interval: int) -> Iterator[Message | None]:
+def bars_of(trades: Iterator[ReplayedTrade | None], interval: int) -> Iterator[Message | None]:
+    """Yield the bars of trades; None where the caller may pause. interval: seconds."""
     bar: Any = None
-    offset = _FIRST_MONDAY * MICROSECONDS if interval == WEEK else 0
+    offset = FIRST_SUNDAY * MICROSECONDS if interval == WEEK else 0
     width = interval * MICROSECONDS
     for trade in trades:
         if trade is None:
