@@ -89,7 +89,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """Check that every documented way of installing shows the services to twistd."""
+    """Check that twistd finds the services after every documented way of installing."""
     install(session, "test")
     check_services(session, "twistd")
     with tempfile.TemporaryDirectory() as folder, session.chdir(folder):
@@ -106,10 +106,11 @@ def package(session: nox.Session) -> None:
 
 
 def check_services(session: nox.Session, twistd: str, env: dict[str, str] | None = None) -> None:
-    """Fail if this twistd does not offer both services with their options."""
+    """Fail if this twistd does not offer every service with its options."""
     for arguments, expected in (
         (["--help"], " dtc-sim "),
         (["dtc", "--help"], "--demo"),
+        (["dtc-edge", "--help"], "--nats"),
         (["dtc-sim", "--help"], "--rate"),
     ):
         output = session.run(twistd, *arguments, env=env, silent=True, external=True)

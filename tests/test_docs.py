@@ -1,4 +1,4 @@
-"""Test that links in the documentation lead to existing files and headings."""
+"""Test that links in the documentation lead to existing files and headings, and that each page is in the site."""
 
 import re
 from pathlib import Path
@@ -28,6 +28,15 @@ def broken_links(page: Path) -> list[str]:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
     return broken
+
+
+class NavigationTests(SynchronousTestCase):
+    def test_every_page_is_in_the_navigation(self) -> None:
+        listed = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text("utf-8")))
+        pages = {path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")}
+        hooks = (ROOT / "mkdocs_hooks.py").read_text("utf-8")
+        generated = set(re.findall(r'^    "[\w/]+\.md": "([\w-]+\.md)",$', hooks, re.M)) | {"reference/api.md"}
+        self.assertEqual(listed, pages | generated)
 
 
 class LinkTests(SynchronousTestCase):

@@ -1,8 +1,10 @@
 """Check the names that other programs import, and the clock that runs a Session on asyncio."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
@@ -13,6 +15,8 @@ from zope.interface.verify import verifyObject
 import dtc_twisted
 from dtc_twisted import AsyncioClock
 from tests.support import slow
+
+PAGE = Path(__file__).parent.parent / "docs" / "python.md"
 
 
 class FakeHandle:
@@ -53,6 +57,14 @@ class PublicNamesTests(SynchronousTestCase):
             self.assertIsNotNone(getattr(dtc_twisted, name), name)
         self.assertEqual(dtc_twisted.messages.__name__, "dtc_twisted.dtc.messages")
         self.assertRaises(AttributeError, getattr, dtc_twisted, "nothing")
+
+    def test_documented(self) -> None:
+        """docs/python.md lists the names of the package, and the modules that are imported by their own names."""
+        rows = re.findall(r"^\| (`dtc_twisted[^|]*) \|", PAGE.read_text("utf-8"), re.M)
+        documented = {name for row in rows for name in re.findall(r"`dtc_twisted\.([\w.]+)`", row)}
+        modules = {"testing", "client", "datafiles.read_prices"}
+        self.assertEqual(documented - modules, {*dtc_twisted.__all__} - {"__version__"})
+        self.assertLessEqual(modules, documented)
 
     def test_package_alone_loads_no_twisted(self) -> None:
         self.assertEqual(self.modules_after("import dtc_twisted", "twisted"), "")

@@ -4,10 +4,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.responses import RESPONSES
 from dtc_twisted.web.rest import GET_REQUESTS
+from dtc_twisted.web.rest.routes import SNAPSHOT_REQUESTS
 from tests.support import Answer, GatewayTestCase, slow
+from tests.test_public_names import names, table
 from tests.web.test_output import unchunked
 
 ES = "ESM20_FUT_CME"
@@ -109,6 +113,34 @@ class MatrixTests(GatewayTestCase):
                 self.assertEqual(answer.status, 200, path)
             else:
                 self.check_error(answer, 503, "NotLoggedOn", "Not logged on to the DTC server")
+
+
+class PathTableTests(SynchronousTestCase):
+    """The tables of paths in the documentation have each path with its parameters, the required ones in bold."""
+
+    def specs(self) -> dict[str, tuple[list[str], list[str]]]:
+        specs = GET_REQUESTS | SNAPSHOT_REQUESTS
+        return {path: (sorted((*get.required, *get.one_of)), sorted(get.optional)) for path, get in specs.items()}
+
+    def documented(self, document: str, column: int) -> dict[str, tuple[list[str], list[str]]]:
+        found: dict[str, tuple[list[str], list[str]]] = {}
+        for row in table(document, "path"):
+            bold = re.findall(r"\*\*`(\w+)`\*\*", row[column])
+            found |= dict.fromkeys(names(row[0]), (sorted(bold), sorted({*names(row[column])} - {*bold})))
+        return found
+
+    def test_readme(self) -> None:
+        snapshots = {*SNAPSHOT_REQUESTS}  # in one row, though only one of them has NumLevels
+        found = self.documented("README.md", 1)
+        self.assertLessEqual(snapshots, {*found})
+        expected = {path: spec for path, spec in self.specs().items() if path not in snapshots}
+        self.assertEqual({path: spec for path, spec in found.items() if path not in {*snapshots, "/status"}}, expected)
+
+    def test_rest(self) -> None:
+        found = self.documented("docs/rest.md", 2)
+        self.assertEqual({path: spec for path, spec in found.items() if path != "/datafiles"}, self.specs())
+        types = {path: int(row[1]) for row in table("docs/rest.md", "path") for path in names(row[0]) if row[1]}
+        self.assertEqual(types, {path: get.request.Type for path, get in (GET_REQUESTS | SNAPSHOT_REQUESTS).items()})
 
 
 def _names(text: str) -> set[str]:
