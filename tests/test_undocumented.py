@@ -1,4 +1,4 @@
-"""Check the undocumented parts of Autobahn that the package uses.
+"""Check the undocumented parts of Autobahn and Twisted that the package uses.
 
 A new release may change them.
 """
@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import dtc_twisted
 from dtc_twisted.simulator.connection import SimulatorConnection
 from dtc_twisted.transport.client import DTCClientProtocol
+from dtc_twisted.web.rest.http_channel import LimitedChannel
 from dtc_twisted.web.stream.stream_protocol import StreamProtocol
 from tests.support import GatewayTestCase, slow
 
@@ -68,17 +69,30 @@ UNDOCUMENTED: dict[type[WebSocketAdapterProtocol], set[str]] = {
 }
 """Class of ours -> the attributes of its Autobahn base class that it uses."""
 
+PRIVATE_OF_HTTP_CHANNEL = {
+    "_abortingCall",
+    "_buffer",
+    "_dataBuffer",
+    "_handlingRequest",
+    "_networkProducer",
+    "_receivedHeaderCount",
+    "_receivedHeaderSize",
+    "_respondToBadRequestAndDisconnect",
+    "_waitingForTransport",
+}
+"""Private names of Twisted's HTTPChannel that LimitedChannel uses."""
+
 
 @cache
 def tree_of(kind: type) -> ast.AST:
     return ast.parse(textwrap.dedent(inspect.getsource(kind)))
 
 
-def names_of_autobahn(kind: type) -> set[str]:
-    """Return the attributes that Autobahn gives to a class: those of the class, and those set on `self`."""
+def names_of(library: str, kind: type) -> set[str]:
+    """Return the attributes that a library gives to a class: those of the class, and those set on `self`."""
     names = set()
     for base in kind.__mro__:
-        if base.__module__.startswith("autobahn"):
+        if base.__module__.startswith(library):
             names |= {*vars(base)}
             stores = (node for node in ast.walk(tree_of(base)) if isinstance(node, ast.Attribute))
             names |= {node.attr for node in stores if isinstance(node.ctx, ast.Store)}
@@ -146,13 +160,20 @@ class AutobahnTests(GatewayTestCase):
         """The lists above are complete."""
         for kind, undocumented in UNDOCUMENTED.items():
             subclasses = {each for each in kind.__subclasses__() if each.__module__.startswith("dtc_twisted")}
-            used = {name for each in {kind, *subclasses} for name in names_used(each) & names_of_autobahn(each)}
+            used = {name for each in {kind, *subclasses} for name in names_used(each) & names_of("autobahn", each)}
             self.assertEqual(used - DOCUMENTED, undocumented, kind.__name__)
 
     def test_every_class_is_listed(self) -> None:
         bases = [*WebSocketAdapterProtocol.__subclasses__()]
         ours = [each for base in bases for each in base.__subclasses__() if each.__module__.startswith("dtc_twisted")]
         self.assertEqual({*ours}, {*UNDOCUMENTED})
+
+
+class TwistedTests(SynchronousTestCase):
+    def test_private_names_of_the_http_channel(self) -> None:
+        """If one is missing, a release of Twisted has changed it: see what replaces it."""
+        used = {name for name in names_used(LimitedChannel) if name.startswith("_")}
+        self.assertEqual(used & names_of("twisted", LimitedChannel), PRIVATE_OF_HTTP_CHANNEL)
 
 
 class PrivateTests(SynchronousTestCase):
