@@ -143,6 +143,8 @@ class AccountState(OrderState):
         """Apply a balance, as `update_position`. Return the account."""
         fields = _without_request_fields(message)
         account = str(fields.get("TradeAccount", ""))
+        if message.NoAccountBalances == 1:
+            return account
         if since is None or self._balance_versions.get(account, 0) <= since:
             if since is not None:
                 if fields == _without_mark(self.balances.get(account, {})):
@@ -154,8 +156,11 @@ class AccountState(OrderState):
             self._publish("balances", fields)
         return account
 
-    def remove_absent(self, positions: Iterable[PositionKey], balances: Iterable[str], since: int) -> None:
-        """Remove positions and balances that the server did not state in a full read."""
+    def remove_absent(self, positions: Iterable[PositionKey], balances: Iterable[str] | None, since: int) -> None:
+        """Remove positions and balances that the server did not state in a full read.
+
+        balances: None: some could not be read.
+        """
         for key, row in self.positions.absent(positions).items():
             if not self.positions.is_newer(key, since):
                 self.version += 1
@@ -163,7 +168,7 @@ class AccountState(OrderState):
                 self.positions.set(key, removed, self.version, since)
                 if is_named(key):
                     self._publish("positions", removed)
-        for account in self.balances.keys() - set(balances):
+        for account in () if balances is None else self.balances.keys() - set(balances):
             if self._balance_versions.get(account, 0) <= since:
                 del self.balances[account]
         for listener in self.position_read_listeners:

@@ -169,7 +169,7 @@ class OrderChecks:
         for name in ("TradingIsSupported", _LOGON_FLAGS[action]):
             if getattr(session.logon, name) != 1:
                 raise RequestRejected(f"The server does not support this: {name} is not 1.")
-        disabled = self._losses.disabled(account)
+        disabled = self._losses.disabled(account) or self._reconciler.disabled(account)
         if disabled:
             raise Conflict(f"New orders are not taken: {disabled}.")
         not_known = self._losses.not_known(account)
@@ -207,7 +207,7 @@ class OrderChecks:
             definition = await self._definitions.definition(symbol)
         except RequestTimedOut as error:
             raise NotReady(f"What prices of {symbol} mean is not known, nothing was sent: {error}") from None
-        if not isinstance(definition.MinPriceIncrement, float) or not definition.MinPriceIncrement > 0:
+        if not (definition.MinPriceIncrement or 0) > 0:
             raise RequestRejected(f"The server has no MinPriceIncrement of {symbol}, so that prices cannot be checked.")
         return definition
 

@@ -54,6 +54,7 @@ class Reconciler:
         self.reason = "not asked for yet"
         """Why the view is not whole."""
         self.accounts: list[str] = []
+        self._is_disabled: dict[str, bool] = {}  # by TradeAccount, as the list of accounts states it
         self.handlers: Handlers = dict.fromkeys(state.types, self._receive)
         self.sync_listeners: list[Callable[[], None]] = []
         self.loss_listeners: list[Callable[[str], None]] = []
@@ -104,6 +105,14 @@ class Reconciler:
         """Raise NotLoggedOn while the state is not in sync."""
         if not self.is_synced:
             raise NotLoggedOn(f"Orders, positions and balances have not been read from the server yet: {self.reason}.")
+
+    def disabled(self, trade_account: str) -> str:
+        """Return why the server accepts no orders for an account; empty: it does.
+
+        TradingIsDisabled of the list of accounts is evaluated.
+        """
+        is_disabled = self._is_disabled.get(trade_account, False)
+        return f"the server states TradingIsDisabled of {trade_account}" if is_disabled else ""
 
     def is_current(self, order: Order) -> bool:
         """Return whether an order's ServerOrderID is certain in this session.
@@ -198,6 +207,7 @@ class Reconciler:
 
     def _apply(self, session: Session, snapshot: ServerSnapshot, began: float) -> None:
         self.accounts = snapshot.accounts
+        self._is_disabled.update(snapshot.is_disabled)
         offset = session.server_clock_offset
         since = {account: self._last_known(account) or self._baseline for account in snapshot.fills}
         Reconciliation(

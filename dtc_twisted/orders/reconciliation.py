@@ -75,7 +75,8 @@ class Reconciliation:
         keys = [state.update_position(each, snapshot.positions_since) for each in snapshot.positions.rows]
         names = [state.update_balance(each, snapshot.balances_since) for each in snapshot.balances.rows]
         if snapshot.positions.is_complete:
-            state.remove_absent(keys, names, snapshot.positions_since)
+            stated = names if snapshot.balances.is_complete else None
+            state.remove_absent(keys, stated, snapshot.positions_since)
         open_before = dict.fromkeys([*state.unsettled(), *state.open_orders()])
         for order in open_before:
             if order not in matching.changed and all(each.unknown_reason for each in order.pending_commands):

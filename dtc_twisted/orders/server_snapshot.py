@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from dtc_twisted.dtc.messages import (
     AccountBalanceRequest,
@@ -40,12 +41,17 @@ class Batch:
     is_complete: bool = False
 
 
+Ask = Callable[[Any], Awaitable[Batch]]
+"""Send a request, and return the answer."""
+
+
 @dataclass
 class ServerSnapshot:
     """Hold the server's state.
 
     began: time of the first request, seconds since 1970.
     accounts: the trade accounts that the server lists.
+    is_disabled: whether they accept no orders, by account, where the list states it.
     fills: answers by account; None: the server does not state its fills.
     fills_since: from when on fills were asked for, by account; seconds since 1970 on the server's clock.
     orders_since, positions_since, balances_since: version of the account state when each request was sent.
@@ -61,6 +67,7 @@ class ServerSnapshot:
     orders_since: int
     positions_since: int
     balances_since: int
+    is_disabled: dict[str, bool] = field(default_factory=dict)
 
     def states_fills(self, trade_account: str) -> bool:
         """Return whether all fills of an account are known, as far back as was asked.
@@ -115,7 +122,7 @@ async def read_server(
     if not listed.is_complete or len(accounts) < len(listed.rows):
         accounts = [*dict.fromkeys([*accounts, *known_accounts])]
     orders_since = version()
-    open_orders = await ask(OpenOrdersRequest())
+    open_orders = await _ask_all(ask, OpenOrdersRequest(), accounts)
     fills: dict[str, Batch | None] = {}
     is_silent, unstated = False, list[str]()
     wanted = fills_since(accounts)
@@ -135,34 +142,70 @@ async def read_server(
     if unstated:
         _log.warn("The server does not state the fills of {accounts}", accounts=shorten(", ".join(unstated)))
     positions_since = version()
-    positions = await ask(CurrentPositionsRequest())
+    positions = await _ask_all(ask, CurrentPositionsRequest(), accounts)
     positions.is_complete = positions.is_complete and _have(positions.rows, "TradeAccount", "Symbol")
     balances_since = version()
     balances = await _read_balances(ask, accounts)
     return ServerSnapshot(
         *(now, accounts, open_orders, fills, wanted, positions, balances),
-        *(orders_since, positions_since, balances_since),
+        *(orders_since, positions_since, balances_since, _disabled(listed.rows)),
     )
 
 
-async def _read_balances(ask: Callable[[Message], Awaitable[Batch]], accounts: Sequence[str]) -> Batch:
-    """Request the balances of all accounts.
+def _disabled(rows: Iterable[Any]) -> dict[str, bool]:
+    """Return the accounts whose TradingIsDisabled is stated, and its value."""
+    return {row.TradeAccount: row.TradingIsDisabled == 1 for row in rows if row.TradingIsDisabled is not UNSET}
 
-    If the server rejects that, request those of each account.
+
+async def _ask_all(ask: Ask, request: Any, accounts: Sequence[str]) -> Batch:
+    """Request what belongs to all accounts.
+
+    If the server rejects that, request what belongs to each account.
     """
     try:
-        try:
-            return await ask(AccountBalanceRequest())
-        except RequestRejected:
-            if not accounts:
-                raise
-        batches = [await ask(AccountBalanceRequest(TradeAccount=account)) for account in accounts]
+        return await ask(request)
+    except RequestRejected:
+        if not accounts:
+            raise
+    rows, is_complete = list[Any](), True
+    for account in accounts:
+        batch = await ask(replace(request, TradeAccount=account))
+        rows += rows_of_account(batch.rows, account)
+        is_complete = is_complete and batch.is_complete
+    return Batch(rows, is_complete)
+
+
+async def _read_balances(ask: Ask, accounts: Sequence[str]) -> Batch:
+    """Request the balances of all accounts.
+
+    If the server does not state them, request those of each account.
+    """
+    refusals: list[str] = []
+    try:
+        balances = await ask(AccountBalanceRequest())
     except (RequestRejected, RequestTimedOut) as error:
-        _log.warn("The server does not state the balances: {text}", text=str(error))
-        return Batch()
-    # A server may ignore the account, and state all balances each time.
-    rows = {row.TradeAccount: row for batch in batches for row in batch.rows}
-    return Batch([*rows.values()], all(batch.is_complete for batch in batches))
+        balances = Batch()
+        refusals = [str(error)]
+    if accounts and not balances.rows:
+        refusals = []
+        rows: dict[str, Any] = {}  # a server may ignore the account, and state all balances each time
+        balances.is_complete = True
+        for account in accounts:
+            try:
+                batch = await ask(AccountBalanceRequest(TradeAccount=account))
+            except RequestRejected as error:
+                refusals.append(f"{account} ({shorten(str(error), 100)})")
+                continue
+            except RequestTimedOut as error:
+                refusals.append(f"{account} ({error})")
+                break
+            rows |= {row.TradeAccount: row for row in batch.rows}
+            balances.is_complete = balances.is_complete and batch.is_complete
+        balances.rows = [*rows.values()]
+    if refusals:
+        balances.is_complete = False
+        _log.warn("The server does not state the balances: {text}", text=shorten(", ".join(refusals)))
+    return balances
 
 
 def _have(rows: Iterable[Any], *names: str) -> bool:

@@ -211,7 +211,8 @@ class SubmitTests(DoubtCase):
     def test_server_rejects_the_read(self) -> None:
         """As long as it does, nothing is sent."""
         self.simulator.drop()
-        self.simulator.reject_next(dtc.OpenOrdersRequest, "Not now.")
+        for _ in range(2):  # for all accounts, and for the first of them
+            self.simulator.reject_next(dtc.OpenOrdersRequest, "Not now.")
         self.advance(3)
         self.check_error(self.submit(), 503, "NotLoggedOn", "the server did not state them: Not now.")
         self.advance(6)

@@ -9,8 +9,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.field_parser import field_parsers
 from tests.scripted_case import ES, ScriptedCase
-from tests.scripted_server import BALANCES, FILLS
+from tests.scripted_server import ACCOUNTS, BALANCES, FILLS, OPEN_ORDERS, POSITIONS, edited, ignored, with_fields
 from tests.support import GatewayTestCase
+
+
+REJECTED = [{"Type": 602, "RejectText": "TradeAccount is not set"}]
+NONE: dict[int, Any] = {
+    BALANCES: {"Type": 600, "NoAccountBalances": 1, "TotalNumberMessages": 1, "MessageNumber": 1},
+    POSITIONS: {"Type": 306, "NoPositions": 1},
+    OPEN_ORDERS: {"Type": 301, "NoOrders": 1},
+}
+"""Answers without rows."""
 
 
 class AccountTests(ScriptedCase):
@@ -23,22 +32,80 @@ class AccountTests(ScriptedCase):
         self.assertEqual([each["TradeAccount"] for each in self.rows("/accountbalance")], ["Sim1", "Sim2"])
         self.assertEqual([each["TradeAccount"] for each in self.rows("/accountbalance?TradeAccount=Sim2")], ["Sim2"])
 
-    def test_balances_are_requested_per_account(self) -> None:
-        def answer(request: Any, obey: Any) -> list[Any]:
-            if not request.get("TradeAccount"):
-                return [{"Type": 602, "RequestID": request["RequestID"], "RejectText": "TradeAccount is not set"}]
-            return [each for each in obey() if each["TradeAccount"] == request["TradeAccount"]]
+    def answer_per_account(self, kind: int, bare: list[Any], refused: str = "") -> None:
+        """Answer requests of one account truthfully, and those of all accounts with `bare`.
 
+        refused: an account whose requests are rejected.
+        """
+
+        def answer(request: Any, obey: Any) -> list[Any]:
+            account, ids = request.get("TradeAccount"), {"RequestID": request["RequestID"]}
+            if not account or account == refused:
+                return [each | ids for each in (bare if not account else REJECTED)]
+            rows = [each for each in obey() if each.get("TradeAccount") == account] or [NONE[kind]]
+            total = ids | {"TotalNumberMessages": len(rows), "TotalNumMessages": len(rows)}
+            return [each | total | {"MessageNumber": number} for number, each in enumerate(rows, 1)]
+
+        self.server.always(kind, answer)
+        self.restart()
+        self.advance(20)
+
+    def balances(self) -> list[str]:
+        return sorted(each["TradeAccount"] for each in self.rows("/balances"))
+
+    def test_balances_are_requested_per_account(self) -> None:
+        for bare in (REJECTED, [], [NONE[BALANCES]]):  # refused, ignored, or none stated
+            self.answer_per_account(BALANCES, bare)
+            self.assertEqual(self.balances(), ["Sim1", "Sim2"])
+
+    def test_balances_of_one_account_are_refused(self) -> None:
+        self.answer_per_account(BALANCES, REJECTED, refused="Sim1")
+        self.assertEqual(self.balances(), ["Sim2"])
+
+    def test_balances_that_the_server_stated_by_itself(self) -> None:
+        """They stay, also if the server does not answer requests for balances."""
+        self.server.always(BALANCES, ignored)
+        self.restart()
+        self.advance(20)
+        self.push({"Type": 600, "TradeAccount": "Sim1", "CashBalance": 5.0, "Unsolicited": 1})
+        self.advance(90)
+        self.assertEqual(self.balances(), ["Sim1"])
+
+    def test_no_balances(self) -> None:
+        self.assertEqual(self.balances(), ["Sim1", "Sim2"])
+        self.push({"Type": 600, "RequestID": 99, "NoAccountBalances": 1})
+        self.assertEqual(self.balances(), ["Sim1", "Sim2"])
+
+    def test_positions_and_orders_are_requested_per_account(self) -> None:
+        self.market("m", Quantity=3)
+        self.submit("a", TradeAccount="Sim2")
+        for kind, rejected in ((POSITIONS, 307), (OPEN_ORDERS, 302)):
+            self.answer_per_account(kind, [{"Type": rejected, "RejectText": "TradeAccount is not set"}])
+        self.assertTrue(self.status()["trading"]["ready"])
+        self.assertEqual([each["Quantity"] for each in self.rows("/positions")], [3])
+        self.assertEqual((self.order("a")["OrderStatus"], self.unknown()), (4, []))
+        self.assertEqual(self.submit("b").status, 201)
+
+    def test_trading_is_disabled_by_the_list_of_accounts(self) -> None:
         self.server.always(
-            BALANCES,
-            lambda request, obey: [
-                each | {"MessageNumber": 1, "TotalNumberMessages": 1} for each in answer(request, obey)
-            ],
+            ACCOUNTS,
+            edited(lambda rows: [each | {"TradingIsDisabled": each["TradeAccount"] == "Sim1"} for each in rows]),
         )
-        self.server.exchange.accounts[:] = ["Sim1", "Sim2"]
         self.server.drop()
         self.advance(5)
-        self.assertEqual(sorted(each["TradeAccount"] for each in self.rows("/balances")), ["Sim1", "Sim2"])
+        self.check_error(self.submit("a"), 409, "Conflict", "the server states TradingIsDisabled of Sim1")
+        self.assertEqual(self.submit("b", TradeAccount="Sim2").status, 201)
+        self.server.always(ACCOUNTS, with_fields(TradingIsDisabled=0))
+        self.advance(90)
+        self.assertEqual(self.submit("a").status, 201)
+
+    def test_tick_without_a_fraction(self) -> None:
+        """A server may write 1 for 1.0."""
+        for tick in (1, 1.0, "1"):
+            self.server.definition = {"MinPriceIncrement": tick, "DisplayPriceMultiplier": 1}
+            self.server.drop()
+            self.advance(40)
+            self.assertEqual(self.submit(f"a{tick!r}").status, 201)
 
     def test_start_of_the_day(self) -> None:
         record = {
