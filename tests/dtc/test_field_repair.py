@@ -3,12 +3,13 @@
 from typing import Any
 
 from msgspec import UNSET
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.codec import Codec
 from dtc_twisted.dtc.codec.field_repair import repair_count
-from dtc_twisted.dtc.messages import MESSAGES, Message
+from dtc_twisted.dtc.messages import DBL_MAX, MESSAGES, Message
 
 HUGE = "9" * 309
 
@@ -17,6 +18,18 @@ class FieldRepairCase(SynchronousTestCase):
     def read(self, text: str) -> list[Message]:
         self.codec = Codec()
         return self.codec.feed(text.encode() + b"\0")
+
+    def lines(self) -> list[str]:
+        """Return a list to which further lines of the log are added."""
+        lines: list[str] = []
+
+        def observe(event: Any) -> None:
+            lines.append(formatEvent(event))
+
+        observer: Any = observe
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        return lines
 
     def check_malformed(self, text: str) -> None:
         self.assertEqual((self.read(text), self.codec.malformed_count), ([], 1), text[:100])
@@ -57,6 +70,57 @@ class WrongTypeTests(FieldRepairCase):
             '{"Type":803,"RequestID":1,"StartDateTime":1456736400,"LastPrice":2.5,"NumTrades":"many"}',
         ):
             self.check_malformed(text)
+
+    def test_type_of_the_message(self) -> None:
+        expected = dtc.MarketDataUpdateTrade(SymbolID=1, Price=5, Volume=2)
+        for kind in ('"107"', "107.0"):
+            self.assertEqual(self.read(f'{{"Type":{kind},"SymbolID":1,"Price":5,"Volume":2}}'), [expected])
+            self.assertEqual(self.read(f'{{"Type":{kind},"F":[1,null,5,2]}}'), [expected])
+            self.assertEqual(self.codec.malformed_count, 0)
+        self.assertEqual(self.read('{"Type":"3"}'), [dtc.Heartbeat()])
+        for kind in ('"trade"', "107.5", "null", "[]", "true"):
+            self.check_malformed(f'{{"Type":{kind},"SymbolID":1,"Price":5,"Volume":2}}')
+
+    def test_unset_numbers_as_text(self) -> None:
+        """A server that sends numbers as text sends the largest number of a type, which means "unset", as text too."""
+        for text in (
+            '"Price":"5","Volume":"1.7976931348623157e+308"',
+            '"Price":"5","Volume":"1.79769313486232e+308"',
+        ):
+            self.assertEqual(
+                self.read(f'{{"Type":107,"SymbolID":"1",{text}}}'), [dtc.MarketDataUpdateTrade(SymbolID=1, Price=5)]
+            )
+        self.assertEqual(
+            self.read('{"Type":107,"F":["1","1","5","1.7976931348623157e+308"]}'),
+            [dtc.MarketDataUpdateTrade(SymbolID=1, AtBidOrAsk=dtc.AtBidOrAskEnum(1), Price=5)],
+        )
+        self.assertEqual(
+            self.read(
+                '{"Type":301,"ServerOrderID":7,"Price1":"1.7976931348623157e+308","GoodTillDateTime":"2147483647"}'
+            ),
+            [dtc.OrderUpdate(ServerOrderID="7")],
+        )
+
+    def test_unset_number_of_any_number_of_digits(self) -> None:
+        """Rounded to 10, 11, 15 or 16 digits it is larger than any number of 8 bytes."""
+        trade = dtc.MarketDataUpdateTrade(SymbolID=1, AtBidOrAsk=dtc.AtBidOrAskEnum(1), Price=5)
+        for digits in range(6, 18):
+            number = f"{DBL_MAX:.{digits - 1}e}"
+            for value in (number, number.replace("+", ""), number.upper(), f'"{number}"'):
+                self.assertEqual(
+                    self.read(f'{{"Type":107,"SymbolID":1,"AtBidOrAsk":1,"Price":5,"Volume":{value}}}'), [trade], value
+                )
+                self.assertEqual(self.read(f'{{"Type":107,"F":[1,1,5,{value}]}}'), [trade], value)
+                self.assertEqual(self.codec.malformed_count, 0)
+
+    def test_one_line_for_each_field(self) -> None:
+        """Whatever values the server sends."""
+        before = len(lines := self.lines())
+        for number in range(100):
+            self.read(f'{{"Type":306,"Symbol":"A","NoPositions":{300 + number},"Unsolicited":"{number}e999"}}')
+        self.read(f'{{"Type":306,"Symbol":"A","QuantityLimit":"{"9" * 10**6}"}}')
+        self.assertLessEqual(len(lines) - before, 3)
+        self.assertLess(max(map(len, lines)), 500)
 
     def test_text_that_is_no_number(self) -> None:
         for value in ("NaN", "Infinity", "nan", "-inf", "1e999", ""):

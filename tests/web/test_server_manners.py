@@ -12,7 +12,6 @@ from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import ACCOUNTS, BALANCES, FILLS, OPEN_ORDERS, POSITIONS, edited, ignored, with_fields
 from tests.support import GatewayTestCase
 
-
 REJECTED = [{"Type": 602, "RejectText": "TradeAccount is not set"}]
 NONE: dict[int, Any] = {
     BALANCES: {"Type": 600, "NoAccountBalances": 1, "TotalNumberMessages": 1, "MessageNumber": 1},

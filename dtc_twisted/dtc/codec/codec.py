@@ -12,12 +12,20 @@ from dtc_twisted.dtc.codec.encodings import (
     compact_decoder,
     compact_field_names,
     decode_named,
+    decode_repaired,
     decode_values,
     encode_compact,
     encode_named,
 )
 from dtc_twisted.dtc.codec.field_repair import row_from_damaged
-from dtc_twisted.dtc.codec.repair import MESSAGE_START, as_utf8, preview, split_messages, split_objects
+from dtc_twisted.dtc.codec.repair import (
+    MESSAGE_START,
+    as_utf8,
+    null_unset_numbers,
+    preview,
+    split_messages,
+    split_objects,
+)
 from dtc_twisted.dtc.codec.unfinished import UnfinishedMessage
 from dtc_twisted.dtc.messages import MESSAGES, MarketDataUpdateBidAskCompact, MarketDataUpdateTradeCompact, Message
 from dtc_twisted.errors import MalformedMessage
@@ -44,6 +52,18 @@ class _Envelope(Struct):
 
 
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
+_text_envelope_decoder = msgspec.json.Decoder(_Envelope, strict=False)
+
+
+def _decode_envelope(piece: bytes) -> tuple[_Envelope, bool]:
+    """Return the envelope of a message, and whether its Type is a number.
+
+    Else it is a text, or has a fraction.
+    """
+    try:
+        return _envelope_decoder.decode(piece), True
+    except msgspec.ValidationError:
+        return _text_envelope_decoder.decode(piece), False
 
 
 class Codec:
@@ -204,17 +224,27 @@ class Codec:
         if not piece.isascii():
             piece = as_utf8(piece)
         try:
-            envelope = _envelope_decoder.decode(piece)
-            known = MESSAGES.get(envelope.Type)
-            if known is None:
-                self._note_unknown(envelope.Type, piece)
-                self._on_unknown(envelope.Type, piece)
-                return None
-            if isinstance(envelope.F, UnsetType):
-                return self._decode_names(known, piece)
-            return self._decode_compact(known, envelope.F)
+            return self._decode_text(piece)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            readable = null_unset_numbers(piece)
+            if readable != piece:
+                return self._decode(readable)
             raise MalformedMessage(str(error)) from error
+
+    def _decode_text(self, piece: bytes) -> Message | None:
+        """Decode one message in UTF-8; None if its type is unknown.
+
+        Raises msgspec.MsgspecError, UnicodeError, RecursionError.
+        """
+        envelope, is_regular = _decode_envelope(piece)
+        known = MESSAGES.get(envelope.Type)
+        if known is None:
+            self._note_unknown(envelope.Type, piece)
+            self._on_unknown(envelope.Type, piece)
+            return None
+        if isinstance(envelope.F, UnsetType):
+            return self._decode_names(known, piece) if is_regular else decode_repaired(known, piece)
+        return self._decode_compact(known, envelope.F)
 
     def _decode_names(self, known: type[Message], piece: bytes) -> Message:
         message = decode_named(known, piece)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import astuple
 
-from dtc_twisted.dtc.codec.field_repair import repair_fields
+from dtc_twisted.dtc.codec.field_repair import note_conversion, repair_fields
 from dtc_twisted.dtc.fields import field_types
 from dtc_twisted.dtc.messages import DBL_MAX, FLT_MAX, INT_MAX, UINT_MAX, Message
 
@@ -42,6 +42,15 @@ def decode_named(message: type[Message], text: bytes) -> Message:
         return without_unset_numbers(_decoder(message).decode(text))
     except msgspec.ValidationError:  # a null, which is allowed, or a wrong type, which raises again
         return _from_fields(message, msgspec.json.decode(text))
+
+
+def decode_repaired(message: type[Message], text: bytes) -> Message:
+    """Decode a JSON object whose Type is not a number in the text.
+
+    Raises msgspec.MsgspecError, UnicodeError.
+    """
+    note_conversion(message, "Type")
+    return _from_fields(message, {**msgspec.json.decode(text), "Type": message.Type})
 
 
 def without_unset_numbers(message: Message) -> Message:
@@ -156,7 +165,7 @@ def _from_fields(message: type[Message], fields: dict[str, Any]) -> Message:
         repaired = repair_fields(message, given)
         if repaired is None:
             raise
-        return repaired
+        return without_unset_numbers(repaired)  # they may have been sent as text
 
 
 def _is_unset(value: object) -> bool:

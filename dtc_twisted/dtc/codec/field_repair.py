@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -17,7 +16,7 @@ import msgspec
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.fields import PRICES, FieldType, field_types
 from dtc_twisted.dtc.messages import Message
-from dtc_twisted.logs import logger
+from dtc_twisted.logs import logger, shorten
 
 _log = logger(__name__)
 
@@ -69,12 +68,17 @@ def repair_fields(message: type[Message], given: Mapping[str, Any]) -> Message |
             if is_needed:
                 return None
             repair_count.left_out += 1
-            _note(message.__name__, name, f"is left out: {error}")
+            _note(message, name, "is left out", f": {shorten(str(error), 200)}")
         else:
             if values[name] is not given[name]:
-                repair_count.converted += 1
-                _note(message.__name__, name, "has another type than in the protocol, and is converted")
+                note_conversion(message, name)
     return message(**values) if values else None
+
+
+def note_conversion(message: type[Message], field: str) -> None:
+    """Count and log a field that was converted."""
+    repair_count.converted += 1
+    _note(message, field, "has another type than in the protocol, and is converted")
 
 
 def _convert(value: Any, field: FieldType) -> Any:
@@ -98,10 +102,14 @@ def _convert(value: Any, field: FieldType) -> Any:
     return value if type(value) is type(converted) and value == converted else converted
 
 
-@lru_cache(maxsize=1000)
-def _note(message: str, field: str, text: str) -> None:
-    """Log a field of the wrong type, once for each text."""
-    _log.warn("{field} of {message} {text}", field=field, message=message, text=text)
+_noted: set[tuple[type[Message], str, str]] = set()
+
+
+def _note(message: type[Message], field: str, state: str, reason: str = "") -> None:
+    """Log a field of the wrong type, once for each state."""
+    if (message, field, state) not in _noted:
+        _noted.add((message, field, state))
+        _log.warn("{field} of {name} {state}{reason}", field=field, name=message.__name__, state=state, reason=reason)
 
 
 # -- rows that are not valid JSON

@@ -12,6 +12,9 @@ MESSAGE_START = b'{"Type"'
 OBJECT_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}"]', re.DOTALL)
 """A brace, a string, or the start of a string that is not closed."""
 
+_ROUNDED_UP = re.compile(rb'"?1\.79769313(?:4\d*|5)[eE]\+?308"?(?=\s*[,}\]])')
+"""The largest number of 8 bytes with 10, 11, 15 or 16 digits: larger than any number."""
+
 _BEFORE_BEGIN = re.compile(rb"(?=%s)" % re.escape(MESSAGE_START))
 
 
@@ -26,6 +29,14 @@ def _latin_1(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error("dtc-latin-1", _latin_1)
+
+
+def null_unset_numbers(piece: bytes) -> bytes:
+    """Replace the "unset" of numbers by null where it is rounded up.
+
+    It is larger than any number then.
+    """
+    return _ROUNDED_UP.sub(b"null", piece) if b"1.79769313" in piece else piece
 
 
 def split_messages(piece: bytes) -> list[bytes]:
