@@ -3,9 +3,13 @@
 import gc
 import os
 from pathlib import Path
+from typing import Any
 
+from autobahn.websocket import protocol
 from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
+from twisted.python.log import theLogPublisher
+from twisted.trial import _synctest
 
 # Its tables of characters, and of constants in our modules, take seconds to make. They are made once for this checkout.
 set_hypothesis_home_dir(Path(__file__).parents[1] / ".hypothesis")
@@ -17,3 +21,22 @@ settings.load_profile("fast" if "FAST_TESTS" in os.environ else "whole")
 
 # Thousands of tests leave many objects that stay. The usual thresholds search these often, a fifth of the time.
 gc.set_threshold(50_000, 10, 10)
+
+# Trial marks each module before each test, so that a warning is shown again. Since Python 3.4 a change of the filters
+# has this effect, and trial changes them too.
+modules_of_trial: Any = _synctest
+modules_of_trial._setWarningRegistryToNone = lambda modules: None
+
+# Autobahn makes these texts for each connection, and logs them only at the level debug.
+texts_of_autobahn: Any = protocol
+texts_of_autobahn.pformat = texts_of_autobahn.hltype = lambda value: ""
+
+
+def keep_log_from_trial() -> None:
+    """Do not send each line of the log from a process of `trial -j` to its parent, where all are mixed in one file."""
+    for observer in theLogPublisher.observers:
+        if type(getattr(observer, "__self__", None)).__name__ == "WorkerLogObserver":
+            theLogPublisher.removeObserver(observer)
+
+
+keep_log_from_trial()

@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from dtc_twisted.datafiles import optional
 from dtc_twisted.datafiles.data_folder import DataFolder
 from dtc_twisted.datafiles.history_query import PriceHistory, PriceQuery
 from dtc_twisted.datafiles.price_columns import price_messages
+from tests.support import FileTestCase
 
 
-class FolderCase(SynchronousTestCase):
+class FolderCase(FileTestCase):
     """A test case with a data folder."""
 
     def setUp(self) -> None:

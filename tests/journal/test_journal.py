@@ -15,18 +15,17 @@ from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred, execute
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.errors import DuplicateOrder, JournalFailed, StoreError
 from dtc_twisted.journal import Command, Journal, UpdateRecord
 from dtc_twisted.journal.opening import connect
 from dtc_twisted.journal.write_queue import COLLECT_SECONDS, MAX_COLLECTED
-from tests.support import slow, without_fsync
+from tests.support import FileTestCase, slow, without_fsync
 
 ROOT = Path(__file__).parents[2]
 
 
-class DurabilityTests(SynchronousTestCase):
+class DurabilityTests(FileTestCase):
     def test_commits_are_on_the_disk(self) -> None:
         """A commit is flushed to the disk before it returns. (Other tests leave this out.)"""
         with closing(connect(self.mktemp())) as connection:
@@ -77,7 +76,7 @@ class Hand:
         self.waiting.pop(0)[0].errback(StoreError("database or disk is full"))
 
 
-class JournalCase(SynchronousTestCase):
+class JournalCase(FileTestCase):
     def setUp(self) -> None:
         without_fsync(self)
         self.clock = Clock()

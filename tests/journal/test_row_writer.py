@@ -6,13 +6,12 @@ from contextlib import closing
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.errors import RowRefused
 from dtc_twisted.journal import Command, UpdateRecord
 from dtc_twisted.journal.entries import Entry
 from dtc_twisted.journal.store import JournalStore
-from tests.support import slow
+from tests.support import FileTestCase, slow
 
 _TABLES = ("commands", "command_orders", "updates", "open_orders")
 
@@ -28,7 +27,7 @@ def _update(number: int, status: int) -> UpdateRecord:
     )
 
 
-class RowWriterTests(SynchronousTestCase):
+class RowWriterTests(FileTestCase):
     def written(self, groups: Iterable[Sequence[Entry]]) -> list[list[tuple[object, ...]]]:
         """Return the rows of all tables after groups of entries were written, each in one transaction."""
         path = self.mktemp()

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dtc_twisted.recording import Record, RecordingLimits, SegmentReader, list_segments, read_folder, summarize
 from dtc_twisted.recording.record_format import unpack
 from dtc_twisted.recording.segment_sequence import SegmentSequence
-from tests.support import slow
+from tests.support import FileTestCase, slow
 
 MESSAGE = b'{"Type":107,"F":[1,1,282775,8,1795649643.891]}\0'
 
@@ -19,7 +19,7 @@ def read_record(time: int, count: int = 1) -> Record:
     return Record("R", time, MESSAGE * count)
 
 
-class SegmentCase(SynchronousTestCase):
+class SegmentCase(FileTestCase):
     def setUp(self) -> None:
         self.folder = self.mktemp()
         self.now = 1_700_000_000.0
