@@ -1,5 +1,7 @@
 """Describe the operations that ask the DTC server, from the tables of requests."""
 
+from functools import cache
+
 from dtc_twisted.dtc.messages import (
     HistoricalMarketDepthDataRequest,
     HistoricalPriceDataRequest,
@@ -41,6 +43,7 @@ def row_types(spec: RequestSpec) -> list[type[Message]]:
     return [each for each in RESPONSES[spec.request].types if not each.__name__.endswith(no_rows)]
 
 
+@cache
 def read_operation(spec: RequestSpec) -> Operation:
     """Describe a GET that sends a DTC request."""
     kinds = row_types(spec)

@@ -1,5 +1,6 @@
 """Serve the trading dashboard at /: static files, which use the public API only."""
 
+import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -29,9 +30,9 @@ class DashboardRoutes:
 
     def __init__(self, rest: RestApi) -> None:
         rest.route("GET", "/", _handler(FOLDER / PAGE), None, prefix="", public=True)
-        for path in sorted(FOLDER.iterdir()):
-            if path.suffix in _TYPES and path.name != PAGE:
-                rest.route("GET", f"{FOLDER_PATH}/{path.name}", _handler(path), None, prefix="", public=True)
+        for name in os.listdir(FOLDER):
+            if os.path.splitext(name)[1] in _TYPES and name != PAGE:
+                rest.route("GET", f"{FOLDER_PATH}/{name}", _handler(FOLDER / name), None, prefix="", public=True)
 
 
 def _handler(path: Path) -> Callable[[Request], bytes]:
