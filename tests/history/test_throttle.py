@@ -35,7 +35,7 @@ class Reactor:
         return len(calls)
 
 
-class TurnsTests(SynchronousTestCase):
+class ReadSchedulerTests(SynchronousTestCase):
     def work(self, seconds: float, rest: float, pieces: int) -> list[float]:
         """Return the delay before each piece, if processing and pauses take these times."""
         reactor = Reactor()
@@ -87,7 +87,7 @@ class Transport(StringTransport):
         self.protocol.connectionLost(Failure(ConnectionDone()))
 
 
-class PacedCase(SynchronousTestCase):
+class ThrottleCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = Reactor()
         clock: Any = self.reactor

@@ -1069,7 +1069,7 @@ class Sink:
         self.got.append("flush")
 
 
-class TurnTests(HubCase):
+class ReadBatchTests(HubCase):
     """Some work is done for each subscriber, and some once for all of them."""
 
     def subscriber(self, encoder: Any, *symbols: str) -> Sink:

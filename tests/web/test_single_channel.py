@@ -607,7 +607,7 @@ class SlowSubscriberTests(StreamCase):
         self.assertEqual(self.trades(self.other), [(ES, 1)])
 
 
-class FakeSender(TransportWriter):
+class FakeWriter(TransportWriter):
     """Imitate a writer whose socket is full after `capacity` bytes."""
 
     def __init__(self, capacity: int, bound: UnsentBound | None = None) -> None:
@@ -641,7 +641,7 @@ class BoundTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.refusals = Refusals()
         self.bound = UnsentBound(self.refusals, limit=10_000)
-        self.senders = [FakeSender(1, self.bound) for _ in range(3)]
+        self.senders = [FakeWriter(1, self.bound) for _ in range(3)]
         for each in self.senders:
             each.send_queue.send_message(b"first")
 
@@ -678,11 +678,11 @@ class BoundTests(SynchronousTestCase):
         self.assertNotIn(self.senders[0].send_queue, self.bound.queues)
 
 
-class OutboxTests(SynchronousTestCase):
+class SendQueueTests(SynchronousTestCase):
     def test_full_again_in_the_middle(self) -> None:
         """Order is kept over several rounds, and by what is put in between."""
         self.patch(send_queue, "_CHUNK", 6)  # two messages of a digit
-        sender = FakeSender(9)
+        sender = FakeWriter(9)
         for number in range(10):
             sender.send_queue.send_message(b"%d" % number, number or None)
         self.assertEqual(sender.sent, frames(b"0", b"1", b"2"))
@@ -695,7 +695,7 @@ class OutboxTests(SynchronousTestCase):
 
     def test_many_are_sent_in_no_time(self) -> None:
         """The cost of the send queue is linear in the number of messages."""
-        sender = FakeSender(1)
+        sender = FakeWriter(1)
         sender.send_queue.send_message(b"first")
         many = [b"%d" % number for number in range(stream.MAX_QUEUED)]
         for each in many:
@@ -708,7 +708,7 @@ class OutboxTests(SynchronousTestCase):
 
     def test_flush_sends_one_piece(self) -> None:
         sent: list[bytes] = []
-        sender = FakeSender(1000)
+        sender = FakeWriter(1000)
         self.patch(sender, "send", sent.append)
         for each in (b"a", b"b"):
             sender.send_queue.add(PreparedUpdate([frame(each)], ES, [107]))
@@ -718,13 +718,13 @@ class OutboxTests(SynchronousTestCase):
         self.assertEqual(sent, [frames(b"a", b"b")])
 
     def test_put_does_not_overtake(self) -> None:
-        sender = FakeSender(1000)
+        sender = FakeWriter(1000)
         sender.send_queue.add(PreparedUpdate([frame(b"a")], ES, [107]))
         sender.send_queue.send_message(b"b")
         self.assertEqual(sender.sent, frames(b"a", b"b"))
 
     def test_nothing_after_the_end(self) -> None:
-        sender = FakeSender(3)
+        sender = FakeWriter(3)
         sender.send_queue.send_message(b"a")
         sender.send_queue.send_message(b"b")
         sender.send_queue.close()
@@ -739,7 +739,7 @@ class OutboxTests(SynchronousTestCase):
 
     def test_later(self) -> None:
         """The late frame of a slow subscriber is made when it is sent."""
-        sender = FakeSender(3)
+        sender = FakeWriter(3)
         sender.send_queue.send_message(b"a")
         for each in (b"b", b"c"):
             sender.send_queue.add(PreparedUpdate([frame(each)], ES, ["book"], lambda: frame(b"book")))

@@ -15,7 +15,7 @@ from dtc_twisted.web.stream.writer import SocketWriter, TransportWriter, make_wr
 from tests.support import GatewayTestCase, SocketTransport, WebSocketCaller, slow
 
 
-class SenderCase(SynchronousTestCase):
+class WriterCase(SynchronousTestCase):
     """Provide a SocketWriter on a transport with the answer to the handshake in its buffer."""
 
     def setUp(self) -> None:
@@ -34,7 +34,7 @@ class SenderCase(SynchronousTestCase):
         return self.transport.getOutBuffer() or b""
 
 
-class DirectTests(SenderCase):
+class DirectTests(WriterCase):
     def test_waits_for_the_handshake(self) -> None:
         """The transport fails a send that overtakes."""
         self.writer.send(b"a ")
