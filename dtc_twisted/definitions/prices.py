@@ -140,8 +140,3 @@ def snap_to_tick(price: float, definition: SecurityDefinitionResponse | None) ->
     shown = Fraction(Decimal(repr(float(price)))) * form.multiplier
     near = round(shown / form.tick) * form.tick
     return float(near / form.multiplier) if abs(shown - near) <= abs(shown) / 10**12 else None
-
-
-def is_on_tick(price: float, definition: SecurityDefinitionResponse | None) -> bool:
-    """Return whether a server price is on a tick; True if the tick is unknown."""
-    return snap_to_tick(price, definition) is not None

@@ -217,10 +217,6 @@ class Journal(Service):
         """
         return self._with_queued(order_id, self._updates_from(self._opened.reader, order_id))
 
-    def update_messages(self, order_id: str) -> list[dict[str, Any]]:
-        """Return the messages of `updates`."""
-        return [each.message for each in self.updates(order_id)]
-
     # -- called by AccountChannels at the start
 
     def begin_epoch(self, epoch: int) -> PublishedOrders:

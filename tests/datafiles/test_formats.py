@@ -14,7 +14,7 @@ from dtc_twisted.dtc.messages import HistoricalPriceDataRecordResponse
 from dtc_twisted.web.output import ArrowStream, negotiation
 from dtc_twisted.web.output.block_tables import block_batch
 from dtc_twisted.web.rest import file_parts
-from tests.datafiles.test_history_rest import ES, START, FolderHouse
+from tests.datafiles.test_history_rest import ES, START, DataFolderCase
 from tests.datafiles.writer import DepthRecord, trade, write_depth, write_scid
 from tests.support import Answer, slow
 
@@ -50,7 +50,7 @@ def read_parquet(body: bytes) -> Any:
     return pyarrow.parquet.read_table(io.BytesIO(body))
 
 
-class FormatCase(FolderHouse):
+class FormatCase(DataFolderCase):
     def setUp(self) -> None:
         if find_spec("pyarrow") is None:
             raise SkipTest("pyarrow is not installed")

@@ -14,7 +14,7 @@ ES = "ESM20_FUT_CME"
 NQ = "NQM20_FUT_CME"
 
 
-class FolderHouse(GatewayTestCase):
+class DataFolderCase(GatewayTestCase):
     """A gateway with a data folder."""
 
     more: tuple[str, ...] = ("--host", "127.0.0.1")
@@ -36,7 +36,7 @@ class FolderHouse(GatewayTestCase):
         return unchunked(Answer(caller.received))
 
 
-class HistoryFromFileTests(FolderHouse):
+class HistoryFromFileTests(DataFolderCase):
     def write(self, symbol: str = NQ, count: int = 3) -> Path:
         records = [trade(START * 10**6 + i * 10**6, 100 + i, i + 1) for i in range(count)]
         return write_scid(self.folder / f"{symbol}.scid", records)
@@ -174,7 +174,7 @@ class RemoteTests(HistoryFromFileTests):
         self.assertEqual(self.from_address("192.0.2.7", path).status, 200)
 
 
-class FilesAloneTests(FolderHouse):
+class FilesAloneTests(DataFolderCase):
     more = ()
 
     def test_history(self) -> None:

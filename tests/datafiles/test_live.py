@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from dtc_twisted.datafiles import FileFeed
-from tests.datafiles.test_history_rest import ES, NQ, FolderHouse
+from tests.datafiles.test_history_rest import ES, NQ, DataFolderCase
 from tests.datafiles.writer import FIRST_FILL, LAST_FILL, Record, append, quote, trade, write_scid
 from tests.support import WebSocketCaller, slow
 
@@ -12,7 +12,7 @@ START = 1_700_000_000 * 10**6
 STREAM = "ws://127.0.0.1:8080/api/v1/stream"
 
 
-class LiveCase(FolderHouse):
+class LiveCase(DataFolderCase):
     def setUp(self) -> None:
         super().setUp()
         self.path = write_scid(self.folder / f"{NQ}.scid", [trade(START, 100, 3, at_ask=True)])

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.definitions import converter
 from dtc_twisted.definitions.converter import DisplayConverter, conversion_plan
-from dtc_twisted.definitions.prices import is_on_tick, shortest_float32, snap_to_tick, to_server_price
+from dtc_twisted.definitions.prices import shortest_float32, snap_to_tick, to_server_price
 from dtc_twisted.definitions.times import format_iso
 from dtc_twisted.dtc import fields
 from dtc_twisted.dtc import messages as dtc
@@ -258,12 +258,11 @@ class PriceTests(SynchronousTestCase):
     def test_on_tick(self, name: str, ticks: int) -> None:
         multiplier, tick = (Decimal(each) for each in FORMATS[name])
         about = definition(float(multiplier), float(tick))
-        self.assertTrue(is_on_tick(float(ticks * tick / multiplier), about))
-        self.assertFalse(is_on_tick(float((ticks * tick + tick / 4) / multiplier), about))
+        self.assertIsNotNone(snap_to_tick(float(ticks * tick / multiplier), about))
+        self.assertIsNone(snap_to_tick(float((ticks * tick + tick / 4) / multiplier), about))
 
     def test_no_tick_to_be_off(self) -> None:
         for about in (None, definition(1, 0)):
-            self.assertTrue(is_on_tick(1.23456, about))
             self.assertEqual(snap_to_tick(1.23456, about), 1.23456)
 
     def test_snap(self) -> None:

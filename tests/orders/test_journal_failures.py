@@ -85,7 +85,7 @@ class DiskTests(OrdersCase):
         written = [action for _, action, withdrawn in self.actions() if not withdrawn]
         self.assertEqual(written[:5], ["submit", "cancel", "cancelall", "flatten", "halt"])
         self.assertEqual({who for who, *_ in self.actions()}, {"local", "halt"} & {who for who, *_ in self.actions()})
-        self.assertEqual([each["OrderStatus"] for each in self.journal.update_messages("a")], [4, CANCELED])
+        self.assertEqual([each.message["OrderStatus"] for each in self.journal.updates("a")], [4, CANCELED])
         last = self.journal.last("halt", "resume")
         assert last is not None
         self.assertEqual(last.action, "halt")
@@ -235,6 +235,6 @@ class DiskTests(OrdersCase):
         self.flush()
         self.assertEqual(self.status()["trading"]["journal"], "ok")
         # A number beyond its field is not stated; the status follows from the reason.
-        status = self.journal.update_messages("x1")[0]["OrderStatus"]
+        status = self.journal.updates("x1")[0].message["OrderStatus"]
         self.assertEqual(status, dtc.OrderStatusEnum.ORDER_STATUS_PARTIALLY_FILLED)
         self.assertEqual(self.submit("b").status, 201)

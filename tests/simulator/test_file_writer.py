@@ -6,12 +6,12 @@ from typing import Any
 from dtc_twisted.errors import StartupError
 from dtc_twisted.simulator import INSTRUMENTS, RESTRICTED, Simulator
 from dtc_twisted.tap_sim import Options, makeService
-from tests.datafiles.test_history_rest import ES, FolderHouse
+from tests.datafiles.test_history_rest import ES, DataFolderCase
 from tests.datafiles.writer import write_scid
 from tests.support import WebSocketCaller, slow
 
 
-class WriterCase(FolderHouse):
+class WriterCase(DataFolderCase):
     def setUp(self) -> None:
         super().setUp()
         clock: Any = self.clock
@@ -67,7 +67,7 @@ class LiveTests(WriterCase):
         )
 
 
-class FolderTests(FolderHouse):
+class FolderTests(DataFolderCase):
     def test_files_that_are_not_simulated_stay(self) -> None:
         write_scid(self.folder / "A.scid", [])
         options = Options()
