@@ -144,7 +144,7 @@ class FeedReceiver:
             resubscribe = logon is not None and logon.ResubscribeWhenMarketDataFeedAvailable == 1
             for feed in list(self._feeds.values()):
                 if resubscribe:
-                    self._requests.request(feed)
+                    self._request_anew(feed)
                 elif feed.is_confirmed:
                     feed.mark_live(self._batch)
 
@@ -152,8 +152,7 @@ class FeedReceiver:
         if heartbeat.NumDroppedMessages:
             self._process_all()
             for feed in list(self._feeds.values()):  # the missing changes are unknown
-                feed.mark_stale(self._batch, "the server dropped updates")
-                self._requests.request(feed)
+                self._mend(feed, "the server dropped updates")
 
     # -- data that was lost
 
@@ -174,6 +173,13 @@ class FeedReceiver:
         """Request a symbol again of which updates were lost."""
         self.process_waiting(feed.symbol_id)
         feed.mark_stale(self._batch, reason)
+        self._request_anew(feed)
+
+    def _request_anew(self, feed: SymbolFeed) -> None:
+        """Request a symbol again soon. It is live after the server's answer."""
+        self._batch.process()
+        feed.is_confirmed = False
+        feed.state.discard()
         self._repair.add(feed.symbol)
 
     def _request_again(self, symbol: str) -> None:

@@ -28,6 +28,9 @@ class MarketDataState:
     def expect_snapshot(self) -> None:
         """Keep the values, because they are valid until the server's snapshot."""
 
+    def discard(self) -> None:
+        """Ignore nothing, because each message is valid without those before it."""
+
     def receive(self, messages: list[Any]) -> Iterable[None]:
         """Take messages, which are published together."""
         self._latest = messages

@@ -113,6 +113,8 @@ class DepthState:
     def __init__(self) -> None:
         self._book: OrderBook | None = None
         self._is_current = False  # whether the book is of the present subscription
+        self._is_discarding = False
+        self._has_first_levels = False  # whether the server marks the first level of a book
         self._incoming_book: OrderBook | None = None  # a snapshot of which levels are missing
         self._batch: list[LevelChange] = []
         self._batch_is_complete = True
@@ -124,9 +126,14 @@ class DepthState:
 
     def expect_snapshot(self) -> None:
         """Ignore changes until the server has sent its book."""
-        self._is_current = False
+        self._is_current = self._is_discarding = False
         self._incoming_book = None
         self._batch = []
+
+    def discard(self) -> None:
+        """Ignore all levels and changes until a new request, because some were lost."""
+        self.expect_snapshot()
+        self._is_discarding = True
 
     def receive(self, messages: list[Any]) -> Iterator[None]:
         """Take messages, and yield after each that completes a batch with changes."""
@@ -136,6 +143,8 @@ class DepthState:
 
     def _receive(self, message: Any) -> bool:
         """Take one message. True when it completes a batch with changes, or a book."""
+        if self._is_discarding:
+            return False
         if type(message) in SNAPSHOT_CLASSES:
             return self._receive_level(message)
         if self._incoming_book is not None or not self._is_current:
@@ -158,8 +167,11 @@ class DepthState:
             last = level.FinalUpdateInBatch not in _NOT_FINAL
         else:
             first, last = level.IsFirstMessageInBatch == 1, level.IsLastMessageInBatch == 1
-        if first or self._incoming_book is None:
+        self._has_first_levels = self._has_first_levels or first
+        if first or (self._incoming_book is None and not self._has_first_levels):
             self._incoming_book = OrderBook()
+        if self._incoming_book is None:
+            return False  # the rest of a book whose first levels were lost
         change = _level_change(level)
         if change is not None:
             self._incoming_book.apply(change)

@@ -22,6 +22,9 @@ class SymbolState(Protocol):
     def expect_snapshot(self) -> None:
         """Prepare for the snapshot that follows a new request."""
 
+    def discard(self) -> None:
+        """Ignore messages until a new request, because some were lost."""
+
     def receive(self, messages: list[Any]) -> Iterable[None]:
         """Take messages, and yield each time that there is something to publish."""
 

@@ -406,6 +406,7 @@ class TimeoutTests(HubCase):
         second = self.consumer(ES)
         self.clock.advance(TIMEOUT)
         self.assertEqual((first.names(), second.names()), (["stale"], ["subscribed", "stale"]))
+        self.clock.advance(REPAIR_INTERVAL)
 
 
 class NoSessionTests(HubCase):
@@ -640,10 +641,24 @@ class FeedStatusTests(HubCase):
         self.both.take()
         self.session.take()
         self.receive(dtc.MarketDataFeedStatus(Status=AVAILABLE))
+        self.clock.advance(0)
         self.assertEqual(self.session.take(), [("SUBSCRIBE", 101, ES), ("SUBSCRIBE", 102, CL)])
         self.assertEqual(self.both.take(), [])
         self.snapshot(ES)
         self.assertEqual(self.both.names(), ["live", "104"])
+        self.clock.advance(REPAIR_INTERVAL)
+
+    def test_resubscribe_again_and_again(self) -> None:
+        self.reattach(resubscribe=1)
+        self.session.take()
+        for _ in range(100):
+            self.receive(dtc.MarketDataFeedStatus(Status=UNAVAILABLE))
+            self.receive(dtc.MarketDataFeedStatus(Status=AVAILABLE))
+            self.clock.advance(0.01)
+        self.assertEqual(len(self.session.take()), 2)
+        self.clock.advance(REPAIR_INTERVAL)
+        self.assertEqual(len(self.session.take()), 2)
+        self.clock.advance(REPAIR_INTERVAL)
 
     def test_available_again_is_no_answer(self) -> None:
         """A symbol that the server never answered for is not live because another one is."""
@@ -1187,6 +1202,8 @@ class ReadBatchTests(HubCase):
             [[BookSnapshot], [BookChanges]],
         )
         hub.unsubscribe_all(consumer)
+        self.clock.advance(0)
+        self.clock.advance(REPAIR_INTERVAL)
 
     def test_one_that_cannot_be_read_costs_no_other_symbol_anything(self) -> None:
         es, cl = self.subscriber(IdentityEncoder(), ES), self.subscriber(IdentityEncoder(), CL)
@@ -1199,6 +1216,7 @@ class ReadBatchTests(HubCase):
         self.assertEqual((es.got, len(cl.got)), ([], 2))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.hub.stale_symbols, [ES])  # it is requested again
+        self.clock.advance(0)
         self.clock.advance(REPAIR_INTERVAL)
 
     def test_events_do_not_overtake(self) -> None:
@@ -1292,6 +1310,20 @@ class PacedTests(HubCase):
             self.clock.advance(0.1)
             counts.append(len(self.session.take()))
         self.assertEqual(counts, [100] * 10 + [0, 0])
+
+    def test_requested_again_in_the_session(self) -> None:
+        """Within a session symbols are requested again in parts too."""
+        self.hub.detach("lost")
+        self.reattach(9001, resubscribe=1)
+        for _ in range(11):
+            self.clock.advance(0.1)
+        self.session.take()
+        self.receive(dtc.MarketDataFeedStatus(Status=AVAILABLE))
+        counts = []
+        for _ in range(11):
+            self.clock.advance(0.1)
+            counts.append(len(self.session.take()))
+        self.assertEqual(counts, [100] * 10 + [0])
 
     def test_all_are_live_in_the_end(self) -> None:
         self.first.take()

@@ -13,6 +13,8 @@ from tests.web.test_output import unchunked
 
 MARKETDEPTH = "ws://127.0.0.1:8080/api/v1/marketdepth"
 HUGE = "9" * 309
+BAD = '{"Type":106,"SymbolID":1,"Side":1,"Price":"x"}'
+CHANGE = '{"Type":106,"SymbolID":1,"Side":1,"Price":282000,"Quantity":7,"UpdateType":1}'
 
 
 class DepthTests(GatewayTestCase):
@@ -62,6 +64,50 @@ class DepthTests(GatewayTestCase):
         before = len(self.sent(dtc.MarketDepthRequest))
         for _ in range(100):
             self.send_raw('{"Type":106,"SymbolID":1,"Side":1,"Price":"x"}')
+        self.advance(REPAIR_INTERVAL)
+        self.assertEqual(len(self.sent(dtc.MarketDepthRequest)) - before, 2)
+
+
+    def levels(self, *places: str) -> list[str]:
+        """Return the levels of a book: "first", "last", or another word for one between; "bad" cannot be read."""
+        return [
+            f'{{"Type":122,"SymbolID":1,"Side":1,"Price":{"{}" if place == "bad" else number},"Quantity":1,'
+            f'"IsFirstMessageInBatch":{int(place == "first")},"IsLastMessageInBatch":{int(place == "last")}}}'
+            for number, place in enumerate(places, 1)
+        ]
+
+    def test_not_live_before_the_whole_book(self) -> None:
+        """A change that follows a lost one is not published, and does not end the stale state."""
+        self.send_raw(BAD)
+        self.assertEqual(self.events(), ["stale", "live", "book"])
+        self.send_raw(BAD)
+        self.assertEqual(self.events(), ["stale"])
+        self.send_raw(CHANGE)
+        self.send_raw('{"Type":116,"SymbolID":1,"Status":2}')
+        self.send_raw('{"Type":100,"Status":2}')
+        self.assertEqual(self.events(), [])
+        self.advance(REPAIR_INTERVAL)
+        self.assertEqual(self.events(), ["live", "book"])
+        self.send_raw(CHANGE)
+        self.assertEqual(self.events(), ["changes"])
+
+    def test_book_with_a_level_that_cannot_be_read(self) -> None:
+        """Whatever part of the book arrives in the read of that level, no part of a book is published."""
+        texts = self.levels("first", "between", "bad", "between", "last")
+        for cut in range(len(texts) + 1):
+            self.simulator.send_raw("".join(f"{each}\0" for each in texts[:cut]).encode())
+            self.flush()
+            self.simulator.send_raw("".join(f"{each}\0" for each in texts[cut:]).encode())
+            self.flush()
+            self.advance(REPAIR_INTERVAL)
+            messages = self.caller.take()
+            self.assertEqual([each.get("event", "book") for each in messages], ["stale", "live", "book"], cut)
+            self.assertGreater(len(messages[-1]["bids"]), 5, cut)
+
+    def test_dropped_updates_again_and_again(self) -> None:
+        before = len(self.sent(dtc.MarketDepthRequest))
+        for _ in range(100):
+            self.send_raw('{"Type":3,"NumDroppedMessages":1}')
         self.advance(REPAIR_INTERVAL)
         self.assertEqual(len(self.sent(dtc.MarketDepthRequest)) - before, 2)
 
