@@ -18,6 +18,8 @@ _NUMBERED_LIMIT = 6
 _LIST_LIMIT = 60
 """Timeouts that a list may take. It may have many thousands of rows."""
 
+_UNREADABLE = "A message of the server's answer cannot be read."
+
 
 @dataclass
 class _Pending:
@@ -119,8 +121,10 @@ class PendingRequests:
         elif not pending.is_repeated(message):
             if pending.reply.has_data(message):
                 pending.on_response(message)
+            elif pending.reply.is_damaged(message):
+                self.fail(request_id, Failure(UnusableAnswer(_UNREADABLE)))
             if request_id not in self._pending:
-                return True  # on_response has cancelled the request
+                return True  # on_response has cancelled the request, or it has failed
             if pending.is_complete(message):
                 self._pop(request_id).result.callback(pending.responses)
             elif pending.timer is not None and pending.timeout is not None:
@@ -128,14 +132,18 @@ class PendingRequests:
                 pending.timer.reset(max(0.0, min(pending.timeout, left)))
         return True
 
-    def receive_malformed(self, request_id: int) -> None:
-        """Fail a request of whose answer a message cannot be read.
+    def receive_malformed(self, request_id: int | None, kind: int | None) -> None:
+        """Fail the requests to whose answers a message may belong that cannot be read.
 
         If the responses are numbered, nothing is done, because the missing one is noticed.
+
+        request_id, kind: RequestID and Type of the message; None: they cannot be read either, or are not named.
         """
-        pending = self._pending.get(request_id)
-        if pending is not None and not pending.reply.is_numbered:
-            self.fail(request_id, Failure(UnusableAnswer("A message of the server's answer cannot be read.")))
+        for each, pending in [*self._pending.items()]:
+            is_of_kind = kind is None or any(kind == response.Type for response in pending.reply.types)
+            is_of_request = each == request_id or (request_id is None and is_of_kind)
+            if is_of_request and not pending.reply.is_numbered:
+                self.fail(each, Failure(UnusableAnswer(_UNREADABLE)))
 
     # -- inside
 

@@ -20,6 +20,7 @@ class ResponseSpec:
     is_last: returns whether a response is the last one.
     has_data: returns False for a response that only states that there is no data, or no more.
     is_unknown: returns True for a response about a symbol that the server does not know.
+    is_damaged: returns True for a response without the data that it must have.
     """
 
     types: tuple[type[Message], ...]
@@ -27,6 +28,7 @@ class ResponseSpec:
     is_last: Callable[[Any], bool]
     has_data: Callable[[Any], bool]
     is_unknown: Callable[[Any], bool] = lambda answer: False
+    is_damaged: Callable[[Any], bool] = lambda answer: False
 
     @property
     def row_type(self) -> type[Message]:
@@ -96,6 +98,11 @@ def _is_record(answer: Any) -> bool:
     return bool(getattr(answer, "StartDateTime", 0) or getattr(answer, "DateTime", 0))
 
 
+def _is_damaged_record(answer: Any) -> bool:
+    """Return whether a message is a record without a time, and not the final one, which may be empty."""
+    return getattr(answer, "IsFinalRecord", 1) != 1 and not _is_record(answer)
+
+
 def _is_record_or_divisor(answer: Any) -> bool:
     """Return whether a message is a record, or a header with a price divisor."""
     return _is_record(answer) or bool(getattr(answer, "IntToFloatPriceDivisor", 0))
@@ -136,8 +143,8 @@ RESPONSES: dict[type[Message], ResponseSpec] = {
     dtc.HistoricalOrderFillsRequest: ResponseSpec((dtc.HistoricalOrderFillResponse,), dtc.HistoricalOrderFillsReject, _is_last_of(_TOTAL, "NoOrderFills"), _flag_not_set("NoOrderFills")),
     dtc.CurrentPositionsRequest: ResponseSpec((dtc.PositionUpdate,), dtc.CurrentPositionsReject, _is_last_of(_TOTAL, "NoPositions"), _flag_not_set("NoPositions")),
     dtc.HistoricalTradesRequest: ResponseSpec((dtc.HistoricalTradesResponse,), dtc.HistoricalTradesReject, _flag_set("IsFinalMessage"), _field_set("Symbol")),
-    dtc.HistoricalPriceDataRequest: ResponseSpec(_PRICE_RECORDS, dtc.HistoricalPriceDataReject, _is_last_record, _is_record_or_divisor),
-    dtc.HistoricalMarketDepthDataRequest: ResponseSpec(_DEPTH_RECORDS, dtc.HistoricalMarketDepthDataReject, _is_last_record, _is_record),
+    dtc.HistoricalPriceDataRequest: ResponseSpec(_PRICE_RECORDS, dtc.HistoricalPriceDataReject, _is_last_record, _is_record_or_divisor, is_damaged=_is_damaged_record),
+    dtc.HistoricalMarketDepthDataRequest: ResponseSpec(_DEPTH_RECORDS, dtc.HistoricalMarketDepthDataReject, _is_last_record, _is_record, is_damaged=_is_damaged_record),
     dtc.JournalEntriesRequest: ResponseSpec((dtc.JournalEntryResponse,), dtc.JournalEntriesReject, _flag_set("IsFinalResponse"), _field_set("JournalEntry")),
 }
 # fmt: on
@@ -153,3 +160,16 @@ def rows_of_account(rows: Iterable[Message], account: object) -> list[Message]:
     A server may ignore the account of a request.
     """
     return [row for row in rows if getattr(row, "TradeAccount", UNSET) in (account, "", UNSET)]
+
+
+def rows_of_order(rows: Iterable[Message], server_order_id: object) -> list[Message]:
+    """Return the rows of an order, and those that state none.
+
+    A server may ignore the order of a request.
+    """
+    wanted = (server_order_id, "", UNSET)
+    return [
+        row
+        for row in rows
+        if getattr(row, "ServerOrderID", UNSET) in wanted or getattr(row, "PreviousServerOrderID", "") == server_order_id
+    ]

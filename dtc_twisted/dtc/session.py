@@ -30,6 +30,13 @@ _log = logger(__name__)
 MAX_RELEASED_IDS = 1000
 """Symbols without a user whose SymbolIDs are kept."""
 
+MAX_CLOCK_LEAD, MAX_CLOCK_LAG = 2 * 86400.0, 3650 * 86400.0
+"""Seconds by which the server's clock may be ahead and behind. Else it is unknown.
+
+By a clock that is far ahead all fills are earlier than the orders, and no read would find them. A server that plays a
+recording is far behind.
+"""
+
 
 @dataclass(frozen=True)
 class LogonSettings:
@@ -184,11 +191,11 @@ class Session:
         return take is not None and take(messages)
 
     def receive_malformed(self, text: bytes) -> None:
-        """Fail the request to which a message belongs that cannot be read.
+        """Fail the requests to which a message may belong that cannot be read.
 
         Among numbered responses the missing one is noticed.
         """
-        self._requests.receive_malformed(whole_number(text, "RequestID") or 0)
+        self._requests.receive_malformed(whole_number(text, "RequestID"), whole_number(text, "Type"))
 
     def set_handlers(self, handlers: Handlers) -> None:
         """Dispatch messages of these types to these handlers instead of on_message.
@@ -310,7 +317,8 @@ class Session:
 
     def _receive_heartbeat(self, heartbeat: dtc.Heartbeat) -> None:
         if heartbeat.CurrentDateTime:
-            self.server_clock_offset = heartbeat.CurrentDateTime - self._clock.seconds()
+            offset = heartbeat.CurrentDateTime - wall_time(self._clock)
+            self.server_clock_offset = offset if -MAX_CLOCK_LAG < offset < MAX_CLOCK_LEAD else None
         if heartbeat.NumDroppedMessages:
             if self._log_limit.allows_line():
                 _log.warn(

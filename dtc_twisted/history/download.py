@@ -17,6 +17,7 @@ from dtc_twisted.dtc.messages import (
     LogonResponse,
     Message,
 )
+from dtc_twisted.dtc.responses import RESPONSES
 from dtc_twisted.dtc.session import LogonSettings
 from dtc_twisted.errors import DTCError, NotLoggedOn, RequestTimedOut, SessionLost, UnusableAnswer
 from dtc_twisted.history.integer_prices import has_integer_prices, with_float_prices
@@ -27,6 +28,9 @@ from dtc_twisted.transport.client import DTCClientProtocol, connect
 from dtc_twisted.transport.dtc_connection import DTCConnection
 
 _log = logger(__name__)
+
+MAX_QUIET = 60
+"""Timeouts without a record after which a download fails, whatever else the server sends."""
 
 HistoryRequest = HistoricalPriceDataRequest | HistoricalMarketDepthDataRequest
 RowsCallback = Callable[[list[Message]], None]
@@ -76,6 +80,7 @@ class HistoryDownload:
         self._rows: list[Message] = []
         self._is_damaged = False  # whether a record could not be read
         self._divisor = 0.0
+        self._progress_at = 0.0  # time of the last record, or of the request
         self._timer: IDelayedCall | None = None
         self._connecting: Deferred[Any] | None = None
         self._protocol: ThrottledProtocol | None = None
@@ -128,7 +133,7 @@ class HistoryDownload:
         if self._is_done:
             return
         self._connection = DTCConnection(
-            *(protocol, self._reactor, self._logon_settings, self._lost, _ignore),
+            *(protocol, self._reactor, self._logon_settings, self._lost, self._on_unsolicited),
             logon_timeout=self._timeout,
             on_malformed=self._on_malformed,
         )
@@ -139,9 +144,15 @@ class HistoryDownload:
         if self._is_done or self._connection is None:
             return
         if self._timer is not None:
-            self._timer.reset(self._timeout)
+            quiet_left = self._progress_at + MAX_QUIET * self._timeout - self._reactor.seconds()
+            self._timer.reset(max(0.0, min(self._timeout, quiet_left)))
         self._connection.receive(data)
         self._deliver_rows()
+
+    def _on_unsolicited(self, message: Message) -> None:
+        """Note that a record without the RequestID is missing in the answer. Ignore other messages."""
+        if type(message) in RESPONSES[type(self._request)].types:
+            self._is_damaged = self._is_requested
 
     def _on_malformed(self, _text: bytes) -> None:
         """Note that a record is missing.
@@ -188,6 +199,7 @@ class HistoryDownload:
         self.finish(self.records)
 
     def _failed(self, failure: Failure) -> None:
+        self._is_damaged = self._is_damaged or failure.check(UnusableAnswer) is not None
         self._deliver_rows()
         self.finish(failure)
 
@@ -211,6 +223,7 @@ class HistoryDownload:
             return
         rows = self._rows.copy()
         self._rows.clear()
+        self._progress_at = self._reactor.seconds()
         if self._is_damaged:
             self._fail(UnusableAnswer(f"A record cannot be read; cut off after {self.records} records."))
             return
@@ -264,6 +277,7 @@ class HistoryDownload:
 
     def _start_timer(self) -> None:
         if self._timer is None:
+            self._progress_at = self._reactor.seconds()
             self._timer = self._reactor.callLater(self._timeout, self._time_out)
 
     def _stop_timer(self) -> None:
@@ -277,7 +291,3 @@ class HistoryDownload:
         if self.records:
             text = f"The server sent nothing more for {self._timeout:g} s; cut off after {self.records} records."
         self._fail(RequestTimedOut(text))
-
-
-def _ignore(_message: Message) -> None:
-    """Ignore a message that answers no request."""

@@ -10,7 +10,7 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.codec import whole_number
 from dtc_twisted.dtc.messages import MESSAGES, MarketDataFeedStatusEnum, Message
 from dtc_twisted.dtc.session import BulkHandler
-from dtc_twisted.logs import call_safely, logger
+from dtc_twisted.logs import call_safely, logger, shorten
 from dtc_twisted.market_data.feed_repair import FeedRepair
 from dtc_twisted.market_data.feed_requests import FeedRequests
 from dtc_twisted.market_data.read_batch import ReadBatch
@@ -110,7 +110,7 @@ class FeedReceiver:
         if feed is None:
             return
         self.process_waiting(feed.symbol_id)
-        text = message.RejectText or "The server gave no reason."
+        text = shorten(message.RejectText or "The server gave no reason.")
         self._remove(feed)
         for consumer, request in feed.pending.items():
             request.timer.cancel()

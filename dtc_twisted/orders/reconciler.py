@@ -242,7 +242,8 @@ class Reconciler:
 
     def _on_order_update(self, order: Order, update: Fields, fill: Fill | None) -> None:
         if fill is not None and self.is_synced:  # else earlier ones may still be unknown
-            self._last_fill[order.trade_account] = max(fill.filled_at, self._last_known(order.trade_account))
+            filled_at = min(fill.filled_at, self._server_time())
+            self._last_fill[order.trade_account] = max(filled_at, self._last_known(order.trade_account))
 
     def _fills_since(self, accounts: Sequence[str], now: float) -> dict[str, float]:
         """Return from when on fills may be unknown, by account, on the server's clock."""
@@ -268,12 +269,18 @@ class Reconciler:
         """Return the time of the last known fill, on the server's clock; 0: none."""
         if account not in self._last_fill:
             try:
-                self._last_fill[account] = 0.0 if self._journal is None else self._journal.last_fill_at(account)
+                last = 0.0 if self._journal is None else self._journal.last_fill_at(account)
+                self._last_fill[account] = min(last, self._server_time())  # later ones would count as known
             except JournalFailed:  # of an account that was not there at the start
                 return 0.0
         return self._last_fill[account]
 
     # -- inside
+
+    def _server_time(self) -> float:
+        """Return the time on the server's clock, as far as it is known."""
+        offset = None if self._session is None else self._session.server_clock_offset
+        return wall_time(self._clock) + (offset or 0.0)
 
     def _end_waiting(self, end: Callable[[Deferred[None]], None]) -> None:
         """Answer those who wait for the view."""

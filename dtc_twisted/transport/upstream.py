@@ -280,7 +280,7 @@ class Upstream(Service):
             connection.session.may_reconnect = error.may_retry
             self._redirect = redirected_url(error.reconnect_address, self.status.url)
             if self._redirect is not None:
-                reason = f"the server redirects to {error.reconnect_address}"
+                reason = f"the server redirects to {shorten(error.reconnect_address, 100)}"
         self._drop_connection(connection, reason)
 
     def _drop_connection(self, connection: DTCConnection, reason: str) -> None:

@@ -734,6 +734,24 @@ class ReplyTests(SessionTestCase):
         peer.session.receive_malformed(b'{"Type":501,"RequestID":1,"Exchange":5..}')
         self.assertIsInstance(outcome.value, UnusableAnswer)
 
+    def test_response_without_a_name_that_cannot_be_read(self) -> None:
+        """Its Type may be that of an answer, or cannot be read either."""
+        for text, requests in {
+            b'{"Type":501,"F":[1,5..]}': (dtc.ExchangeListRequest(),),
+            b'{"Type":703': (dtc.ExchangeListRequest(),),
+            b'{"Ty': (dtc.ExchangeListRequest(), dtc.HistoricalTradesRequest()),
+        }.items():
+            peer = self.peer()
+            exchanges, trades = peer.request(dtc.ExchangeListRequest()), peer.request(dtc.HistoricalTradesRequest())
+            positions = peer.request(dtc.CurrentPositionsRequest())
+            peer.session.receive_malformed(text)
+            failed = {type(each) for each in requests} if b"703" not in text else set()
+            self.assertEqual(
+                [exchanges.waiting, trades.waiting, positions.waiting],
+                [dtc.ExchangeListRequest not in failed, dtc.HistoricalTradesRequest not in failed, True],
+                text,
+            )
+
     def test_numbered_response_that_cannot_be_read(self) -> None:
         """Its number will be missing."""
         peer = self.peer()

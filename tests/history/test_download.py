@@ -307,6 +307,32 @@ class Mute(Protocol):
     """Accept a connection, and send nothing."""
 
 
+class QuietTests(HistoryCase):
+    """The server sends something again and again, but no record."""
+
+    def test_ends(self) -> None:
+        self.simulator.ignore_next(dtc.HistoricalPriceDataRequest)
+        requests = self.ask()
+        (connection,) = self.simulator.history_connections
+        seconds = 0
+        while not requests.results and seconds < 1000:
+            connection.send(dtc.Heartbeat())
+            self.advance(2, step=2)
+            seconds += 2
+        self.assertIsInstance(requests.result, RequestTimedOut)
+        self.assertEqual(seconds, 60 * 5)
+
+    def test_a_record_from_time_to_time(self) -> None:
+        self.simulator.ignore_next(dtc.HistoricalPriceDataRequest)
+        requests = self.ask()
+        (connection,) = self.simulator.history_connections
+        for number in range(400):
+            record = dtc.HistoricalPriceDataRecordResponse(RequestID=1, StartDateTime=1 + number, IsFinalRecord=0)
+            connection.send(replace(record, IsFinalRecord=int(number == 399)))
+            self.advance(4, step=4)
+        self.assertEqual(requests.result, 400)
+
+
 class LineTests(HistoryCase):
     options = ("--host", "127.0.0.1", "--history-connections", "2")
 

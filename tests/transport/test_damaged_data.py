@@ -69,7 +69,10 @@ class DepthTests(GatewayTestCase):
 
 
     def levels(self, *places: str) -> list[str]:
-        """Return the levels of a book: "first", "last", or another word for one between; "bad" cannot be read."""
+        """Return the levels of a book.
+
+        places: "first", "between" or "last"; "bad" for one that cannot be read.
+        """
         return [
             f'{{"Type":122,"SymbolID":1,"Side":1,"Price":{"{}" if place == "bad" else number},"Quantity":1,'
             f'"IsFirstMessageInBatch":{int(place == "first")},"IsLastMessageInBatch":{int(place == "last")}}}'
@@ -115,7 +118,8 @@ class DepthTests(GatewayTestCase):
 class RecordTests(HistoryCase):
     """A record of a history cannot be read."""
 
-    def test_answer_ends_with_the_error(self) -> None:
+    def send_damaged(self, text: bytes) -> None:
+        """Send this message in place of record 700."""
         send_texts = HistoryConnection.send_texts
         count = 0
 
@@ -123,21 +127,41 @@ class RecordTests(HistoryCase):
             nonlocal count
             texts = [*texts]
             if count <= 700 < count + len(texts):
-                texts[700 - count] = b'{"Type":803,"F":[1,' + HUGE.encode() + b"]}"
+                texts[700 - count] = text
             count += len(texts)
             send_texts(connection, texts)
 
         self.patch(HistoryConnection, "send_texts", send_damaged)
+
+    def check(self, name: str = "json") -> None:
+        """Check that an answer ends with the error."""
+        caller = self.begin(f"{MINUTES}&format={name}")
+        self.assertTrue(caller.lost)
+        self.assertFalse(caller.received.endswith(b"0\r\n\r\n"), "looks whole")
+        lines = unchunked(Answer(caller.received)).body.decode()
+        self.assertIn("UnusableAnswer", lines[-500:])
+        self.assertIn("A record cannot be read; cut off after", lines[-500:])
+        rows = json.loads(lines)[:-1] if name == "json" else lines.splitlines()[1:-1]
+        self.assertTrue(600 < len(rows) <= 700, len(rows))
+
+    def test_answer_ends_with_the_error(self) -> None:
         for name in ("json", "ndjson", "csv"):
-            count = 0
-            caller = self.begin(f"{MINUTES}&format={name}")
-            self.assertTrue(caller.lost)
-            self.assertFalse(caller.received.endswith(b"0\r\n\r\n"), "looks whole")
-            lines = unchunked(Answer(caller.received)).body.decode()
-            self.assertIn("UnusableAnswer", lines[-500:])
-            self.assertIn("A record cannot be read; cut off after", lines[-500:])
-            rows = json.loads(lines)[:-1] if name == "json" else lines.splitlines()[1:-1]
-            self.assertTrue(600 < len(rows) <= 700, len(rows))
+            self.send_damaged(b'{"Type":803,"F":[1,' + HUGE.encode() + b"]}")
+            self.check(name)
+
+    def test_record_without_a_time_or_a_request(self) -> None:
+        """A row that is left out is as bad as one that cannot be read."""
+        for text in (
+            b'{"Type":803,"F":[1,null,1,2,3,4,5,6]}',
+            b'{"Type":803,"RequestID":1,"LastPrice":3}',
+            b'{"Type":803,"F":[1,0,1,2,3,4,5,6]}',
+            b'{"Type":803,"F":[]}',
+            b'{"Type":803,"F":[null,1456736400,1,2,3,4,5,6]}',
+            b'{"Type":803,"StartDateTime":1456736400,"LastPrice":3}',
+            b'{"Type":804,"RequestID":1,"DateTime":null,"Price":3}',
+        ):
+            self.send_damaged(text)
+            self.check()
 
 
 class LogTests(GatewayTestCase):
