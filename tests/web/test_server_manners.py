@@ -31,6 +31,20 @@ class AccountTests(ScriptedCase):
         self.assertEqual([each["TradeAccount"] for each in self.rows("/accountbalance")], ["Sim1", "Sim2"])
         self.assertEqual([each["TradeAccount"] for each in self.rows("/accountbalance?TradeAccount=Sim2")], ["Sim2"])
 
+    def test_orders_and_fills_of_all_orders(self) -> None:
+        """The server ignores the ServerOrderID of a request."""
+        for name in ("a", "b"):
+            self.submit(name)
+            self.market(f"m{name}")
+        ids = [each["ServerOrderID"] for each in self.rows("/openorders")]
+        fills = "/historicalorderfills?TradeAccount=Sim1&NumberOfDays=1"
+        filled = [each["ServerOrderID"] for each in self.rows(fills)]
+        self.assertEqual((len(ids), len(filled)), (2, 2))
+        for path, found in (("/openorders?", ids), (f"{fills}&", filled)):
+            for each in found:
+                self.assertEqual([row["ServerOrderID"] for row in self.rows(f"{path}ServerOrderID={each}")], [each])
+            self.assertEqual(self.rows(f"{path}ServerOrderID=none"), [])
+
     def answer_per_account(self, kind: int, bare: list[Any], refused: str = "") -> None:
         """Answer requests of one account truthfully, and those of all accounts with `bare`.
 

@@ -17,7 +17,7 @@ from dtc_twisted.datafiles import DataFiles, FileDownloads
 from dtc_twisted.definitions.converter import DisplayConverter, conversion_plan
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
-from dtc_twisted.dtc.responses import rows_of_account
+from dtc_twisted.dtc.responses import rows_of_account, rows_of_order
 from dtc_twisted.errors import Forbidden, UpgradeRequired
 from dtc_twisted.history import HistoryDownload
 from dtc_twisted.history import HistoryRequest as HistoryRequest
@@ -242,6 +242,9 @@ class RestApi:
         account = getattr(message, "TradeAccount", None)
         if account:
             responses.addCallback(rows_of_account, account)
+        order = getattr(message, "ServerOrderID", None)
+        if order:
+            responses.addCallback(rows_of_order, order)
         if options.display_prices:
             responses.addCallback(self._load_converters, answer, options)
         return responses.addCallback(answer.write_all)
