@@ -99,7 +99,10 @@ def _is_record(answer: Any) -> bool:
 
 
 def _is_damaged_record(answer: Any) -> bool:
-    """Return whether a message is a record without a time, and not the final one, which may be empty."""
+    """Return whether a message is a record without a time.
+
+    The final record may be empty.
+    """
     return getattr(answer, "IsFinalRecord", 1) != 1 and not _is_record(answer)
 
 
@@ -171,5 +174,6 @@ def rows_of_order(rows: Iterable[Message], server_order_id: object) -> list[Mess
     return [
         row
         for row in rows
-        if getattr(row, "ServerOrderID", UNSET) in wanted or getattr(row, "PreviousServerOrderID", "") == server_order_id
+        if getattr(row, "ServerOrderID", UNSET) in wanted
+        or getattr(row, "PreviousServerOrderID", "") == server_order_id
     ]

@@ -150,7 +150,10 @@ class HistoryDownload:
         self._deliver_rows()
 
     def _on_unsolicited(self, message: Message) -> None:
-        """Note that a record without the RequestID is missing in the answer. Ignore other messages."""
+        """Note that a record has not the RequestID.
+
+        Messages of other types are ignored.
+        """
         if type(message) in RESPONSES[type(self._request)].types:
             self._is_damaged = self._is_requested
 

@@ -67,7 +67,6 @@ class DepthTests(GatewayTestCase):
         self.advance(REPAIR_INTERVAL)
         self.assertEqual(len(self.sent(dtc.MarketDepthRequest)) - before, 2)
 
-
     def levels(self, *places: str) -> list[str]:
         """Return the levels of a book.
 
