@@ -78,7 +78,7 @@ class WrongTypeTests(FieldRepairCase):
             self.assertEqual(self.read(f'{{"Type":{kind},"F":[1,null,5,2]}}'), [expected])
             self.assertEqual(self.codec.malformed_count, 0)
         self.assertEqual(self.read('{"Type":"3"}'), [dtc.Heartbeat()])
-        for kind in ('"trade"', "107.5", "null", "[]", "true"):
+        for kind in ('"12345"', '"trade"', "107.5", "null", "[]", "true"):
             self.check_malformed(f'{{"Type":{kind},"SymbolID":1,"Price":5,"Volume":2}}')
 
     def test_unset_numbers_as_text(self) -> None:

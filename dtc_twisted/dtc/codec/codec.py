@@ -234,10 +234,12 @@ class Codec:
     def _decode_text(self, piece: bytes) -> Message | None:
         """Decode one message in UTF-8; None if its type is unknown.
 
-        Raises msgspec.MsgspecError, UnicodeError, RecursionError.
+        Raises MalformedMessage, msgspec.MsgspecError, UnicodeError, RecursionError.
         """
         envelope, is_regular = _decode_envelope(piece)
         known = MESSAGES.get(envelope.Type)
+        if known is None and not is_regular:
+            raise MalformedMessage("Type is not a number")
         if known is None:
             self._note_unknown(envelope.Type, piece)
             self._on_unknown(envelope.Type, piece)
