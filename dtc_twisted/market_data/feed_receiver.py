@@ -10,7 +10,7 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.codec import whole_number
 from dtc_twisted.dtc.messages import MESSAGES, MarketDataFeedStatusEnum, Message
 from dtc_twisted.dtc.session import BulkHandler
-from dtc_twisted.logs import call_safely, logger, shorten
+from dtc_twisted.logs import LogLimit, call_safely, logger, shorten
 from dtc_twisted.market_data.feed_repair import FeedRepair
 from dtc_twisted.market_data.feed_requests import FeedRequests
 from dtc_twisted.market_data.read_batch import ReadBatch
@@ -59,10 +59,13 @@ class FeedReceiver:
         self._waiting: dict[int, list[Any]] = {}  # updates of symbols that are not live, by SymbolID
         self._backlog = Backlog(turns, self._process_next, lambda: self._waiting)
         self._repair = FeedRepair(clock, self._request_again)
+        self._unanswered: set[str] = set()  # symbols to be requested again that the server has not answered for
+        self._log_limit = LogLimit(clock)
 
     def detach(self) -> None:
         """Discard what waits and is to be requested, because the session has ended."""
         self._waiting.clear()
+        self._unanswered.clear()
         self._repair.stop()
 
     def process_waiting(self, symbol_id: int) -> None:
@@ -135,11 +138,11 @@ class FeedReceiver:
     def _receive_feed_status(self, message: dtc.MarketDataFeedStatus) -> None:
         self._process_all()
         if message.Status == MarketDataFeedStatusEnum.MARKET_DATA_FEED_UNAVAILABLE:
-            _log.warn("The server's market data feed is unavailable.")
+            self._log("The server's market data feed is unavailable.")
             for feed in list(self._feeds.values()):
                 feed.mark_stale(self._batch, "the server's market data feed is unavailable")
         elif message.Status == MarketDataFeedStatusEnum.MARKET_DATA_FEED_AVAILABLE:
-            _log.info("The server's market data feed is available.")
+            self._log("The server's market data feed is available.")
             logon = None if self._requests.session is None else self._requests.session.logon
             resubscribe = logon is not None and logon.ResubscribeWhenMarketDataFeedAvailable == 1
             for feed in list(self._feeds.values()):
@@ -147,6 +150,11 @@ class FeedReceiver:
                     self._request_anew(feed)
                 elif feed.is_confirmed:
                     feed.mark_live(self._batch)
+
+    def _log(self, text: str) -> None:
+        """Log a state of the feed, once for both kinds of data."""
+        if self._subscription_type is MARKET_DATA and self._log_limit.allows_line():
+            _log.warn(text)
 
     def _receive_heartbeat(self, heartbeat: dtc.Heartbeat) -> None:
         if heartbeat.NumDroppedMessages:
@@ -182,9 +190,17 @@ class FeedReceiver:
         feed.state.discard()
         self._repair.add(feed.symbol)
 
+    def repeat_request(self, feed: SymbolFeed) -> None:
+        """Request a symbol again soon that the server has not answered for."""
+        self._unanswered.add(feed.symbol)
+        self._repair.add(feed.symbol)
+
     def _request_again(self, symbol: str) -> None:
-        if symbol in self._feeds:
-            self._requests.request(self._feeds[symbol])
+        feed = self._feeds.get(symbol)
+        request = self._requests.repeat if symbol in self._unanswered else self._requests.request
+        self._unanswered.discard(symbol)
+        if feed is not None:
+            request(feed)
 
     def _process_now(self, feed: SymbolFeed, message: Any, live: bool = True) -> None:
         """Process a message that may confirm a feed or end its stale state."""

@@ -94,7 +94,20 @@ class FeedRequests:
             self.session.release_symbol_id(feed.symbol, self)
         if is_requested:
             del self.by_id[feed.symbol_id]
-        if unsubscribe and is_requested and feed.request_action is RequestActionEnum.SUBSCRIBE:
+        if unsubscribe and is_requested:
+            self._unsubscribe(feed)
+
+    def repeat(self, feed: SymbolFeed) -> None:
+        """Request a symbol again that the server has not answered for.
+
+        It is unsubscribed before, because a server may ignore a second request for a symbol.
+        """
+        if self._is_requested(feed) and not feed.is_confirmed:
+            self._unsubscribe(feed)
+            self.request(feed)
+
+    def _unsubscribe(self, feed: SymbolFeed) -> None:
+        if feed.request_action is RequestActionEnum.SUBSCRIBE:
             self._send(RequestActionEnum.UNSUBSCRIBE, feed)
 
     def _request_paced(self, feeds: list[SymbolFeed]) -> None:

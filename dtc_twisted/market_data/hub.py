@@ -340,6 +340,10 @@ class Hub:
             self.process_waiting(feed.symbol_id)
             feed.mark_live(self._batch)
 
+    def repeat_request(self, feed: SymbolFeed) -> None:
+        """Request a symbol again soon that the server has not answered for."""
+        self._receiver.repeat_request(feed)
+
     def mark_stale(self, feed: SymbolFeed, reason: str) -> None:
         """Inform the consumers of a symbol that their data may be out of date."""
         feed.mark_stale(self._batch, reason)

@@ -35,6 +35,8 @@ LOGGED_SYMBOLS = 5
 class StallWatchdog(Service):
     """Mark symbols stale whose updates have stopped, one by one or all together.
 
+    Requests for symbols that the server does not answer are repeated.
+
     hubs: the first is that of market data, which has the trading status of symbols.
     timeout: seconds of silence before a symbol that was active is stale. 0: nothing is watched.
     reconnect: called with the reason when the whole feed has stalled; None: the session stays.
@@ -91,6 +93,9 @@ class StallWatchdog(Service):
 
     def attach(self, session: Session) -> None:
         self._pace.reset()
+        for hub in self._hubs:
+            for feed in hub.feeds:
+                feed.unanswered = 0
 
     def detach(self, reason: str) -> None:
         for hub in self._hubs:
@@ -111,6 +116,7 @@ class StallWatchdog(Service):
                 pace = feed.pace
                 if feed.is_updated:
                     feed.is_updated = False
+                    feed.unanswered = 0
                     updated = True
                     pace.tick_updated(self.rules, now)
                 elif feed.is_confirmed:
@@ -122,6 +128,8 @@ class StallWatchdog(Service):
                             suspects.append((hub, feed))
                     elif pace.active:  # the server has said why
                         pace.excuse()
+                elif self._is_to_be_repeated(feed):
+                    hub.repeat_request(feed)
         self._discount_removed()
         if updated:
             self._count_updates(now)
@@ -136,6 +144,15 @@ class StallWatchdog(Service):
         if stalled != self._announced:
             self._announced = stalled
             call_safely(self.on_change)
+
+    def _is_to_be_repeated(self, feed: SymbolFeed) -> bool:
+        """Count a tick without an answer to a request, and return whether to repeat it.
+
+        It is repeated after the timeout, and then after intervals that double.
+        """
+        feed.unanswered += 1
+        times, rest = divmod(feed.unanswered, round(self.rules.timeout / self.rules.interval))
+        return not rest and times.bit_count() == 1
 
     def _discount_removed(self) -> None:
         """Learn the pace of the whole feed again after an active symbol was removed."""

@@ -70,6 +70,7 @@ class SymbolFeed:
     pending: dict[Consumer, PendingSubscription] = field(default_factory=dict)
     groups: tuple[FanoutGroup, ...] = ()
     is_updated: bool = False  # since the last tick of the watchdog
+    unanswered: int = 0  # ticks of the watchdog without an answer to the request
     pace: Pace = field(default_factory=Pace)  # kept by the watchdog
     _delivered_before: int = 0  # to groups that no longer exist
     _numberings: dict[int, Numbering] = field(default_factory=dict)  # by levels, while there is a group

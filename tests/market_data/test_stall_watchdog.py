@@ -212,6 +212,56 @@ class ReconnectTests(WatchdogCase):
         self.assertEqual(market.watchdog.stall_count, 0)
 
 
+class UnansweredTests(WatchdogCase):
+    """A request for a symbol is not answered."""
+
+    def reconnect(self, *symbols: str) -> Market:
+        """Return a market whose symbols have no answer in the present session."""
+        market = self.market(*symbols)
+        market.disconnect()
+        market.session = FakeSession(11)
+        market.hub.attach(market.session)
+        market.watchdog.attach(market.session)  # type: ignore[arg-type]
+        market.session.take()
+        return market
+
+    def test_is_repeated(self) -> None:
+        market = self.reconnect(ES, NQ)
+        market.snapshot(NQ)
+        market.run(29)
+        self.assertEqual(market.session.take(), [])
+        repeated = [("UNSUBSCRIBE", 11, ES), ("SUBSCRIBE", 11, ES)]
+        for seconds in (2, 30, 60, 120):
+            market.run(seconds)
+            self.assertEqual(market.session.take(), repeated)
+        market.events("live")
+        market.snapshot(ES)
+        self.assertEqual(market.events("live"), [(ES, "")])
+        market.run(600)
+        self.assertEqual(market.session.take(), [])
+
+    def test_not_while_there_is_no_session(self) -> None:
+        market = self.reconnect(ES)
+        market.run(20)
+        market.disconnect()
+        market.run(600)
+        self.assertEqual(market.session.take(), [])
+        market.hub.attach(market.session)
+        market.watchdog.attach(market.session)  # type: ignore[arg-type]
+        market.session.take()
+        market.run(29)
+        self.assertEqual(market.session.take(), [])
+        market.snapshot(ES)
+
+    def test_subscriber_leaves_before(self) -> None:
+        market = self.reconnect(ES)
+        market.run(29)
+        market.hub.unsubscribe_all(market.consumer)
+        market.session.take()
+        market.run(60)
+        self.assertEqual(market.session.take(), [])
+
+
 class NoAlarmTests(WatchdogCase):
     def test_snapshot_only(self) -> None:
         market = self.market(ES)
