@@ -397,10 +397,17 @@ class GatewayTestCase(FileTestCase):
         self._pumps = [pump for pump in self._pumps if any(map(_is_in_use, (pump.clientIO, pump.serverIO)))]
 
     def advance(self, seconds: float, step: float = 0.5) -> None:
-        """Advance the clock, and let everything happen that is due."""
+        """Advance the clock, and let everything happen that is due.
+
+        Bytes move in the first step, and then only after a call that was due.
+        """
+        is_first = True
         while seconds > 0:
-            self.clock.advance(min(step, seconds))
-            self.flush()
+            self.clock.rightNow += min(step, seconds)
+            if is_first or self.clock.has_due_call():
+                self.clock.advance(0)
+                self.flush()
+            is_first = False
             seconds -= step
 
     # -- callers

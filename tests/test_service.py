@@ -14,6 +14,7 @@ NOW_AND_THEN = {"SessionVolume", "SessionNumTrades"}
 class RunningMarketTests(GatewayTestCase):
     start_market = True
 
+    @slow
     def test_a_late_joiner_knows_what_the_market_knows(self) -> None:
         """The snapshot that the hub merged is the one that the server would send."""
         self.subscriber(*SYMBOLS)
@@ -38,6 +39,7 @@ class RunningMarketTests(GatewayTestCase):
         self.flush()
         return found
 
+    @slow
     def test_all_subscribers_of_a_symbol_get_the_same(self) -> None:
         callers = [self.subscriber(*SYMBOLS[:number]) for number in (1, 2, 3)]
         for caller in callers:
@@ -83,6 +85,7 @@ class RunningMarketTests(GatewayTestCase):
             self.assertEqual(len(self.fetch("/currentpositions?TradeAccount=Sim1").json), 2)
             self.assertEqual(len(self.fetch("/accountbalance").json), 2)
 
+    @slow
     def test_many_calls_at_once(self) -> None:
         paths = (
             "/accountbalance",

@@ -17,10 +17,12 @@ class ForwardingTests(EdgeCase):
             mine, theirs = self.fetch_raw(path), self.at_origin(path)
             self.assertEqual((mine.status, without_id(mine)), (theirs.status, without_id(theirs)), path)
 
+    @slow
     def test_errors_of_the_origin(self) -> None:
         answer = self.fetch_raw("/securitydefinition?Symbol=")
         self.check_error(answer, 400, "BadParameter", "Symbol")
 
+    @slow
     def test_a_long_answer(self) -> None:
         path = "/symbolsearch?SearchText=A&format=csv"
         self.assertEqual(len(self.fetch_raw(path).body), len(self.at_origin(path).body))
@@ -84,6 +86,7 @@ class EdgeStreamTests(EdgeCase):
 
 
 class StatusTests(EdgeCase):
+    @slow
     def test_status(self) -> None:
         self.call(WebSocketCaller(STREAM)).send({"action": "subscribe", "channel": "trades", "symbol": ES})
         self.advance(1)
@@ -93,6 +96,7 @@ class StatusTests(EdgeCase):
         self.assertEqual(edge["generation"], origin["generation"])
         self.assertEqual(edge["origin"], f"http://127.0.0.1:{PROXY}")
 
+    @slow
     def test_order_entry(self) -> None:
         """An edge states mode and order entry of the origin, and each change at once."""
         caller: WebSocketCaller = self.call(WebSocketCaller(STREAM))
@@ -151,6 +155,7 @@ class AccountCase(EdgeCase):
 
 
 class AccountChannelTests(AccountCase):
+    @slow
     def test_an_edge_sends_what_the_origin_sends(self) -> None:
         self.place("a")
         edge, origin = self.watch(8081), self.watch(8080)
@@ -164,6 +169,7 @@ class AccountChannelTests(AccountCase):
         self.assertEqual([each["ClientOrderID"] for each in found if each["channel"] == "orders"], ["b", "c"])
         self.assertEqual(found, self.messages(origin))
 
+    @slow
     def test_what_was_missed_follows(self) -> None:
         edge, origin = self.watch(8081), self.watch(8080)
         self.messages(edge), self.messages(origin)
@@ -223,12 +229,15 @@ class AccountMovingTests(AccountCase):
         numbers = [each["seq"] for each in received]
         self.assertEqual(numbers, list(range(numbers[0], numbers[0] + 5)))
 
+    @slow
     def test_from_the_origin_to_an_edge(self) -> None:
         self.move(8080, 8081)
 
+    @slow
     def test_from_an_edge_to_the_origin(self) -> None:
         self.move(8081, 8080)
 
+    @slow
     def test_back_to_the_edge(self) -> None:
         self.move(8081, 8081)
 
@@ -246,6 +255,7 @@ class AccountMovingTests(AccountCase):
             reply, *missed = self.resume(8081, channel, first["epoch"], first["seq"]).take()
             self.assertEqual((reply["resumed"], missed), (True, theirs))
 
+    @slow
     def test_events_among_what_was_missed(self) -> None:
         caller = self.watch(8080)
         first = self.messages(caller)[0]
@@ -274,6 +284,7 @@ class AccountMovingTests(AccountCase):
         self.assertEqual([each.get("event") for each in mine], ["live"])
         self.assertEqual(mine, theirs)
 
+    @slow
     def test_the_origin_is_killed(self) -> None:
         """The numbers of orders go on, from the journal. Those of positions begin anew, with a snapshot."""
         caller = self.watch(8081)
@@ -295,6 +306,7 @@ class AccountMovingTests(AccountCase):
         self.assertGreater(orders[1]["epoch"], before[0]["epoch"])
         self.assertEqual([each["event"] for each in positions], ["stale", "snapshot", "live"])
 
+    @slow
     def test_numbers_that_nobody_has(self) -> None:
         first = self.messages(self.watch(8080))[0]
         for epoch, seq in ((first["epoch"], 1000), (5, 1)):
@@ -346,5 +358,6 @@ class MovingTests(EdgeCase):
     def test_from_the_origin_to_an_edge(self) -> None:
         self.move(8080, 8081)
 
+    @slow
     def test_from_an_edge_to_the_origin(self) -> None:
         self.move(8081, 8080)

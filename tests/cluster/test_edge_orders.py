@@ -18,6 +18,7 @@ class ForwardedStreamTests(EdgeMixin, test_order_commands.StreamOrderTests):
     options = (*test_order_commands.StreamOrderTests.options, *ORIGIN)
 
 
+@slow
 class ForwardedTokenTests(EdgeMixin, test_order_commands.StreamTokenTests):
     """The same with tokens."""
 
@@ -72,6 +73,7 @@ class StreamCutTests(EdgeCase):
         """Cut the connections through the proxy at the next byte."""
         self.proxy.passed, self.proxy.cut = {"request": 0, "answer": 0}, ("request", 0)
 
+    @slow
     def test_cancel_on_disconnect_ends_both_connections(self) -> None:
         """When the connection to the origin is lost, the origin cancels, and the client learns of it."""
         caller, other = self.connect(), self.connect()
@@ -99,6 +101,7 @@ class StreamCutTests(EdgeCase):
         self.assertEqual(self.cancels(), [])
         self.assertTrue(self.place(caller, "b")["success"])
 
+    @slow
     def test_back_at_another_connection_in_time(self) -> None:
         caller = self.connect()
         self.place(caller, "a")
@@ -110,6 +113,7 @@ class StreamCutTests(EdgeCase):
         self.advance(10)
         self.assertEqual(self.cancels(), [])
 
+    @slow
     def test_a_client_that_leaves_at_once(self) -> None:
         """Its commands are sent, in order, though there was no connection to the origin yet."""
         caller = self.connect()
@@ -121,6 +125,7 @@ class StreamCutTests(EdgeCase):
         self.advance(3)
         self.assertEqual(self.cancels(), ["a"])
 
+    @slow
     def test_the_edge_stops(self) -> None:
         caller = self.connect()
         self.place(caller, "a")
@@ -150,6 +155,7 @@ class StreamCutTests(EdgeCase):
         self.assertEqual([each["error"]["type"] for each in caller.take()], ["OutcomeUnknown"])
         self.assertEqual(caller.close_code, 4004)
 
+    @slow
     def test_an_origin_that_is_suspended(self) -> None:
         caller = self.wait_for_answer()
         self.broker.lose = lambda subject: subject == "dtc.beat"
@@ -163,6 +169,7 @@ class StreamCutTests(EdgeCase):
         self.flush()
         self.check_unknown(caller)
 
+    @slow
     def test_a_request_that_is_too_long(self) -> None:
         caller = self.connect()
         caller.send_text(f'{{"action": "submit", "order": {{"A": [{", ".join(["1e15"] * 5000)}]}}}}')
@@ -203,6 +210,7 @@ class DifferentTokensTests(StreamCutTests):
         self.assertIn("401", reply["error"]["message"])
         self.assertEqual(self.sent(dtc.SubmitNewSingleOrder), [])
 
+    @slow
     def test_a_token_of_a_browser(self) -> None:
         caller = super().connect(**{"Sec-WebSocket-Protocol": f"dtc, bearer.{'o' * 20}", "Authorization": ""})
         self.assertTrue(self.place(caller, "a")["success"])

@@ -108,6 +108,7 @@ class CompilerTests(SynchronousTestCase):
     def test_header_is_strict_c99(self) -> None:
         self.compile("-fsyntax-only", HEADER)
 
+    @slow
     def test_sizes_and_offsets(self) -> None:
         messages = committed().messages
         shown, expected = [], []
@@ -274,6 +275,7 @@ class RefusedTests(SynchronousTestCase):
     def check(self, text: str, line: int, what: str) -> None:
         self.assertIn(f"small.h:{line}: {what}", self.reason(text))
 
+    @slow
     def test_each(self) -> None:
         for this, that, line, what in self.CASES:
             self.assertIn(this, SMALL)
@@ -354,6 +356,7 @@ class CommandTests(SynchronousTestCase):
         self.assertTrue(out.endswith(f"out.py is not up to date with small.h. Run: {command}"), out)
         self.assertEqual(self.output.read_text(encoding="utf-8"), "old")
 
+    @slow
     def test_stale_by_default(self) -> None:
         """Without arguments the command to run is the one that everybody knows."""
         self.patch(sys.modules["codegen.__main__"], "emit", lambda protocol, header: "new")

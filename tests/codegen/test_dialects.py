@@ -97,6 +97,7 @@ class DialectTests(SynchronousTestCase):
         path.write_bytes(text.encode(encoding))
         return path
 
+    @slow
     def test_small_header_in_each_dialect(self) -> None:
         for dialect in DIALECTS:
             protocol = parse(dialect(SMALL), f"{dialect.__name__}.h")
@@ -123,6 +124,7 @@ class DialectTests(SynchronousTestCase):
             self.assertEqual(message.size, size)
             self.assertEqual([each.offset for each in message.fields], [each.offset for each in fields])
 
+    @slow
     def test_compiler_agrees(self) -> None:
         """sizeof and offsetof of every struct of the header as it was written."""
         for dialect in DIALECTS:
@@ -135,6 +137,7 @@ class DialectTests(SynchronousTestCase):
                 raise SkipTest(str(error)) from error
             self.assertGreaterEqual(compared, 37, dialect.__name__)
 
+    @slow
     def test_latin_1_and_crlf(self) -> None:
         for dialect in DIALECTS:
             text = "// caf\xe9\r\n" + dialect(SMALL).replace("\n", "\r\n")

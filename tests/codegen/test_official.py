@@ -209,6 +209,7 @@ class ReadTogetherTests(FilesTestCase):
         self.assertEqual([each and (each.value, each.name) for each in defaults], [(2, "None"), (17, ""), (-1, "")])
         self.assertEqual(protocol.constants[-1]["CONTENT_SIZE"], 64512)
 
+    @slow
     def test_what_is_no_message_is_listed_with_the_reason(self) -> None:
         status, out, err = self.run_main(self.nonstandard)
         self.assertEqual((status, err), (0, ""))
@@ -347,12 +348,14 @@ class CompilerTests(FilesTestCase):
         except NoCompilerError as error:
             raise SkipTest(str(error)) from error
 
+    @slow
     def test_agrees(self) -> None:
         layouts = read(self.nonstandard).layouts
         self.assertEqual(len(layouts), 9)
         claims = sum(1 + 2 * len(layout.fields) for layout in layouts)
         self.assertEqual(check_layouts([self.nonstandard], layouts), claims)
 
+    @slow
     def test_does_not_agree(self) -> None:
         wrong = Layout("DTC::s_Heartbeat", 20, (("CurrentDateTime", 4, 8),))
         error = self.assertRaises(LayoutError, check_layouts, [self.main], [wrong])
@@ -360,6 +363,7 @@ class CompilerTests(FilesTestCase):
         self.assertIn("does not agree: __builtin_offsetof(DTC::s_Heartbeat, CurrentDateTime) == 4", str(error))
         self.assertEqual(str(error).count("\n"), 1)
 
+    @slow
     def test_errors_in_the_headers_own_functions(self) -> None:
         path = self.write("b.h", "struct s_One { unsigned short Size, Type; void f() { unknown(); } };")
         self.assertEqual(check_layouts([path], [Layout("s_One", 4, ())]), 1)

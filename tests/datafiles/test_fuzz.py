@@ -6,8 +6,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.datafiles import optional
 from tests.datafiles.fuzz import Fuzzer
+from tests.support import slow
 
 
+@slow
 class MutationTests(SynchronousTestCase):
     def check(self, seed: int) -> None:
         folder = Path(self.mktemp())

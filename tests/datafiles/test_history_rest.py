@@ -6,7 +6,7 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 
 from tests.datafiles.writer import append, scid_header, trade, write_scid
-from tests.support import Answer, Caller, GatewayTestCase
+from tests.support import Answer, Caller, GatewayTestCase, slow
 from tests.web.test_output import unchunked
 
 START = 1_700_000_000
@@ -73,6 +73,7 @@ class HistoryFromFileTests(DataFolderCase):
         self.assertEqual(server.headers["data-source"], "dtc")
         self.assertEqual(sorted(ours.json[0]), sorted(server.json[0]))
 
+    @slow
     def test_automatic_source(self) -> None:
         path = f"/historicalpricedata?Symbol={ES}&RecordInterval=1m&MaxDaysToReturn=1"
         self.assertEqual(self.answer(path).headers["data-source"], "dtc")
@@ -80,6 +81,7 @@ class HistoryFromFileTests(DataFolderCase):
         self.assertEqual(self.answer(path).headers["data-source"], "file")
         self.assertEqual(self.answer(f"{path}&source=dtc").headers["data-source"], "dtc")
 
+    @slow
     def test_many_rows(self) -> None:
         self.write(count=5000)
         rows = self.answer(f"/historicalpricedata?Symbol={NQ}&RecordInterval=tick").json
@@ -110,6 +112,7 @@ class HistoryFromFileTests(DataFolderCase):
         self.assertEqual(problem("Symbol=X&session=09:30-16:00&timezone=Nowhere"), (400, "BadParameter"))
         self.assertEqual(problem("Symbol=X&timezone=UTC"), (400, "BadParameter"))
 
+    @slow
     def test_damage_in_the_middle_cuts_the_answer_off(self) -> None:
         path = self.write(count=40_000)
         append(path, trade((START + 10) * 10**6, 1))

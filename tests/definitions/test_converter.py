@@ -21,6 +21,7 @@ from dtc_twisted.dtc import fields
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.fields import GUESS_MILLISECONDS, GUESS_UNIT, MICROSECONDS, MILLISECONDS, SECONDS
 from dtc_twisted.dtc.messages import MESSAGES, SecurityDefinitionResponse
+from tests.support import slow
 
 NOT_PRICES = {
     *("StrikePrice", "MinPriceIncrement", "PriceDisplayFormat", "DisplayPriceMultiplier"),
@@ -183,6 +184,7 @@ class IsoTests(SynchronousTestCase):
                 datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros // step * step),
             )
 
+    @slow
     @given(st.integers(0, 4_102_444_800_000))
     def test_milliseconds_in_a_float(self, millis: int) -> None:
         self.assertEqual(format_iso(millis / 1000, SECONDS), format_iso(millis, MILLISECONDS))

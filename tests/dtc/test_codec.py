@@ -497,6 +497,7 @@ class GarbageTests(CodecTestCase):
                 self.assertEqual(self.read(garbage + HEARTBEAT + b"\0"), [ALIVE])
                 self.assertEqual(self.read(garbage + HEARTBEAT), [ALIVE])
 
+    @slow
     @MANY
     @given(
         st.lists(

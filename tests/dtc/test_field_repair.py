@@ -10,6 +10,7 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.codec import Codec
 from dtc_twisted.dtc.codec.field_repair import repair_count
 from dtc_twisted.dtc.messages import DBL_MAX, MESSAGES, Message
+from tests.support import slow
 
 HUGE = "9" * 309
 
@@ -176,6 +177,7 @@ class WidthTests(FieldRepairCase):
         (row,) = self.read('{"Type":145,"SymbolID":1,"Price":3.4028235e38,"Quantity":1,"Side":1}')
         self.assertIs(row.Price, UNSET)  # type: ignore[attr-defined]
 
+    @slow
     def test_each_message_has_limits(self) -> None:
         """No number of any message may be as long as a server likes."""
         for kind in MESSAGES.values():

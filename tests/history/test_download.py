@@ -99,6 +99,7 @@ class TransferTests(HistoryCase):
         self.assertEqual(requests.result, len(requests.rows))
         self.assertEqual({type(row) for row in requests.rows}, {dtc.HistoricalMarketDepthDataRecordResponse})
 
+    @slow
     def test_what_is_sent(self) -> None:
         """A logon without heartbeats, one request without compression, nothing else."""
         self.ask()
@@ -116,6 +117,7 @@ class TransferTests(HistoryCase):
         assert isinstance(request, dtc.HistoricalMarketDepthDataRequest)
         self.assertEqual((request.UseZLibCompression, request.UseZLibNGCompression), (0, UNSET))
 
+    @slow
     def test_each_has_its_connection(self) -> None:
         first, second = self.ask(), self.ask()
         self.assertEqual(first.rows, second.rows)
@@ -340,6 +342,7 @@ class LineTests(HistoryCase):
         held = [self.simulator.hold_next(dtc.HistoricalPriceDataRequest) for _ in range(count)]
         return held, [self.ask(self.bars(interval=60 + i)) for i in range(count)]
 
+    @slow
     def test_first_come_first_served(self) -> None:
         held, requests = self.hold(5)
         self.assertEqual(len(self.simulator.history_connections), 2)
@@ -351,6 +354,7 @@ class LineTests(HistoryCase):
         for each in requests:
             self.assertEqual(each.result, len(each.rows))
 
+    @slow
     def test_never_more(self) -> None:
         held, _ = self.hold(8)
         for each in reversed(held):
@@ -366,6 +370,7 @@ class LineTests(HistoryCase):
         self.assertEqual({type(each.result) for each in requests}, {NotLoggedOn})
         self.assertEqual(self.ask().result, 1440)
 
+    @slow
     def test_leaving_the_line(self) -> None:
         held, requests = self.hold(4)
         requests[2].transfer.result.cancel()
@@ -457,6 +462,7 @@ class LeavingTests(HistoryCase):
         self.assertEqual((self.simulator.history_connections, self.history.active), ([], 0))
         self.assertEqual(self.flushLoggedErrors(), [])
 
+    @slow
     def test_callers_of_rest_in_line(self) -> None:
         for _ in range(4):
             self.simulator.ignore_next(dtc.HistoricalPriceDataRequest)
@@ -595,6 +601,7 @@ class StalledTests(HistoryCase):
         channel.pauseProducing()
         return caller, channel
 
+    @slow
     def test_dropped(self) -> None:
         callers = [self.stalled()[0] for _ in range(2)]
         waiting = self.begin(MINUTES)
@@ -619,6 +626,7 @@ class StalledTests(HistoryCase):
         caller.transport.abortConnection()
         self.flush()
 
+    @slow
     def test_going_on_in_time(self) -> None:
         caller, channel = self.stalled()
         for _ in range(3):
@@ -635,6 +643,7 @@ class StalledTests(HistoryCase):
 
 
 class RestTests(HistoryCase):
+    @slow
     def test_formats(self) -> None:
         for path in (MINUTES, DEPTH + f"&StartDateTime={int(self.clock.seconds()) - 60}"):
             rows = self.fetch(path).json
@@ -679,6 +688,7 @@ class RestTests(HistoryCase):
         self.assertEqual((answer.status, answer.json["error"]["type"]), (503, "NotLoggedOn"))
         self.assertIn("retry-after", answer.headers)
 
+    @slow
     def test_cut_off(self) -> None:
         """A broken answer says so, and cannot be taken for a whole one."""
         for name in ("json", "ndjson", "csv"):
@@ -722,6 +732,7 @@ class RestTests(HistoryCase):
         for query in ("pricedata?RecordInterval=60", f"pricedata?Symbol={ES}", "marketdepth"):
             self.assertEqual(self.fetch(f"/historical{query}").status, 400, query)
 
+    @slow
     def test_without_a_session(self) -> None:
         """The historical port is another one."""
         self.simulator.drop()

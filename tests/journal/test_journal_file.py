@@ -233,6 +233,7 @@ class DamageTests(LossCase):
         self.assertTrue(paths, text)
         return paths
 
+    @slow
     def test_rows_that_the_start_reads(self) -> None:
         for text in (b"doubtful", b'"ClientOrderID":"doubtful"', b'"open","InfoText', b"algohalt"):
             for offset in (0, len(text) - 1):

@@ -2,6 +2,7 @@
 
 from dtc_twisted.journal import Journal
 from tests.orders.test_orders import ES, OrdersCase
+from tests.support import slow
 
 
 class NoSelectTests(OrdersCase):
@@ -21,6 +22,7 @@ class NoSelectTests(OrdersCase):
         self.connection.set_trace_callback(None)
         super().tearDown()
 
+    @slow
     def test_commands(self) -> None:
         self.assertEqual(self.submit("b").status, 201)
         self.assertEqual(self.submit("b").status, 201)  # repeated

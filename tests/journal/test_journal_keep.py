@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from dtc_twisted.journal import Command, Journal
 from dtc_twisted.journal.pruning import DAY
 from tests.journal.test_journal import JournalCase, command, update
+from tests.support import slow
 
 DAYS = 10.0
 
@@ -58,6 +59,7 @@ class KeepTests(JournalCase):
         other.close()
         return found
 
+    @slow
     def test_old_and_over(self) -> None:
         for number in range(50):
             self.over(f"o{number}")

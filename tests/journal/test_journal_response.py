@@ -11,7 +11,7 @@ from dtc_twisted.journal import EntriesPage, Journal
 from dtc_twisted.web.rest import journal_response
 from dtc_twisted.web.rest.journal_response import BURST, SHARE, JournalReads
 from tests.orders.test_orders import OrdersCase
-from tests.support import Caller
+from tests.support import Caller, slow
 
 PAGE_SIZE = 10
 
@@ -32,6 +32,7 @@ class JournalResponseTests(OrdersCase):
     def numbers(self, limit: int, more: str = "") -> list[int]:
         return [each["id"] for each in self.fetch(f"/journal?limit={limit}{more}").json]
 
+    @slow
     def test_pages_are_the_whole(self) -> None:
         last = self.numbers(1)[0]
         self.assertGreater(last, 5 * PAGE_SIZE)
@@ -41,6 +42,7 @@ class JournalResponseTests(OrdersCase):
         below = 2 * PAGE_SIZE + 1  # as many as fill pages exactly
         self.assertEqual(self.numbers(1000, f"&before={below}"), [*range(below - 1, 0, -1)])
 
+    @slow
     def test_same_text_in_pages(self) -> None:
         pages, below = [], ""
         for _ in range(3):
@@ -50,6 +52,7 @@ class JournalResponseTests(OrdersCase):
         whole = b"[\n" + b",\n".join(pages) + b"\n]\n"
         self.assertEqual(self.fetch(f"/journal?limit={3 * PAGE_SIZE}").body, whole)
 
+    @slow
     def test_slow_caller(self) -> None:
         """Nothing is read while the caller does not read."""
         reads: list[int] = []

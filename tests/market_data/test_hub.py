@@ -1304,6 +1304,7 @@ class PacedTests(HubCase):
         self.hub.detach("over")
         super().tearDown()
 
+    @slow
     def test_in_parts(self) -> None:
         counts = [len(self.session.take())]
         for _ in range(11):
@@ -1335,6 +1336,7 @@ class PacedTests(HubCase):
         self.assertEqual([event[1] for event in self.first.take() if event[0] == "live"], self.symbols)
         self.assertEqual(self.hub.stale_symbols, [])
 
+    @slow
     def test_lost_again_meanwhile(self) -> None:
         self.session.take()
         old = self.session
@@ -1353,6 +1355,7 @@ class PacedTests(HubCase):
         self.assertNotIn("S500", [symbol for *_, symbol in sent])
         self.assertEqual(len(sent), 899)
 
+    @slow
     def test_subscribed_anew_before_its_turn(self) -> None:
         """The symbol is requested at once, and not again."""
         self.session.take()
@@ -1364,6 +1367,7 @@ class PacedTests(HubCase):
         self.assertNotIn("S500", [symbol for *_, symbol in self.session.take()])
         self.snapshot("S500")
 
+    @slow
     def test_id_that_another_symbol_has_now(self) -> None:
         self.hub.detach("lost")
         for symbol in self.symbols[:100]:

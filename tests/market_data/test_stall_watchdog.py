@@ -268,6 +268,7 @@ class NoAlarmTests(WatchdogCase):
         market.run(1000)
         self.assertEqual(market.events("stale"), [])
 
+    @slow
     def test_break_at_the_hour(self) -> None:
         market = self.market(ES, NQ)
         market.trade_for(595, ES, NQ)  # until 5 s before the quarter

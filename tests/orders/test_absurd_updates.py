@@ -4,9 +4,11 @@ from typing import Any
 
 from tests.scripted_case import ES, MARKET, ScriptedCase
 from tests.scripted_server import HEARTBEAT, SUBMIT, lost, with_fields
+from tests.support import slow
 
 
 class AbsurdUpdateTests(ScriptedCase):
+    @slow
     def test_trading_goes_on(self) -> None:
         fill: dict[str, Any] = {"OrderUpdateReason": 4, "LastFillQuantity": 1}
         absurd: tuple[dict[str, Any], ...] = (

@@ -5,6 +5,7 @@ from typing import Any
 from tests.exchange import BUY, CANCELED, FILLED, R_ACCEPTED, R_FILLED, TrueOrder
 from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import FILLS, FILLS_REJECT, SUBMIT, answer_with, lost
+from tests.support import slow
 
 
 class AccountNumbersTests(ScriptedCase):
@@ -42,6 +43,7 @@ class AccountNumbersTests(ScriptedCase):
         self.advance(10)
         self.assertEqual(self.shown("FilledQuantity"), [("Sim1", "9001", 2), ("Sim2", "9001", 3)])
 
+    @slow
     def test_an_order_without_an_account_is_gone(self) -> None:
         """It is canceled if all fills of all accounts are known."""
         order = self.others_order("Sim1", 9001, 9)
@@ -56,6 +58,7 @@ class AccountNumbersTests(ScriptedCase):
         (row,) = self.orders()
         self.assertEqual((row["OrderStatus"], row.get("OutcomeUnknown")), (CANCELED, None))
 
+    @slow
     def test_an_order_in_doubt(self) -> None:
         """It is filled, and another one with its number in another account."""
         self.server.next(SUBMIT, lost)
@@ -67,6 +70,7 @@ class AccountNumbersTests(ScriptedCase):
         self.assertEqual((self.order("m")["OrderStatus"], self.order("m")["FilledQuantity"]), (FILLED, 3))
         self.assertEqual(self.shown("FilledQuantity"), [("Sim1", "5001", 2), ("Sim2", "5001", 3)])
 
+    @slow
     def test_a_closed_order_of_another_account(self) -> None:
         """Its number is not in use again by the order of this account: a late fill is its own."""
         self.submit("a", TradeAccount="Sim1")
@@ -97,6 +101,7 @@ class ReusedNumberTests(ScriptedCase):
         self.assertEqual((self.order()["OrderStatus"], self.order()["FilledQuantity"]), (CANCELED, 0))
         self.assertEqual([each.get("FilledQuantity") for each in self.orders()], [0, 2])
 
+    @slow
     def test_after_a_restart(self) -> None:
         self.submit()
         self.push(*self.server.exchange.fill("a", 1, 282000))

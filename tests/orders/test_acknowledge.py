@@ -3,6 +3,7 @@
 from tests.exchange import FILLED, OPEN
 from tests.scripted_case import ScriptedCase
 from tests.scripted_server import FILLS, FILLS_REJECT, SUBMIT, answer_with, ignored, lost
+from tests.support import slow
 
 PATH = "/orders/m/acknowledge"
 
@@ -30,6 +31,7 @@ class AcknowledgeTests(ScriptedCase):
         self.assertEqual(self.unknown(), ["m"])
         self.check_error(self.market("m"), 504, "OutcomeUnknown")
 
+    @slow
     def test_the_account_takes_orders_again(self) -> None:
         self.lose()
         answer = self.post(PATH)
@@ -41,6 +43,7 @@ class AcknowledgeTests(ScriptedCase):
         self.advance(120)
         self.check_acknowledged()
 
+    @slow
     def test_it_is_in_the_journal_and_holds_after_a_restart(self) -> None:
         self.lose()
         self.post(PATH)
@@ -51,6 +54,7 @@ class AcknowledgeTests(ScriptedCase):
         self.check_acknowledged()
         self.assertEqual(self.submit("b", Quantity=1).status, 201)
 
+    @slow
     def test_another_doubt_needs_another_acknowledgement(self) -> None:
         self.lose()
         self.post(PATH)
@@ -60,6 +64,7 @@ class AcknowledgeTests(ScriptedCase):
         self.assertEqual(self.post("/orders/b/acknowledge").status, 200)
         self.assertEqual(self.submit("c", BuySell="SELL", Price1=284000).status, 201)
 
+    @slow
     def test_an_order_of_which_the_fills_are_not_stated(self) -> None:
         """It was open, and is not any more."""
         self.submit("m")
@@ -74,6 +79,7 @@ class AcknowledgeTests(ScriptedCase):
         self.assertEqual(self.order("m")["AcknowledgedBy"], "local")
         self.assertEqual(self.submit("c", Quantity=1).status, 201)
 
+    @slow
     def test_the_server_decides_later(self) -> None:
         self.lose()
         self.post(PATH)

@@ -6,7 +6,7 @@ from tests.exchange import CANCELED, Json
 from tests.orders.test_journal_failures import Disk
 from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import CANCEL, DEFINITION, REPLACE, SUBMIT, Obey, Reply, delayed, dropped_before, ignored
-from tests.support import Answer, Caller, WebSocketCaller
+from tests.support import Answer, Caller, WebSocketCaller, slow
 
 NOT_SENT = "Order a was canceled before it was sent."
 
@@ -39,6 +39,7 @@ class CheckedOrderTests(ScriptedCase):
         self.advance(4)
         self.assertIn(b" 201 ", self.waiting.received)
 
+    @slow
     def test_cancel(self) -> None:
         for _ in range(2):
             answer = self.post("/orders/a", "DELETE")
@@ -88,12 +89,14 @@ class ChangedOrderTests(ScriptedCase):
     def test_cancel_all(self) -> None:
         self.check_answer(self.begin_post("/cancelall"))
 
+    @slow
     def test_dead_man_switch(self) -> None:
         self.begin_post("/trading/deadman", seconds=1)
         self.advance(1)
         self.check_canceled()
         self.assertEqual(self.status()["trading"]["switches"], [])
 
+    @slow
     def test_the_change_is_answered_too_late(self) -> None:
         caller = self.begin_post("/cancelall")
         self.advance(6)
@@ -101,6 +104,7 @@ class ChangedOrderTests(ScriptedCase):
         self.advance(20)
         self.assertEqual(self.server.exchange.open_orders(), [])
 
+    @slow
     def test_halt(self) -> None:
         self.begin_post("/trading/halt")
         self.held.release()
@@ -109,6 +113,7 @@ class ChangedOrderTests(ScriptedCase):
 
 
 class HaltRaceTests(ScriptedCase):
+    @slow
     def test_halt_while_a_resume_is_recorded(self) -> None:
         """Both are answered with 200: the halt came later, and is in force."""
         self.post("/trading/halt")
@@ -123,6 +128,7 @@ class HaltRaceTests(ScriptedCase):
         self.restart()
         self.check_error(self.submit(), 409, "Conflict", "halted")
 
+    @slow
     def test_spellings_of_an_account(self) -> None:
         self.post("/trading/halt", TradeAccount="SIM1")
         self.check_error(self.submit(), 409, "Conflict", "halted")
@@ -181,11 +187,13 @@ class RequestedCancelTests(ScriptedCase):
         self.accept()
         self.check_canceled()
 
+    @slow
     def test_the_cancel_is_not_answered(self) -> None:
         self.server.next(CANCEL, ignored)
         self.accept()
         self.check_canceled()
 
+    @slow
     def test_the_connection_is_lost_before_the_cancel_is_on_disk(self) -> None:
         disk = Disk()
         next(each for each in self.service if hasattr(each, "_writes"))._writes.run_blocking = disk

@@ -32,6 +32,7 @@ class ClockJumpTests(ScriptedCase):
         self.advance(20)
         self.assertEqual((self.unknown(), self.order()["OrderStatus"]), ([], REJECTED))
 
+    @slow
     def test_flatten_in_doubt(self) -> None:
         """A position is not closed again for a minute, whatever the time of day says."""
         self.server.exchange.positions[("Sim1", ES)] = 3.0
@@ -88,6 +89,7 @@ class BackAnHourTests(ScriptedCase):
         self.lose("b")
         self.check_filled_or_unknown("b")
 
+    @slow
     def test_only_while_an_order_is_filled(self) -> None:
         self.market("a")
         self.set_clock()
@@ -105,6 +107,7 @@ class BackAnHourTests(ScriptedCase):
         self.lose("b")
         self.check_filled_or_unknown("b")
 
+    @slow
     def test_between_two_processes(self) -> None:
         self.market("a")
         self.set_clock()
@@ -113,12 +116,14 @@ class BackAnHourTests(ScriptedCase):
         self.lose("b")
         self.check_filled_or_unknown("b")
 
+    @slow
     def test_before_several_orders(self) -> None:
         self.market("a")
         self.set_clock()
         self.lose("b", "c", "d")
         self.check_filled_or_unknown("b", "c", "d")
 
+    @slow
     def test_read_before_the_answer_is_lost(self) -> None:
         """A fill that is read while its order waits for the answer is not taken for another client's."""
         self.market("a")
@@ -129,6 +134,7 @@ class BackAnHourTests(ScriptedCase):
         self.restart()
         self.check_filled_or_unknown("b")
 
+    @slow
     def test_fill_without_a_number(self) -> None:
         """A fill without a ServerOrderID, of any time, may be that of the order."""
         self.market("a")
@@ -139,6 +145,7 @@ class BackAnHourTests(ScriptedCase):
         self.restart()
         self.check_filled_or_unknown("b")
 
+    @slow
     def test_number_in_use_again(self) -> None:
         """A fill is not given to an order that had its number before the server restarted."""
         self.submit("old", Quantity=4)
@@ -192,10 +199,12 @@ class ForwardAnHourTests(BackAnHourTests):
     jump = HOUR
 
 
+@slow
 class ForwardADayTests(BackAnHourTests):
     jump = 86400.0
 
 
+@slow
 class ForwardThreeDaysTests(BackAnHourTests):
     """Earlier fills are those of orders that are only in the journal."""
 

@@ -6,7 +6,7 @@ from typing import Any
 from tests.exchange import CANCELED, FILLED, OPEN, PARTLY_FILLED
 from tests.scripted_case import LIMIT, ScriptedCase
 from tests.scripted_server import CANCEL, DEFINITION, REPLACE, SUBMIT, dropped_after, dropped_before, ignored, lost
-from tests.support import Answer, WebSocketCaller
+from tests.support import Answer, WebSocketCaller, slow
 
 STREAM = "ws://127.0.0.1:8080/api/v1/stream"
 
@@ -33,6 +33,7 @@ class CheckTests(ScriptedCase):
         self.assertEqual(self.fetch("/journal").json, [])
         self.assertEqual(self.submit("a").status, 201)
 
+    @slow
     def test_while_an_outcome_is_unknown(self) -> None:
         """The answer is the error that the order would get."""
         self.server.next(SUBMIT, dropped_after)
@@ -74,6 +75,7 @@ class ListTests(ScriptedCase):
         self.assertEqual(again[1]["error"]["type"], "OrderRejected")
         self.assertEqual(len(self.server.exchange.all_orders), 3)
 
+    @slow
     def test_the_connection_is_lost_within_the_list(self) -> None:
         """Each order has an outcome, and none is sent twice when the list is repeated."""
         self.submit("warm")
@@ -92,6 +94,7 @@ class ListTests(ScriptedCase):
         self.assertEqual({row["error"]["type"] for row in rows[1:]}, {"OrderRejected"})
         self.assertEqual([each.client_id for each in self.server.exchange.all_orders], ["warm", "a"])
 
+    @slow
     def test_a_restart_within_the_list(self) -> None:
         self.submit("warm")
         self.server.next(SUBMIT, lost)
@@ -102,6 +105,7 @@ class ListTests(ScriptedCase):
         self.assertEqual([row["success"] for row in rows], [True, True])
         self.assertEqual(len(self.server.exchange.all_orders), 3)
 
+    @slow
     def test_cancels_that_are_lost(self) -> None:
         for name in ("a", "b"):
             self.submit(name)
@@ -123,6 +127,7 @@ class SwitchTests(ScriptedCase):
         self.send_json(caller, request)
         return json.loads(json.dumps(caller.take()[-1]))
 
+    @slow
     def test_the_server_is_away_when_the_time_runs_out(self) -> None:
         caller = self.connect()
         self.submit("a")
@@ -135,6 +140,7 @@ class SwitchTests(ScriptedCase):
         self.assertFalse(self.server.exchange.order("5001").is_open)
         self.assertEqual(self.order("a")["OrderStatus"], CANCELED)
 
+    @slow
     def test_the_cancel_is_lost_with_the_connection(self) -> None:
         caller = self.connect()
         self.submit("a")
@@ -145,6 +151,7 @@ class SwitchTests(ScriptedCase):
         self.advance(90)
         self.assertFalse(self.server.exchange.order("5001").is_open)
 
+    @slow
     def test_the_server_reconnects_and_the_trader_stays(self) -> None:
         """A lost session is not the end of the trader's connection."""
         caller = self.connect()
@@ -218,12 +225,14 @@ class ChangedAndFilledTests(ScriptedCase):
         self.fill(5)
         self.check_filled(5)
 
+    @slow
     def test_one_fill_of_the_larger_quantity_and_a_kill(self) -> None:
         self.change(1, 5)
         self.fill(5)
         self.restart()
         self.check_filled(5)
 
+    @slow
     def test_several_fills_of_the_larger_quantity(self) -> None:
         """The first fill, of the old quantity, does not show that the order is filled."""
         self.change(1, 5)
@@ -231,6 +240,7 @@ class ChangedAndFilledTests(ScriptedCase):
         self.restart()
         self.check_filled(5)
 
+    @slow
     def test_killed_again_after_a_fill_was_read(self) -> None:
         """The change of the quantity to what is filled is still remembered."""
         self.change(4, 1)

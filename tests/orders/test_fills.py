@@ -27,6 +27,7 @@ class AlikeTests(ScriptedCase):
         self.assertEqual(len(received), fills)
         self.assertEqual(shown["AverageFillPrice"], 282000)
 
+    @slow
     def test_stated(self) -> None:
         for number in (1, 2, 3):
             self.push(*self.server.exchange.fill("a", 1, 282000))
@@ -44,6 +45,7 @@ class AlikeTests(ScriptedCase):
             self.push(message, message, position)
             self.check_filled(number, number)
 
+    @slow
     def test_stated_by_the_remaining_quantity(self) -> None:
         """FilledQuantity is what the stated quantity exceeds it by."""
         for number in (1, 2, 3):
@@ -55,6 +57,7 @@ class AlikeTests(ScriptedCase):
         self.restart()
         self.check_filled(3, 3)
 
+    @slow
     def test_stated_without_any_quantity_of_the_order(self) -> None:
         """The fills are read, because a second one is the same message."""
         for number in (1, 2):
@@ -63,6 +66,7 @@ class AlikeTests(ScriptedCase):
             self.push(message, position)
             self.check_filled(number, number)
 
+    @slow
     def test_read(self) -> None:
         self.server.drop()
         for _ in range(3):
@@ -74,6 +78,7 @@ class AlikeTests(ScriptedCase):
         self.advance(10)
         self.check_filled(3, 3)
 
+    @slow
     def test_some_stated_and_the_others_read(self) -> None:
         self.push(*self.server.exchange.fill("a", 1, 282000))
         self.server.drop()
@@ -95,6 +100,7 @@ class AlikeTests(ScriptedCase):
 
 
 class AverageTests(ScriptedCase):
+    @slow
     def test_the_first_fill_has_no_average(self) -> None:
         self.submit(Quantity=5, Price1=1000)
         message, _ = self.server.exchange.fill("a", 2, 1000)
@@ -105,6 +111,7 @@ class AverageTests(ScriptedCase):
         shown = self.order()
         self.assertEqual((shown["FilledQuantity"], shown["AverageFillPrice"]), (5, 1000))
 
+    @slow
     def test_a_fill_is_not_known(self) -> None:
         """The average is absent."""
         self.submit(Quantity=5, Price1=1000)
@@ -134,6 +141,7 @@ class AverageTests(ScriptedCase):
 
 
 class TruthTests(ScriptedCase):
+    @slow
     def test_the_remaining_quantity_of_an_order_that_is_not_filled(self) -> None:
         """A canceled order has none left, and a server may leave the field at 0 while the order is open."""
         self.submit(Quantity=3)
@@ -152,6 +160,7 @@ class TruthTests(ScriptedCase):
         self.push(self.server.exchange.update(self.server.exchange.order("a"), 3) | quantities)
         self.assertEqual((self.order()["OrderStatus"], self.order()["FilledQuantity"]), (PARTLY_FILLED, 2))
 
+    @slow
     def test_the_cumulative_quantity_leads(self) -> None:
         """A fill was not stated; the sum is."""
         self.submit(Quantity=5)
@@ -174,6 +183,7 @@ class TruthTests(ScriptedCase):
         self.assertEqual(shown["AverageFillPrice"], 281950)
         self.assertEqual(len([each for each in shown["Updates"] if "LastFillExecutionID" in each]), 2)
 
+    @slow
     def test_the_time_of_a_fill_in_seconds_or_milliseconds(self) -> None:
         """A fill that was stated and read counts once."""
         self.server.exchange.execution_ids = False
@@ -189,6 +199,7 @@ class TruthTests(ScriptedCase):
             self.assertEqual(len(received), 1)
             self.assertTrue(received[0]["LastFillDateTime"].startswith("2023-11-14T22:1"), received)
 
+    @slow
     def test_times_in_seconds_or_milliseconds(self) -> None:
         self.submit()
         order = self.server.exchange.order("a")
@@ -230,6 +241,7 @@ class StrangersTests(ScriptedCase):
         journal = next(each for each in self.service if hasattr(each, "has_order"))
         journal._store.reader._connection.set_trace_callback(selects.append)
 
+    @slow
     def test_a_new_order_selects_nothing(self) -> None:
         self.submit()
         selects: list[str] = []

@@ -5,7 +5,7 @@ from typing import Any
 from tests.exchange import CANCELED, FILLED, OPEN, R_ACCEPTED, R_GENERAL, REJECTED
 from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import CANCEL, OPEN_ORDERS, REPLACE, SUBMIT, ignored, lost, with_fields
-from tests.support import Answer
+from tests.support import Answer, slow
 
 THEIRS: dict[str, Any] = {
     "Symbol": ES,
@@ -36,6 +36,7 @@ class SameClientOrderIDTests(ScriptedCase):
         self.assertEqual(self.order(theirs)["OrderStatus"], OPEN)
         self.assertEqual([self.server.exchange.order(each).is_open for each in ("5001", theirs)], [False, True])
 
+    @slow
     def test_of_an_open_order(self) -> None:
         for number, otherwise in enumerate(OTHERWISE):
             with self.subTest(**otherwise):
@@ -47,12 +48,14 @@ class SameClientOrderIDTests(ScriptedCase):
                 self.push(*self.server.exchange.submit(THEIRS | otherwise))
                 self.check_both("5002")
 
+    @slow
     def test_of_an_open_order_after_a_restart(self) -> None:
         self.submit()
         self.push(*self.server.exchange.submit(THEIRS | {"TradeAccount": "Sim2", "BuySell": 2}))
         self.restart()
         self.check_both("5002")
 
+    @slow
     def test_of_a_closed_order_in_the_journal(self) -> None:
         """An id of ours means our order too, although it is not in the view after a restart."""
         self.submit()
@@ -63,6 +66,7 @@ class SameClientOrderIDTests(ScriptedCase):
         self.assertTrue(self.server.exchange.order("5002").is_open)
         self.assertEqual(self.order("5002")["OrderStatus"], OPEN)
 
+    @slow
     def test_alike_in_all(self) -> None:
         """Of two orders in doubt, the second one is shown as well."""
         self.submit()
@@ -70,6 +74,7 @@ class SameClientOrderIDTests(ScriptedCase):
         self.advance(12)
         self.check_both("5002")
 
+    @slow
     def test_while_ours_waits(self) -> None:
         """It is not the answer to ours."""
         for number, otherwise in enumerate((*OTHERWISE, {"Quantity": 7})):
@@ -96,6 +101,7 @@ class SameClientOrderIDTests(ScriptedCase):
         self.check_error(self.post("/orders/a", "DELETE"), 409, "Conflict", "more than one order")
         self.assertTrue(self.server.exchange.order("5002").is_open)
 
+    @slow
     def test_one_of_two_is_closed_while_the_other_is_open(self) -> None:
         """The other has a ServerOrderID of its own: the order that is closed is absent from the open orders."""
         self.submit()
@@ -129,6 +135,7 @@ class SameNumberTests(ScriptedCase):
         self.assertTrue(self.server.exchange.order("x").is_open)
         self.assertEqual(self.post("/orders/x", "DELETE").status, 200)
 
+    @slow
     def test_the_server_counts_from_the_start_again(self) -> None:
         """Order a of yesterday and order b of today have the same ServerOrderID."""
         self.submit("a")
@@ -149,6 +156,7 @@ class SameNumberTests(ScriptedCase):
             self.assertEqual(self.order("5001")["ClientOrderID"], name)
             self.assertEqual(self.post("/orders/5001", "DELETE").status, 200)
 
+    @slow
     def test_a_number_of_a_closed_order_is_in_use_again_without_a_client_order_id(self) -> None:
         self.market("a")
         self.server.drop()
@@ -174,6 +182,7 @@ class SameNumberTests(ScriptedCase):
 
 
 class DamagedAccountTests(ScriptedCase):
+    @slow
     def test_a_listed_order_with_our_id_is_not_absent(self) -> None:
         """The account of our open order is damaged in each read: nothing is concluded, and the order can be found."""
         self.submit("warm")
@@ -194,6 +203,7 @@ class DamagedAccountTests(ScriptedCase):
         self.push(*self.server.exchange.submit(THEIRS | {"TradeAccount": "Sim2"}))
         self.check_never_arrived()
 
+    @slow
     def test_an_order_of_another_kind_with_our_id(self) -> None:
         """It differs in more than one field: ours never arrived."""
         self.server.next(SUBMIT, ignored)
@@ -202,6 +212,7 @@ class DamagedAccountTests(ScriptedCase):
         self.push(*self.server.exchange.submit(theirs))
         self.check_never_arrived()
 
+    @slow
     def test_an_order_of_a_known_number_with_the_id_of_a_later_one(self) -> None:
         """The ServerOrderID distinguishes it from the other order, also after its end."""
         self.fetch("/orders")
@@ -221,6 +232,7 @@ class DamagedAccountTests(ScriptedCase):
 class RowTests(ScriptedCase):
     """A bad row does not affect other rows."""
 
+    @slow
     def test_an_update_without_any_field(self) -> None:
         self.submit()
         before = self.orders()
@@ -231,6 +243,7 @@ class RowTests(ScriptedCase):
         self.restart()
         self.assertEqual([each["ClientOrderID"] for each in self.orders()], ["a"])
 
+    @slow
     def test_quantities_that_cannot_be(self) -> None:
         self.submit()
         update = self.server.exchange.update(self.server.exchange.order("a"), R_GENERAL)
@@ -247,6 +260,7 @@ class RowTests(ScriptedCase):
         self.assertEqual(self.submit().status, 201)
         self.assertEqual(self.order()["OrderStatus"], OPEN)
 
+    @slow
     def test_a_bad_row_among_the_open_orders(self) -> None:
         for name in "abc":
             self.submit(name)

@@ -9,7 +9,7 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.errors import StoreError
 from dtc_twisted.journal import Command, Journal
 from tests.orders.test_orders import CANCELED, ES, LIMIT, OrdersCase
-from tests.support import Answer
+from tests.support import Answer, slow
 
 
 class Disk:
@@ -90,6 +90,7 @@ class DiskTests(OrdersCase):
         assert last is not None
         self.assertEqual(last.action, "halt")
 
+    @slow
     def test_full(self) -> None:
         self.disk.full = True
         self.check_refused(self.submit("b"), "The journal cannot be written: database or disk is full")
@@ -104,6 +105,7 @@ class DiskTests(OrdersCase):
         self.assertEqual(self.fetch("/trading/resume", "POST").status, 200)
         self.assertEqual(self.submit("b").status, 201)  # its id is free
 
+    @slow
     def test_hangs(self) -> None:
         self.disk.hangs = True
         caller = self.begin("/orders", "POST", body=json.dumps(LIMIT | {"ClientOrderID": "b"}).encode())
@@ -152,6 +154,7 @@ class DiskTests(OrdersCase):
         self.assertEqual(self.actions()[-1], ("local", "flatten", True))
         self.assertEqual(self.fetch("/flatten", "POST", body=body).status, 201)
 
+    @slow
     def test_halt_that_is_not_recorded(self) -> None:
         """The answer says so, until the disk takes the record."""
         self.disk.full = True
@@ -164,6 +167,7 @@ class DiskTests(OrdersCase):
         self.kill()
         self.check_error(self.submit("b"), 409, "Conflict", "halted")
 
+    @slow
     def test_cancel_all_before_it_is_sent(self) -> None:
         """An order that is on its way to the disk when all are canceled is not sent."""
         self.disk.hangs = True
@@ -182,6 +186,7 @@ class DiskTests(OrdersCase):
         """Begin an order, which waits for the disk."""
         return self.begin("/orders", "POST", body=json.dumps(LIMIT | {"ClientOrderID": name}).encode())
 
+    @slow
     def test_what_comes_between_disk_and_wire(self) -> None:
         """The command is on disk and is not sent: journal and answer state that nothing was sent."""
         self.disk.hangs = True
@@ -207,6 +212,7 @@ class DiskTests(OrdersCase):
             self.assertEqual(self.fetch(f"/orders/{name}").status, 404)
             self.assertEqual(self.submit(name).status, 201)  # free
 
+    @slow
     def test_unreadable(self) -> None:
         store = self.journal._store
         assert store is not None

@@ -5,6 +5,7 @@ from typing import Any
 from tests.exchange import BUY, FILLED, PENDING_CHILD, POSITION_UPDATE, R_GENERAL, Json
 from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import FLATTEN, OPEN_ORDERS, POSITIONS, REPLACE, SUBMIT, answer_with, dropped_after, ignored
+from tests.support import slow
 
 NQ = "NQM20_FUT_CME"
 LEGS: dict[str, Any] = {
@@ -55,6 +56,7 @@ class ChildrenTests(LimitsCase):
         answer = self.post("/orders/bracket", Parent=parent(), Children=LEGS)
         self.assertEqual([each["OrderStatus"] for each in answer.json[1:]], [PENDING_CHILD] * 2)
 
+    @slow
     def test_replace_of_a_waiting_child(self) -> None:
         for name in ("target", "stop"):
             self.check_refused(self.post(f"/orders/{name}", "PATCH", Quantity=100))
@@ -62,6 +64,7 @@ class ChildrenTests(LimitsCase):
         self.assertEqual(self.server.requests(REPLACE), [])
         self.assertEqual(self.post("/orders/target", "PATCH", Quantity=7).status, 200)  # 2 long to 5 short
 
+    @slow
     def test_child_that_is_larger_than_its_parent(self) -> None:
         """What it can sell beyond the parent's quantity counts for other orders."""
         self.assertEqual(self.post("/orders/stop", "PATCH", Quantity=5).status, 200)
@@ -80,6 +83,7 @@ class ChildrenTests(LimitsCase):
         self.push(update | {"ServerOrderID": "77", "ClientOrderID": "", "OrderQuantity": 4, "RemainingQuantity": 4})
         self.check_refused(self.submit("b", Quantity=2, BuySell="SELL", Price1=284000))
 
+    @slow
     def test_entries_on_both_sides(self) -> None:
         """Of two brackets of opposite sides each one's children close only what its parent opens."""
         self.post("/orders/parent", "PATCH", Quantity=5)
@@ -90,6 +94,7 @@ class ChildrenTests(LimitsCase):
 
 
 class PositionTests(LimitsCase):
+    @slow
     def test_fill_without_a_position(self) -> None:
         self.position_messages_are_lost()
         self.assertEqual(self.market("a", Quantity=5).status, 201)
@@ -115,6 +120,7 @@ class PositionTests(LimitsCase):
         self.advance(1)
         self.check_refused(self.market("b", Quantity=1))
 
+    @slow
     def test_partial_fills_without_a_position(self) -> None:
         self.server.exchange.last_price = None
         self.submit("a", Quantity=5)
@@ -137,6 +143,7 @@ class PositionTests(LimitsCase):
         self.assertEqual(self.market("c", Quantity=5, BuySell="SELL").status, 201)
         self.assertEqual(self.market("d", Quantity=5).status, 201)
 
+    @slow
     def test_position_before_the_fill(self) -> None:
         """A position that was stated before its fill is not counted twice."""
         self.server.outgoing = lambda message: [(0.0 if message["Type"] == POSITION_UPDATE else 0.2, message)]
@@ -144,6 +151,7 @@ class PositionTests(LimitsCase):
         self.assertEqual(self.market("b", Quantity=2).status, 201)
         self.check_refused(self.market("c", Quantity=1))
 
+    @slow
     def test_two_positions_of_one_symbol(self) -> None:
         """Both count, and one flatten closes the symbol, although the logon did not announce several positions."""
         rows = [
@@ -168,6 +176,7 @@ class PositionTests(LimitsCase):
         self.assertEqual([each["Symbol"] for each in self.server.requests(FLATTEN)], [ES])
         self.assertEqual(self.server.exchange.positions["Sim1", ES], 0)
 
+    @slow
     def test_positions_one_by_one(self) -> None:
         """The position of the first of two fills does not stand for both."""
         self.server.exchange.last_price = None
@@ -198,6 +207,7 @@ class PositionTests(LimitsCase):
 
 
 class InDoubtTests(LimitsCase):
+    @slow
     def test_change_in_doubt(self) -> None:
         """A change without an answer counts with the larger quantity."""
         self.submit("a", Quantity=2)
@@ -227,6 +237,7 @@ class FlattenTests(ScriptedCase):
         self.server.drop()
         self.advance(10)
 
+    @slow
     def test_second_flatten_while_the_first_is_open(self) -> None:
         self.server.exchange.last_price = None
         self.assertEqual(self.post("/flatten", TradeAccount="Sim1", Symbol=ES).status, 201)
@@ -240,6 +251,7 @@ class FlattenTests(ScriptedCase):
         self.assertEqual(self.post(f"/orders/{name}", "DELETE").status, 200)
         self.assertEqual(self.post("/flatten", TradeAccount="Sim1", Symbol=ES).status, 201)
 
+    @slow
     def test_position_is_smaller_than_assumed_and_the_answer_is_lost(self) -> None:
         exchange = self.server.exchange
         exchange.submit({"Symbol": ES, "TradeAccount": "Sim1", "OrderType": 1, "BuySell": 2, "Quantity": 1})
@@ -258,6 +270,7 @@ class FlattenTests(ScriptedCase):
         self.assertEqual([each["Symbol"] for each in self.server.requests(FLATTEN)], [ES, NQ])
         self.assertEqual((answer.status, [each["Symbol"] for each in answer.json]), (201, [NQ]))
 
+    @slow
     def test_position_of_the_first_is_not_stated(self) -> None:
         self.server.outgoing = lambda message: [] if message["Type"] == POSITION_UPDATE else [(0.0, message)]
         self.assertEqual(self.post("/flatten", TradeAccount="Sim1", Symbol=ES).status, 201)
@@ -277,12 +290,14 @@ class FlattenTests(ScriptedCase):
         self.check_error(self.post("/flatten", TradeAccount="Sim1", Symbol=ES), 409, "Conflict", ES)
         self.assertEqual(len(self.server.requests(FLATTEN)), 1)
 
+    @slow
     def test_position_that_is_known_from_a_fill_only(self) -> None:
         self.server.outgoing = lambda message: [] if message["Type"] == POSITION_UPDATE else [(0.0, message)]
         self.assertEqual(self.market("a", TradeAccount="Sim2", Quantity=2).status, 201)
         self.assertEqual(self.post("/flatten", TradeAccount="Sim2").status, 201)
         self.assertEqual(len(self.server.requests(FLATTEN)), 1)
 
+    @slow
     def test_repeated(self) -> None:
         body: dict[str, Any] = {"TradeAccount": "Sim1", "Symbol": ES, "ClientOrderID": "flat"}
         first = self.post("/flatten", **body)
@@ -294,6 +309,7 @@ class FlattenTests(ScriptedCase):
         self.assertEqual((again.status, again.json[0]["Repeated"]), (201, True))
         self.assertEqual(len(self.server.requests(FLATTEN)), 1)
 
+    @slow
     def test_ids_that_are_taken(self) -> None:
         """The second position's id is chosen so that it is free."""
         self.submit("flat-2", TradeAccount="Sim2")
@@ -338,6 +354,7 @@ class NameTests(LimitsCase):
 
 
 class NumberTests(ScriptedCase):
+    @slow
     def test_price_beside_the_tick(self) -> None:
         self.assertEqual(self.submit("a", Price1=281999.99999999999).status, 201)
         self.assertEqual(self.submit("b", Price1=281999.9999999999).status, 201)
@@ -354,6 +371,7 @@ class NumberTests(ScriptedCase):
         for price in (1e300, -1e300, 1e16):
             self.check_error(self.submit(Price1=price), 400, "BadOrder", "Price1")
 
+    @slow
     def test_quantities(self) -> None:
         for quantity in (5e-324, 1e-300, 1e-9, 1e300, 1e13, 1.000000001):
             self.check_error(self.submit(Quantity=quantity), 400, "BadOrder", "Quantity")

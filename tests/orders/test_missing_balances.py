@@ -4,6 +4,7 @@ from typing import Any
 
 from tests.scripted_case import ScriptedCase
 from tests.scripted_server import BALANCES, SUBMIT, answer_with, ignored, with_fields
+from tests.support import slow
 
 REFUSED = answer_with({"Type": 602, "RejectText": "Not supported."})
 UNREADABLE: tuple[Any, ...] = (None, "?", float("nan"), float("inf"))
@@ -27,6 +28,7 @@ class DailyLossTests(ScriptedCase):
     def check_refused(self) -> None:
         self.check_error(self.submit("b"), 403, "NotPermitted", "--max-daily-loss: the server states no CashBalance")
 
+    @slow
     def test_no_balance(self) -> None:
         """Today's loss is not known, so new orders and changes are refused; cancels are not."""
         self.submit()
@@ -37,6 +39,7 @@ class DailyLossTests(ScriptedCase):
         self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
         self.assertEqual(self.post("/flatten", TradeAccount="Sim1").status, 200)
 
+    @slow
     def test_unreadable_balance(self) -> None:
         self.fetch("/balances")
         for cash in UNREADABLE:

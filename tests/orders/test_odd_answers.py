@@ -16,11 +16,13 @@ from tests.scripted_server import (
     lost,
     with_fields,
 )
+from tests.support import slow
 
 
 class ReasonTests(ScriptedCase):
     """OrderStatus is not stated, and follows from OrderUpdateReason."""
 
+    @slow
     def test_canceled(self) -> None:
         for status in (None, 0):
             name = f"c{status}"
@@ -35,6 +37,7 @@ class ReasonTests(ScriptedCase):
         self.check_error(self.submit(), 422, "OrderRejected", "No.")
         self.assertEqual(self.order()["OrderStatus"], REJECTED)
 
+    @slow
     def test_filled(self) -> None:
         for quantities in ({}, {"FilledQuantity": None, "RemainingQuantity": None}):
             name = f"f{len(quantities)}"
@@ -55,6 +58,7 @@ class IdentifierTests(ScriptedCase):
         self.assertEqual(self.ids(), [("a", "5001", OPEN)])
         self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
 
+    @slow
     def test_the_order_is_one_after_a_restart(self) -> None:
         """Its account was not stated either, and is not stated by the first read."""
         self.server.next(SUBMIT, with_fields(ClientOrderID=None, TradeAccount=None))
@@ -63,6 +67,7 @@ class IdentifierTests(ScriptedCase):
         self.advance(30)
         self.assertEqual((self.ids(), self.unknown()), ([("a", "5001", OPEN)], []))
 
+    @slow
     def test_a_later_update_has_the_client_order_id(self) -> None:
         self.server.next(SUBMIT, with_fields(ClientOrderID=None))
         self.server.always(OPEN_ORDERS, answer_with({"Type": ORDER_UPDATE, "NoOrders": 1}))
@@ -71,6 +76,7 @@ class IdentifierTests(ScriptedCase):
         self.assertIn(b" 201 ", caller.received)
         self.assertEqual(self.ids(), [("a", "5001", FILLED)])
 
+    @slow
     def test_an_order_of_before_is_not_taken(self) -> None:
         """Another client's, whose ClientOrderID was not stated until now, and is the same as ours."""
         other = LIMIT | {"ClientOrderID": "a", "OrderType": 2, "BuySell": 1}
@@ -81,6 +87,7 @@ class IdentifierTests(ScriptedCase):
         self.push(update | {"OrderUpdateReason": 3})
         self.assertEqual(self.ids(), [("a", "5001", OPEN), ("a", None, 1)])
 
+    @slow
     def test_an_answer_without_a_server_order_id(self) -> None:
         """It is read, since the order cannot be canceled without it."""
         for name, number in (("missing", None), ("unreadable", [5001])):
@@ -93,6 +100,7 @@ class IdentifierTests(ScriptedCase):
         self.assertEqual(self.submit(Symbol=ES.lower()).status, 201)
         self.assertEqual(self.ids(), [("a", "5001", OPEN)])
 
+    @slow
     def test_a_closed_order_without_a_client_order_id(self) -> None:
         """One leg is filled, the other canceled; no message has a ClientOrderID."""
         self.server.outgoing = lambda message: [(0.0, message | {"ClientOrderID": None})]
@@ -102,6 +110,7 @@ class IdentifierTests(ScriptedCase):
         self.advance(20)
         self.assertEqual(self.ids(), [("o1", "5001", FILLED), ("o2", "5002", CANCELED)])
 
+    @slow
     def test_one_leg_has_no_client_order_id(self) -> None:
         def blank_second(messages: list[Json]) -> list[Json]:
             return [messages[0], messages[1] | {"ClientOrderID": None}]
@@ -124,12 +133,15 @@ class ChangedClientOrderIdTests(ScriptedCase):
         self.check_error((self.market if is_market else self.submit)(sent), 504, "OutcomeUnknown")
         self.assertEqual(len(self.server.requests(SUBMIT)), 1)
 
+    @slow
     def test_cut_off(self) -> None:
         self.check_unknown("abcdefghijklmnopqrstuvwxyz", "abcdefghijklmnop", is_market=False)
 
+    @slow
     def test_upper_case(self) -> None:
         self.check_unknown("order-a", "ORDER-A", is_market=False)
 
+    @slow
     def test_filled(self) -> None:
         self.check_unknown("order-a", "gateway/order-a", is_market=True)
 
@@ -167,8 +179,10 @@ class UnnumberedFillTests(ScriptedCase):
     def test_by_execution_id(self) -> None:
         self.lose_after_unnumbered(execution_ids=True, restart=False)
 
+    @slow
     def test_by_price_quantity_and_time(self) -> None:
         self.lose_after_unnumbered(execution_ids=False, restart=False)
 
+    @slow
     def test_after_a_restart(self) -> None:
         self.lose_after_unnumbered(execution_ids=True, restart=True)

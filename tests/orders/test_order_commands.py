@@ -7,7 +7,7 @@ from dtc_twisted.journal import Command, Journal
 from dtc_twisted.journal.write_queue import MAX_COLLECTED
 from tests.scripted_case import ES, LIMIT, ScriptedCase
 from tests.scripted_server import CANCEL, REPLACE, SUBMIT, dropped_before, ignored
-from tests.support import Answer, Caller, WebSocketCaller, write_private
+from tests.support import Answer, Caller, WebSocketCaller, slow, write_private
 
 STREAM = "ws://127.0.0.1:8080/api/v1/stream"
 TRADE = "t" * 16
@@ -64,6 +64,7 @@ class ListTests(ScriptedCase):
 
 
 class BurstTests(ScriptedCase):
+    @slow
     def test_orders_that_wait_for_their_turn(self) -> None:
         """50 orders that arrive together are written in two transactions, and are sent after them."""
         self.submit("first")

@@ -20,6 +20,7 @@ from tests.scripted_server import (
     lost,
     with_fields,
 )
+from tests.support import slow
 
 FILLS_REFUSED = answer_with({"Type": FILLS_REJECT, "RejectText": "Not supported."})
 SENT = 1
@@ -37,6 +38,7 @@ class LostFillTests(ScriptedCase):
         self.check_error(self.submit("b"), 409, "Conflict", "unknown")
         self.assertEqual(len(self.server.requests(SUBMIT)), 1)
 
+    @slow
     def test_the_server_refuses_historical_fills(self) -> None:
         self.server.always(FILLS, FILLS_REFUSED)
         self.server.next(SUBMIT, lost)
@@ -49,12 +51,14 @@ class LostFillTests(ScriptedCase):
         self.assertEqual((self.order("m")["OrderStatus"], self.order("m")["FilledQuantity"]), (FILLED, 2))
         self.assertEqual(self.market().status, 201)
 
+    @slow
     def test_the_server_does_not_answer_about_fills(self) -> None:
         self.server.always(FILLS, ignored)
         self.server.next(SUBMIT, lost)
         self.check_error(self.market(), 504, "OutcomeUnknown")
         self.check_stays_unknown()
 
+    @slow
     def test_the_fills_are_incomplete(self) -> None:
         """One row is missing of the batch."""
         self.server.always(
@@ -72,6 +76,7 @@ class LostFillTests(ScriptedCase):
         self.assertEqual((self.order("m")["OrderStatus"], self.order("m")["FilledQuantity"]), (FILLED, 2))
         self.assertEqual(self.market().status, 201)
 
+    @slow
     def test_the_account_is_not_listed_and_never_arrived(self) -> None:
         self.server.exchange.accounts.remove("Sim1")
         self.server.always(FILLS, answer_with({"Type": 304, "NoOrderFills": 1}))
@@ -79,6 +84,7 @@ class LostFillTests(ScriptedCase):
         self.market()
         self.check_stays_unknown()
 
+    @slow
     def test_the_clock_of_the_server_is_behind(self) -> None:
         for heartbeat in (True, False):
             name = f"m{heartbeat}"
@@ -92,6 +98,7 @@ class LostFillTests(ScriptedCase):
             self.assertEqual((self.order(name)["OrderStatus"], self.order(name)["FilledQuantity"]), (FILLED, 2))
             self.assertEqual(self.market(name).status, 201)
 
+    @slow
     def test_the_clock_of_the_server_is_behind_and_the_gateway_was_restarted(self) -> None:
         self.server.clock_offset = -120.0
         self.push({"Type": 3, "CurrentDateTime": int(self.server.exchange.now())})
@@ -102,6 +109,7 @@ class LostFillTests(ScriptedCase):
         self.advance(20)
         self.assertEqual((self.order("m")["OrderStatus"], self.order("m")["FilledQuantity"]), (FILLED, 2))
 
+    @slow
     def test_the_position_contradicts(self) -> None:
         """No fill is listed, and the position has changed."""
         self.server.always(FILLS, answer_with({"Type": 304, "NoOrderFills": 1}))
@@ -134,6 +142,7 @@ class LostFillTests(ScriptedCase):
         ]
         self.assertEqual(found, [("5001", 282800.0), ("5002", 282900.0)])
 
+    @slow
     def test_ten_alike_across_a_number_of_digits(self) -> None:
         """ServerOrderIDs are compared as numbers."""
         self.server.exchange.next_number = 9998
@@ -156,6 +165,7 @@ class ConcludedTests(ScriptedCase):
         self.check_error(self.submit(name), 422, "OrderRejected")
         return self.server.requests(SUBMIT)[-1]
 
+    @slow
     def test_accepted_after_all(self) -> None:
         request = self.conclude()
         self.push(*self.server.exchange.submit(request))
@@ -166,6 +176,7 @@ class ConcludedTests(ScriptedCase):
         self.assertEqual(self.submit().status, 201)
         self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
 
+    @slow
     def test_accepted_after_all_and_a_restart(self) -> None:
         request = self.conclude()
         self.restart()
@@ -174,6 +185,7 @@ class ConcludedTests(ScriptedCase):
         self.assertEqual(self.order()["OrderStatus"], OPEN)
         self.assertEqual(self.submit().status, 201)
 
+    @slow
     def test_found_open_by_a_later_read(self) -> None:
         request = self.conclude()
         self.server.exchange.submit(request)
@@ -188,6 +200,7 @@ class ConcludedTests(ScriptedCase):
         self.assertEqual((self.order()["OrderStatus"], self.order()["FilledQuantity"]), (FILLED, 2))
         self.assertEqual(self.submit().status, 201)
 
+    @slow
     def test_rejected_and_then_accepted(self) -> None:
         for server_id in ("", "5001"):
             name = f"a{server_id}"
@@ -219,6 +232,7 @@ class ConcludedTests(ScriptedCase):
 class UnansweredChangeTests(ScriptedCase):
     options = (*ScriptedCase.options, "--max-position", "5")
 
+    @slow
     def test_a_change_is_not_settled_by_one_read(self) -> None:
         self.submit()
         self.server.next(REPLACE, ignored)
@@ -230,6 +244,7 @@ class UnansweredChangeTests(ScriptedCase):
         self.assertEqual(self.unknown(), [])
         self.assertEqual(self.order()["OrderQuantity"], 2)
 
+    @slow
     def test_a_change_that_is_made_after_two_reads_passes_no_limit(self) -> None:
         self.submit()
         self.server.next(REPLACE, ignored)
@@ -239,6 +254,7 @@ class UnansweredChangeTests(ScriptedCase):
         self.push(*self.server.exchange.replace(self.server.requests(REPLACE)[-1]))
         self.assertEqual(self.order()["OrderQuantity"], 5)
 
+    @slow
     def test_a_change_is_unknown_after_a_restart(self) -> None:
         self.submit()
         self.server.next(REPLACE, ignored)
@@ -285,10 +301,12 @@ class UnansweredChangeTests(ScriptedCase):
         self.fill_in_doubt(1)
         self.assertEqual((self.order("a")["OrderStatus"], self.order("a")["FilledQuantity"]), (CANCELED, 1))
 
+    @slow
     def test_the_quantity_of_a_change_is_filled_or_the_order_canceled(self) -> None:
         self.fill_in_doubt(2, is_canceled=True)
         self.assertIn("may be filled or canceled", self.order("a")["OutcomeUnknown"])
 
+    @slow
     def test_a_cancellation_is_not_settled_by_one_read(self) -> None:
         self.submit()
         self.server.next(CANCEL, ignored)
@@ -299,6 +317,7 @@ class UnansweredChangeTests(ScriptedCase):
         self.assertEqual((self.unknown(), self.order()["OrderStatus"]), ([], OPEN))
         self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
 
+    @slow
     def test_a_cancellation_can_be_repeated_at_once(self) -> None:
         self.submit()
         self.server.next(CANCEL, ignored)
@@ -337,6 +356,7 @@ class DisappearedTests(ScriptedCase):
         self.disappear()
         self.assertEqual((self.order()["OrderStatus"], self.unknown()), (CANCELED, []))
 
+    @slow
     def test_the_server_refuses_historical_fills(self) -> None:
         self.server.always(FILLS, FILLS_REFUSED)
         self.disappear()
@@ -345,6 +365,7 @@ class DisappearedTests(ScriptedCase):
         self.advance(70)
         self.assertEqual((self.order()["OrderStatus"], self.unknown()), (CANCELED, []))
 
+    @slow
     def test_a_row_without_ids_may_be_this_order(self) -> None:
         self.submit()
         self.server.always(OPEN_ORDERS, with_fields(ServerOrderID=None, ClientOrderID=None))
@@ -352,6 +373,7 @@ class DisappearedTests(ScriptedCase):
         self.advance(20)
         self.assertEqual(self.order()["OrderStatus"], OPEN)
 
+    @slow
     def test_a_row_is_missing_of_the_batch(self) -> None:
         self.submit("a")
         self.submit("b")
@@ -373,6 +395,7 @@ class DisappearedTests(ScriptedCase):
 
 
 class StrangeStatusTests(ScriptedCase):
+    @slow
     def test_a_new_order_is_answered_with_an_unknown_status(self) -> None:
         for reason in (R_ACCEPTED, 3, 0, 99):
             name = f"a{reason}"
@@ -397,6 +420,7 @@ class StrangeStatusTests(ScriptedCase):
         self.assertEqual(self.unknown(), [])
         self.assertIn(self.order()["OrderStatus"], (REJECTED, CANCELED))
 
+    @slow
     def test_contradictory_answers(self) -> None:
         """The reason says rejected, the status says open; and the reverse."""
         for reason, status in ((R_NEW_REJECTED, OPEN), (R_ACCEPTED, REJECTED)):
@@ -407,6 +431,7 @@ class StrangeStatusTests(ScriptedCase):
             self.assertEqual((self.order(name)["OrderStatus"], self.unknown()), (OPEN, []))
             self.post(f"/orders/{name}", "DELETE")
 
+    @slow
     def test_an_unknown_status_is_open(self) -> None:
         self.submit()
         self.server.always(OPEN_ORDERS, with_fields(OrderStatus=99))
@@ -418,6 +443,7 @@ class StrangeStatusTests(ScriptedCase):
         self.restart()
         self.assertEqual(self.post("/orders/b", "DELETE").status, 200)
 
+    @slow
     def test_a_confirmed_change_without_a_price(self) -> None:
         """What was asked for and accepted applies."""
         self.server.exchange.replace_changes_id = True
@@ -453,6 +479,7 @@ class BlankIdTests(ScriptedCase):
         self.assertEqual(self.post(f"/orders/{name}", "DELETE").status, 200)
         self.assertEqual(self.server.exchange.open_orders(), [])
 
+    @slow
     def test_in_a_read(self) -> None:
         self.server.always(OPEN_ORDERS, with_fields(ClientOrderID=None))
         self.server.next(SUBMIT, lost)
@@ -460,6 +487,7 @@ class BlankIdTests(ScriptedCase):
         self.advance(12)
         self.check_ours()
 
+    @slow
     def test_by_itself(self) -> None:
         self.server.next(SUBMIT, lost)
         self.begin_submit("a")
@@ -469,6 +497,7 @@ class BlankIdTests(ScriptedCase):
         self.advance(12)
         self.check_ours()
 
+    @slow
     def test_after_a_restart(self) -> None:
         self.server.always(OPEN_ORDERS, with_fields(ClientOrderID=None))
         self.server.next(SUBMIT, dropped_after)

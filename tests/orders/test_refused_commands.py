@@ -5,7 +5,7 @@ from typing import Any
 from tests.exchange import CANCELED, FILLED, OPEN, R_CANCEL_REJECTED, R_REPLACE_REJECTED, REJECTED
 from tests.scripted_case import ScriptedCase
 from tests.scripted_server import CANCEL, OPEN_ORDERS, REPLACE, answer_with, ignored
-from tests.support import Answer, Caller
+from tests.support import Answer, Caller, slow
 
 REFUSALS = {R_CANCEL_REJECTED: (CANCEL, "DELETE", {}), R_REPLACE_REJECTED: (REPLACE, "PATCH", {"Quantity": 3})}
 
@@ -21,6 +21,7 @@ class RefusedAsRejectedTests(ScriptedCase):
         self.assertEqual((self.order(name)["OrderStatus"], self.unknown()), (OPEN, []))
         self.assertIn(name, [each["ClientOrderID"] for each in self.orders() if each["OrderStatus"] == OPEN])
 
+    @slow
     def test_unsolicited_refusal(self) -> None:
         for reason in REFUSALS:
             name = f"a{reason}"
@@ -36,6 +37,7 @@ class RefusedAsRejectedTests(ScriptedCase):
             self.check_open(name)
             self.assertEqual(self.post(f"/orders/{name}", "DELETE").status, 200)
 
+    @slow
     def test_the_answer_to_a_command(self) -> None:
         for reason, (kind, method, fields) in REFUSALS.items():
             name = f"a{reason}"
@@ -60,6 +62,7 @@ class RefusedAsRejectedTests(ScriptedCase):
         self.assertTrue(caller.lost)
         self.assertIn(b"OutcomeUnknown", caller.received)
 
+    @slow
     def test_after_the_order_is_filled(self) -> None:
         for reason in (*REFUSALS, 3, 0):
             name = f"m{reason}"
@@ -100,17 +103,20 @@ class ClosedBeforeAnswerTests(ScriptedCase):
         self.assertEqual(answer.json["error"]["orders"][0]["OrderStatus"], status)
         self.assertEqual((self.order(name)["OrderStatus"], self.unknown()), (status, []))
 
+    @slow
     def test_canceled(self) -> None:
         caller = self.begin_change("a", Quantity=3)
         self.push(*self.server.exchange.close("a"))
         self.check_unknown(caller, "a", CANCELED)
         self.assertEqual(self.submit("b").status, 201)
 
+    @slow
     def test_filled(self) -> None:
         caller = self.begin_change("a", Price1=281900)
         self.push(*self.server.exchange.fill("a", 2, 282000))
         self.check_unknown(caller, "a", FILLED)
 
+    @slow
     def test_canceled_as_changed(self) -> None:
         """The last update states what was asked for."""
         caller = self.begin_change("a", Quantity=3)

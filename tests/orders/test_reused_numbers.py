@@ -5,6 +5,7 @@ from typing import Any
 from tests.exchange import CANCELED, FILLED, OPEN, PARTLY_FILLED, R_CANCELED, R_FILLED, REJECTED
 from tests.scripted_case import ES, LIMIT, MARKET, ScriptedCase
 from tests.scripted_server import SUBMIT, SUBMIT_OCO, dropped_after, dropped_before, ignored, lost
+from tests.support import slow
 
 OTHERS: dict[str, Any] = {"Symbol": ES, "TradeAccount": "Sim1", "OrderType": 2, "BuySell": 1, "Price1": 282000}
 OTHERS |= {"Quantity": 9, "ClientOrderID": "x"}
@@ -22,6 +23,7 @@ class ReusedNumberTests(ScriptedCase):
             exchange.close(order.server_id)
         exchange.next_number = 5001
 
+    @slow
     def test_the_fills_of_a_listed_order(self) -> None:
         """They are not given to an earlier order of the number."""
         self.submit()
@@ -32,6 +34,7 @@ class ReusedNumberTests(ScriptedCase):
         self.assertEqual((self.order("a")["OrderStatus"], self.order("a").get("FilledQuantity")), (CANCELED, 0))
         self.assertEqual((self.order("x")["OrderStatus"], self.order("x")["FilledQuantity"]), (PARTLY_FILLED, 1))
 
+    @slow
     def test_the_fills_of_both(self) -> None:
         """The latest are of the order that is listed, and not more than its filled quantity."""
         self.submit()
@@ -45,6 +48,7 @@ class ReusedNumberTests(ScriptedCase):
         self.assertEqual((self.order("a")["OrderStatus"], self.order("a")["AverageFillPrice"]), (FILLED, 282000))
         self.assertEqual((self.order("x")["FilledQuantity"], self.order("x")["AverageFillPrice"]), (2, 281000))
 
+    @slow
     def test_the_fills_of_an_order_in_doubt(self) -> None:
         """Its number is that of an order that was closed before."""
         self.push(*self.server.exchange.submit(OTHERS))
@@ -57,6 +61,7 @@ class ReusedNumberTests(ScriptedCase):
         self.assertEqual((self.order("m")["OrderStatus"], self.order("m").get("FilledQuantity")), (FILLED, 1))
         self.assertEqual((self.order("x")["OrderStatus"], self.order("x")["FilledQuantity"]), (CANCELED, 0))
 
+    @slow
     def test_more_fills_than_the_quantity_of_an_order(self) -> None:
         """They are another order's, or another client has changed the quantity. Other orders are decided."""
         exchange = self.server.exchange
@@ -100,6 +105,7 @@ class ReusedNumberTests(ScriptedCase):
         self.assertEqual(self.order("y")["OrderStatus"], OPEN)
         self.assertEqual(len(self.orders()), 2)
 
+    @slow
     def test_a_late_update_of_an_order_whose_fill_was_read(self) -> None:
         self.server.next(SUBMIT, lambda request, obey: [obey()[0] | {"Type": 9999}])
         caller = self.begin_market()
@@ -125,6 +131,7 @@ class OneOfTwoTests(ScriptedCase):
         self.assertEqual(self.unknown(), ["a", "b"])
         self.assertEqual(self.fetch("/positions").json[0]["Quantity"], 2)
 
+    @slow
     def test_the_whole_of_one_or_a_part_of_the_other(self) -> None:
         self.server.exchange.last_price = None
         for name, quantity in (("b", 3), ("a", 1)):
@@ -136,6 +143,7 @@ class OneOfTwoTests(ScriptedCase):
         self.advance(120)
         self.assertEqual(self.unknown(), ["b", "a"])
 
+    @slow
     def test_the_connection_was_lost(self) -> None:
         """It loses what was sent last, so the older of two orders is the one that arrived."""
         for quantity in (1, 3):
@@ -153,6 +161,7 @@ class OneOfTwoTests(ScriptedCase):
                 self.assertEqual(self.unknown(), [])
                 self.assertEqual([self.order(name)["OrderStatus"] for name in ("a", "b")], [FILLED, REJECTED])
 
+    @slow
     def test_an_oco_pair(self) -> None:
         """Its orders arrive together, so the fill may be of either."""
         self.server.exchange.last_price = None
@@ -163,6 +172,7 @@ class OneOfTwoTests(ScriptedCase):
         self.advance(120)
         self.assertEqual(self.unknown(), ["a", "b"])
 
+    @slow
     def test_a_later_order_was_answered(self) -> None:
         """So the older ones have arrived, and the connection did not lose them: the server ignored one of them."""
         for is_killed in (False, True):
@@ -183,6 +193,7 @@ class OneOfTwoTests(ScriptedCase):
                 self.advance(120)
                 self.assertEqual(self.unknown(), ["a", "b"])
 
+    @slow
     def test_several_fills_at_once(self) -> None:
         """Fills of one moment are of one order, although the connection was lost."""
         self.server.exchange.last_price = None
@@ -204,6 +215,7 @@ class OneOfTwoTests(ScriptedCase):
         self.assertEqual(self.unknown(), [])
         self.assertEqual([self.order(name)["FilledQuantity"] for name in ("a", "b")], [1, 3])
 
+    @slow
     def test_the_fills_of_two_numberings(self) -> None:
         """Two fills with the same number are not those of one order, if the server may have restarted between them."""
         exchange = self.server.exchange
@@ -227,6 +239,7 @@ class OneOfTwoTests(ScriptedCase):
         self.advance(120)
         self.assertEqual(self.unknown(), ["a"])
 
+    @slow
     def test_by_the_time_of_none(self) -> None:
         """A fill that no time explains is not shown as another client's, which a restart would take for a fact."""
         self.server.clock_offset = -3600.0
@@ -243,6 +256,7 @@ class OneOfTwoTests(ScriptedCase):
             self.advance(120)
             self.assertEqual(sorted(self.unknown()), ["a", "b"])
 
+    @slow
     def test_an_order_on_the_other_side(self) -> None:
         """A fill that is assigned to none explains the position, if it cannot be of the order."""
         self.submit("c", BuySell="SELL", Price1=290000)

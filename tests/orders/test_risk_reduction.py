@@ -5,7 +5,7 @@ from typing import Any
 from tests.exchange import BUY, ORDER_UPDATE, POSITION_UPDATE, R_ACCEPTED, R_GENERAL, Json
 from tests.scripted_case import ES, LIMIT, ScriptedCase
 from tests.scripted_server import CANCEL, FLATTEN, OPEN_ORDERS, SUBMIT, delayed, ignored, lost
-from tests.support import Caller
+from tests.support import Caller, slow
 
 OTHERS: dict[str, Any] = {"TradeAccount": "Sim1", "Symbol": ES, "OrderType": 2, "BuySell": BUY, "Price1": 282000}
 
@@ -27,6 +27,7 @@ class CommandsCase(ScriptedCase):
 
 
 class HaltTests(CommandsCase):
+    @slow
     def test_flatten_while_halted(self) -> None:
         """An order that closes a position is not canceled by the halt, whenever it is seen."""
         self.market("m")
@@ -132,6 +133,7 @@ class CancelAllTests(CommandsCase):
         self.assertEqual([each["OrderStatus"] for each in answer.json], [9])
         self.assertEqual(self.canceled(), [])
 
+    @slow
     def test_restart_after_it(self) -> None:
         """An order in doubt that was asked to be canceled is canceled by the next process, too."""
         self.server.next(SUBMIT, lost)
@@ -160,6 +162,7 @@ class UnreadTests(CommandsCase):
         self.assertEqual(self.post("/flatten", TradeAccount="Sim1").status, 201)
         self.assertEqual(self.server.exchange.positions["Sim1", ES], 0)
 
+    @slow
     def test_flatten_of_a_position_that_is_not_known(self) -> None:
         self.restart()
         self.check_error(self.post("/flatten", TradeAccount="Sim1"), 503, "NotLoggedOn")
@@ -167,6 +170,7 @@ class UnreadTests(CommandsCase):
         self.assertEqual(self.server.exchange.positions["Sim1", ES], 0)
         self.assertEqual(self.post("/flatten", TradeAccount="Sim1", Symbol="X").status, 422)
 
+    @slow
     def test_halt(self) -> None:
         self.halt()
         self.check_error(self.submit("a"), 409, "Conflict", "halted")
@@ -205,6 +209,7 @@ class UnreadTests(CommandsCase):
         self.push(later)
         self.assertEqual(self.canceled(), [known["ServerOrderID"], later["ServerOrderID"]])
 
+    @slow
     def test_dead_man_switch(self) -> None:
         self.server.exchange.last_price = None
         self.server.be_truthful()
@@ -234,6 +239,7 @@ class UnstatedOrderTests(CommandsCase):
         self.server.drop()
         self.advance(10)
 
+    @slow
     def test_cancel(self) -> None:
         """The server may have given its number to another order: it is canceled after the read."""
         answer = self.post("/orders/a", "DELETE")
@@ -279,6 +285,7 @@ class UnstatedAccountTests(CommandsCase):
         self.assertNotIn(self.number, self.canceled())
         self.assertEqual(self.post("/cancelall", TradeAccount="Sim1", Symbol="X").json, [])
 
+    @slow
     def test_halt(self) -> None:
         (left,) = self.halt(TradeAccount="Sim1")
         self.assertEqual((left["ServerOrderID"], "NotCanceled" in left), (self.number, True))
@@ -354,6 +361,7 @@ class SameIdTests(CommandsCase):
 
 
 class UnreadableTests(CommandsCase):
+    @slow
     def test_row_of_another_client(self) -> None:
         """An open order with fields that are not readable hinders no other order."""
         self.market("m", TradeAccount="Sim2")
@@ -383,6 +391,7 @@ class UnreadableTests(CommandsCase):
             self.assertEqual(self.post(f"/orders/a-{field}", "DELETE").status, 200, field)
             self.assertEqual(self.post("/flatten", TradeAccount="Sim2").status in (200, 201), True, field)
 
+    @slow
     def test_row_that_is_no_json(self) -> None:
         self.others_order()
         original = self.server._deliver

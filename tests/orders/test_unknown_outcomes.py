@@ -7,7 +7,7 @@ from typing import Any
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import OrderStatusEnum
 from tests.orders.test_orders import CANCELED, ES, FILLED, LIMIT, MARKET, OCO, OPEN, REJECTED, OrdersCase
-from tests.support import Answer
+from tests.support import Answer, slow
 
 PARTLY = int(OrderStatusEnum.ORDER_STATUS_PARTIALLY_FILLED)
 
@@ -29,6 +29,7 @@ class DoubtCase(OrdersCase):
 
 
 class SubmitTests(DoubtCase):
+    @slow
     def test_never_arrived(self) -> None:
         self.simulator.ignore_next(dtc.SubmitNewSingleOrder)
         self.check_unknown(self.lose(), "The outcome of the order is unknown: the server said nothing for 5 s.")
@@ -50,6 +51,7 @@ class SubmitTests(DoubtCase):
         self.lose()
         self.assertEqual(self.submit("b", TradeAccount="Sim2").status, 201)
 
+    @slow
     def test_silent_but_open(self) -> None:
         """The answer got lost: the order is found among the open ones."""
         self.simulator.answer_late_next(dtc.SubmitNewSingleOrder)
@@ -60,6 +62,7 @@ class SubmitTests(DoubtCase):
         self.assertEqual(self.submit("a").status, 201)
         self.assertEqual(self.simulator.reached, ["a"])
 
+    @slow
     def test_answer_comes_late(self) -> None:
         held = self.simulator.answer_late_next(dtc.SubmitNewSingleOrder)
         self.simulator.ignore_next(dtc.OpenOrdersRequest)
@@ -71,6 +74,7 @@ class SubmitTests(DoubtCase):
         self.assertNotIn("Reconciled", self.order()["Updates"][-1])
         self.assertEqual(self.submit("b").status, 201)
 
+    @slow
     def test_dropped_before(self) -> None:
         self.simulator.drop_on_next(dtc.SubmitNewSingleOrder, accepted=False)
         answer = self.submit()
@@ -81,6 +85,7 @@ class SubmitTests(DoubtCase):
         self.assertEqual(self.submit("b").status, 201)
         self.assertEqual(self.simulator.reached, ["b"])
 
+    @slow
     def test_dropped_after(self) -> None:
         self.simulator.drop_on_next(dtc.SubmitNewSingleOrder, accepted=True)
         self.check_unknown(self.submit(), "the connection was lost")
@@ -90,6 +95,7 @@ class SubmitTests(DoubtCase):
         self.assertEqual(self.simulator.reached, ["a"])
         self.check_views_agree()
 
+    @slow
     def test_dropped_and_filled_meanwhile(self) -> None:
         """The order is neither open nor known by its ClientOrderID: only the fills show the outcome."""
         self.simulator.drop_on_next(dtc.SubmitNewSingleOrder, accepted=True)
@@ -102,6 +108,7 @@ class SubmitTests(DoubtCase):
         self.assertEqual(self.simulator.reached, ["m"])
         self.check_views_agree()
 
+    @slow
     def test_read_while_one_is_on_its_way(self) -> None:
         """A fill that may be its own is left for when that is known."""
         self.simulator.ignore_next(dtc.SubmitNewSingleOrder)
@@ -116,6 +123,7 @@ class SubmitTests(DoubtCase):
         self.assertEqual((self.order("m")["OrderStatus"], self.order("m")["FilledQuantity"]), (FILLED, 2))
         self.assertEqual(self.order()["OrderStatus"], REJECTED)
 
+    @slow
     def test_changed_and_filled_meanwhile(self) -> None:
         """The order has an unknown ServerOrderID."""
         self.submit()
@@ -125,6 +133,7 @@ class SubmitTests(DoubtCase):
         self.advance(4)
         self.assertEqual((self.order()["OrderStatus"], self.order()["FilledQuantity"]), (FILLED, 2))
 
+    @slow
     def test_fills_of_other_clients_are_not_matched(self) -> None:
         self.simulator.drop_on_next(dtc.SubmitNewSingleOrder, accepted=False)
         self.submit("a", Quantity=1)
@@ -133,6 +142,7 @@ class SubmitTests(DoubtCase):
         self.advance(12)
         self.assertEqual(self.order()["OrderStatus"], REJECTED)
 
+    @slow
     def test_two_lost_at_once(self) -> None:
         """Side and quantity decide which fill belongs to which order, as far as they are known for a flatten."""
         held = self.simulator.hold_next(dtc.SubmitFlattenPositionOrder)
@@ -149,6 +159,7 @@ class SubmitTests(DoubtCase):
             self.assertEqual(found, (FILLED, side, quantity))
         self.check_views_agree()
 
+    @slow
     def test_fills_from_before_we_came_are_not_ours(self) -> None:
         self.simulator.drop()
         other = {"ClientOrderID": "x", "OrderType": 1, "BuySell": 1}
@@ -159,6 +170,7 @@ class SubmitTests(DoubtCase):
         self.advance(10)
         self.assertEqual(self.order()["OrderStatus"], REJECTED)
 
+    @slow
     def test_oco_dropped_after(self) -> None:
         self.simulator.drop_on_next(dtc.SubmitNewOCOOrder, accepted=True)
         body = OCO | {"ClientOrderID_1": "one", "ClientOrderID_2": "two"}
@@ -198,6 +210,7 @@ class SubmitTests(DoubtCase):
         self.assertEqual(self.sent(dtc.CancelReplaceOrder), [])
         self.assertEqual(self.submit().status, 201)
 
+    @slow
     def test_not_ready(self) -> None:
         self.simulator.drop()
         held = self.simulator.hold_next(dtc.OpenOrdersRequest)
@@ -208,6 +221,7 @@ class SubmitTests(DoubtCase):
         self.flush()
         self.assertEqual(self.submit().status, 201)
 
+    @slow
     def test_server_rejects_the_read(self) -> None:
         """As long as it does, nothing is sent."""
         self.simulator.drop()
@@ -243,6 +257,7 @@ class CommandTests(DoubtCase):
         self.assertEqual(self.order()["OrderStatus"], OPEN)
         self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
 
+    @slow
     def test_cancel_dropped_after(self) -> None:
         self.submit()
         self.simulator.drop_on_next(dtc.CancelOrder, accepted=True)
@@ -252,6 +267,7 @@ class CommandTests(DoubtCase):
         self.assertEqual(shown["OrderStatus"], CANCELED)
         self.assertTrue(shown["Updates"][-1]["Reconciled"])
 
+    @slow
     def test_change(self) -> None:
         self.submit()
         answer = self.begin_lost(
@@ -263,6 +279,7 @@ class CommandTests(DoubtCase):
         self.advance(6)
         self.assertEqual(self.post("/orders/a", "PATCH", Quantity=3).status, 200)
 
+    @slow
     def test_change_dropped_after(self) -> None:
         """The order comes back under another ServerOrderID."""
         self.submit()
@@ -285,6 +302,7 @@ class CommandTests(DoubtCase):
         self.advance(20)
         self.assertTrue(caller.lost)
 
+    @slow
     def test_cancel_while_in_doubt(self) -> None:
         """What makes things smaller is let through."""
         self.submit()
@@ -294,6 +312,7 @@ class CommandTests(DoubtCase):
         self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
         self.assertEqual(self.post("/flatten", TradeAccount="Sim1", Symbol=ES).status, 201)
 
+    @slow
     def test_flatten_once(self) -> None:
         """A second one might turn the position round."""
         self.simulator.ignore_next(dtc.SubmitFlattenPositionOrder)
@@ -317,6 +336,7 @@ class AwayTests(DoubtCase):
         what()
         self.advance(4)
 
+    @slow
     def test_filled(self) -> None:
         self.submit()
         self.away(lambda: self.simulator.trade_at(ES, 282000, 5))
@@ -325,6 +345,7 @@ class AwayTests(DoubtCase):
         self.assertTrue(shown["Updates"][-1]["Reconciled"])
         self.check_views_agree()
 
+    @slow
     def test_filled_while_there_was_no_process(self) -> None:
         """The same holds without any known fill."""
         for path, fields in (("/orders", LIMIT | {"ClientOrderID": "a"}), ("/orders", LIMIT | {"Price1": 281000})):
@@ -334,6 +355,7 @@ class AwayTests(DoubtCase):
         self.assertEqual((shown["OrderStatus"], shown["FilledQuantity"]), (FILLED, 2))
         self.check_views_agree()
 
+    @slow
     def test_lost_by_a_kill_after_fills_of_others(self) -> None:
         """Fills from before the order was sent are not taken for its own, by the times of the server alone."""
         self.simulator.drop()
@@ -348,6 +370,7 @@ class AwayTests(DoubtCase):
         self.advance(10)
         self.assertEqual(self.order()["OrderStatus"], REJECTED)
 
+    @slow
     def test_changed_and_filled_while_there_was_no_process(self) -> None:
         """The fills have an unknown ServerOrderID."""
         self.submit()
@@ -358,6 +381,7 @@ class AwayTests(DoubtCase):
         self.assertEqual((self.order()["OrderStatus"], self.order()["FilledQuantity"]), (FILLED, 2))
         self.check_views_agree()
 
+    @slow
     def test_another_id_that_was_read(self) -> None:
         """It is one order still, to a later process as well."""
         for name, price, status in (("a", 281900, OPEN), ("b", 282900, FILLED)):
@@ -375,6 +399,7 @@ class AwayTests(DoubtCase):
         self.check_views_agree()
         self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
 
+    @slow
     def test_others_are_filled_while_it_is_read(self) -> None:
         """The fill is stated before the missed fills are read."""
         self.submit()
@@ -393,6 +418,7 @@ class AwayTests(DoubtCase):
         self.assertEqual([self.order(name)["OrderStatus"] for name in "ab"], [FILLED, FILLED])
         self.check_views_agree()
 
+    @slow
     def test_filled_in_part(self) -> None:
         self.submit()
         self.away(lambda: self.simulator.trade_at(ES, 282000, 1))
@@ -413,6 +439,7 @@ class AwayTests(DoubtCase):
         self.assertEqual(shown["OrderStatus"], OPEN)
         self.assertTrue(shown["Updates"][-1]["Reconciled"])
 
+    @slow
     def test_fills_of_others(self) -> None:
         other = {"ClientOrderID": "x", "OrderType": 1, "BuySell": 1}
         self.advance(100)
@@ -427,6 +454,7 @@ class AwayTests(DoubtCase):
         self.away(lambda: None)
         self.assertEqual(self.order(), before)
 
+    @slow
     def test_while_it_is_read(self) -> None:
         """What the server says by itself is newer than what it was asked before."""
         self.submit()

@@ -5,6 +5,7 @@ from typing import Any
 from tests.exchange import FILLED
 from tests.scripted_case import ScriptedCase
 from tests.scripted_server import ACCOUNTS, FILLS, SUBMIT, edited, ignored, lost, with_fields
+from tests.support import slow
 
 
 class UnreadableFillTests(ScriptedCase):
@@ -29,15 +30,19 @@ class UnreadableFillTests(ScriptedCase):
         self.advance(70)
         self.check_filled()
 
+    @slow
     def test_quantity(self) -> None:
         self.check_unknown(Quantity="?")
 
+    @slow
     def test_quantity_is_missing(self) -> None:
         self.check_unknown(Quantity=None)
 
+    @slow
     def test_server_order_id(self) -> None:
         self.check_unknown(ServerOrderID=[5001])
 
+    @slow
     def test_server_order_id_is_missing(self) -> None:
         self.check_unknown(ServerOrderID=None)
 
@@ -73,6 +78,7 @@ class FillTimeTests(ScriptedCase):
 
 
 class AccountListTests(ScriptedCase):
+    @slow
     def test_a_list_that_is_not_complete(self) -> None:
         """An account that was listed before is not refused because a row is missing or cannot be read."""
         self.fetch("/orders")

@@ -5,7 +5,7 @@ from typing import Any
 from tests.exchange import BUY, SELL
 from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import FLATTEN, OPEN_ORDERS, POSITIONS, SUBMIT, ignored, with_fields
-from tests.support import Answer
+from tests.support import Answer, slow
 
 UNREADABLE: tuple[Any, ...] = (None, "5x", float("nan"), float("inf"), [5])
 
@@ -33,6 +33,7 @@ class UnreadablePositionTests(ScriptedCase):
             self.check_error(self.market(f"m{number}", BuySell="BUY", Quantity=1), 403, "NotPermitted", "6 long")
             self.assertEqual(len(self.server.requests(OPEN_ORDERS)), reads + 1)
 
+    @slow
     def test_the_read_does_not_say_it_either(self) -> None:
         for quantity in UNREADABLE:
             self.server.always(POSITIONS, with_fields(Quantity=quantity))
@@ -51,6 +52,7 @@ class UnreadablePositionTests(ScriptedCase):
         self.assertEqual(self.post("/flatten", TradeAccount="Sim1").status, 201)
         self.assertEqual(len(self.server.requests(FLATTEN)), 1)
 
+    @slow
     def test_the_position_is_gone(self) -> None:
         self.server.always(POSITIONS, with_fields(Quantity=None))
         self.restart()
@@ -59,6 +61,7 @@ class UnreadablePositionTests(ScriptedCase):
         self.advance(70)
         self.assertEqual(self.market(Quantity=5).status, 201)
 
+    @slow
     def test_an_order_without_an_answer(self) -> None:
         """Whether the position has changed is not known: nothing is concluded."""
         self.server.always(POSITIONS, with_fields(Quantity=None))
@@ -87,6 +90,7 @@ class NamelessPositionTests(ScriptedCase):
         self.server.drop()
         self.advance(10)
 
+    @slow
     def test_the_position_stays(self) -> None:
         for field in ("Symbol", "TradeAccount"):
             for value in (None, [5], ""):
@@ -96,6 +100,7 @@ class NamelessPositionTests(ScriptedCase):
         self.assertEqual(self.post("/flatten", TradeAccount="Sim1").status, 201)
         self.assertEqual([each["Symbol"] for each in self.server.requests(FLATTEN)], [ES])
 
+    @slow
     def test_it_was_never_read(self) -> None:
         for field in ("Symbol", "TradeAccount"):
             self.server.always(POSITIONS, with_fields(**{field: None}))

@@ -147,6 +147,7 @@ class DamageTests(SegmentCase):
             self.assertEqual(reader.problems, [])
             self.assertFalse(reader.is_complete)
 
+    @slow
     def test_a_damaged_frame_is_named_and_skipped(self) -> None:
         data = bytearray(self.write())
         data[200] ^= 0xFF

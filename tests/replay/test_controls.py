@@ -8,7 +8,7 @@ from dtc_twisted.errors import UnusableRecording
 from dtc_twisted.iso_times import iso_time
 from dtc_twisted.replay import REPLAY_ACCOUNT
 from tests.replay.session import ReplayCase
-from tests.support import WebSocketCaller
+from tests.support import WebSocketCaller, slow
 
 ES = "ESM20_FUT_CME"
 PRICES = range(282_000, 284_500, 25)
@@ -45,6 +45,7 @@ class ControlCase(ReplayCase):
 
 
 class ClockTests(ControlCase):
+    @slow
     def test_pause_and_resume(self) -> None:
         self.replay()
         self.advance(10)
@@ -56,6 +57,7 @@ class ClockTests(ControlCase):
         self.advance(20)
         self.assert_near(self.last_price(), price + 20 * 25, 25)
 
+    @slow
     def test_speed(self) -> None:
         self.replay(speed=10.0)
         self.advance(5, 0.05)
@@ -65,6 +67,7 @@ class ClockTests(ControlCase):
         self.assertEqual(self.last_price(), PRICES[-1])
         self.assertEqual(self.status()["replay"]["state"], "ended")
 
+    @slow
     def test_seek_in_both_directions(self) -> None:
         self.replay()
         caller = self.subscriber(ES)
@@ -75,6 +78,7 @@ class ClockTests(ControlCase):
             snapshots = [each for each in caller.take() if each.get("Type") == dtc.MarketDataSnapshot.Type]
             self.assertEqual(snapshots[-1]["LastTradePrice"], PRICES[index])
 
+    @slow
     def test_a_source_that_fails(self) -> None:
         """The replay ends, and can be begun again."""
 
@@ -92,6 +96,7 @@ class ClockTests(ControlCase):
         self.advance(5)
         self.assertEqual(self.status()["replay"]["state"], "playing")
 
+    @slow
     def test_an_event_that_fails(self) -> None:
         """It is left out."""
         self.replay()
@@ -107,6 +112,7 @@ class ClockTests(ControlCase):
         self.assert_near(self.last_price(), PRICES[11], 75)
         self.assertTrue(self.flushLoggedErrors(KeyError))
 
+    @slow
     def test_loop(self) -> None:
         self.replay(speed=50.0, loop=True)
         self.advance(4)

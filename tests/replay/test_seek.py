@@ -9,6 +9,7 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.errors import UnusableRecording
 from dtc_twisted.replay import replay_control
 from tests.replay.test_controls import ES, PRICES, ControlCase, dtc_time
+from tests.support import slow
 
 
 class ReadingThread:
@@ -55,6 +56,7 @@ class SeekTests(ControlCase):
         head, _, body = caller.received.partition(b"\r\n\r\n")
         return int(head.split()[1]), json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
 
+    @slow
     def test_answered_when_it_is_there(self) -> None:
         caller = self.begin_seek(60)
         self.advance(1)
@@ -65,6 +67,7 @@ class SeekTests(ControlCase):
         self.advance(6)
         self.assert_near(self.last_price(), PRICES[63], 75)
 
+    @slow
     def test_other_requests_meanwhile(self) -> None:
         caller = self.begin_seek(60)
         for action, body in (
@@ -79,6 +82,7 @@ class SeekTests(ControlCase):
         self.assertEqual(self.answer(caller)[1]["speed"], 1)
         self.assertEqual(self.post("speed", speed=2).json["speed"], 2)
 
+    @slow
     def test_a_paused_replay_stays_paused(self) -> None:
         self.post("pause")
         caller = self.begin_seek(60)
@@ -87,6 +91,7 @@ class SeekTests(ControlCase):
         self.advance(4)
         self.assertEqual(self.last_price(), PRICES[60])
 
+    @slow
     def test_no_client_sees_what_is_not_complete(self) -> None:
         self.subscriber(ES).take()
         logons = len([each for each in self.simulator.received if isinstance(each, dtc.LogonRequest)])
@@ -100,6 +105,7 @@ class SeekTests(ControlCase):
         self.advance(10)
         self.assertEqual(len(self.simulator.clients.logged_on()), 1)
 
+    @slow
     def test_begin_again_after_the_end(self) -> None:
         self.post("speed", speed="max")
         self.advance(3)
@@ -120,6 +126,7 @@ class SeekTests(ControlCase):
         self.thread.go()
         self.assertEqual(self.answer(caller)[0], 200)
 
+    @slow
     def test_the_caller_leaves_meanwhile(self) -> None:
         """The replay goes there nevertheless."""
         caller = self.begin_seek(60)

@@ -90,6 +90,7 @@ class DepthTests(Case):
         self.assertEqual([message["FinalUpdateInBatch"] for message in batch], [3, 2, 2, 1])
         self.assertEqual(batch[0]["Price"], as_float32(1.08255))
 
+    @slow
     def test_updates_make_the_book(self) -> None:
         """The snapshot and the updates after it, put together by a client, are the server's book."""
         for flag, kind in ((0, 106), (0x80, 140)):
@@ -224,6 +225,7 @@ class ShakenTests(Case):
         self.simulator.randomize_book(ES, 100, seed=1)
         self.assertEqual(len(self.messages_to(client)), 100)
 
+    @slow
     def test_it_stands_still_until_the_next_quote(self) -> None:
         client = self.log_on()
         client.take()
@@ -299,6 +301,7 @@ class WindowTests(Case):
         self.assertEqual(list(ticker.view_updates([level])), [])
         self.assertEqual(len(list(ticker.view_updates([ticker.level(BID, 0)]))), 1)
 
+    @slow
     def test_each_subscriber_has_a_window_of_its_own(self) -> None:
         clients = {num_levels: self.log_on() for num_levels in (0, 1, 3)}
         followers = {}

@@ -13,6 +13,7 @@ from dtc_twisted.simulator.market import records
 from dtc_twisted.simulator.market.instruments import DAY, EPOCH
 from dtc_twisted.simulator.market.sierra_json import as_float32
 from tests.simulator.test_simulator import BTC, CL, ES, EURUSD, Case, Client
+from tests.support import slow
 
 NOW = EPOCH + 3600
 """Seconds since 1970, of the clock of a Case."""
@@ -64,6 +65,7 @@ class HistoryTests(Case):
         weeks = [record["F"][1] // 1_000_000 for record in self.bars(RecordInterval=604800, MaxDaysToReturn=100)[1:]]
         self.assertEqual({(start // DAY + 4) % 7 for start in weeks}, {0})  # Sundays
 
+    @slow
     def test_many_records(self) -> None:
         """More than one frame, in order, the last one marked."""
         rows = [record["F"] for record in self.bars(MaxDaysToReturn=2)[1:]]

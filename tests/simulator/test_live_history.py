@@ -4,6 +4,7 @@ from typing import Any
 
 from dtc_twisted.simulator.market.instruments import EPOCH
 from tests.simulator.test_simulator import CL, ES, Case
+from tests.support import slow
 
 MINUTE = 60
 UNIT = 1_000_000
@@ -40,6 +41,7 @@ class LiveHistoryTests(Case):
         (bar,) = [row for row in self.rows() if row[1] == start]
         self.assertEqual(bar[2:], [282850, 282900, 282825, 282825, 6, 3, 1, 5, 1])
 
+    @slow
     def test_trades_are_ticks(self) -> None:
         """Their times are those of the live market, in the unit of the instrument."""
         self.advance(2.25)

@@ -634,6 +634,7 @@ class MarketTests(Case):
         self.assertEqual(len(client.frames), 1)
         self.assertGreater(len(client.messages), 150)
 
+    @slow
     def test_same_seed_same_messages(self) -> None:
         def run(seed: int) -> list[bytes]:
             self.simulator = self.make(seed=seed)
@@ -668,6 +669,7 @@ class MarketTests(Case):
         self.advance(12)
         self.assertEqual(client.take(), [])
 
+    @slow
     def test_prices_stay_positive(self) -> None:
         market = Market(self.clock, instruments=INSTRUMENTS[:1])
         (ticker,) = market.tickers.values()

@@ -6,6 +6,7 @@ from dtc_twisted.simulator import RESTRICTED, Instrument
 from dtc_twisted.simulator.market.catalogue import EXCHANGES, CatalogueEntry, all_instruments, find_instrument
 from dtc_twisted.simulator.server import LIST_CHUNK
 from tests.simulator.test_simulator import BTC, CL, ES, EURUSD, Case, Client
+from tests.support import slow
 
 ZN = "ZNU21_FUT_CBOT"
 
@@ -55,6 +56,7 @@ class SymbolTests(Case):
         self.assertEqual({(message["Type"], message["RequestID"]) for message in answer}, {(507, 4)})
         return answer
 
+    @slow
     def test_lists(self) -> None:
         client = self.log_on()
         for fields, first, count in (
@@ -96,6 +98,7 @@ class SymbolTests(Case):
         self.assertIn("EUREX", [message["Exchange"] for message in answer])
         self.assertEqual([message["IsFinalMessage"] for message in answer], [0] * (len(answer) - 1) + [1])
 
+    @slow
     def test_a_long_list_comes_in_parts(self) -> None:
         self.simulator.set_nul_terminator(True)
         client = self.log_on()
@@ -151,6 +154,7 @@ class CatalogueTests(Case):
         for exchange, least in leasts.items():
             self.assertGreaterEqual(counts[exchange], least)
 
+    @slow
     def test_each_is_sound(self) -> None:
         symbols = [each.symbol for each in all_instruments()]
         self.assertEqual(len(symbols), len(set(symbols)))

@@ -8,6 +8,7 @@ from dtc_twisted.simulator.market.instruments import DAY, EPOCH
 from dtc_twisted.simulator.order_handler import OrderCommand
 from dtc_twisted.simulator.trading.simulated_orders import FILLED, OPEN, SimulatedOrder
 from tests.simulator.test_simulator import CL, ES, EURUSD, Case, Client
+from tests.support import slow
 
 MARKET, LIMIT, STOP, STOP_LIMIT, TOUCHED = range(1, 6)
 BUY, SELL = 1, 2
@@ -311,6 +312,7 @@ class SingleOrderTests(TradingCase):
     def test_a_symbol_without_market_data_can_be_traded(self) -> None:
         self.assertEqual(self.statuses(self.submit("a", MARKET, Symbol=RESTRICTED))[-1], ("a", 4, DONE))
 
+    @slow
     def test_resting_orders_are_filled_by_a_market_that_runs(self) -> None:
         ZN = "ZNU21_FUT_CBOT"
         book = self.simulator.book(ZN)

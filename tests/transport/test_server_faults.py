@@ -124,6 +124,7 @@ class UnreadTests(ScriptedCase):
         self.assertIsNone(upstream.session)
         self.assertLess(sum(map(len, transport.stream)), 101_000)
 
+    @slow
     def test_who_reads_is_not_disconnected(self) -> None:
         for _ in range(10):
             self.subscriber(ES)
@@ -139,6 +140,7 @@ class ShortSessionTests(ScriptedCase):
             self.advance(1)
         self.assertLess(len(self.server.requests(LOGON_REQUEST)), 12)
 
+    @slow
     def test_nothing_but_the_logon(self) -> None:
         self.server._answers = {LOGON_REQUEST: self.server._log_on}
         self.server.drop()
@@ -146,6 +148,7 @@ class ShortSessionTests(ScriptedCase):
         tries = len(self.server.requests(LOGON_REQUEST))
         self.assertLess(tries, 22)  # 29 without growing delays
 
+    @slow
     def test_a_session_that_lasted_starts_anew(self) -> None:
         for _ in range(8):
             self.server.drop()

@@ -10,7 +10,7 @@ from dtc_twisted.web.access import LOCAL_PRINCIPAL, principal_of, read_origin
 from dtc_twisted.web.rest import PREFIX, RestApi, json_response
 from dtc_twisted.web.stream import StreamFactory
 from dtc_twisted.web.tokens import Principal
-from tests.support import Answer, GatewayTestCase, WebSocketCaller, routes_of, write_private
+from tests.support import Answer, GatewayTestCase, WebSocketCaller, routes_of, slow, write_private
 from tests.support import Caller as Connection
 from tests.test_tap import CommandLineCase
 
@@ -143,6 +143,7 @@ class TokenCase(AccessCase):
 
 
 class TokenTests(TokenCase):
+    @slow
     def test_every_path(self) -> None:
         routes = self.routes()
         self.assertGreaterEqual(len(routes), 40)

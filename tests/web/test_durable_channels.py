@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from dtc_twisted.journal import Journal
 from tests.orders.test_journal_failures import Disk
 from tests.orders.test_orders import CANCELED, LIMIT, MARKET
-from tests.support import WebSocketCaller
+from tests.support import WebSocketCaller, slow
 from tests.web.test_account_channels import AccountsCase
 
 
@@ -63,6 +63,7 @@ class DurableTests(DurableCase):
         self.flush()
         self.assertEqual(self.statuses(self.caller), [CANCELED])
 
+    @slow
     def test_a_snapshot_waits_for_what_it_includes(self) -> None:
         seq = self.listener("orders").take()[1]["seq"]
         self.disk.hangs = True
@@ -80,6 +81,7 @@ class DurableTests(DurableCase):
         self.submit("b")
         self.assertEqual([each["seq"] for each in caller.take()], [seq + 2])
 
+    @slow
     def test_unsubscribed_while_a_snapshot_waits(self) -> None:
         self.disk.hangs = True
         self.cancel()
@@ -90,6 +92,7 @@ class DurableTests(DurableCase):
         self.submit("b")
         self.assertEqual(caller.take(), [])
 
+    @slow
     def test_subscribed_again_while_a_snapshot_waits(self) -> None:
         self.disk.hangs = True
         self.cancel()
@@ -110,6 +113,7 @@ class DurableTests(DurableCase):
         self.flush()
         self.assertEqual(self.statuses(self.caller), [CANCELED, "stale"])
 
+    @slow
     def test_all_channels_keep_their_order(self) -> None:
         self.send_json(self.caller, {"action": "subscribe", "channel": "positions"})
         self.caller.take()
@@ -122,6 +126,7 @@ class DurableTests(DurableCase):
         channels = [each["channel"] for each in self.caller.take()]
         self.assertEqual((channels[0], channels[-1]), ("orders", "positions"))
 
+    @slow
     def test_an_answer_follows_the_message(self) -> None:
         self.disk.left = 1
         order = LIMIT | {"ClientOrderID": "b"}
@@ -163,6 +168,7 @@ class FailingDiskTests(DurableCase):
         self.disk.go_on()
         self.assertEqual(self.status()["trading"]["journal"], "ok")
 
+    @slow
     def test_an_answer_does_not_wait(self) -> None:
         self.disk.full = True
         self.assertEqual(self.post("/orders/a", "DELETE").status, 200)

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.web.rest.connections import Connections
 from dtc_twisted.web.rest.http_channel import REQUEST_SECONDS, SWEEP_SECONDS
-from tests.support import Answer, Caller, GatewayTestCase, WebSocketCaller
+from tests.support import Answer, Caller, GatewayTestCase, WebSocketCaller, slow
 
 STATUS = b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -50,6 +50,7 @@ class PipelineTests(ChannelCase):
     def answers(self, caller: Any) -> int:
         return int(caller.received.count(b"HTTP/1.1 200 OK"))
 
+    @slow
     def test_all_are_answered_in_order(self) -> None:
         paths = [f"/api/v1/nothing{number}" for number in range(50)]
         requests = "".join(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n" for path in paths).encode()

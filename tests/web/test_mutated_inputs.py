@@ -24,6 +24,7 @@ class MutatedInputTests(GatewayTestCase):
         self.assertEqual(self.fetch("/status").json["state"], "ready")
         super().tearDown()
 
+    @slow
     def test_requests(self) -> None:
         statuses = set()
         for data, is_complete in islice(mutated_requests(SEED), COUNT):

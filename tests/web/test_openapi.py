@@ -146,6 +146,7 @@ class OpenApiTests(DocumentCase):
         self.maxDiff = 2000
         self.assertEqual(recorded_examples(self), json.loads(EXAMPLES.read_text("utf-8")))
 
+    @slow
     def test_examples_fit_schemas(self) -> None:
         try:
             from jsonschema import Draft202012Validator
@@ -179,6 +180,7 @@ class AsyncApiTests(DocumentCase):
         self.assertLessEqual({*ORDER_ACTIONS, *EVENTS}, {*messages})
         self.assertEqual(messages["subscribe"]["payload"]["properties"]["channel"]["enum"], [*CHANNELS])
 
+    @slow
     def test_valid(self) -> None:
         """Let the official schema judge the document."""
         if not ASYNCAPI_SCHEMA.exists():

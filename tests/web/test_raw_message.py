@@ -10,7 +10,7 @@ from dtc_twisted.dtc.messages import MESSAGES, Message
 from dtc_twisted.dtc.responses import RESPONSES
 from dtc_twisted.dtc.wire_log import wire_log
 from dtc_twisted.web.rest.raw_message import _REFUSED
-from tests.support import Answer, GatewayTestCase, WebSocketCaller
+from tests.support import Answer, GatewayTestCase, WebSocketCaller, slow
 from tests.test_logs import DEBUG
 from tests.web.test_access import READ, TRADE, TokenCase, bearer
 from tests.web.test_output import unchunked
@@ -42,6 +42,7 @@ class RawCase(GatewayTestCase):
 
 
 class RefusedTests(RawCase):
+    @slow
     def test_types(self) -> None:
         for number in range(1, 1000):
             if number in REFUSED:
@@ -94,6 +95,7 @@ class RefusedTests(RawCase):
 
 
 class AnsweredTests(RawCase):
+    @slow
     def test_like_the_get(self) -> None:
         """Requests that the gateway knows are answered with their rows, in the same shapes."""
         for kind, path, fields in (
@@ -108,6 +110,7 @@ class AnsweredTests(RawCase):
                 self.assertEqual(raw.status, 200)
                 self.assertEqual(_counted(raw), _counted(get))
 
+    @slow
     def test_every_request(self) -> None:
         required: dict[int, dict[str, Any]] = {
             303: {"TradeAccount": "Sim1", "NumberOfDays": 3},
@@ -196,6 +199,7 @@ class SentTests(RawCase):
         self.assertIn('Sending Type 12345:\n{\n    "A": 1,\n    "Password": "********",\n', text)
         self.assertFalse("open sesame" in text)
 
+    @slow
     def test_nested_arrays_are_not_indented(self) -> None:
         """Indented, they are a thousand times longer."""
         wire_log.configure(DEBUG)

@@ -310,6 +310,7 @@ class FloodTests(ClientCase):
         self.end_turns()
         self.assertEqual(len(caller.pongs), 1000)
 
+    @slow
     def test_fragments(self) -> None:
         caller = self.stream_caller()
         for _ in range(2):
@@ -319,6 +320,7 @@ class FloodTests(ClientCase):
         self.assertEqual(caller.close_code, 1008)
         self.assertEqual(self.refused("fragments"), 1)
 
+    @slow
     def test_endless_empty_fragments(self) -> None:
         """Nothing is kept of what comes after too many, until the connection is dropped."""
         caller = self.stream_caller()
@@ -396,6 +398,7 @@ class ManySymbolsTests(ManySymbolsCase):
         self.assertEqual(self.requested(RequestActionEnum.UNSUBSCRIBE), self.symbols[: TURN_STEPS - 1][::-1])
         self.assertEqual(self.status()["symbols"], [])
 
+    @slow
     def test_closed_in_the_middle(self) -> None:
         """The gateway closes the connection, and the client has not answered yet."""
         caller = self.stream_caller()
@@ -430,6 +433,7 @@ class ManySymbolsTests(ManySymbolsCase):
             self.flush()
             self.assertEqual(self.status()["symbols"], [])
 
+    @slow
     def test_failure_in_the_middle(self) -> None:
         caller = self.stream_caller()
         protocol: Any = self.end_of(caller)

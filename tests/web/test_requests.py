@@ -94,6 +94,7 @@ class MatrixTests(GatewayTestCase):
             self.advance(1)
             self.check_error(Answer(caller.received), 504, "RequestTimedOut", "did not answer within 5 s")
 
+    @slow
     def test_lost(self) -> None:
         for path, request, query in self.rows():
             self.simulator.drop_on_next(request, accepted=False)

@@ -463,6 +463,7 @@ class LongTests(RestCase):
             self.simulator.send(dtc.SecurityDefinitionResponse(RequestID=request_id, Symbol=f"S{i}", IsFinalMessage=0))
         self.flush()
 
+    @slow
     def test_slow_caller(self) -> None:
         """What it does not take is kept for it, and costs nobody else anything."""
         caller = self.begun("ndjson")
@@ -644,6 +645,7 @@ class WrongAddressTests(RestCase):
         self.assertEqual(self.error(self.fetch("/%ff%fe"), 404)[0], "NotFound")
         self.assertEqual(self.flushLoggedErrors(), [])
 
+    @slow
     def test_method_not_allowed(self) -> None:
         for path in (*GET_REQUESTS, "/status", "/marketdata"):
             for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"):

@@ -196,6 +196,7 @@ class ResumeTests(ResumeCase):
         snapshot = json.loads(self.disturbed.received["marketdata", ES][-1])
         self.assertEqual((snapshot["Type"], snapshot["seq"]), (104, self.disturbed.replies[0]["seq"]))
 
+    @slow
     def test_events_between(self) -> None:
         self.disturbed.lose()
         self.change(1)
@@ -265,6 +266,7 @@ class ResumeTests(ResumeCase):
             (answer,) = self.disturbed.caller.take()
             self.assertFalse(answer["success"], wrong)
 
+    @slow
     def test_unsubscribed_meanwhile(self) -> None:
         self.disturbed.lose()
         for number in range(50):
@@ -312,6 +314,7 @@ class SymbollessCase(ResumeCase):
 
 
 class SymbollessTests(SymbollessCase):
+    @slow
     def test_missed(self) -> None:
         for number in range(2):
             self.happen(f"{number}-1")
@@ -325,6 +328,7 @@ class SymbollessTests(SymbollessCase):
             self.assertEqual(self.disturbed.received, self.undisturbed.received)
         self.assertTrue({"orders", "positions", "balances", "unknown"} <= {key[0] for key in self.disturbed.received})
 
+    @slow
     def test_the_server_was_away(self) -> None:
         self.disturbed.lose()
         self.simulator.drop()
@@ -369,6 +373,7 @@ class RestartTests(SymbollessCase):
     def replies(self, client: ResumingClient) -> dict[str, dict[str, Any]]:
         return {each["channel"]: each for each in client.replies}
 
+    @slow
     def test_restarted(self) -> None:
         self.happen("a1")
         self.disturbed.lose()
@@ -393,6 +398,7 @@ class RestartTests(SymbollessCase):
             [self.replies(self.disturbed)[each]["resumed"] for each in ("positions", "balances")], [False] * 2
         )
 
+    @slow
     def test_before_the_first_logon(self) -> None:
         """A client that is back before the server was read gets `stale`, and then `live`."""
         self.happen("a1")
@@ -410,6 +416,7 @@ class RestartTests(SymbollessCase):
         ]
         self.assertEqual(events, ["stale", "live"])
 
+    @slow
     def test_more_than_was_written(self) -> None:
         """A number that an earlier process used and did not write is another message now."""
         self.happen("a1")
@@ -437,6 +444,7 @@ class RestartTests(SymbollessCase):
         self.assertFalse(reply["resumed"])
         self.assertGreaterEqual(reply["missed"], missed)
 
+    @slow
     def test_old_messages_soon_after_a_restart(self) -> None:
         """The time counts from the start, not from the message."""
         self.happen("a1")
@@ -452,6 +460,7 @@ class RestartTests(SymbollessCase):
             self.assertTrue(self.replies(client)["orders"]["resumed"])
         self.assertEqual(self.rows(self.disturbed), self.rows(self.undisturbed))
 
+    @slow
     def test_nothing_missed_too_late_after_a_restart(self) -> None:
         self.happen("a1")
         self.disturbed.lose()

@@ -10,7 +10,7 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.field_parser import field_parsers
 from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import ACCOUNTS, BALANCES, FILLS, OPEN_ORDERS, POSITIONS, edited, ignored, with_fields
-from tests.support import GatewayTestCase
+from tests.support import GatewayTestCase, slow
 
 REJECTED = [{"Type": 602, "RejectText": "TradeAccount is not set"}]
 NONE: dict[int, Any] = {
@@ -71,10 +71,12 @@ class AccountTests(ScriptedCase):
             self.answer_per_account(BALANCES, bare)
             self.assertEqual(self.balances(), ["Sim1", "Sim2"])
 
+    @slow
     def test_balances_of_one_account_are_refused(self) -> None:
         self.answer_per_account(BALANCES, REJECTED, refused="Sim1")
         self.assertEqual(self.balances(), ["Sim2"])
 
+    @slow
     def test_balances_that_the_server_stated_by_itself(self) -> None:
         """They stay, also if the server does not answer requests for balances."""
         self.server.always(BALANCES, ignored)
@@ -89,6 +91,7 @@ class AccountTests(ScriptedCase):
         self.push({"Type": 600, "RequestID": 99, "NoAccountBalances": 1})
         self.assertEqual(self.balances(), ["Sim1", "Sim2"])
 
+    @slow
     def test_positions_and_orders_are_requested_per_account(self) -> None:
         self.market("m", Quantity=3)
         self.submit("a", TradeAccount="Sim2")
@@ -99,6 +102,7 @@ class AccountTests(ScriptedCase):
         self.assertEqual((self.order("a")["OrderStatus"], self.unknown()), (4, []))
         self.assertEqual(self.submit("b").status, 201)
 
+    @slow
     def test_trading_is_disabled_by_the_list_of_accounts(self) -> None:
         self.server.always(
             ACCOUNTS,
@@ -112,6 +116,7 @@ class AccountTests(ScriptedCase):
         self.advance(90)
         self.assertEqual(self.submit("a").status, 201)
 
+    @slow
     def test_tick_without_a_fraction(self) -> None:
         """A server may write 1 for 1.0."""
         for tick in (1, 1.0, "1"):
@@ -120,6 +125,7 @@ class AccountTests(ScriptedCase):
             self.advance(40)
             self.assertEqual(self.submit(f"a{tick!r}").status, 201)
 
+    @slow
     def test_start_of_the_day(self) -> None:
         record = {
             "Type": 304,

@@ -545,6 +545,7 @@ class SlowSubscriberTests(StreamCase):
         kinds = [each.get("event") or each["Type"] for each in self.resume()]
         self.assertEqual(kinds, ["stale", "stale", "live", 104, "live", 104])
 
+    @slow
     def test_too_much(self) -> None:
         self.patch(send_queue, "MAX_QUEUED_BYTES", 100_000)
         for _ in range(2):
