@@ -7,7 +7,6 @@ import errno
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Protocol
 
 from cryptography import x509
@@ -25,6 +24,7 @@ from twisted.python.failure import Failure
 from dtc_twisted.errors import StartupError
 from dtc_twisted.logs import logger
 from dtc_twisted.services import LOOPBACK
+from dtc_twisted.transport.addresses import ip_address_of
 
 LOOPBACKS = (LOOPBACK, "::1")
 """Addresses that are listened on by default. Browsers try both for the name localhost."""
@@ -279,10 +279,8 @@ def is_reachable(address: IAddress) -> bool:
     host = getattr(address, "host", None)
     if host is None:  # a Unix socket
         return False
-    try:
-        return not ip_address(host.partition("%")[0] or "0.0.0.0").is_loopback
-    except ValueError:
-        return True
+    known = ip_address_of(host)
+    return known is None or not known.is_loopback
 
 
 def _url(address: Any, *, has_tls: bool) -> str:

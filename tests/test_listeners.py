@@ -117,6 +117,7 @@ class ListenTests(CertificateCase):
             (IPv4Address("TCP", "127.0.0.1", 1), False),
             (IPv4Address("TCP", "127.9.9.9", 1), False),
             (IPv6Address("TCP", "::1", 1), False),
+            (IPv6Address("TCP", "::ffff:127.0.0.1", 1), False),
             (IPv4Address("TCP", "0.0.0.0", 1), True),
             (IPv6Address("TCP", "::", 1), True),
             (IPv6Address("TCP", "fe80::1%eth0", 1), True),

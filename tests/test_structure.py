@@ -60,7 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": PROTOCOL | {"simulator"},
     # what puts the parts together
     "services": PROTOCOL,
-    "listeners": PROTOCOL | {"services"},
+    "listeners": PROTOCOL | {"services", "transport"},
     "config_file": set(),
     "replay_options": {"iso_times"},
     "replay": PROTOCOL | {"definitions", "market_data", "datafiles", "recording", "simulator", "replay_options"},

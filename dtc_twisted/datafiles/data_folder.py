@@ -139,8 +139,8 @@ def _describe(symbol: str, kind: str, paths: list[str], parts: Iterator[_Part]) 
         fields["bytes"] = sum(os.path.getsize(path) for path in paths)
         for records, first, last in parts:
             fields["records"] += records
-            fields["first"] = fields["first"] or iso_time(first)
-            fields["last"] = iso_time(last)
+            fields["first"] = fields["first"] or _iso_time_or_none(first)
+            fields["last"] = _iso_time_or_none(last)
     except (NoDataFile, UnusableDataFile) as error:
         fields["error"] = str(error)
     except OSError as error:
@@ -148,7 +148,7 @@ def _describe(symbol: str, kind: str, paths: list[str], parts: Iterator[_Part]) 
     return fields
 
 
-def iso_time(time: int) -> str | None:
+def _iso_time_or_none(time: int) -> str | None:
     """Return a time in ISO 8601, UTC; None outside the years 1 to 9999.
 
     time: microseconds since 1970.

@@ -1,7 +1,7 @@
-"""Parse the address of the DTC server, and make its URL."""
+"""Parse addresses: of the DTC server, and of the ends of a connection."""
 
-import ipaddress
 import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 _NAME = re.compile(r"(?!-)[\w-]{1,63}(?<!-)(?:\.(?!-)[\w-]{1,63}(?<!-))*\.?")
@@ -17,7 +17,7 @@ def parse_host(text: str) -> str:
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if ":" in bare or bare != text:
         try:
-            ipaddress.IPv6Address(bare)
+            IPv6Address(bare)
         except ValueError:
             raise ValueError(f"{text!r} is no host name or address (the port has an option of its own)") from None
     elif len(bare) > 253 or not _NAME.fullmatch(bare):
@@ -28,10 +28,23 @@ def parse_host(text: str) -> str:
 def is_address(text: str) -> bool:
     """Return whether a text is an IP address, without brackets."""
     try:
-        ipaddress.ip_address(text)
+        ip_address(text)
     except ValueError:
         return False
     return True
+
+
+def ip_address_of(host: object) -> IPv4Address | IPv6Address | None:
+    """Return the IP address that a transport states as its host.
+
+    None: it states another text, or none. The zone is left out. An IPv4 address that is mapped to IPv6 is returned as
+    one of IPv4.
+    """
+    try:
+        address = ip_address(str(host).partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def make_url(scheme: str, host: str, port: int) -> str:

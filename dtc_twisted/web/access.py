@@ -11,12 +11,13 @@ from collections.abc import Collection
 from dataclasses import replace
 from functools import lru_cache
 from hmac import compare_digest
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from twisted.web.server import Request
 
 from dtc_twisted.errors import BadParameter, Forbidden, Misdirected, Unauthorized
+from dtc_twisted.transport.addresses import ip_address_of
 from dtc_twisted.web.request_rate import RequestRate
 from dtc_twisted.web.tokens import Principal, TokenFile, digest_of
 from dtc_twisted.web.wrong_tokens import WrongTokens
@@ -280,9 +281,5 @@ def is_own_address(peer: Any, host: Any) -> bool:
 
     peer, host: addresses of both ends, as the transport states them.
     """
-    try:
-        address = ip_address(peer.host.partition("%")[0])
-    except (AttributeError, ValueError):
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback or peer.host == getattr(host, "host", None)
+    address = ip_address_of(getattr(peer, "host", None))
+    return address is not None and (address.is_loopback or peer.host == getattr(host, "host", None))

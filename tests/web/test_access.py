@@ -2,11 +2,12 @@
 
 from typing import Any, ClassVar
 
+from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.dtc.wire_log import wire_log
 from dtc_twisted.gateway import web_parts
-from dtc_twisted.web.access import LOCAL_PRINCIPAL, principal_of, read_origin
+from dtc_twisted.web.access import LOCAL_PRINCIPAL, is_own_address, principal_of, read_origin
 from dtc_twisted.web.rest import PREFIX, RestApi, json_response
 from dtc_twisted.web.stream import StreamFactory
 from dtc_twisted.web.tokens import Principal
@@ -433,3 +434,20 @@ class ByDefaultTests(AccessCase):
     def test_no_cors(self) -> None:
         answer = self.fetch("/status", headers="Origin: https://trader.example\r\n")
         self.assertEqual([name for name in answer.headers if name.startswith("access-control") or name == "vary"], [])
+
+
+class OwnAddressTests(SynchronousTestCase):
+    def test_from_this_machine_or_another(self) -> None:
+        host = IPv4Address("TCP", "192.0.2.7", 8080)
+        for address, expected in (
+            ("127.0.0.1", True),
+            ("::1", True),
+            ("::ffff:127.0.0.1", True),
+            ("192.0.2.7", True),
+            ("192.0.2.8", False),
+            ("::ffff:192.0.2.8", False),
+            ("fe80::1%eth0", False),
+            ("somewhere", False),
+        ):
+            self.assertEqual(is_own_address(IPv4Address("TCP", address, 1), host), expected, address)
+        self.assertFalse(is_own_address(UNIXAddress(b"/run/dtc"), host))

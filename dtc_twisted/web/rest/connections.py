@@ -1,13 +1,13 @@
 """Count and limit the connections of callers."""
 
 from collections import Counter
-from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.interfaces import IAddress
 
 from dtc_twisted.limits import MAX_CONNECTIONS, MAX_CONNECTIONS_OF_ADDRESS
 from dtc_twisted.refusals import Refusals
+from dtc_twisted.transport.addresses import ip_address_of
 
 RESERVED_DESCRIPTORS = 100
 """Descriptors that callers leave for the server, the journal and files."""
@@ -66,13 +66,8 @@ class Connections:
 
 def _address_of(peer: IAddress) -> str:
     """Return the address of another machine; empty for this machine."""
-    host = getattr(peer, "host", "")
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return ""
-    mapped = getattr(address, "ipv4_mapped", None) or address
-    return "" if mapped.is_loopback else str(mapped)
+    address = ip_address_of(getattr(peer, "host", None))
+    return "" if address is None or address.is_loopback else str(address)
 
 
 def _descriptors() -> int:
