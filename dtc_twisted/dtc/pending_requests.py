@@ -28,7 +28,7 @@ class _Pending:
     ends_at: time at which the request fails, whatever arrives.
     """
 
-    reply: ResponseSpec
+    spec: ResponseSpec
     result: Deferred[list[Message]]
     timeout: float | None
     timer: IDelayedCall | None
@@ -44,25 +44,25 @@ class _Pending:
         """Return whether a response has arrived."""
         return bool(self.numbers or self.unnumbered)
 
-    def is_repeated(self, answer: Message) -> bool:
+    def is_repeated(self, response: Message) -> bool:
         """Return whether a response with this MessageNumber has arrived before."""
-        return self.reply.is_numbered and self.reply.number(answer) in self.numbers
+        return self.spec.is_numbered and self.spec.number(response) in self.numbers
 
-    def is_complete(self, answer: Message) -> bool:
+    def is_complete(self, response: Message) -> bool:
         """Count a response, and return whether all have arrived.
 
         Numbered responses are counted by their numbers, because they can arrive in another order, or twice. A response
         whose number the server omitted counts as one more.
         """
-        number = self.reply.number(answer)
+        number = self.spec.number(response)
         if number:
             self.numbers.add(number)
         else:
             self.unnumbered += 1
-        self.total = max(self.total, self.reply.total(answer))
-        if self.total and not self.reply.is_empty(answer):
+        self.total = max(self.total, self.spec.total(response))
+        if self.total and not self.spec.is_empty(response):
             return len(self.numbers) + self.unnumbered >= self.total
-        return self.reply.is_last(answer)
+        return self.spec.is_last(response)
 
 
 class PendingRequests:
@@ -84,15 +84,15 @@ class PendingRequests:
         """
         self._last_id += 1
         request_id = self._last_id
-        reply = RESPONSES[type(request)]
+        spec = RESPONSES[type(request)]
         result: Deferred[list[Message]] = Deferred(lambda _result: self._cancel(request_id))
         responses: list[Message] = []
         timer, ends_at = None, 0.0
         if timeout is not None:
             timer = self._clock.callLater(timeout, self._time_out, request_id)
-            ends_at = self._clock.seconds() + timeout * (_NUMBERED_LIMIT if reply.is_numbered else _LIST_LIMIT)
+            ends_at = self._clock.seconds() + timeout * (_NUMBERED_LIMIT if spec.is_numbered else _LIST_LIMIT)
         take = on_response or responses.append
-        self._pending[request_id] = _Pending(reply, result, timeout, timer, ends_at, responses, take)
+        self._pending[request_id] = _Pending(spec, result, timeout, timer, ends_at, responses, take)
         return request_id, result
 
     def fail(self, request_id: int, failure: Failure) -> None:
@@ -109,19 +109,19 @@ class PendingRequests:
         """Process a response or a rejection. Return False if it belongs to no request."""
         request_id = self._request_id_of(message)
         pending = None if request_id is None else self._pending.get(request_id)
-        if pending is None or request_id is None or type(message) not in (*pending.reply.types, pending.reply.reject):
+        if pending is None or request_id is None or type(message) not in (*pending.spec.types, pending.spec.reject):
             return False
-        if type(message) is pending.reply.reject:
+        if type(message) is pending.spec.reject:
             text = getattr(message, "RejectText", "") or "The server gave no reason."
             retry_after = getattr(message, "RetryTimeInSeconds", 0) or None  # in 802, where it may be 0
             self._pop(request_id).result.errback(RequestRejected(shorten(text), retry_after))
-        elif pending.reply.is_unknown(message):
+        elif pending.spec.is_unknown(message):
             text = f"The server does not know the symbol {getattr(message, 'Symbol', '')}."
             self._pop(request_id).result.errback(RequestRejected(text))
         elif not pending.is_repeated(message):
-            if pending.reply.has_data(message):
+            if pending.spec.has_data(message):
                 pending.on_response(message)
-            elif pending.reply.is_damaged(message):
+            elif pending.spec.is_damaged(message):
                 self.fail(request_id, Failure(UnusableAnswer(_UNREADABLE)))
             if request_id not in self._pending:
                 return True  # on_response has cancelled the request, or it has failed
@@ -140,9 +140,9 @@ class PendingRequests:
         request_id, kind: RequestID and Type of the message; None: they cannot be read either, or are not named.
         """
         for each, pending in [*self._pending.items()]:
-            is_of_kind = kind is None or any(kind == response.Type for response in pending.reply.types)
+            is_of_kind = kind is None or any(kind == response.Type for response in pending.spec.types)
             is_of_request = each == request_id or (request_id is None and is_of_kind)
-            if is_of_request and not pending.reply.is_numbered:
+            if is_of_request and not pending.spec.is_numbered:
                 self.fail(each, Failure(UnusableAnswer(_UNREADABLE)))
 
     # -- inside
@@ -152,13 +152,13 @@ class PendingRequests:
         if getattr(message, "Unsolicited", 0) == 1:
             return None
         if not hasattr(message, "RequestID"):  # JOURNAL_ENTRY_RESPONSE: the oldest request of its kind
-            waiting = (number for number, each in self._pending.items() if type(message) in each.reply.types)
+            waiting = (number for number, each in self._pending.items() if type(message) in each.spec.types)
             return next(waiting, None)
         return message.RequestID or None
 
     def _time_out(self, request_id: int) -> None:
         pending = self._pop(request_id)
-        if pending.has_responses and pending.reply.is_numbered and not pending.total:
+        if pending.has_responses and pending.spec.is_numbered and not pending.total:
             pending.result.callback(pending.responses)  # no response stated the number of responses: these are all
             return
         text = f"The server did not answer within {pending.timeout:g} s."

@@ -27,8 +27,8 @@ class ResponseSpec:
     reject: type[Message] | None
     is_last: Callable[[Any], bool]
     has_data: Callable[[Any], bool]
-    is_unknown: Callable[[Any], bool] = lambda answer: False
-    is_damaged: Callable[[Any], bool] = lambda answer: False
+    is_unknown: Callable[[Any], bool] = lambda response: False
+    is_damaged: Callable[[Any], bool] = lambda response: False
 
     @property
     def row_type(self) -> type[Message]:
@@ -40,17 +40,17 @@ class ResponseSpec:
         """Whether each response states the number of responses."""
         return any(name in self.types[0].__struct_fields__ for name in _TOTALS)
 
-    def total(self, answer: Any) -> int:
+    def total(self, response: Any) -> int:
         """Return the number of responses that a response states; 0 if it states none."""
-        return max(int(getattr(answer, name, 0) or 0) for name in _TOTALS)
+        return max(int(getattr(response, name, 0) or 0) for name in _TOTALS)
 
-    def number(self, answer: Any) -> int:
+    def number(self, response: Any) -> int:
         """Return the number of a response among all; 0 if the server omitted it."""
-        return int(getattr(answer, "MessageNumber", 0) or 0)
+        return int(getattr(response, "MessageNumber", 0) or 0)
 
-    def is_empty(self, answer: Any) -> bool:
+    def is_empty(self, response: Any) -> bool:
         """Return whether a response states that there is no data."""
-        return any(getattr(answer, name, 0) == 1 for name in _EMPTY_FLAGS)
+        return any(getattr(response, name, 0) == 1 for name in _EMPTY_FLAGS)
 
 
 _TOTALS = ("TotalNumberMessages", "TotalNumMessages")
@@ -58,15 +58,15 @@ _EMPTY_FLAGS = ("NoOrders", "NoOrderFills", "NoPositions", "NoAccountBalances")
 
 
 def _flag_set(*names: str) -> Callable[[Any], bool]:
-    return lambda answer: any(getattr(answer, name) == 1 for name in names)
+    return lambda response: any(getattr(response, name) == 1 for name in names)
 
 
 def _flag_not_set(name: str) -> Callable[[Any], bool]:
-    return lambda answer: getattr(answer, name) != 1
+    return lambda response: getattr(response, name) != 1
 
 
 def _field_set(name: str) -> Callable[[Any], bool]:
-    return lambda answer: bool(getattr(answer, name))
+    return lambda response: bool(getattr(response, name))
 
 
 def _is_last_of(total: str, empty: str = "") -> Callable[[Any], bool]:
@@ -78,37 +78,37 @@ def _is_last_of(total: str, empty: str = "") -> Callable[[Any], bool]:
     A response with neither number is the only one. A response without `total` alone is not the last.
     """
 
-    def is_last(answer: Any) -> bool:
-        number, of = answer.MessageNumber or 0, getattr(answer, total) or 0
-        return getattr(answer, empty, 0) == 1 or (number >= of if of else not number)
+    def is_last(response: Any) -> bool:
+        number, of = response.MessageNumber or 0, getattr(response, total) or 0
+        return getattr(response, empty, 0) == 1 or (number >= of if of else not number)
 
     return is_last
 
 
-def _is_last_record(answer: Any) -> bool:
-    flags = (getattr(answer, name, 0) for name in ("NoRecordsToReturn", "IsFinalRecord"))
-    return 1 in flags or isinstance(answer, dtc.HistoricalPriceDataResponseTrailer)
+def _is_last_record(response: Any) -> bool:
+    flags = (getattr(response, name, 0) for name in ("NoRecordsToReturn", "IsFinalRecord"))
+    return 1 in flags or isinstance(response, dtc.HistoricalPriceDataResponseTrailer)
 
 
-def _is_record(answer: Any) -> bool:
+def _is_record(response: Any) -> bool:
     """Return whether a message is a record with data.
 
     Headers, trailers and an empty final record have none.
     """
-    return bool(getattr(answer, "StartDateTime", 0) or getattr(answer, "DateTime", 0))
+    return bool(getattr(response, "StartDateTime", 0) or getattr(response, "DateTime", 0))
 
 
-def _is_damaged_record(answer: Any) -> bool:
+def _is_damaged_record(response: Any) -> bool:
     """Return whether a message is a record without a time.
 
     The final record may be empty.
     """
-    return getattr(answer, "IsFinalRecord", 1) != 1 and not _is_record(answer)
+    return getattr(response, "IsFinalRecord", 1) != 1 and not _is_record(response)
 
 
-def _is_record_or_divisor(answer: Any) -> bool:
+def _is_record_or_divisor(response: Any) -> bool:
     """Return whether a message is a record, or a header with a price divisor."""
-    return _is_record(answer) or bool(getattr(answer, "IntToFloatPriceDivisor", 0))
+    return _is_record(response) or bool(getattr(response, "IntToFloatPriceDivisor", 0))
 
 
 _TOTAL = "TotalNumberMessages"
@@ -118,7 +118,7 @@ _DEFINITIONS = ResponseSpec(
 _DEFINITION = replace(
     # Sierra Chart does not reject an unknown symbol. Its definition has no price increment and no description.
     _DEFINITIONS,
-    is_unknown=lambda answer: bool(answer.Symbol) and answer.MinPriceIncrement == 0 and not answer.Description,
+    is_unknown=lambda response: bool(response.Symbol) and response.MinPriceIncrement == 0 and not response.Description,
 )
 _HEADERS = (dtc.HistoricalPriceDataResponseHeader, dtc.HistoricalMarketDepthDataResponseHeader)
 _PRICE_RECORDS = (
@@ -152,7 +152,7 @@ RESPONSES: dict[type[Message], ResponseSpec] = {
 }
 # fmt: on
 RESPONSE_TYPES = {
-    answer for reply in RESPONSES.values() for answer in (*reply.types, reply.reject) if answer is not None
+    response for spec in RESPONSES.values() for response in (*spec.types, spec.reject) if response is not None
 }
 """Message types of all responses and rejections."""
 

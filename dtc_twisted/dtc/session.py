@@ -140,7 +140,7 @@ class Session:
             dtc.AlertMessage: self._receive_text,
             dtc.UserMessage: self._receive_text,
         }
-        self._handlers |= dict.fromkeys(RESPONSE_TYPES, self._receive_answer)
+        self._handlers |= dict.fromkeys(RESPONSE_TYPES, self._receive_response)
         self._bulk_handlers: dict[type[Message], Callable[[list[Any]], bool]] = {}
 
     # -- called by the connection
@@ -339,7 +339,7 @@ class Session:
             level("Message from the server: {text}", text=shorten(text or ""))
         self._on_unsolicited(message)
 
-    def _receive_answer(self, message: Message) -> None:
+    def _receive_response(self, message: Message) -> None:
         if not self._requests.receive(message):
             self._on_unsolicited(message)
 
