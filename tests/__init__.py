@@ -1,5 +1,6 @@
 """The tests. Their folders mirror the package."""
 
+import atexit
 import gc
 import os
 from pathlib import Path
@@ -21,6 +22,8 @@ settings.load_profile("fast" if "FAST_TESTS" in os.environ else "whole")
 
 # Thousands of tests leave many objects that stay. The usual thresholds search these often, a fifth of the time.
 gc.set_threshold(50_000, 10, 10)
+# The end of a process would search them too, which takes seconds.
+atexit.register(gc.freeze)
 
 # Trial marks each module before each test, so that a warning is shown again. Since Python 3.4 a change of the filters
 # has this effect, and trial changes them too.

@@ -12,6 +12,7 @@ from tests.support import Answer, Caller, WebSocketCaller, slow
 
 
 class ForwardingTests(EdgeCase):
+    @slow
     def test_reads(self) -> None:
         for path in ("/orders", "/exchangelist", "/positions", "/trading/limits", "/nothing"):
             mine, theirs = self.fetch_raw(path), self.at_origin(path)
@@ -27,6 +28,7 @@ class ForwardingTests(EdgeCase):
         path = "/symbolsearch?SearchText=A&format=csv"
         self.assertEqual(len(self.fetch_raw(path).body), len(self.at_origin(path).body))
 
+    @slow
     def test_an_order(self) -> None:
         body = json.dumps(LIMIT | {"ClientOrderID": "a"}).encode()
         answer = self.fetch_raw("/orders", "POST", body=body)
@@ -79,6 +81,7 @@ class EdgeStreamTests(EdgeCase):
         self.assertTrue(reply["success"])
         self.assertLess(snapshot["BidPrice"], 10_000)
 
+    @slow
     def test_a_snapshot(self) -> None:
         wanted = self.begin(f"/marketdata?Symbol={ES}")
         self.advance(1)
@@ -115,6 +118,7 @@ class StatusTests(EdgeCase):
         self.advance(4)
         self.assertEqual((self.status()["trade_mode"], self.status()["trading"]), ("simulated (requested)", None))
 
+    @slow
     def test_metrics(self) -> None:
         text = self.metrics()
         for line in ("dtc_cluster_nats_up 1.0", "dtc_cluster_symbols 0.0", "dtc_cluster_lost_total 0.0"):

@@ -12,7 +12,7 @@ from dtc_twisted.journal import FileLock, Journal
 from tests.cluster.support import FakeBroker, FakeBus
 from tests.cluster.test_lease import FakeStore
 from tests.orders.test_orders import ES, LIMIT, OrdersCase
-from tests.support import Answer, Caller, WebSocketCaller
+from tests.support import Answer, Caller, WebSocketCaller, slow
 
 STREAM = "ws://127.0.0.1:8080/api/v1/stream"
 
@@ -50,6 +50,7 @@ class StandbyTests(OrdersCase):
         self.advance(0.5)
         self.flush()
 
+    @slow
     def test_a_standby(self) -> None:
         self.advance(1)
         self.assertEqual(self.simulator.clients.all(), [])
@@ -82,6 +83,7 @@ class StandbyTests(OrdersCase):
         self.store.is_up = True
         self.assertFalse(os.path.exists(self.journal_path))
 
+    @slow
     def test_it_becomes_the_origin(self) -> None:
         self.take()
         self.assertEqual(self.status()["state"], "ready")
@@ -129,6 +131,7 @@ class StandbyTests(OrdersCase):
         self.assertEqual(self.ends, [1])
         self.flushLoggedErrors(ZeroDivisionError)
 
+    @slow
     def test_epochs_are_new(self) -> None:
         """All numbers begin after those of the origin before, also for those who subscribed at the standby."""
         client = self.call(WebSocketCaller(STREAM))

@@ -172,6 +172,7 @@ class FilesTestCase(SynchronousTestCase):
 
 
 class ReadTogetherTests(FilesTestCase):
+    @slow
     def test_messages(self) -> None:
         protocol = read(self.nonstandard)
         found = {number: (each.struct, each.name, each.scope) for number, each in by_number(protocol).items()}
@@ -187,6 +188,7 @@ class ReadTogetherTests(FilesTestCase):
         )
         self.assertEqual(read(self.main, self.variable, self.nonstandard).messages, protocol.messages)
 
+    @slow
     def test_same_name_in_two_namespaces(self) -> None:
         protocol = read(self.nonstandard)
         members = protocol.message_types.members
@@ -253,6 +255,7 @@ class ReadTogetherTests(FilesTestCase):
         self.assertIs(messages[1]().Mode, names["UNSET"])
         self.assertEqual(messages[10144].DEFAULTS["Flags"], 17)
 
+    @slow
     def test_nothing_is_written_without_output(self) -> None:
         self.assertIn("Nothing is written", self.run_main(self.main)[1])
 
@@ -264,6 +267,7 @@ class ReportTests(FilesTestCase):
     struct s_Good { uint16_t Size; uint16_t Type = 8; int32_t Y; };
     """
 
+    @slow
     def test_two_structs_with_one_number(self) -> None:
         path = self.write("a.h", self.CONFLICT)
         status, _, err = self.run_main(path, "--output", self.place / "out.py")
@@ -290,6 +294,7 @@ class ReportTests(FilesTestCase):
         text = "struct s_One { static const int MESSAGE_TYPE = 6; uint16_t Size; uint16_t Type; int X; };"
         self.assertEqual(parse(text, "a.h").messages[0].number, 6)
 
+    @slow
     def test_number_in_a_file_of_functions(self) -> None:
         header = self.write("c.h", "#define PING 9\nstruct s_Ping { uint16_t Size; uint16_t Type; int32_t X; };")
         source = self.write("c.c", '#include "c.h"\nvoid Ping_init(struct s_Ping *m) { m->Type = PING; m->X = 2; }')

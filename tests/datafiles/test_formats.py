@@ -90,6 +90,7 @@ class ColumnTests(FormatCase):
         self.assertEqual({field.name: str(field.type) for field in table.schema}, TYPES)
         self.assertEqual(table.num_rows, 300)
 
+    @slow
     def test_several_batches(self) -> None:
         self.patch(intraday, "BLOCK", 70)
         stream = self.answer(f"{TICKS}&format=arrow").body
@@ -104,12 +105,15 @@ class ColumnTests(FormatCase):
         column = batch.column("LastPrice").buffers()[1]
         self.assertIn(column.address, [part.address for part in parts if not isinstance(part, bytes)])
 
+    @slow
     def test_bars(self) -> None:
         self.assertGreater(self.check(BARS).num_rows, 20)
 
+    @slow
     def test_display_prices(self) -> None:
         self.assertEqual(self.check(f"{BARS}&prices=display").column("OpenPrice")[0].as_py(), 4500)
 
+    @slow
     def test_depth(self) -> None:
         self.assertEqual(self.check(DEPTH).num_rows, 5)
         self.assertEqual(self.check(f"{DEPTH}&prices=display").column("Price")[0].as_py(), 45.0025)
@@ -123,6 +127,7 @@ class ColumnTests(FormatCase):
         self.check(f"{BARS}&source=dtc&prices=display")
         self.assertGreater(self.table(f"{DEPTH}&source=dtc&StartDateTime={START - 10}").num_rows, 10)
 
+    @slow
     def test_no_rows(self) -> None:
         for source in ("file", "dtc"):
             table = self.table(f"{TICKS}&StartDateTime=1999-01-01&EndDateTime=1999-01-02&source={source}")
@@ -134,6 +139,7 @@ class ColumnTests(FormatCase):
         definitions = read_parquet(self.answer(f"/securitydefinition?Symbol={ES}&format=parquet").body)
         self.assertEqual(definitions.column("Symbol").to_pylist(), [ES])
 
+    @slow
     def test_fast_csv_equals_that_of_rows(self) -> None:
         paths = (TICKS, BARS, DEPTH, f"{BARS}&prices=display", f"{DEPTH}&prices=display")
         fast = [self.answer(f"{path}&format=csv").body for path in paths]

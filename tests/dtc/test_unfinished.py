@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.codec import Codec, repair, unfinished
 from dtc_twisted.dtc.codec.unfinished import UnfinishedMessage
+from tests.support import slow
 
 
 class UnfinishedTests(SynchronousTestCase):
@@ -25,6 +26,7 @@ class UnfinishedTests(SynchronousTestCase):
         message = UnfinishedMessage()
         self.assertEqual((message.add(b'{"a":"'), message.add(b"x\0")), (False, True))
 
+    @slow
     def test_any_pieces(self) -> None:
         generator = random.Random(1)
         expected = [dtc.GeneralLogMessage(MessageText='a " { b \\')] * 20
@@ -38,6 +40,7 @@ class UnfinishedTests(SynchronousTestCase):
                     at += size
                 self.assertEqual((found, codec.malformed_count), (expected, 0), end)
 
+    @slow
     def test_each_byte_is_examined_once(self) -> None:
         """The work is linear in the bytes, whatever the pieces."""
         examined = 0

@@ -83,6 +83,7 @@ class HistoryCase(GatewayTestCase):
 
 
 class TransferTests(HistoryCase):
+    @slow
     def test_records(self) -> None:
         requests = self.ask()
         self.assertEqual(requests.result, len(requests.rows))
@@ -128,6 +129,7 @@ class TransferTests(HistoryCase):
         requests = self.ask(self.bars("EMPTY_SIM"))
         self.assertEqual((requests.result, requests.rows), (0, []))
 
+    @slow
     def test_empty_final_record(self) -> None:
         self.simulator.settings.empty_final_record = True
         requests = self.ask()
@@ -139,6 +141,7 @@ class TransferTests(HistoryCase):
         self.assertIsInstance(requests.result, RequestRejected)
         self.assertEqual(str(requests.result), "Not to you.")
 
+    @slow
     def test_rejected_for_now(self) -> None:
         """The server says when to ask again; or not, or 0."""
         requests = self.ask(self.bars("REFUSED_SIM"))
@@ -158,6 +161,7 @@ class TransferTests(HistoryCase):
         self.advance(4)
         self.assertEqual(self.history.active, 0)
 
+    @slow
     def test_slow_is_not_silent(self) -> None:
         """Each part of the answer restarts the time-out."""
         requests = self.ask(self.bars("SLOW_SIM"))
@@ -172,6 +176,7 @@ class TransferTests(HistoryCase):
         self.simulator.end_silence()
         self.advance(4)
 
+    @slow
     def test_cut_off(self) -> None:
         self.simulator.drop_history_after(700)
         requests = self.ask()
@@ -656,6 +661,7 @@ class RestTests(HistoryCase):
             for name, cell in zip(table[0].split(","), table[-1].split(","), strict=True):
                 self.assertEqual(float(cell or 0), rows[-1].get(name, 0), name)
 
+    @slow
     def test_empty(self) -> None:
         for path, request in (
             (MINUTES, dtc.HistoricalPriceDataRequest),

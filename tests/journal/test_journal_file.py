@@ -388,6 +388,7 @@ class LogTests(JournalCase):
             self.record(f"b{number}")
         self.assertLess(os.path.getsize(f"{self.path}-wal"), log * 1.2)  # written from its start again
 
+    @slow
     def test_does_not_grow_without_bound(self) -> None:
         """Without any idle moment."""
         self.journal._opened._connection.execute("PRAGMA wal_autocheckpoint = 100")

@@ -28,11 +28,13 @@ class CheckedOrderTests(ScriptedCase):
     def check_row(self, row: Any) -> None:
         self.assertEqual((row["ClientOrderID"], row["OrderStatus"], row["Reconciled"]), ("a", CANCELED, True))
 
+    @slow
     def test_cancel_all(self) -> None:
         (row,) = self.post("/cancelall", TradeAccount="Sim1").json
         self.check_row(row)
         self.check_not_sent()
 
+    @slow
     def test_cancel_all_of_others(self) -> None:
         self.assertEqual(self.post("/cancelall", TradeAccount="Sim2").json, [])
         self.assertEqual(self.post("/cancelall", Symbol="NQM20_FUT_CME").json, [])

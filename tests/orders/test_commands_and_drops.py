@@ -15,6 +15,7 @@ class CheckTests(ScriptedCase):
     def check(self, name: str, **fields: Any) -> Answer:
         return self.submit(name, check=True, **fields)
 
+    @slow
     def test_without_a_session(self) -> None:
         self.submit("warm")
         self.server.drop()
@@ -48,6 +49,7 @@ class CheckTests(ScriptedCase):
         self.assertEqual(self.check("a").json["PositionQuantity"], 2)
         self.assertEqual(self.submit("a").status, 201)
 
+    @slow
     def test_a_change(self) -> None:
         self.submit("a")
         self.server.drop()

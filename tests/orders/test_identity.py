@@ -167,6 +167,7 @@ class SameNumberTests(ScriptedCase):
         self.assertEqual((self.order("a")["OrderStatus"], self.order("a")["FilledQuantity"]), (FILLED, 2))
         self.assertEqual(len([each for each in self.orders() if each["OrderStatus"] == OPEN]), 1)
 
+    @slow
     def test_an_open_order_keeps_its_identity_under_another_number(self) -> None:
         """The server gave new numbers to the open orders."""
         self.submit("a")

@@ -193,6 +193,7 @@ class PositionTests(LimitsCase):
         self.check_refused(self.submit("c", Quantity=2))
         self.assertEqual(self.submit("c", Quantity=1).status, 201)
 
+    @slow
     def test_fills_of_others_count(self) -> None:
         self.server.exchange.last_price = None
         self.submit("a", Quantity=1)
@@ -332,6 +333,7 @@ class ScopeTests(ScriptedCase):
 
 
 class NameTests(LimitsCase):
+    @slow
     def test_symbols(self) -> None:
         """All names that a server takes for the same symbol have one limit together."""
         self.assertEqual(self.submit("a", Quantity=5).status, 201)
@@ -345,6 +347,7 @@ class NameTests(LimitsCase):
         self.push({"Type": POSITION_UPDATE, "TradeAccount": "Sim1", "Symbol": ES.lower(), "Quantity": 5})
         self.check_refused(self.submit("a", Quantity=1))
 
+    @slow
     def test_accounts(self) -> None:
         for name in (" Sim1", "Sim1 ", "sim1", "SIM1", "\uff33im1", "Sim3", "Sim1\u200b", ""):
             answer = self.submit(TradeAccount=name)
@@ -392,6 +395,7 @@ class AccountNameTests(ScriptedCase):
         self.server.drop()
         self.advance(10)
 
+    @slow
     def test_account_that_may_be_live(self) -> None:
         answer = self.submit(TradeAccount="12345")
         self.check_error(answer, 403, "NotPermitted", "--live and --token-file")

@@ -211,6 +211,7 @@ class SwitchTests(ScriptedCase):
         self.assertEqual(len(self.server.requests(CANCEL)), 1)
         self.assertEqual((self.order("a")["OrderStatus"], self.switches()), (8, []))
 
+    @slow
     def test_cancel_is_lost(self) -> None:
         """The outcome of a cancel is unknown: the switch stays until the orders are canceled."""
         for action in (dropped_before, ignored):
@@ -240,6 +241,7 @@ class SwitchTests(ScriptedCase):
         self.advance(3)
         self.assertEqual([each.get("ClientOrderID") for each in self.server.requests(CANCEL)], ["a"])
 
+    @slow
     def test_after_a_restart(self) -> None:
         self.submit("a")
         self.restart()

@@ -5,7 +5,7 @@ from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import OrderStatusEnum
-from tests.support import Answer, GatewayTestCase
+from tests.support import Answer, GatewayTestCase, slow
 
 ES, CL = "ESM20_FUT_CME", "CLM20_FUT_NYMEX"
 LIMIT: dict[str, Any] = {
@@ -252,6 +252,7 @@ class ChangeTests(OrdersCase):
         self.check_error(self.post("/orders/a", "PATCH", Quantity=3), 422, "OrderRejected", "Too late.")
         self.assertEqual(self.order()["OrderQuantity"], 2)
 
+    @slow
     def test_errors(self) -> None:
         self.submit()
         self.check_error(self.post("/orders/a", "PATCH"), 400, "BadOrder", "Nothing is to be changed")
@@ -304,6 +305,7 @@ class ChangeTests(OrdersCase):
 
 
 class ManyTests(OrdersCase):
+    @slow
     def test_cancel_all(self) -> None:
         for name in "abc":
             self.submit(name)

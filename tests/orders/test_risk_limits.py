@@ -6,7 +6,7 @@ from typing import Any
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.errors import StartupError
 from tests.orders.test_orders import ES, LIMIT, MARKET, OCO, OrdersCase
-from tests.support import GatewayTestCase, write_private
+from tests.support import GatewayTestCase, slow, write_private
 
 
 class LimitsTests(OrdersCase):
@@ -59,6 +59,7 @@ class LimitsTests(OrdersCase):
         self.post("/cancelall")
         self.assertEqual({each["Symbol"] for each in self.fetch("/openorders").json}, symbols - {ES})
 
+    @slow
     def test_orders_per_minute(self) -> None:
         self.post("/cancelall")
         self.assertEqual(self.submit("a", Quantity=1).status, 201)

@@ -62,6 +62,7 @@ class HaltTests(CommandsCase):
         self.assertEqual(self.canceled(), [accepted["ServerOrderID"]])
         self.assertEqual(self.server.exchange.open_orders(), [])
 
+    @slow
     def test_late_order_of_ours(self) -> None:
         self.server.next(SUBMIT, delayed(20))
         self.assertEqual(self.submit("a").status, 504)
@@ -69,6 +70,7 @@ class HaltTests(CommandsCase):
         self.advance(20)
         self.assertEqual(self.server.exchange.open_orders(), [])
 
+    @slow
     def test_cancel_that_is_refused(self) -> None:
         """It is not repeated at once, again and again."""
         self.halt()
@@ -98,6 +100,7 @@ class CancelAllTests(CommandsCase):
         self.assertTrue(order.lost)
         self.assertEqual(self.server.exchange.open_orders(), [])
 
+    @slow
     def test_order_that_is_acknowledged_too_late(self) -> None:
         self.server.next(SUBMIT, delayed(20))
         self.begin_order()
@@ -107,6 +110,7 @@ class CancelAllTests(CommandsCase):
         self.advance(20)
         self.assertEqual(self.server.exchange.open_orders(), [])
 
+    @slow
     def test_order_in_doubt(self) -> None:
         self.server.next(SUBMIT, lost)
         self.server.always(OPEN_ORDERS, ignored)
@@ -117,6 +121,7 @@ class CancelAllTests(CommandsCase):
         self.advance(20)
         self.assertEqual(self.server.exchange.open_orders(), [])
 
+    @slow
     def test_single_cancel_of_an_order_in_flight(self) -> None:
         self.server.next(SUBMIT, delayed(2))
         self.begin_order()
@@ -158,6 +163,7 @@ class UnreadTests(CommandsCase):
         self.advance(10)
         self.assertFalse(self.status()["trading"]["ready"])
 
+    @slow
     def test_flatten(self) -> None:
         self.assertEqual(self.post("/flatten", TradeAccount="Sim1").status, 201)
         self.assertEqual(self.server.exchange.positions["Sim1", ES], 0)
@@ -199,6 +205,7 @@ class UnreadTests(CommandsCase):
         (row,) = answer.json
         self.assertEqual((row["ServerOrderID"], row["OrderStatus"]), (hidden["ServerOrderID"], 8))
 
+    @slow
     def test_halt_with_what_is_known(self) -> None:
         known, later = self.others_order(), self.others_order()
         self.push(known)
@@ -275,6 +282,7 @@ class UnstatedAccountTests(CommandsCase):
         self.assertEqual([each["OrderStatus"] for each in self.post("/cancelall").json], [8])
         self.assertEqual(self.canceled(), [self.number])
 
+    @slow
     def test_cancelall_of_an_account(self) -> None:
         """It may be another account's: it is left open, and the answer says so."""
         self.submit("a")
@@ -294,6 +302,7 @@ class UnstatedAccountTests(CommandsCase):
         self.halt()
         self.assertEqual(self.canceled(), [self.number])
 
+    @slow
     def test_change(self) -> None:
         answer = self.post(f"/orders/{self.number}", "PATCH", Quantity=5)
         self.check_error(answer, 409, "Conflict", "does not state its TradeAccount")
@@ -313,6 +322,7 @@ class OtherAccountTests(CommandsCase):
         number: str = accepted["ServerOrderID"]
         return number
 
+    @slow
     def test_cancel(self) -> None:
         self.check_error(self.post(f"/orders/{self.number}", "PATCH", Quantity=5), 403, "NotPermitted", "--live")
         self.assertEqual(self.post(f"/orders/{self.number}", "DELETE").status, 200)
@@ -324,6 +334,7 @@ class OtherAccountTests(CommandsCase):
         self.post("/cancelall")
         self.assertEqual(self.canceled(), [self.number, other])
 
+    @slow
     def test_halt(self) -> None:
         self.halt(TradeAccount="F1")
         other = self.open_order()

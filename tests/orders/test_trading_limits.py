@@ -6,7 +6,7 @@ from typing import Any
 from tests.exchange import BUY
 from tests.scripted_case import ES, LIMIT, MARKET, ScriptedCase
 from tests.scripted_server import CANCEL, FLATTEN, SUBMIT, ignored
-from tests.support import Answer, write_private
+from tests.support import Answer, slow, write_private
 
 NQ = "NQM20_FUT_CME"
 DAY = 86400
@@ -216,6 +216,7 @@ class DailyLossTests(ScriptedCase):
         self.assertEqual(self.post("/trading/resume").status, 200)
         self.assertEqual(self.submit("c").status, 201)
 
+    @slow
     def test_restart(self) -> None:
         """The equity at the beginning of the day, and the halt, are known to the next process."""
         self.server.balance = {"CashBalance": 99400.0}
@@ -249,6 +250,7 @@ class HaltTests(ScriptedCase):
     def open(self) -> set[str]:
         return {each.client_id for each in self.server.exchange.open_orders()}
 
+    @slow
     def test_account(self) -> None:
         answer = self.post("/trading/halt", TradeAccount="Sim1")
         self.assertEqual({each["ClientOrderID"] for each in answer.json}, {"o0", "o1"})

@@ -131,11 +131,13 @@ class HistoryTests(Case):
                     self.assertAlmostEqual(price / tick, round(price / tick), 2)
                     self.assertEqual(price, round(price, 6))
 
+    @slow
     def test_a_whole_price_has_no_point(self) -> None:
         client = self.log_on(history=True)
         self.ask(client, Type=800, RequestID=4, Symbol=ES, RecordInterval=60, MaxDaysToReturn=1)
         self.assertNotIn(b".", b"".join(client.frames))
 
+    @slow
     def test_a_million_records_in_chunks(self) -> None:
         self.simulator.set_nul_terminator(True)
         client = self.log_on(history=True)

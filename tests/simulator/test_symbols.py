@@ -82,6 +82,7 @@ class SymbolTests(Case):
             self.assertEqual(found[: len(first)], first, fields)
             self.assertEqual((len(found), len(set(found))), (count, count), fields)
 
+    @slow
     def test_what_is_found_matches(self) -> None:
         client = self.log_on()
         for answer in (

@@ -65,6 +65,7 @@ class ClosedConnectionTests(ScriptedCase):
         self.close_in_silence()
         self.assertRaises(SessionLost, self.upstream.send, dtc.Heartbeat())
 
+    @slow
     def test_order_is_withdrawn(self) -> None:
         self.assertEqual(self.submit("first").status, 201)  # the definition of the symbol is known now
         self.close_in_silence()
@@ -79,6 +80,7 @@ class ClosedConnectionTests(ScriptedCase):
         self.advance(5)
         self.assertEqual(self.submit("a").status, 201)
 
+    @slow
     def test_subscription_stays(self) -> None:
         self.close_in_silence()
         subscriber = self.subscriber(ES)

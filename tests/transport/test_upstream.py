@@ -5,7 +5,7 @@ from typing import Any
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.codec import MAX_MESSAGE
 from dtc_twisted.dtc.messages import LogonStatusEnum
-from tests.support import GatewayTestCase
+from tests.support import GatewayTestCase, slow
 
 ES = "ESM20_FUT_CME"
 CL = "CLM20_FUT_NYMEX"
@@ -38,6 +38,7 @@ class LogonTests(GatewayTestCase):
 
 
 class RefusedLogonTests(GatewayTestCase):
+    @slow
     def test_error_backs_off_and_tries_again(self) -> None:
         """Result 2."""
         self.simulator.refuse_logon(LogonStatusEnum.LOGON_ERROR, "Server is starting.")
@@ -179,6 +180,7 @@ class LossTests(GatewayTestCase):
         requests = [each.Symbol for each in self.sent(dtc.MarketDataRequest)]
         self.assertEqual(sorted(requests), sorted([ES, CL] * 4))
 
+    @slow
     def test_server_away_for_long(self) -> None:
         """Tries go on for ever, ever more slowly, and hit at last."""
         servers = self.clock.tcpServers[:]

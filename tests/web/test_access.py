@@ -365,6 +365,7 @@ class CrossSiteTests(AccessCase):
     def cors(self, answer: Answer) -> dict[str, str]:
         return {name: value for name, value in answer.headers.items() if name.startswith("access-control-")}
 
+    @slow
     def test_foreign(self) -> None:
         for origin in self.FOREIGN:
             header = f"Origin: {origin}\r\n"

@@ -5,7 +5,7 @@ from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
 from tests.orders.test_orders import CANCELED, ES, FILLED, LIMIT, MARKET, OPEN, OrdersCase
-from tests.support import GatewayTestCase, WebSocketCaller
+from tests.support import GatewayTestCase, WebSocketCaller, slow
 
 STREAM = "ws://127.0.0.1:8080/api/v1/stream"
 
@@ -86,6 +86,7 @@ class ChannelTests(AccountsCase):
             (answer,) = caller.take()
             self.assertEqual((answer["success"], answer["error"]), (False, f"{name}: orders has none."))
 
+    @slow
     def test_lost(self) -> None:
         """What changed meanwhile comes between stale and live."""
         self.submit()

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from dtc_twisted.web.rest.dashboard_routes import FOLDER
-from tests.support import Answer, Caller, GatewayTestCase
+from tests.support import Answer, Caller, GatewayTestCase, slow
 
 
 class DashboardCase(GatewayTestCase):
@@ -38,6 +38,7 @@ class DashboardRoutesTests(DashboardCase):
         page = (FOLDER / "index.html").read_text("utf-8")
         self.assertIsNone(re.search(r"<style|\sstyle=|\son[a-z]+=|<script[^>]*>[^<]", page))
 
+    @slow
     def test_files(self) -> None:
         """Every file that a page or module names is served, without a token."""
         for path in FOLDER.iterdir():

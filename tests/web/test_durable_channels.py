@@ -144,6 +144,7 @@ class DurableTests(DurableCase):
 class FailingDiskTests(DurableCase):
     """Subscribers receive updates at once while the disk accepts nothing."""
 
+    @slow
     def test_full(self) -> None:
         self.disk.full = True
         self.cancel()

@@ -74,6 +74,7 @@ class PipelineTests(ChannelCase):
             turns.pop()()
             self.flush()
 
+    @slow
     def test_connections_share_a_turn(self) -> None:
         """A request waits while those of other connections do."""
         caller, other = self.caller(), self.caller()

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SkipTest
 
 from dtc_twisted.web.rest import monitoring_routes
-from tests.support import Answer, Caller, GatewayTestCase, write_private
+from tests.support import Answer, Caller, GatewayTestCase, slow, write_private
 from tests.test_public_names import names, table
 
 ES = "ESM20_FUT_CME"
@@ -131,6 +131,7 @@ class MetricsTests(MonitoringCase):
         self.advance(5)
         self.assertEqual(self.value("dtc_upstream_reconnects_total"), 1)
 
+    @slow
     def test_deliveries(self) -> None:
         before = self.value("dtc_deliveries_total", "marketdata")
         callers = [self.subscriber(ES) for _ in range(3)]
@@ -208,6 +209,7 @@ class NameTests(MonitoringCase):
         missing = {name for name in used if name not in existing and not name.startswith("process_")}
         self.assertEqual(missing, {"dtc_order_commands_total"} & used)  # it has no sample before the first command
 
+    @slow
     def test_promtool(self) -> None:
         """Let Prometheus' own tool judge names, units and help texts."""
         promtool = shutil.which("promtool")

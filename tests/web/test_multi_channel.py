@@ -206,6 +206,7 @@ class ChannelTests(MultiChannelCase):
         self.quote(282650)
         self.assertEqual([each["BidPrice"] for each in quotes.take()], [282650])
 
+    @slow
     def test_max_rate_and_events(self) -> None:
         """What was held back comes before an event, not after it; after the end nothing comes."""
         caller = self.subscribe("quotes", max_rate=0.01)
@@ -412,6 +413,7 @@ class DepthTests(MultiChannelCase):
         self.quote(282600)
         self.assertEqual({each["event"] for each in caller.take()}, {"changes"})
 
+    @slow
     def test_views_without_subscribers_are_dropped(self) -> None:
         """Or each number of levels that was ever asked for would be kept, with its books."""
         caller = self.connect("/marketdepth")
@@ -469,6 +471,7 @@ class DepthTests(MultiChannelCase):
                 self.book(caller, book)
                 self.assertEqual(book, self.truth(levels), (round_number, levels))
 
+    @slow
     def test_slow_reader_gets_a_whole_book(self) -> None:
         caller = self.subscribe("marketdepth", num_levels=3)
         kept: dict[int, dict[float, float]] = {}
@@ -485,6 +488,7 @@ class DepthTests(MultiChannelCase):
         self.book(caller, kept)
         self.assertEqual(kept, self.truth(3))
 
+    @slow
     def test_a_queued_book_is_sent_while_it_is_stale(self) -> None:
         """The server's feed may come back without another book."""
         status = dtc.MarketDataFeedStatus
@@ -506,6 +510,7 @@ class DepthTests(MultiChannelCase):
             self.book(caller, kept)
             self.assertEqual(kept, self.truth(3))
 
+    @slow
     def test_max_rate(self) -> None:
         caller = self.subscribe("marketdepth", max_rate=1)
         kept: dict[int, dict[float, float]] = {}

@@ -176,6 +176,7 @@ class PaceTests(TurnCase):
         self.assertEqual(self.source.processed, [*range(BURST + 3 * RATE)])
         self.assertEqual(self.source.pause_count, 4)
 
+    @slow
     def test_slow_steady_client_is_never_paused(self) -> None:
         for number in range(3 * BURST):
             self.source.receive(number)

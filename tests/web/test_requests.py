@@ -67,6 +67,7 @@ class MatrixTests(GatewayTestCase):
             self.assertEqual(answer.status, 200, answer.body)
             self.assertIn(b'"Type"', answer.body, path)
 
+    @slow
     def test_empty(self) -> None:
         self.simulator.accounts.accounts["Sim2"].cash = None  # it has no balance
         for path, (_, query) in MATRIX.items():

@@ -260,6 +260,7 @@ class AnswerTests(RestCase):
             kind, message = self.error(Answer(caller.received), 504)
             self.assertEqual((kind, message), ("RequestTimedOut", "The server did not answer within 5 s."))
 
+    @slow
     def test_session_lost(self) -> None:
         for path in PATHS:
             self.simulator.ignore_next(path.request)
@@ -542,6 +543,7 @@ class ParameterTests(RestCase):
         self.assertEqual((all_of.TradeAccount, all_of.RequestAllOrders), ("Sim1", 1))
         self.assertEqual((one.ServerOrderID, one.RequestAllOrders), ("7", 0))
 
+    @slow
     def test_of_lists(self) -> None:
         self.fetch("/symbolsearch?SearchText=E&SearchType=2&Exchange=CME&SecurityType=1")
         (search,) = self.sent(dtc.SymbolSearchRequest)

@@ -119,6 +119,7 @@ class ResumeTests(ResumeCase):
         self.assertEqual(len(self.disturbed.received), len(SUBSCRIPTIONS))
         self.assertEqual(self.disturbed.received, self.undisturbed.received)
 
+    @slow
     def test_nothing_missed(self) -> None:
         self.change(1)
         self.disturbed.lose()
@@ -140,6 +141,7 @@ class ResumeTests(ResumeCase):
         self.undisturbed.lose()
         self.assertEqual([hub.subscription_total for hub in hubs], [0] * len(hubs))
 
+    @slow
     def test_missed(self) -> None:
         self.disturbed.lose()
         for number in range(3):
@@ -149,6 +151,7 @@ class ResumeTests(ResumeCase):
         self.assert_equal()
         self.assertEqual(self.disturbed.resumed, [True] * len(SUBSCRIPTIONS))
 
+    @slow
     def test_no_other_subscriber(self) -> None:
         """The channel goes on without subscribers."""
         self.undisturbed.lose()
@@ -161,6 +164,7 @@ class ResumeTests(ResumeCase):
         self.assertEqual(self.disturbed.resumed, [True] * len(SUBSCRIPTIONS))
         self.assertGreater(len(self.disturbed.received["marketdata", ES]), 6)
 
+    @slow
     def test_lost_in_the_middle_of_a_message(self) -> None:
         self.transport_of(self.disturbed.caller).capacity = 700
         for number in range(3):
@@ -169,6 +173,7 @@ class ResumeTests(ResumeCase):
         self.disturbed.connect()
         self.assert_equal()
 
+    @slow
     def test_too_late(self) -> None:
         self.undisturbed.lose()
         self.disturbed.lose()
@@ -179,6 +184,7 @@ class ResumeTests(ResumeCase):
         self.assertEqual([each["missed"] for each in self.disturbed.replies], [None] * len(SUBSCRIPTIONS))
         self.assertEqual(self.disturbed.resumed, [False] * len(SUBSCRIPTIONS))
 
+    @slow
     def test_more_than_the_buffer_has(self) -> None:
         self.disturbed.lose()
         for number in range(5):
@@ -208,6 +214,7 @@ class ResumeTests(ResumeCase):
         self.assertEqual(self.disturbed.resumed, [True] * len(SUBSCRIPTIONS))
         self.assertEqual(self.disturbed.events, ["stale", "live"] * len(SUBSCRIPTIONS))
 
+    @slow
     def test_stale_before(self) -> None:
         """An event of the earlier connection comes in its place."""
         self.simulator.drop()

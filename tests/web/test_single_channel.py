@@ -113,6 +113,7 @@ class AnswerTests(StreamCase):
         self.assertEqual(late.take()[1]["LastTradeVolume"], 17)
         self.assertEqual(len(self.sent(dtc.MarketDataRequest)), 1)
 
+    @slow
     def test_errors(self) -> None:
         symbol = "symbol: expected a text of 1 to 63 characters."
         action = "action: expected subscribe, unsubscribe or ping."
@@ -141,6 +142,7 @@ class AnswerTests(StreamCase):
         ):
             self.expect(json.dumps(request), {**request, "success": False, "error": error})
 
+    @slow
     def test_errors_that_are_no_object(self) -> None:
         for text in ("[]", '["subscribe", 1]', "7", "null", '"subscribe"'):
             request = json.loads(text)
@@ -222,6 +224,7 @@ class AnswerTests(StreamCase):
             close = caller._ws.close_rcvd
             self.assertEqual(close and (close.code, close.reason), (code, reason))
 
+    @slow
     def test_nested_deeply(self) -> None:
         """Where the limit is depends on Python; there is one answer on either side of it, and nothing is lost."""
         caller = self.call(TextCaller(MARKETDATA))
@@ -404,6 +407,7 @@ class ConnectionTests(StreamCase):
         self.assertIs(type(subscriber.transport.producer), SocketWriter if self.fast else TransportWriter)
         self.assertEqual(subscriber.transport.streamingProducer, not self.fast)
 
+    @slow
     def test_idle_for_an_hour(self) -> None:
         caller = self.subscriber(ES)
         caller.take()
