@@ -95,6 +95,9 @@ class FileTestCase(SynchronousTestCase):
     Each journal that is made and closed on a disk takes 8 ms more.
     """
 
+    _folder: str | None = None
+    """The folder of the files; None: there is none, or a state machine of hypothesis has made the case."""
+
     def run(self, result: TestResult | None = None) -> Any:
         if not os.path.isdir(MEMORY):
             return super().run(result)
@@ -103,7 +106,7 @@ class FileTestCase(SynchronousTestCase):
 
     def mktemp(self) -> str:
         """Return a path at which there is nothing yet."""
-        if not os.path.isdir(MEMORY):
+        if self._folder is None:
             return str(super().mktemp())
         return os.path.join(tempfile.mkdtemp(dir=self._folder), "temp")
 
