@@ -1,22 +1,25 @@
 """python -m benchmarks.malformed [MESSAGES [RATE]]: what malformed messages do to a gateway and its subscribers.
 
-The delay of subscribers is measured before and meanwhile, as the median of its values in parts of 5 s.
+The delay of subscribers is measured before, meanwhile and afterwards, as the median of its values in parts of 5 s. It
+begins when the server writes an update to its socket. On Linux it ends when the system has received it for the
+subscriber: neither the server's other work nor the turns of the subscribers' processor count. One subscriber that
+began before all others is measured, and one that began after them.
 """
 
 import json
 import statistics
 import sys
-import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import clients, load
+from benchmarks.clients import Subscriber
 from benchmarks.processes import Service, leave_measured_cpu
 from benchmarks.watched import STATIONARY, Sampler, machine, watched_gateway
 
-RATE = 4000
+RATE = 2000
 """Malformed messages per second, by default."""
 SUBSCRIBERS = 50
 PART = 5.0
@@ -24,13 +27,17 @@ MAX_RATIO = 2.0
 OTHER = "NQM20_FUT_CME"
 
 
-def delays(subscribers: Service, seconds: float) -> list[dict[str, float]]:
-    """Measure the delays of updates in parts."""
+def delays(measured: list[Subscriber], others: Service, seconds: float) -> list[dict[str, float]]:
+    """Measure the delays of updates in parts: p99 in milliseconds, and how many of the others were closed."""
     parts = []
     for _ in range(max(1, int(seconds / PART))):
-        subscribers.command("go")
-        time.sleep(PART)
-        parts.append(subscribers.query("report"))
+        others.command("go")
+        ages: list[float] = []
+        for each in measured:
+            each.latencies = ages
+        clients.receive(measured, PART)
+        p99 = statistics.quantiles(ages, n=100)[98] * 1000
+        parts.append({"p99": p99, "gone": others.query("report")["gone"]})
     return parts
 
 
@@ -45,20 +52,22 @@ def malformed(messages: int, rate: float = RATE) -> bool:
         options = ("--allow-trading", "--journal", str(Path(folder) / "journal"))
         gateway = stack.enter_context(watched_gateway(server.found[1], *options))
         port = gateway.found[1]
+        measured = [Subscriber(int(port), load.SYMBOL, timed_by_system=True)]
         subscribers = stack.enter_context(load.subscribers(port, SUBSCRIBERS))
         stack.enter_context(load.subscribers(port, SUBSCRIBERS, symbol=OTHER))
         stack.enter_context(load.subscribers(port, SUBSCRIBERS, path="/api/v1/marketdepth"))
         print(f"{messages:,} malformed messages, {rate:g} a second; {machine()}", flush=True)
-        time.sleep(2)
-        before = delays(subscribers, 20)
+        measured.append(Subscriber(int(port), load.SYMBOL, timed_by_system=True))
+        clients.receive(measured, 2)
+        before = delays(measured, subscribers, 20)
         server.command(f"bad {rate}")
         sampler = Sampler(gateway, 1.0)
-        during = delays(subscribers, messages / rate)
+        during = delays(measured, subscribers, messages / rate)
         server.command("bad 0")
-        time.sleep(1)
+        clients.receive(measured, 1)
         sampler.stop()
         sent = server.query("count")
-        after = delays(subscribers, 20)
+        after = delays(measured, subscribers, 20)
         with closing(clients.connect(int(port))) as client:
             status = json.loads(clients.get(client, "/status"))
             rows = {

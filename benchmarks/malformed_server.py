@@ -49,9 +49,15 @@ class MalformedServer:
         self._frames = iter([encode_text_frame(data + b"\0") for data in islice(self._malformed, count)])
 
     def send_good(self) -> None:
-        """Send one stamped trade."""
+        """Send one stamped trade.
+
+        It leaves at once, because otherwise it would wait until the malformed messages that are due have been written.
+        """
         self.counts["good"] += 1
         self.simulator.send(MarketDataUpdateTrade(SYMBOL_ID, AtBidOrAskEnum.AT_BID, 282775.0, 1.0, time.time()))
+        for connection in self.simulator.connections:
+            transport: Any = connection.transport
+            transport.doWrite()
 
     def send_bad(self) -> None:
         """Send the malformed messages of one interval."""
