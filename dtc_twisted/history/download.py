@@ -17,7 +17,6 @@ from dtc_twisted.dtc.messages import (
     LogonResponse,
     Message,
 )
-from dtc_twisted.dtc.responses import RESPONSES
 from dtc_twisted.dtc.session import LogonSettings
 from dtc_twisted.errors import DTCError, NotLoggedOn, RequestTimedOut, SessionLost, UnusableAnswer
 from dtc_twisted.history.integer_prices import has_integer_prices, with_float_prices
@@ -152,9 +151,9 @@ class HistoryDownload:
     def _on_unsolicited(self, message: Message) -> None:
         """Note that a record has not the RequestID.
 
-        Messages of other types are ignored.
+        A header may lack it. Messages of other types are ignored.
         """
-        if type(message) in RESPONSES[type(self._request)].types:
+        if hasattr(message, "IsFinalRecord"):
             self._is_damaged = self._is_requested
 
     def _on_malformed(self, _text: bytes) -> None:

@@ -167,7 +167,7 @@ class DepthState:
             last = level.FinalUpdateInBatch not in _NOT_FINAL
         else:
             first, last = level.IsFirstMessageInBatch == 1, level.IsLastMessageInBatch == 1
-        self._has_first_levels = self._has_first_levels or first
+            self._has_first_levels = self._has_first_levels or first  # of 145 the only level is not the first
         if first or (self._incoming_book is None and not self._has_first_levels):
             self._incoming_book = OrderBook()
         if self._incoming_book is None:

@@ -45,6 +45,19 @@ class WrongTypeTests(FieldRepairCase):
         )
         self.assertEqual((self.codec.malformed_count, repair_count.converted - before), (0, 4))
 
+    def test_whole_number_with_a_fraction_of_zero(self) -> None:
+        """A server may write 1.0 for 1, also of an enumeration."""
+        self.assertEqual(self.read('{"Type":2,"Result":1.0}'), [dtc.LogonResponse(Result=dtc.LogonStatusEnum(1))])
+        self.assertEqual(
+            self.read('{"Type":301,"ServerOrderID":"7","OrderStatus":4.0,"TotalNumMessages":2.0}'),
+            [dtc.OrderUpdate(ServerOrderID="7", OrderStatus=dtc.OrderStatusEnum(4), TotalNumMessages=2)],
+        )
+        self.assertEqual(
+            self.read('{"Type":107,"F":[1.0,2.0,5,2.0]}'),
+            [dtc.MarketDataUpdateTrade(SymbolID=1, AtBidOrAsk=dtc.AtBidOrAskEnum(2), Price=5, Volume=2)],
+        )
+        self.check_malformed('{"Type":2,"Result":1.5}')
+
     def test_in_every_message(self) -> None:
         self.assertEqual(
             self.read('{"Type":107,"SymbolID":"1","Price":"282800","Volume":2}'),

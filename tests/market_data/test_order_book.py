@@ -166,6 +166,33 @@ class BookTests(SynchronousTestCase):
         self.assertEqual(self.feed(level(2, 100, 1, last=1)), [True])
         self.assertEqual([each["Price"] for each in self.book()["bids"] + self.book()["asks"]], [97, 100])
 
+    def test_rest_of_a_book_is_no_book(self) -> None:
+        """The first levels of a new book follow; a server that never marks them is understood all the same."""
+        self.assertEqual(self.feed(level(1, 99, 5), level(1, 98, 5, last=1)), [False, True])
+        self.depth.expect_snapshot()
+        self.feed(level(1, 99, 5, first=1))
+        self.depth.expect_snapshot()
+        self.assertEqual(self.feed(level(1, 98, 5), level(1, 97, 5, last=1)), [False, False])
+        self.assertEqual(self.feed(level(1, 90, 5, first=1), level(1, 89, 5, last=1)), [False, True])
+        self.assertEqual([each["Price"] for each in self.book()["bids"]], [90, 89])
+
+    def test_only_level_of_four_bytes(self) -> None:
+        """It is the last of its batch, and not marked as the first, also after books of several levels."""
+        for marks in ((3, 2, 1), (1,), (3, 1), (1,)):
+            self.depth.expect_snapshot()
+            levels = [
+                dtc.MarketDepthSnapshotLevelFloat(
+                    SymbolID=1,
+                    Side=AtBidOrAskEnum8(1),
+                    Price=90.0 - number,
+                    Quantity=1,
+                    FinalUpdateInBatch=FinalUpdateInBatchEnum(mark),
+                )
+                for number, mark in enumerate(marks)
+            ]
+            self.assertEqual(self.feed(*levels), [False] * (len(marks) - 1) + [True])
+            self.assertEqual(len(self.book()["bids"]), len(marks))
+
     def test_four_byte_types(self) -> None:
         """145 and 140: the same level by price, whatever the type that names it."""
         wide = 1.0825500488281250

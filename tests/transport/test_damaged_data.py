@@ -162,6 +162,11 @@ class RecordTests(HistoryCase):
             self.send_damaged(text)
             self.check()
 
+    def test_header_without_the_request(self) -> None:
+        """It has no data of its own."""
+        self.send_damaged(b'{"Type":801}')
+        self.assertTrue(self.begin(MINUTES).received.endswith(b"0\r\n\r\n"))
+
 
 class LogTests(GatewayTestCase):
     def test_long_texts_of_the_server_are_cut(self) -> None:

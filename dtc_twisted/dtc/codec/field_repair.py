@@ -89,7 +89,7 @@ def _convert(value: Any, field: FieldType) -> Any:
     if field.base is str:
         if type(value) is int:
             return str(value)
-    elif type(value) is bool:
+    elif type(value) is bool or (field.base is int and type(value) is float and value.is_integer()):
         value = int(value)
     elif type(value) is int and not -(2**63) <= value < 2**63:
         if field.base is float:
