@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from msgspec import to_builtins
 
-from dtc_twisted.dtc.fields import MILLISECONDS, SECONDS_END
+from dtc_twisted.dtc.fields import GUESS_MILLISECONDS, guessed_unit
 from dtc_twisted.dtc.messages import HistoricalOrderFillResponse, OrderUpdateReasonEnum
 
 _FILL_REASONS = (OrderUpdateReasonEnum.ORDER_FILLED, OrderUpdateReasonEnum.ORDER_FILLED_PARTIALLY)
@@ -73,4 +73,4 @@ def seconds(value: float) -> float:
 
     The server states seconds or, since 2021, milliseconds.
     """
-    return float(value) if abs(value) < SECONDS_END else value / MILLISECONDS
+    return value / guessed_unit(value, GUESS_MILLISECONDS)
