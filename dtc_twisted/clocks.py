@@ -23,6 +23,14 @@ def use_monotonic_time(reactor: IReactorTime) -> None:
     setattr(reactor, _WALL_TIME, time.time)
 
 
+def has_monotonic_time(reactor: IReactorTime) -> bool:
+    """Return whether a reactor's timers follow the monotonic clock.
+
+    Those of test reactors do not.
+    """
+    return hasattr(reactor, _WALL_TIME)
+
+
 def as_wall_time(clock: IReactorTime, seconds: float) -> float:
     """Return the time of day at which a clock showed these seconds."""
     return seconds - clock.seconds() + wall_time(clock)

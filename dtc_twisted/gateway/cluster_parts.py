@@ -30,6 +30,7 @@ from dtc_twisted.gateway.memory_release import MemoryRelease
 from dtc_twisted.gateway.web_parts import GatewayParts, make_web
 from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
+from dtc_twisted.late_timers import with_late_timers
 from dtc_twisted.limits import REPLAY_BYTES, REPLAY_SECONDS
 from dtc_twisted.market_data import MARKET_DATA, MARKET_DEPTH, ReplayBuffer
 from dtc_twisted.orders import AccountState, Reconciler
@@ -171,7 +172,7 @@ def make_edge(options: Settings, reactor: IGatewayReactor, bus: Bus | None = Non
     make_web(settings, parts, reactor).setServiceParent(services)
     MemoryRelease(reactor).setServiceParent(services)
     link.setServiceParent(services)
-    return services
+    return with_late_timers(services, reactor)
 
 
 def _url_of(web: MultiService) -> str:

@@ -22,6 +22,7 @@ from dtc_twisted.gateway.standby import HeldServices, StandbyGateway
 from dtc_twisted.gateway.web_parts import GatewayParts, make_web
 from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
+from dtc_twisted.late_timers import with_late_timers
 from dtc_twisted.logs import logger
 from dtc_twisted.market_data import PinnedSymbols, ReplayBuffer
 from dtc_twisted.startup_check import StartupCheck, file_findings
@@ -88,8 +89,8 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor, end: Callable[[in
     if settings["host"] or settings["demo"] or settings["replay"]:
         upstream.setServiceParent(last)
         history.setServiceParent(last)
-    if lease is None:
-        return services
+    if lease is None:  # an origin that was stopped has lost its lease, and ends at once
+        return with_late_timers(services, reactor)
     return StandbyGateway(reactor, parts, lease, services, held, lease_key(settings), end)
 
 
