@@ -75,6 +75,11 @@ class PendingRequests:
 
     # -- called by Session
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a request has no complete answer yet."""
+        return bool(self._pending)
+
     def add(
         self, request: Message, timeout: float | None, on_response: Callable[[Message], None] | None
     ) -> tuple[int, Deferred[list[Message]]]:

@@ -190,12 +190,15 @@ class Session:
         take = takers.pop() if len(takers) == 1 else None
         return take is not None and take(messages)
 
-    def receive_malformed(self, text: bytes) -> None:
+    def receive_malformed(self, number: int | None, text: bytes) -> None:
         """Fail the requests to which a message may belong that cannot be read.
 
         Among numbered responses the missing one is noticed.
+
+        number: the Type of the message; None: it cannot be read.
         """
-        self._requests.receive_malformed(whole_number(text, "RequestID"), whole_number(text, "Type"))
+        if self._requests.is_waiting:
+            self._requests.receive_malformed(whole_number(text, "RequestID"), number)
 
     def set_handlers(self, handlers: Handlers) -> None:
         """Dispatch messages of these types to these handlers instead of on_message.

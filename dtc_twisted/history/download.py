@@ -156,7 +156,7 @@ class HistoryDownload:
         if hasattr(message, "IsFinalRecord"):
             self._is_damaged = self._is_requested
 
-    def _on_malformed(self, _text: bytes) -> None:
+    def _on_malformed(self, _number: int | None, _text: bytes) -> None:
         """Note that a record is missing.
 
         No record of the same chunk is delivered, because it may follow the gap.

@@ -168,11 +168,14 @@ class FeedReceiver:
         """Request a symbol again, an update of which could not be processed."""
         self._mend(feed, "an update could not be processed")
 
-    def receive_malformed(self, text: bytes) -> None:
-        """Request the symbols again to which a malformed message may belong."""
-        kind, symbol_id = whole_number(text, "Type"), whole_number(text, "SymbolID")
-        if kind is not None and MESSAGES.get(kind) not in self._subscription_type.update_types:
+    def receive_malformed(self, number: int | None, text: bytes) -> None:
+        """Request the symbols again to which a malformed message may belong.
+
+        number: the Type of the message; None: it cannot be read.
+        """
+        if number is not None and MESSAGES.get(number) not in self._subscription_type.update_types:
             return
+        symbol_id = whole_number(text, "SymbolID")
         feed = None if symbol_id is None else self._by_id.get(symbol_id)
         for each in [*self._by_id.values()] if symbol_id is None else [] if feed is None else [feed]:
             self._mend(each, "the server sent an update that cannot be read")

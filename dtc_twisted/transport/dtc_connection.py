@@ -43,7 +43,7 @@ class DTCConnection:
         on_message: Callable[[Message], None],
         logon_timeout: float = LOGON_TIMEOUT,
         on_unknown: Callable[[int, bytes], None] = lambda number, text: None,
-        on_malformed: Callable[[bytes], None] = lambda text: None,
+        on_malformed: Callable[[int | None, bytes], None] = lambda number, text: None,
         message_counts: defaultdict[type[Message], int] | None = None,
         on_sent: Callable[[Message, bytes], None] = lambda message, data: None,
         turns: WorkTurns | None = None,
@@ -98,9 +98,9 @@ class DTCConnection:
         self.session.receive(messages)
         self._on_read_done()
 
-    def _receive_malformed(self, text: bytes) -> None:
-        self._on_malformed(text)
-        self.session.receive_malformed(text)
+    def _receive_malformed(self, number: int | None, text: bytes) -> None:
+        self._on_malformed(number, text)
+        self.session.receive_malformed(number, text)
 
     def send_untyped(self, fields: Mapping[str, Any]) -> None:
         """Send a message of an unknown type."""

@@ -57,8 +57,8 @@ class Upstream(Service):
         self._dispatcher = Dispatcher()
         self.unknown_message_listeners = self._dispatcher.unknown_message_listeners
         """Called with Type and JSON text of each message of an unknown type."""
-        self.malformed_listeners: list[Callable[[bytes], None]] = []
-        """Called with the bytes of each malformed message."""
+        self.malformed_listeners: list[Callable[[int | None, bytes], None]] = []
+        """Called with the Type of each malformed message, None if it cannot be read, and its bytes."""
         self.message_counts: defaultdict[type[Message], int] = defaultdict(int)
         """Number of messages received from the server by type."""
         self.on_read_done: Callable[[], None] = lambda: None
@@ -217,9 +217,9 @@ class Upstream(Service):
         if self.traffic_observer is not None and not has_secrets(type(message)):
             self.traffic_observer.sent(data)
 
-    def _on_malformed(self, text: bytes) -> None:
+    def _on_malformed(self, number: int | None, text: bytes) -> None:
         for listener in self.malformed_listeners:
-            call_safely(listener, text)
+            call_safely(listener, number, text)
 
     def closed(self, protocol: DTCClientProtocol, reason: str) -> None:
         """Drop the connection, because its socket is closed."""

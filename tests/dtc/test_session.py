@@ -12,6 +12,7 @@ from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.dtc.codec.repair import whole_number
 from dtc_twisted.dtc.features import Feature
 from dtc_twisted.dtc.messages import MESSAGES, LogonStatusEnum, Message, TradeModeEnum
 from dtc_twisted.dtc.responses import RESPONSE_TYPES, RESPONSES
@@ -729,9 +730,9 @@ class ReplyTests(SessionTestCase):
     def test_response_that_cannot_be_read(self) -> None:
         peer = self.peer()
         outcome = peer.request(dtc.ExchangeListRequest())
-        peer.session.receive_malformed(b'{"Type":501,"RequestID":2,"Exchange":5..}')
+        peer.session.receive_malformed(501, b'{"Type":501,"RequestID":2,"Exchange":5..}')
         self.assertTrue(outcome.waiting)
-        peer.session.receive_malformed(b'{"Type":501,"RequestID":1,"Exchange":5..}')
+        peer.session.receive_malformed(501, b'{"Type":501,"RequestID":1,"Exchange":5..}')
         self.assertIsInstance(outcome.value, UnusableAnswer)
 
     def test_response_without_a_name_that_cannot_be_read(self) -> None:
@@ -744,7 +745,7 @@ class ReplyTests(SessionTestCase):
             peer = self.peer()
             exchanges, trades = peer.request(dtc.ExchangeListRequest()), peer.request(dtc.HistoricalTradesRequest())
             positions = peer.request(dtc.CurrentPositionsRequest())
-            peer.session.receive_malformed(text)
+            peer.session.receive_malformed(whole_number(text, "Type"), text)
             failed = {type(each) for each in requests} if b"703" not in text else set()
             self.assertEqual(
                 [exchanges.waiting, trades.waiting, positions.waiting],
@@ -756,7 +757,7 @@ class ReplyTests(SessionTestCase):
         """Its number will be missing."""
         peer = self.peer()
         outcome = peer.request(dtc.CurrentPositionsRequest())
-        peer.session.receive_malformed(b'{"Type":306,"RequestID":1}')
+        peer.session.receive_malformed(306, b'{"Type":306,"RequestID":1}')
         self.assertTrue(outcome.waiting)
 
     def test_lost(self) -> None:

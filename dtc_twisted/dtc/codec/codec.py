@@ -17,7 +17,7 @@ from dtc_twisted.dtc.codec.encodings import (
     encode_compact,
     encode_named,
 )
-from dtc_twisted.dtc.codec.field_repair import row_from_damaged
+from dtc_twisted.dtc.codec.field_repair import ROW_TYPES, row_from_damaged
 from dtc_twisted.dtc.codec.repair import (
     MESSAGE_START,
     as_utf8,
@@ -25,6 +25,7 @@ from dtc_twisted.dtc.codec.repair import (
     preview,
     split_messages,
     split_objects,
+    whole_number,
 )
 from dtc_twisted.dtc.codec.unfinished import UnfinishedMessage
 from dtc_twisted.dtc.messages import MESSAGES, MarketDataUpdateBidAskCompact, MarketDataUpdateTradeCompact, Message
@@ -73,7 +74,8 @@ class Codec:
     is_symbol_id: returns whether a value is a SymbolID of this connection (see `_symbol_id_is_first`).
     max_message: bytes. Longer messages are skipped.
     on_unknown: receives the Type and the JSON text, in UTF-8, of each message of an unknown type.
-    on_malformed: receives the bytes of each malformed message of which nothing is kept.
+    on_malformed: receives the Type and the bytes of each malformed message of which nothing is kept. The Type is None
+        if it cannot be read.
     """
 
     bulk_decoding = True
@@ -86,7 +88,7 @@ class Codec:
         is_symbol_id: Callable[[object], bool] = lambda value: True,
         max_message: int = MAX_MESSAGE,
         on_unknown: Callable[[int, bytes], None] = lambda number, text: None,
-        on_malformed: Callable[[bytes], None] = lambda text: None,
+        on_malformed: Callable[[int | None, bytes], None] = lambda number, text: None,
     ) -> None:
         self.malformed_count = 0
         """Number of malformed messages received."""
@@ -180,8 +182,8 @@ class Codec:
         """Skip an unfinished message that is too long."""
         if len(self._unfinished) > self._max_message:
             piece = self._unfinished.take()
-            self._log_malformed(self._too_long, piece)
-            self._on_malformed(piece)
+            self._log_malformed(MalformedMessage(self._too_long), piece)
+            self._on_malformed(whole_number(piece, "Type"), piece)
             self._skipping = True
 
     def _skip_to_next(self, data: bytes) -> bytes:
@@ -201,41 +203,37 @@ class Codec:
         if not piece or piece.isspace():
             return []
         try:
-            message = self._decode(piece)
-        except MalformedMessage as error:
-            several = split_messages(piece)
-            if len(several) > 1:
-                return [message for part in several for message in self._decode_piece(part)]
-            self._log_malformed(str(error), piece)
-            row = row_from_damaged(piece)
-            if row is not None:
-                return [row]
-            self._on_malformed(piece)
-            return []
+            message = self._decode(piece if piece.isascii() else as_utf8(piece))
+        except (MalformedMessage, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            return self._decode_malformed(piece, error)
         return [] if message is None else [message]
 
-    def _decode(self, piece: bytes) -> Message | None:
-        """Decode one message; None if its type is unknown.
+    def _decode_malformed(self, piece: bytes, error: Exception) -> list[Message]:
+        """Return what can be read of bytes that are not one message.
 
-        Raises MalformedMessage.
+        error: what is wrong with them.
         """
-        if len(piece) > self._max_message:
-            raise MalformedMessage(self._too_long)
-        if not piece.isascii():
-            piece = as_utf8(piece)
-        try:
-            return self._decode_text(piece)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            readable = null_unset_numbers(piece)
-            if readable != piece:
-                return self._decode(readable)
-            raise MalformedMessage(str(error)) from error
+        readable = null_unset_numbers(piece)
+        if readable != piece:
+            return self._decode_piece(readable)
+        several = split_messages(piece)
+        if len(several) > 1:
+            return [message for part in several for message in self._decode_piece(part)]
+        self._log_malformed(error, piece)
+        number = whole_number(piece, "Type")
+        row = row_from_damaged(piece) if number in ROW_TYPES else None
+        if row is not None:
+            return [row]
+        self._on_malformed(number, piece)
+        return []
 
-    def _decode_text(self, piece: bytes) -> Message | None:
+    def _decode(self, piece: bytes) -> Message | None:
         """Decode one message in UTF-8; None if its type is unknown.
 
         Raises MalformedMessage, msgspec.MsgspecError, UnicodeError, RecursionError.
         """
+        if len(piece) > self._max_message:
+            raise MalformedMessage(self._too_long)
         envelope, is_regular = _decode_envelope(piece)
         known = MESSAGES.get(envelope.Type)
         if known is None and not is_regular:
@@ -295,13 +293,13 @@ class Codec:
             self._unknown_types.add(number)
             _log.info("Message type {number} is unknown: {start}", number=number, start=preview(piece))
 
-    def _log_malformed(self, why: str, piece: bytes) -> None:
+    def _log_malformed(self, error: Exception, piece: bytes) -> None:
         self.malformed_count += 1
         if self.malformed_count > MAX_LOGGED_ERRORS and self.malformed_count % MAX_LOGGED_ERRORS:
             return
         _log.error(
             "Ignored a malformed message ({why}), {length} bytes: {start}",
-            why=why,
+            why=str(error),
             length=len(piece),
             start=preview(piece),
         )

@@ -86,6 +86,8 @@ def _convert(value: Any, field: FieldType) -> Any:
 
     Raises ValueError, OverflowError.
     """
+    if type(value) is field.base and _is_in_range(value, field):
+        return value  # msgspec.convert takes 20 times as long
     if field.base is str:
         if type(value) is int:
             return str(value)
@@ -100,6 +102,13 @@ def _convert(value: Any, field: FieldType) -> Any:
     if isinstance(converted, float) and not math.isfinite(converted):
         raise ValueError(f"{value!r} is no number")
     return value if type(value) is type(converted) and value == converted else converted
+
+
+def _is_in_range(value: Any, field: FieldType) -> bool:
+    """Return whether a value, which has the type of its field, needs no further check."""
+    if field.base is float:
+        return field.width == 8 and math.isfinite(value)
+    return field.base is str or (field.base is int and field.enum is None and field.minimum <= value <= field.maximum)
 
 
 _noted: set[tuple[type[Message], str, str]] = set()
@@ -117,7 +126,8 @@ def _note(message: type[Message], field: str, state: str, reason: str = "") -> N
 _MEMBER = re.compile(rb'"(\w+)"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(?=[,}]|$)')
 
 
-_MAYBE_ROW = re.compile(rb'"Type"\s*:\s*"?(?:%s)"?\s*(?=[,}]|$)' % b"|".join(b"%d" % each.Type for each in _ROWS))
+ROW_TYPES = frozenset(each.Type for each in _ROWS)
+"""Types of the rows about accounts."""
 
 
 def row_from_damaged(text: bytes) -> Message | None:
@@ -125,8 +135,6 @@ def row_from_damaged(text: bytes) -> Message | None:
 
     None: the message is no row, or no field is readable.
     """
-    if _MAYBE_ROW.search(text) is None:
-        return None
     fields = {name.decode(): value for name, value in _MEMBER.findall(text)}
     message = next((each for each in _ROWS if str(each.Type).encode() == fields.get("Type", b"").strip(b'"')), None)
     if message is None:

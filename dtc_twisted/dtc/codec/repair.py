@@ -36,7 +36,7 @@ def null_unset_numbers(piece: bytes) -> bytes:
 
     It is larger than any number then.
     """
-    return _ROUNDED_UP.sub(b"null", piece) if b"1.79769313" in piece else piece
+    return _ROUNDED_UP.sub(b"null", piece) if piece.find(b"1.79769313") >= 0 else piece
 
 
 def split_messages(piece: bytes) -> list[bytes]:
