@@ -5,6 +5,7 @@ there is a connection, and does not state what became of an order that is neithe
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,6 +30,10 @@ _log = logger(__name__)
 
 CLOCK_SKEW = 60.0
 """Seconds by which the server's clock may differ from what is known of it."""
+
+MAX_DOUBTS = 5
+DOUBT_PERIOD = 5.0
+"""Seconds in which at most MAX_DOUBTS reads begin because of what the server states by itself."""
 
 RETRY_DELAY = 5.0
 """Seconds until the server is asked again, after it failed to answer."""
@@ -68,6 +73,7 @@ class Reconciler:
         self._syncing: Deferred[None] | None = None
         self._resync_wanted = False
         self._timer: IDelayedCall | None = None
+        self._doubted_at = deque([-math.inf] * MAX_DOUBTS, MAX_DOUBTS)  # the last reads for such a reason
         self._doubtful_reads = 0
         self._last_fill: dict[str, float] = {}  # by TradeAccount: seconds since 1970 on the server's clock
         self._baseline: float | None = None
@@ -75,7 +81,7 @@ class Reconciler:
         self._earlier_fills = EarlierFills(clock, journal)
         self._complete_since: dict[str, int] = {}  # by TradeAccount: orders after this had all fills read before
         state.order_listeners.append(self._on_order_update)
-        state.read_listeners.append(self.resync)
+        state.read_listeners.append(self._on_doubt)
 
     # -- called by OrderManager at the start
 
@@ -131,6 +137,21 @@ class Reconciler:
             self._resync_wanted = True
         elif self._session is not None and self._is_enabled:
             self._start_sync()
+
+    def _on_doubt(self) -> None:
+        """Read everything again: at once, or soon if many such reads have begun in the last seconds.
+
+        Each read delays all else.
+        """
+        now, next_read = self._clock.seconds(), self._doubted_at[0] + DOUBT_PERIOD
+        if self._syncing is not None or self._timer is None or not self._timer.active():
+            self.resync()
+        elif now >= next_read:
+            self._doubted_at.append(now)
+            self.resync()
+        elif self._timer.getTime() > next_read:
+            self._doubted_at.append(next_read)
+            self._timer.reset(next_read - now)
 
     # -- called by Upstream (SessionListener)
 

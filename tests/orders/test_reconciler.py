@@ -6,8 +6,8 @@ from twisted.internet.defer import CancelledError
 
 from dtc_twisted.errors import RequestTimedOut
 from dtc_twisted.orders import OrderManager
-from dtc_twisted.orders.reconciler import AUDIT_INTERVAL, Reconciler
-from tests.scripted_case import ScriptedCase
+from dtc_twisted.orders.reconciler import AUDIT_INTERVAL, DOUBT_PERIOD, MAX_DOUBTS, Reconciler
+from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import OPEN_ORDERS, ignored
 
 
@@ -51,3 +51,31 @@ class ListenerTests(ScriptedCase):
         self.failureResultOf(third, RequestTimedOut)
         self.advance(5)
         self.successResultOf(self.reconciler.ensure_synced())
+
+
+class DoubtTests(ScriptedCase):
+    def push_doubtful(self) -> None:
+        """Let the server state a position that cannot be read."""
+        self.push(self.server.exchange.position("Sim1", ES) | {"Quantity": "5x"})
+
+    def test_a_server_that_states_only_what_is_doubtful(self) -> None:
+        """It is asked a few times at once, and then once a second on average."""
+        reads = len(self.server.requests(OPEN_ORDERS))
+        for _ in range(20 * MAX_DOUBTS):
+            self.push_doubtful()
+        self.assertEqual(len(self.server.requests(OPEN_ORDERS)), reads + MAX_DOUBTS)
+        for _ in range(3):
+            self.advance(DOUBT_PERIOD)
+            for _ in range(2 * MAX_DOUBTS):
+                self.push_doubtful()
+        self.assertEqual(len(self.server.requests(OPEN_ORDERS)), reads + 4 * MAX_DOUBTS)
+
+    def test_the_last_doubt_is_not_forgotten(self) -> None:
+        for _ in range(MAX_DOUBTS):
+            self.push_doubtful()
+        self.advance(DOUBT_PERIOD / 2)
+        reads = len(self.server.requests(OPEN_ORDERS))
+        self.push_doubtful()
+        self.assertEqual(len(self.server.requests(OPEN_ORDERS)), reads)
+        self.advance(DOUBT_PERIOD / 2 + 0.1)
+        self.assertEqual(len(self.server.requests(OPEN_ORDERS)), reads + 1)
