@@ -139,9 +139,9 @@ class Reconciler:
             self._start_sync()
 
     def _on_doubt(self) -> None:
-        """Read everything again: at once, or soon if many such reads have begun in the last seconds.
+        """Read everything again, soon if many such reads have begun in the last seconds.
 
-        Each read delays all else.
+        Each read delays all else. So the first few begin at once, and others are postponed.
         """
         now, next_read = self._clock.seconds(), self._doubted_at[0] + DOUBT_PERIOD
         if self._syncing is not None or self._timer is None or not self._timer.active():

@@ -105,7 +105,7 @@ def _convert(value: Any, field: FieldType) -> Any:
 
 
 def _is_in_range(value: Any, field: FieldType) -> bool:
-    """Return whether a value, which has the type of its field, needs no further check."""
+    """Return whether a value of the type of its field fits into the field."""
     if field.base is float:
         return field.width == 8 and math.isfinite(value)
     return field.base is str or (field.base is int and field.enum is None and field.minimum <= value <= field.maximum)
