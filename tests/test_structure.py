@@ -18,7 +18,18 @@ import dtc_twisted
 ROOT = Path(dtc_twisted.__file__).parent
 MAX_LINES = 60
 
-BASE = {"errors", "logs", "clocks", "deadlines", "interfaces", "iso_times", "limits", "refusals", "work_turns"}
+BASE = {
+    "errors",
+    "logs",
+    "clocks",
+    "daemon_threads",
+    "deadlines",
+    "interfaces",
+    "iso_times",
+    "limits",
+    "refusals",
+    "work_turns",
+}
 PROTOCOL = BASE | {"dtc"}
 PARTS = PROTOCOL | {
     "transport",
@@ -37,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "logs": {"errors"},
     "clocks": set(),
+    "daemon_threads": set(),
     "deadlines": set(),
     "interfaces": set(),
     "iso_times": set(),

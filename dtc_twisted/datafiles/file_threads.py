@@ -10,7 +10,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
+
+from dtc_twisted.daemon_threads import DaemonThreadPool
+from dtc_twisted.logs import logger
+
+_log = logger(__name__)
 
 T = TypeVar("T")
 
@@ -23,6 +27,9 @@ Python's default is 5 ms.
 
 _BACKGROUND_NICENESS = 10
 """What the threads add to the niceness of the process, so that the reactor's thread gets the processor at once."""
+
+STOP_TIMEOUT = 0.5
+"""Seconds that `stop` waits for the threads. They only read."""
 
 _of_thread = local()
 
@@ -47,7 +54,7 @@ class FileThreads:
     def __init__(self, reactor: IReactorTime, count: int) -> None:
         self._reactor = reactor
         self._count = count
-        self._pool: ThreadPool | None = None
+        self._pool: DaemonThreadPool | None = None
 
     def run(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]:
         """Run a function, and return its result."""
@@ -55,12 +62,16 @@ class FileThreads:
             return deferLater(self._reactor, 0, function, *arguments)
         if self._pool is None:
             sys.setswitchinterval(min(_SWITCH_INTERVAL, sys.getswitchinterval()))
-            self._pool = ThreadPool(0, self._count, "data files")
+            self._pool = DaemonThreadPool(0, self._count, "data files")
             self._pool.start()
         return deferToThreadPool(self._reactor, self._pool, _run_in_background, function, *arguments)
 
     def stop(self) -> None:
-        """Wait for the functions that run, and end the threads."""
+        """Wait for the functions that run, and end the threads.
+
+        A thread that the disk does not answer ends with the process.
+        """
         if self._pool is not None:
-            self._pool.stop()
+            if not self._pool.stop_within(STOP_TIMEOUT):
+                _log.warn("The disk of the data files does not answer.")
             self._pool = None

@@ -19,8 +19,8 @@ A transaction takes the interpreter after each statement. Beside a reactor that 
 (median), and 13 ms with Python's default of 5 ms; the reactor does as much work in the same time.
 """
 
-STOP_TIMEOUT = 5.0
-"""Seconds that `stop` waits for each thread."""
+STOP_TIMEOUT = 0.5
+"""Seconds that `stop` waits for each thread. What is written was waited for before."""
 
 _Job = tuple[Callable[..., Any], tuple[Any, ...], Deferred[Any]]
 

@@ -24,7 +24,7 @@ _log = logger(__name__)
 WRITE_INTERVAL = 0.2
 """Seconds between two writes."""
 
-STOP_TIMEOUT = 5.0
+STOP_TIMEOUT = 1.5
 """Seconds that the end of the service waits for the disk."""
 
 

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, execute, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorThreads, IReactorTime
 from twisted.internet.threads import deferToThreadPool
 
+from dtc_twisted.daemon_threads import DaemonThreadPool
 from dtc_twisted.errors import Conflict
 from dtc_twisted.iso_times import iso_time
 from dtc_twisted.logs import call_safely, logger
@@ -87,8 +88,11 @@ class ReplayControl:
         self._events: Iterator[ReplayEvent] = iter(())
         self._next: ReplayEvent | None = None
         self._run_blocking: Callable[..., Deferred[Any]] = execute
+        self._threads: DaemonThreadPool | None = None
         if IReactorThreads.providedBy(reactor):
-            self._run_blocking = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+            self._threads = DaemonThreadPool(0, 1, "replay")
+            self._threads.start()
+            self._run_blocking = partial(deferToThreadPool, reactor, self._threads)
         self._is_stopped = False
         self._anchor = (0.0, 0)  # seconds of the reactor, and the position then
         self._call: IDelayedCall | None = None
@@ -108,6 +112,8 @@ class ReplayControl:
         """Stop for good."""
         self._is_stopped = True
         self._cancel_call()
+        if self._threads is not None:
+            self._threads.stop_within(0)
 
     # -- called by REST. Each raises Conflict during a seek.
 

@@ -20,11 +20,13 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from dtc_twisted.daemon_threads import DaemonThreadPool
 from dtc_twisted.logs import logger
 
 _log = logger(__name__)
 
 _ADDRESS_TYPES: dict[int, Any] = {socket.AF_INET: IPv4Address, socket.AF_INET6: IPv6Address}
+_MAX_THREADS = 10
 _SOCKET_TYPES = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
 
 
@@ -45,10 +47,14 @@ class _Resolution:
 
 @implementer(IHostnameResolver)
 class NameResolver:
-    """Resolves names in threads. A resolution that fails has no addresses."""
+    """Resolves names in threads. A resolution that fails has no addresses.
+
+    The threads are not the reactor's, for whose end the process would wait.
+    """
 
     def __init__(self, reactor: IReactorThreads) -> None:
         self._reactor = reactor
+        self._pool: DaemonThreadPool | None = None
 
     def resolveHostName(
         self,
@@ -75,7 +81,10 @@ class NameResolver:
                 )
             return []
 
-        pool, kind = self._reactor.getThreadPool(), _SOCKET_TYPES[transportSemantics]
-        found = deferToThreadPool(self._reactor, pool, socket.getaddrinfo, hostName, portNumber, 0, kind)
+        if self._pool is None:
+            self._pool = DaemonThreadPool(0, _MAX_THREADS, "host names")
+            self._pool.start()
+        kind = _SOCKET_TYPES[transportSemantics]
+        found = deferToThreadPool(self._reactor, self._pool, socket.getaddrinfo, hostName, portNumber, 0, kind)
         found.addErrback(fail).addCallback(complete)
         return resolution
