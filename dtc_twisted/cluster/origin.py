@@ -207,7 +207,7 @@ class ClusterOrigin(Service):
             return
 
         def respond(update: Update) -> bytes:
-            return snapshot_answer(self.generation, 0, update)
+            return snapshot_answer(self.generation, 0, update, update.stale_reason)
 
         def reject(failure: Failure) -> bytes:
             return encode(Event(self.generation, "rejected", text=failure.getErrorMessage()))

@@ -28,6 +28,7 @@ class _Pending:
     ends_at: time at which the request fails, whatever arrives.
     """
 
+    request: Message
     spec: ResponseSpec
     result: Deferred[list[Message]]
     timeout: float | None
@@ -62,7 +63,8 @@ class _Pending:
         self.total = max(self.total, self.spec.total(response))
         if self.total and not self.spec.is_empty(response):
             return len(self.numbers) + self.unnumbered >= self.total
-        return self.spec.is_last(response)
+        is_whole = self.spec.is_whole
+        return self.spec.is_last(response) or (is_whole is not None and is_whole(self.request, response))
 
 
 class PendingRequests:
@@ -97,7 +99,7 @@ class PendingRequests:
             timer = self._clock.callLater(timeout, self._time_out, request_id)
             ends_at = self._clock.seconds() + timeout * (_NUMBERED_LIMIT if spec.is_numbered else _LIST_LIMIT)
         take = on_response or responses.append
-        self._pending[request_id] = _Pending(spec, result, timeout, timer, ends_at, responses, take)
+        self._pending[request_id] = _Pending(request, spec, result, timeout, timer, ends_at, responses, take)
         return request_id, result
 
     def fail(self, request_id: int, failure: Failure) -> None:

@@ -21,6 +21,7 @@ class ResponseSpec:
     has_data: returns False for a response that only states that there is no data, or no more.
     is_unknown: returns True for a response about a symbol that the server does not know.
     is_damaged: returns True for a response without the data that it must have.
+    is_whole: returns True for a request and a response that is its whole answer, whatever its flags are.
     """
 
     types: tuple[type[Message], ...]
@@ -29,6 +30,7 @@ class ResponseSpec:
     has_data: Callable[[Any], bool]
     is_unknown: Callable[[Any], bool] = lambda response: False
     is_damaged: Callable[[Any], bool] = lambda response: False
+    is_whole: Callable[[Any, Any], bool] | None = None
 
     @property
     def row_type(self) -> type[Message]:
@@ -119,6 +121,8 @@ _DEFINITION = replace(
     # Sierra Chart does not reject an unknown symbol. Its definition has no price increment and no description.
     _DEFINITIONS,
     is_unknown=lambda response: bool(response.Symbol) and response.MinPriceIncrement == 0 and not response.Description,
+    # A symbol has one definition. A server may leave out IsFinalMessage, or leave it at 0.
+    is_whole=lambda request, response: response.Symbol == request.Symbol,
 )
 _HEADERS = (dtc.HistoricalPriceDataResponseHeader, dtc.HistoricalMarketDepthDataResponseHeader)
 _PRICE_RECORDS = (

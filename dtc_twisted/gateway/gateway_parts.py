@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from dtc_twisted.datafiles import DataFiles, FileDownloads, FileFeed
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.dtc.messages import Message
-from dtc_twisted.errors import StartupError
+from dtc_twisted.errors import RequestTimedOut, StartupError
 from dtc_twisted.gateway.gateway_services import RequiredJournal
 from dtc_twisted.gateway.gateway_settings import Settings
 from dtc_twisted.interfaces import IGatewayReactor
@@ -57,12 +57,17 @@ class MarketData:
         return self.hubs[path.strip("/")].fetch_snapshot(symbol, levels)
 
     def fetch_prices(self, symbol: str) -> Deferred[MarketPrices]:
-        """Fetch the prices of a symbol, from its subscription or from the server."""
-        return (
-            self.hubs["marketdata"]
-            .fetch_snapshot(symbol)
-            .addCallback(lambda update: MarketPrices.of_snapshot(msgspec.to_builtins(update.messages[0])))
-        )
+        """Fetch the prices of a symbol, from its subscription or from the server.
+
+        Fails with RequestTimedOut if they are stale, or as Hub.fetch_snapshot does.
+        """
+
+        def prices_of(update: Update) -> MarketPrices:
+            if update.stale_reason:
+                raise RequestTimedOut(f"they are stale: {update.stale_reason}.")
+            return MarketPrices.of_snapshot(msgspec.to_builtins(update.messages[0]))
+
+        return self.hubs["marketdata"].fetch_snapshot(symbol).addCallback(prices_of)
 
 
 @dataclass

@@ -5,6 +5,7 @@ all symbols again.
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -142,12 +143,17 @@ class Hub:
     def fetch_snapshot(self, symbol: str, levels: int = 0) -> Deferred[Update]:
         """Fetch one snapshot of a symbol, from the server if the hub has none.
 
+        It has a `stale_reason` if the updates have stopped, and the server was not requested to send the data anew.
+
         Fails with RequestRejected, RequestTimedOut or NotLoggedOn. Can be cancelled.
         """
-        request = SnapshotRequest(self.unsubscribe_all)
-        update = self.current_snapshot(symbol, levels)
-        if update is not None:
-            request.add(update)
+        request = SnapshotRequest(self.unsubscribe_all, partial(self.stale_reason, symbol))
+        self._batch.process()
+        feed = self._feeds.get(symbol)
+        update = None if feed is None or not feed.is_confirmed else feed.snapshot(levels)
+        if feed is not None and update is not None:
+            update.stale_reason = feed.stale_reason
+            request.result.callback(update)
         elif self._requests.session is None:
             request.result.errback(NotLoggedOn(f"Not logged on to the DTC server: {self._offline_reason}."))
         else:
@@ -195,7 +201,8 @@ class Hub:
             if self.is_numbered_elsewhere:
                 feed.renumber(0, {})  # until the numbers are known
         self._symbols.add(consumer, symbol)
-        if feed.is_confirmed or feed.state.has_data or consumer in feed.subscriptions:
+        is_known = feed.state.has_data and not isinstance(consumer, SnapshotRequest)
+        if feed.is_confirmed or is_known or consumer in feed.subscriptions:
             feed.add(self._batch, self._clock.seconds(), consumer, levels, encoder)
         elif consumer in feed.pending:
             request = feed.pending[consumer]

@@ -9,15 +9,17 @@ from dtc_twisted.market_data.subscriber import Consumer, Update
 
 
 class SnapshotRequest:
-    """A consumer that unsubscribes after the first update.
+    """A consumer that unsubscribes after the first update that is current.
 
     unsubscribe_all: of the hub.
+    stale_reason: returns why the data of the symbol are not current; empty: they are.
     result: fails with RequestRejected or RequestTimedOut. Can be cancelled.
     """
 
-    def __init__(self, unsubscribe_all: Callable[[Consumer], None]) -> None:
+    def __init__(self, unsubscribe_all: Callable[[Consumer], None], stale_reason: Callable[[], str]) -> None:
         self.result: Deferred[Update] = Deferred(lambda _result: unsubscribe_all(self))
         self._unsubscribe_all = unsubscribe_all
+        self._stale_reason = stale_reason
 
     def on_subscribed(self, symbol: str) -> None:
         """Do nothing, because the snapshot follows."""
@@ -30,7 +32,8 @@ class SnapshotRequest:
         return self
 
     def add(self, update: Update, /) -> None:
-        self._finish(update)
+        if not self._stale_reason():  # else `on_stale` follows
+            self._finish(update)
 
     def flush(self) -> None:
         """Do nothing, because one snapshot is enough."""

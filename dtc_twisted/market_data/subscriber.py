@@ -17,6 +17,7 @@ class Update(Struct, eq=False):
     payloads: the messages as the server sent them, encoded; None: not made yet.
     display_payloads: the same with display prices, by converter; None: not made yet.
 
+    stale_reason: why the updates have stopped, of a snapshot for a caller; empty: they have not.
     source: "file" if the messages were made of a data file; empty: they are the server's.
 
     Encoders keep the payloads here, so that each is made once.
@@ -30,6 +31,7 @@ class Update(Struct, eq=False):
     payloads: list[bytes] | None = None
     display_payloads: dict[Any, list[bytes | None]] | None = None
     source: str = ""
+    stale_reason: str = ""
 
 
 class Encoder(Protocol):

@@ -18,6 +18,10 @@ PositionKey = tuple[str, str, str]
 """TradeAccount, Symbol and PositionIdentifier."""
 
 
+MAX_CLOSED = 10_000
+"""Positions without a quantity whose last statement is known. They matter to a read that was begun before."""
+
+
 class PositionTable:
     """Hold the rows, and the version of the account state at their last statement.
 
@@ -82,9 +86,7 @@ class PositionTable:
 
     def set(self, key: PositionKey, row: Fields, version: int, since: int | None) -> Fields:
         """Store a row, and return it; one with a quantity of 0 is removed."""
-        if since is not None:
-            self._read_since[key] = since
-        self._versions[key] = self._symbol_versions[key[:2]] = version
+        self._set_version(key, version)
         if not is_named(key):
             (self._unread.add if row.get("Quantity", 1.0) else self._unread.discard)(key)
             return row
@@ -96,6 +98,8 @@ class PositionTable:
         if row.get("Quantity"):
             self.rows[key] = row
             self._keys[key[0], symbol_key(key[1])][key] = None
+            if since is not None:
+                self._read_since[key] = since
         elif "Quantity" in row:
             self.remove(key)
         return row
@@ -108,7 +112,7 @@ class PositionTable:
     def touch(self, key: PositionKey, version: int, since: int) -> None:
         """Store that a read stated a row as it is."""
         self._read_since[key] = since
-        self._versions[key] = self._symbol_versions[key[:2]] = version
+        self._set_version(key, version)
         self._unread.discard(key)
 
     def remove(self, key: PositionKey) -> Fields:
@@ -118,6 +122,7 @@ class PositionTable:
         keys.pop(key, None)
         if not keys:
             self._keys.pop(name, None)
+        self._read_since.pop(key, None)
         return self.rows.pop(key, {})
 
     def symbols(self, trade_account: str) -> Iterator[str]:
@@ -127,6 +132,14 @@ class PositionTable:
         """
         keys = self.rows.keys() | {(account or trade_account, *names) for account, *names in self._unread}
         return iter(sorted({name for account, name, _ in keys if account == trade_account and name}))
+
+    def _set_version(self, key: PositionKey, version: int) -> None:
+        self._versions.pop(key, None)
+        self._versions[key] = self._symbol_versions[key[:2]] = version  # the last
+        if len(self._versions) >= len(self.rows) + 2 * MAX_CLOSED:
+            closed = [each for each in self._versions if each not in self.rows]
+            for each in closed[:-MAX_CLOSED]:
+                del self._versions[each]
 
     def _rename(self, old: PositionKey, new: PositionKey) -> None:
         version, row = self._versions.get(old, 0), self.remove(old)

@@ -503,7 +503,7 @@ ROWS = [
     definitions(dtc.SymbolsForExchangeRequest(Exchange="CME")),
     definitions(dtc.UnderlyingSymbolsForExchangeRequest(Exchange="CME")),
     definitions(dtc.SymbolsForUnderlyingRequest(UnderlyingSymbol="ES")),
-    definitions(dtc.SecurityDefinitionForSymbolRequest(Symbol="ES")),
+    definitions(dtc.SecurityDefinitionForSymbolRequest(Symbol="NQ")),  # not of the answers: one would be all
     definitions(dtc.SymbolSearchRequest(SearchText="E")),
     Row(
         dtc.AccountBalanceRequest(),
@@ -632,6 +632,29 @@ class ReplyTests(SessionTestCase):
             self.assertEqual(len(row.data(row.one)), 1)
 
         self.each(check)
+
+    def test_definition_without_a_final_flag(self) -> None:
+        """A symbol has one definition, so that the first one of the symbol is the whole answer."""
+        for flag in (UNSET, 0):
+            peer = self.peer()
+            outcome = peer.request(dtc.SecurityDefinitionForSymbolRequest(Symbol="ES"))
+            answer = dtc.SecurityDefinitionResponse(
+                RequestID=1, Symbol="ES", MinPriceIncrement=0.25, IsFinalMessage=flag
+            )
+            peer.receive(answer)
+            self.assertEqual(outcome.value, [answer])
+            peer.receive(dtc.SecurityDefinitionResponse(RequestID=1, IsFinalMessage=1))  # the end of the server's list
+            self.assertEqual(outcome.value, [answer])
+            self.assert_idle(peer)
+
+    def test_definition_of_another_symbol(self) -> None:
+        """The server may have a longer name for the symbol. Its flag decides."""
+        peer = self.peer()
+        outcome = peer.request(dtc.SecurityDefinitionForSymbolRequest(Symbol="ES"))
+        peer.receive(dtc.SecurityDefinitionResponse(RequestID=1, Symbol="ESM20", MinPriceIncrement=0.25))
+        self.assertTrue(outcome.waiting)
+        peer.receive(dtc.SecurityDefinitionResponse(RequestID=1, Symbol="ES", MinPriceIncrement=0.25))
+        self.assertEqual([each.Symbol for each in outcome.value], ["ESM20", "ES"])
 
     def test_many(self) -> None:
         def check(peer: Peer, row: Row) -> None:

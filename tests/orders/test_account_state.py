@@ -22,7 +22,7 @@ from dtc_twisted.dtc.messages import (
     OrderUpdateReasonEnum,
     PositionUpdate,
 )
-from dtc_twisted.orders import order_registry
+from dtc_twisted.orders import order_registry, position_table
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.earlier_fills import EarlierFills
 from dtc_twisted.orders.fills import fill_from_update
@@ -373,6 +373,25 @@ class PositionTests(AccountStateCase):
 
     def quantities(self) -> list[float]:
         return [each["Quantity"] for each in self.account_state.snapshot("positions")]
+
+    def test_versions_of_closed_positions_are_bounded(self) -> None:
+        """A server may give each position another identifier."""
+        self.patch(position_table, "MAX_CLOSED", 10)
+        self.account_state.positions.has_several = True
+        self.position("kept", 1)
+        since = self.account_state.version
+        for number in range(100):
+            self.position(f"p{number}", 1, since if number % 2 else None)
+            self.position(f"p{number}", 0)
+        table = self.account_state.positions
+        self.assertLessEqual(len(table._versions), 21)
+        self.assertLessEqual(len(table._read_since), 1)
+        self.position("p99", 1, since)  # of a read that was begun before
+        self.assertEqual(self.quantities(), [1])
+        since = self.account_state.version
+        self.position("kept", 3)
+        self.position("kept", 1, since)
+        self.assertEqual(self.quantities(), [3])
 
     def test_several_of_one_symbol(self) -> None:
         """Their sum counts, whether the server said that it may have several or not."""

@@ -6,7 +6,7 @@ from typing import Any
 from tests.exchange import BUY
 from tests.scripted_case import ES, LIMIT, MARKET, ScriptedCase
 from tests.scripted_server import CANCEL, FLATTEN, SUBMIT, ignored
-from tests.support import Answer, slow, write_private
+from tests.support import MARKETDATA, Answer, WebSocketCaller, slow, write_private
 
 NQ = "NQM20_FUT_CME"
 DAY = 86400
@@ -73,6 +73,18 @@ class CollarTests(ScriptedCase):
         self.server.always(101, ignored)
         self.check_error(self.submit(seconds=12), 403, "NotPermitted", "needs the market's prices")
         self.assertEqual(self.server.requests(SUBMIT), [])
+
+    def test_stale_prices(self) -> None:
+        """A subscriber has had prices, and the server states that its data feed is gone."""
+        caller = self.call(WebSocketCaller(MARKETDATA))
+        self.send_json(caller, {"action": "subscribe", "symbol": ES})
+        symbol_id = self.server.requests(101)[-1]["SymbolID"]
+        self.server.send({"Type": 116, "SymbolID": symbol_id, "Status": 1})
+        self.flush()
+        self.check_error(self.submit(), 403, "NotPermitted", "they are stale")
+        self.server.send({"Type": 116, "SymbolID": symbol_id, "Status": 2})
+        self.flush()
+        self.assertEqual(self.submit().status, 201)
 
     def test_closing_is_not_limited(self) -> None:
         self.market("a")

@@ -106,6 +106,39 @@ class DepthTests(GatewayTestCase):
             self.assertEqual([each.get("event", "book") for each in messages], ["stale", "live", "book"], cut)
             self.assertGreater(len(messages[-1]["bids"]), 5, cut)
 
+    def test_callers_get_the_new_book(self) -> None:
+        self.send_raw(BAD)
+        self.send_raw(BAD)  # the server is asked again after REPAIR_INTERVAL
+        caller = self.begin(f"/marketdepth?Symbol={ES}")
+        self.assertFalse(caller.lost)
+        self.send_raw(CHANGE)
+        self.assertFalse(caller.lost)
+        self.advance(REPAIR_INTERVAL)
+        answer = Answer(caller.received)
+        self.assertEqual((answer.status, "stale" in answer.json), (200, False))
+        self.assertGreater(len(answer.json["bids"]), 5)
+
+    def test_callers_get_no_old_book(self) -> None:
+        self.simulator.ignore_next(dtc.MarketDepthRequest)
+        self.send_raw(BAD)
+        caller = self.begin(f"/marketdepth?Symbol={ES}")
+        self.advance(6)
+        answer = Answer(caller.received)
+        self.assertEqual(answer.status, 504)
+        self.assertIn("cannot be read", answer.json["error"]["message"])
+        self.assertEqual(self.events(), ["stale"])
+
+    def test_callers_are_told_that_a_book_is_stale(self) -> None:
+        self.send_raw('{"Type":116,"SymbolID":1,"Status":1}')
+        path = f"/marketdepth?Symbol={ES}&NumLevels=1"
+        reason = self.fetch(path).json["stale"]
+        self.assertIn("no data feed", reason)
+        self.assertEqual(self.fetch(f"{path}&format=csv").body.decode().splitlines()[0].split(",")[-1], "stale")
+        lines = [json.loads(each) for each in self.fetch(f"{path}&format=ndjson").body.splitlines()]
+        self.assertEqual([each["stale"] for each in lines], [reason, reason])
+        self.send_raw('{"Type":116,"SymbolID":1,"Status":2}')
+        self.assertNotIn("stale", self.fetch(path).json)
+
     def test_dropped_updates_again_and_again(self) -> None:
         before = len(self.sent(dtc.MarketDepthRequest))
         for _ in range(100):

@@ -19,6 +19,7 @@ _LEVEL: Schema = {
     "type": "object",
     "properties": {"Price": {"type": "number"}, "Quantity": {"type": "number"}, "NumOrders": {"type": "integer"}},
 }
+_STALE: Schema = {"type": "string", "description": "Why the updates have stopped. Absent while they go on."}
 BOOK_SCHEMA: Schema = {
     "type": "object",
     "description": "An order book, the best prices first.",
@@ -27,6 +28,7 @@ BOOK_SCHEMA: Schema = {
         "symbol": {"type": "string"},
         "bids": {"type": "array", "items": _LEVEL},
         "asks": {"type": "array", "items": _LEVEL},
+        "stale": _STALE,
     },
     "required": ["symbol", "bids", "asks"],
 }
@@ -76,6 +78,6 @@ def read_schemas(specs: list[RequestSpec]) -> dict[str, Schema]:
     """Return the schemas that the descriptions of these requests refer to."""
     kinds = {kind for spec in specs for kind in row_types(spec)}
     snapshot = message_schema(MarketDataSnapshot)
-    market_data = snapshot | {"properties": {"Symbol": {"type": "string"}} | snapshot["properties"]}
+    market_data = snapshot | {"properties": {"Symbol": {"type": "string"}} | snapshot["properties"] | {"stale": _STALE}}
     own = {"Book": BOOK_SCHEMA, "MarketData": market_data}
     return {kind.__name__: message_schema(kind) for kind in kinds} | own

@@ -307,6 +307,8 @@ class RestApi:
 
         def encode(update: Update, converter: DisplayConverter) -> bytes:
             value = to_fields(message.Symbol, update.messages[0], converter)
+            if update.stale_reason:
+                value["stale"] = update.stale_reason
             if form == "json":
                 return json_response(request, [value] if path == "/marketdata" else value)
             body, content_type = encode_snapshot(value, form)

@@ -1,6 +1,7 @@
 """Encode the answers of /marketdata and /marketdepth as CSV or NDJSON.
 
-Market data is one row. A book has one row for each level: bids, then asks, best first.
+Market data is one row. A book has one row for each level: bids, then asks, best first. Rows of data that are not
+current have `stale`, with the reason.
 """
 
 import csv
@@ -42,7 +43,10 @@ def encode_snapshot(value: dict[str, Any], form: str) -> tuple[bytes, str]:
         return msgspec.json.Encoder().encode_lines(rows), FORMATS[form].content_type
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    names = _LEVEL_NAMES if is_book else (*_MARKET_DATA_NAMES, *(name for name in ("Source",) if name in value))
+    names = (
+        *(_LEVEL_NAMES if is_book else _MARKET_DATA_NAMES),
+        *(name for name in ("Source", "stale") if name in value),
+    )
     writer.writerow(names)
     for row in rows:
         plain = msgspec.to_builtins(row)
@@ -52,8 +56,9 @@ def encode_snapshot(value: dict[str, Any], form: str) -> tuple[bytes, str]:
 
 def _levels(book: dict[str, Any]) -> list[dict[str, Any]]:
     sides = ((AtBidOrAskEnum.AT_BID, book["bids"]), (AtBidOrAskEnum.AT_ASK, book["asks"]))
+    stale = {"stale": book["stale"]} if "stale" in book else {}
     return [
-        {"symbol": book["symbol"], "Side": int(side), **msgspec.to_builtins(level)}
+        {"symbol": book["symbol"], "Side": int(side), **msgspec.to_builtins(level), **stale}
         for side, levels in sides
         for level in levels
     ]
