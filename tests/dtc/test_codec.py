@@ -480,9 +480,10 @@ class GarbageTests(CodecTestCase):
                 self.assert_garbage(garbage)
 
     def test_many_pieces_are_not_logged_one_by_one(self) -> None:
-        self.assertEqual(self.codec.feed(b"{}" * (3 * MAX_LOGGED_ERRORS) + HEARTBEAT), [ALIVE])
-        self.assertEqual(self.codec.malformed_count, 3 * MAX_LOGGED_ERRORS)
-        self.assertEqual(len(self.logged(LogLevel.error)), MAX_LOGGED_ERRORS + 2)
+        for count, logged in ((3 * MAX_LOGGED_ERRORS, 2), (10 * MAX_LOGGED_ERRORS, 9), (35 * MAX_LOGGED_ERRORS, 11)):
+            new = count - self.codec.malformed_count
+            self.assertEqual(self.codec.feed(b"{}" * new + HEARTBEAT), [ALIVE])
+            self.assertEqual(len(self.logged(LogLevel.error)), MAX_LOGGED_ERRORS + logged, count)
 
     def test_without_nul(self) -> None:
         """Where no NUL ends the garbage, the message after it does."""

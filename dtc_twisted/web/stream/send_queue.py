@@ -4,6 +4,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from msgspec import Struct
@@ -228,13 +229,17 @@ class SendQueue:
 
         key: the message replaces a queued one with the same key.
         """
+        self.send_frame(encode_text_frame(payload), key)
+
+    def send_frame(self, frame: bytes, key: object = None) -> None:
+        """Send a message as `send_message`. frame: encode_text_frame of its payload."""
         self.flush()
         if self._closed:
             return
         if self._writer.is_full:
-            self._enqueue(encode_text_frame(payload), key)
+            self._enqueue(frame, key)
         else:
-            self.send_bytes(encode_text_frame(payload))
+            self.send_bytes(frame)
 
     def send_pong(self, payload: bytes) -> None:
         """Answer a ping. In the queue the latest is enough (RFC 6455, section 5.5.3)."""
@@ -356,6 +361,12 @@ def _size_of(queued: QueuedFrame) -> int:
 def _join_frames(items: list[PreparedUpdate]) -> bytes:
     """Join the frames of updates."""
     return items[0].joined() if len(items) == 1 else b"".join([item.joined() for item in items])
+
+
+@lru_cache(maxsize=64)
+def event_frame(**fields: str | int) -> bytes:
+    """Return the frame of an event that many subscribers receive at the same time."""
+    return encode_text_frame(encode_event(fields))
 
 
 def encode_event(value: dict[str, Any]) -> bytes:

@@ -34,7 +34,7 @@ from dtc_twisted.market_data import Hub
 from dtc_twisted.web.stream.encoders import PLAIN, BookEncoder
 from dtc_twisted.web.stream.live_sources import LiveSources
 from dtc_twisted.web.stream.public_names import ENDED, LIVE, STALE
-from dtc_twisted.web.stream.send_queue import SendQueue, encode_event
+from dtc_twisted.web.stream.send_queue import SendQueue, event_frame
 from dtc_twisted.web.stream.stream_protocol import StreamFactory, StreamProtocol
 from dtc_twisted.web.stream.validation import single_channel_error
 from dtc_twisted.work_turns import Job
@@ -121,13 +121,13 @@ class MarketDataProtocol(StreamProtocol):
         self.reply({"action": "subscribe", "symbol": symbol}, error=self._rejections.pop(symbol, text))
 
     def on_stale(self, symbol: str, reason: str) -> None:
-        self.outgoing.send_message(encode_event({"event": STALE, "symbol": symbol, "reason": reason}))
+        self.outgoing.send_frame(event_frame(event=STALE, symbol=symbol, reason=reason))
 
     def on_live(self, symbol: str) -> None:
-        self.outgoing.send_message(encode_event({"event": LIVE, "symbol": symbol}))
+        self.outgoing.send_frame(event_frame(event=LIVE, symbol=symbol))
 
     def on_ended(self, symbol: str, reason: str) -> None:
-        self.outgoing.send_message(encode_event({"event": ENDED, "symbol": symbol, "error": reason}))
+        self.outgoing.send_frame(event_frame(event=ENDED, symbol=symbol, error=reason))
 
 
 class MarketDepthProtocol(MarketDataProtocol):

@@ -14,7 +14,7 @@ from dtc_twisted.market_data import SNAPSHOT_CLASSES, TRADE_CLASSES, UNSUBSCRIBE
 from dtc_twisted.web.stream.catch_up import CatchUp, CatchUps
 from dtc_twisted.web.stream.encoders import BookEncoder, ChannelEncoder, sequence_number
 from dtc_twisted.web.stream.public_names import ENDED, LIVE, SKIPPED, STALE
-from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueue, encode_event
+from dtc_twisted.web.stream.send_queue import PreparedUpdate, SendQueue, encode_event, event_frame
 
 _log = logger(__name__)
 
@@ -211,7 +211,7 @@ class ChannelSubscription:
     def _send_event(self, event: dict[str, Any]) -> None:
         if isinstance(self.sink, _RateLimiter):
             self.sink.flush_pending()
-        self._socket.outgoing.send_message(encode_event(event | {"channel": self.channel, "symbol": self.symbol}))
+        self._socket.outgoing.send_frame(event_frame(**event, channel=self.channel, symbol=self.symbol))
 
 
 class _RateLimiter:
