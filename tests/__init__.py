@@ -3,14 +3,20 @@
 import atexit
 import gc
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
+from autobahn.twisted import websocket as autobahn_websocket
 from autobahn.websocket import protocol
 from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 from twisted.python.log import theLogPublisher
 from twisted.trial import _synctest
+
+# Otherwise each process of the tests compiles every module again, which takes longer than to import them.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Its tables of characters, and of constants in our modules, take seconds to make. They are made once for this checkout.
 set_hypothesis_home_dir(Path(__file__).parents[1] / ".hypothesis")
@@ -31,8 +37,9 @@ modules_of_trial: Any = _synctest
 modules_of_trial._setWarningRegistryToNone = lambda modules: None
 
 # Autobahn makes these texts for each connection, and logs them only at the level debug.
-texts_of_autobahn: Any = protocol
-texts_of_autobahn.pformat = texts_of_autobahn.hltype = lambda value: ""
+for texts_of_autobahn in (protocol, autobahn_websocket):
+    for name in ("pformat", "hltype", "hlval"):
+        setattr(texts_of_autobahn, name, lambda value: "")
 
 
 def keep_log_from_trial() -> None:

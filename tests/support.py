@@ -47,20 +47,22 @@ class MemoryReactor(MemoryReactorClock):
     """A reactor in memory whose ports state the address that they listen on."""
 
     def _sortCalls(self) -> None:
-        """Sort the delayed calls. The original calls two functions for each."""
-        self.calls.sort(key=DelayedCall.getTime)
+        """Leave the delayed calls as they are. The original sorts them at each `callLater`, and after each call."""
 
-    def has_due_call(self) -> bool:
-        """Return whether the time of a delayed call has come."""
+    def due_calls(self) -> list[DelayedCall]:
+        """Return the delayed calls whose time has come."""
         now = self.rightNow
         # without a method call for each: `delayed_time` is more than 0 after DelayedCall.delay or reset
-        return any(call.time + call.delayed_time <= now for call in self.calls)
+        return [call for call in self.calls if call.time + call.delayed_time <= now]
 
     def advance(self, amount: float) -> None:
-        """Advance the clock, and run the calls that are due. The original sorts at each move of bytes."""
+        """Advance the clock, and run the calls that are due, the earliest first."""
         self.rightNow += amount
-        if self.has_due_call():
-            super().advance(0)
+        while due := self.due_calls():
+            call = min(due, key=DelayedCall.getTime)
+            self.calls.remove(call)
+            call.called = 1
+            call.func(*call.args, **call.kw)
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
         port = port or 50_000 + len(self.tcpServers)  # a free one
@@ -394,7 +396,7 @@ class GatewayTestCase(FileTestCase):
                 moved = True
             for pump in list(self._pumps):
                 moved = pump.flush() or moved
-            if self.clock.has_due_call():
+            if self.clock.due_calls():
                 self.clock.advance(0)
                 moved = True
         self._pumps = [pump for pump in self._pumps if any(map(_is_in_use, (pump.clientIO, pump.serverIO)))]
@@ -407,7 +409,7 @@ class GatewayTestCase(FileTestCase):
         is_first = True
         while seconds > 0:
             self.clock.rightNow += min(step, seconds)
-            if is_first or self.clock.has_due_call():
+            if is_first or self.clock.due_calls():
                 self.clock.advance(0)
                 self.flush()
             is_first = False
