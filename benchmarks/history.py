@@ -28,6 +28,9 @@ RATE = 500
 
 SUBSCRIBERS = 10
 ROUNDS = 3
+TIMEOUT = "20"
+"""Time limit of the gateway, in seconds. The server needs up to 6 s before its first record."""
+
 QUIET = 3.0
 """Duration of each idle period, in seconds."""
 
@@ -44,7 +47,7 @@ def history(runs: int) -> list[Row]:
         with (
             processes.feed(RATE) as live,
             processes.historical_port() as past,
-            processes.gateway(live.found[1], "-q", past.found[1]) as service,
+            processes.gateway(live.found[1], "-q", past.found[1], "--timeout", TIMEOUT) as service,
         ):
             time.sleep(1)
             port = int(service.found[1])

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.codec import Codec
-from dtc_twisted.history.integer_prices import has_integer_prices, with_float_prices
+from dtc_twisted.history.integer_prices import have_integer_prices, with_float_prices
 
 BAR = {"Type": 803, "F": [1, 1456736458000000, 2058.75, 2060, 2058.5, 2059.25, 12, 3, 5.5, 6, 0]}
 TICK = {"Type": 804, "F": [1, 1456736458.25, 2, 2058.75, 12, 0]}
@@ -40,7 +40,9 @@ class WholeTests(SynchronousTestCase):
         self.assertEqual((row.OpenPrice, row.HighPrice, row.IsFinalRecord), (2058.75, UNSET, UNSET))
 
     def test_which(self) -> None:
-        self.assertEqual(
-            [has_integer_prices(self.decode(each)) for each in (BAR, TICK, WHOLE_BAR, WHOLE_TICK, DEPTH)],
-            [False, False, True, True, False],
-        )
+        rows = [self.decode(each) for each in (BAR, TICK, WHOLE_BAR, WHOLE_TICK, DEPTH)]
+        self.assertEqual([have_integer_prices([each]) for each in rows], [False, False, True, True, False])
+        self.assertEqual((have_integer_prices(rows), have_integer_prices([])), (True, False))
+        bar, tick, _, _, depth = rows
+        for row in (bar, tick, depth):
+            self.assertIs(with_float_prices(row, 100.0), row)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from dtc_twisted.dtc.messages import Message
-from dtc_twisted.dtc.responses import RESPONSES, ResponseSpec
+from dtc_twisted.dtc.responses import RESPONSES, ResponseSpec, are_records_before_final
 from dtc_twisted.errors import RequestRejected, RequestTimedOut, UnusableAnswer
 from dtc_twisted.logs import shorten
 
@@ -55,12 +56,13 @@ class _Pending:
         Numbered responses are counted by their numbers, because they can arrive in another order, or twice. A response
         whose number the server omitted counts as one more.
         """
-        number = self.spec.number(response)
+        number = self.spec.number(response) if self.spec.is_numbered else 0
         if number:
             self.numbers.add(number)
         else:
             self.unnumbered += 1
-        self.total = max(self.total, self.spec.total(response))
+        if self.spec.is_numbered:
+            self.total = max(self.total, self.spec.total(response))
         if self.total and not self.spec.is_empty(response):
             return len(self.numbers) + self.unnumbered >= self.total
         is_whole = self.spec.is_whole
@@ -134,9 +136,27 @@ class PendingRequests:
                 return True  # on_response has cancelled the request, or it has failed
             if pending.is_complete(message):
                 self._pop(request_id).result.callback(pending.responses)
-            elif pending.timer is not None and pending.timeout is not None:
-                left = pending.ends_at - self._clock.seconds()
-                pending.timer.reset(max(0.0, min(pending.timeout, left)))
+            else:
+                self._restart_timer(pending)
+        return True
+
+    def receive_records(self, messages: list[Message]) -> bool:
+        """Process records of one answer that does not end with them.
+
+        Return False if they have to be processed one by one.
+        """
+        first: Any = messages[0]
+        request_id = first.RequestID
+        pending = self._pending.get(request_id)
+        if pending is None or type(first) not in pending.spec.types or not are_records_before_final(messages):
+            return False
+        for message in messages:
+            if request_id not in self._pending:
+                return True  # on_response has cancelled the request
+            pending.on_response(message)
+        pending.unnumbered += len(messages)
+        if request_id in self._pending:
+            self._restart_timer(pending)
         return True
 
     def receive_malformed(self, request_id: int | None, kind: int | None) -> None:
@@ -153,6 +173,12 @@ class PendingRequests:
                 self.fail(each, Failure(UnusableAnswer(_UNREADABLE)))
 
     # -- inside
+
+    def _restart_timer(self, pending: _Pending) -> None:
+        """Restart the timeout of a request, within the limit of the whole answer."""
+        if pending.timer is not None and pending.timeout is not None:
+            left = pending.ends_at - self._clock.seconds()
+            pending.timer.reset(max(0.0, min(pending.timeout, left)))
 
     def _request_id_of(self, message: Message) -> int | None:
         """Return the RequestID that a message responds to; None if it is unsolicited."""

@@ -1,8 +1,10 @@
 # ruff: noqa: E501
 """List the response types of each request, and recognize its last response."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from msgspec import UNSET
@@ -37,7 +39,7 @@ class ResponseSpec:
         """The message type of a row: the first response that is no header."""
         return next(each for each in self.types if each not in _HEADERS)
 
-    @property
+    @cached_property
     def is_numbered(self) -> bool:
         """Whether each response states the number of responses."""
         return any(name in self.types[0].__struct_fields__ for name in _TOTALS)
@@ -159,6 +161,33 @@ RESPONSE_TYPES = {
     response for spec in RESPONSES.values() for response in (*spec.types, spec.reject) if response is not None
 }
 """Message types of all responses and rejections."""
+
+_TIMES_OF_RECORDS: dict[type[Message], Callable[[Any], Any]] = {
+    kind: attrgetter("StartDateTime" if "StartDateTime" in kind.__struct_fields__ else "DateTime")
+    for kind in (*_PRICE_RECORDS, *_DEPTH_RECORDS)
+    if "IsFinalRecord" in kind.__struct_fields__
+}
+"""Message type of a record -> the function that returns its time."""
+RECORD_TYPES = frozenset(_TIMES_OF_RECORDS)
+"""Message types of the records of a download."""
+_request_id = attrgetter("RequestID")
+_is_final = attrgetter("IsFinalRecord")
+
+
+def are_records_before_final(messages: Sequence[Any]) -> bool:
+    """Return whether messages are records before the final one.
+
+    All are of one type and one answer, and have a time. Each check is one call for all messages, because a download has
+    millions of them.
+    """
+    time = _TIMES_OF_RECORDS.get(type(messages[0]))
+    return (
+        time is not None
+        and len(set(map(type, messages))) == 1
+        and len(set(map(_request_id, messages))) == 1
+        and all(map(time, messages))
+        and 1 not in map(_is_final, messages)
+    )
 
 
 def rows_of_account(rows: Iterable[Message], account: object) -> list[Message]:

@@ -20,7 +20,7 @@ from dtc_twisted.dtc.codec import whole_number
 from dtc_twisted.dtc.features import Feature
 from dtc_twisted.dtc.messages import LogonStatusEnum, Message, TradeModeEnum
 from dtc_twisted.dtc.pending_requests import PendingRequests
-from dtc_twisted.dtc.responses import RESPONSE_TYPES
+from dtc_twisted.dtc.responses import RECORD_TYPES, RESPONSE_TYPES
 from dtc_twisted.dtc.wire_log import wire_log
 from dtc_twisted.errors import LogonRefused, NotLoggedOn, RequestTimedOut, SessionLost
 from dtc_twisted.logs import LogLimit, logger, shorten
@@ -141,7 +141,9 @@ class Session:
             dtc.UserMessage: self._receive_text,
         }
         self._handlers |= dict.fromkeys(RESPONSE_TYPES, self._receive_response)
-        self._bulk_handlers: dict[type[Message], Callable[[list[Any]], bool]] = {}
+        self._bulk_handlers: dict[type[Message], Callable[[list[Any]], bool]] = dict.fromkeys(
+            RECORD_TYPES, self._requests.receive_records
+        )
 
     # -- called by the connection
 

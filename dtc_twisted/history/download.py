@@ -19,7 +19,7 @@ from dtc_twisted.dtc.messages import (
 )
 from dtc_twisted.dtc.session import LogonSettings
 from dtc_twisted.errors import DTCError, NotLoggedOn, RequestTimedOut, SessionLost, UnusableAnswer
-from dtc_twisted.history.integer_prices import has_integer_prices, with_float_prices
+from dtc_twisted.history.integer_prices import have_integer_prices, with_float_prices
 from dtc_twisted.history.throttle import ReadScheduler, ThrottledProtocol
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.logs import logger
@@ -233,11 +233,11 @@ class HistoryDownload:
         if isinstance(first, HistoricalPriceDataResponseHeader):
             self._divisor = first.IntToFloatPriceDivisor or 0.0
             del rows[0]
-        if any(map(has_integer_prices, rows)):
+        if have_integer_prices(rows):
             if not self._divisor > 0:
                 self._fail(UnusableAnswer("The server sent integer prices without IntToFloatPriceDivisor."))
                 return
-            rows = [with_float_prices(row, self._divisor) if has_integer_prices(row) else row for row in rows]
+            rows = [with_float_prices(row, self._divisor) for row in rows]
         if rows:
             self.records += len(rows)
             self._on_rows(rows)

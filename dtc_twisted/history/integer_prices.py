@@ -1,5 +1,7 @@
 """Convert historical records with integer prices (types 805 and 806)."""
 
+from collections.abc import Iterable
+
 import msgspec
 from msgspec import UNSET
 
@@ -16,16 +18,21 @@ _FLOAT_CLASSES: dict[type[Message], tuple[type[Message], tuple[str, ...]]] = {
 """Class with integer prices -> the class with floating-point prices (803, 804), and its price fields."""
 
 
-def has_integer_prices(row: Message) -> bool:
-    """Return whether a record has integer prices.
+def have_integer_prices(rows: Iterable[Message]) -> bool:
+    """Return whether any record has integer prices.
 
     They are to be divided by IntToFloatPriceDivisor of the header (801).
     """
-    return type(row) in _FLOAT_CLASSES
+    return not _FLOAT_CLASSES.keys().isdisjoint(map(type, rows))
 
 
 def with_float_prices(row: Message, divisor: float) -> Message:
-    """Convert a record with integer prices to one with floating-point prices."""
+    """Convert a record with integer prices to one with floating-point prices.
+
+    Other records are returned as they are.
+    """
+    if type(row) not in _FLOAT_CLASSES:
+        return row
     kind, prices = _FLOAT_CLASSES[type(row)]
     fields = {
         name: value / divisor if name in prices else value

@@ -169,6 +169,14 @@ class BulkTests(SynchronousTestCase):
         self.assertEqual(data.count(b'"F"'), 1)
         self.assert_at_once(data, [TRADE, QUOTE], first=2)
 
+    def test_union_at_once(self) -> None:
+        """Two fields have one position in F."""
+        bars: list[Message] = [
+            dtc.HistoricalPriceDataRecordResponse(1, time, 2.0, 3.0, 1.0, 2.5, 100.0, 7, 7, 40.0, 60.0, 0)
+            for time in (60, 120)
+        ]
+        self.assert_at_once(b"".join(map(Codec(compact=True).encode, bars)), bars, first=2)
+
     def test_without_nul_at_once(self) -> None:
         data = Codec(compact=True).encode(TRADE)[:-1] + Codec().encode(QUOTE)[:-1]
         self.assert_at_once(data, [TRADE, QUOTE], first=2)

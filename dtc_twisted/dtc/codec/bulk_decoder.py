@@ -5,7 +5,7 @@ result is the same as that of decoding the messages one by one, or None.
 """
 
 from functools import lru_cache, reduce
-from itertools import chain, starmap
+from itertools import chain
 from operator import attrgetter, or_
 from typing import Any
 
@@ -23,7 +23,7 @@ class BulkDecoder:
         kinds: dict[int, Any] = {**MESSAGES, **{form.message.Type: form.envelope for form in forms}}
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(reduce(or_, kinds.values()))
         self._readers = {form.envelope: form.build for form in forms}
-        self._makers = {form.envelope: form.make for form in forms}
+        self._makers = {form.envelope: form.make_all for form in forms}
 
     def decode(self, data: bytes, between: bytes) -> list[Message] | None:
         r"""Return the messages in `data`; None if they are not regular.
@@ -47,12 +47,12 @@ class BulkDecoder:
 
     def _build(self, found: list[Any]) -> int:
         """Replace what was decoded by messages, and return how many of them are compact."""
-        make = self._makers.get(type(found[0]))
-        if make is not None and len(found) > 1 and len(set(map(type, found))) == 1:
+        make_all = self._makers.get(type(found[0]))
+        if make_all is not None and len(found) > 1 and len(set(map(type, found))) == 1:
             # One search for "unset" in all values is faster than one in those of each message.
             values = list(map(astuple, map(_values_of, found)))
             if UNSET_VALUES.isdisjoint(chain.from_iterable(values)):
-                found[:] = starmap(make, values)
+                found[:] = make_all(values)
                 return len(found)
         compact = 0
         for place, each in enumerate(found):

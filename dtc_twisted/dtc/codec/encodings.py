@@ -1,7 +1,8 @@
 """Encode and decode one message in JSON, with field names or compact."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import starmap
 from operator import itemgetter
 from typing import Any
 
@@ -94,8 +95,9 @@ class CompactDecoder:
         places = [names.index(message.UNION[0] if name in message.UNION else name) for name in _fields(message)]
         self.make: Callable[..., Message] = message
         """Makes a message of its values in the order of F."""
+        self._reorder: Callable[[tuple[Any, ...]], tuple[Any, ...]] | None = None
         if places != [*range(len(names))]:
-            reorder = itemgetter(*places)
+            self._reorder = reorder = itemgetter(*places)
             self.make = lambda *values: message(*reorder(values))
         self._places = places
 
@@ -116,6 +118,10 @@ class CompactDecoder:
         if UNSET_VALUES.isdisjoint(found):
             return self.make(*found)
         return _build(self.message, tuple(found[place] for place in self._places))
+
+    def make_all(self, values: list[tuple[Any, ...]]) -> Iterator[Message]:
+        """Make messages of their values, of which none means "unset"."""
+        return starmap(self.message, values if self._reorder is None else map(self._reorder, values))
 
 
 @cache

@@ -8,7 +8,6 @@ no caller takes the answer for complete.
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -285,11 +284,9 @@ class StreamingResponse:
 
     def _encode_next(self, most: int) -> bytes:
         """Remove at most `most` rows from the buffer, and return them encoded."""
-        rows: Sequence[Message] = list(islice(self._rows, most))
+        rows: Sequence[Message] = [self._rows.popleft() for _ in range(min(most, len(self._rows)))]
         if not rows:
             return b""
-        for _ in rows:
-            self._rows.popleft()
         return self._encoding.rows(rows if self.convert_rows is None else self.convert_rows(rows))
 
     def _set_headers(self, body: bytes) -> bytes:
