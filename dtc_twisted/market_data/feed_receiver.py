@@ -10,6 +10,7 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.codec import whole_number
 from dtc_twisted.dtc.messages import MESSAGES, MarketDataFeedStatusEnum, Message
 from dtc_twisted.dtc.session import BulkHandler
+from dtc_twisted.errors import MalformedMessage
 from dtc_twisted.logs import LogLimit, call_safely, logger, shorten
 from dtc_twisted.market_data.feed_repair import FeedRepair
 from dtc_twisted.market_data.feed_requests import FeedRequests
@@ -88,7 +89,10 @@ class FeedReceiver:
     def _receive_update(self, message: Any) -> None:
         feed = self._by_id.get(message.SymbolID)
         if feed is None:
-            return  # its subscription has ended
+            if not message.SymbolID and self._subscription_type is MARKET_DEPTH:  # UNSET is false
+                for each in [*self._by_id.values()]:
+                    self._mend(each, "the server sent an update without a symbol")
+            return  # else its subscription has ended
         if feed.is_confirmed and not feed.stale_reason:
             self._batch.enqueue(feed, message)
         elif feed.symbol_id not in self._waiting and self._turns.has_time():
@@ -216,6 +220,8 @@ class FeedReceiver:
                 if not feed.is_confirmed:
                     feed.confirm(self._batch, self._clock.seconds())
                 feed.publish(self._batch)
+        except MalformedMessage:
+            feed.on_failure(feed)
         except Exception:
             feed.on_failure(feed)
             raise

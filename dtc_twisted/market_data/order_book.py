@@ -14,6 +14,7 @@ from dtc_twisted.definitions.prices import shortest_float32
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.fields import field_types
 from dtc_twisted.dtc.messages import AtBidOrAskEnum, FinalUpdateInBatchEnum, MarketDepthUpdateTypeEnum, Message
+from dtc_twisted.errors import MalformedMessage
 
 BID, ASK = int(AtBidOrAskEnum.AT_BID), int(AtBidOrAskEnum.AT_ASK)
 UPSERT, DELETE = (
@@ -136,7 +137,10 @@ class DepthState:
         self._is_discarding = True
 
     def receive(self, messages: list[Any]) -> Iterator[None]:
-        """Take messages, and yield after each that completes a batch with changes."""
+        """Take messages, and yield after each that completes a batch with changes.
+
+        Raises MalformedMessage for one that has no price or no side.
+        """
         for message in messages:
             if self._receive(message):
                 yield
@@ -152,8 +156,9 @@ class DepthState:
         if self._batch_is_complete:
             self._batch, self._batch_is_complete = [], False
         change = _level_change(message)
-        if change is not None:
-            self._batch.append(change)
+        if change is None:
+            raise MalformedMessage("a change of market depth has no price or no side")
+        self._batch.append(change)
         if getattr(message, "FinalUpdateInBatch", UNSET) in _NOT_FINAL:
             return False
         self._batch_is_complete = True
@@ -175,6 +180,8 @@ class DepthState:
         change = _level_change(level)
         if change is not None:
             self._incoming_book.apply(change)
+        elif level.Quantity:  # UNSET is false
+            raise MalformedMessage("a level of a book has no price or no side")
         if last:
             self._book, self._incoming_book = self._incoming_book, None
             self._batch, self._batch_is_complete, self._is_current = [], True, True
@@ -227,7 +234,7 @@ class DepthState:
 def _level_change(message: Any) -> LevelChange | None:
     """Return the change that a message states.
 
-    None if it has no level (an empty book).
+    None if it has no price or no side, as an empty place of a book.
     """
     price, side, quantity = message.Price, message.Side, message.Quantity
     if isinstance(price, UnsetType) or side not in (BID, ASK):

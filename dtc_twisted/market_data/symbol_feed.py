@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 
 from dtc_twisted.dtc.messages import RequestActionEnum
+from dtc_twisted.errors import MalformedMessage
 from dtc_twisted.logs import call_safely
 from dtc_twisted.market_data.pace import Pace
 from dtc_twisted.market_data.read_batch import FanoutGroup, ReadBatch
@@ -256,8 +257,11 @@ class SymbolFeed:
     def process(self, batch: ReadBatch, messages: list[Any]) -> None:
         """Take the messages of one read, and add what follows from them to the batch."""
         self.is_updated = True
-        for _ in self.state.receive(messages):
-            self.publish(batch)
+        try:
+            for _ in self.state.receive(messages):
+                self.publish(batch)
+        except MalformedMessage:
+            self.on_failure(self)
 
     def failed(self) -> None:
         """Note that messages of a read could not be processed."""

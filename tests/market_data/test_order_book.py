@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import AtBidOrAskEnum, AtBidOrAskEnum8, FinalUpdateInBatchEnum, MarketDepthUpdateTypeEnum
+from dtc_twisted.errors import MalformedMessage
 from dtc_twisted.market_data import BookSnapshot, Update
 from dtc_twisted.market_data.order_book import ASK, BID, DepthState
 from dtc_twisted.web.stream.market_json import encode_payloads
@@ -217,13 +218,16 @@ class BookTests(SynchronousTestCase):
 
     def test_senseless_messages(self) -> None:
         self.feed(level(1, 99, 5, first=1, last=1))
-        self.assertEqual(self.feed(update(0, 5, 5), update(7, 5, 5), update(1, 12, 0, delete=True))[:2], [False, False])
+        for side in (0, 7):
+            self.assertRaises(MalformedMessage, self.feed, update(side, 5, 5))
+        self.depth.expect_snapshot()
+        self.assertEqual(self.feed(level(1, 99, 5, first=1, last=1), update(1, 12, 0, delete=True)), [True, False])
         self.assertEqual([each["Price"] for each in self.book()["bids"]], [99])
 
     def test_no_price(self) -> None:
         self.feed(level(1, 99, 5, first=1, last=1))
         wrong = dtc.MarketDepthUpdateLevelNoTimestamp(SymbolID=1, Price=1e39, Quantity=3, Side=1, UpdateType=1)
-        self.assertEqual(self.feed(wrong), [False])
+        self.assertRaises(MalformedMessage, self.feed, wrong)
         self.assertEqual([each["Price"] for each in self.book()["bids"]], [99])
 
 

@@ -93,6 +93,34 @@ class DepthTests(GatewayTestCase):
         self.send_raw(CHANGE)
         self.assertEqual(self.events(), ["changes"])
 
+    def test_changes_that_change_an_unknown_level(self) -> None:
+        """A field is missing, or has a value that the protocol does not have."""
+        whole = {"Type": 106, "SymbolID": 1, "Side": 1, "Price": 282000, "Quantity": 7, "UpdateType": 1}
+        for name, value in (("Price", None), ("Side", None), ("Side", 0), ("Side", 7), ("SymbolID", None)):
+            fields = {**whole, name: value}
+            damaged = json.dumps({name: each for name, each in fields.items() if each is not None})
+            for texts in ([damaged], [CHANGE, damaged, CHANGE], [damaged, damaged]):
+                self.simulator.send_raw("".join(f"{each}\0" for each in texts).encode())
+                self.flush()
+                self.advance(REPAIR_INTERVAL)
+                events = self.events()
+                self.assertEqual(events[-3:], ["stale", "live", "book"], (name, value, texts))
+                self.assertLessEqual(events.count("stale"), 1)
+        self.assertEqual(self.status()["garbage"], 0)
+
+    def test_level_without_a_price_or_a_side(self) -> None:
+        for name in ("Price", "Side"):
+            texts = self.levels("first", "between", "last")
+            damaged = json.loads(texts[1])
+            del damaged[name]
+            texts[1] = json.dumps(damaged)
+            self.simulator.send_raw("".join(f"{each}\0" for each in texts).encode())
+            self.flush()
+            self.advance(REPAIR_INTERVAL)
+            messages = self.caller.take()
+            self.assertEqual([each.get("event", "book") for each in messages], ["stale", "live", "book"], name)
+            self.assertGreater(len(messages[-1]["bids"]), 5, name)
+
     def test_book_with_a_level_that_cannot_be_read(self) -> None:
         """Whatever part of the book arrives in the read of that level, no part of a book is published."""
         texts = self.levels("first", "between", "bad", "between", "last")
