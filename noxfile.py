@@ -72,6 +72,18 @@ def docs(session: nox.Session) -> None:
     """Check the links, the prose and the examples of the documentation, and build its site."""
     install(session, "dev")
     session.run("trial", "tests.test_docs", "tests.test_prose", "tests.web.test_requests")
+    build_site(session)
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Build the site of the documentation."""
+    install(session, "dev")
+    build_site(session)
+
+
+def build_site(session: nox.Session) -> None:
+    """Build the site, and fail if there is a warning."""
     site = session.create_tmp()
     session.run("mkdocs", "build", "--strict", "--quiet", "--site-dir", site, env={"NO_MKDOCS_2_WARNING": "1"})
 

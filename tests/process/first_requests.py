@@ -15,6 +15,8 @@ from dtc_twisted.tap import Options, makeService
 SYMBOL = "Symbol=ESM20_FUT_CME"
 HISTORY = f"?{SYMBOL}&RecordInterval=1h&MaxDaysToReturn=2&format="
 OUTPUTS = "&format=csv&prices=display&times=iso"
+MINUTE_AGO = "MINUTE_AGO"
+"""Stands for the time of a minute ago. All of the market depth takes half a minute of processor."""
 QUERIES: dict[str, list[str]] = {
     "/securitydefinition": [f"?{SYMBOL}", f"?{SYMBOL}{OUTPUTS}"],
     "/symbolsearch": ["?SearchText=ES", f"?SearchText=ES{OUTPUTS}"],
@@ -24,7 +26,7 @@ QUERIES: dict[str, list[str]] = {
     "/historicalorderfills": ["?TradeAccount=Sim1&NumberOfDays=1"],
     "/historicalaccountbalances": ["?TradeAccount=Sim1"],
     "/historicalpricedata": [HISTORY + each for each in ("json", "ndjson", "csv", "arrow", "parquet")],
-    "/historicalmarketdepth": [f"?{SYMBOL}"],
+    "/historicalmarketdepth": [f"?{SYMBOL}&StartDateTime={MINUTE_AGO}"],
     "/marketdata": [f"?{SYMBOL}", f"?{SYMBOL}{OUTPUTS}"],
     "/marketdepth": [f"?{SYMBOL}"],
 }
@@ -81,7 +83,8 @@ def request_all(port: int, routes: list[tuple[str, str]]) -> None:
     found: dict[str, list[str]] = {}
     for method, path, body in requests:
         known = {*sys.modules}
-        statuses[f"{method} {path}"] = int(ask(port, method, path, body).split()[1])
+        now = path.replace(MINUTE_AGO, str(int(time.time()) - 60))
+        statuses[f"{method} {path}"] = int(ask(port, method, now, body).split()[1])
         if {*sys.modules} - known:
             found[f"{method} {path}"] = sorted({*sys.modules} - known)
     for path in ("/stream", "/marketdata", "/marketdepth"):
