@@ -165,7 +165,8 @@ def _make_journal(settings: Settings, upstream: Upstream, reactor: IGatewayReact
     journal = RequiredJournal(
         journal_path(settings), reactor, accept_loss=accept_loss, keep_days=settings["journal-keep"]
     )
-    journal.expects_more = lambda: upstream.turns.has_jobs
+    # A transaction takes the processor. So what else the server sent in the same read is delivered before.
+    journal.expects_more = lambda: upstream.is_reading or upstream.turns.has_jobs
     return journal
 
 

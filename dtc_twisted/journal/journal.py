@@ -60,7 +60,7 @@ class Journal(Service):
         self.on_opened: Callable[[], None] = lambda: None
         """Called when the file is open, before anything is read from it."""
         self.expects_more: Callable[[], bool] = lambda: False
-        """Returns whether requests wait that may record more entries, which then share a transaction.
+        """Returns whether what is being processed may record more entries, which then share a transaction.
 
         Set it before the service starts.
         """

@@ -44,7 +44,7 @@ class WriteQueue:
     write: JournalStore.write.
     run_blocking: runs `write` in a thread.
     on_commit: called with the seconds of each transaction.
-    expects_more: returns whether requests wait that may bring more entries.
+    expects_more: returns whether what is being processed may bring more entries.
     failure_text: reason why the disk accepts nothing; empty: it accepts entries.
     commands: queued commands that make orders, by ClientOrderID.
     """

@@ -57,6 +57,8 @@ class Upstream(Service):
         self._dispatcher = Dispatcher()
         self.unknown_message_listeners = self._dispatcher.unknown_message_listeners
         """Called with Type and JSON text of each message of an unknown type."""
+        self.is_reading = False
+        """Whether a read of the server's socket is being processed."""
         self.malformed_listeners: list[Callable[[int | None, bytes], None]] = []
         """Called with the Type of each malformed message, None if it cannot be read, and its bytes."""
         self.message_counts: defaultdict[type[Message], int] = defaultdict(int)
@@ -209,9 +211,13 @@ class Upstream(Service):
             return
         if self.traffic_observer is not None:
             self.traffic_observer.received(data, is_boundary=connection.codec.is_between_messages)
-        for part in connection.parts_of(data):
-            if self._connection is connection:  # not dropped by a message of the part before
-                connection.receive(part)
+        self.is_reading = True
+        try:
+            for part in connection.parts_of(data):
+                if self._connection is connection:  # not dropped by a message of the part before
+                    connection.receive(part)
+        finally:
+            self.is_reading = False
 
     def _on_sent(self, message: Message, data: bytes) -> None:
         if self.traffic_observer is not None and not has_secrets(type(message)):
