@@ -30,6 +30,11 @@ class SegmentWriter:
         self._frame_bytes = 0
         self._is_flushed = True
 
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the file was deleted, so that nobody will read what is written."""
+        return os.fstat(self._file.fileno()).st_nlink == 0
+
     def write(self, data: bytes) -> None:
         """Add whole records to the frame, and end it if it is long enough."""
         if self._frame is None:

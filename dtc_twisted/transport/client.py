@@ -14,6 +14,7 @@ from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
 
 from dtc_twisted.interfaces import IGatewayReactor
+from dtc_twisted.logs import shorten
 from dtc_twisted.transport.tls import tls_reason
 from dtc_twisted.transport.unsent import UnsentData
 from dtc_twisted.transport.websocket_frames import encode_masked_text_frame, parse_text_frames
@@ -23,6 +24,9 @@ CLOSE_TIMEOUT = 3.0
 
 CONNECT_TIMEOUT = 30.0
 """Seconds that one attempt may take, with the resolution of the host name and the TCP connection."""
+
+MAX_HANDSHAKE = 64 * 1024
+"""Bytes of the server's answer to the opening handshake."""
 
 
 class ConnectionHandler(Protocol):
@@ -76,6 +80,16 @@ class DTCClientProtocol(WebSocketClientProtocol):
             self.sendMessage(payload)
 
     # -- called by Autobahn and the transport
+
+    def processHandshake(self) -> None:
+        """Process the answer to the opening handshake, whatever the server has sent."""
+        if len(self.data) > MAX_HANDSHAKE and b"\r\n\r\n" not in self.data[:MAX_HANDSHAKE]:
+            self.failHandshake(f"an answer of more than {MAX_HANDSHAKE} bytes")
+            return
+        try:
+            super().processHandshake()
+        except ValueError as error:  # UnicodeDecodeError too
+            self.failHandshake(f"the answer is not HTTP: {shorten(str(error), 200)}")
 
     def onOpen(self) -> None:
         self.transport.setTcpNoDelay(True)

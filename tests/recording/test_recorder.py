@@ -1,8 +1,11 @@
 """Test the recorder: the queue, a full disk, the state at the begin of a segment."""
 
 import errno
+import shutil
+import sys
 import threading
 from typing import Any
+from unittest import skipIf
 
 from twisted.internet.interfaces import IReactorFromThreads
 from zope.interface import implementer
@@ -91,6 +94,18 @@ class QueueTests(RecordingCase):
         self.reactor.advance(1)
         self.assertEqual(recorder.status()["state"], "failed")
         self.assertIn("broken", recorder.status()["reason"])
+        recorder.stopService()
+
+    @skipIf(sys.platform == "win32", "Windows keeps the files that are open")
+    def test_the_folder_is_deleted(self) -> None:
+        recorder = Recorder(self.reactor, self.path, RecordingLimits(), "test")
+        recorder.startService()
+        self.reactor.advance(1)
+        self.assertEqual(recorder.status()["state"], "recording")
+        shutil.rmtree(self.path)
+        self.reactor.advance(1)
+        self.assertEqual(recorder.status()["state"], "failed")
+        self.assertIn("the file was deleted", recorder.status()["reason"])
         recorder.stopService()
 
     def test_a_disk_that_hangs_at_the_end(self) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -11,6 +12,7 @@ from dtc_twisted.dtc.messages import LogonStatusEnum
 from dtc_twisted.errors import SessionLost
 from dtc_twisted.transport import unsent
 from dtc_twisted.transport.addresses import make_url, parse_host, redirected_url
+from dtc_twisted.transport.client import MAX_HANDSHAKE
 from dtc_twisted.transport.unsent import SEND_TIMEOUT
 from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import LOGON_REQUEST, SUBMIT
@@ -159,6 +161,56 @@ class ShortSessionTests(ScriptedCase):
         self.server.drop()
         self.advance(2)
         self.assertEqual(self.status()["state"], "ready")
+
+
+class Stranger(Protocol):
+    """A server without HTTP.
+
+    answer: what it sends.
+    """
+
+    transport: Any
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
+        self.is_lost = False
+
+    def connectionMade(self) -> None:
+        self.transport.write(self.answer)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.is_lost = True
+
+
+class HandshakeTests(GatewayTestCase):
+    def meet(self, answer: bytes) -> list[Stranger]:
+        """Let the gateway try another server for a while, and return the connections."""
+        found: list[Stranger] = []
+
+        def make(_: Any) -> Stranger:
+            found.append(Stranger(answer))
+            return found[-1]
+
+        factory = Factory()
+        factory.buildProtocol = make  # type: ignore[assignment, method-assign]
+        self.clock.tcpServers[:] = [each for each in self.clock.tcpServers if each[0] != 11099]
+        self.clock.listenTCP(11099, factory)
+        self.simulator.drop()
+        self.advance(30)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        return found
+
+    def test_answers(self) -> None:
+        for answer, text in (
+            (b"\xeb\xff\x00\r\n\r\n", "not HTTP"),
+            (b"HTTP/1.1 101 M\xfcnchen\r\n\r\n", "not HTTP"),
+            (b"\r\n\r\n", "no WebSocket there"),
+            (b"a" * (2 * MAX_HANDSHAKE), "more than 65536 bytes"),
+        ):
+            found = self.meet(answer)
+            self.assertTrue(found, answer)
+            self.assertTrue(found[0].is_lost)
+            self.assertIn(text, self.status()["reason"])
 
 
 class FailedTryTests(GatewayTestCase):
