@@ -12,6 +12,7 @@ from dtc_twisted.dtc.messages import Message
 from dtc_twisted.errors import Busy, SessionLost
 from dtc_twisted.refusals import Refusals
 from dtc_twisted.web.rest.long_lists import (
+    ANSWER_SECONDS,
     MAX_ANSWERS,
     MAX_PAUSE,
     MAX_UNREAD_ROWS,
@@ -132,14 +133,21 @@ class LongListTests(SynchronousTestCase):
     def test_shared(self) -> None:
         answers = [Answer() for _ in range(5)]
         results = [self.ask(search("a"), each) for each in answers]
+        for each in results:
+            each.addCallback(self.take, 0.6 * ANSWER_SECONDS)
         self.end(rows=1)
         self.assertEqual(self.asked(), ["a"])
         self.assertEqual([each.rows for each in answers], [[ROW]] * 5)
-        self.assertEqual(self.successResultOf(results[0]), [])
-        for later in results[1:]:  # in later iterations of the reactor
+        self.assertEqual([self.successResultOf(each) for each in results[:2]], [[]] * 2)
+        for later in results[2:]:  # in later iterations of the reactor
             self.assertNoResult(later)
         self.clock.advance(0)
-        self.assertEqual([self.successResultOf(each) for each in results[1:]], [[]] * 4)
+        self.assertEqual([self.successResultOf(each) for each in results[2:]], [[]] * 3)
+
+    def take(self, rows: list[Message], seconds: float) -> list[Message]:
+        """Let the writing of an answer take time."""
+        self.clock.rightNow += seconds
+        return rows
 
     def test_not_shared_after_its_first_row(self) -> None:
         first, late, later = Answer(), Answer(), Answer()

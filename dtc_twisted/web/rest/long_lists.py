@@ -31,6 +31,8 @@ BURST = 0.05
 """Seconds in which rows may arrive before the pauses grow."""
 MAX_PAUSE = 1.0
 """Longest pause between two lists, in seconds."""
+ANSWER_SECONDS = 0.001
+"""Time for which callers are answered before live data are processed. The last answer may end later."""
 RETRY_SECONDS = 1.0
 """Seconds after which a refused caller may try again."""
 
@@ -198,14 +200,16 @@ class LongLists:
         self._resume_at = now + min(max(seconds, self._share.pause_after(seconds, now)), MAX_PAUSE)
 
     def _answer_next(self, result: object, ended: _ServerList) -> None:
-        """Pass the rows to one caller in each iteration of the reactor."""
-        for answer in ended.callers:
-            rows = ended.callers.pop(answer)
+        """Pass the rows to callers, for ANSWER_SECONDS in each iteration of the reactor."""
+        ends_at = self._clock.seconds() + ANSWER_SECONDS
+        while ended.callers:
+            rows = ended.callers.pop(next(iter(ended.callers)))
             if isinstance(result, Failure):
                 rows.errback(result.value)
             else:
                 rows.callback(ended.rows)
-            break
+            if self._clock.seconds() >= ends_at:
+                break
         if ended.callers:
             self._clock.callLater(0, self._answer_next, result, ended)
         else:
