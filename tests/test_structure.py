@@ -188,7 +188,7 @@ def statements_of(node: ast.AST, within: bool = False) -> Iterator[tuple[ast.stm
 def parse_package() -> dict[str, Module]:
     """Parse every module of the package, once in each process and when a test needs them."""
     modules = {}
-    gc.disable()  # a third of the time: the trees are many objects, and all of them stay
+    gc.disable()  # the trees are many objects, and all of them stay
     try:
         for path in sorted(ROOT.rglob("*.py")):
             name = ".".join(path.relative_to(ROOT).with_suffix("").parts)

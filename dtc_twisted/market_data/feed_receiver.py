@@ -90,8 +90,7 @@ class FeedReceiver:
         feed = self._by_id.get(message.SymbolID)
         if feed is None:
             if not message.SymbolID and self._subscription_type is MARKET_DEPTH:  # UNSET is false
-                for each in [*self._by_id.values()]:
-                    self._mend(each, "the server sent an update without a symbol")
+                self._mend_all("the server sent an update without a symbol")
             return  # else its subscription has ended
         if feed.is_confirmed and not feed.stale_reason:
             self._batch.enqueue(feed, message)
@@ -179,10 +178,17 @@ class FeedReceiver:
         """
         if number is not None and MESSAGES.get(number) not in self._subscription_type.update_types:
             return
+        reason = "the server sent an update that cannot be read"
         symbol_id = whole_number(text, "SymbolID")
-        feed = None if symbol_id is None else self._by_id.get(symbol_id)
-        for each in [*self._by_id.values()] if symbol_id is None else [] if feed is None else [feed]:
-            self._mend(each, "the server sent an update that cannot be read")
+        if symbol_id is None:
+            self._mend_all(reason)
+        elif symbol_id in self._by_id:
+            self._mend(self._by_id[symbol_id], reason)
+
+    def _mend_all(self, reason: str) -> None:
+        """Request all symbols again that the server has numbers of."""
+        for feed in [*self._by_id.values()]:
+            self._mend(feed, reason)
 
     def _mend(self, feed: SymbolFeed, reason: str) -> None:
         """Request a symbol again of which updates were lost."""
