@@ -1,7 +1,7 @@
 # ruff: noqa: E501
 """List the response types of each request, and recognize its last response."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
@@ -42,11 +42,11 @@ class ResponseSpec:
     @cached_property
     def is_numbered(self) -> bool:
         """Whether each response states the number of responses."""
-        return any(name in self.types[0].__struct_fields__ for name in _TOTALS)
+        return bool(self._total_field)
 
     def total(self, response: Any) -> int:
         """Return the number of responses that a response states; 0 if it states none."""
-        return max(int(getattr(response, name, 0) or 0) for name in _TOTALS)
+        return int(getattr(response, self._total_field, 0) or 0)
 
     def number(self, response: Any) -> int:
         """Return the number of a response among all; 0 if the server omitted it."""
@@ -54,7 +54,20 @@ class ResponseSpec:
 
     def is_empty(self, response: Any) -> bool:
         """Return whether a response states that there is no data."""
-        return any(getattr(response, name, 0) == 1 for name in _EMPTY_FLAGS)
+        return bool(getattr(response, self._empty_flag, 0) == 1)
+
+    @cached_property
+    def _total_field(self) -> str:
+        """Field with the number of responses; empty if there is none."""
+        return self._field_of(_TOTALS)
+
+    @cached_property
+    def _empty_flag(self) -> str:
+        """Flag of a response without data; empty if there is none."""
+        return self._field_of(_EMPTY_FLAGS)
+
+    def _field_of(self, names: Collection[str]) -> str:
+        return next((each for each in self.types[0].__struct_fields__ if each in names), "")
 
 
 _TOTALS = ("TotalNumberMessages", "TotalNumMessages")

@@ -428,5 +428,5 @@ class AnswerTests(SynchronousTestCase):
     def test_presented(self) -> None:
         answer = StreamingResponse(self.request, FORMATS["ndjson"](type(BAR)), self.clock, lambda failure: ERROR)
         answer.convert_rows = lambda rows: [{"n": len(rows)}]
-        self.assertEqual(self.successResultOf(answer.write_all([BAR, BAR])), b'{"n":2}\n')
+        self.assertEqual(answer.write_all([BAR, BAR]), b'{"n":2}\n')
         self.result.cancel()

@@ -118,10 +118,15 @@ class StreamingResponse:
         """Whether the caller reads too slowly."""
         return self._paused
 
-    def write_all(self, rows: Iterable[Message]) -> Deferred[bytes | None]:
-        """Write rows that have all arrived. The result is that of `stream`."""
+    def write_all(self, rows: Sequence[Message]) -> bytes | Deferred[bytes | None]:
+        """Write rows that have all arrived.
+
+        The result is the whole body if they are few, otherwise that of `stream`.
+        """
         self._rows.extend(rows)
-        return self.stream(succeed(None))
+        if self._is_closed or len(rows) > ROWS_PER_FLUSH:
+            return self.stream(succeed(None))
+        return self._whole_body()
 
     def drop(self, why: str) -> None:
         """Abort the connection. The request then cancels the result."""
@@ -220,12 +225,11 @@ class StreamingResponse:
                 self._schedule_flush()
             return
         try:
-            body = self._encode_next(ROWS_PER_FLUSH) + self._encoding.end()
+            body = self._whole_body()
         except Exception:
             self._fail(Failure())
             return
-        self._close()
-        self._result.callback(self._set_headers(body))
+        self._result.callback(body)
 
     def _fail(self, failure: Failure) -> None:
         """Fail the result, or end the answer with an error if rows were sent already."""
@@ -289,7 +293,13 @@ class StreamingResponse:
             return b""
         return self._encoding.rows(rows if self.convert_rows is None else self.convert_rows(rows))
 
-    def _set_headers(self, body: bytes) -> bytes:
+    def _whole_body(self) -> bytes:
+        """Return the body of a short answer, and set its headers.
+
+        None of its rows is written yet.
+        """
+        body = self._encode_next(ROWS_PER_FLUSH) + self._encoding.end()
+        self._close()
         self._request.setHeader("Content-Type", self._encoding.content_type)
         self._request.setHeader("Content-Length", str(len(body)))
         return body
