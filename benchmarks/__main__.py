@@ -16,6 +16,7 @@ from benchmarks.headers import headers
 from benchmarks.history import history
 from benchmarks.ingest import ingest
 from benchmarks.orders import orders
+from benchmarks.reassembly import reassembly
 from benchmarks.recording import recording
 from benchmarks.rest import BARE, rest
 from benchmarks.results import Result, Row, circumstances, comparison, publish, save, table
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "history": history,
     "orders": orders,
     "recording": recording,
+    "reassembly": reassembly,
     "headers": headers,
     "walks": walks,
 }

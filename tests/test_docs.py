@@ -1,4 +1,4 @@
-"""Test that links in the documentation lead to existing files and headings, and that each page is in the site."""
+"""Test that links of the documentation lead somewhere, each page is in the site, and named benchmarks exist."""
 
 import re
 from pathlib import Path
@@ -48,3 +48,14 @@ class LinkTests(SynchronousTestCase):
         page = Path(self.mktemp())
         page.write_text("# A `b` (c)\n[1](#a-b-c) [2](#d) [3](gone.md) [4](http://localhost/gone)\n```\n[5](x)\n```\n")
         self.assertEqual(broken_links(page), ["#d", "gone.md"])
+
+
+class BenchmarkTests(SynchronousTestCase):
+    def test_names_are_those_of_the_command(self) -> None:
+        table = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", (ROOT / "benchmarks/README.md").read_text("utf-8"), re.M)
+        named = {name for cell in table for name in re.findall(r"\w+", cell)}
+        for page in PAGES:
+            for given in re.findall(r"python -m benchmarks((?: \w+)+)", page.read_text("utf-8")):
+                named |= {name for name in given.split() if not name.isdigit()}
+        source = (ROOT / "benchmarks/__main__.py").read_text("utf-8")
+        self.assertEqual(named, set(re.findall(r'^    "(\w+)": ', source, re.M)))
