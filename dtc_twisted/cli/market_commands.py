@@ -100,21 +100,27 @@ def watch(options: SharedOptions, symbols: tuple[str, ...], count: int | None) -
                     STDERR.print(f"Disconnected: {event.reason}", style="yellow", markup=False)
                 if quotes.apply(event) or isinstance(event, Stale):
                     if not options.as_json:
-                        display.update(_quote_table(symbols, quotes), refresh=True)
+                        display.update(quote_table(symbols, quotes), refresh=True)
                     if isinstance(event, MarketUpdate) and left is not None:
                         left -= 1
                 if left == 0:
                     return
 
 
-def _quote_table(symbols: tuple[str, ...], quotes: LocalQuotes) -> Table:
+def quote_table(symbols: tuple[str, ...], quotes: LocalQuotes) -> Table:
+    """Make a table without the last columns, if the terminal is too narrow for all."""
+    columns = [("symbol", *symbols)]
+    for name, title in _QUOTE_COLUMNS.items():
+        cells = (text_of(shown(quotes[each], name)) if each in quotes else "" for each in symbols)
+        columns.append((title, *cells))
+    while sum(max(map(len, column)) + 2 for column in columns) > STDOUT.width + 2 and len(columns) > 2:
+        columns.pop()
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("symbol")
-    for title in _QUOTE_COLUMNS.values():
-        table.add_column(title, justify="right", no_wrap=True)
-    for symbol in symbols:
-        cells = [text_of(shown(quotes[symbol], name)) if symbol in quotes else "" for name in _QUOTE_COLUMNS]
-        table.add_row(symbol, *cells, style="dim" if symbol in quotes.stale else None)
+    for place, column in enumerate(columns):
+        table.add_column(column[0], justify="right" if place else "left", no_wrap=True)
+    for place, symbol in enumerate(symbols, 1):
+        cells = (column[place] for column in columns)
+        table.add_row(*cells, style="dim" if symbol in quotes.stale else None)
     return table
 
 

@@ -76,6 +76,8 @@ def write_orders(orders: Sequence[OrderResult], *, as_json: bool) -> None:
     for order in orders:
         note = f"outcome unknown: {order.outcome_unknown}" if order.outcome_unknown else ""
         note = note or ("given before" if order.repeated else "")
+        if order.position_if_filled is not None:
+            note = f"checked, not sent; position if filled: {order.position_if_filled:.10g}"
         identifier = order.client_order_id or order.server_order_id
         rows.append([identifier, *(shown(order.update, name) for name in names), note])
     write_table(columns, rows)

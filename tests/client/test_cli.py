@@ -3,17 +3,21 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 from click.testing import CliRunner, Result
+from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
+from dtc_twisted.cli import market_commands
 from dtc_twisted.cli.download_progress import parse_time, seconds_left
 from dtc_twisted.cli.main import EXIT_STATUSES, cli, failure_of
-from dtc_twisted.client import GatewayUnreachable
+from dtc_twisted.client import GatewayUnreachable, LocalQuotes, MarketUpdate
 from dtc_twisted.client.api_error import make_api_error
+from dtc_twisted.dtc.messages import MarketDataSnapshot
 from dtc_twisted.errors import PUBLIC_ERRORS
 from dtc_twisted.web.tokens import digest_of, read_tokens
 from tests.support import write_private
@@ -141,6 +145,28 @@ class OutputTests(CliCase):
         output = self.dtc("orders").output
         self.assertIn("i" * 60, output)
         self.assertIn("S" * 40, output)
+
+    def test_watch_in_a_narrow_terminal(self) -> None:
+        """The first columns are whole, whatever the width."""
+        quotes = LocalQuotes()
+        last = MarketDataSnapshot(LastTradePrice=2827.75, SessionVolume=1512747.0, LastTradeDateTime=1_700_000_000.0)
+        quotes.apply(MarketUpdate("marketdata", "ESM20_FUT_CME", 1, last))
+        for width, shown, missing in ((100, "22:13:20", "..."), (70, "1512747", "22:13"), (10, "2827.75", "1512747")):
+            screen = Console(width=width, file=StringIO())
+            self.patch(market_commands, "STDOUT", screen)
+            table = market_commands.quote_table(("ESM20_FUT_CME", "EURUSD"), quotes)
+            screen.width = max(width, 30)
+            screen.print(table)
+            text = screen.file.getvalue()  # type: ignore[attr-defined]
+            for expected in ("ESM20_FUT_CME", "EURUSD", shown):
+                self.assertIn(expected, text)
+            self.assertNotIn(missing, text)
+
+    def test_checked_order(self) -> None:
+        self.answers(ORDER | {"OrderStatus": 1, "PositionQuantity": 1.0, "PositionIfFilled": 3.0})
+        self.assertIn(
+            "not sent; position if filled: 3", self.dtc("buy", "2", "ES", "--account", "Sim1", "--check").output
+        )
 
     def test_json(self) -> None:
         self.answers([ORDER])
