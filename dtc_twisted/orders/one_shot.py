@@ -21,6 +21,7 @@ class OneShotObserver:
         self.has_fired = False
         self._result: Any = None
         self._waiting: list[Deferred[Any]] = []
+        self._has_lost_waiter = False
         self._callbacks: list[Callable[[], Any]] = []
         running.addBoth(self._ended)
 
@@ -41,11 +42,12 @@ class OneShotObserver:
         self.has_fired, self._result = True, result
         for callback in self._callbacks:
             callback()
-        if isinstance(result, Failure) and not self._waiting:
-            _log.warn("An operation failed after its waiters had left: {text}", text=result.getErrorMessage())
+        if isinstance(result, Failure) and self._has_lost_waiter and not self._waiting:
+            _log.warn("A command failed after its caller had left: {text}", text=result.getErrorMessage())
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(result)
 
     def _leave(self, waiting: Deferred[Any]) -> None:
         self._waiting.remove(waiting)
+        self._has_lost_waiter = True

@@ -125,6 +125,16 @@ class BurstTests(ScriptedCase):
         self.flush()
         self.assertEqual((caller.received, self.order()["OrderStatus"]), (b"", 4))
 
+    def test_a_failure_is_logged_if_its_caller_has_left(self) -> None:
+        self.check_error(self.post("/orders/x", "DELETE"), 404, "NoSuchOrder")
+        self.assertNotIn("caller had left", self.log_text())
+        held = self.server.held()
+        self.server.next(SUBMIT, held)
+        caller = self.begin_submit("a")
+        caller.transport.abortConnection()
+        self.advance(6)
+        self.assertIn("A command failed after its caller had left: The outcome of the order is", self.log_text())
+
 
 class DryRunTests(ScriptedCase):
     options = (*ScriptedCase.options, "--max-position", "5", "--max-orders-per-minute", "3")
