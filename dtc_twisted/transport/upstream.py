@@ -256,7 +256,7 @@ class Upstream(Service):
     def _not_connected(self, failure: Failure) -> None:
         self._connecting = None
         if self.running:
-            self._schedule_reconnect(f"cannot connect: {failure.getErrorMessage().rstrip('.')}")
+            self._schedule_reconnect(f"cannot connect: {failure.getErrorMessage()}")
 
     def _logged_on(self, response: LogonResponse, connection: DTCConnection) -> None:
         self._sessions += 1
@@ -296,6 +296,7 @@ class Upstream(Service):
         """
         if connection is not self._connection:
             return
+        reason = reason.rstrip(".")  # of the server's text: sentences are made with it
         self._connection = None
         connection.discard_answers()
         if self.traffic_observer is not None:
@@ -321,6 +322,7 @@ class Upstream(Service):
             )
 
     def _schedule_reconnect(self, reason: str) -> None:
+        reason = reason.rstrip(".")
         # The first redirection is followed at once. A redirection after a redirection counts as a failure.
         at_once = self._redirect is not None and not self._following_redirect
         delay = self._backoff.next_delay(at_once=at_once)
@@ -328,7 +330,7 @@ class Upstream(Service):
         _log.warn(
             "No session with {url}: {reason}. Next attempt in {delay:.1f} s.",
             url=self.status.url,
-            reason=reason.rstrip("."),
+            reason=reason,
             delay=delay,
         )
         self._retry = self._reactor.callLater(delay, self._connect)

@@ -134,7 +134,7 @@ class WrongTypeTests(FieldRepairCase):
             self.read(f'{{"Type":306,"Symbol":"A","NoPositions":{300 + number},"Unsolicited":"{number}e999"}}')
         self.read(f'{{"Type":306,"Symbol":"A","QuantityLimit":"{"9" * 10**6}"}}')
         self.assertLessEqual(len(lines) - before, 4, lines)
-        self.assertLess(max(map(len, lines)), 500)
+        self.assertLess(max(map(len, lines), default=0), 500)  # no line: another test has had these fields
 
     def test_text_that_is_no_number(self) -> None:
         for value in ("NaN", "Infinity", "nan", "-inf", "1e999", ""):

@@ -27,7 +27,7 @@ class CloseFrameTests(ScriptedCase):
         subscriber.take()
         self.server.connections[0].close_and_stay("Going away.")
         self.flush()
-        self.assertEqual((self.status()["state"], self.status()["reason"]), ("waiting", "Going away."))
+        self.assertEqual((self.status()["state"], self.status()["reason"]), ("waiting", "Going away"))
         self.assertEqual([each.get("event") for each in subscriber.take()], ["stale"])
         self.advance(3)
         self.assertEqual((self.status()["state"], self.status()["reconnects"]), ("ready", 1))

@@ -61,7 +61,7 @@ class RefusedLogonTests(GatewayTestCase):
         self.advance(2)
         tries = len(self.sent(dtc.LogonRequest))
         self.assertEqual(self.status()["state"], "refused")
-        self.assertIn("Unknown user.", self.status()["reason"])
+        self.assertIn("Unknown user", self.status()["reason"])
         self.assertIn("does not allow a reconnect", self.log_text())
         self.advance(300, step=5)
         self.assertEqual(len(self.sent(dtc.LogonRequest)), tries)
@@ -117,7 +117,7 @@ class LossTests(GatewayTestCase):
         self.simulator.log_off("Going down.")
         self.flush()
         self.assertEqual(self.status()["state"], "waiting")
-        self.assertIn("Going down.", self.status()["reason"])
+        self.assertEqual(self.status()["reason"], "the server logged off: Going down")
         self.advance(3)
         self.assertEqual((self.status()["state"], self.status()["reconnects"]), ("ready", 1))
 
@@ -125,7 +125,7 @@ class LossTests(GatewayTestCase):
         self.simulator.log_off("Licence expired.", do_not_reconnect=True)
         self.advance(100, step=2)
         self.assertEqual(self.status()["state"], "refused")
-        self.assertIn("Licence expired.", self.status()["reason"])
+        self.assertIn("Licence expired", self.status()["reason"])
         self.assertEqual(len(self.sent(dtc.LogonRequest)), 1)
 
     def test_two_silent_intervals(self) -> None:
