@@ -57,7 +57,7 @@ class Options(ServingOptions):
             None,
             "Sierra Chart's data folder, whose files are served as well, or alone without --host.",
         ],
-        ["record", None, None, "Folder to record everything in that arrives from the server."],
+        ["record", None, None, "Folder for a recording of everything that arrives from the server."],
         optional_number_option("record-keep", "Days after which recordings are deleted."),
         number_option("record-segment-size", None, 256, "Largest size of one file of a recording, MiB.", 1, 1 << 20),
         number_option("record-segment-age", None, 60.0, "Minutes after which another file begins.", 0.1, 10_000),

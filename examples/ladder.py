@@ -6,14 +6,14 @@ import sys
 
 import websockets
 
-WISH = {"action": "subscribe", "channel": "marketdepth", "num_levels": 5, "prices": "display"}
+REQUEST = {"action": "subscribe", "channel": "marketdepth", "num_levels": 5, "prices": "display"}
 SIDES = {"bids": 1, "asks": 2}
 
 
 async def main(url: str, symbol: str) -> None:
     book: dict[tuple[float, int], float] = {}
     async with websockets.connect(url) as gateway:
-        await gateway.send(json.dumps(WISH | {"symbol": symbol}))
+        await gateway.send(json.dumps(REQUEST | {"symbol": symbol}))
         async for text in gateway:
             message = json.loads(text)
             if message.get("event") == "book":

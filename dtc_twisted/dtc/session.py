@@ -111,7 +111,7 @@ class Session:
         self.logon: dtc.LogonResponse | None = None
         """The server's LOGON_RESPONSE with its name and features; None before the logon."""
         self.last_received = clock.seconds()
-        """Time of the last message from the server, seconds since 1970."""
+        """Time of the last message from the server, in seconds of the clock."""
         self.server_clock_offset: float | None = None
         """Server time minus local time in seconds, by the last heartbeat that has a time; else None."""
         self.may_reconnect = True
