@@ -45,7 +45,7 @@ class RefusedLogonTests(GatewayTestCase):
         self.simulator.drop()
         self.advance(2)
         self.assertEqual(self.status()["state"], "waiting")
-        self.assertIn("Server is starting.", self.status()["reason"])
+        self.assertIn("Server is starting", self.status()["reason"])
         self.advance(60)
         tries = len(self.sent(dtc.LogonRequest))
         self.assertTrue(4 <= tries <= 12, tries)  # a steady pace would have made 100
