@@ -233,7 +233,11 @@ class EdgeFeed(OwnSymbolIds):
         if followed.once:
             self._forget(followed)
         if messages:
-            self._take_snapshot(followed, event, messages)
+            self._hub.source_stale_reason = event.text  # for callers who are answered before the symbol is marked
+            try:
+                self._take_snapshot(followed, event, messages)
+            finally:
+                self._hub.source_stale_reason = ""
         if event.text:
             self._hub.mark_symbol_stale(followed.symbol_id, event.text)
         token = symbol_token(followed.symbol)

@@ -68,6 +68,8 @@ class Hub:
         self.process_waiting = self._receiver.process_waiting
         self.is_numbered_elsewhere = False
         """Whether the updates with all levels are counted elsewhere, see `renumber`."""
+        self.source_stale_reason = ""
+        """Why the updates that are passed on now are out of date where they come from; empty: they are not."""
         self.removed_active_count = 0
         """Number of symbols with updates whose subscription has ended."""
         self._delivered_before = 0  # of symbols without a subscription now
@@ -143,11 +145,14 @@ class Hub:
     def fetch_snapshot(self, symbol: str, levels: int = 0) -> Deferred[Update]:
         """Fetch one snapshot of a symbol, from the server if the hub has none.
 
-        It has a `stale_reason` if the updates have stopped, and the server was not requested to send the data anew.
+        It has a `stale_reason` if the updates have stopped, and the server was not requested to send the data anew, or
+        if the updates have stopped where they come from.
 
         Fails with RequestRejected, RequestTimedOut or NotLoggedOn. Can be cancelled.
         """
-        request = SnapshotRequest(self.unsubscribe_all, partial(self.stale_reason, symbol))
+        request = SnapshotRequest(
+            self.unsubscribe_all, partial(self.stale_reason, symbol), lambda: self.source_stale_reason
+        )
         self._batch.process()
         feed = self._feeds.get(symbol)
         update = None if feed is None or not feed.is_confirmed else feed.snapshot(levels)

@@ -13,13 +13,20 @@ class SnapshotRequest:
 
     unsubscribe_all: of the hub.
     stale_reason: returns why the data of the symbol are not current; empty: they are.
+    source_reason: returns why the update that is passed on is out of date where it comes from; empty: it is not.
     result: fails with RequestRejected or RequestTimedOut. Can be cancelled.
     """
 
-    def __init__(self, unsubscribe_all: Callable[[Consumer], None], stale_reason: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        unsubscribe_all: Callable[[Consumer], None],
+        stale_reason: Callable[[], str],
+        source_reason: Callable[[], str],
+    ) -> None:
         self.result: Deferred[Update] = Deferred(lambda _result: unsubscribe_all(self))
         self._unsubscribe_all = unsubscribe_all
         self._stale_reason = stale_reason
+        self._source_reason = source_reason
 
     def on_subscribed(self, symbol: str) -> None:
         """Do nothing, because the snapshot follows."""
@@ -33,6 +40,7 @@ class SnapshotRequest:
 
     def add(self, update: Update, /) -> None:
         if not self._stale_reason():  # else `on_stale` follows
+            update.stale_reason = self._source_reason()
             self._finish(update)
 
     def flush(self) -> None:

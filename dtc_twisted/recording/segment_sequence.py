@@ -1,6 +1,5 @@
 """Write records to segments, one after the other."""
 
-import errno
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -116,8 +115,7 @@ class SegmentSequence:
 
     def _check_limits(self) -> None:
         assert self._segment is not None
-        if self._segment.is_deleted:
-            raise OSError(errno.ENOENT, "the file was deleted", self._segment.path)
+        self._segment.check_file()
         time = int(self._now() * 1e6)
         if not 0 <= time - self._flushed_at < _FLUSH_AFTER:
             before = self._segment.size

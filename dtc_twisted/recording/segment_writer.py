@@ -1,5 +1,6 @@
 """Write one segment: records in zstandard frames."""
 
+import errno
 import os
 from typing import Any
 
@@ -30,10 +31,17 @@ class SegmentWriter:
         self._frame_bytes = 0
         self._is_flushed = True
 
-    @property
-    def is_deleted(self) -> bool:
-        """Whether the file was deleted, so that nobody will read what is written."""
-        return os.fstat(self._file.fileno()).st_nlink == 0
+    def check_file(self) -> None:
+        """Raise FileNotFoundError if the file is not at its path any more.
+
+        Nobody would read what is written to it.
+        """
+        try:
+            is_there = os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            raise FileNotFoundError(errno.ENOENT, "the file was deleted or moved", self.path)
 
     def write(self, data: bytes) -> None:
         """Add whole records to the frame, and end it if it is long enough."""

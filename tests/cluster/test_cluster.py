@@ -11,7 +11,7 @@ from dtc_twisted.cluster.wire import symbol_token
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.errors import NotLoggedOn, RequestRejected, RequestTimedOut, SessionLost
 from dtc_twisted.market_data import BookChanges, BookSnapshot, Update
-from tests.cluster.support import ES, ClusterCase, FakeEdge, FakeOrigin
+from tests.cluster.support import ES, TIMEOUT, ClusterCase, FakeEdge, FakeOrigin
 from tests.market_data.test_hub import FakeConsumer
 
 SNAPSHOT = dtc.MarketDataSnapshot(SymbolID=1, BidPrice=100.0, AskPrice=101.0)
@@ -296,6 +296,27 @@ class MarketDataTests(ClusterCase):
         update = self.successResultOf(wanted)
         self.assertEqual(update.messages[0].BidPrice, 100.0)
         self.assertEqual(self.origin.service.publishers, {})
+
+    def test_one_snapshot_of_a_symbol_that_is_stale_at_the_origin(self) -> None:
+        """It has the reason, as at the origin, also if another caller subscribes meanwhile."""
+        hub = self.origin.hubs["marketdata"]
+        self.watch(hub)
+        self.receive(SNAPSHOT)
+        hub.mark_symbol_stale(1, "no data feed")
+        for subscribes in (False, True):
+            wanted = [each.fetch_snapshot(ES) for each in (hub, self.edges[0].hubs["marketdata"])]
+            consumer = self.watch(self.edges[0].hubs["marketdata"]) if subscribes else None
+            self.advance(TIMEOUT)
+            for each in wanted:
+                update = self.successResultOf(each)
+                self.assertEqual((update.messages[0].BidPrice, update.stale_reason), (100.0, "no data feed"))
+        assert consumer is not None
+        self.assertEqual(consumer.names(), ["subscribed", "stale"])
+        hub.mark_symbol_live(1)
+        self.flush()
+        current = self.edges[1].hubs["marketdata"].fetch_snapshot(ES)
+        self.flush()
+        self.assertEqual(self.successResultOf(current).stale_reason, "")
 
     def test_a_server_that_does_not_answer(self) -> None:
         wanted = self.edges[0].hubs["marketdata"].fetch_snapshot(ES)

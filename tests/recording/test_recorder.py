@@ -1,6 +1,7 @@
 """Test the recorder: the queue, a full disk, the state at the begin of a segment."""
 
 import errno
+import os
 import shutil
 import sys
 import threading
@@ -105,8 +106,25 @@ class QueueTests(RecordingCase):
         shutil.rmtree(self.path)
         self.reactor.advance(1)
         self.assertEqual(recorder.status()["state"], "failed")
-        self.assertIn("the file was deleted", recorder.status()["reason"])
+        self.assertIn("the file was deleted or moved", recorder.status()["reason"])
         recorder.stopService()
+
+    @skipIf(sys.platform == "win32", "Windows does not move files that are open")
+    def test_the_file_is_moved(self) -> None:
+        """It is noticed, also if another file has its name."""
+        for has_other in (False, True):
+            recorder = Recorder(self.reactor, self.path, RecordingLimits(), "test")
+            recorder.startService()
+            self.reactor.advance(1)
+            self.assertEqual(recorder.status()["state"], "recording")
+            segment = os.path.join(self.path, recorder.status()["segment"])
+            os.rename(segment, f"{segment}.old")
+            if has_other:
+                shutil.copy(f"{segment}.old", segment)
+            self.reactor.advance(1)
+            self.assertEqual(recorder.status()["state"], "failed")
+            self.assertIn("the file was deleted or moved", recorder.status()["reason"])
+            recorder.stopService()
 
     def test_a_disk_that_hangs_at_the_end(self) -> None:
         """The process is not kept from ending."""
