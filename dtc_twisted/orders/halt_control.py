@@ -19,7 +19,7 @@ from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.cancels import OrderCanceler, is_being_canceled, not_canceled
 from dtc_twisted.orders.fills import Fill
 from dtc_twisted.orders.flattening import PositionCloser
-from dtc_twisted.orders.halts import Halt, Halts
+from dtc_twisted.orders.halts import Halt, Halts, name_trading
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import Fields
 from dtc_twisted.orders.parsing import JsonObject
@@ -169,7 +169,7 @@ class HaltControl:
         await self._sender.record(AcceptedCommand("resume", principal, request, account=account))
         for halt in ended:
             self.halts.remove(halt)
-        _log.warn("Trading is resumed by {principal}: {body}", principal=principal, body=body)
+        _log.warn("{what} is resumed by {principal}.", what=name_trading(account, symbol), principal=principal)
 
     # -- called by AccountState and Reconciler
 

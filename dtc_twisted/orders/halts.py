@@ -28,10 +28,7 @@ class Halt:
     reason: str = ""
 
     def __str__(self) -> str:
-        where = "".join(
-            f" {what} {name}" for what, name in (("in account", self.trade_account), ("of", self.symbol)) if name
-        )
-        return f"Trading{where} is halted {self.since}."
+        return f"{name_trading(self.trade_account, self.symbol)} is halted {self.since}."
 
     def to_json(self) -> dict[str, Any]:
         """Return the halt, for the journal and for clients; `at` in seconds since 1970."""
@@ -53,6 +50,15 @@ class Halt:
         Empty names mean all.
         """
         return _is_meant(trade_account, self.trade_account) and _is_meant(symbol, self.symbol)
+
+
+def name_trading(trade_account: str, symbol: str) -> str:
+    """Return "Trading" with its account and symbol, for a sentence.
+
+    Empty names mean all.
+    """
+    names = (("in account", trade_account), ("of", symbol))
+    return "Trading" + "".join(f" {what} {name}" for what, name in names if name)
 
 
 def _is_meant(wanted: str, name: str) -> bool:

@@ -195,7 +195,7 @@ class Reconciler:
         else:
             if not result.check(DTCError):
                 _log.failure("Failed to read orders and positions", result)
-            text = result.getErrorMessage() if result.check(DTCError) else "the gateway failed"
+            text = result.getErrorMessage().rstrip(".") if result.check(DTCError) else "the gateway failed"
             self.reason = self.reason if self.is_synced else f"the server did not state them: {text}"
             _log.warn("Cannot read orders and positions: {text}", text=text)
             self._end_waiting(lambda waiting: waiting.errback(result))

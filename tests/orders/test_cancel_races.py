@@ -136,6 +136,7 @@ class HaltRaceTests(ScriptedCase):
         self.check_error(self.submit(), 409, "Conflict", "halted")
         self.assertEqual(self.submit("b", TradeAccount="Sim2").status, 201)
         self.post("/trading/resume", TradeAccount="Sim1")
+        self.assertIn("Trading in account Sim1 is resumed by local.", self.log_text())
         self.assertEqual(self.submit().status, 201)
 
     def test_connection_lost_while_an_order_is_sent(self) -> None:

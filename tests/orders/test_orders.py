@@ -361,6 +361,7 @@ class ManyTests(OrdersCase):
         self.assertIn("by local", self.status()["trading"]["halted"])
         self.check_error(self.submit("b"), 409, "Conflict", "Trading is halted since 2023-11-14T22:13:")
         self.assertEqual(self.fetch("/trading/resume", "POST").json["halted"], None)
+        self.assertIn("Trading is resumed by local.", self.log_text())
         self.assertEqual(self.submit("b").status, 201)
 
     def test_halt_while_away(self) -> None:

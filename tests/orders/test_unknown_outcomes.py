@@ -228,7 +228,9 @@ class SubmitTests(DoubtCase):
         for _ in range(2):  # for all accounts, and for the first of them
             self.simulator.reject_next(dtc.OpenOrdersRequest, "Not now.")
         self.advance(3)
-        self.check_error(self.submit(), 503, "NotLoggedOn", "the server did not state them: Not now.")
+        answer = self.submit()
+        self.check_error(answer, 503, "NotLoggedOn", "the server did not state them: Not now.")
+        self.assertNotIn("..", answer.json["error"]["message"])
         self.advance(6)
         self.assertEqual(self.submit().status, 201)
 
