@@ -29,7 +29,7 @@ from dtc_twisted.transport.addresses import ip_address_of
 LOOPBACKS = (LOOPBACK, "::1")
 """Addresses that are listened on by default. Browsers try both for the name localhost."""
 TLS_PREFIX = "tls:"
-"""What an endpoint description begins with that is TCP with --cert and --key."""
+"""Prefix of an endpoint description: TCP with the certificate of --cert and --key."""
 _BACKLOG = 1024  # connections that wait to be accepted
 _NO_IPV6 = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _log = logger(__name__)

@@ -28,7 +28,7 @@ EXIT_STATUSES = {
 
 @dataclass(frozen=True)
 class Failure:
-    """How a failed command ends."""
+    """Hold the exit status and the text of a failed command."""
 
     status: int
     text: str

@@ -347,7 +347,7 @@ class AsyncClient:
         price: display price of a limit or stop order; with stop_price, the limit of a stop-limit order.
         client_order_id: by default a new one. It is made before the first attempt, and the order is sent again with it
             while its outcome is unknown, so that there is one order.
-        check: send nothing; would the order be taken?
+        check: only check whether the gateway would accept the order. Nothing is sent.
         more: other fields by DTC name, such as GoodTillDateTime.
 
         Raises ApiError: errors.OrderRejected if the server refused, errors.OutcomeUnknown if that is not known.
@@ -425,8 +425,8 @@ class AsyncClient:
         return await self.send(calls.command("/trading/resume", calls.fields_of, fields))
 
     async def set_dead_man_switch(self, seconds: float) -> None:
-        """Cancel my orders in so many seconds, unless this is called again before.
+        """Cancel the orders of this token in so many seconds, unless it is called again before.
 
-        0 ends it.
+        seconds: 0 ends the switch.
         """
         await self.send(calls.dead_man_switch(seconds))

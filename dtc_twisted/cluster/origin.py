@@ -68,7 +68,7 @@ class ClusterOrigin(Service):
         self.generation = new_epoch(clock)
         """Grows with each start of an origin: milliseconds since 1970, UTC."""
         self.publishers: dict[tuple[str, str], FeedPublisher] = {}
-        """What is published, by channel and symbol."""
+        """The publisher of each channel and symbol."""
         self.get_trade_mode: Callable[[], str] = str
         """Returns `trade_mode` of /status."""
         self.get_trading: Callable[[], dict[str, Any] | None] = lambda: None

@@ -26,7 +26,7 @@ Python's default is 5 ms.
 
 
 _BACKGROUND_NICENESS = 10
-"""What the threads add to the niceness of the process, so that the reactor's thread gets the processor at once."""
+"""Niceness of the threads above that of the process, so that the reactor's thread gets the processor at once."""
 
 STOP_TIMEOUT = 0.5
 """Seconds that `stop` waits for the threads. They only read."""

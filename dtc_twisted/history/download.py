@@ -149,9 +149,9 @@ class HistoryDownload:
         self._deliver_rows()
 
     def _on_unsolicited(self, message: Message) -> None:
-        """Note that a record has not the RequestID.
+        """Note that a record without the RequestID has arrived.
 
-        A header may lack it. Messages of other types are ignored.
+        A header may lack the RequestID. Messages of other types are ignored.
         """
         if hasattr(message, "IsFinalRecord"):
             self._is_damaged = self._is_requested

@@ -89,7 +89,7 @@ CREATE TABLE published (
     crc32 INTEGER NOT NULL DEFAULT 0
 );
 """
-"""What was published on the channel of orders without an update."""
+"""Messages of the channel of orders that are not updates."""
 
 _EPOCHS = """
 CREATE TABLE epochs (

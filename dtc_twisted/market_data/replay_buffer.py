@@ -22,7 +22,7 @@ CHUNK_BYTES = 256 * 1024
 """Size at which a chunk is complete."""
 
 READ_BYTES = 64 * 1024
-"""Bytes that one read returns, or one message."""
+"""Size at which one read ends."""
 
 ITEM_OVERHEAD = 100
 """Bytes of memory for messages that were sent together, besides their text."""

@@ -31,7 +31,7 @@ class AccountState(OrderState):
     """Hold orders, positions and balances."""
 
     types = (OrderUpdate, PositionUpdate, AccountBalanceUpdate)
-    """What `receive` takes."""
+    """Message types that `receive` accepts."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)

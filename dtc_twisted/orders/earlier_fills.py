@@ -18,7 +18,7 @@ from dtc_twisted.orders.server_snapshot import FAR_BACK
 _ACTION = "fills"
 
 _KEPT_SECONDS = 2 * FAR_BACK
-"""How long fills are kept after they were read first. Later reads do not go back to them."""
+"""Seconds for which fills are kept after they were first read. Later reads do not go back to them."""
 
 
 class EarlierFills:

@@ -35,11 +35,11 @@ Name = tuple[str, str]
 
 
 class _Entry(NamedTuple):
-    """How an order is counted.
+    """Hold how an order is counted.
 
     sides: both if the side is not known.
     quantity: in units; None: not known.
-    pair: what both orders of an OCO pair have in common; empty: no pair.
+    pair: id of the OCO pair of the order; empty: no pair.
     parent: of a child that waits; ("", ""): the order waits for none.
     """
 

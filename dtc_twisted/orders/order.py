@@ -238,7 +238,7 @@ class Order:
         return False
 
     def differs_from(self, row: Fields) -> bool:
-        """Return whether an order that the server restated is not as it was known."""
+        """Return whether an open order of a read differs from what is known."""
         if is_contradictory(row):
             return False
         return any(name in row and row[name] != self.fields.get(name) for name in _COMPARED_FIELDS)

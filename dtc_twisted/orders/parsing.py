@@ -24,7 +24,7 @@ from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH
 from dtc_twisted.errors import BadOrder
 
 JsonObject = dict[str, Any]
-"""What a caller sends: a JSON object."""
+"""The body of a command: a JSON object."""
 
 _Order = TypeVar("_Order", dtc.SubmitNewSingleOrder, dtc.SubmitNewOCOOrder)
 
@@ -37,7 +37,7 @@ _PRICE_FIELDS: dict[OrderTypeEnum, tuple[str, ...]] = {
     OrderTypeEnum.ORDER_TYPE_LIMIT_IF_TOUCHED: ("Price1",),
     OrderTypeEnum.ORDER_TYPE_MARKET_LIMIT: (),
 }
-"""The prices that each kind of order has, no more and no less."""
+"""Order type -> the price fields that it must have. It must not have others."""
 
 ID_PATTERN = r"(?!\.{1,2}$)[!-.0-~]{1,31}"
 SYMBOL_PATTERN = f"[!-~]([ -~]{{0,{MAX_SYMBOL_LENGTH - 2}}}[!-~])?"
@@ -53,7 +53,7 @@ TIME_IN_FORCE_ALIASES = {"GTC": "GOOD_TILL_CANCELED", "GTD": "GOOD_TILL_DATE_TIM
     "AON": "ALL_OR_NONE",
     "FOK": "FILL_OR_KILL",
 }
-"""What traders say for a TimeInForce."""
+"""Short names of TimeInForce that traders use, and the names of DTC."""
 
 SINGLE_REQUIRED = ("Symbol", "TradeAccount", "OrderType", "BuySell", "Quantity")
 SINGLE_OPTIONAL = (

@@ -19,7 +19,7 @@ from dtc_twisted.orders.server_snapshot import FAR_BACK
 _ENDED = "the gateway ended before the server answered"
 
 _INFERRED_TEXTS = ("The server knows no open order", "It is not open any more")
-"""How the texts of conclusions begin; earlier versions did not mark them otherwise."""
+"""Prefixes of the texts of conclusions, by which those of earlier versions are recognised."""
 
 
 def restore_from_journal(journal: Journal, state: AccountState) -> None:

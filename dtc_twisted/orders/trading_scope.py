@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dtc_twisted.errors import NotPermitted
 
 SIMULATED_PREFIX = "Sim"
-"""How Sierra Chart begins the names of its simulated accounts."""
+"""Prefix of the names of Sierra Chart's simulated accounts."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ FORMAT = 1
 
 
 class RecordKind(StrEnum):
-    """What a record holds."""
+    """The content of a record."""
 
     HEADER = "H"
     """The first record of a segment. JSON: format, program."""

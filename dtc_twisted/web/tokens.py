@@ -21,7 +21,7 @@ from dtc_twisted.logs import logger
 from dtc_twisted.orders import RiskLimits, Trader, read_limits
 
 HASHED = "sha256:"
-"""What the digest of a token begins with in the file."""
+"""Prefix of the digest of a token in the file."""
 
 _EXPIRES = "expires="
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,32}")

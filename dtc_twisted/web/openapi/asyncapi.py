@@ -42,7 +42,7 @@ EVENT_FIELDS: dict[str, tuple[str, dict[str, Schema], tuple[str, ...]]] = {
         (),
     ),
 }
-"""Of each event: what it means, its fields, and those that it always has."""
+"""Event -> its meaning, its fields, and the names of those that it always has."""
 
 
 def asyncapi_document(version: str) -> dict[str, Any]:

@@ -42,9 +42,11 @@ _NO_STORE = b"Cache-Control: no-store\r\n"
 class LimitedChannel(HTTPChannel):
     """One HTTP connection.
 
-    Differs from Twisted's: requests wait for a turn, and those in the pipeline until the caller has read the answers
-    before them; a slow request is ended with 408; headers that are too long are answered with 431; each answer forbids
-    other origins to embed it, and states no version of the server.
+    It differs from Twisted's:
+
+    - Requests wait for a turn. Pipelined requests also wait until the caller has read the answers before them.
+    - A slow request is ended with 408. Headers that are too long are answered with 431.
+    - Each answer forbids other origins to embed it, and states no version of the server.
     """
 
     site: Any

@@ -287,7 +287,7 @@ class StreamFactory(WebSocketServerFactory):
         self.statistics = SendStatistics()
         self.clock: IReactorTime = reactor
         self.limits = StreamLimits(reactor, Refusals(), ())
-        """What all clients of the gateway share."""
+        """Limits that all clients of the gateway share."""
 
     def resource_for(self, principal: Principal) -> WebSocketResource:
         """Return the resource that upgrades a request of this principal."""
