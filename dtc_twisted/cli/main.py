@@ -7,7 +7,7 @@ import click
 
 from dtc_twisted import __version__
 from dtc_twisted.cli.market_commands import MARKET_COMMANDS
-from dtc_twisted.cli.output import STDERR
+from dtc_twisted.cli.output import write_error
 from dtc_twisted.cli.record_commands import record as record_command
 from dtc_twisted.cli.shared_options import SharedOptions
 from dtc_twisted.cli.token_command import token as token_command
@@ -55,7 +55,7 @@ class CommandGroup(click.Group):
         except (ApiError, GatewayUnreachable) as error:
             failure = failure_of(error)
             assert failure is not None
-            STDERR.print(failure.text, style="red", markup=False)
+            write_error(failure.text)
             sys.exit(failure.status)
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import sys
-from typing import Any
 
 import click
 import msgspec
@@ -10,7 +9,7 @@ from rich.live import Live as LiveDisplay
 from rich.table import Table
 
 from dtc_twisted.cli.download_progress import DownloadProgress
-from dtc_twisted.cli.output import STDERR, STDOUT, shown, text_of, write_json, write_messages, write_table
+from dtc_twisted.cli.output import STDERR, STDOUT, shown, text_of, write_fields, write_json, write_messages, write_table
 from dtc_twisted.cli.shared_options import SharedOptions, pass_options
 from dtc_twisted.client import Disconnected, LocalQuotes, MarketUpdate, Stale
 
@@ -61,11 +60,7 @@ _BALANCE_COLUMNS = {
 def status(options: SharedOptions) -> None:
     """Show the state of the gateway."""
     with options.client() as client:
-        fields = client.status()
-    if options.as_json:
-        write_json(fields)
-        return
-    write_table(("", ""), [(name, _plain(value)) for name, value in fields.items()])
+        write_fields(client.status(), as_json=options.as_json)
 
 
 @click.command()
@@ -203,14 +198,6 @@ def positions(options: SharedOptions, account: str | None) -> None:
     with options.client() as client:
         rows = client.positions(account)
     write_messages(rows, _POSITION_COLUMNS, as_json=options.as_json)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {each}" for name, each in value.items())
-    return "" if value is None else str(value)
 
 
 MARKET_COMMANDS = (status, quote, watch, book, bars, search, accounts, positions)

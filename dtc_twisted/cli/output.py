@@ -26,6 +26,27 @@ def write_json(value: object) -> None:
     click.echo(msgspec.json.encode(value).decode())
 
 
+def write_error(text: str) -> None:
+    """Write one line about an error to stderr."""
+    STDERR.print(text, style="red", markup=False, soft_wrap=True)
+
+
+def write_fields(fields: Mapping[str, object], *, as_json: bool) -> None:
+    """Write an object: as JSON, or with one field in each line."""
+    if as_json:
+        write_json(fields)
+    else:
+        write_table(("", ""), [(name, _plain(value)) for name, value in fields.items()])
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {each}" for name, each in value.items())
+    return "" if value is None else str(value)
+
+
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
     """Write a table as wide as its content, so that no number is cut off.
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 import msgspec
 
-from dtc_twisted.cli.output import STDERR, write_json, write_table
+from dtc_twisted.cli.output import write_error, write_json, write_table
 from dtc_twisted.cli.record_export import FORMATS, export_folder
 from dtc_twisted.cli.shared_options import SharedOptions, pass_options
 from dtc_twisted.errors import NoZstandard, UnusableRecording, how_to_install
@@ -41,7 +41,7 @@ def verify(options: SharedOptions, folder: str) -> None:
     damaged: list[str] = []
     _summarize(options, folder, lambda summary: damaged.extend(summary.problems))
     for problem in damaged:
-        STDERR.print(problem, style="red", markup=False)
+        write_error(problem)
     if damaged:
         sys.exit(1)
 

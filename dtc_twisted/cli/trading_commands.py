@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from dtc_twisted.cli.output import write_json, write_orders, write_table
+from dtc_twisted.cli.output import write_error, write_fields, write_json, write_orders, write_table
 from dtc_twisted.cli.shared_options import SharedOptions, pass_options
+from dtc_twisted.client import ApiError
 
 _YES = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 _ACCOUNT = click.option("--account", help="The trade account.")
@@ -94,10 +95,31 @@ def cancel(
     """Cancel orders, by ClientOrderID or ServerOrderID."""
     if every == bool(order_ids):
         raise click.UsageError("Name orders, or say --all.")
-    ask("Cancel all open orders" if every else f"Cancel {', '.join(order_ids)}", options, yes=yes)
+    what = f"all open orders{_scope(account, symbol)}" if every else ", ".join(order_ids)
+    ask(f"Cancel {what}", options, yes=yes)
     with options.client() as client:
-        found = client.cancel_all(account, symbol) if every else [*map(client.cancel_order, order_ids)]
-    write_orders(found, as_json=options.as_json)
+        if every:
+            write_orders(client.cancel_all(account, symbol), as_json=options.as_json)
+            return
+        outcomes = client.cancel_orders(order_ids)
+    errors = [each.error for each in outcomes if each.error is not None]
+    if len(errors) < len(outcomes):
+        write_orders([order for each in outcomes for order in each.orders], as_json=options.as_json)
+    _raise_all(errors)
+
+
+def _scope(account: str | None, symbol: str | None) -> str:
+    """Return the account and symbol of a command, for a question."""
+    return "".join(f" {what} {name}" for what, name in (("in", account), ("of", symbol)) if name)
+
+
+def _raise_all(errors: list[ApiError]) -> None:
+    """Print all errors but one, and raise that one, which decides about the exit status."""
+    errors.sort(key=lambda error: error.type == "OutcomeUnknown")
+    for error in errors[:-1]:
+        write_error(str(error))
+    if errors:
+        raise errors[-1]
 
 
 @click.command()
@@ -120,7 +142,7 @@ def flatten(options: SharedOptions, account: str, symbol: str | None, yes: bool)
 @pass_options
 def halt(options: SharedOptions, account: str | None, symbol: str | None, close: bool, yes: bool) -> None:
     """Take no new orders, and cancel the open ones."""
-    ask("Halt trading", options, yes=yes)
+    ask(f"Halt trading{_scope(account, symbol)}{', and close positions' if close else ''}", options, yes=yes)
     with options.client() as client:
         write_orders(client.halt(account, symbol, flatten=close or None), as_json=options.as_json)
 
@@ -132,9 +154,9 @@ def halt(options: SharedOptions, account: str | None, symbol: str | None, close:
 @pass_options
 def resume(options: SharedOptions, account: str | None, symbol: str | None, yes: bool) -> None:
     """Take orders again after a halt."""
-    ask("Resume trading", options, yes=yes)
+    ask(f"Resume trading{_scope(account, symbol)}", options, yes=yes)
     with options.client() as client:
-        write_json(client.resume(account, symbol))
+        write_fields(client.resume(account, symbol), as_json=options.as_json)
 
 
 @click.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 from msgspec import UNSET
 
+from dtc_twisted.client.api_error import ApiError
 from dtc_twisted.dtc.fields import MICROSECONDS, SECONDS, field_types, guessed_unit
 from dtc_twisted.dtc.messages import Message, OrderStatusEnum, OrderUpdate
 
@@ -26,7 +27,7 @@ _MARKS = ("Reconciled", "Inferred", "Repeated")
 
 
 class Rows(list[M], Generic[M]):
-    """A list of messages of one type, or few.
+    """A list of messages of one type, or of a few types.
 
     kind: the type, also if the list is empty.
     """
@@ -132,7 +133,7 @@ class Outcome:
     """
 
     orders: tuple[OrderResult, ...]
-    error: Exception | None = None
+    error: ApiError | None = None
 
 
 def message_from(fields: dict[str, Any], kind: type[M]) -> M:

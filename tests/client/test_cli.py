@@ -73,6 +73,25 @@ class StatusTests(CliCase):
         self.answers({"error": {"type": "NoSuchOrder", "message": "No order x is known."}}, 404)
         self.assertEqual(self.dtc("cancel", "-y", "x").exit_code, 1)
 
+    def test_each_order_is_canceled_whatever_becomes_of_the_others(self) -> None:
+        lost = {"type": "OutcomeUnknown", "status": 504, "message": "The outcome of b is unknown."}
+        refused = {"type": "NoSuchOrder", "status": 404, "message": "No order c is known."}
+        self.answers(
+            [
+                {"success": True, "updates": [ORDER | {"OrderStatus": 8}]},
+                {"success": False, "error": lost},
+                {"success": False, "error": refused},
+            ]
+        )
+        result = self.dtc("cancel", "-y", "a", "b", "c")
+        self.assertEqual((result.exit_code, len(self.requests)), (4, 1))
+        self.assertRegex(result.stdout, "(?m)^a .*CANCELED")
+        self.assertEqual(result.stderr.splitlines(), [f"{each['type']}: {each['message']}" for each in (refused, lost)])
+
+    def test_an_error_is_one_line(self) -> None:
+        self.answers({"error": {"type": "NotPermitted", "message": "long " * 40 + "end"}}, 403)
+        self.assertEqual(len(self.dtc("positions").stderr.splitlines()), 1)
+
     def test_wrong_command_line(self) -> None:
         for arguments in (("quote",), ("cancel", "-y"), ("cancel", "-y", "--all", "x"), ("buy", "x", "ES"), ("other",)):
             self.assertEqual(self.dtc(*arguments).exit_code, 2, arguments)
@@ -93,6 +112,19 @@ class QuestionTests(CliCase):
             for given in ("n\n", ""):
                 self.assertEqual(self.dtc(*arguments, given=given).exit_code, 1, arguments)
         self.assertEqual(self.requests, [])
+
+    def test_accounts_and_symbols_are_in_the_question(self) -> None:
+        for command, asked in (
+            (("cancel", "--all"), "Cancel all open orders in Sim1 of ES at"),
+            (("halt", "--flatten"), "Halt trading in Sim1 of ES, and close positions at"),
+            (("resume",), "Resume trading in Sim1 of ES at"),
+        ):
+            self.assertIn(asked, self.dtc(*command, "--account", "Sim1", "--symbol", "ES", given="n\n").output)
+
+    def test_resume(self) -> None:
+        self.answers({"halted": None, "ready": True})
+        self.assertRegex(self.dtc("resume", "-y").output, "(?m)^ready +True")
+        self.assertEqual(json.loads(self.dtc("--json", "resume", "-y").output), {"halted": None, "ready": True})
 
     def test_order(self) -> None:
         self.answers(ORDER, 201)
