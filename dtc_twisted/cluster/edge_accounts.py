@@ -35,7 +35,7 @@ class FollowedAccount:
     epoch, seq: of the last update that it has, as subscribers know them.
     held: messages that arrived while an answer was awaited; None: none is awaited.
     resumed: answers its request; None: it was answered.
-    continues: whether it has the updates before a number, and wants those from there on.
+    continues: whether it has the updates before `from_seq`, and requests those from `from_seq` on.
     request: asks the origin for what it misses.
     """
 

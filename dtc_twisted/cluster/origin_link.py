@@ -199,7 +199,7 @@ class OriginLink(Upstream):
             self._send_demand()
 
     def _end_requests(self) -> None:
-        """Let the requests fail that the origin of before has not answered."""
+        """Fail the requests that the earlier origin has not answered."""
         for listener in self.gone_listeners:
             call_safely(listener)
 

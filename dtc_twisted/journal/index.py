@@ -16,7 +16,7 @@ class JournalIndex:
 
     new_orders: the number of the command that made each order, by ClientOrderID.
     unanswered: the same, of orders without any update.
-    open_orders: the row of table `open_orders`, by trade account, ClientOrderID and ServerOrderID, of which some can be
+    open_orders: the row of table `open_orders`, by trade account, ClientOrderID and ServerOrderID. Some of these can be
         empty. Orders of two accounts, or of two numberings of the server, can have the same ServerOrderID.
     updated: ClientOrderIDs and ServerOrderIDs of all orders that have updates.
     last_fills: time of the last fill, seconds since 1970, by trade account.

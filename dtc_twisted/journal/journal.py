@@ -236,7 +236,7 @@ class Journal(Service):
         return self._opened.reader.open_orders()
 
     def unanswered_commands(self) -> list[Command]:
-        """Return the commands that made orders of which one, or more, have no update."""
+        """Return the commands that made one or more orders without an update."""
         return self._opened.reader.unanswered_commands()
 
     def last_answered(self) -> int:

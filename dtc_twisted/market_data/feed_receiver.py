@@ -168,7 +168,7 @@ class FeedReceiver:
     # -- data that was lost
 
     def on_failure(self, feed: SymbolFeed) -> None:
-        """Request a symbol again, an update of which could not be processed."""
+        """Request a symbol again, because an update could not be processed."""
         self._mend(feed, "an update could not be processed")
 
     def receive_malformed(self, number: int | None, text: bytes) -> None:
@@ -186,12 +186,12 @@ class FeedReceiver:
             self._mend(self._by_id[symbol_id], reason)
 
     def _mend_all(self, reason: str) -> None:
-        """Request all symbols again that the server has numbers of."""
+        """Request all symbols with a SymbolID again."""
         for feed in [*self._by_id.values()]:
             self._mend(feed, reason)
 
     def _mend(self, feed: SymbolFeed, reason: str) -> None:
-        """Request a symbol again of which updates were lost."""
+        """Request a symbol again, because updates were lost."""
         self.process_waiting(feed.symbol_id)
         feed.mark_stale(self._batch, reason)
         self._request_anew(feed)

@@ -169,7 +169,7 @@ SNAPSHOT_CLASSES: frozenset[type[Message]] = frozenset({dtc.MarketDataSnapshot, 
 UPDATE_CLASSES: frozenset[type[Message]] = SNAPSHOT_CLASSES | set(_FIELDS)
 
 TRADE_CLASSES = frozenset(kind for kind, fields in _FIELDS.items() if fields[:2] == _TRADE[:2])
-"""Types of which each message is a trade.
+"""Types whose messages are trades.
 
 134 is not one of them: it repeats the last trade.
 """

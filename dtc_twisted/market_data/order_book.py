@@ -116,7 +116,7 @@ class DepthState:
         self._is_current = False  # whether the book is of the present subscription
         self._is_discarding = False
         self._has_first_levels = False  # whether the server marks the first level of a book
-        self._incoming_book: OrderBook | None = None  # a snapshot of which levels are missing
+        self._incoming_book: OrderBook | None = None  # a snapshot whose other levels have not arrived
         self._batch: list[LevelChange] = []
         self._batch_is_complete = True
         self._views: dict[int, tuple[dict[float, PriceLevel], dict[float, PriceLevel]]] = {}

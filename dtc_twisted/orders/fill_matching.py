@@ -43,9 +43,8 @@ class UnknownOrder:
 def new_fills(known: Sequence[Fill], listed: Iterable[Fill]) -> list[Fill]:
     """Return the listed fills of an order that are new.
 
-    Each known fill accounts for one listed fill.
-
-    Fills with an id are the same if the ids are; else if price and quantity are, and the second, unless one has none.
+    Each known fill accounts for one listed fill. Two fills with ids are the same if the ids are equal. Other fills are
+    the same if price, quantity and second are equal; a fill without a time matches any second.
     """
     rest = [*known]
     missing: list[Fill] = []

@@ -77,8 +77,8 @@ class HaltControl:
         self._preparation = preparation
         self._refused: WeakKeyDictionary[Order, tuple[int, str]] = WeakKeyDictionary()
         """Orders whose cancel was refused: their status and ServerOrderID when it was sent."""
-        self._accepted_as: WeakKeyDictionary[Order, tuple[int, str]] = WeakKeyDictionary()
-        """The same, of those that were asked to be canceled."""
+        self._canceled_as: WeakKeyDictionary[Order, tuple[int, str]] = WeakKeyDictionary()
+        """Orders whose cancel was sent: their status and ServerOrderID then."""
         reconciler.sync_listeners.append(self._on_synced)
         state.order_listeners.append(self._on_order_update)
 
@@ -117,7 +117,7 @@ class HaltControl:
             if is_meant(order.trade_account, order.symbol) and not order.closes_position
             if is_complete or self._reconciler.is_current(order)
         ]
-        self._note_asked(orders)
+        self._note_canceled(orders)
         answers, unknown = [], None
         try:
             answers += await self._canceler.cancel("cancelall", principal, body, orders, wait=False)
@@ -181,7 +181,7 @@ class HaltControl:
         if not self.halts or not order.is_open:
             return
         if update.get("OrderUpdateReason") == OrderUpdateReasonEnum.ORDER_CANCEL_REJECTED:
-            self._refused[order] = self._accepted_as.get(order, _standing(order))
+            self._refused[order] = self._canceled_as.get(order, _standing(order))
         is_certain = self._reconciler.is_synced or (self._reconciler.is_current(order) and not update.get("Reconciled"))
         if is_certain and self._is_to_cancel(order):
             self._cancel_in_background([order])
@@ -228,8 +228,8 @@ class HaltControl:
         if not halts or order.closes_position or not self._scope.includes(account, symbol):
             return False
         now = _standing(order)
-        accepted_as = self._accepted_as.get(order, now)[1]
-        if (is_being_canceled(order) and accepted_as == order.server_order_id) or self._refused.get(order) == now:
+        canceled_as = self._canceled_as.get(order, now)[1]
+        if (is_being_canceled(order) and canceled_as == order.server_order_id) or self._refused.get(order) == now:
             return False
         return any(not halt.reason for halt in halts) or not self._is_closing(order)
 
@@ -239,11 +239,11 @@ class HaltControl:
         opposite = self._fills.worst(side, order.trade_account, order.symbol)
         return order.is_contingent or 0 < order.remaining <= opposite
 
-    def _note_asked(self, orders: list[Order]) -> None:
-        self._accepted_as.update({order: _standing(order) for order in orders})
+    def _note_canceled(self, orders: list[Order]) -> None:
+        self._canceled_as.update({order: _standing(order) for order in orders})
 
     def _cancel_in_background(self, orders: list[Order]) -> None:
-        self._note_asked(orders)
+        self._note_canceled(orders)
         canceling = Deferred.fromCoroutine(self._canceler.cancel("cancelall", GATEWAY, {}, orders, wait=False))
         canceling.addErrback(_log_failure)
 

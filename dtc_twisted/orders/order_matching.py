@@ -168,7 +168,7 @@ class OrderMatching:
     ) -> list[Fill]:
         """Find the orders of fills with the same ServerOrderID and account.
 
-        Return the fills of none of them.
+        Return the fills that belong to none of them.
 
         A number that is in use again has several orders. The one that has it at present is listed: the latest fills are
         of this order, but no more than its filled quantity. Fills that an order in doubt may have are not of an order

@@ -105,7 +105,7 @@ class PositionTable:
         return row
 
     def absent(self, keys: Iterable[PositionKey]) -> dict[PositionKey, Fields]:
-        """Return the rows under other keys, those too of which no quantity is known."""
+        """Return the rows under other keys. Rows whose quantity is unknown are included."""
         others = (self.rows.keys() | self._unread) - set(keys)
         return {key: self.rows.get(key) or {"TradeAccount": key[0], "Symbol": key[1]} for key in others}
 

@@ -29,7 +29,7 @@ from dtc_twisted.orders.server_snapshot import FAR_BACK, ServerSnapshot, read_se
 _log = logger(__name__)
 
 CLOCK_SKEW = 60.0
-"""Seconds by which the server's clock may differ from what is known of it."""
+"""Seconds by which the server's clock may differ from its known offset."""
 
 MAX_DOUBTS = 5
 DOUBT_PERIOD = 5.0

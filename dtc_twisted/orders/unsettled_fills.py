@@ -20,10 +20,13 @@ from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import Fields
 
 POSITION_LAG = 2.0
-"""Seconds after which a fill without a position has the positions read; and by which a position may be early."""
+"""Seconds that may lie between a fill and the position with the fill, whichever comes first.
+
+Afterwards positions are read.
+"""
 
 SETTLED_AFTER = 60.0
-"""Seconds after which positions that are read then are believed in any case."""
+"""Age of a fill, in seconds, at which a read of positions settles the fill although the position has not moved."""
 
 _MAX_FILLS = 1000
 """Fills of one position that are kept apart."""
@@ -54,9 +57,9 @@ class _Position:
 
     symbol: its name, as it was stated last.
     stated: the position without `fills`.
-    early: of it, what has had no fill yet.
-    early_at: since when; monotonic seconds.
-    unexplained: how far it has moved without fills since positions were read.
+    early: the part of `stated` whose fill has not arrived yet.
+    early_at: when that part was last stated; monotonic seconds.
+    unexplained: how far `stated` has moved without fills since positions were read.
     """
 
     def __init__(self, symbol: str, stated: float) -> None:

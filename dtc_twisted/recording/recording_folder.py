@@ -105,7 +105,7 @@ def summarize(path: str) -> SegmentSummary:
 def delete_old(folder: str, before: float, keep: str) -> list[str]:
     """Delete segments that were last written before a time, in seconds since 1970.
 
-    keep: path of a segment that stays in any case.
+    keep: path of a segment that is never deleted.
     Returns their names. A segment that cannot be deleted stays.
     """
     deleted = []

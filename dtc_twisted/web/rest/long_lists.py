@@ -1,4 +1,4 @@
-"""Ask the server for lists, of which each can have many thousands of rows.
+"""Request lists from the server. A list can have many thousands of rows.
 
 Lists and live data arrive on one connection, in the order in which the server sends them. So a list is asked for after
 the one before has ended, and after a pause in which only live data arrive. The pause is as long as its rows took to

@@ -6,7 +6,7 @@ docs/stream.md lists the same.
 from dtc_twisted.web.query import CHOICES
 
 SYMBOL_CHANNELS = ("marketdata", "trades", "quotes", "marketdepth")
-"""Channels of /stream of which each subscription names a symbol."""
+"""Channels of /stream whose subscriptions name a symbol."""
 ACCOUNT_CHANNELS = ("orders", "positions", "balances")
 SYMBOLLESS_CHANNELS = ("status", "unknown", *ACCOUNT_CHANNELS)
 CHANNELS = (*SYMBOL_CHANNELS, *SYMBOLLESS_CHANNELS)
