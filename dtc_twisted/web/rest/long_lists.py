@@ -23,8 +23,8 @@ MAX_WAITING = 16
 MAX_ANSWERS = 64
 """Answers to callers that wait for a list or are being written."""
 MAX_UNREAD_ROWS = 40_000
-"""Rows (about 40 MB) that callers may have unread when the next list is requested. Above that, the oldest of the callers
-that read slowly is disconnected first."""
+"""Rows (about 40 MB) that callers may have unread when the next list is requested. Above that, the caller that has read
+slowly for the longest time is disconnected first."""
 SHARE = 0.01
 """Part of the time in which rows of lists may arrive, if lists are asked for without end."""
 BURST = 0.05
