@@ -114,7 +114,7 @@ def _scope(account: str | None, symbol: str | None) -> str:
 
 
 def _raise_all(errors: list[ApiError]) -> None:
-    """Print all errors but one, and raise that one, which decides about the exit status."""
+    """Print all errors but one, and raise that one, which decides the exit status."""
     errors.sort(key=lambda error: error.type == "OutcomeUnknown")
     for error in errors[:-1]:
         write_error(str(error))

@@ -425,8 +425,8 @@ class Client:
         return self.send(calls.command("/trading/resume", calls.fields_of, fields))
 
     def set_dead_man_switch(self, seconds: float) -> None:
-        """Cancel the orders of this token in so many seconds, unless it is called again before.
+        """Cancel the orders of this token after a time, unless it is called again before.
 
-        seconds: 0 ends the switch.
+        seconds: until then; 0 ends the switch.
         """
         self.send(calls.dead_man_switch(seconds))
