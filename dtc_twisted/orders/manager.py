@@ -160,7 +160,7 @@ class OrderManager(Service):
     def check(self, action: str, body: JsonObject, trader: Trader) -> OrderUpdates:
         """Check new orders as `submit` does, and send nothing.
 
-        The result has one row for each order: its fields as they would be sent (server prices), `PositionQuantity`, and
+        The result has one row for each order: its fields as they would be sent, `PositionQuantity`, and
         `PositionIfFilled`, the position if only this order were filled. Fails as `submit` does.
         """
         return self._run("check", self._check_new(action, body, trader))

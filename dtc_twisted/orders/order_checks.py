@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from dtc_twisted.clocks import wall_time
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
-from dtc_twisted.dtc.messages import BuySellEnum, Message, SecurityDefinitionResponse
+from dtc_twisted.dtc.messages import BuySellEnum, Message, OrderUpdate, SecurityDefinitionResponse
 from dtc_twisted.errors import BadOrder, Conflict, NoSuchOrder, NotPermitted, NotReady, RequestRejected, RequestTimedOut
 from dtc_twisted.orders import parsing as ticket
 from dtc_twisted.orders.account_state import AccountState
@@ -127,7 +127,8 @@ class OrderChecks:
         """Return an order as it would be sent, with the position after its fill."""
         position = self._account_state.position(order.trade_account, order.symbol)
         sign = 1 if order.buy_sell == BuySellEnum.BUY else -1
-        return order.fields | {"PositionQuantity": position, "PositionIfFilled": position + sign * quantity}
+        positions = {"PositionQuantity": position, "PositionIfFilled": position + sign * quantity}
+        return order.fields | {"Type": OrderUpdate.Type} | positions
 
     def scopes(self, trader: Trader) -> list[TradingScope]:
         """Return the scopes of the gateway and of a trader: both hold."""

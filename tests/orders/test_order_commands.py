@@ -146,6 +146,7 @@ class DryRunTests(ScriptedCase):
         self.assertEqual((answer.json["PositionQuantity"], answer.json["PositionIfFilled"]), (0, 2))
         self.assertEqual(self.server.requests(SUBMIT), [])
         self.assertEqual((self.orders(), self.fetch("/journal").json), ([], []))
+        self.assertEqual(self.submit("a", Price1=2820, prices="display", check=True).json["Price1"], 2820)
         self.assertEqual(self.submit("a").status, 201, "its id is still free")
 
     def test_position(self) -> None:
