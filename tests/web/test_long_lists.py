@@ -14,9 +14,11 @@ from dtc_twisted.refusals import Refusals
 from dtc_twisted.web.rest.long_lists import (
     ANSWER_SECONDS,
     MAX_ANSWERS,
+    MAX_ASKED,
     MAX_PAUSE,
     MAX_UNREAD_ROWS,
     MAX_WAITING,
+    SILENT_SECONDS,
     LongLists,
     make_lists,
 )
@@ -73,10 +75,15 @@ class LongListTests(SynchronousTestCase):
 
     def end(self, seconds: float = 0.0, rows: int = 0) -> None:
         """Let the server send rows, and complete the list that was asked for last after some time."""
+        _, take, result = self.sent[-1]
         for _ in range(rows):
-            self.sent[-1][1](ROW)
+            take(ROW)
+        while seconds > 0.4:
+            self.clock.advance(0.4)
+            take(ROW)
+            seconds -= 0.4
         self.clock.advance(seconds)
-        self.sent[-1][2].callback([])
+        result.callback([])
 
     def test_one_at_a_time(self) -> None:
         results = [self.ask(search(text)) for text in "abc"]
@@ -127,8 +134,50 @@ class LongListTests(SynchronousTestCase):
     def test_no_pause_after_a_list_without_rows(self) -> None:
         self.ask(search("a"))
         self.ask(search("b"))
-        self.end(seconds=5)
+        self.end(seconds=0.4)
         self.assertEqual(self.asked(), ["a", "b"])
+
+    def test_lists_that_do_not_arrive(self) -> None:
+        """The next one is asked for after a moment; not while rows arrive, or callers are answered."""
+        answer = Answer()
+        results = [self.ask(search("a"), answer), self.ask(search("b")), self.ask(search("c"))]
+        self.clock.advance(SILENT_SECONDS - 0.1)
+        self.sent[0][1](ROW)
+        self.clock.advance(SILENT_SECONDS - 0.1)
+        self.assertEqual(self.asked(), ["a"])
+        self.clock.advance(0.2)
+        self.assertEqual(self.asked(), ["a", "b"])
+        self.sent[0][1](ROW)
+        self.sent[0][1](ROW)
+        self.clock.advance(SILENT_SECONDS + 0.1)
+        self.assertEqual((len(answer.rows), self.asked()), (3, ["a", "b", "c"]))
+        self.sent[1][2].callback([])
+        self.sent[0][2].errback(SessionLost("gone"))
+        self.successResultOf(results[1])
+        self.failureResultOf(results[0], SessionLost)
+        self.assertNoResult(results[2])
+        self.clock.advance(SILENT_SECONDS)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_limit_of_lists_that_do_not_arrive(self) -> None:
+        for number in range(MAX_ASKED + 1):
+            self.ask(search(f"x{number}"))
+            self.clock.advance(SILENT_SECONDS)
+        self.assertEqual(len(self.sent), MAX_ASKED)
+        self.sent[3][2].callback([])
+        self.assertEqual(self.asked()[-1], f"x{MAX_ASKED}")
+
+    def test_rows_without_a_request_id(self) -> None:
+        """The rows of one such list could be taken for those of another."""
+        self.ask(dtc.JournalEntriesRequest(StartDateTime=1))
+        self.ask(dtc.JournalEntriesRequest(StartDateTime=2))
+        self.ask(fills("1"))
+        self.clock.advance(SILENT_SECONDS)
+        self.clock.advance(SILENT_SECONDS)
+        kinds = [dtc.JournalEntriesRequest, dtc.HistoricalOrderFillsRequest]
+        self.assertEqual([type(message) for message, _, _ in self.sent], kinds)
+        self.sent[0][2].callback([])
+        self.assertEqual(self.sent[-1][0], dtc.JournalEntriesRequest(StartDateTime=2))
 
     def test_shared(self) -> None:
         answers = [Answer() for _ in range(5)]

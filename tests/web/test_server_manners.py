@@ -10,7 +10,7 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.field_parser import field_parsers
 from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import ACCOUNTS, BALANCES, FILLS, OPEN_ORDERS, POSITIONS, edited, ignored, with_fields
-from tests.support import GatewayTestCase, slow
+from tests.support import Answer, GatewayTestCase, slow
 
 REJECTED = [{"Type": 602, "RejectText": "TradeAccount is not set"}]
 NONE: dict[int, Any] = {
@@ -30,6 +30,21 @@ class AccountTests(ScriptedCase):
         self.server.exchange.accounts[:] = ["Sim1", "Sim2"]
         self.assertEqual([each["TradeAccount"] for each in self.rows("/accountbalance")], ["Sim1", "Sim2"])
         self.assertEqual([each["TradeAccount"] for each in self.rows("/accountbalance?TradeAccount=Sim2")], ["Sim2"])
+
+    def test_a_request_that_is_not_answered(self) -> None:
+        """The balances of other accounts do not wait for its timeout."""
+        self.server.exchange.accounts[:] = ["Sim1", "Sim2"]
+
+        def answer(request: Any, obey: Any) -> list[Any]:
+            return [] if request.get("TradeAccount") == "Sim1" else obey()
+
+        self.server.always(BALANCES, answer)
+        first, second = (self.begin(f"/accountbalance?TradeAccount={each}") for each in ("Sim1", "Sim2"))
+        self.advance(1)
+        self.assertEqual((first.lost, second.lost), (False, True))
+        self.assertEqual([each["TradeAccount"] for each in Answer(second.received).json], ["Sim2"])
+        self.advance(5)
+        self.assertEqual(Answer(first.received).status, 504)
 
     def test_orders_and_fills_of_all_orders(self) -> None:
         """The server ignores the ServerOrderID of a request."""

@@ -2,17 +2,20 @@
 
 Lists and live data arrive on one connection, in the order in which the server sends them. So a list is asked for after
 the one before has ended, and after a pause in which only live data arrive. The pause is as long as its rows took to
-arrive, and up to a second if lists are asked for without end.
+arrive, and up to a second if lists are asked for without end. A list of which no row has arrived for SILENT_SECONDS
+keeps no other waiting.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from dtc_twisted.dtc.messages import Message
+from dtc_twisted.dtc.responses import RESPONSES
 from dtc_twisted.errors import Busy
 from dtc_twisted.refusals import Refusals
 from dtc_twisted.web.rest.routes import GET_REQUESTS, STREAMED_REQUESTS
@@ -20,6 +23,10 @@ from dtc_twisted.work_turns import TimeShare
 
 MAX_WAITING = 16
 """Lists that wait until the server is asked for them."""
+MAX_ASKED = 8
+"""Lists that the server was asked for and has not completed."""
+SILENT_SECONDS = 0.5
+"""Seconds without a row of a list after which the next one is asked for."""
 MAX_ANSWERS = 64
 """Answers to callers that wait for a list or are being written."""
 MAX_UNREAD_ROWS = 40_000
@@ -68,10 +75,11 @@ class _ServerList:
         self.callers: dict[Answer, Deferred[list[Message]]] = {}
         self.rows: list[Message] = []  # those that were not passed to the callers
         self.began: float | None = None  # when the first row arrived
+        self.expected_until = 0.0  # until then, the next list waits for its rows
 
 
 class LongLists:
-    """Ask for one list after the other.
+    """Ask for one list after the other, and beside those that do not arrive.
 
     A list that others wait for is asked once, for all of them.
 
@@ -89,11 +97,12 @@ class LongLists:
         self._streamed = streamed
         self._refusals = refusals
         self._waiting: list[_ServerList] = []
-        self._asked: _ServerList | None = None
+        self._asked: list[_ServerList] = []
         self._answers: dict[Answer, None] = {}
         self._resume_at = 0.0  # end of the pause
         self._share = TimeShare(SHARE, BURST)
         self._is_pausing = False
+        self._silence_timer: IDelayedCall | None = None
 
     def ask(self, request: Message, answer: Answer) -> Deferred[list[Message]]:
         """Ask for a list, and return its rows.
@@ -132,10 +141,8 @@ class LongLists:
 
         An answer that began before may be out of date, or lacks its first rows for a further caller.
         """
-        asked = self._asked
-        if asked is not None and asked.began is None and type(request) in self._streamed and asked.request == request:
-            return asked
-        return next((each for each in self._waiting if each.request == request), None)
+        asked = [each for each in self._asked if each.began is None] if type(request) in self._streamed else []
+        return next((each for each in (*asked, *self._waiting) if each.request == request), None)
 
     def _refuse(self, why: str) -> None:
         self._refusals.add("lists")
@@ -151,7 +158,7 @@ class LongLists:
             self._waiting.remove(left)
 
     def _start_next(self) -> None:
-        if self._asked is not None or not self._waiting or self._is_pausing:
+        if not self._waiting or self._is_pausing or self._is_row_expected() or len(self._asked) >= MAX_ASKED:
             return
         pause = self._resume_at - self._clock.seconds()
         if pause > 0:
@@ -160,23 +167,51 @@ class LongLists:
             return
         while sum(each.unread for each in self._answers) > MAX_UNREAD_ROWS and self._drop_oldest_paused():
             pass
-        if self._waiting:  # the caller that was dropped may have been the only one
-            self._send(self._waiting.pop(0))
+        chosen = next(
+            filter(self._is_distinct, self._waiting), None
+        )  # a caller that was dropped may have been the last
+        if chosen is not None:
+            self._waiting.remove(chosen)
+            self._send(chosen)
+
+    def _is_row_expected(self) -> bool:
+        """Return whether a row of a list may arrive soon; if so, ask again later."""
+        if not self._asked:
+            return False
+        left = max(each.expected_until for each in self._asked) - self._clock.seconds()
+        if left < 0.001:  # not 0, because a timer can end a little early
+            return False
+        if self._silence_timer is None and left <= SILENT_SECONDS:
+            self._silence_timer = self._clock.callLater(left, self._end_silence)
+        return True
+
+    def _end_silence(self) -> None:
+        self._silence_timer = None
+        self._start_next()
+
+    def _is_distinct(self, waiting: _ServerList) -> bool:
+        """Return whether rows of a list cannot be taken for those of a list asked for."""
+        kind = type(waiting.request)
+        return hasattr(RESPONSES[kind].types[0], "RequestID") or all(
+            type(each.request) is not kind for each in self._asked
+        )
 
     def _end_pause(self) -> None:
         self._is_pausing = False
         self._start_next()
 
     def _send(self, chosen: _ServerList) -> None:
-        self._asked = chosen
-        ended: Deferred[Any] = maybeDeferred(self._request, chosen.request, self._deliver)
+        self._asked.append(chosen)
+        chosen.expected_until = self._clock.seconds() + SILENT_SECONDS
+        ended: Deferred[Any] = maybeDeferred(self._request, chosen.request, partial(self._deliver, chosen))
         ended.addBoth(self._ended, chosen)
+        self._start_next()
 
-    def _deliver(self, row: Message) -> None:
-        asked = self._asked
-        assert asked is not None
+    def _deliver(self, asked: _ServerList, row: Message) -> None:
+        now = self._clock.seconds()
+        asked.expected_until = now + SILENT_SECONDS
         if asked.began is None:
-            asked.began = self._clock.seconds()
+            asked.began = now
         asked.rows.append(row)
         if type(asked.request) in self._streamed and len(asked.rows) == 1:
             self._clock.callLater(0, self._pass_on, asked)
@@ -188,6 +223,7 @@ class LongLists:
             answer.extend(rows)
 
     def _ended(self, result: object, ended: _ServerList) -> None:
+        ended.expected_until = float("inf")  # until its callers were answered
         if ended.began is not None:
             self._pause_for(self._clock.seconds(), ended.began)
         if type(ended.request) in self._streamed:
@@ -213,7 +249,7 @@ class LongLists:
         if ended.callers:
             self._clock.callLater(0, self._answer_next, result, ended)
         else:
-            self._asked = None
+            self._asked.remove(ended)
             self._start_next()
 
     def _drop_oldest_paused(self) -> bool:
