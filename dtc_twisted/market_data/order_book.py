@@ -34,6 +34,8 @@ UPDATE_CLASSES: frozenset[type[Message]] = frozenset(
     }
 )
 _FLOAT32_CLASSES = {each for each in SNAPSHOT_CLASSES | UPDATE_CLASSES if field_types(each)["Price"].width == 4}
+MAX_BATCH = 10_000
+"""Changes of a batch. With more, its end is missing."""
 _NOT_FINAL = {FinalUpdateInBatchEnum.FINAL_UPDATE_FALSE, FinalUpdateInBatchEnum.FINAL_UPDATE_BEGIN_BATCH}
 
 
@@ -139,7 +141,7 @@ class DepthState:
     def receive(self, messages: list[Any]) -> Iterator[None]:
         """Take messages, and yield after each that completes a batch with changes.
 
-        Raises MalformedMessage for one that has no price or no side.
+        Raises MalformedMessage for one that has no price or no side, and if the end of a book or a batch is missing.
         """
         for message in messages:
             if self._receive(message):
@@ -151,15 +153,20 @@ class DepthState:
             return False
         if type(message) in SNAPSHOT_CLASSES:
             return self._receive_level(message)
-        if self._incoming_book is not None or not self._is_current:
+        if not self._is_current:
             return False  # the expected book is newer than this change
+        if self._incoming_book is not None:
+            raise MalformedMessage("a book has no last level")
+        final = getattr(message, "FinalUpdateInBatch", UNSET)
         if self._batch_is_complete:
             self._batch, self._batch_is_complete = [], False
+        elif final == FinalUpdateInBatchEnum.FINAL_UPDATE_BEGIN_BATCH or len(self._batch) >= MAX_BATCH:
+            raise MalformedMessage("a batch of changes has no end")
         change = _level_change(message)
         if change is None:
             raise MalformedMessage("a change of market depth has no price or no side")
         self._batch.append(change)
-        if getattr(message, "FinalUpdateInBatch", UNSET) in _NOT_FINAL:
+        if final in _NOT_FINAL:
             return False
         self._batch_is_complete = True
         assert self._book is not None

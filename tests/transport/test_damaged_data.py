@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
+from dtc_twisted.market_data import order_book
 from dtc_twisted.market_data.feed_repair import REPAIR_INTERVAL
 from dtc_twisted.simulator.history_handler import HistoryConnection
 from tests.history.test_download import ES, MINUTES, HistoryCase
@@ -133,6 +134,40 @@ class DepthTests(GatewayTestCase):
             messages = self.caller.take()
             self.assertEqual([each.get("event", "book") for each in messages], ["stale", "live", "book"], cut)
             self.assertGreater(len(messages[-1]["bids"]), 5, cut)
+
+    def test_book_without_its_last_level(self) -> None:
+        """The changes that follow are of a book that is not known."""
+        first, second = self.levels("first", "between")
+        self.send_raw(first)
+        self.send_raw(second)
+        self.assertEqual(self.events(), [])
+        self.send_raw(CHANGE)
+        self.assertEqual(self.events(), ["stale", "live", "book"])
+        self.send_raw(CHANGE)
+        self.assertEqual(self.events(), ["changes"])
+
+    def batch(self, *marks: int) -> None:
+        for price, mark in enumerate(marks, 1):
+            self.send_raw(
+                f'{{"Type":106,"SymbolID":1,"Side":1,"Price":{price},"Quantity":7,"UpdateType":1,'
+                f'"FinalUpdateInBatch":{mark}}}'
+            )
+
+    def test_batch_without_its_end(self) -> None:
+        """It is noticed at the begin of the next, or when there are too many changes."""
+        self.patch(order_book, "MAX_BATCH", 4)
+        self.batch(3, 2, 1)
+        self.assertEqual(self.events(), ["changes"])
+        self.batch(3, 2)
+        self.assertEqual(self.events(), [])
+        self.batch(3)
+        self.assertEqual(self.events(), ["stale", "live", "book"])
+        self.batch(2, 2, 2, 2)
+        self.assertEqual(self.events(), [])
+        self.batch(2)
+        self.assertEqual(self.events(), ["stale"])
+        self.advance(REPAIR_INTERVAL)
+        self.assertEqual(self.events(), ["live", "book"])
 
     def test_callers_get_the_new_book(self) -> None:
         self.send_raw(BAD)
