@@ -48,14 +48,24 @@ def launch() -> Any:
     return browser
 
 
+@lru_cache
+def shared_gateway(*options: str) -> Gateway:
+    """Start a gateway for all tests of this process that change nothing at it. It ends with the process."""
+    gateway = Gateway(*options)
+    atexit.register(gateway.stop)
+    return gateway
+
+
 class BrowserCase(SynchronousTestCase):
     """Run a gateway, and a context of its own in the browser, for each test.
 
     options, environment: of `twistd dtc`.
+    is_shared: whether the tests change nothing at the gateway, so that others may use it after them.
     """
 
     options: tuple[str, ...] = ("--demo",)
     environment: dict[str, str] = {}
+    is_shared = False
 
     def setUp(self) -> None:
         self.browser = launch()
@@ -64,8 +74,11 @@ class BrowserCase(SynchronousTestCase):
 
     def start_gateway(self) -> Any:
         """Start what the pages are opened at."""
-        gateway = Gateway(*self.options, **self.environment)
-        self.addCleanup(gateway.stop)
+        if self.is_shared:
+            gateway = shared_gateway(*self.options)
+        else:
+            gateway = Gateway(*self.options, **self.environment)
+            self.addCleanup(gateway.stop)
         gateway.wait_until_ready()
         return gateway
 

@@ -31,6 +31,8 @@ JOIN = """async ([symbol, length]) => {
 
 @slow
 class ChartTests(BrowserCase):
+    is_shared = True
+
     def test_live_trades_continue_history(self) -> None:
         """There is no gap and no double bar at the join, and no trade is missing or counted twice."""
         page = self.open()
@@ -74,6 +76,8 @@ class ChartTests(BrowserCase):
 
 @slow
 class DepthTests(BrowserCase):
+    is_shared = True
+
     def test_ladder(self) -> None:
         """The inside market is bid below ask, and its sizes are those of the server's book."""
         page = self.open()

@@ -21,6 +21,8 @@ SCRIPT = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 
 
 @slow
 class StatusTests(BrowserCase):
+    is_shared = True
+
     def test_fields_and_log(self) -> None:
         page = self.open()
         page.wait_for_function(READY)
@@ -165,6 +167,7 @@ class FailureTests(BrowserCase):
 @slow
 class LayoutTests(BrowserCase):
     options = ("--demo", "--allow-trading")
+    is_shared = True
 
     def test_small_screen(self) -> None:
         page = self.open(viewport={"width": 360, "height": 740})

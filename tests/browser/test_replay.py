@@ -59,6 +59,8 @@ class ReplayBarTests(BrowserCase):
 
 @slow
 class WithoutReplayTests(BrowserCase):
+    is_shared = True
+
     def test_hidden(self) -> None:
         page = self.open()
         page.locator("[data-fact=Latency]", has_text="ms").wait_for()
