@@ -95,23 +95,6 @@ class LongListTests(SynchronousTestCase):
         self.failureResultOf(results[1], SessionLost)
         self.assertEqual(self.asked(), ["a", "b", "c"])
 
-    def test_one_further_list_while_callers_are_answered(self) -> None:
-        """The server is asked for the next list meanwhile, but not for a second one, so that rows do not pile up."""
-        seen: list[list[str]] = []
-
-        def answer(_rows: object) -> None:
-            seen.append(self.asked())
-            self.clock.rightNow += ANSWER_SECONDS
-
-        for text in "aaabc":
-            self.ask(search(text)).addCallback(answer)
-        self.end()
-        self.assertEqual((seen, self.asked()), ([["a"]], ["a", "b"]))
-        self.sent[-1][2].callback([])
-        self.assertEqual((len(seen), self.asked()), (1, ["a", "b"]))
-        self.clock.advance(0)
-        self.assertEqual(seen[1:], [["a", "b"], ["a", "b"], ["a", "b", "c"]])
-
     def test_pause_as_long_as_the_list(self) -> None:
         self.ask(search("a"))
         self.ask(search("b"))

@@ -6,7 +6,6 @@ arrive, and up to a second if lists are asked for without end. A list of which n
 keeps no other waiting.
 """
 
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -75,7 +74,6 @@ class _ServerList:
         self.request = request
         self.callers: dict[Answer, Deferred[list[Message]]] = {}
         self.rows: list[Message] = []  # those that were not passed to the callers
-        self.result: object = None  # a Failure if the list could not be read
         self.began: float | None = None  # when the first row arrived
         self.expected_until = 0.0  # until then, the next list waits for its rows
 
@@ -100,8 +98,6 @@ class LongLists:
         self._refusals = refusals
         self._waiting: list[_ServerList] = []
         self._asked: list[_ServerList] = []
-        self._ended: deque[_ServerList] = deque()  # those whose callers are not all answered
-        self._is_answering = False
         self._answers: dict[Answer, None] = {}
         self._resume_at = 0.0  # end of the pause
         self._share = TimeShare(SHARE, BURST)
@@ -162,9 +158,7 @@ class LongLists:
             self._waiting.remove(left)
 
     def _start_next(self) -> None:
-        if not self._waiting or self._is_pausing or self._is_row_expected():
-            return
-        if len(self._asked) >= MAX_ASKED or len(self._ended) > 1:
+        if not self._waiting or self._is_pausing or self._is_row_expected() or len(self._asked) >= MAX_ASKED:
             return
         pause = self._resume_at - self._clock.seconds()
         if pause > 0:
@@ -186,7 +180,7 @@ class LongLists:
         left = max(each.expected_until for each in self._asked) - self._clock.seconds()
         if left < 0.001:  # not 0, because a timer can end a little early
             return False
-        if self._silence_timer is None:
+        if self._silence_timer is None and left <= SILENT_SECONDS:
             self._silence_timer = self._clock.callLater(left, self._end_silence)
         return True
 
@@ -209,7 +203,7 @@ class LongLists:
         self._asked.append(chosen)
         chosen.expected_until = self._clock.seconds() + SILENT_SECONDS
         ended: Deferred[Any] = maybeDeferred(self._request, chosen.request, partial(self._deliver, chosen))
-        ended.addBoth(self._on_end, chosen)
+        ended.addBoth(self._ended, chosen)
         self._start_next()
 
     def _deliver(self, asked: _ServerList, row: Message) -> None:
@@ -227,45 +221,35 @@ class LongLists:
         for answer in [*asked.callers] if rows else ():
             answer.extend(rows)
 
-    def _on_end(self, result: object, ended: _ServerList) -> None:
+    def _ended(self, result: object, ended: _ServerList) -> None:
+        ended.expected_until = float("inf")  # until its callers were answered
         if ended.began is not None:
             self._pause_for(self._clock.seconds(), ended.began)
         if type(ended.request) in self._streamed:
             self._pass_on(ended)
-        ended.result = result
-        self._asked.remove(ended)
-        self._ended.append(ended)
-        if not self._is_answering:
-            self._answer_callers()
-        self._start_next()
+        self._answer_next(result, ended)
 
     def _pause_for(self, now: float, began: float) -> None:
         """Set the end of the pause after a list whose rows arrived from `began` to now."""
         seconds = now - began
         self._resume_at = now + min(max(seconds, self._share.pause_after(seconds, now)), MAX_PAUSE)
 
-    def _answer_callers(self) -> None:
-        """Pass the rows to callers, for ANSWER_SECONDS in each iteration of the reactor.
-
-        Meanwhile the server may be asked for one further list.
-        """
-        self._is_answering = True
+    def _answer_next(self, result: object, ended: _ServerList) -> None:
+        """Pass the rows to callers, for ANSWER_SECONDS in each iteration of the reactor."""
         ends_at = self._clock.seconds() + ANSWER_SECONDS
-        while self._ended:
-            ended = self._ended[0]
-            if not ended.callers:
-                self._ended.popleft()
-                self._start_next()
-                continue
-            if self._clock.seconds() >= ends_at:
-                self._clock.callLater(0, self._answer_callers)
-                return
+        while ended.callers:
             rows = ended.callers.pop(next(iter(ended.callers)))
-            if isinstance(ended.result, Failure):
-                rows.errback(ended.result.value)
+            if isinstance(result, Failure):
+                rows.errback(result.value)
             else:
                 rows.callback(ended.rows)
-        self._is_answering = False
+            if self._clock.seconds() >= ends_at:
+                break
+        if ended.callers:
+            self._clock.callLater(0, self._answer_next, result, ended)
+        else:
+            self._asked.remove(ended)
+            self._start_next()
 
     def _drop_oldest_paused(self) -> bool:
         """Disconnect the caller that reads too slowly for the longest time.
