@@ -230,6 +230,8 @@ class LayoutTests(BrowserCase):
         for scheme in ("dark", "light"):
             page = self.open(viewport=WIDE, color_scheme=scheme)
             page.wait_for_function(LIVE)
+            page.evaluate("() => import('/dashboard/log.js').then(({ log }) => log('warning', 'A notice.'))")
+            page.locator("#notices", has_text="A notice.").wait_for()
             for tab in ("orders", "positions", "balances", "fills", "log", "status"):
                 page.click(f"#tab-{tab}")
                 self.assertEqual(serious(Axe().run(page)), [], f"{scheme}, {tab}")

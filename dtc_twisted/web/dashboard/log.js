@@ -16,7 +16,7 @@ export function log(level, text) {
 }
 
 function show(level, text) {
-    const notice = make("li", { class: level }, make("span", { text }));
+    const notice = make("div", { class: level }, make("span", { text }));
     const close = make("button", { type: "button", "aria-label": "Close", text: "×", on: { click: () => notice.remove() } });
     notice.append(close);
     byId("notices").prepend(notice);
