@@ -8,7 +8,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dtc_twisted.gateway import memory_release
-from dtc_twisted.gateway.memory_release import INTERVAL, MemoryRelease, release_free_memory
+from dtc_twisted.gateway.memory_release import (
+    INTERVAL,
+    LARGE_BLOCK,
+    MemoryRelease,
+    release_free_memory,
+    return_large_blocks,
+)
 from tests.support import GatewayTestCase, slow
 
 
@@ -42,6 +48,35 @@ class MemoryReleaseTests(SynchronousTestCase):
         release_free_memory()
         self.assertLess(resident_pages(), before - 10_000)
         self.assertEqual(len(objects), 100_000)  # they live until here
+
+    def test_large_blocks(self) -> None:
+        """glibc gets its setting once, when the service starts; not if data files are served."""
+        calls: list[tuple[int, int]] = []
+        self.patch(memory_release, "_mallopt", lambda *arguments: calls.append(arguments))
+        service = MemoryRelease(Clock(), lambda: None)
+        self.assertEqual(calls, [])
+        service.startService()
+        service.stopService()
+        self.assertEqual(calls, [(-3, LARGE_BLOCK)])
+        with_files = MemoryRelease(Clock(), lambda: None, has_files=True)
+        with_files.startService()
+        with_files.stopService()
+        self.assertEqual(len(calls), 1)
+
+    @slow
+    @skipUnless(sys.platform == "linux" and memory_release._mallopt is not None, "only glibc has mallopt")
+    def test_large_blocks_are_returned_at_once(self) -> None:
+        """Also after larger ones were freed, and although smaller objects follow them."""
+        return_large_blocks()
+        larger = bytes(8 * LARGE_BLOCK)
+        del larger
+        before = resident_pages()
+        blocks = [b"1" * (2 * LARGE_BLOCK) for _ in range(100)]
+        small = [bytes(1000) for _ in range(1000)]
+        self.assertGreater(resident_pages(), before + 6000)
+        del blocks
+        self.assertLess(resident_pages(), before + 1500)
+        self.assertEqual(len(small), 1000)  # they live until here
 
 
 class GatewayTests(GatewayTestCase):

@@ -1,7 +1,11 @@
 """Import numpy and pyarrow, if they are installed."""
 
 import importlib
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
+from importlib.abc import MetaPathFinder
 from typing import Any
 
 
@@ -18,7 +22,8 @@ def load_arrow() -> Any:
     if arrow is not None:
         for part in ("compute", "csv", "parquet"):
             importlib.import_module(f"pyarrow.{part}")
-        arrow.array([0])  # the first array imports pandas, if it is installed
+        with hidden("pandas"):
+            arrow.array([0])
     return arrow
 
 
@@ -29,6 +34,32 @@ def load_all() -> None:
     """
     load_numpy()
     load_arrow()
+
+
+class _HidingFinder(MetaPathFinder):
+    """Let the import of one package fail, as if it were not installed."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: Any = None) -> None:
+        if fullname == self._name:
+            raise ModuleNotFoundError(f"{fullname} is hidden")
+
+
+@contextmanager
+def hidden(name: str) -> Iterator[None]:
+    """Hide a package that is not imported yet.
+
+    The first array of pyarrow imports pandas, if it is installed: half a second and 37 MB for a module that the gateway
+    does not use. pyarrow tries again when a table is converted to a DataFrame.
+    """
+    finder = _HidingFinder(name)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
 
 
 def _load(name: str) -> Any:

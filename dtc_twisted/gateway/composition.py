@@ -79,7 +79,7 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor, end: Callable[[in
     web = make_web(settings, parts, reactor)
     web.setServiceParent(services)
     market_data.watchdog.setServiceParent(services)
-    MemoryRelease(reactor).setServiceParent(services)
+    MemoryRelease(reactor, has_files=files is not None).setServiceParent(services)
     replay_buffer.setServiceParent(services)
     for each in held[1:]:
         each.setServiceParent(services)
