@@ -11,13 +11,13 @@ from websockets.sync.client import connect
 
 from benchmarks.foreign_page import YES_NO, command, probe, served_page
 from tests.browser.support import ES, BrowserCase
+from tests.process.test_twistd import TWISTD, Process
 from tests.support import slow
 
 SEARCHES = [f"/symbolsearch?SearchText={letter}" for letter in "ABCDEF"]
 
 
-@slow
-class ForeignPageTests(BrowserCase):
+class ForeignPageCase(BrowserCase):
     """A gateway without tokens, which trusts its machine.
 
     The name gateway.example stands for any other machine: browsers send it no Sec-Fetch-Site over http.
@@ -59,6 +59,11 @@ class ForeignPageTests(BrowserCase):
         """Return the types of the messages that were sent to the server."""
         return [name for name in re.findall(r"Sending (\w+):", self.gateway.text) if name != "Heartbeat"]
 
+
+@slow
+class ForeignPageTests(ForeignPageCase):
+    is_shared = True
+
     def test_neither_reads_nor_learns_yes_or_no(self) -> None:
         before = self.asked()
         self.assertTrue(before)
@@ -93,6 +98,18 @@ class ForeignPageTests(BrowserCase):
         self.assertEqual(answer.status, 421)
         fetched = page.evaluate("() => fetch('/api/v1/accountbalance').then((answer) => answer.status)")
         self.assertEqual(fetched, 421)
+
+
+@slow
+class LoadTests(ForeignPageCase):
+    """A server apart from the gateway: it sends so much that the counts are not of a few messages."""
+
+    def setUp(self) -> None:
+        server = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", "200")
+        self.addCleanup(server.stop)
+        port = server.wait_for(r"A simulated DTC server is at ws://\S+:(\d+)/")[1]
+        self.options = ("--host", "127.0.0.1", "-p", port, *self.options[1:], "--journal", self.mktemp())
+        super().setUp()
 
     def test_does_not_slow_others(self) -> None:
         page = self.open_foreign("localhost")

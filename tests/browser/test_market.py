@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from tests.browser.support import ES, BrowserCase
+from tests.browser.support import BLANK, ES, BrowserCase
 from tests.support import slow
 
 JOIN = """async ([symbol, length]) => {
@@ -35,7 +35,7 @@ class ChartTests(BrowserCase):
 
     def test_live_trades_continue_history(self) -> None:
         """There is no gap and no double bar at the join, and no trade is missing or counted twice."""
-        page = self.open()
+        page = self.open(BLANK)
         joins = f"() => Promise.all([{ES!r}, 'CLM20_FUT_NYMEX'].map((symbol) => ({JOIN})([symbol, 2])))"
         for fault, shown, stated in page.evaluate(joins):
             self.assertEqual(fault, "")

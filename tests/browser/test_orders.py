@@ -125,14 +125,6 @@ class LadderTests(TradingCase):
         self.level(price - TICK, ".own.buy.present").wait_for(state="hidden")
         self.assertEqual([name for name in self.open_orders() if not name.startswith("sim-")], [])
 
-    def test_refused_confirmation(self) -> None:
-        bid, _ = self.inside()
-        self.level(bid - 5 * TICK, ".bid").click()
-        self.page.locator("#confirm[open]").wait_for()
-        self.page.keyboard.press("Escape")
-        self.page.locator("#confirm").wait_for(state="hidden")
-        self.assertEqual(len(self.open_orders()), 5)
-
     def test_second_click_before_the_question(self) -> None:
         """The order that is sent is the one in the question, also if another one was clicked meanwhile."""
         bid, _ = self.inside()
@@ -157,6 +149,45 @@ class LadderTests(TradingCase):
         bid, _ = self.inside()
         self.level(bid - 5 * TICK, ".bid").click()
         self.assertEqual(self.new_orders()[0]["Price1"], bid - 5 * TICK)
+
+
+@slow
+class UnchangedTests(TradingCase):
+    """Tests that leave the gateway as it was."""
+
+    is_shared = True
+
+    def test_refused_confirmation(self) -> None:
+        bid, _ = self.inside()
+        self.level(bid - 5 * TICK, ".bid").click()
+        self.page.locator("#confirm[open]").wait_for()
+        self.page.keyboard.press("Escape")
+        self.page.locator("#confirm").wait_for(state="hidden")
+        self.assertEqual(len(self.open_orders()), 5)
+
+    def test_price_begins_at_the_market(self) -> None:
+        field = self.page.locator("[name=price]")
+        field.press("ArrowUp")
+        self.assertLess(abs(float(field.input_value()) - self.inside()[0]), 20)
+
+    def test_open_profit(self) -> None:
+        """The open profit is that at the live price."""
+        self.page.click("#tab-positions")
+        rows = "[...document.querySelectorAll('#panel-positions tbody tr')]"
+        row = f"{rows}.find((row) => row.innerText.includes('{ES}'))"
+        self.page.wait_for_function(f"() => /[0-9]/.test({row}?.cells[3].textContent)")
+        texts = self.page.evaluate(f"() => [...{row}.cells].map((cell) => cell.textContent)")
+        quantity, average, last, profit = (float(text.replace(",", "")) for text in texts[1:5])
+        self.assertLess(abs(profit - quantity * (last - average) * 50), 1)
+        self.page.wait_for_function(f"(profit) => {row}.cells[4].textContent !== profit", arg=texts[4])
+
+    def test_sort_and_filter(self) -> None:
+        cells = "document.querySelectorAll('#panel-orders tbody td:nth-child(7)')"
+        prices = f"() => [...{cells}].map((cell) => cell.textContent)"
+        self.page.locator("#panel-orders thead button", has_text="Price").click()
+        self.page.wait_for_function(f"() => ({prices})().join() === '2860.00,2815.00,2800.00,17.90,1.09250'")
+        self.page.fill("#filter", "clm20")
+        self.page.wait_for_function(f"() => ({prices})().join() === '17.90'")
 
 
 RECORD_DRAWING = """() => {
@@ -266,11 +297,6 @@ class TicketTests(TradingCase):
             self.assertIn(price, [each["Price1"] for each in found])
         self.assertEqual({each["OrderType"] for each in found}, {2, 3, 4, 5})
 
-    def test_price_begins_at_the_market(self) -> None:
-        field = self.page.locator("[name=price]")
-        field.press("ArrowUp")
-        self.assertLess(abs(float(field.input_value()) - self.inside()[0]), 20)
-
     def test_market_order(self) -> None:
         self.page.select_option("[name=type]", "MARKET")
         self.page.click("#buy")
@@ -358,22 +384,3 @@ class TableTests(TradingCase):
         self.confirm()
         self.page.locator("#alarm").wait_for(state="hidden")
         self.assertIsNone(self.get("/status")["trading"]["halted"])
-
-    def test_open_profit(self) -> None:
-        """The open profit is that at the live price."""
-        self.page.click("#tab-positions")
-        rows = "[...document.querySelectorAll('#panel-positions tbody tr')]"
-        row = f"{rows}.find((row) => row.innerText.includes('{ES}'))"
-        self.page.wait_for_function(f"() => /[0-9]/.test({row}?.cells[3].textContent)")
-        texts = self.page.evaluate(f"() => [...{row}.cells].map((cell) => cell.textContent)")
-        quantity, average, last, profit = (float(text.replace(",", "")) for text in texts[1:5])
-        self.assertLess(abs(profit - quantity * (last - average) * 50), 1)
-        self.page.wait_for_function(f"(profit) => {row}.cells[4].textContent !== profit", arg=texts[4])
-
-    def test_sort_and_filter(self) -> None:
-        cells = "document.querySelectorAll('#panel-orders tbody td:nth-child(7)')"
-        prices = f"() => [...{cells}].map((cell) => cell.textContent)"
-        self.page.locator("#panel-orders thead button", has_text="Price").click()
-        self.page.wait_for_function(f"() => ({prices})().join() === '2860.00,2815.00,2800.00,17.90,1.09250'")
-        self.page.fill("#filter", "clm20")
-        self.page.wait_for_function(f"() => ({prices})().join() === '17.90'")

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
-from tests.browser.support import ES, WIDE, BrowserCase
+from tests.browser.support import BLANK, ES, WIDE, BrowserCase
 from tests.process.test_twistd import TWISTD, Gateway, Process
 from tests.support import slow
 
@@ -41,7 +41,7 @@ class StatusTests(BrowserCase):
             sockets.append(socket)
 
         sockets: list[Any] = []
-        page = self.open("/docs")
+        page = self.open(BLANK)
         page.route_web_socket(re.compile("/stream"), connect)
         page.goto(self.gateway.url)
         page.wait_for_function(READY)
@@ -58,7 +58,7 @@ class StatusTests(BrowserCase):
             text = answer.text().replace("E-MINI S&P 500 FUTURES ES Jun 2020", SCRIPT.replace('"', "'"))
             route.fulfill(response=answer, body=text)
 
-        page = self.open("/docs")
+        page = self.open(BLANK)
         page.route(re.compile("securitydefinition|symbolsearch"), change)
         page.goto(self.gateway.url)
         page.wait_for_function(
@@ -154,7 +154,7 @@ class FailureTests(BrowserCase):
 
     def test_suspended_computer(self) -> None:
         """After a suspension the page connects again, and has fresh data."""
-        page = self.open("/docs")
+        page = self.open(BLANK)
         page.clock.install()
         page.goto(self.gateway.url)
         page.clock.resume()
@@ -196,7 +196,7 @@ class LayoutTests(BrowserCase):
 
     def test_ten_thousand_orders(self) -> None:
         """The table stays fast, and only the rows in sight are elements."""
-        page = self.open("/docs")
+        page = self.open(BLANK)
 
         def connect(socket: Any) -> None:
             server = socket.connect_to_server()

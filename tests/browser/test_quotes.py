@@ -3,12 +3,14 @@
 import json
 from urllib.request import urlopen
 
-from tests.browser.support import ES, BrowserCase
+from tests.browser.support import BLANK, ES, BrowserCase
 from tests.support import slow
 
 
 @slow
 class QuoteTests(BrowserCase):
+    is_shared = True
+
     def test_first_visit(self) -> None:
         """The first page shows live prices of the symbols that have positions and orders."""
         page = self.open()
@@ -37,17 +39,6 @@ class QuoteTests(BrowserCase):
         row.locator("td.flash").first.wait_for()
         page.wait_for_function(f"() => !document.querySelector('tr[data-symbol={ES}] .flash')")
 
-    def test_closed_page_costs_nothing(self) -> None:
-        """When the page is closed, the gateway has no subscriber and no symbol of it."""
-        page = self.open()
-        page.locator("#quotes td.flash").first.wait_for()
-        url = f"{self.gateway.url}/api/v1/status"
-        with urlopen(url, timeout=20) as answer:
-            self.assertEqual(json.load(answer)["subscribers"], 1)
-        other = self.open("/docs")
-        page.close()
-        other.wait_for_function("async () => (await (await fetch('/api/v1/status')).json()).subscribers === 0")
-
     def test_add_remove_and_reorder(self) -> None:
         page = self.open()
         page.locator("#quotes tr").first.wait_for()
@@ -71,3 +62,17 @@ class QuoteTests(BrowserCase):
         page.fill("#search", "NQM20_FUT_CME")
         page.press("#search", "Enter")
         page.locator("tr.failed[data-symbol=NQM20_FUT_CME][title*='not permitted']").wait_for()
+
+
+@slow
+class ClosedPageTests(BrowserCase):
+    def test_closed_page_costs_nothing(self) -> None:
+        """When the page is closed, the gateway has no subscriber and no symbol of it."""
+        page = self.open()
+        page.locator("#quotes td.flash").first.wait_for()
+        url = f"{self.gateway.url}/api/v1/status"
+        with urlopen(url, timeout=20) as answer:
+            self.assertEqual(json.load(answer)["subscribers"], 1)
+        other = self.open(BLANK)
+        page.close()
+        other.wait_for_function("async () => (await (await fetch('/api/v1/status')).json()).subscribers === 0")

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 from urllib.request import Request, urlopen
 
-from tests.browser.support import ES, BrowserCase
+from tests.browser.support import BLANK, ES, BrowserCase
 from tests.process.test_twistd import TWISTD, Process
 from tests.support import slow
 
@@ -80,10 +80,10 @@ class CutCase(BrowserCase):
         self.passing: list[dict[str, Any]] | None = None
         self.is_cut = False
         self.ends: list[Any] = []
-        self.page = self.open("/docs")
+        self.page = self.open(BLANK)
         self.page.route_web_socket(re.compile("/stream"), self.connect)
         self.page.goto(self.gateway.url)
-        self.witness = self.open()
+        self.witness = self.open(BLANK)
         self.wait_for_trades(8)
 
     def connect(self, socket: Any) -> None:
