@@ -2,6 +2,7 @@
 
 import json
 import socket
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -487,7 +488,7 @@ class Gate:
 
     def __init__(self) -> None:
         self.paused: set[Any] = set()
-        self.held: dict[Any, bytes] = {}
+        self.held: defaultdict[Any, bytearray] = defaultdict(bytearray)
         self.ended: set[Any] = set()
 
     @contextmanager
@@ -496,7 +497,7 @@ class Gate:
 
         def buffer_received(transport: Any, data: bytes) -> None:
             if transport in self.paused:
-                self.held[transport] = self.held.get(transport, b"") + data
+                self.held[transport] += data
             else:
                 receive(transport, data)
 
@@ -508,7 +509,7 @@ class Gate:
 
         def resume(transport: Any) -> None:
             self.paused.discard(transport)
-            data = self.held.pop(transport, b"")
+            data = bytes(self.held.pop(transport, b""))
             for start in range(0, len(data), 65536):
                 case.clock.callLater(0, buffer_received, transport, data[start : start + 65536])
             if transport in self.ended:

@@ -33,11 +33,10 @@ ERROR = {"success": False, "error": {"type": "SessionLost", "message": "cut\noff
 def unchunked(answer: Received) -> Received:
     """Return the answer with its chunks joined, as far as they arrived."""
     if answer.headers.get("transfer-encoding") == "chunked":
-        data, parts = answer.body, []
-        while data:
-            size, _, data = data.partition(b"\r\n")
-            parts.append(data[: int(size, 16)])
-            data = data[int(size, 16) + 2 :]
+        data, parts = io.BytesIO(answer.body), []
+        while size := data.readline():
+            parts.append(data.read(int(size, 16)))
+            data.read(2)
         answer.body = b"".join(parts)
     return answer
 

@@ -110,6 +110,8 @@ class MatrixTests(GatewayTestCase):
         self.simulator.drop()
         self.flush()
         for path, request, query in self.rows():
+            if request is dtc.HistoricalMarketDepthDataRequest:
+                query += f"&StartDateTime={int(self.clock.seconds()) - 10}"  # those of a day take seconds
             answer = self.fetch(query)
             if request in (dtc.HistoricalPriceDataRequest, dtc.HistoricalMarketDepthDataRequest):
                 self.assertEqual(answer.status, 200, path)

@@ -1,7 +1,7 @@
 """Serve the trading dashboard at /: static files, which use the public API only."""
 
-import os
 from collections.abc import Callable
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,10 +29,15 @@ class DashboardRoutes:
     """
 
     def __init__(self, rest: RestApi) -> None:
-        rest.route("GET", "/", _handler(FOLDER / PAGE), None, prefix="", public=True)
-        for name in os.listdir(FOLDER):
-            if os.path.splitext(name)[1] in _TYPES and name != PAGE:
-                rest.route("GET", f"{FOLDER_PATH}/{name}", _handler(FOLDER / name), None, prefix="", public=True)
+        for path, handler in _handlers().items():
+            rest.route("GET", path, handler, None, prefix="", public=True)
+
+
+@cache
+def _handlers() -> dict[str, Callable[[Request], bytes]]:
+    """Return the handlers of the page and its files, by path."""
+    files = [path for path in FOLDER.iterdir() if path.suffix in _TYPES]
+    return {"/" if path.name == PAGE else f"{FOLDER_PATH}/{path.name}": _handler(path) for path in files}
 
 
 def _handler(path: Path) -> Callable[[Request], bytes]:
