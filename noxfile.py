@@ -52,11 +52,12 @@ def fast(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, format, spelling and the generated code."""
+    """Check style, format, spelling, the structure of the package and the generated code."""
     install(session, "dev")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("codespell")
+    session.run("trial", "tests.test_structure")
     session.run("python", "-m", "codegen", "--check")
 
 

@@ -46,8 +46,7 @@ for texts_of_autobahn in (protocol, autobahn_websocket):
 # It also seeds the generator of the process for each connection, which takes 0.2 ms.
 generator: Any = random.Random()
 generator.seed = lambda: None
-protocol.random = generator
-
+setattr(protocol, "random", generator)  # noqa: B010
 
 names_of = TestLoader.getTestCaseNames
 

@@ -264,6 +264,7 @@ class QueryTests(ContractCase):
             self.ask("HEAD", path)
         self.compare("answers")
 
+    @slow
     def test_formats(self) -> None:
         for path in (*GOOD, TICKS, DEPTH, BARS):
             again = "&" if "?" in path else "?"

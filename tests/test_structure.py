@@ -15,6 +15,7 @@ from twisted.trial.runner import TestLoader
 from twisted.trial.unittest import SynchronousTestCase
 
 import dtc_twisted
+from tests.support import slow
 
 ROOT = Path(dtc_twisted.__file__).parent
 MAX_LINES = 60
@@ -257,6 +258,7 @@ def importers(*packages: str, allowed: set[str] = frozenset()) -> list[str]:  # 
     ]
 
 
+@slow
 class ImportTests(SynchronousTestCase):
     maxDiff = None
 
@@ -348,6 +350,7 @@ def f():
         self.assertEqual(find_cycle({"a": {"b"}, "b": {"d", "c"}, "d": set(), "c": {"b"}}), ["b", "c", "b"])
 
 
+@slow
 class NameTests(SynchronousTestCase):
     maxDiff = None
 
@@ -367,6 +370,7 @@ class NameTests(SynchronousTestCase):
         self.assertEqual({name: found for name, found in places.items() if len(found) > 1}, {})
 
 
+@slow
 class ExceptionTests(SynchronousTestCase):
     def test_exceptions_are_in_one_module(self) -> None:
         """The client's own are beside it, because they are no errors of the gateway."""
@@ -388,6 +392,7 @@ class ExceptionTests(SynchronousTestCase):
         self.assertEqual(places, {"errors", "client.api_error"})
 
 
+@slow
 class SizeTests(SynchronousTestCase):
     maxDiff = None
 
@@ -412,6 +417,7 @@ class PackagingTests(SynchronousTestCase):
         self.assertEqual(sorted(listed), sorted([*found, "twisted.plugins"]))
 
 
+@slow
 class SuiteTests(SynchronousTestCase):
     def test_no_test_is_loaded_twice(self) -> None:
         """Two processes of a parallel run must not run the same test at the same time."""

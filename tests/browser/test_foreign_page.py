@@ -23,7 +23,7 @@ class ForeignPageCase(BrowserCase):
     The name gateway.example stands for any other machine: browsers send it no Sec-Fetch-Site over http.
     """
 
-    options = ("--demo", "--allow-trading", "--allow-origin", "http://gateway.example")
+    options: tuple[str, ...] = ("--demo", "--allow-trading", "--allow-origin", "http://gateway.example")
     environment = {"LOG_LEVEL": "DEBUG"}
 
     def setUp(self) -> None:

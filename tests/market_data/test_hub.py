@@ -1312,6 +1312,7 @@ class PacedTests(HubCase):
             counts.append(len(self.session.take()))
         self.assertEqual(counts, [100] * 10 + [0, 0])
 
+    @slow
     def test_requested_again_in_the_session(self) -> None:
         """Within a session symbols are requested again in parts too."""
         self.hub.detach("lost")
@@ -1345,6 +1346,7 @@ class PacedTests(HubCase):
         self.clock.advance(0.1)
         self.assertEqual((len(old.take()), len(self.session.take())), (0, 200))
 
+    @slow
     def test_unsubscribed_before_its_turn(self) -> None:
         self.session.take()
         self.hub.unsubscribe("S500", self.first)

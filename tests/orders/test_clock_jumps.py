@@ -99,6 +99,7 @@ class BackAnHourTests(ScriptedCase):
         self.restart()
         self.check_filled_or_unknown("b")
 
+    @slow
     def test_before_a_logon(self) -> None:
         self.market("a")
         self.server.drop()
@@ -158,6 +159,7 @@ class BackAnHourTests(ScriptedCase):
         self.check_filled_or_unknown("b")
         self.assertEqual(self.order("old").get("FilledQuantity", 0), 0)
 
+    @slow
     def test_never_arrived(self) -> None:
         """Fills that were read before an order was sent do not keep the order in doubt, whatever time they have."""
         self.others_fill("x")
