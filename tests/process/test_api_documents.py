@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.process.test_twistd import Gateway
+from tests.process.test_twistd import Gateway, environment
 from tests.support import slow, write_private
 
 CONFIG = Path(__file__).parents[1] / "web" / "schemathesis.toml"
@@ -72,7 +72,7 @@ class GeneratedClientTests(SynchronousTestCase):
         )
         result = subprocess.run(
             [sys.executable, "-c", code],
-            cwd=folder / "dtc-twisted-client",
+            env=environment(PYTHONPATH=str(folder / "dtc-twisted-client")),
             capture_output=True,
             text=True,
             check=False,

@@ -97,8 +97,10 @@ class Process:
 class Gateway(Process):
     """Run `twistd dtc` on a free port."""
 
+    command = TWISTD
+
     def __init__(self, *options: str, reactor: str = "default", **extra: str) -> None:
-        super().__init__(*TWISTD, "-n", "--pidfile=", "-r", reactor, "dtc", "-r", "0", *options, **extra)
+        super().__init__(*self.command, "-n", "--pidfile=", "-r", reactor, "dtc", "-r", "0", *options, **extra)
         try:
             self.url = self.wait_for(r"Serving (http://\S+)/api/v1")[1]
         except AssertionError:
