@@ -93,7 +93,8 @@ class Journal(Service):
         if self._run_writing is None or self._run_reading is None:
             self._run_writing = self._run_reading = execute
             if IReactorFromThreads.providedBy(self._reactor):
-                self._threads = JournalThreads(self._reactor)
+                self._threads = JournalThreads(self._reactor, store.advance_watermark)
+                store.marks_later = True
                 self._run_writing, self._run_reading = self._threads.run_writing, self._threads.run_reading
         self._queue = WriteQueue(self._reactor, store.write, self._run_writing, self.on_commit, self.expects_more)
         self._thread_reader = JournalReader(store.path, skip_damaged=self._accept_loss)
@@ -135,13 +136,14 @@ class Journal(Service):
 
         insist: whether the command is sent even if the disk fails, and is written as soon as the disk accepts it.
         """
-        for name in command.new_order_ids:
-            if self.has_order(name) or command.new_order_ids.count(name) > 1:
+        names, writes = command.new_order_ids, self._writes
+        for name in names:
+            if self.has_order(name) or names.count(name) > 1:
                 return fail(DuplicateOrder(f"ClientOrderID: {name} is the id of another order."))
         if self._file_problem and not insist:
             return fail(JournalFailed(self._file_problem))
-        recording = self._writes.record(command, even_if_unrecorded=insist)
-        if self._threads is not None and self._writes.is_full:
+        recording = writes.record(command, even_if_unrecorded=insist)
+        if self._threads is not None and writes.is_full:
             self._threads.deliver()  # the commands that are on disk are sent before more are handled
         return recording
 

@@ -51,8 +51,10 @@ class RowWriter:
         """Execute everything in the current transaction."""
         for table, rows in self._rows.items():
             self._execute(partial(_insertion, table), rows)
-        self._execute(_answers, self._answered)
-        self._execute(_deletion, self._closed)
+        if self._answered:
+            self._execute(_answers, self._answered)
+        if self._closed:
+            self._execute(_deletion, self._closed)
         self.discard()
 
     def discard(self) -> None:

@@ -4,7 +4,8 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,6 +20,8 @@ from dtc_twisted.journal.published import PublishedOrders, begin_epoch, read_pub
 from dtc_twisted.journal.reader import JournalReader
 from dtc_twisted.journal.row_writer import RowWriter
 from dtc_twisted.journal.schema import checksum
+
+_Result = TypeVar("_Result")
 
 _ROW_ERRORS = (
     *(sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError),
@@ -41,12 +44,14 @@ class JournalStore:
         lost or damaged.
     index: facts that order commands need.
     reader: a connection for the thread that opened the store.
+    marks_later: whether `advance_watermark` is called after transactions, when nobody waits for them any more.
 
     Raises StoreLocked, StoreDamaged or StoreError.
     """
 
     def __init__(self, path: str, *, accept_loss: bool = False) -> None:
         self.path = os.path.realpath(path)
+        self.marks_later = False
         try:
             self._open(accept_loss=accept_loss)
         except StoreDamaged as error:
@@ -82,7 +87,8 @@ class JournalStore:
         self._rows = RowWriter(self._connection)
         self._mark, self._commits = mark, int(commits)
         self._checkpointed: int = self._commits
-        self._wal = file_identity(f"{self.path}-wal")
+        self._wal_path = f"{self.path}-wal"
+        self._wal = file_identity(self._wal_path)
         self._size = opening.size_of(self.path)
 
     def close(self) -> None:
@@ -111,52 +117,68 @@ class JournalStore:
         return [result for entry in entries for result in self.write([entry])]
 
     def _write_together(self, entries: Sequence[Entry]) -> list[int]:
-        number, numbers = self._last_id, []
-        with self._transaction():
-            for entry in entries:
-                if isinstance(entry, Withdrawal):
-                    self._rows.flush()  # the command may be in the same transaction
-                    numbers.append(self._withdraw(entry.command))
-                    continue
-                if isinstance(entry, PublishedState):
-                    self._rows.insert("published", (entry.seq, _text(entry.message)))
-                    numbers.append(0)
-                    continue
-                number += 1
-                numbers.append(number)
-                if isinstance(entry, Command):
-                    self._write_command(number, entry)
-                else:
-                    self._write_update(number, entry)
-            self._rows.flush()
-        self._last_id = number
+        numbers = self._in_transaction(self._insert, entries)
+        self._last_id = max([self._last_id, *numbers])
         return numbers
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Commit the changes of file and index in this context, or roll both back."""
+    def _insert(self, entries: Sequence[Entry]) -> list[int]:
+        number, numbers = self._last_id, []
+        for entry in entries:
+            if isinstance(entry, Withdrawal):
+                self._rows.flush()  # the command may be in the same transaction
+                numbers.append(self._withdraw(entry.command))
+                continue
+            if isinstance(entry, PublishedState):
+                self._rows.insert("published", (entry.seq, _text(entry.message)))
+                numbers.append(0)
+                continue
+            number += 1
+            numbers.append(number)
+            if isinstance(entry, Command):
+                self._write_command(number, entry)
+            else:
+                self._write_update(number, entry)
+        self._rows.flush()
+        return numbers
+
+    def _in_transaction(self, change: Callable[..., _Result], *arguments: Any) -> _Result:
+        """Call a function, and commit its changes of file and index, or roll both back."""
         run = self._connection.execute
         self.check_file()
         try:
             run("BEGIN IMMEDIATE")
-            yield
+            result = change(*arguments)
             run("UPDATE state SET commits = commits + 1")
             run("COMMIT")
         except BaseException as error:
-            self.index.roll_back()
-            self._rows.discard()
-            with contextlib.suppress(sqlite3.Error):
-                if self._connection.in_transaction:
-                    run("ROLLBACK")
-            if isinstance(error, _ROW_ERRORS):
-                raise RowRefused(str(error)) from error
-            if isinstance(error, (sqlite3.Error, OSError)):
-                raise StoreError(str(error)) from error
+            self._roll_back(error)
             raise
         self.index.commit()
         self._commits += 1
-        with contextlib.suppress(OSError):  # a watermark that is behind is harmless
-            self._mark.advance(self._commits)
+        if not self.marks_later:
+            self.advance_watermark()
+        return result
+
+    def _roll_back(self, error: BaseException) -> None:
+        """Undo the changes of a transaction.
+
+        Raises RowRefused or StoreError if `error` is about a row or the file.
+        """
+        self.index.roll_back()
+        self._rows.discard()
+        with contextlib.suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        if isinstance(error, _ROW_ERRORS):
+            raise RowRefused(str(error)) from error
+        if isinstance(error, (sqlite3.Error, OSError)):
+            raise StoreError(str(error)) from error
+
+    def advance_watermark(self) -> None:
+        """Write the number of transactions to the watermark, unless it has it."""
+        if self._mark.commits != self._commits:
+            with contextlib.suppress(OSError):  # a watermark that is behind is harmless
+                self._mark.advance(self._commits)
 
     def _write_command(self, number: int, command: Command) -> None:
         symbols = {each.get("Symbol", "") for each in command.messages}
@@ -205,8 +227,7 @@ class JournalStore:
 
         epoch: the least number of the epoch.
         """
-        with self._transaction():
-            epoch = begin_epoch(self._connection, epoch)
+        epoch = self._in_transaction(begin_epoch, self._connection, epoch)
         return read_published(self.reader, epoch)
 
     # -- deleting
@@ -219,16 +240,18 @@ class JournalStore:
         with contextlib.closing(JournalReader(self.path)) as reader:
             last, commands, updates, names = find_prunable(reader, self.index, table, after, cutoff)
         if commands or updates:
-            run = self._connection.executemany
-            with self._transaction():
-                run("DELETE FROM command_orders WHERE command_id = ?", [(each,) for each in commands])
-                run("DELETE FROM commands WHERE id = ?", [(each,) for each in commands])
-                run("DELETE FROM updates WHERE id = ?", [(each,) for each in updates])
-                for name in names:
-                    self.index.remove(self.index.new_orders, name)
-                    if not any(self._connection.execute(query, (name,)).fetchone() for query in _UPDATES_OF_NAME):
-                        self.index.remove(self.index.updated, name)
+            self._in_transaction(self._delete, commands, updates, names)
         return last, len(commands) + len(updates)
+
+    def _delete(self, commands: Iterable[int], updates: Iterable[int], names: Iterable[str]) -> None:
+        run = self._connection.executemany
+        run("DELETE FROM command_orders WHERE command_id = ?", [(each,) for each in commands])
+        run("DELETE FROM commands WHERE id = ?", [(each,) for each in commands])
+        run("DELETE FROM updates WHERE id = ?", [(each,) for each in updates])
+        for name in names:
+            self.index.remove(self.index.new_orders, name)
+            if not any(self._connection.execute(query, (name,)).fetchone() for query in _UPDATES_OF_NAME):
+                self.index.remove(self.index.updated, name)
 
     # -- the file
 
@@ -237,7 +260,7 @@ class JournalStore:
         identity, size = identity_and_size(self.path)
         if identity != self._lock.identity:
             raise StoreError(f"{self.path} was deleted or moved while the gateway runs.")
-        if file_identity(f"{self.path}-wal") != self._wal:
+        if identity_and_size(self._wal_path)[0] != self._wal:
             raise StoreError(f"{self.path}-wal was deleted or moved while the gateway runs.")
         if size < self._size:
             raise StoreError(f"{self.path} was cut off while the gateway runs.")

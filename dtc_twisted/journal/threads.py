@@ -29,18 +29,21 @@ class JournalThreads:
     """Run functions in a thread for writing and in one for reading.
 
     Each thread is started on first use.
+
+    after_writing: called in the thread for writing after each function, when the result is on its way.
     """
 
-    def __init__(self, reactor: IReactorFromThreads) -> None:
+    def __init__(self, reactor: IReactorFromThreads, after_writing: Callable[[], None] = lambda: None) -> None:
         sys.setswitchinterval(min(_SWITCH_INTERVAL, sys.getswitchinterval()))
         self._reactor = reactor
+        self._after_writing = after_writing
         self._workers: dict[str, _Worker] = {}
 
     def run_writing(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
-        return self._worker("journal").run(function, *arguments)
+        return self._worker("journal", self._after_writing).run(function, *arguments)
 
     def run_reading(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
-        return self._worker("journal reader").run(function, *arguments)
+        return self._worker("journal reader", lambda: None).run(function, *arguments)
 
     def deliver(self) -> None:
         """Fire the Deferreds of functions that have ended.
@@ -59,9 +62,9 @@ class JournalThreads:
         stopped = [worker.stop() for worker in self._workers.values()]
         return all(stopped)
 
-    def _worker(self, name: str) -> "_Worker":
+    def _worker(self, name: str, after: Callable[[], None]) -> "_Worker":
         if name not in self._workers:
-            self._workers[name] = _Worker(self._reactor, name)
+            self._workers[name] = _Worker(self._reactor, name, after)
         return self._workers[name]
 
 
@@ -71,8 +74,9 @@ class _Worker:
     Twisted's thread pool coordinates several threads. For one thread that takes longer than a small transaction.
     """
 
-    def __init__(self, reactor: IReactorFromThreads, name: str) -> None:
+    def __init__(self, reactor: IReactorFromThreads, name: str, after: Callable[[], None]) -> None:
         self._reactor = reactor
+        self._after = after
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._results: deque[tuple[Callable[[Any], None], Any]] = deque()
         self._thread = Thread(target=self._work, name=name, daemon=True)
@@ -104,3 +108,4 @@ class _Worker:
             else:
                 self._results.append((result.callback, value))
             self._reactor.callFromThread(self.deliver)
+            self._after()

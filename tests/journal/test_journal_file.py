@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 
 from dtc_twisted.errors import JournalFailed
 from dtc_twisted.journal import Journal
+from dtc_twisted.journal.store import JournalStore
 from tests.journal.test_journal import JournalCase, command, update
 from tests.support import slow
 
@@ -188,6 +189,18 @@ class LossTests(LossCase):
         flip(f"{path}-mark", 3)
         self.check_loss(path, "-mark beside it is damaged")
         self.assertTrue(self.accept(path).has_order("a4"))
+
+    def test_mark_that_is_written_later(self) -> None:
+        """A transaction does not wait for the mark, which is behind until `advance_watermark`."""
+        store = JournalStore(str(self.mktemp()))
+        self.addCleanup(store.close)
+        store.marks_later = True
+        mark = Path(f"{store.path}-mark")
+        before = mark.read_text()
+        store.write([command("b1")])
+        self.assertEqual(mark.read_text(), before)
+        store.advance_watermark()
+        self.assertEqual(int(mark.read_text().split()[-1]), int(before.split()[-1]) + 1)
 
     def test_without_mark(self) -> None:
         """As an earlier version left it, or moved here."""

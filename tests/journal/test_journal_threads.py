@@ -54,6 +54,20 @@ class JournalThreadsTests(SynchronousTestCase):
         self.failureResultOf(done[1], KeyError)
         self.assertEqual(names, ["journal"] * 3)
 
+    def test_after_writing(self) -> None:
+        """The result does not wait for what follows each write."""
+        may_end, ended = threading.Event(), threading.Event()
+        self.addCleanup(may_end.set)
+        reactor: Any = self.reactor
+        threads = JournalThreads(reactor, lambda: may_end.wait(10) and ended.set())
+        writing = threads.run_writing(int, "1")
+        self.reactor.run(1)
+        self.assertEqual(self.successResultOf(writing), 1)
+        self.assertFalse(ended.is_set())
+        may_end.set()
+        threads.stop()
+        self.assertTrue(ended.is_set())
+
     def test_early_delivery(self) -> None:
         """Results can be taken before the reactor's next iteration, and are given once."""
         done = [self.threads.run_writing(int, number) for number in ("1", "2")]
