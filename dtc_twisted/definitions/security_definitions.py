@@ -32,6 +32,10 @@ class SecurityDefinitions:
 
     # -- called by orders, the stream and REST
 
+    def is_known(self, symbol: str) -> bool:
+        """Return whether `definition` does not ask the server."""
+        return symbol in self._definitions
+
     def definition(self, symbol: str) -> Deferred[SecurityDefinitionResponse]:
         """Return the definition of a symbol.
 

@@ -215,7 +215,7 @@ class WriteQueue:
             call_safely(self._waiting.popleft()[1])
 
     def _on_written(self, results: Sequence[int | StoreError]) -> None:
-        self._on_commit(self._reactor.seconds() - self._write_began)
+        seconds = self._reactor.seconds() - self._write_began
         items, self._writing = self._writing, []
         outcomes = [*zip(items, results, strict=True)]
         failed = [(item, result) for item, result in outcomes if _is_disk_error(result)]
@@ -238,6 +238,7 @@ class WriteQueue:
                 self._on_item_written(item, result)
         if not failed:
             self._begin()
+        self._on_commit(seconds)  # last, because commands that are on disk are sent first
         self._call_waiting()
         if not self._writing:
             waiting, self._when_idle = self._when_idle, []

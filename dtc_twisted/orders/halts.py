@@ -97,7 +97,10 @@ class Halts:
 
     def covering(self, trade_account: str, symbol: str) -> Halt | None:
         """Return a halt of this symbol in this account."""
-        return next((halt for halt in self if halt.covers(trade_account, symbol)), None)
+        for halt in self._halts.values():
+            if halt.covers(trade_account, symbol):
+                return halt
+        return None
 
     def check(self, trade_account: str, symbol: str) -> None:
         """Raise Conflict when this symbol is halted in this account."""

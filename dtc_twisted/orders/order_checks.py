@@ -90,11 +90,13 @@ class OrderChecks:
         self.check_scope(trader, account, symbol)
         self._check_tradable(action, account, symbol)
         self._check_account_known(account)
+        waits = not self._definitions.is_known(symbol)
         definition = await self._definition(symbol)
         messages = [with_server_prices(each, definition, display=display) for each in messages]
         orders = orders_from_messages(messages)
         prices = await self._prices(orders, trader)
-        self._check_tradable(action, account, symbol)
+        if waits or prices is not None:  # meanwhile, trading may have been halted, or the session lost
+            self._check_tradable(action, account, symbol)
         self._check_limits(orders, trader, definition, prices)
         return messages, orders
 

@@ -92,7 +92,7 @@ class AccessControl:
             request.setHeader("Access-Control-Max-Age", "600")
             return True
         principal = self._principal(request) if needs_token else ANONYMOUS
-        request.setComponent(Principal, principal)
+        request.principal = principal  # type: ignore[attr-defined]
         if self._rate is not None and self._tokens is not None and needs_token and request.method in _SAFE_METHODS:
             self._rate.check(principal.name)
         return False
@@ -197,12 +197,13 @@ def headers(request: Request, name: str) -> list[str]:
 
     Request.getHeader of Twisted is not used, because it raises UnicodeDecodeError for bytes that are not UTF-8.
     """
-    return [value.decode("latin-1") for value in request.requestHeaders.getRawHeaders(name.encode(), [])]
+    values = request.requestHeaders.getRawHeaders(name.encode())
+    return [value.decode("latin-1") for value in values] if values else []
 
 
 def principal_of(request: Request) -> Principal:
     """Return the sender of an accepted request."""
-    principal: Principal = request.getComponent(Principal)
+    principal: Principal = request.principal  # type: ignore[attr-defined]
     return principal
 
 

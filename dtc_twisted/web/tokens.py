@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import sha256
 
 from twisted.internet.interfaces import IReactorTime
@@ -50,7 +51,7 @@ class Principal:
     line: bytes = field(default=b"", repr=False, compare=False)
     authorization: str = field(default="", repr=False, compare=False)
 
-    @property
+    @cached_property
     def trader(self) -> Trader:
         """Return the name and the limits, as order commands need them."""
         return Trader(self.name, self.limits)
