@@ -38,7 +38,7 @@ _FIRST_UPDATES = 20
 class Order:
     """Hold one order.
 
-    fields: the latest value of each field.
+    fields: the latest value of each field; `set_fields` replaces them.
     updates: the updates of the order, oldest first: the first 20 and the latest 180.
     fills: the single fills that are known, in the order in which they became known.
     is_inferred: the status is a conclusion of the gateway, which the server did not state.
@@ -65,7 +65,7 @@ class Order:
     """
 
     def __init__(self, fields: Fields, sent_at: float = 0.0) -> None:
-        self.fields = fields
+        self.set_fields(fields)
         self.updates: list[Fields] = []
         self.fills: list[Fill] = []
         self.is_inferred = False
@@ -93,6 +93,14 @@ class Order:
         self.closing_update: Fields | None = None
         """The last update in which the server stated that the order is closed."""
 
+    def set_fields(self, fields: Fields) -> None:
+        """Replace the latest values, and keep the identifiers that are read all the time."""
+        self.fields = fields
+        self.client_order_id = str(fields.get("ClientOrderID", ""))
+        self.server_order_id = str(fields.get("ServerOrderID", ""))
+        self.trade_account = str(fields.get("TradeAccount", ""))
+        self.symbol = str(fields.get("Symbol", ""))
+
     # -- what is known
 
     @property
@@ -106,22 +114,6 @@ class Order:
     def is_in_flight(self) -> bool:
         """Return whether the order was sent, and the server has stated nothing about it."""
         return not self.server_order_id and self.status is OrderStatusEnum.ORDER_STATUS_ORDER_SENT
-
-    @property
-    def client_order_id(self) -> str:
-        return str(self.fields.get("ClientOrderID", ""))
-
-    @property
-    def server_order_id(self) -> str:
-        return str(self.fields.get("ServerOrderID", ""))
-
-    @property
-    def trade_account(self) -> str:
-        return str(self.fields.get("TradeAccount", ""))
-
-    @property
-    def symbol(self) -> str:
-        return str(self.fields.get("Symbol", ""))
 
     @property
     def display_id(self) -> str:
@@ -198,7 +190,7 @@ class Order:
         The server decides on both.
         """
         side = BuySellEnum.SELL if position > 0 else BuySellEnum.BUY
-        self.fields = self.fields | {"BuySell": int(side), "OrderQuantity": abs(position)}
+        self.set_fields(self.fields | {"BuySell": int(side), "OrderQuantity": abs(position)})
 
     def changed_by(self, change: CancelReplaceOrder) -> "Order":
         """Return the order as it would be if a change of the order were made."""
@@ -308,7 +300,7 @@ class Order:
                 del fields[name]
         if is_contradictory(update) or self.undoes_fill(update):
             fields.pop("OrderStatus", None)
-        self.fields = self.fields | fields
+        self.set_fields(self.fields | fields)
         if "AverageFillPrice" in fields:
             self._average_of = self.filled
         if "OrderStatus" in fields:

@@ -252,7 +252,7 @@ class OrderState(OrderRegistry):
         """Set the ServerOrderID of an order, which a read shows."""
         self.index.remove(order)
         previous = {"PreviousServerOrderID": order.server_order_id} if order.server_order_id else {}
-        order.fields = order.fields | previous | {"ServerOrderID": server_order_id}
+        order.set_fields(order.fields | previous | {"ServerOrderID": server_order_id})
         order.server_order_ids.add(server_order_id)
         order.epoch = self.index.epoch
         self.index.add(order)
