@@ -59,7 +59,12 @@ class JournalThreadsTests(SynchronousTestCase):
         may_end, ended = threading.Event(), threading.Event()
         self.addCleanup(may_end.set)
         reactor: Any = self.reactor
-        threads = JournalThreads(reactor, lambda: may_end.wait(10) and ended.set())
+
+        def follow() -> None:
+            may_end.wait(10)
+            ended.set()
+
+        threads = JournalThreads(reactor, follow)
         writing = threads.run_writing(int, "1")
         self.reactor.run(1)
         self.assertEqual(self.successResultOf(writing), 1)
