@@ -35,15 +35,11 @@ class JournalThreads:
 
     def __init__(self, reactor: IReactorFromThreads, after_writing: Callable[[], None] = lambda: None) -> None:
         sys.setswitchinterval(min(_SWITCH_INTERVAL, sys.getswitchinterval()))
-        self._reactor = reactor
-        self._after_writing = after_writing
-        self._workers: dict[str, _Worker] = {}
-
-    def run_writing(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
-        return self._worker("journal", self._after_writing).run(function, *arguments)
-
-    def run_reading(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
-        return self._worker("journal reader", lambda: None).run(function, *arguments)
+        self._workers = (
+            _Worker(reactor, "journal", after_writing),
+            _Worker(reactor, "journal reader", lambda: None),
+        )
+        self.run_writing, self.run_reading = (each.run for each in self._workers)
 
     def deliver(self) -> None:
         """Fire the Deferreds of functions that have ended.
@@ -51,7 +47,7 @@ class JournalThreads:
         Called in the reactor's thread: by the reactor in its next iteration, or earlier, while one iteration handles
         many commands.
         """
-        for worker in list(self._workers.values()):  # a result may start the other thread
+        for worker in self._workers:
             worker.deliver()
 
     def stop(self) -> bool:
@@ -59,13 +55,8 @@ class JournalThreads:
 
         Return False if one of them goes on, because the disk does not answer. It ends with the process.
         """
-        stopped = [worker.stop() for worker in self._workers.values()]
+        stopped = [worker.stop() for worker in self._workers]
         return all(stopped)
-
-    def _worker(self, name: str, after: Callable[[], None]) -> "_Worker":
-        if name not in self._workers:
-            self._workers[name] = _Worker(self._reactor, name, after)
-        return self._workers[name]
 
 
 class _Worker:
@@ -80,9 +71,12 @@ class _Worker:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._results: deque[tuple[Callable[[Any], None], Any]] = deque()
         self._thread = Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        self._has_started = False
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        if not self._has_started:
+            self._has_started = True
+            self._thread.start()
         result: Deferred[Any] = Deferred()
         self._jobs.put((function, arguments, result))
         time.sleep(0)  # the thread begins now, and not when the interpreter is taken from this one
@@ -94,6 +88,8 @@ class _Worker:
             fire(value)
 
     def stop(self) -> bool:
+        if not self._has_started:
+            return True
         self._jobs.put(None)
         self._thread.join(STOP_TIMEOUT)
         return not self._thread.is_alive()

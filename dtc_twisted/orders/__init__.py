@@ -10,8 +10,7 @@ from dtc_twisted.orders.market_prices import MarketPrices
 from dtc_twisted.orders.outcomes import Fields
 from dtc_twisted.orders.reconciler import Reconciler
 from dtc_twisted.orders.recovery import order_loader
-from dtc_twisted.orders.risk_limits import RiskLimits, read_limits
-from dtc_twisted.orders.trader import Trader
+from dtc_twisted.orders.risk_limits import RiskLimits, Trader, read_limits
 from dtc_twisted.orders.trading_scope import TradingScope
 
 __all__ = [

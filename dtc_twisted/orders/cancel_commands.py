@@ -21,8 +21,8 @@ from dtc_twisted.orders.outcomes import CANCEL, Fields, status_text
 from dtc_twisted.orders.parsing import JsonObject
 from dtc_twisted.orders.preparation import OrderPreparation, PreparedOrders
 from dtc_twisted.orders.reconciler import Reconciler
+from dtc_twisted.orders.risk_limits import Trader
 from dtc_twisted.orders.sender import raise_if_rejected
-from dtc_twisted.orders.trader import Trader
 from dtc_twisted.orders.trading_scope import TradingScope
 
 _NOT_READ = "The open orders have not been read from the server since the logon: others may be open. Repeat this."

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from dtc_twisted.errors import DTCError, NotLoggedOn, OutcomeUnknown, SessionLost
 from dtc_twisted.logs import logger
-from dtc_twisted.orders.trader import Trader
+from dtc_twisted.orders.risk_limits import Trader
 
 _log = logger(__name__)
 

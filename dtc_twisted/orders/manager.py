@@ -35,7 +35,6 @@ from dtc_twisted.orders.flattening import PositionCloser
 from dtc_twisted.orders.halt_control import HaltControl
 from dtc_twisted.orders.halts import Halts
 from dtc_twisted.orders.market_prices import FetchPrices
-from dtc_twisted.orders.one_shot import OneShotObserver
 from dtc_twisted.orders.order_checks import OrderChecks
 from dtc_twisted.orders.order_messages import client_order_ids_of
 from dtc_twisted.orders.outcomes import CHANGE, NEW, Fields
@@ -43,10 +42,9 @@ from dtc_twisted.orders.parsing import JsonObject
 from dtc_twisted.orders.preparation import OrderPreparation, PreparedOrders
 from dtc_twisted.orders.reconciler import Reconciler
 from dtc_twisted.orders.recovery import is_to_be_canceled, restore_from_journal
-from dtc_twisted.orders.repeated_commands import RepeatedCommands
-from dtc_twisted.orders.risk_limits import RiskLimits
+from dtc_twisted.orders.repeated_commands import OneShotObserver, RepeatedCommands
+from dtc_twisted.orders.risk_limits import RiskLimits, Trader
 from dtc_twisted.orders.sender import AcceptedCommand, CommandSender, raise_if_rejected
-from dtc_twisted.orders.trader import Trader
 from dtc_twisted.orders.unsettled_fills import UnsettledFills
 
 _log = logger(__name__)

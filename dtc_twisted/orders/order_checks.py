@@ -20,9 +20,8 @@ from dtc_twisted.orders.order_messages import orders_from_messages, with_client_
 from dtc_twisted.orders.outcomes import CHANGE, Fields, status_text
 from dtc_twisted.orders.parsing import JsonObject
 from dtc_twisted.orders.reconciler import Reconciler
-from dtc_twisted.orders.risk_limits import RiskLimits
+from dtc_twisted.orders.risk_limits import RiskLimits, Trader
 from dtc_twisted.orders.sender import CommandSender, identifiers_of, require_open
-from dtc_twisted.orders.trader import Trader
 from dtc_twisted.orders.trading_scope import TradingScope
 from dtc_twisted.orders.unsettled_fills import UnsettledFills
 

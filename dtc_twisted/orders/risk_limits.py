@@ -6,6 +6,7 @@ The options of the command line make one RiskLimits, each token with limits of i
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from dtc_twisted.dtc.messages import SecurityDefinitionResponse
 from dtc_twisted.errors import NotPermitted
@@ -108,6 +109,23 @@ class RiskLimits:
 
     def _option(self, name: str) -> str:
         return f"{name} {self._owner}" if self._owner else f"--{name}"
+
+
+@dataclass(frozen=True)
+class Trader:
+    """Hold a caller that may trade.
+
+    name: for the journal.
+    limits: of its token, besides those of the command line.
+    """
+
+    name: str
+    limits: RiskLimits = field(default_factory=RiskLimits)
+
+    @property
+    def scope(self) -> TradingScope:
+        """Return the accounts and symbols that the caller may trade."""
+        return self.limits.scope
 
 
 def read_limits(parts: Iterable[str], owner: str) -> RiskLimits:

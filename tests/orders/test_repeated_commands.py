@@ -6,7 +6,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from dtc_twisted.orders.one_shot import OneShotObserver
+from dtc_twisted.orders.repeated_commands import OneShotObserver
 
 
 class OneShotTests(SynchronousTestCase):
