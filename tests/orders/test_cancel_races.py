@@ -114,6 +114,19 @@ class ChangedOrderTests(ScriptedCase):
         self.assertEqual(self.server.exchange.open_orders(), [])
 
 
+class DoubtRaceTests(ScriptedCase):
+    def test_another_order_is_in_doubt_meanwhile(self) -> None:
+        """The rules are checked again after the definition of the symbol has arrived."""
+        self.submit("known")
+        self.server.next(SUBMIT, ignored)
+        self.begin_submit("doubtful")
+        self.advance(4)
+        self.server.next(DEFINITION, delayed(3))
+        waiting = self.begin_submit("b", Symbol="NQM20_FUT_CME")
+        self.advance(3.5)
+        self.check_error(Answer(waiting.received), 409, "Conflict", "The outcome of order doubtful is unknown")
+
+
 class HaltRaceTests(ScriptedCase):
     @slow
     def test_halt_while_a_resume_is_recorded(self) -> None:
