@@ -79,7 +79,9 @@ PRIVATE_OF_HTTP_CHANNEL = {
     "_networkProducer",
     "_receivedHeaderCount",
     "_receivedHeaderSize",
+    "_requestProducer",
     "_respondToBadRequestAndDisconnect",
+    "_send100Continue",
     "_waitingForTransport",
 }
 """Private names of Twisted's HTTPChannel that LimitedChannel uses."""

@@ -119,6 +119,43 @@ class PipelineTests(ChannelCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
 
+class WriteTests(ChannelCase):
+    """Answers are sent on the socket directly. The transport of these tests fails what overtakes other bytes."""
+
+    def test_full_socket(self) -> None:
+        caller = self.caller(STATUS)
+        transport: Any = self.channel_of(caller).transport
+        transport.capacity = 100  # bytes of the next answer; the rest waits
+        for _ in range(2):
+            caller.transport.write(STATUS)
+            self.flush()
+            self.assertEqual(caller.received.count(b"HTTP/1.1 200 OK"), 1)
+        transport.capacity = 1_000_000
+        self.flush()
+        self.assertEqual(caller.received.count(b"HTTP/1.1 200 OK"), 3)
+        self.assertEqual(len(caller.received) % 3, 0)
+
+    def test_one_write(self) -> None:
+        caller = self.caller()
+        transport: Any = self.channel_of(caller).transport
+        transport.write = None
+        caller.transport.write(STATUS)
+        self.flush()
+        self.assertEqual(len(transport.stream or [b""]), 1)
+        self.assertTrue(caller.received.startswith(b"HTTP/1.1 200 OK"))
+
+    def test_after_100_continue(self) -> None:
+        """A caller may send its body without waiting for it."""
+        head = b"POST /api/v1/status HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+        caller = self.caller(head + b"{}")
+        self.assertEqual(re.findall(rb"HTTP/1.1 (\d+)", caller.received), [b"100", b"405"])
+
+    def test_without_a_body(self) -> None:
+        caller = self.caller(STATUS.replace(b"GET", b"HEAD") + STATUS)
+        self.advance(1, step=0.01)
+        self.assertEqual(caller.received.count(b"HTTP/1.1 200 OK"), 2)
+
+
 class RequestTests(ChannelCase):
     def test_slow(self) -> None:
         """A byte now and then does not keep a request open."""

@@ -4,6 +4,7 @@ Every connection has a limited time for a request. Requests are answered in the 
 the caller reads. The site limits the number of connections.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.protocol import connectionDone
@@ -11,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request
 from twisted.web.http_headers import Headers
 
+from dtc_twisted.transport.unsent import socket_send
 from dtc_twisted.web.rest.connections import Connections
 
 REQUEST_SECONDS = 20.0
@@ -47,6 +49,7 @@ class LimitedChannel(HTTPChannel):
     - Requests wait for a turn. Pipelined requests also wait until the caller has read the answers before them.
     - A slow request is ended with 408. Headers that are too long are answered with 431.
     - Each answer forbids other origins to embed it, and states no version of the server.
+    - A short answer is sent on the socket at once. Twisted's `write` waits for the reactor's next iteration.
     """
 
     site: Any
@@ -55,11 +58,14 @@ class LimitedChannel(HTTPChannel):
     _held: list[bytes] | None = None  # bytes of later requests, which are not parsed yet
     _is_scheduled = False
     _has_turn = False  # held bytes are being parsed
+    _headers = b""  # of the present answer, until the first bytes of its body are written
+    _send: Callable[[bytes], int] | None = None  # sends on the socket, until it has not taken all bytes of an answer
 
     # -- called by the transport
 
     def connectionMade(self) -> None:
         super().connectionMade()
+        self._send = socket_send(self.transport)
         self._connections: Connections = self.site.connections
         refusal = self._connections.opened(self.transport)
         if refusal is not None:
@@ -97,6 +103,8 @@ class LimitedChannel(HTTPChannel):
         super().allContentReceived()
 
     def requestDone(self, request: Request) -> None:
+        if self._headers:  # of an answer without a body
+            self.write(b"")
         # Bytes after the request wait in the one or the other, depending on whether it was answered at once.
         waiting, self._dataBuffer, self._buffer = b"".join((*self._dataBuffer, self._buffer)), [], b""
         if waiting and self.persistent:
@@ -114,7 +122,7 @@ class LimitedChannel(HTTPChannel):
         return bool(super().headerReceived(line))
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
-        """Write the status line and the headers.
+        """Set the status line and the headers, which are written together with the body.
 
         Twisted's takes four pieces of bytes for each header, and checks each.
         """
@@ -126,7 +134,29 @@ class LimitedChannel(HTTPChannel):
         if not headers.hasHeader(b"cache-control"):
             lines.append(_NO_STORE)
         lines.append(b"\r\n")
-        self.transport.write(b"".join(lines))
+        self._headers = b"".join(lines)
+
+    def write(self, data: bytes) -> None:
+        """Write bytes of an answer, with its headers before the first of them.
+
+        The transport gets those of long answers, and all after it got some, because they must not be overtaken.
+        """
+        data, self._headers = self._headers + data, b""
+        if self._send is not None and self._requestProducer is None:
+            try:
+                sent = self._send(data)
+            except OSError:  # the socket is full, or the connection lost: the transport handles both
+                sent = 0
+            data = data[sent:]
+        if data:
+            self._send = None
+            self.transport.write(data)
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        self.write(b"".join(iovec))
+
+    def _send100Continue(self) -> None:
+        self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         if self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders:
