@@ -18,6 +18,7 @@ from dtc_twisted.web.rest.long_lists import (
     MAX_PAUSE,
     MAX_UNREAD_ROWS,
     MAX_WAITING,
+    MIN_PAUSE,
     SILENT_SECONDS,
     LongLists,
     make_lists,
@@ -68,10 +69,15 @@ class LongListTests(SynchronousTestCase):
         return result
 
     def asked(self) -> list[str]:
+        """Return what the server was asked for until the next iterations of the reactor."""
+        self.clock.advance(0)
         return [getattr(message, "SearchText", "") or message.ServerOrderID for message, _, _ in self.sent]
 
     def ask(self, request: Message, answer: Answer | None = None) -> Deferred[list[Message]]:
-        return self.lists.ask(request, answer or Answer())
+        """Ask for a list, in an iteration of the reactor of its own."""
+        rows = self.lists.ask(request, answer or Answer())
+        self.clock.advance(0)
+        return rows
 
     def end(self, seconds: float = 0.0, rows: int = 0) -> None:
         """Let the server send rows, and complete the list that was asked for last after some time."""
@@ -110,6 +116,12 @@ class LongListTests(SynchronousTestCase):
         self.clock.advance(0.02)
         self.assertEqual(self.asked(), ["a", "b", "c"])
 
+    def test_no_pause_that_is_too_short_for_a_timer(self) -> None:
+        self.ask(search("a"))
+        self.ask(search("b"))
+        self.end(seconds=MIN_PAUSE / 2, rows=1)
+        self.assertEqual(self.asked(), ["a", "b"])
+
     def test_without_end(self) -> None:
         """If the server is asked for one list after the other, one part in a hundred of the time is for lists."""
         seconds = 0.05
@@ -138,7 +150,7 @@ class LongListTests(SynchronousTestCase):
         self.assertEqual(self.asked(), ["a", "b"])
 
     def test_lists_that_do_not_arrive(self) -> None:
-        """The next one is asked for after a moment; not while rows arrive, or callers are answered."""
+        """The next one is asked for after a moment; not while rows arrive."""
         answer = Answer()
         results = [self.ask(search("a"), answer), self.ask(search("b")), self.ask(search("c"))]
         self.clock.advance(SILENT_SECONDS - 0.1)
@@ -177,6 +189,7 @@ class LongListTests(SynchronousTestCase):
         kinds = [dtc.JournalEntriesRequest, dtc.HistoricalOrderFillsRequest]
         self.assertEqual([type(message) for message, _, _ in self.sent], kinds)
         self.sent[0][2].callback([])
+        self.clock.advance(0)
         self.assertEqual(self.sent[-1][0], dtc.JournalEntriesRequest(StartDateTime=2))
 
     def test_shared(self) -> None:
@@ -185,18 +198,44 @@ class LongListTests(SynchronousTestCase):
         for each in results:
             each.addCallback(self.take, 0.6 * ANSWER_SECONDS)
         self.end(rows=1)
-        self.assertEqual(self.asked(), ["a"])
         self.assertEqual([each.rows for each in answers], [[ROW]] * 5)
         self.assertEqual([self.successResultOf(each) for each in results[:2]], [[]] * 2)
         for later in results[2:]:  # in later iterations of the reactor
             self.assertNoResult(later)
         self.clock.advance(0)
         self.assertEqual([self.successResultOf(each) for each in results[2:]], [[]] * 3)
+        self.assertEqual(self.asked(), ["a"])
 
     def take(self, rows: list[Message], seconds: float) -> list[Message]:
         """Let the writing of an answer take time."""
         self.clock.rightNow += seconds
         return rows
+
+    def test_shared_in_one_iteration(self) -> None:
+        """Callers whose requests are read together get one list, although it may be sent at once."""
+        results = [self.lists.ask(fills("1"), Answer()) for _ in range(3)]
+        self.assertEqual(self.sent, [])
+        self.clock.advance(0)
+        self.end(rows=1)
+        self.assertEqual([self.successResultOf(each) for each in results], [[ROW]] * 3)
+        self.assertEqual(self.asked(), ["1"])
+
+    def test_next_list_while_callers_are_answered(self) -> None:
+        seen: list[int] = []
+
+        def answer(rows: list[Message]) -> None:
+            seen.append(len(self.sent))
+            self.take(rows, ANSWER_SECONDS)
+            results[3].cancel()  # this caller leaves meanwhile
+
+        results: list[Deferred[Any]] = [self.lists.ask(search("a"), Answer()) for _ in range(5)]
+        for each in results:
+            each.addCallbacks(answer, lambda failure: None)
+        self.clock.advance(0)
+        self.ask(search("b"))
+        self.end()
+        self.assertEqual(self.asked(), ["a", "b"])
+        self.assertEqual(seen, [2] * 4)
 
     def test_not_shared_after_its_first_row(self) -> None:
         first, late, later = Answer(), Answer(), Answer()

@@ -2,10 +2,12 @@
 
 Lists and live data arrive on one connection, in the order in which the server sends them. So a list is asked for after
 the one before has ended, and after a pause in which only live data arrive. The pause is as long as its rows took to
-arrive, and up to a second if lists are asked for without end. A list of which no row has arrived for SILENT_SECONDS
-keeps no other waiting.
+arrive, and up to a second if lists are asked for without end; one of less than MIN_PAUSE is left out. A list of which
+no row has arrived for SILENT_SECONDS keeps no other waiting. Callers whose requests are read in the same iteration of
+the reactor share a list.
 """
 
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -36,6 +38,8 @@ SHARE = 0.01
 """Part of the time in which rows of lists may arrive, if lists are asked for without end."""
 BURST = 0.05
 """Seconds in which rows may arrive before the pauses grow."""
+MIN_PAUSE = 0.001
+"""Shortest pause, in seconds. Timers are no more precise."""
 MAX_PAUSE = 1.0
 """Longest pause between two lists, in seconds."""
 ANSWER_SECONDS = 0.001
@@ -101,8 +105,8 @@ class LongLists:
         self._answers: dict[Answer, None] = {}
         self._resume_at = 0.0  # end of the pause
         self._share = TimeShare(SHARE, BURST)
-        self._is_pausing = False
-        self._silence_timer: IDelayedCall | None = None
+        self._unanswered: deque[tuple[Deferred[list[Message]], object]] = deque()  # callers and rows of ended lists
+        self._timer: IDelayedCall | None = None
 
     def ask(self, request: Message, answer: Answer) -> Deferred[list[Message]]:
         """Ask for a list, and return its rows.
@@ -123,7 +127,7 @@ class LongLists:
         rows: Deferred[list[Message]] = Deferred(lambda _rows: self._leave(known, answer))
         known.callers[answer] = rows
         self._answers[answer] = None
-        self._start_next()
+        self._start_after(0.0)
         return rows
 
     def release(self, result: T, answer: Answer) -> T:
@@ -157,13 +161,28 @@ class LongLists:
         if not left.callers and left in self._waiting:
             self._waiting.remove(left)
 
+    def _start_after(self, seconds: float) -> None:
+        """Ask for the next list after some seconds, unless a timer does so before."""
+        if self._timer is None:
+            self._timer = self._clock.callLater(seconds, self._start_next)
+        elif self._timer.getTime() > self._clock.seconds() + seconds:
+            self._timer.reset(seconds)
+
     def _start_next(self) -> None:
-        if not self._waiting or self._is_pausing or self._is_row_expected() or len(self._asked) >= MAX_ASKED:
+        """Ask for the next list, or set a timer.
+
+        The timer ends with the pause, or when rows of another list are not expected any more.
+        """
+        if self._timer is not None:
+            if self._timer.active():
+                self._timer.cancel()
+            self._timer = None
+        if not self._waiting or len(self._asked) >= MAX_ASKED:
             return
-        pause = self._resume_at - self._clock.seconds()
-        if pause > 0:
-            self._is_pausing = True
-            self._clock.callLater(pause, self._end_pause)
+        resume_at = max((self._resume_at, *(each.expected_until for each in self._asked)))
+        left = resume_at - self._clock.seconds()
+        if left >= MIN_PAUSE:
+            self._start_after(left)
             return
         while sum(each.unread for each in self._answers) > MAX_UNREAD_ROWS and self._drop_oldest_paused():
             pass
@@ -173,31 +192,12 @@ class LongLists:
             self._waiting.remove(chosen)
             self._send(chosen)
 
-    def _is_row_expected(self) -> bool:
-        """Return whether a row of a list may arrive soon; if so, ask again later."""
-        if not self._asked:
-            return False
-        left = max(each.expected_until for each in self._asked) - self._clock.seconds()
-        if left < 0.001:  # not 0, because a timer can end a little early
-            return False
-        if self._silence_timer is None and left <= SILENT_SECONDS:
-            self._silence_timer = self._clock.callLater(left, self._end_silence)
-        return True
-
-    def _end_silence(self) -> None:
-        self._silence_timer = None
-        self._start_next()
-
     def _is_distinct(self, waiting: _ServerList) -> bool:
         """Return whether rows of a list cannot be taken for those of a list asked for."""
         kind = type(waiting.request)
         return hasattr(RESPONSES[kind].types[0], "RequestID") or all(
             type(each.request) is not kind for each in self._asked
         )
-
-    def _end_pause(self) -> None:
-        self._is_pausing = False
-        self._start_next()
 
     def _send(self, chosen: _ServerList) -> None:
         self._asked.append(chosen)
@@ -222,34 +222,36 @@ class LongLists:
             answer.extend(rows)
 
     def _ended(self, result: object, ended: _ServerList) -> None:
-        ended.expected_until = float("inf")  # until its callers were answered
+        self._asked.remove(ended)
         if ended.began is not None:
             self._pause_for(self._clock.seconds(), ended.began)
         if type(ended.request) in self._streamed:
             self._pass_on(ended)
-        self._answer_next(result, ended)
+        is_answering = bool(self._unanswered)
+        rows = result if isinstance(result, Failure) else ended.rows
+        self._unanswered += [(caller, rows) for caller in ended.callers.values()]
+        self._start_next()  # first, so that the server works while callers are answered
+        if not is_answering:
+            self._answer_callers()
 
     def _pause_for(self, now: float, began: float) -> None:
         """Set the end of the pause after a list whose rows arrived from `began` to now."""
         seconds = now - began
         self._resume_at = now + min(max(seconds, self._share.pause_after(seconds, now)), MAX_PAUSE)
 
-    def _answer_next(self, result: object, ended: _ServerList) -> None:
+    def _answer_callers(self) -> None:
         """Pass the rows to callers, for ANSWER_SECONDS in each iteration of the reactor."""
         ends_at = self._clock.seconds() + ANSWER_SECONDS
-        while ended.callers:
-            rows = ended.callers.pop(next(iter(ended.callers)))
-            if isinstance(result, Failure):
-                rows.errback(result.value)
+        while self._unanswered and self._clock.seconds() < ends_at:
+            caller, rows = self._unanswered.popleft()
+            if caller.called:
+                continue  # it has left
+            if isinstance(rows, Failure):
+                caller.errback(rows.value)
             else:
-                rows.callback(ended.rows)
-            if self._clock.seconds() >= ends_at:
-                break
-        if ended.callers:
-            self._clock.callLater(0, self._answer_next, result, ended)
-        else:
-            self._asked.remove(ended)
-            self._start_next()
+                caller.callback(rows)  # type: ignore[arg-type]
+        if self._unanswered:
+            self._clock.callLater(0, self._answer_callers)
 
     def _drop_oldest_paused(self) -> bool:
         """Disconnect the caller that reads too slowly for the longest time.
