@@ -46,7 +46,8 @@ for texts_of_autobahn in (protocol, autobahn_websocket):
 # It also seeds the generator of the process for each connection, which takes 0.2 ms.
 generator: Any = random.Random()
 generator.seed = lambda: None
-setattr(protocol, "random", generator)  # noqa: B010
+protocol_of_autobahn: Any = protocol
+protocol_of_autobahn.random = generator
 
 names_of = TestLoader.getTestCaseNames
 

@@ -260,7 +260,7 @@ class JournalStore:
         identity, size = identity_and_size(self.path)
         if identity != self._lock.identity:
             raise StoreError(f"{self.path} was deleted or moved while the gateway runs.")
-        if identity_and_size(self._wal_path)[0] != self._wal:
+        if file_identity(self._wal_path) != self._wal:
             raise StoreError(f"{self.path}-wal was deleted or moved while the gateway runs.")
         if size < self._size:
             raise StoreError(f"{self.path} was cut off while the gateway runs.")

@@ -11,7 +11,7 @@ from websockets.sync.client import connect
 
 from benchmarks.foreign_page import YES_NO, command, probe, served_page
 from tests.browser.support import ES, BrowserCase
-from tests.process.test_twistd import TWISTD, Process
+from tests.process.test_twistd import Simulator
 from tests.support import slow
 
 SEARCHES = [f"/symbolsearch?SearchText={letter}" for letter in "ABCDEF"]
@@ -105,10 +105,9 @@ class LoadTests(ForeignPageCase):
     """A server apart from the gateway: it sends so much that the counts are not of a few messages."""
 
     def setUp(self) -> None:
-        server = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", "200")
+        server = Simulator("--rate", "200")
         self.addCleanup(server.stop)
-        port = server.wait_for(r"A simulated DTC server is at ws://\S+:(\d+)/")[1]
-        self.options = ("--host", "127.0.0.1", "-p", port, *self.options[1:], "--journal", self.mktemp())
+        self.options = ("--host", "127.0.0.1", "-p", server.port, *self.options[1:], "--journal", self.mktemp())
         super().setUp()
 
     def test_does_not_slow_others(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from tests.browser.support import ES, BrowserCase
-from tests.process.test_twistd import TWISTD, Process
+from tests.process.test_twistd import Simulator
 from tests.support import slow
 
 OPEN, CANCELED = 4, 8
@@ -253,11 +253,10 @@ class StaleTests(TradingCase):
     """A server apart from the gateway, which ends."""
 
     def setUp(self) -> None:
-        self.server = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", "100")
+        self.server = Simulator("--rate", "100")
         self.addCleanup(self.server.stop)
-        port = self.server.wait_for(r"A simulated DTC server is at ws://\S+:(\d+)/")[1]
         trading = ("--allow-trading", "--journal", self.mktemp())
-        self.options = ("--host", "127.0.0.1", "-p", port, *trading)
+        self.options = ("--host", "127.0.0.1", "-p", self.server.port, *trading)
         super().setUp()
 
     def test_no_order_while_data_are_stale(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.trial.unittest import SkipTest
 
 from tests.browser.support import BLANK, ES, WIDE, BrowserCase
-from tests.process.test_twistd import TWISTD, Gateway, Process
+from tests.process.test_twistd import Gateway, Simulator
 from tests.support import slow
 
 READY = "() => document.querySelector('#connection').textContent === 'connected'"
@@ -113,16 +113,12 @@ class FailureTests(BrowserCase):
     """A gateway that requests live trading, and a server apart from it."""
 
     def setUp(self) -> None:
-        self.server = self.start_server("0")
-        port = self.server.wait_for(r"A simulated DTC server is at ws://\S+:(\d+)/")[1]
-        history = self.server.wait_for(r"historical prices are at ws://\S+:(\d+)/")[1]
-        self.ports = (port, history)
-        self.options = ("--live", "--host", "127.0.0.1", "-p", port, "-q", history)
+        self.server = self.start_server()
+        self.options = ("--live", "--host", "127.0.0.1", "-p", self.server.port, "-q", self.server.history_port)
         super().setUp()
 
-    def start_server(self, *ports: str) -> Process:
-        port, history = (*ports, "0")[:2]
-        server = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", port, "-q", history, "--rate", "100")
+    def start_server(self, **ports: str) -> Simulator:
+        server = Simulator("--rate", "100", **ports)
         self.addCleanup(server.stop)
         return server
 
@@ -136,7 +132,7 @@ class FailureTests(BrowserCase):
         page.wait_for_function(STALE)
         page.locator("#alarm", has_text="The server is away").wait_for()
         self.assertIn("stale", page.get_attribute("#ladder", "class"))
-        self.server = self.start_server(*self.ports)
+        self.server = self.start_server(port=self.server.port, history_port=self.server.history_port)
         page.wait_for_function(LIVE)
         page.locator("#alarm").wait_for(state="hidden")
         port = self.gateway.url.rpartition(":")[2]

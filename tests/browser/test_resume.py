@@ -7,7 +7,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from tests.browser.support import BLANK, ES, BrowserCase
-from tests.process.test_twistd import TWISTD, Process
+from tests.process.test_twistd import Simulator
 from tests.support import slow
 
 WAIT_FOR_TRADES = """([symbol, count]) => new Promise((resolve) => {
@@ -69,12 +69,11 @@ class CutCase(BrowserCase):
 
     def setUp(self) -> None:
         # Each message passes through this process: at a higher rate a busy machine falls behind.
-        server = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", "60")
+        server = Simulator("--rate", "60")
         self.addCleanup(server.stop)
-        port = server.wait_for(r"A simulated DTC server is at ws://\S+:(\d+)/")[1]
-        history = server.wait_for(r"historical prices are at ws://\S+:(\d+)/")[1]
         trading = ("--allow-trading", "--journal", self.mktemp())
-        self.options = ("--host", "127.0.0.1", "-p", port, "-q", history, *trading, *self.more_options)
+        ports = ("-p", server.port, "-q", server.history_port)
+        self.options = ("--host", "127.0.0.1", *ports, *trading, *self.more_options)
         super().setUp()
         self.connections: list[list[dict[str, Any]]] = []
         self.passing: list[dict[str, Any]] | None = None

@@ -18,7 +18,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.process.test_twistd import TWISTD, Gateway, Process
+from tests.process.test_twistd import Gateway, Simulator
 
 ES, CL = "ESM20_FUT_CME", "CLM20_FUT_NYMEX"
 SUBSCRIPTIONS: tuple[dict[str, Any], ...] = (
@@ -230,14 +230,13 @@ async def stay_away(url: str) -> list[str]:
 
 
 def main(kills: int, rate: int) -> None:
-    simulator = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", str(rate))
+    simulator = Simulator("--rate", str(rate))
     try:
-        port = simulator.wait_for(r"is at ws://127.0.0.1:(\d+)/")[1]
         for options, run in (
             ((), lambda url: kill_connections(url, kills)),
             (("--replay-buffer", str(KEPT_SECONDS)), stay_away),
         ):
-            gateway = Gateway("--host", "127.0.0.1", "--port", port, *options)
+            gateway = Gateway("--host", "127.0.0.1", "--port", simulator.port, *options)
             try:
                 gateway.wait_until_ready()
                 lines = asyncio.run(run(gateway.url.replace("http", "ws") + "/api/v1/stream"))

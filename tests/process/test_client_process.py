@@ -11,7 +11,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from dtc_twisted import errors
 from dtc_twisted.client import Client, Disconnected, Gap, MarketUpdate, StreamEvent, Subscribed
-from tests.process.test_twistd import ES, ROOT, TWISTD, Gateway, Process, environment
+from tests.process.test_twistd import ES, ROOT, TWISTD, Gateway, Process, Simulator, environment
 from tests.support import slow
 
 NO_TWISTED = "import sys, dtc_twisted.client; sys.exit(any(m.partition('.')[0] == 'twisted' for m in sys.modules))"
@@ -130,9 +130,9 @@ class RetryTests(SynchronousTestCase):
 @slow
 class RestartTests(SynchronousTestCase):
     def test_stream_goes_on_after_a_restart(self) -> None:
-        simulator = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", "200")
+        simulator = Simulator("--rate", "200")
         self.addCleanup(simulator.stop)
-        port = simulator.wait_for(r"ws://127\.0\.0\.1:(\d+)/")[1]
+        port = simulator.port
         first = Gateway("--host", "127.0.0.1", "--port", port)
         self.addCleanup(first.stop)
         first.wait_until_ready()

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.sync.client import connect
 
-from tests.process.test_twistd import ES, PATIENCE, TWISTD, Gateway, Process, environment, receive, running
+from tests.process.test_twistd import ES, PATIENCE, TWISTD, Gateway, Process, Simulator, environment, receive, running
 from tests.support import slow
 
 DESCRIPTORS = 48
@@ -46,12 +46,6 @@ class LimitedGateway(Gateway):
         command = shlex.join([*TWISTD, "-n", "--pidfile=", "dtc", "-r", "0", *options])
         Process.__init__(self, "sh", "-c", f"ulimit -n {DESCRIPTORS}; exec {command}")
         self.url = self.wait_for(r"Serving (http://\S+)/api/v1")[1]
-
-
-def simulator(port: str) -> Process:
-    process = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", port, "-q", "0", "--rate", "50")
-    process.wait_for("Its historical prices are at ")
-    return process
 
 
 def free_port() -> int:
@@ -89,10 +83,9 @@ def until(condition: Callable[[], object], seconds: float = 40.0) -> bool:
 class ExhaustionTests(SynchronousTestCase):
     @skipUnless(sys.platform == "linux", "the limit is set by a shell, and descriptors are counted in /proc")
     def test_descriptors_used_up(self) -> None:
-        first = simulator("0")
+        first = Simulator("--rate", "50")
         self.addCleanup(first.stop)
-        port = first.wait_for(r"is at ws://127.0.0.1:(\d+)/")[1]
-        with running(LimitedGateway("--host", "127.0.0.1", "-p", port)) as gateway, ExitStack() as stack:
+        with running(LimitedGateway("--host", "127.0.0.1", "-p", first.port)) as gateway, ExitStack() as stack:
             gateway.wait_until_ready()
             ours = urlsplit(gateway.url).port or 0
             with connect(gateway.marketdata) as client:
@@ -103,7 +96,7 @@ class ExhaustionTests(SynchronousTestCase):
                 first.process.kill()
                 first.stop()
                 receive(client, lambda message: message.get("event") == "stale")
-                second = stack.enter_context(running(simulator(port)))
+                second = stack.enter_context(running(Simulator("--rate", "50", port=first.port)))
                 gateway.wait_for("Too many open files|No session with")
                 for caller in callers:
                     caller.close()
@@ -116,24 +109,25 @@ class ExhaustionTests(SynchronousTestCase):
     def test_process_that_was_stopped(self) -> None:
         """What waits in its socket is read before the server counts as silent."""
         command = (sys.executable, "-c", IMPATIENT, "-n", "--pidfile=", "dtc", "--host", "127.0.0.1", "-r", "0")
-        with running(simulator("0")) as server:
-            port = server.wait_for(r"is at ws://127.0.0.1:(\d+)/")[1]
-            with running(Process(*command, "-p", port)) as gateway:
-                ours = urlsplit(gateway.wait_for(r"Serving (http://\S+)/api/v1")[1]).port or 0
-                self.assertTrue(until(partial(is_ready, ours)))
-                with connect(f"ws://127.0.0.1:{ours}/api/v1/marketdata") as client:
-                    client.send(json.dumps({"action": "subscribe", "symbol": ES}))
-                    receive(client, lambda message: message.get("Type") == 107)
-                    before = get(ours, "/status")["reconnects"]
-                    gateway.process.send_signal(signal.SIGSTOP)
-                    time.sleep(4)  # as long as the machine sleeps
-                    gateway.process.send_signal(signal.SIGCONT)
-                    end = time.monotonic() + 2.5  # a silent server would be noticed by then
-                    while time.monotonic() < end:
-                        found = receive(client, lambda message: message.get("Type") == 107)
-                        self.assertNotIn("stale", [message.get("event") for message in found])
-                    status = get(ours, "/status")
-                    self.assertEqual((status["state"], status["reconnects"]), ("ready", before))
+        with (
+            running(Simulator("--rate", "50")) as server,
+            running(Process(*command, "-p", server.port)) as gateway,
+        ):
+            ours = urlsplit(gateway.wait_for(r"Serving (http://\S+)/api/v1")[1]).port or 0
+            self.assertTrue(until(partial(is_ready, ours)))
+            with connect(f"ws://127.0.0.1:{ours}/api/v1/marketdata") as client:
+                client.send(json.dumps({"action": "subscribe", "symbol": ES}))
+                receive(client, lambda message: message.get("Type") == 107)
+                before = get(ours, "/status")["reconnects"]
+                gateway.process.send_signal(signal.SIGSTOP)
+                time.sleep(4)  # as long as the machine sleeps
+                gateway.process.send_signal(signal.SIGCONT)
+                end = time.monotonic() + 2.5  # a silent server would be noticed by then
+                while time.monotonic() < end:
+                    found = receive(client, lambda message: message.get("Type") == 107)
+                    self.assertNotIn("stale", [message.get("event") for message in found])
+                status = get(ours, "/status")
+                self.assertEqual((status["state"], status["reconnects"]), ("ready", before))
 
     @skipUnless(os.path.exists("/dev/full"), "this system has no /dev/full")
     def test_log_on_a_full_disk(self) -> None:
@@ -160,7 +154,7 @@ class ExhaustionTests(SynchronousTestCase):
                 client.send(json.dumps({"action": "subscribe", "symbol": ES}))
                 self.assertTrue(receive(client, lambda message: "success" in message)[-1]["success"])
                 receive(client, lambda message: message.get("event") == "stale")
-                with running(simulator(port)):
+                with running(Simulator("--rate", "50", port=port)):
                     receive(client, lambda message: message.get("event") == "live")
                     receive(client, lambda message: message.get("Type") == 107)
         self.assertNotIn("Traceback", gateway.text)

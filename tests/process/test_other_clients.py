@@ -22,7 +22,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from tests.process.test_twistd import ES, PATIENCE, TWISTD, Process
+from tests.process.test_twistd import ES, PATIENCE, Simulator
 from tests.support import slow
 
 reactor: Any = installed
@@ -146,10 +146,9 @@ class OtherClientTests(TestCase):
 
     @inlineCallbacks
     def setUp(self) -> Any:  # type: ignore[override]
-        self.simulator = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0")
+        self.simulator = yield deferToThread(Simulator)
         self.addCleanup(deferToThread, self.simulator.stop)
-        found = yield deferToThread(self.simulator.wait_for, r"server is at ws://127.0.0.1:(\d+)/")
-        self.port = int(found[1])
+        self.port = int(self.simulator.port)
         self.url = f"ws://127.0.0.1:{self.port}/"
 
     def test_whole_message_is_one_json_text(self) -> Any:

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.sync.client import ClientConnection, connect
 
 from tests.process.test_cluster_process import Served, free_port
-from tests.process.test_twistd import ES, PATIENCE, TWISTD, Process
+from tests.process.test_twistd import ES, PATIENCE, Process, Simulator
 from tests.support import slow
 
 TAKEOVER = 3.0
@@ -87,9 +87,7 @@ class StandbyProcessTests(SynchronousTestCase):
         self.addCleanup(broker.stop)
         broker.wait_for("Server is ready")
         server, history = free_port(), free_port()
-        simulator = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", str(server), "-q", str(history))
-        self.addCleanup(simulator.stop)
-        simulator.wait_for("starting up")
+        self.addCleanup(Simulator(port=str(server), history_port=str(history)).stop)
         self.relay = CountingRelay(server)
         self.addCleanup(self.relay.stop)
         self.options: tuple[str, ...] = ("--host", "127.0.0.1", "-p", str(self.relay.port), "-q", str(history))

@@ -94,6 +94,22 @@ class Process:
         return self.process.returncode
 
 
+class Simulator(Process):
+    """Run `twistd dtc-sim`, by default on free ports.
+
+    port, history_port: of the server, and of its historical prices.
+    """
+
+    def __init__(self, *options: str, port: str = "0", history_port: str = "0") -> None:
+        super().__init__(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", port, "-q", history_port, *options)
+        try:
+            self.port = self.wait_for(r"A simulated DTC server is at ws://\S+:(\d+)/")[1]
+            self.history_port = self.wait_for(r"historical prices are at ws://\S+:(\d+)/")[1]
+        except AssertionError:
+            self.stop()
+            raise
+
+
 class Gateway(Process):
     """Run `twistd dtc` on a free port."""
 
@@ -338,9 +354,8 @@ class SessionExampleTests(SynchronousTestCase):
     """Run the example of a Session on asyncio."""
 
     def test_example(self) -> None:
-        server = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", "200")
-        with running(server):
-            url = server.wait_for(r"is at (ws://127.0.0.1:\d+)/")[1]
+        with running(Simulator("--rate", "200")) as server:
+            url = f"ws://127.0.0.1:{server.port}"
             result = run(sys.executable, "examples/asyncio_session.py", url, ES, "2")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         self.assertRegex(result.stdout, r"server SC DTC Server\naccounts \['Sim1', 'Sim2'\]\ntrade \d+ \d+\ntrade ")
@@ -349,13 +364,8 @@ class SessionExampleTests(SynchronousTestCase):
 @slow
 class TwoProcessesTests(TestCase):
     async def test_server_dies_and_comes_back(self) -> None:
-        def simulator(port: str) -> Process:
-            process = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", port, "-q", "0", "--rate", "50")
-            process.wait_for("A simulated DTC server is at ")
-            return process
-
-        first = simulator("0")
-        port = first.wait_for(r"is at ws://127.0.0.1:(\d+)/")[1]
+        first = Simulator("--rate", "50")
+        port = first.port
         with running(Gateway("--host", "127.0.0.1", "-p", port)) as gateway, connect(gateway.marketdata) as client:
             gateway.wait_until_ready()
             client.send(json.dumps({"action": "subscribe", "symbol": ES}))
@@ -363,7 +373,7 @@ class TwoProcessesTests(TestCase):
             first.process.kill()
             first.stop()
             receive(client, lambda message: message.get("event") == "stale")
-            with running(simulator(port)):
+            with running(Simulator("--rate", "50", port=port)):
                 receive(client, lambda message: message.get("event") == "live")
                 self.assertEqual(receive(client, lambda message: "Type" in message)[-1]["Type"], 104)
                 receive(client, lambda message: message.get("Type") == 107)
@@ -389,29 +399,27 @@ class SlowReaderTests(SynchronousTestCase):
 
     def check_slow_reader(self, reactor: str) -> None:
         """Assert that a slow reader gets the number of skipped messages, then the latest; others are not affected."""
-        server = Process(*TWISTD, "-n", "--pidfile=", "dtc-sim", "-p", "0", "-q", "0", "--rate", "20000")
-        with running(server):
-            port = server.wait_for(r"is at ws://127.0.0.1:(\d+)/")[1]
-            with (
-                running(Gateway("--host", "127.0.0.1", "-p", port, reactor=reactor)) as gateway,
-                connect(gateway.stream, max_queue=None) as client,
-            ):
-                gateway.wait_until_ready()
-                slow = SlowReader(gateway.stream)
-                try:
-                    for each in (client, slow):
-                        each.send(json.dumps({"action": "subscribe", "channel": "trades", "symbol": ES}))
-                    received = receive(client, lambda message: message.get("seq", 0) > 2500)
-                    self.assert_skipped_as_stated(received)
-                    last = received[-1]["seq"]
-                    received = []
-                    for message in slow.read():
-                        received.append(message)
-                        if message.get("seq", 0) > last:
-                            break
-                    self.assertGreater(self.assert_skipped_as_stated(received), 500)
-                finally:
-                    slow.close()
+        with (
+            running(Simulator("--rate", "20000")) as server,
+            running(Gateway("--host", "127.0.0.1", "-p", server.port, reactor=reactor)) as gateway,
+            connect(gateway.stream, max_queue=None) as client,
+        ):
+            gateway.wait_until_ready()
+            slow = SlowReader(gateway.stream)
+            try:
+                for each in (client, slow):
+                    each.send(json.dumps({"action": "subscribe", "channel": "trades", "symbol": ES}))
+                received = receive(client, lambda message: message.get("seq", 0) > 2500)
+                self.assert_skipped_as_stated(received)
+                last = received[-1]["seq"]
+                received = []
+                for message in slow.read():
+                    received.append(message)
+                    if message.get("seq", 0) > last:
+                        break
+                self.assertGreater(self.assert_skipped_as_stated(received), 500)
+            finally:
+                slow.close()
         self.assertNotIn("Traceback", gateway.text)
 
     def assert_skipped_as_stated(self, messages: list[Any]) -> int:
