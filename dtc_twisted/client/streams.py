@@ -19,6 +19,7 @@ from websockets.sync.client import connect as connect_sync
 from dtc_twisted.client.api_error import make_api_error
 from dtc_twisted.client.stream_events import StreamEvent
 from dtc_twisted.client.stream_state import StreamState
+from dtc_twisted.client.tls_socket import ThreadedConnection
 
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Pauses between attempts to connect. The last one is repeated."""
@@ -103,6 +104,7 @@ class Stream:
                 open_timeout=self._timeout,
                 max_size=None,
                 compression=None,
+                create_connection=ThreadedConnection,
             )
         except _FAILURES as error:
             raise_if_refused(error)

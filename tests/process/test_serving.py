@@ -1,22 +1,37 @@
 """Test real listeners: TLS with an authority of its own, a Unix socket, and both loopback addresses."""
 
+import asyncio
 import http.client
 import json
 import os
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 from typing import Any
 
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
-from websockets.sync.client import connect
+from websockets.asyncio.client import connect
 
 from tests.certificates import Authority
-from tests.process.test_twistd import ES, PATIENCE, TWISTD, Process
+from tests.process.test_twistd import ES, PATIENCE, TWISTD, Process, environment
 from tests.support import slow, write_private
 
 TOKEN = "0123456789abcdef"
+STREAM = """
+import sys
+from dtc_twisted.client import Client, Subscribed
+
+with Client(sys.argv[1]).stream() as stream:
+    events = iter(stream)
+    for _ in range(20):
+        stream.subscribe("trades", sys.argv[2])
+        event = next(event for event in events if isinstance(event, Subscribed))
+        stream.unsubscribe("trades", sys.argv[2])
+        print(event.channel)
+"""
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
 
@@ -30,9 +45,9 @@ class ServingTests(TestCase):
         return process
 
     def test_tls(self) -> Any:
-        return deferToThread(self.tls)
+        return deferToThread(asyncio.run, self.tls())
 
-    def tls(self) -> None:
+    async def tls(self) -> None:
         """Serve REST and WebSocket, and take a new certificate without losing a subscriber."""
         tokens, cert, key = (os.path.abspath(self.mktemp()) for _ in range(3))
         authority = Authority(os.path.abspath(self.mktemp()))
@@ -41,14 +56,15 @@ class ServingTests(TestCase):
         process = self.start("--interface", "0.0.0.0", "-r", "0", "--cert", cert, "--key", key, "--token-file", tokens)
         port = int(process.wait_for(r"Serving https://0.0.0.0:(\d+)/api/v1")[1])
         context = ssl.create_default_context(cafile=authority.path)
-        with connect(
+        async with connect(
             f"wss://localhost:{port}/api/v1/marketdata",
             ssl=context,
-            sock=socket.create_connection(("127.0.0.1", port), PATIENCE),
+            host="127.0.0.1",
+            port=port,
             additional_headers=HEADERS,
         ) as client:
-            client.send(json.dumps({"action": "subscribe", "symbol": ES}))
-            self.assertTrue(json.loads(client.recv(PATIENCE))["success"])
+            await client.send(json.dumps({"action": "subscribe", "symbol": ES}))
+            self.assertTrue(json.loads(await client.recv())["success"])
             self.assertEqual(self.serial(port, context), first)
             second = authority.write(cert, key, "localhost")
             if hasattr(signal, "SIGHUP"):
@@ -56,10 +72,31 @@ class ServingTests(TestCase):
             process.wait_for("The certificate was read again")
             self.assertEqual(self.serial(port, context), second)
             for _ in range(10):
-                self.assertIn("Type", json.loads(client.recv(PATIENCE)))
+                self.assertIn("Type", json.loads(await client.recv()))
         with self.assertRaises(ssl.SSLError):
             self.serial(port, ssl.create_default_context())
         self.assertNotIn("Traceback", process.text)
+
+    def test_python_client(self) -> Any:
+        return deferToThread(self.python_client)
+
+    def python_client(self) -> None:
+        """Subscribe with the Python client, whose stream reads and writes its TLS connection in two threads."""
+        cert, key = (os.path.abspath(self.mktemp()) for _ in range(2))
+        authority = Authority(os.path.abspath(self.mktemp()))
+        authority.write(cert, key, "localhost")
+        process = self.start("--interface", "127.0.0.1", "-r", "0", "--cert", cert, "--key", key)
+        port = process.wait_for(r"Serving https://127.0.0.1:(\d+)/api/v1")[1]
+        result = subprocess.run(
+            [sys.executable, "-c", STREAM, f"https://localhost:{port}", ES],
+            env=environment(SSL_CERT_FILE=authority.path),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(result.stdout, "trades\n" * 20)
 
     def serial(self, port: int, context: ssl.SSLContext) -> int:
         """Fetch the status, and return the serial number of the certificate."""
