@@ -1,7 +1,8 @@
 """Share a TLS connection between two threads.
 
-The websockets library reads in one and writes in the other. OpenSSL allows one thread at a time. What one thread writes while another waits in a read may be lost, without an error.
-So calls of the connection return at once here, and threads wait for the socket while others may call.
+The websockets library reads in one and writes in the other. OpenSSL allows one thread at a time. What one thread writes
+while another waits in a read may be lost, without an error. So calls of the connection return at once here, and threads
+wait for the socket while others may call.
 """
 
 import selectors
@@ -59,7 +60,8 @@ class TlsSocket:
     def shutdown(self, how: int) -> None:
         """End the TCP connection in one direction or both.
 
-        Threads that wait for it go on. Raises OSError. SSLSocket's would have the rest read as if it were not encrypted.
+        Threads that wait for it go on. SSLSocket's would have the rest read as if it were not encrypted.
+        Raises OSError.
         """
         with self._lock:
             socket.socket.shutdown(self._connection, how)
