@@ -48,7 +48,8 @@ class Order:
     sent_by: name of the principal who sent the order; empty: another client sent the order.
     sequence: the number of the order in the order in which orders became known, also to earlier processes.
     last_known_at: time of the last update in an earlier process; 0: this process has had an update.
-    epoch: the numbering of the server in which the ServerOrderID was last stated, or the order was sent.
+    session_number: the session in which the ServerOrderID was last stated, or the order was sent; 0: in an earlier
+        process.
     server_order_ids: all ServerOrderIDs that the order had.
     oco_id, is_child: of an order of the gateway: id of its OCO pair, and whether it waits for a parent's fill.
     parent_id: of a child sent by the gateway: the parent's ClientOrderID.
@@ -75,7 +76,7 @@ class Order:
         self.sent_by = ""
         self.sequence = 0
         self.last_known_at = 0.0
-        self.epoch = 0
+        self.session_number = 0
         self.server_order_ids: set[str] = {fields["ServerOrderID"]} if fields.get("ServerOrderID") else set()
         self.oco_id = ""
         self.is_child = False

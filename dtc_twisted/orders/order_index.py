@@ -1,7 +1,7 @@
 """Find the order of an identifier or an ORDER_UPDATE.
 
 An order is recognised by its ServerOrderID, or by its ClientOrderID together with account, symbol and side, within one
-numbering of the server (epoch). When in doubt, an update is about a second order.
+session: a server that restarts counts its ServerOrderIDs anew. When in doubt, an update is about a second order.
 """
 
 from collections import defaultdict
@@ -15,7 +15,7 @@ from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import CHANGE, TERMINAL, Fields
 
 _SUPERSEDED = -1
-"""The numbering of orders whose ServerOrderID another order has now."""
+"""The session number of orders whose ServerOrderID another order has now."""
 
 
 class Match(NamedTuple):
@@ -36,12 +36,12 @@ class OrderIndex:
     """
 
     def __init__(self) -> None:
-        self.epoch = 0
-        """The server's present numbering: each session may begin another."""
+        self.session_number = 0
+        """Number of the present session. The ServerOrderIDs of an earlier one may be in use again."""
         self._by_client: defaultdict[str, dict[Order, None]] = defaultdict(dict)
         self._by_server: defaultdict[str, dict[Order, None]] = defaultdict(dict)
         self.answered: dict[int, int] = {}
-        """By epoch: the `sequence` of the order, of those sent in the epoch, that was sent last and is answered."""
+        """By session number: of the orders sent in the session, the `sequence` of the last one that is answered."""
         self._by_fill: dict[object, Order] = {}
         """Orders that have fills and no ServerOrderID."""
 
@@ -55,7 +55,7 @@ class OrderIndex:
             for other in self._by_server[server_order_id]:
                 is_older = other is not order and not other.is_open and other.sequence < order.sequence
                 if is_older and other.trade_account in ("", order.trade_account):
-                    other.epoch = _SUPERSEDED  # the number is in use again
+                    other.session_number = _SUPERSEDED  # the number is in use again
             self._by_server[server_order_id][order] = None
 
     def remove(self, order: Order) -> None:
@@ -82,7 +82,7 @@ class OrderIndex:
     def by_server(self, server_order_id: str) -> Iterator[Order]:
         """Yield the orders that have or had a ServerOrderID.
 
-        Orders of the present epoch come first, and the newest first.
+        Orders of the present session come first, and the newest first.
         """
         found = [*self._by_server.get(server_order_id, ())][::-1]
         return iter(sorted(found, key=lambda order: not self.is_current(order)))
@@ -94,15 +94,16 @@ class OrderIndex:
         return order if order is not None and is_compatible(order, stated) else None
 
     def is_current(self, order: Order) -> bool:
-        """Return whether the order's ServerOrderID is of the present epoch, if known."""
-        return order.epoch == self.epoch or order.is_open
+        """Return whether the order's ServerOrderID is of the present session, if known."""
+        return order.session_number == self.session_number or order.is_open
 
     def may_be_lost(self, order: Order) -> bool:
         """Return whether the connection may have lost an order that the gateway sent.
 
         The connection must have ended, and no order that was sent on it later may be answered.
         """
-        return order.epoch != self.epoch and self.answered.get(order.epoch, 0) < order.sequence
+        number = order.session_number
+        return number != self.session_number and self.answered.get(number, 0) < order.sequence
 
     def addressed(self, order_id: str) -> list[Order]:
         """Return all orders that a ClientOrderID or ServerOrderID may mean."""
@@ -142,7 +143,7 @@ class OrderIndex:
             if order.sent_at and has_quantity(order, update):
                 return True  # the gateway uses a ClientOrderID once
             return order.is_inferred or update.get("OrderStatus") in TERMINAL or not order.filled
-        # Without a ClientOrderID: a number of an earlier numbering, which may be in use again.
+        # Without a ClientOrderID: a number of an earlier session, which may be in use again.
         return order.is_inferred or update.get("OrderStatus") == order.status
 
     def _match_client_id(self, order: Order, update: Fields) -> Match | None:
@@ -158,7 +159,7 @@ class OrderIndex:
             return Match(order)  # refused, and accepted after all
         if update.get("FilledQuantity", order.filled) < order.filled:
             return None  # another order of that name
-        if order.is_open and (order.epoch != self.epoch or order.has_pending(CHANGE)):
+        if order.is_open and (order.session_number != self.session_number or order.has_pending(CHANGE)):
             return Match(order)  # under a new number
         return Match(None, True) if order.is_open else None
 

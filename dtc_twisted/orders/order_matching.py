@@ -85,7 +85,7 @@ class OrderMatching:
             for name in ("ServerOrderID", "PreviousServerOrderID"):
                 for order in index.by_server(row.get(name, "")):
                     is_same = is_compatible(order, row) and not is_another_client_id(order, row)
-                    is_alive = order.is_open or order in self.changed or self._is_same_life(order, row)
+                    is_alive = order.is_open or order in self.changed or self._may_be_same_order(order, row)
                     if is_same and order not in self.rows and is_alive:
                         found = found or order
             if found is None:
@@ -107,11 +107,12 @@ class OrderMatching:
             else:
                 self.unknown.append(UnknownOrder(row["ServerOrderID"], row))
 
-    def _is_same_life(self, order: Order, row: Fields) -> bool:
+    def _may_be_same_order(self, order: Order, row: Fields) -> bool:
         """Return whether a row with a closed order's ServerOrderID may be that order."""
         if row.get("FilledQuantity", order.filled) < order.filled:
             return False
-        return order.epoch == self._state.index.epoch or row.get("ClientOrderID", "") == order.client_order_id != ""
+        is_of_session = order.session_number == self._state.index.session_number
+        return is_of_session or row.get("ClientOrderID", "") == order.client_order_id != ""
 
     def _may_return(self, order: Order, row: Fields) -> bool:
         """Return whether an order may be open under a ServerOrderID that it did not have."""
@@ -172,7 +173,7 @@ class OrderMatching:
 
         A number that is in use again has several orders. The one that has it at present is listed: the latest fills are
         of this order, but no more than its filled quantity. Fills that an order in doubt may have are not of an order
-        that was closed in an earlier numbering, unless its FilledQuantity needs them.
+        that was closed in an earlier session, unless its FilledQuantity needs them.
         """
         index = self._state.index
         for fill in fills:
@@ -206,7 +207,7 @@ class OrderMatching:
     def _remaining_quantity(self, order: Order, number: str) -> float:
         """Return the quantity of fills of an order that may be missing.
 
-        What the server stated when an order was closed in an earlier numbering is final: more fills of its number are
+        What the server stated when an order was closed in an earlier session is final: more fills of its number are
         those of another order. The filled quantity of a listed order includes all of its fills. More fills than the
         quantity of an open order are of another order, or of this one after another client has changed it.
         """
@@ -257,10 +258,10 @@ class OrderMatching:
         """Return whether fills without a listed order are all that an order can have.
 
         Fewer may be of another order, which was canceled. Several that are not of one moment may be of two orders, if
-        the server can have begun another numbering since the order was sent.
+        the order was sent in an earlier session: the server may have restarted its ServerOrderIDs since.
         """
         times = [fill.filled_at for fill in fills]
-        if max(times) - min(times) > ONE_MOMENT and order.epoch != self._state.index.epoch:
+        if max(times) - min(times) > ONE_MOMENT and order.session_number != self._state.index.session_number:
             return False
         filled = order.filled + math.fsum(fill.quantity for fill in fills)
         wholes = (order.quantity, expected(order).get("OrderQuantity", 0.0))

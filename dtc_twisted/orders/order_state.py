@@ -68,7 +68,7 @@ class OrderState(OrderRegistry):
         """Add an order that is about to be sent, or that was known to an earlier process."""
         self._number(order)
         if not order.server_order_id:
-            order.epoch = self.index.epoch
+            order.session_number = self.index.session_number
         self._show(order)
 
     def expect(self, order: Order, command: PendingCommand) -> None:
@@ -156,7 +156,7 @@ class OrderState(OrderRegistry):
             update = {name: value for name, value in update.items() if name not in _FILL_FIELDS}
             update["OrderUpdateReason"], fill = int(OrderUpdateReasonEnum.GENERAL_ORDER_UPDATE), None
         if not order.pending_commands and order.updates and update == order.updates[-1]:
-            order.epoch = self.index.epoch
+            order.session_number = self.index.session_number
             return
         if fill is None and self._is_overtaken(order, update):
             self._ask_for_read()
@@ -209,17 +209,17 @@ class OrderState(OrderRegistry):
         """Apply an open order of a read. It is published only if it differs."""
         if order not in self._orders or order.differs_from(order.complete(row)) or order.is_inferred:
             self.commit(order, row | {"Reconciled": True}, None)
-        elif order.epoch != self.index.epoch:
-            order.epoch = self.index.epoch
+        elif order.session_number != self.index.session_number:
+            order.session_number = self.index.session_number
 
     def reconcile_fill(self, order: Order, fill: Fill) -> None:
         """Apply a fill that was not known.
 
-        Its ServerOrderID may be of an earlier numbering.
+        Its ServerOrderID may be of an earlier session.
         """
-        epoch = order.epoch
+        session_number = order.session_number
         self.commit(order, update_of_fill(order, fill), fill)
-        order.epoch = epoch
+        order.session_number = session_number
 
     def infer_status(self, order: Order, status: OrderStatusEnum, text: str, quantity: float = 0.0) -> None:
         """Conclude the status of an order that the server no longer has, or never had.
@@ -254,7 +254,7 @@ class OrderState(OrderRegistry):
         previous = {"PreviousServerOrderID": order.server_order_id} if order.server_order_id else {}
         order.set_fields(order.fields | previous | {"ServerOrderID": server_order_id})
         order.server_order_ids.add(server_order_id)
-        order.epoch = self.index.epoch
+        order.session_number = self.index.session_number
         self.index.add(order)
 
     def claim(self, order: Order, update: Fields) -> Order:
@@ -271,9 +271,9 @@ class OrderState(OrderRegistry):
         self.adopt(own, order.server_order_id, order)
         return own
 
-    def begin_epoch(self) -> None:
-        """Begin an epoch, because the server may have restarted its numbering."""
-        self.index.epoch += 1
+    def begin_session(self) -> None:
+        """Count another session, because the server may have restarted its ServerOrderIDs."""
+        self.index.session_number += 1
 
     # -- changes
 
@@ -284,10 +284,10 @@ class OrderState(OrderRegistry):
         self._number(order)
         grown = order.apply(update, fill)
         if order.sent_at and not update.get("Reconciled") and not update.get("Inferred"):
-            answered = self.index.answered
-            answered[self.index.epoch] = max(order.sequence, answered.get(self.index.epoch, 0))
+            answered, number = self.index.answered, self.index.session_number
+            answered[number] = max(order.sequence, answered.get(number, 0))
         if not update.get("Inferred"):
-            order.epoch = self.index.epoch
+            order.session_number = self.index.session_number
         order.doubt = order.acknowledged_by = ""
         order.last_known_at = 0.0
         self.version += 1

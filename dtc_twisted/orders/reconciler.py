@@ -127,8 +127,11 @@ class Reconciler:
         """
         if self._session is None or not order.server_order_id:
             return False
-        epoch, same = self._state.index.epoch, self._state.index.by_server(order.server_order_id)
-        return order.epoch == epoch or (self.is_synced and not any(other.epoch == epoch for other in same))
+        index = self._state.index
+        if order.session_number == index.session_number:
+            return True
+        same = index.by_server(order.server_order_id)
+        return self.is_synced and all(other.session_number != index.session_number for other in same)
 
     def resync(self) -> None:
         """Read everything again, because something is in doubt."""
@@ -159,7 +162,7 @@ class Reconciler:
         self._session = session
         logon = session.logon
         self._state.positions.has_several = getattr(logon, "UsesMultiplePositionsPerSymbolAndTradeAccount", 0) == 1
-        self._state.begin_epoch()
+        self._state.begin_session()
         if self._is_enabled:
             self._start_sync()
 

@@ -30,7 +30,7 @@ def restore_from_journal(journal: Journal, state: AccountState) -> None:
                 order.last_known_at = record.at
                 state.add(order)
                 _expect_unanswered_change(journal, state, order)
-    state.index.answered[state.index.epoch] = journal.last_answered()
+    state.index.answered[state.index.session_number] = journal.last_answered()
     for command in journal.unanswered_commands():
         for name in command.client_order_ids:
             _expect_unanswered_order(journal, state, name)
