@@ -140,7 +140,7 @@ def make_orders(
     market_data: MarketData,
     reactor: IGatewayReactor,
 ) -> Orders:
-    """Build the view of orders, positions and balances, and order entry.
+    """Build the state of orders, positions and balances, and order entry.
 
     Order entry needs --allow-trading.
     """

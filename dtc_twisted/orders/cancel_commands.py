@@ -31,7 +31,7 @@ _NOT_READ = "The open orders have not been read from the server since the logon:
 class CancelCommands:
     """Check and run commands that cancel orders.
 
-    logged_on: the session; raises NotLoggedOn.
+    require_session: returns the session; raises NotLoggedOn.
     scope: the accounts and symbols that the gateway may trade.
     timeout: seconds to wait for a read of the open orders.
     """
@@ -39,7 +39,7 @@ class CancelCommands:
     def __init__(
         self,
         clock: IReactorTime,
-        logged_on: Callable[[], Session],
+        require_session: Callable[[], Session],
         state: AccountState,
         reconciler: Reconciler,
         canceler: OrderCanceler,
@@ -48,7 +48,7 @@ class CancelCommands:
         timeout: float,
     ) -> None:
         self._clock = clock
-        self._logged_on = logged_on
+        self._require_session = require_session
         self._state = state
         self._reconciler = reconciler
         self._canceler = canceler
@@ -66,7 +66,7 @@ class CancelCommands:
         )
         if unsent:
             return [each for each in unsent if each["ClientOrderID"] == order_id]
-        self._logged_on()
+        self._require_session()
         order = self._state.order(order_id)
         if order is None:
             self._reconciler.require_synced()
@@ -94,7 +94,7 @@ class CancelCommands:
                 account in ("", each.trade_account) and symbol in ("", each.symbol) and self._includes(each, scopes)
             )
         )
-        self._logged_on()
+        self._require_session()
 
         def find() -> list[Order]:
             found = self._state.open_orders(account, symbol)
@@ -125,7 +125,7 @@ class CancelCommands:
         Raises NotLoggedOn if not all of them can be canceled before the open orders are read.
         """
         self._preparation.cancel(lambda each: trader is None or each.principal == trader.name)
-        self._logged_on()
+        self._require_session()
         sent = [order for order in self._state.open_orders() if order.sent_by]
         orders = [order for order in sent if trader is None or order.sent_by == trader.name]
         if not self._reconciler.is_synced:

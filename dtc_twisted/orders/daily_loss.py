@@ -110,23 +110,23 @@ class DailyLoss:
             losses.append(day.equity - equity)
         return max(losses)
 
-    def exceeded(self, trade_account: str) -> str:
+    def exceeded_reason(self, trade_account: str) -> str:
         """Return why the account must not trade any more today; empty: it may."""
         loss = self.loss(trade_account)
         stated = abs(self._state.balances.get(trade_account, {}).get("DailyNetLossLimit") or 0.0)
         for limit, name in ((self._limit, "--max-daily-loss"), (stated or None, "the server's DailyNetLossLimit")):
             if limit is not None and loss >= limit:
                 return f"the loss of {trade_account} today, {loss:.2f}, has reached {name}, {limit:.15g}"
-        return self.disabled(trade_account)
+        return self.disabled_reason(trade_account)
 
-    def not_known(self, trade_account: str) -> str:
+    def unknown_reason(self, trade_account: str) -> str:
         """Return why the loss of an account with a limit is unknown; empty otherwise."""
         balance = self._state.balances.get(trade_account, {})
         if self._limit is None or isinstance(balance.get("DailyProfitLoss", balance.get("CashBalance")), int | float):
             return ""
         return f"--max-daily-loss: the server states no CashBalance and no DailyProfitLoss of {trade_account}."
 
-    def disabled(self, trade_account: str) -> str:
+    def disabled_reason(self, trade_account: str) -> str:
         """Return why the server accepts no orders for the account; empty: it does.
 
         TradingIsDisabled and DailyNetLossLimit of the balance are evaluated.
@@ -193,7 +193,7 @@ class DailyLoss:
         return self._limit is not None or bool(self._state.balances.get(account, {}).get("DailyNetLossLimit"))
 
     def _check(self, account: str) -> None:
-        reason = self.exceeded(account)
+        reason = self.exceeded_reason(account)
         if reason:
             self._on_exceeded(account, reason)
 

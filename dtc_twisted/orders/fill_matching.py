@@ -27,7 +27,7 @@ class UnknownOrder:
     """Hold an order at the server that may be one of the gateway's.
 
     row: as the open order was restated; None: only its fills are known.
-    shown: the order as which it is in the view; None: it is in none.
+    shown: the order as which it is in the AccountState; None: it is not there.
     """
 
     server_order_id: str

@@ -46,7 +46,7 @@ class HaltControl:
     """Halt and resume trading.
 
     scope: the accounts and symbols that the gateway may trade.
-    exceeded: why an account has lost too much to go on; empty: it has not.
+    exceeded_reason: returns why an account has lost too much to go on; empty: it has not.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class HaltControl:
         canceler: OrderCanceler,
         closer: PositionCloser,
         scope: TradingScope,
-        exceeded: Callable[[str], str],
+        exceeded_reason: Callable[[str], str],
         preparation: OrderPreparation,
     ) -> None:
         self.halts = Halts()
@@ -73,7 +73,7 @@ class HaltControl:
         self._canceler = canceler
         self._closer = closer
         self._scope = scope
-        self._exceeded = exceeded
+        self._exceeded_reason = exceeded_reason
         self._preparation = preparation
         self._refused: WeakKeyDictionary[Order, tuple[int, str]] = WeakKeyDictionary()
         """Orders whose cancel was refused: their status and ServerOrderID when it was sent."""
@@ -161,7 +161,7 @@ class HaltControl:
             if halt.is_named(account, symbol) and scope.includes(halt.trade_account, halt.symbol)
         ]
         for halt in ended:
-            reason = self._exceeded(halt.trade_account) if halt.reason else ""
+            reason = self._exceeded_reason(halt.trade_account) if halt.reason else ""
             if reason:
                 raise Conflict(f"Trading stays halted: {reason}.")
         left = [halt for halt in self.halts if halt not in ended]

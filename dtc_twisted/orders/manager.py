@@ -17,14 +17,9 @@ from twisted.python.failure import Failure
 from dtc_twisted.clocks import wall_time
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.dtc.session import Handlers, Session
-from dtc_twisted.errors import (
-    DTCError,
-    JournalFailed,
-    public_error,
-)
+from dtc_twisted.errors import DTCError, JournalFailed, public_error
 from dtc_twisted.journal import GATEWAY, Journal
 from dtc_twisted.logs import logger
-from dtc_twisted.orders import parsing as ticket
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.acknowledgement import acknowledge_order, restore_acknowledgements
 from dtc_twisted.orders.cancel_commands import CancelCommands
@@ -38,7 +33,7 @@ from dtc_twisted.orders.market_prices import FetchPrices
 from dtc_twisted.orders.order_checks import OrderChecks
 from dtc_twisted.orders.order_messages import client_order_ids_of
 from dtc_twisted.orders.outcomes import CHANGE, NEW, Fields
-from dtc_twisted.orders.parsing import JsonObject
+from dtc_twisted.orders.parsing import JsonObject, parse_flatten
 from dtc_twisted.orders.preparation import OrderPreparation, PreparedOrders
 from dtc_twisted.orders.reconciler import Reconciler
 from dtc_twisted.orders.recovery import is_to_be_canceled, restore_from_journal
@@ -59,7 +54,7 @@ _Result = TypeVar("_Result")
 class OrderManager(Service):
     """Check order commands, and pass them on.
 
-    logged_on: returns the session; raises NotLoggedOn.
+    require_session: returns the session; raises NotLoggedOn.
     fetch_prices: gets the present prices of a symbol.
     timeout: seconds to wait for an outcome.
     max_daily_loss: largest loss of an account in one day, in its currency; None: only the server's limit.
@@ -74,7 +69,7 @@ class OrderManager(Service):
     def __init__(
         self,
         clock: IReactorTime,
-        logged_on: Callable[[], Session],
+        require_session: Callable[[], Session],
         definitions: SecurityDefinitions,
         account_state: AccountState,
         reconciler: Reconciler,
@@ -93,12 +88,21 @@ class OrderManager(Service):
         self._reconciler = reconciler
         self._repeated = RepeatedCommands(account_state, journal, self._report_outcome)
         now = partial(wall_time, clock)
-        self._sender = CommandSender(clock, logged_on, account_state, reconciler, journal, timeout)
+        self._sender = CommandSender(clock, require_session, account_state, reconciler, journal, timeout)
         self._fills = UnsettledFills(clock, account_state, reconciler.resync)
         self._canceler = OrderCanceler(clock, account_state, reconciler, self._sender, timeout)
         self._preparation = OrderPreparation()
         self._cancels = CancelCommands(
-            *(clock, logged_on, account_state, reconciler, self._canceler, self._preparation, limits.scope, timeout)
+            *(
+                clock,
+                require_session,
+                account_state,
+                reconciler,
+                self._canceler,
+                self._preparation,
+                limits.scope,
+                timeout,
+            )
         )
         self._closer = PositionCloser(clock, account_state, self._fills, self._sender, journal, reconciler)
         self._losses = DailyLoss(
@@ -106,7 +110,7 @@ class OrderManager(Service):
         )
         self._halts = HaltControl(
             *(now, account_state, self._fills, reconciler, journal, self._sender),
-            *(self._canceler, self._closer, limits.scope, self._losses.exceeded, self._preparation),
+            *(self._canceler, self._closer, limits.scope, self._losses.exceeded_reason, self._preparation),
         )
         self._checks = OrderChecks(
             *(clock, account_state, self._fills, reconciler, self._sender, definitions),
@@ -141,7 +145,7 @@ class OrderManager(Service):
     # -- from Upstream (SessionListener)
 
     def attach(self, session: Session) -> None:
-        """Use a Reconciler to keep the state in sync."""
+        """Do nothing, because the Reconciler reads the state of the new session."""
 
     def detach(self, reason: str) -> None:
         self._sender.connection_lost(reason)
@@ -279,7 +283,7 @@ class OrderManager(Service):
         return [self._checks.would_be(order, order.quantity) for order in orders]
 
     async def _flatten(self, body: JsonObject, trader: Trader) -> list[Fields]:
-        message = ticket.parse_flatten(body)
+        message = parse_flatten(body)
         self._checks.check_scope(trader, message.TradeAccount or "", message.Symbol or "")
         return await self._closer.flatten(
             body,

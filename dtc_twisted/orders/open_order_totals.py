@@ -149,7 +149,7 @@ class OpenOrderTotals:
             if replaced is not None:
                 self.count(replaced)
 
-    # -- called by the view, whenever an order has changed
+    # -- called by OrderRegistry, whenever an order has changed
 
     def count(self, order: Order) -> None:
         """Count an order as it is now."""

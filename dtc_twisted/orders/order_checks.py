@@ -10,7 +10,7 @@ from dtc_twisted.clocks import wall_time
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.dtc.messages import BuySellEnum, Message, OrderUpdate, SecurityDefinitionResponse
 from dtc_twisted.errors import BadOrder, Conflict, NoSuchOrder, NotPermitted, NotReady, RequestRejected, RequestTimedOut
-from dtc_twisted.orders import parsing as ticket
+from dtc_twisted.orders import parsing
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.daily_loss import DailyLoss
 from dtc_twisted.orders.halts import Halts
@@ -26,9 +26,9 @@ from dtc_twisted.orders.trading_scope import TradingScope
 from dtc_twisted.orders.unsettled_fills import UnsettledFills
 
 _PARSERS: dict[str, Callable[[JsonObject, float], Sequence[Message]]] = {
-    "submit": lambda body, now: [ticket.parse_single(body, now)],
-    "oco": lambda body, now: [ticket.parse_oco(body, now)],
-    "bracket": ticket.parse_bracket,
+    "submit": lambda body, now: [parsing.parse_single(body, now)],
+    "oco": lambda body, now: [parsing.parse_oco(body, now)],
+    "bracket": parsing.parse_bracket,
 }
 _LOGON_FLAGS = {
     "submit": "TradingIsSupported",
@@ -77,7 +77,7 @@ class OrderChecks:
 
     def parse_new(self, action: str, body: JsonObject) -> tuple[list[Any], bool]:
         """Return the messages of new orders, and whether they have display prices."""
-        display, fields = ticket.split_price_option(body)
+        display, fields = parsing.split_price_option(body)
         now = wall_time(self._clock)
         return with_client_order_ids(_PARSERS[action](fields, now), now), display
 
@@ -104,12 +104,12 @@ class OrderChecks:
 
         Return the message to send, the order, and the order after the change.
         """
-        display, fields = ticket.split_price_option(body)
+        display, fields = parsing.split_price_option(body)
         order = self._open_order(order_id, trader)
         require_open(order)
         if not order.trade_account:
             raise Conflict(f"Order {order.display_id} cannot be changed: the server does not state its TradeAccount.")
-        change = ticket.parse_replace(fields, order.order_type, wall_time(self._clock))
+        change = parsing.parse_replace(fields, order.order_type, wall_time(self._clock))
         self._check_tradable("replace", order.trade_account, order.symbol)
         definition = await self._definition(order.symbol)
         change = with_server_prices(change, definition, display=display)
@@ -171,12 +171,12 @@ class OrderChecks:
         for name in ("TradingIsSupported", _LOGON_FLAGS[action]):
             if getattr(session.logon, name) != 1:
                 raise RequestRejected(f"The server does not support this: {name} is not 1.")
-        disabled = self._losses.disabled(account) or self._reconciler.disabled(account)
-        if disabled:
-            raise Conflict(f"New orders are not taken: {disabled}.")
-        not_known = self._losses.not_known(account)
-        if not_known:
-            raise NotPermitted(not_known)
+        disabled_reason = self._losses.disabled_reason(account) or self._reconciler.disabled_reason(account)
+        if disabled_reason:
+            raise Conflict(f"New orders are not taken: {disabled_reason}.")
+        unknown_reason = self._losses.unknown_reason(account)
+        if unknown_reason:
+            raise NotPermitted(unknown_reason)
         for doubtful in self._account_state.unknown(account):
             if not doubtful.acknowledged_by:
                 raise Conflict(

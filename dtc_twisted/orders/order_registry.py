@@ -14,7 +14,7 @@ from dtc_twisted.orders.outcomes import Fields, PendingCommand
 _log = logger(__name__)
 
 MAX_CLOSED_ORDERS = 1000
-"""Closed orders that stay in the view; older ones are in the journal."""
+"""Closed orders that stay in memory; older ones are in the journal."""
 
 _FIRST_SEQUENCE = 2**50
 """Beyond the numbers of the journal, which orders have that were known to earlier processes."""
@@ -23,7 +23,7 @@ _FIRST_SEQUENCE = 2**50
 class OrderRegistry:
     """Orders, without what happens to them.
 
-    load_order: gives an order that is not in the view any more, from the journal, by either id; raises JournalFailed.
+    load_order: gives an order that is not in memory any more, from the journal, by either id; raises JournalFailed.
     """
 
     def __init__(self, load_order: Callable[[str], list[Order]]) -> None:

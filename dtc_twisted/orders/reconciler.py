@@ -47,17 +47,17 @@ class Reconciler:
 
     timeout: seconds to wait for an answer of the server.
     journal: what was known before this process began; None: nothing.
-    sync_listeners: called when the view is whole (again).
-    loss_listeners: called with the reason, when it is not kept any more.
+    sync_listeners: called when a read has put the state in sync.
+    loss_listeners: called with the reason when the state is not in sync any more.
     """
 
     def __init__(
         self, clock: IReactorTime, state: AccountState, timeout: float, journal: Journal | None = None
     ) -> None:
         self.is_synced = False
-        """Whether the view is whole, and kept so by what the server states."""
+        """Whether all was read in this session. Since then the server states changes by itself."""
         self.reason = "not asked for yet"
-        """Why the view is not whole."""
+        """Why the state is not in sync."""
         self.accounts: list[str] = []
         self._is_disabled: dict[str, bool] = {}  # by TradeAccount, as the list of accounts states it
         self.handlers: Handlers = dict.fromkeys(state.types, self._receive)
@@ -89,7 +89,7 @@ class Reconciler:
         """Restore what earlier processes have read."""
         self._earlier_fills.restore()
 
-    # -- called by those who need the view
+    # -- called by those who need the state in sync
 
     def ensure_synced(self) -> Deferred[None]:
         """Keep the state in sync from now on.
@@ -112,7 +112,7 @@ class Reconciler:
         if not self.is_synced:
             raise NotLoggedOn(f"Orders, positions and balances have not been read from the server yet: {self.reason}.")
 
-    def disabled(self, trade_account: str) -> str:
+    def disabled_reason(self, trade_account: str) -> str:
         """Return why the server accepts no orders for an account; empty: it does.
 
         TradingIsDisabled of the list of accounts is evaluated.
@@ -307,7 +307,7 @@ class Reconciler:
         return wall_time(self._clock) + (offset or 0.0)
 
     def _end_waiting(self, end: Callable[[Deferred[None]], None]) -> None:
-        """Answer those who wait for the view."""
+        """End the Deferreds of those who wait until the state is in sync."""
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             if not each.called:  # else one before has cancelled it

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from dtc_twisted.errors import Conflict, JournalFailed, OutcomeUnknown
 from dtc_twisted.journal import Command, Journal
 from dtc_twisted.logs import logger
-from dtc_twisted.orders import parsing as ticket
+from dtc_twisted.orders import parsing
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.order_state import new_order_outcome
 from dtc_twisted.orders.outcomes import NEW, Fields
@@ -78,7 +78,7 @@ class RepeatedCommands:
 
     def check_unused(self, body: JsonObject) -> None:
         """Raise Conflict if a ClientOrderID of a command has been used."""
-        for name in ticket.client_order_ids(body):
+        for name in parsing.client_order_ids(body):
             if name in self._commands_in_progress or self._journal.has_order(name):
                 raise _id_conflict(name)
 
@@ -89,7 +89,7 @@ class RepeatedCommands:
 
         Fails with Conflict if a ClientOrderID is another order's.
         """
-        ids = [*dict.fromkeys(ticket.client_order_ids(body))]
+        ids = [*dict.fromkeys(parsing.client_order_ids(body))]
         for name in ids:
             if name in self._commands_in_progress:
                 first, shared = self._commands_in_progress[name]

@@ -66,21 +66,21 @@ class AcceptedCommand:
 class CommandSender:
     """Record and send commands.
 
-    logged_on: the session; raises NotLoggedOn.
+    require_session: returns the session; raises NotLoggedOn.
     timeout: seconds to wait for an outcome.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
-        logged_on: Callable[[], Session],
+        require_session: Callable[[], Session],
         state: AccountState,
         reconciler: Reconciler,
         journal: Journal,
         timeout: float,
     ) -> None:
         self._clock = clock
-        self._logged_on = logged_on
+        self._require_session = require_session
         self._state = state
         self._reconciler = reconciler
         self._journal = journal
@@ -93,7 +93,7 @@ class CommandSender:
 
     def require_ready(self) -> Session:
         """Return the session, if the state is in sync. Raises NotLoggedOn."""
-        session = self._logged_on()
+        session = self._require_session()
         self._reconciler.require_synced()
         return session
 
@@ -108,7 +108,7 @@ class CommandSender:
             if accepted.requested:
                 await self.record(accepted)
             return []
-        session = self._require_session(accepted)
+        session = self._session_for(accepted)
         if accepted.rule is CANCEL:
             recorded = await self.record(accepted)
             self._require_open(session, recorded, accepted)
@@ -177,12 +177,12 @@ class CommandSender:
 
     # -- inside
 
-    def _require_session(self, accepted: AcceptedCommand) -> Session:
+    def _session_for(self, accepted: AcceptedCommand) -> Session:
         """Return the session.
 
         A flatten needs no more, because it names no order of the server; nor does a cancel of an order that is certain.
         """
-        return self._logged_on() if accepted.insists else self.require_ready()
+        return self._require_session() if accepted.insists else self.require_ready()
 
     def _expect(self, accepted: AcceptedCommand) -> list[PendingCommand]:
         """Await the outcomes. Called before sending, because an answer can be fast."""
@@ -205,7 +205,7 @@ class CommandSender:
     def _require_open(self, session: Session, recorded: Command, accepted: AcceptedCommand) -> None:
         """Raise unless the command, which is on disk now, may still be sent."""
         try:
-            if self._require_session(accepted) is not session:
+            if self._session_for(accepted) is not session:
                 raise SessionLost("The connection was lost before it was sent.")
             accepted.check()
             if accepted.rule is CHANGE:

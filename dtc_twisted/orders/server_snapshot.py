@@ -100,7 +100,7 @@ async def read_server(
 ) -> ServerSnapshot:
     """Request the server's state.
 
-    version: the version of the view.
+    version: returns the version of the AccountState.
     fills_since: given the accounts that the server lists, returns from when on fills are wanted, by account.
     known_accounts: listed before; they stay if the list is not complete now.
 
