@@ -93,16 +93,8 @@ class OrderManager(Service):
         self._canceler = OrderCanceler(clock, account_state, reconciler, self._sender, timeout)
         self._preparation = OrderPreparation()
         self._cancels = CancelCommands(
-            *(
-                clock,
-                require_session,
-                account_state,
-                reconciler,
-                self._canceler,
-                self._preparation,
-                limits.scope,
-                timeout,
-            )
+            *(clock, require_session, account_state, reconciler),
+            *(self._canceler, self._preparation, limits.scope, timeout),
         )
         self._closer = PositionCloser(clock, account_state, self._fills, self._sender, journal, reconciler)
         self._losses = DailyLoss(

@@ -235,16 +235,8 @@ class Reconciler:
         offset = session.server_clock_offset
         since = {account: self._last_known(account) or self._baseline for account in snapshot.fills}
         Reconciliation(
-            *(
-                self._state,
-                snapshot,
-                self._earlier_fills,
-                since,
-                self._earliest_fill,
-                self._timeout * 0.9,
-                began,
-                offset or 0.0,
-            )
+            *(self._state, snapshot, self._earlier_fills, since, self._earliest_fill),
+            *(self._timeout * 0.9, began, offset or 0.0),
         ).run()
         self._earlier_fills.record()
         if self._baseline is None:
