@@ -16,7 +16,6 @@ from dtc_twisted.orders.order_index import is_same_symbol
 from dtc_twisted.orders.outcomes import CHANGE, Fields
 
 _COMPARED = ("TradeAccount", "BuySell", "OrderType", "OrderQuantity", "Price1", "Price2", "TimeInForce")
-_ORDER_FIELDS = {"Quantity": "OrderQuantity"}
 _EPSILON = 1e-9
 
 Earliest = Callable[[Order], float]
@@ -175,13 +174,11 @@ def expected(order: Order) -> Fields:
 
     They are those at the server if the server has executed all commands.
     """
-    requested_fields: Fields = {}
+    fields = dict(order.fields)
     for command in order.pending_commands:
         if command.rule is CHANGE:
-            requested_fields |= {
-                "OrderQuantity" if name == "Quantity" else name: value for name, value in command.requested.items()
-            }
-    return order.fields | requested_fields
+            fields |= command.requested
+    return fields
 
 
 def may_be_damaged_row(order: Order, row: Fields, accounts: Sequence[str]) -> bool:

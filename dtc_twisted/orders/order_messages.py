@@ -58,12 +58,10 @@ def orders_from_messages(messages: Iterable[Message]) -> list[Order]:
 
 
 def requested_fields(change: Fields) -> Fields:
-    """Return the fields that a CANCEL_REPLACE_ORDER changes."""
-    requested_fields = {name: change[name] for name in ("TimeInForce", "GoodTillDateTime") if change.get(name)}
-    requested_fields |= {
-        name: change[name] for name in ("Price1", "Price2") if change.get(f"{name}IsSet") and name in change
-    }
-    return requested_fields | ({"Quantity": change["Quantity"]} if change.get("Quantity") else {})
+    """Return the fields that a CANCEL_REPLACE_ORDER changes, under their names in ORDER_UPDATE."""
+    fields = {name: change[name] for name in ("TimeInForce", "GoodTillDateTime") if change.get(name)}
+    fields |= {name: change[name] for name in ("Price1", "Price2") if change.get(f"{name}IsSet") and name in change}
+    return fields | ({"OrderQuantity": change["Quantity"]} if change.get("Quantity") else {})
 
 
 def with_client_order_ids(messages: Iterable[Message], now: float) -> list[Any]:

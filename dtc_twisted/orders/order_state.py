@@ -26,7 +26,6 @@ from dtc_twisted.orders.stated_fields import order_fields
 _log = logger(__name__)
 
 _FILL_FIELDS = ("LastFillPrice", "LastFillQuantity", "LastFillDateTime", "LastFillExecutionID")
-_REQUESTED_NAMES = {"Quantity": "OrderQuantity"}
 
 
 class OrderState(OrderRegistry):
@@ -193,15 +192,13 @@ class OrderState(OrderRegistry):
         """Return the confirmation of a change, completed with the requested values."""
         if update.get("OrderUpdateReason") != OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_COMPLETE:
             return update
-        requested_fields: Fields = {}
+        requested: Fields = {}
         for command in order.pending_commands:
             if command.rule is CHANGE:
-                requested_fields = {
-                    _REQUESTED_NAMES.get(name, name): value for name, value in command.requested.items()
-                }
+                requested = command.requested
         if "Price1" not in update or not update.get("ServerOrderID"):
             self._ask_for_read()
-        return update | {name: value for name, value in requested_fields.items() if not update.get(name)}
+        return update | {name: value for name, value in requested.items() if not update.get(name)}
 
     # -- called with what the server answered to a read
 

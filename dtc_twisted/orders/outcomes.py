@@ -140,7 +140,7 @@ class PendingCommand:
         or reads decide it.
     reads_without: complete reads, with time between, in which the command had no effect.
     last_read_at: when the last of them began; monotonic seconds.
-    requested: the fields that a change asked for.
+    requested: the values that a change asked for, under the names of ORDER_UPDATE.
     """
 
     def __init__(self, rule: OutcomeRule, unknown_reason: str = "", requested: Fields | None = None) -> None:
@@ -154,7 +154,7 @@ class PendingCommand:
     @property
     def quantity(self) -> float:
         """Return the quantity of the order if the change is made; 0: as before."""
-        return float(self.requested.get("Quantity", 0.0))
+        return float(self.requested.get("OrderQuantity", 0.0))
 
     def count_read(self, began: float, interval: float) -> bool:
         """Count a complete read without effect.
@@ -178,9 +178,7 @@ class PendingCommand:
 
     def has_effect(self, row: Mapping[str, Any]) -> bool:
         """Return whether an order has the requested values of the change."""
-        names = {"Quantity": "OrderQuantity"}
-        requested_fields = {names.get(name, name): value for name, value in self.requested.items()}
-        return bool(requested_fields) and all(row.get(name) == value for name, value in requested_fields.items())
+        return bool(self.requested) and all(row.get(name) == value for name, value in self.requested.items())
 
 
 def status_text(status: Status) -> str:

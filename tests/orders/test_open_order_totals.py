@@ -99,7 +99,7 @@ class TotalsMachine(RuleBasedStateMachine):
     def ask_for_change(self, number: int, quantity: float) -> None:
         order = self.pick(number)
         if order is not None:
-            self.state.expect(order, PendingCommand(CHANGE, requested={"Quantity": quantity}))
+            self.state.expect(order, PendingCommand(CHANGE, requested={"OrderQuantity": quantity}))
 
     @rule(number=st.integers(0, 30), counts=st.booleans())
     def end_change(self, number: int, counts: bool) -> None:
