@@ -44,7 +44,7 @@ class OrderCanceler:
         self._reconciler = reconciler
         self._sender = sender
         self._timeout = timeout
-        self._requested: WeakSet[Order] = WeakSet()  # not acknowledged yet
+        self._to_cancel: WeakSet[Order] = WeakSet()  # when the server has acknowledged them
         self._waiting: dict[Order, list[Deferred[Fields]]] = {}
         state.order_listeners.append(self._on_order_update)
         reconciler.sync_listeners.append(self._on_synced)
@@ -64,7 +64,7 @@ class OrderCanceler:
         acknowledged = [order for order in orders if self._reconciler.is_current(order)]
         others = [order for order in orders if not self._reconciler.is_current(order)]
         waiting = [(order, self._wait_for(order)) for order in others] if wait else []
-        self._requested |= set(others)
+        self._to_cancel |= set(others)
         answers, unknown = [], ""
         numbers = {order: order.server_order_id for order in acknowledged}
         try:
@@ -89,38 +89,38 @@ class OrderCanceler:
             raise OutcomeUnknown(unknown, [order.to_fields for order in orders])
         return answers
 
-    def request(self, order: Order) -> None:
+    def cancel_when_acknowledged(self, order: Order) -> None:
         """Cancel an order that is not acknowledged as soon as it is, and do not wait."""
-        self._requested.add(order)
+        self._to_cancel.add(order)
 
-    def check_not_requested(self, orders: Sequence[Order]) -> None:
+    def check_not_canceled(self, orders: Sequence[Order]) -> None:
         """Raise Conflict when an order that was not sent yet is to be canceled."""
         for order in orders:
-            if order in self._requested:
+            if order in self._to_cancel:
                 raise Conflict(f"Order {order.display_id} was canceled before it was sent.")
 
     def on_not_sent(self, orders: Sequence[Order]) -> None:
-        """Orders were not sent after all."""
+        """Answer the cancels of orders that were not sent after all."""
         for order in orders:
-            self._requested.discard(order)
+            self._to_cancel.discard(order)
             text = {"OrderStatus": int(OrderStatusEnum.ORDER_STATUS_CANCELED), "InfoText": "It was not sent."}
             self._answer(order, order.fields | text | {"Reconciled": True})
 
     # -- called by AccountState
 
     def _on_order_update(self, order: Order, update: Fields, fill: Fill | None) -> None:
-        if order not in self._requested:
+        if order not in self._to_cancel:
             return
         if not order.is_open:
-            self._requested.discard(order)
+            self._to_cancel.discard(order)
             self._answer(order, update)
         elif self._may_be_sent(order) and (self._reconciler.is_synced or not update.get("Reconciled")):
-            self._cancel_requested(order)  # else the update is of a read, which is not complete yet
+            self._send_cancel(order)  # else the update is of a read, which is not complete yet
 
     def _on_synced(self) -> None:
-        for order in [*self._requested]:
+        for order in [*self._to_cancel]:
             if order.is_open and self._may_be_sent(order):
-                self._cancel_requested(order)
+                self._send_cancel(order)
 
     # -- inside
 
@@ -132,26 +132,26 @@ class OrderCanceler:
         """Cancel an order under its ServerOrderID before or after a change."""
         outcome = self._wait_for(order)
         if self._may_be_sent(order):
-            self._cancel_requested(order)
+            self._send_cancel(order)
         return outcome
 
-    def _cancel_requested(self, order: Order) -> None:
-        self._requested.discard(order)
+    def _send_cancel(self, order: Order) -> None:
+        self._to_cancel.discard(order)
         canceling = Deferred.fromCoroutine(self._send("cancel", "gateway", {}, [order]))
         canceling.addCallbacks(
             lambda answers: self._answer(order, answers[0]), lambda failure: self._fail(order, failure.value)
         )
 
     async def _send(
-        self, action: str, principal: str, body: JsonObject, orders: Sequence[Order], requested: Sequence[Order] = ()
+        self, action: str, principal: str, body: JsonObject, orders: Sequence[Order], to_cancel: Sequence[Order] = ()
     ) -> list[Fields]:
         messages = [CancelOrder(**identifiers_of(order)) for order in orders]
         return await self._sender.send(
-            AcceptedCommand(action, principal, body, messages, orders, CANCEL, insists=True, requested=requested)
+            AcceptedCommand(action, principal, body, messages, orders, CANCEL, insists=True, to_cancel=to_cancel)
         )
 
     def _wait_for(self, order: Order) -> Deferred[Fields]:
-        self.request(order)
+        self.cancel_when_acknowledged(order)
         outcome: Deferred[Fields] = Deferred(lambda _: None)
         self._waiting.setdefault(order, []).append(outcome)
         return outcome.addTimeout(self._timeout, self._clock).addBoth(self._left, order, outcome)
@@ -172,7 +172,7 @@ class OrderCanceler:
         """Cancel the order again after a reconnect or the next read."""
         _log.warn("Cannot cancel order {name}: {text}", name=order.display_id, text=str(error))
         if order.is_open:
-            self.request(order)
+            self.cancel_when_acknowledged(order)
         for each in list(self._waiting.get(order, ())):
             each.errback(error)
 

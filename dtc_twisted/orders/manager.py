@@ -125,7 +125,7 @@ class OrderManager(Service):
         restore_acknowledgements(self.journal, self._account_state)
         for order in self._account_state.unsettled():
             if order.is_in_flight and is_to_be_canceled(self.journal, order):
-                self._canceler.request(order)
+                self._canceler.cancel_when_acknowledged(order)
         self._reconciler.ensure_synced().addErrback(lambda failure: failure.trap(DTCError))
 
     def stopService(self) -> None:
@@ -260,7 +260,7 @@ class OrderManager(Service):
 
         def check() -> None:
             self._halts.halts.check(orders[0].trade_account, orders[0].symbol)
-            self._canceler.check_not_requested(orders)
+            self._canceler.check_not_canceled(orders)
 
         try:
             command = AcceptedCommand(action, trader.name, body, messages, orders, check=check)

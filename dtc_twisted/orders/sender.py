@@ -46,7 +46,7 @@ class AcceptedCommand:
     messages: messages to send, without an interruption.
     orders: orders concerned, one for each outcome. New orders are not in the state yet.
     insists: whether the command is sent even if the disk fails, because it reduces risk.
-    requested: orders to cancel once the server has acknowledged them; they are only written to the journal.
+    to_cancel: orders to cancel once the server has acknowledged them; they are only written to the journal.
     account: the trade account, if there are no orders.
     check: called when the command is on disk; raises if the command must not be sent any more.
     """
@@ -58,7 +58,7 @@ class AcceptedCommand:
     orders: Sequence[Order] = ()
     rule: OutcomeRule = NEW
     insists: bool = field(default=False, kw_only=True)
-    requested: Sequence[Order] = field(default=(), kw_only=True)
+    to_cancel: Sequence[Order] = field(default=(), kw_only=True)
     account: str = field(default="", kw_only=True)
     check: Callable[[], None] = field(default=lambda: None, kw_only=True)
 
@@ -105,7 +105,7 @@ class CommandSender:
         Raises OutcomeUnknown; all other errors say that nothing was sent.
         """
         if not accepted.orders:
-            if accepted.requested:
+            if accepted.to_cancel:
                 await self.record(accepted)
             return []
         session = self._session_for(accepted)
@@ -142,7 +142,7 @@ class CommandSender:
 
         Raises DuplicateOrder, or JournalFailed unless the command insists.
         """
-        orders = (*accepted.orders, *accepted.requested)
+        orders = (*accepted.orders, *accepted.to_cancel)
         command = Command(
             wall_time(self._clock),
             accepted.principal,
