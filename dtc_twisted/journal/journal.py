@@ -93,8 +93,7 @@ class Journal(Service):
         if self._run_writing is None or self._run_reading is None:
             self._run_writing = self._run_reading = execute
             if IReactorFromThreads.providedBy(self._reactor):
-                self._threads = JournalThreads(self._reactor, store.advance_watermark)
-                store.marks_later = True
+                self._threads = JournalThreads(self._reactor, store.leave_watermark())
                 self._run_writing, self._run_reading = self._threads.run_writing, self._threads.run_reading
         self._queue = WriteQueue(self._reactor, store.write, self._run_writing, self.on_commit, self.expects_more)
         self._thread_reader = JournalReader(store.path, skip_damaged=self._accept_loss)

@@ -44,14 +44,13 @@ class JournalStore:
         lost or damaged.
     index: facts that order commands need.
     reader: a connection for the thread that opened the store.
-    marks_later: whether `advance_watermark` is called after transactions, when nobody waits for them any more.
 
     Raises StoreLocked, StoreDamaged or StoreError.
     """
 
     def __init__(self, path: str, *, accept_loss: bool = False) -> None:
         self.path = os.path.realpath(path)
-        self.marks_later = False
+        self._marks_later = False
         try:
             self._open(accept_loss=accept_loss)
         except StoreDamaged as error:
@@ -155,8 +154,8 @@ class JournalStore:
             raise
         self.index.commit()
         self._commits += 1
-        if not self.marks_later:
-            self.advance_watermark()
+        if not self._marks_later:
+            self._advance_watermark()
         return result
 
     def _roll_back(self, error: BaseException) -> None:
@@ -174,7 +173,15 @@ class JournalStore:
         if isinstance(error, (sqlite3.Error, OSError)):
             raise StoreError(str(error)) from error
 
-    def advance_watermark(self) -> None:
+    def leave_watermark(self) -> Callable[[], None]:
+        """Let transactions not write the watermark, and return the function that does.
+
+        For a caller that calls it when nobody waits for the transaction any more.
+        """
+        self._marks_later = True
+        return self._advance_watermark
+
+    def _advance_watermark(self) -> None:
         """Write the number of transactions to the watermark, unless it has it."""
         if self._mark.commits != self._commits:
             with contextlib.suppress(OSError):  # a watermark that is behind is harmless

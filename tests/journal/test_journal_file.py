@@ -191,15 +191,15 @@ class LossTests(LossCase):
         self.assertTrue(self.accept(path).has_order("a4"))
 
     def test_mark_that_is_written_later(self) -> None:
-        """A transaction does not wait for the mark, which is behind until `advance_watermark`."""
+        """A transaction does not wait for the mark, which is behind until the function of `leave_watermark` is called."""
         store = JournalStore(str(self.mktemp()))
         self.addCleanup(store.close)
-        store.marks_later = True
+        advance = store.leave_watermark()
         mark = Path(f"{store.path}-mark")
         before = mark.read_text()
         store.write([command("b1")])
         self.assertEqual(mark.read_text(), before)
-        store.advance_watermark()
+        advance()
         self.assertEqual(int(mark.read_text().split()[-1]), int(before.split()[-1]) + 1)
 
     def test_without_mark(self) -> None:
