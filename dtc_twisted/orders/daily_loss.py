@@ -9,11 +9,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from dtc_twisted.dtc.messages import BuySellEnum, SecurityDefinitionResponse
+from dtc_twisted.dtc.messages import SecurityDefinitionResponse
 from dtc_twisted.errors import DTCError
 from dtc_twisted.logs import logger
 from dtc_twisted.orders.account_state import AccountState
-from dtc_twisted.orders.fills import Fill
+from dtc_twisted.orders.fills import SIGNS, Fill
 from dtc_twisted.orders.notional import value_per_price
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import Fields
@@ -21,8 +21,6 @@ from dtc_twisted.orders.outcomes import Fields
 _log = logger(__name__)
 
 _DAY = 86400
-
-_SIGNS: dict[int, int] = {BuySellEnum.BUY: 1, BuySellEnum.SELL: -1}
 
 
 class _Day:
@@ -148,12 +146,12 @@ class DailyLoss:
             self._check(account)
 
     def _on_order_update(self, order: Order, update: Fields, fill: Fill | None) -> None:
-        if fill is None or fill.buy_sell not in _SIGNS or not fill.price:
+        if fill is None or fill.buy_sell not in SIGNS or not fill.price:
             return
         key = (fill.trade_account, fill.symbol)
         if key not in self._positions:
             self._positions[key] = _OpenPosition(0.0, None)
-        realized = self._positions[key].fill(_SIGNS[fill.buy_sell] * fill.quantity, fill.price)
+        realized = self._positions[key].fill(SIGNS[fill.buy_sell] * fill.quantity, fill.price)
         if realized and fill.filled_at >= self._wall_time() // _DAY * _DAY:
             definition_request = self._definition(fill.symbol)
             definition_request.addCallback(self._realize, fill.trade_account, realized)

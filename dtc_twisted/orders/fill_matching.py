@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dtc_twisted.dtc.messages import BuySellEnum
-from dtc_twisted.orders.fills import Fill
+from dtc_twisted.orders.fills import QUANTITY_TOLERANCE, Fill
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_index import is_same_symbol
 from dtc_twisted.orders.outcomes import CHANGE, Fields
 
 _COMPARED = ("TradeAccount", "BuySell", "OrderType", "OrderQuantity", "Price1", "Price2", "TimeInForce")
-_EPSILON = 1e-9
 
 Earliest = Callable[[Order], float]
 
@@ -223,7 +222,7 @@ def _may_be_fills(order: Order, fills: list[Fill], earliest: Earliest) -> bool:
         if order.buy_sell and first.buy_sell and first.buy_sell != order.buy_sell:
             return False
         most = max(order.quantity, expected(order).get("OrderQuantity", 0.0)) - order.filled
-        if order.quantity and math.fsum(fill.quantity for fill in fills) > most + _EPSILON:
+        if order.quantity and math.fsum(fill.quantity for fill in fills) > most + QUANTITY_TOLERANCE:
             return False
     limit = order.limit_price if order.is_in_flight else None  # else it is one that a change may have made
     if limit is not None:

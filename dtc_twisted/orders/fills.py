@@ -6,7 +6,13 @@ from typing import Any, NamedTuple
 from msgspec import to_builtins
 
 from dtc_twisted.dtc.fields import GUESS_MILLISECONDS, guessed_unit
-from dtc_twisted.dtc.messages import HistoricalOrderFillResponse, OrderUpdateReasonEnum
+from dtc_twisted.dtc.messages import BuySellEnum, HistoricalOrderFillResponse, OrderUpdateReasonEnum
+
+SIGNS: dict[int, int] = {BuySellEnum.BUY: 1, BuySellEnum.SELL: -1}
+"""BuySell -> the sign of a quantity of that side in a position."""
+
+QUANTITY_TOLERANCE = 1e-9
+"""Quantities that differ by less are equal, because sums of floats are rounded."""
 
 _FILL_REASONS = (OrderUpdateReasonEnum.ORDER_FILLED, OrderUpdateReasonEnum.ORDER_FILLED_PARTIALLY)
 

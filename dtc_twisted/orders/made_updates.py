@@ -1,7 +1,7 @@
 """Make ORDER_UPDATEs of fills that a read found, and of conclusions."""
 
 from dtc_twisted.dtc.messages import OrderStatusEnum, OrderUpdate, OrderUpdateReasonEnum
-from dtc_twisted.orders.fills import Fill
+from dtc_twisted.orders.fills import QUANTITY_TOLERANCE, Fill
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import Fields
 
@@ -21,7 +21,6 @@ _KEPT_BY_FILLS = (
     "OrderQuantity",
     "PreviousServerOrderID",
 )
-_EPSILON = 1e-9
 
 
 def update_of_fill(order: Order, fill: Fill) -> Fields:
@@ -31,7 +30,7 @@ def update_of_fill(order: Order, fill: Fill) -> Fields:
     """
     filled = max(order.filled, order.explained + fill.quantity)
     most = max(order.quantity, order.filled + order.remaining)
-    quantity = order.quantity if filled < order.quantity + _EPSILON else max(most, filled)
+    quantity = order.quantity if filled < order.quantity + QUANTITY_TOLERANCE else max(most, filled)
     update: Fields = {"Type": OrderUpdate.Type}
     update |= {name: order.fields[name] for name in _KEPT_BY_FILLS if name in order.fields}
     update |= {

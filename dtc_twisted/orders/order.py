@@ -5,7 +5,7 @@ import math
 from msgspec import UNSET
 
 from dtc_twisted.dtc.messages import BuySellEnum, CancelReplaceOrder, OrderStatusEnum, OrderTypeEnum
-from dtc_twisted.orders.fills import Fill
+from dtc_twisted.orders.fills import QUANTITY_TOLERANCE, Fill
 from dtc_twisted.orders.outcomes import (
     CHANGE,
     TERMINAL,
@@ -26,7 +26,6 @@ _LIMIT_PRICES = {
     OrderTypeEnum.ORDER_TYPE_LIMIT_IF_TOUCHED: "Price1",
     OrderTypeEnum.ORDER_TYPE_STOP_LIMIT: "Price2",
 }
-_EPSILON = 1e-9
 
 MAX_UPDATES = 200
 """Updates of an order that are kept; the journal has all."""
@@ -208,7 +207,7 @@ class Order:
         most = update.get("OrderQuantity", 0.0)
         if not self.closes_position:  # whose quantity is assumed
             most = max(most, self.quantity, self.filled + self.remaining)
-        if most and update.get("FilledQuantity", 0.0) > most + _EPSILON:
+        if most and update.get("FilledQuantity", 0.0) > most + QUANTITY_TOLERANCE:
             for name in ("FilledQuantity", "RemainingQuantity"):
                 update.pop(name, None)
         if self.server_order_id and update.get("ServerOrderID") != self.server_order_id:
@@ -226,7 +225,7 @@ class Order:
                 if fill.total and each.total:
                     if fill.total == each.total:
                         return True
-                elif not fill.total or fill.total <= self.explained + _EPSILON:
+                elif not fill.total or fill.total <= self.explained + QUANTITY_TOLERANCE:
                     return True
         return False
 
@@ -245,7 +244,7 @@ class Order:
     def average_with(self, fill: Fill, filled: float) -> float | None:
         """Return the average price with one more fill; None: not all fills are known."""
         fills = [*self.fills, fill]
-        if abs(self.explained + fill.quantity - filled) > _EPSILON:
+        if abs(self.explained + fill.quantity - filled) > QUANTITY_TOLERANCE:
             return None
         return math.fsum(each.price * each.quantity for each in fills) / filled
 
@@ -314,7 +313,7 @@ class Order:
         filled = self.filled
         if filled and self._average_of == filled and "AverageFillPrice" in self.fields:
             return
-        if filled and abs(self.explained - filled) <= _EPSILON:
+        if filled and abs(self.explained - filled) <= QUANTITY_TOLERANCE:
             self.fields["AverageFillPrice"] = math.fsum(each.price * each.quantity for each in self.fills) / filled
         elif filled:
             self.fields.pop("AverageFillPrice", None)

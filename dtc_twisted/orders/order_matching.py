@@ -8,7 +8,7 @@ from dtc_twisted.dtc.messages import OrderStatusEnum
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.earlier_fills import EarlierFills
 from dtc_twisted.orders.fill_matching import UnknownOrder, assign, expected, may_be, new_fills
-from dtc_twisted.orders.fills import Fill, fill_from_response
+from dtc_twisted.orders.fills import QUANTITY_TOLERANCE, Fill, fill_from_response
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_index import is_another_client_id, is_compatible
 from dtc_twisted.orders.outcomes import CHANGE, TERMINAL, Fields
@@ -194,7 +194,10 @@ class OrderMatching:
             fills = fills[: len(fills) - len(found)]
         for order in known:
             found = [fill for fill in fills if may_have(order, fill)]
-            is_excess = math.fsum(fill.quantity for fill in found) > self._remaining_quantity(order, number) + 1e-9
+            is_excess = (
+                math.fsum(fill.quantity for fill in found)
+                > self._remaining_quantity(order, number) + QUANTITY_TOLERANCE
+            )
             is_explained = not index.is_current(order) and order.explained >= order.filled
             unknown = UnknownOrder(number, fills=found)
             is_taken = is_explained and found and any(may_be(each, unknown) for each in doubtful)
@@ -265,7 +268,7 @@ class OrderMatching:
             return False
         filled = order.filled + math.fsum(fill.quantity for fill in fills)
         wholes = (order.quantity, expected(order).get("OrderQuantity", 0.0))
-        return order.closes_position or any(abs(filled - whole) < 1e-9 for whole in wholes)
+        return order.closes_position or any(abs(filled - whole) < QUANTITY_TOLERANCE for whole in wholes)
 
 
 def _latest(fills: list[Fill], quantity: float) -> list[Fill]:
@@ -274,7 +277,7 @@ def _latest(fills: list[Fill], quantity: float) -> list[Fill]:
     fills: sorted by time.
     """
     first = len(fills)
-    while first and fills[first - 1].quantity <= quantity + 1e-9:
+    while first and fills[first - 1].quantity <= quantity + QUANTITY_TOLERANCE:
         first -= 1
         quantity -= fills[first].quantity
     return fills[first:]

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Callable
 
-from dtc_twisted.dtc.messages import BuySellEnum, OrderStatusEnum, OrderUpdate, OrderUpdateReasonEnum
+from dtc_twisted.dtc.messages import OrderStatusEnum, OrderUpdate, OrderUpdateReasonEnum
 from dtc_twisted.errors import JournalFailed
 from dtc_twisted.logs import logger
-from dtc_twisted.orders.fills import Fill, fill_from_update
+from dtc_twisted.orders.fills import SIGNS, Fill, fill_from_update
 from dtc_twisted.orders.made_updates import update_of_conclusion, update_of_fill
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_index import has_quantity, identifies, is_compatible
@@ -300,8 +300,7 @@ class OrderState(OrderRegistry):
 
     def _count_traded(self, order: Order, quantity: float) -> None:
         key = (order.trade_account, order.symbol)
-        sign = {BuySellEnum.BUY: 1, BuySellEnum.SELL: -1}.get(BuySellEnum(order.buy_sell), 0)
-        self.traded[key] += sign * quantity
+        self.traded[key] += SIGNS.get(order.buy_sell, 0) * quantity
         self.fill_versions[key] = self.version
 
     def _ask_for_read(self) -> None:

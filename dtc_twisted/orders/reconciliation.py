@@ -12,7 +12,7 @@ from dtc_twisted.dtc.messages import BuySellEnum, OrderStatusEnum
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.earlier_fills import EarlierFills
 from dtc_twisted.orders.fill_matching import UnknownOrder, may_be, may_be_damaged_row
-from dtc_twisted.orders.fills import Fill
+from dtc_twisted.orders.fills import QUANTITY_TOLERANCE, Fill
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_index import is_compatible, is_same_symbol
 from dtc_twisted.orders.order_matching import OrderMatching, may_have
@@ -125,7 +125,11 @@ class Reconciliation:
     def _apply_fills(self, order: Order, fills: Iterable[Fill]) -> None:
         most = max(order.quantity, order.filled + order.remaining)
         for fill in sorted(fills, key=lambda each: each.filled_at):
-            if order.quantity and not order.closes_position and order.explained + fill.quantity > most + 1e-9:
+            if (
+                order.quantity
+                and not order.closes_position
+                and order.explained + fill.quantity > most + QUANTITY_TOLERANCE
+            ):
                 continue  # the quantity that is filled in all is the server's; a fill cannot exceed the order
             self._apply_fill(order, fill)
 
@@ -208,7 +212,7 @@ class Reconciliation:
         """
         state = self._state
         changes = [each for each in order.pending_commands if each.rule is CHANGE]
-        if order.filled and any(abs(each.quantity - order.filled) < 1e-9 for each in changes):
+        if order.filled and any(abs(each.quantity - order.filled) < QUANTITY_TOLERANCE for each in changes):
             if order.has_pending(CANCEL):
                 state.set_doubt(order, "it is not among the open orders, and may be filled or canceled")
                 return

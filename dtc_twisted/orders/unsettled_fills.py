@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from dtc_twisted.dtc.messages import BuySellEnum
 from dtc_twisted.orders.account_state import AccountState
-from dtc_twisted.orders.fills import Fill
+from dtc_twisted.orders.fills import QUANTITY_TOLERANCE, SIGNS, Fill
 from dtc_twisted.orders.names import symbol_key
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import Fields
@@ -30,10 +30,6 @@ SETTLED_AFTER = 60.0
 
 _MAX_FILLS = 1000
 """Fills of one position that are kept apart."""
-
-_EPSILON = 1e-9
-
-_SIGNS: dict[int, int] = {BuySellEnum.BUY: 1, BuySellEnum.SELL: -1}
 
 Key = tuple[str, str]
 """TradeAccount, and `symbol_key`."""
@@ -129,13 +125,13 @@ class UnsettledFills:
         Such a move can mean that orders were filled.
         """
         position = self._positions.get((trade_account, symbol_key(symbol)))
-        return 0.0 if position is None else max(0.0, _SIGNS.get(side, 0) * position.unexplained)
+        return 0.0 if position is None else max(0.0, SIGNS.get(side, 0) * position.unexplained)
 
     def symbols_held(self, trade_account: str) -> list[str]:
         """Return the symbols with a position, as stated or with all fills."""
         names = {symbol_key(name): name for name in self._state.symbols_held(trade_account)}
         for (account, key), position in self._positions.items():
-            if account == trade_account and position.fills and abs(self.held(account, key)) > _EPSILON:
+            if account == trade_account and position.fills and abs(self.held(account, key)) > QUANTITY_TOLERANCE:
                 names.setdefault(key, position.symbol)
         return sorted(names.values())
 
@@ -147,10 +143,10 @@ class UnsettledFills:
             before = max((each.get("FilledQuantity") or 0.0 for each in order.updates[:-1]), default=0.0)
         self._filled[order] = order.filled
         quantity = order.filled - before
-        if not quantity or order.buy_sell not in _SIGNS:
+        if not quantity or order.buy_sell not in SIGNS:
             return
         version = 0 if update.get("Reconciled") else self._state.version
-        self._add(order, _Fill(_SIGNS[order.buy_sell] * quantity, self._clock.seconds(), version))
+        self._add(order, _Fill(SIGNS[order.buy_sell] * quantity, self._clock.seconds(), version))
 
     def _on_change(self, channel: str, fields: Fields) -> None:
         if channel == "positions":
@@ -168,7 +164,7 @@ class UnsettledFills:
             if now - position.early_at > POSITION_LAG:
                 position.unexplained = 0.0
             stated = self.stated(account, key)
-            is_explained = abs(stated - position.stated) < _EPSILON
+            is_explained = abs(stated - position.stated) < QUANTITY_TOLERANCE
             since = now - SETTLED_AFTER
             left = [
                 fill
@@ -184,7 +180,7 @@ class UnsettledFills:
         position = self._position(order.trade_account, order.symbol)
         position.symbol = order.symbol
         early = position.early if fill.noted_at - position.early_at <= POSITION_LAG else 0.0
-        if early * fill.quantity > 0 and abs(fill.quantity) <= abs(early) + _EPSILON:
+        if early * fill.quantity > 0 and abs(fill.quantity) <= abs(early) + QUANTITY_TOLERANCE:
             position.early = early - fill.quantity
             position.unexplained -= fill.quantity
             return
@@ -200,7 +196,7 @@ class UnsettledFills:
         position = self._position(trade_account, symbol)
         stated, before = self.stated(trade_account, symbol), position.stated
         if not position.fills:
-            if abs(stated - before) > _EPSILON and not is_read:
+            if abs(stated - before) > QUANTITY_TOLERANCE and not is_read:
                 now = self._clock.seconds()
                 known = position.early if now - position.early_at <= POSITION_LAG else 0.0
                 position.early, position.early_at = known + stated - before, now
@@ -210,11 +206,11 @@ class UnsettledFills:
         total, included = before, None
         for number, fill in enumerate(position.fills, 1):
             total += fill.quantity
-            if abs(total - stated) < _EPSILON:
+            if abs(total - stated) < QUANTITY_TOLERANCE:
                 included = number
         if included is not None:
             position.fills, position.stated = position.fills[included:], stated
-        elif abs(stated - before) > _EPSILON:
+        elif abs(stated - before) > QUANTITY_TOLERANCE:
             position.unexplained = stated - before
 
     def _check_after(self, seconds: float) -> None:
