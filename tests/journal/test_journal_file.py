@@ -191,7 +191,7 @@ class LossTests(LossCase):
         self.assertTrue(self.accept(path).has_order("a4"))
 
     def test_mark_that_is_written_later(self) -> None:
-        """A transaction does not wait for the mark, which is behind until the function of `leave_watermark` is called."""
+        """A transaction does not wait for the mark, which is behind until the returned function is called."""
         store = JournalStore(str(self.mktemp()))
         self.addCleanup(store.close)
         advance = store.leave_watermark()
