@@ -22,7 +22,7 @@ from dtc_twisted.datafiles import FileDownloads
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
 from dtc_twisted.dtc.messages import TradeModeEnum
 from dtc_twisted.dtc.session import LogonSettings
-from dtc_twisted.gateway.gateway_parts import Orders, make_market_data
+from dtc_twisted.gateway.gateway_parts import OrderParts, make_market_data
 from dtc_twisted.gateway.gateway_services import WebService
 from dtc_twisted.gateway.gateway_settings import Settings
 from dtc_twisted.gateway.gateway_status import GatewayStatus
@@ -147,7 +147,7 @@ def make_edge(options: Settings, reactor: IGatewayReactor, bus: Bus | None = Non
         for channel, kind in (("marketdata", MARKET_DATA), ("marketdepth", MARKET_DEPTH))
     ]
     state = AccountState()
-    orders = Orders(state, Reconciler(reactor, state, timeout), None, None)
+    orders = OrderParts(state, Reconciler(reactor, state, timeout), None, None)
     history = HistoryClient(reactor, "", LogonSettings(), timeout, 1)
     downloads = FileDownloads(reactor, 1)
     downloads.setServiceParent(services)

@@ -13,7 +13,7 @@ from dtc_twisted.dtc.session import LogonSettings
 from dtc_twisted.errors import StartupError
 from dtc_twisted.gateway.cluster_parts import lease_key, make_lease, make_origin
 from dtc_twisted.gateway.gateway_parts import journal_path, make_files, make_market_data, make_orders
-from dtc_twisted.gateway.gateway_services import DemoService, GatewayService, ReplayService
+from dtc_twisted.gateway.gateway_services import DemoService, GatewayService, LocalServer, ReplayService
 from dtc_twisted.gateway.gateway_settings import Settings
 from dtc_twisted.gateway.gateway_status import GatewayStatus
 from dtc_twisted.gateway.memory_release import MemoryRelease
@@ -59,19 +59,20 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor, end: Callable[[in
     status = GatewayStatus(upstream, market_data, orders, logon.trade_mode, recorder)
     services = GatewayService(orders.manager if settings["cancel-on-stop"] else None)
     lease = make_lease(settings, reactor)
-    held = [] if lease is None else [HeldServices(), HeldServices()]
-    for each in held[:1]:
-        each.setServiceParent(services)
+    # With a lease, what writes files and what logs on is held until the lease is taken. Services start in this order.
+    held = () if lease is None else (HeldServices(), HeldServices())
+    writers, clients = held or (services, services)
+    if held:
+        writers.setServiceParent(services)
     for service in (orders.journal, orders.manager, recorder):
         if service is not None:
-            service.setServiceParent((*held, services)[0])
-    if settings["demo"]:
-        DemoService(reactor, upstream, history, settings["data-folder"] or "").setServiceParent(services)
-    elif settings["replay-settings"] is not None:
-        replay = ReplayService(reactor, upstream, history, settings["replay-settings"])
-        replay.setServiceParent(services)
-        status.replay = replay.control
-        replay.control.on_change = lambda: status.changed()
+            service.setServiceParent(writers)
+    server = _make_local_server(settings, upstream, history, reactor)
+    if server is not None:
+        server.setServiceParent(services)
+    if isinstance(server, ReplayService):
+        status.replay = server.control
+        server.control.on_change = lambda: status.changed()
     downloads.setServiceParent(services)
     if files is not None:
         files.feed.setServiceParent(services)
@@ -81,14 +82,13 @@ def make_gateway(settings: Settings, reactor: IGatewayReactor, end: Callable[[in
     market_data.watchdog.setServiceParent(services)
     MemoryRelease(reactor, has_files=files is not None).setServiceParent(services)
     replay_buffer.setServiceParent(services)
-    for each in held[1:]:
-        each.setServiceParent(services)
-    last = (services, *held)[-1]
+    if held:
+        clients.setServiceParent(services)
     if settings["nats"]:
-        make_origin(settings, parts, web, reactor).setServiceParent(last)
+        make_origin(settings, parts, web, reactor).setServiceParent(clients)
     if settings["host"] or settings["demo"] or settings["replay"]:
-        upstream.setServiceParent(last)
-        history.setServiceParent(last)
+        upstream.setServiceParent(clients)
+        history.setServiceParent(clients)
     if lease is None:  # an origin that was stopped has lost its lease, and ends at once
         return with_late_timers(services, reactor)
     return StandbyGateway(reactor, parts, lease, services, held, lease_key(settings), end)
@@ -112,6 +112,17 @@ def make_check(settings: Settings, reactor: IGatewayReactor, end: Callable[[int]
     DemoService(reactor, upstream, history).setServiceParent(services)
     StartupCheck(reactor, upstream, findings, settings["timeout"], end).setServiceParent(services)
     return services
+
+
+def _make_local_server(
+    settings: Settings, upstream: Upstream, history: HistoryClient, reactor: IGatewayReactor
+) -> LocalServer | None:
+    """Build the server of the demo or of a replay; None: there is neither."""
+    if settings["demo"]:
+        return DemoService(reactor, upstream, history, settings["data-folder"] or "")
+    if settings["replay-settings"] is not None:
+        return ReplayService(reactor, upstream, history, settings["replay-settings"])
+    return None
 
 
 def make_upstream(settings: Settings, logon: LogonSettings, reactor: IGatewayReactor) -> Upstream:

@@ -35,7 +35,7 @@ from dtc_twisted.web.stream import (
 
 
 @dataclass
-class MarketData:
+class MarketDataParts:
     """Hold a hub for each subscription type, with one read batch and one watchdog."""
 
     hubs: dict[str, Hub]
@@ -80,7 +80,7 @@ class FileSource:
 
 
 @dataclass
-class Orders:
+class OrderParts:
     """Hold the order path.
 
     journal and manager are None without --allow-trading: then orders can only be read.
@@ -94,7 +94,7 @@ class Orders:
 
 def make_market_data(
     settings: Settings, upstream: Upstream, files: FileSource | None, replay: ReplayBuffer, reactor: IGatewayReactor
-) -> MarketData:
+) -> MarketDataParts:
     """Build the hubs, which are flushed after each read of the server's socket."""
     batch = ReadBatch(reactor)
     upstream.on_read_done = batch.flush
@@ -112,7 +112,7 @@ def make_market_data(
         has_server=bool(settings["host"] or settings["demo"] or settings["replay"]),
         remote=files is not None and files.data.remote,
     )
-    return MarketData(hubs, batch, watchdog, sources, replay)
+    return MarketDataParts(hubs, batch, watchdog, sources, replay)
 
 
 def make_files(
@@ -137,9 +137,9 @@ def make_orders(
     settings: Settings,
     upstream: Upstream,
     definitions: SecurityDefinitions,
-    market_data: MarketData,
+    market_data: MarketDataParts,
     reactor: IGatewayReactor,
-) -> Orders:
+) -> OrderParts:
     """Build the state of orders, positions and balances, and order entry.
 
     Order entry needs --allow-trading.
@@ -150,14 +150,14 @@ def make_orders(
     reconciler = Reconciler(reactor, state, timeout, journal)
     upstream.listeners.append(reconciler)
     if journal is None:
-        return Orders(state, reconciler, None, None)
+        return OrderParts(state, reconciler, None, None)
     scope = TradingScope(frozenset(settings["accounts"]), frozenset(settings["tradable"]), not settings["live"])
     manager = OrderManager(
         *(reactor, upstream.require_session, definitions, state, reconciler, journal),
         *(RiskLimits(settings, scope), market_data.fetch_prices, timeout, settings["max-daily-loss"]),
     )
     upstream.listeners.append(manager)
-    return Orders(state, reconciler, journal, manager)
+    return OrderParts(state, reconciler, journal, manager)
 
 
 def _make_journal(settings: Settings, upstream: Upstream, reactor: IGatewayReactor) -> Journal:

@@ -67,7 +67,7 @@ class RequiredJournal(Journal):
 
 
 class WebService(WebListeners):
-    """REST and WebSocket on the same ports."""
+    """Serve REST and WebSocket on the same ports."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class LocalServer(MultiService):
 
 
 class DemoService(LocalServer):
-    """Runs the simulator.
+    """Run the simulator.
 
     data_folder: folder that the simulator writes data files to; empty: it writes none.
     """
@@ -161,7 +161,7 @@ class DemoService(LocalServer):
 
 
 class ReplayService(LocalServer):
-    """Runs the server of a replay."""
+    """Run the server of a replay."""
 
     def __init__(
         self, reactor: IGatewayReactor, upstream: Upstream, history: HistoryClient, settings: ReplaySettings

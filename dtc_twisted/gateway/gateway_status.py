@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dtc_twisted.dtc.messages import TradeModeEnum
-from dtc_twisted.gateway.gateway_parts import MarketData, Orders
+from dtc_twisted.gateway.gateway_parts import MarketDataParts, OrderParts
 from dtc_twisted.recording.recorder import Recorder
 from dtc_twisted.replay.replay_control import ReplayControl
 from dtc_twisted.transport.upstream import Upstream
@@ -19,8 +19,8 @@ class GatewayStatus:
     def __init__(
         self,
         upstream: Upstream,
-        market_data: MarketData,
-        orders: Orders,
+        market_data: MarketDataParts,
+        orders: OrderParts,
         trade_mode: TradeModeEnum,
         recorder: Recorder | None = None,
     ) -> None:

@@ -13,7 +13,7 @@ from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.codec import encode_named
 from dtc_twisted.dtc.messages import Message, MessageType, RequestActionEnum
 from dtc_twisted.errors import NoZstandard, StartupError, StoreLocked
-from dtc_twisted.gateway.gateway_parts import MarketData, Orders
+from dtc_twisted.gateway.gateway_parts import MarketDataParts, OrderParts
 from dtc_twisted.gateway.gateway_settings import Settings
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.journal.file_lock import FileLock
@@ -79,8 +79,8 @@ def make_recorder(
     settings: Settings,
     upstream: Upstream,
     definitions: SecurityDefinitions,
-    market_data: MarketData,
-    orders: Orders,
+    market_data: MarketDataParts,
+    orders: OrderParts,
     reactor: IGatewayReactor,
 ) -> Recorder | None:
     """Build the recorder. It needs --record."""
@@ -103,7 +103,9 @@ def make_recorder(
     return recorder
 
 
-def session_state(definitions: SecurityDefinitions, market_data: MarketData, orders: Orders) -> Iterator[Message]:
+def session_state(
+    definitions: SecurityDefinitions, market_data: MarketDataParts, orders: OrderParts
+) -> Iterator[Message]:
     """Yield what the gateway knows, as requests and messages of the server."""
     market_data.batch.process()
     yield from definitions.known

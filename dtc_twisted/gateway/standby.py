@@ -1,6 +1,6 @@
 """Log on only while this process holds the lease of the origin."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -58,7 +58,7 @@ class StandbyGateway(MultiService):
         parts: GatewayParts,
         lease: OriginLease,
         gateway: IService,
-        held: list[HeldServices],
+        held: Sequence[HeldServices],
         key: str,
         end: Callable[[int], None],
     ) -> None:

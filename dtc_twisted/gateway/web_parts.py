@@ -12,7 +12,7 @@ from twisted.web.server import Request
 from dtc_twisted.clocks import new_epoch
 from dtc_twisted.datafiles import FileDownloads
 from dtc_twisted.definitions.security_definitions import SecurityDefinitions
-from dtc_twisted.gateway.gateway_parts import FileSource, MarketData, Orders
+from dtc_twisted.gateway.gateway_parts import FileSource, MarketDataParts, OrderParts
 from dtc_twisted.gateway.gateway_services import WebService
 from dtc_twisted.gateway.gateway_settings import Settings
 from dtc_twisted.gateway.gateway_status import GatewayStatus
@@ -53,8 +53,8 @@ class GatewayParts:
     upstream: Upstream
     history: HistoryClient
     definitions: SecurityDefinitions
-    market_data: MarketData
-    orders: Orders
+    market_data: MarketDataParts
+    orders: OrderParts
     status: GatewayStatus
     downloads: FileDownloads
     files: FileSource | None
