@@ -112,7 +112,7 @@ def _load_context(cert: str, key: str) -> tuple[SSL.Context, tuple[str, ...]]:
 
 
 class Listener(Protocol):
-    """Opens ports.
+    """Open ports.
 
     text: how an error names it.
     has_tls: whether its connections are encrypted.

@@ -209,7 +209,7 @@ def end_process(reactor: IReactorCore, pid_file: str, exit_status: int) -> None:
 
 
 class ListenService(Service):
-    """Listens on a port.
+    """Listen on a port.
 
     interface: the address to listen on.
     port: 0 takes a free port.

@@ -31,7 +31,7 @@ class DepthDay:
 
 
 class DataFolder:
-    """Finds files. The methods access the disk, and are to be called in threads.
+    """Find files. The methods access the disk, and are to be called in threads.
 
     path: of the folder.
     """

@@ -63,7 +63,7 @@ class DepthColumns(NamedTuple):
 
 
 class DepthHistory:
-    """Reads market depth of a folder.
+    """Read market depth of a folder.
 
     The methods access the disk, and are to be called in threads.
     """

@@ -111,7 +111,7 @@ class FileDownload:
 
 
 class FileDownloads(Service):
-    """Runs answers from files, at most `limit` at once. Others wait."""
+    """Run answers from files, at most `limit` at once. Others wait."""
 
     def __init__(self, reactor: Any, limit: int) -> None:
         self.threads = FileThreads(reactor, limit + 1)  # one for lists

@@ -36,7 +36,7 @@ class _FollowedFile:
 
 
 class FileFeed(OwnSymbolIds, Service):
-    """Takes the place of a session with the server, for a hub.
+    """Take the place of a session with the server, for a hub.
 
     One loop polls all files, in a thread.
 

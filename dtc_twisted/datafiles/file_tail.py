@@ -36,7 +36,7 @@ class TailResult:
 
 
 class FileTail:
-    """Follows one file. To be used by one thread at a time.
+    """Follow one file. To be used by one thread at a time.
 
     After the file was replaced, truncated or written anew, it is opened again with the next poll.
     """

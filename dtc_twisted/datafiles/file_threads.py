@@ -45,7 +45,7 @@ def _run_in_background(function: Callable[..., T], *arguments: Any) -> T:
 
 
 class FileThreads:
-    """Runs functions in a fixed number of threads.
+    """Run functions in a fixed number of threads.
 
     They start when the first function is run. With a reactor that has no threads (in memory, in tests) each
     function runs in an iteration of its own.

@@ -38,7 +38,7 @@ class PriceQuery:
 
 
 class PriceHistory:
-    """Reads prices of a folder.
+    """Read prices of a folder.
 
     The methods access the disk, and are to be called in threads.
     """

@@ -18,7 +18,7 @@ _TIME = struct.Struct("<q")
 
 
 class RecordReader:
-    """Reads the records of one file. To be used by one thread at a time.
+    """Read the records of one file. To be used by one thread at a time.
 
     Times are microseconds since 1970, UTC.
     Every method raises UnusableDataFile.

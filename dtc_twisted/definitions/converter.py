@@ -72,7 +72,7 @@ def conversion_plan(kind: type[Message]) -> ConversionPlan:
 
 
 class DisplayConverter:
-    """Converts messages of one symbol.
+    """Convert messages of one symbol.
 
     definition: the symbol's. None: only binary noise is removed from prices.
     prices: convert prices.

@@ -12,7 +12,7 @@ from dtc_twisted.errors import RequestRejected
 
 
 class SecurityDefinitions:
-    """Caches security definitions until the session ends. A SessionListener.
+    """Cache security definitions until the session ends. A SessionListener.
 
     request: sends a request and returns its responses; raises or fails with a DTCError.
     """

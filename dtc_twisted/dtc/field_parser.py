@@ -51,7 +51,7 @@ def bad_value(name: str, value: bytes, expected: str) -> BadParameter:
 
 
 class FieldParser:
-    """Parses the values of one DTC field.
+    """Parse the values of one DTC field.
 
     expected: describes the values, for error texts.
     schema: describes them as a JSON Schema.

@@ -27,7 +27,7 @@ _DATA_TYPES = {*range(MessageType.MARKET_DATA_SNAPSHOT, MessageType.MARKET_ORDER
 
 
 class WireLog:
-    """Logs messages sent and received, as indented JSON with secrets masked.
+    """Log messages sent and received, as indented JSON with secrets masked.
 
     enabled: callers test it first, because logging is usually off.
     """

@@ -16,7 +16,7 @@ from dtc_twisted.interfaces import IGatewayReactor
 
 
 class HistoryClient(Service):
-    """Runs downloads, each on its own connection to the historical port.
+    """Run downloads, each on its own connection to the historical port.
 
     url: ws://host:port/ or wss://host:port/.
     logon_settings: used without their heartbeat interval, because this port has no heartbeats.

@@ -21,7 +21,7 @@ MAX_PAUSE = 0.02
 
 
 class ReadScheduler:
-    """Runs one scheduled call per iteration of the reactor.
+    """Run one scheduled call per iteration of the reactor.
 
     Work and pauses alternate: after a pause, work continues for half the length of the pause. A process that never
     pauses is suspended for milliseconds by the operating system when other processes need the CPU, which would also
@@ -60,7 +60,7 @@ class ReadScheduler:
 
 
 class ThrottledProtocol(DTCClientProtocol):
-    """Processes the bytes of one read in chunks, then reads again.
+    """Process the bytes of one read in chunks, then read again.
 
     The end of the connection is reported after the last chunk.
     """

@@ -11,7 +11,7 @@ REPAIR_INTERVAL = 1.0
 
 
 class FeedRepair:
-    """Collects symbols, and requests each once in an interval, some at once.
+    """Collect symbols, and request each once in an interval, some at once.
 
     request: requests a symbol from the server.
     """

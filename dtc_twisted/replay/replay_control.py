@@ -37,7 +37,7 @@ LONGEST_PAUSE = 0.25
 
 
 class ReplayStage(Protocol):
-    """Carries out the events of a replay."""
+    """Carry out the events of a replay."""
 
     def play(self, event: ReplayEvent) -> None:
         """Apply an event, and send it to the clients."""

@@ -52,7 +52,7 @@ def prepare_folder(path: str) -> None:
 
 
 class DataFileWriter:
-    """Writes the files of the initial instruments, and of the refused one.
+    """Write the files of the initial instruments, and of the refused one.
 
     path: of the folder. It must be empty, or have files of an earlier simulator, which are replaced.
     """

@@ -10,7 +10,7 @@ MIN_SESSION = 60.0
 
 
 class Backoff:
-    """Counts failures, and chooses the delays.
+    """Count failures, and choose the delays.
 
     policy: number of consecutive failures -> seconds to wait.
     """

@@ -30,7 +30,7 @@ MAX_HANDSHAKE = 64 * 1024
 
 
 class ConnectionHandler(Protocol):
-    """Receives the events of a connection."""
+    """Receive the events of a connection."""
 
     def opened(self, protocol: "DTCClientProtocol") -> None:
         """Handle the end of the opening handshake."""
@@ -43,7 +43,7 @@ class ConnectionHandler(Protocol):
 
 
 class DTCClientProtocol(WebSocketClientProtocol):
-    """Forwards the events of the socket to its handler.
+    """Forward the events of the socket to its handler.
 
     While the WebSocket is open, complete text frames are parsed here, all those of one read together, and text messages
     are encoded here. Autobahn handles everything else: the handshakes, control frames, and fragmented, binary or
@@ -199,7 +199,7 @@ class DTCClientProtocol(WebSocketClientProtocol):
 
 
 class MessageProtocol(DTCClientProtocol):
-    """Forwards whole messages to its handler, one in each call."""
+    """Forward whole messages to its handler, one in each call."""
 
     fast_framing = False
 

@@ -47,7 +47,7 @@ class _Resolution:
 
 @implementer(IHostnameResolver)
 class NameResolver:
-    """Resolves names in threads. A resolution that fails has no addresses.
+    """Resolve names in threads. A resolution that fails has no addresses.
 
     The threads are not the reactor's, for whose end the process would wait.
     """

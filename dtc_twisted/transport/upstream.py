@@ -31,7 +31,7 @@ _log = logger(__name__)
 
 
 class Upstream(Service):
-    """Keeps a session with the DTC server while the service runs.
+    """Keep a session with the DTC server while the service runs.
 
     url: ws://host:port/ or wss://host:port/.
     timeout: seconds to wait for the response to a request.

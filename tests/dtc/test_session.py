@@ -588,7 +588,7 @@ def to(request_id: int, *messages: Message) -> list[Message]:
 
 
 class ReplyTests(SessionTestCase):
-    """Test each row of REPLIES."""
+    """Test each row of RESPONSES."""
 
     def each(self, check: Callable[[Peer, Row], None]) -> None:
         for row in ROWS:

@@ -17,7 +17,7 @@ from dtc_twisted.dtc.messages import MESSAGES, Message
 
 
 class BulkDecoder:
-    """Decodes reads in which the types of `forms` are compact, and no others."""
+    """Decode reads in which the types of `forms` are compact, and no others."""
 
     def __init__(self, forms: frozenset[CompactDecoder]) -> None:
         kinds: dict[int, Any] = {**MESSAGES, **{form.message.Type: form.envelope for form in forms}}

@@ -69,7 +69,7 @@ def _decode_envelope(piece: bytes) -> tuple[_Envelope, bool]:
 
 
 class Codec:
-    """Encodes and decodes the messages of one connection.
+    """Encode and decode the messages of one connection.
 
     compact: whether `encode` uses the compact encoding for the types for which Sierra Chart uses it.
     is_symbol_id: returns whether a value is a SymbolID of this connection (see `_symbol_id_is_first`).

@@ -68,7 +68,7 @@ def encode_named(message: Message) -> bytes:
 
 
 class CompactDecoder:
-    """Decodes F of one type.
+    """Decode F of one type.
 
     symbol_id_first: F starts with SymbolID, which has a later position in the protocol.
     """

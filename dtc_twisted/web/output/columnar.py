@@ -14,7 +14,7 @@ ROWS_PER_BATCH = 10_000
 
 
 class ByteSink(io.RawIOBase):
-    """Collects what a writer of pyarrow writes, until it is taken."""
+    """Collect what a writer of pyarrow writes, until it is taken."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class ByteSink(io.RawIOBase):
 
 
 class BufferSink(ByteSink):
-    """Collects the buffers of columns without a copy of them.
+    """Collect the buffers of columns without a copy of them.
 
     The writer must not change a buffer after it was written.
     """

@@ -30,7 +30,7 @@ MakeAnswer = Callable[[RowEncoder], StreamingResponse]
 
 
 class HistoryResponder:
-    """Answers requests for historical prices and market depth.
+    """Answer requests for historical prices and market depth.
 
     downloads: reads files, in threads.
     files: the data files; None: there is no data folder.

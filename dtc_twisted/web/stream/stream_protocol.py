@@ -39,7 +39,7 @@ _MAX_ECHO = 1000  # characters of a request that is not JSON, repeated in the re
 
 
 class OpenConnections(Protocol):
-    """Counts connections, among them those of WebSockets."""
+    """Count connections, among them those of WebSockets."""
 
     def closed(self, transport: Any) -> None: ...
 
