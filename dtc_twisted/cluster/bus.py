@@ -85,7 +85,7 @@ class BusRequests:
         Fails with NotLoggedOn, RequestTimedOut or SessionLost. Can be cancelled.
         """
         reply = f"{self._inbox}.{next(self._numbers)}"
-        result: Deferred[bytes] = Deferred(lambda _result: self._forget(reply))
+        result: Deferred[bytes] = Deferred(lambda _result: self._remove(reply))
         if not self._bus.is_connected:
             result.errback(NotLoggedOn(f"Not connected to NATS: {self._bus.problem}."))
             return result
@@ -114,7 +114,7 @@ class BusRequests:
         else:
             result.errback(NotLoggedOn("There is no origin at NATS."))
 
-    def _forget(self, reply: str) -> None:
+    def _remove(self, reply: str) -> None:
         self._pending.pop(reply, None)
         self._pieces.pop(reply, None)
 

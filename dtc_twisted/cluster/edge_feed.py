@@ -92,7 +92,7 @@ class EdgeFeed(OwnSymbolIds):
         replaced = self._followed.get(symbol)
         if replaced is not None:
             replaced.request.stop()
-            self._forget(replaced)
+            self._remove(replaced)
         if request.RequestAction == RequestActionEnum.UNSUBSCRIBE:
             return
         once = request.RequestAction == RequestActionEnum.SNAPSHOT
@@ -205,7 +205,7 @@ class EdgeFeed(OwnSymbolIds):
 
     def _reject(self, followed: FollowedSymbol, text: str) -> None:
         followed.request.stop()
-        self._forget(followed)
+        self._remove(followed)
         message = self._kind.reject_type(SymbolID=followed.symbol_id, RejectText=text)
         self._hub.handlers[self._kind.reject_type](message)
         self._batch.flush()
@@ -231,7 +231,7 @@ class EdgeFeed(OwnSymbolIds):
             return
         held, followed.held = followed.held or [], None
         if followed.once:
-            self._forget(followed)
+            self._remove(followed)
         if messages:
             self._hub.source_stale_reason = event.text  # for callers who are answered before the symbol is marked
             try:
@@ -244,7 +244,7 @@ class EdgeFeed(OwnSymbolIds):
         for each in held:
             self.receive(token, each)
 
-    def _forget(self, followed: FollowedSymbol) -> None:
+    def _remove(self, followed: FollowedSymbol) -> None:
         self._followed.pop(followed.symbol, None)
         self._by_token.pop(symbol_token(followed.symbol), None)
 

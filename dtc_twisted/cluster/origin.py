@@ -107,7 +107,7 @@ class ClusterOrigin(Service):
         if self._beat.running:
             self._beat.stop()
         for key in list(self.publishers):
-            self._remove(key)
+            self._stop_publisher(key)
 
     def publish_beat(self) -> None:
         """State the connection to the server, and order entry."""
@@ -155,7 +155,7 @@ class ClusterOrigin(Service):
         for key, publisher in list(self.publishers.items()):
             publisher.idle_ticks += 1
             if publisher.idle_ticks > LEASE_BEATS + LINGER_BEATS:
-                self._remove(key)
+                self._stop_publisher(key)
 
     def _receive_beat(self, subject: str, data: bytes, reply: str) -> None:
         beat = decode_message(data, Beat)
@@ -184,15 +184,15 @@ class ClusterOrigin(Service):
         subject = f"{self._prefix}md.{channel}.{symbol_token(symbol)}"
         publisher = self.publishers[channel, symbol] = FeedPublisher(
             *(self._clock, self._hubs[channel], symbol, self.generation),
-            *(partial(self._bus.publish, subject), partial(self._forget, (channel, symbol))),
+            *(partial(self._bus.publish, subject), partial(self._on_ended, (channel, symbol))),
         )
         publisher.start()
         return publisher
 
-    def _forget(self, key: tuple[str, str]) -> None:
+    def _on_ended(self, key: tuple[str, str]) -> None:
         self.publishers.pop(key, None)
 
-    def _remove(self, key: tuple[str, str]) -> None:
+    def _stop_publisher(self, key: tuple[str, str]) -> None:
         self.publishers.pop(key).stop()
 
     def _receive_snapshot_request(self, subject: str, data: bytes, reply: str) -> None:

@@ -28,7 +28,7 @@ TICK = 0.5
 SILENT_TICKS = 6
 """Ticks without a beat after which the origin is gone."""
 
-FORGET_TICKS = 20
+ACCEPT_OLDER_TICKS = 20
 """Ticks without a beat after which an origin of a smaller generation is accepted: a clock was set back."""
 
 NO_ORIGIN = "there is no origin at NATS"
@@ -184,7 +184,7 @@ class OriginLink(Upstream):
 
     def _accepts(self, generation: int) -> bool:
         """Return whether a beat is that of the newest origin."""
-        if generation < self._generation and self._silent_ticks < FORGET_TICKS:
+        if generation < self._generation and self._silent_ticks < ACCEPT_OLDER_TICKS:
             return False
         self._generation = generation
         return True

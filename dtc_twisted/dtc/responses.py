@@ -64,14 +64,15 @@ class ResponseSpec:
     @cached_property
     def _empty_flag(self) -> str:
         """Flag of a response without data; empty if there is none."""
-        return self._field_of(_EMPTY_FLAGS)
+        return self._field_of(EMPTY_FLAGS)
 
     def _field_of(self, names: Collection[str]) -> str:
         return next((each for each in self.types[0].__struct_fields__ if each in names), "")
 
 
 _TOTALS = ("TotalNumberMessages", "TotalNumMessages")
-_EMPTY_FLAGS = ("NoOrders", "NoOrderFills", "NoPositions", "NoAccountBalances")
+EMPTY_FLAGS = ("NoOrders", "NoOrderFills", "NoPositions", "NoAccountBalances")
+"""Fields of responses that are 1 if there is no data."""
 
 
 def _flag_set(*names: str) -> Callable[[Any], bool]:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message, OrderStatusEnum
+from dtc_twisted.dtc.responses import EMPTY_FLAGS
 from dtc_twisted.errors import SimulatorReject
 from dtc_twisted.simulator.account_requests import AccountRequests
 from dtc_twisted.simulator.market.sierra_json import float_or_zero, int_or_zero, str_or_empty
@@ -29,7 +30,6 @@ _OF_REQUEST = (
     *("RequestID", "TotalNumMessages", "TotalNumberMessages", "MessageNumber", "Unsolicited", "OrderUpdateReason"),
 )
 """Fields that say how a message was requested, not what it states."""
-_EMPTY_FLAGS = ("NoOrders", "NoOrderFills", "NoPositions", "NoAccountBalances")
 
 
 class ReplayedAccounts:
@@ -177,7 +177,7 @@ def _merged(before: Any, message: Any) -> Any:
 
 
 def _is_empty(message: Message) -> bool:
-    return any(getattr(message, flag, 0) == 1 for flag in _EMPTY_FLAGS)
+    return any(getattr(message, flag, 0) == 1 for flag in EMPTY_FLAGS)
 
 
 def _content(message: Message) -> list[object]:

@@ -33,7 +33,8 @@ _HOST = r"(?:\[([0-9a-f:.]+)\]|([a-z0-9_-]+(?:\.[a-z0-9_-]+)*)\.?)(:[0-9]{1,5})?
 _HOST_HEADER = re.compile(_HOST)
 _ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://({_HOST})/?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-_SAFE_METHODS = (b"GET", b"HEAD")
+SAFE_METHODS = (b"GET", b"HEAD")
+"""Methods that change nothing (RFC 9110, section 9.2.1)."""
 
 
 ANONYMOUS = Principal("anonymous")
@@ -93,7 +94,7 @@ class AccessControl:
             return True
         principal = self._principal(request) if needs_token else ANONYMOUS
         request.principal = principal  # type: ignore[attr-defined]
-        if self._rate is not None and self._tokens is not None and needs_token and request.method in _SAFE_METHODS:
+        if self._rate is not None and self._tokens is not None and needs_token and request.method in SAFE_METHODS:
             self._rate.check(principal.name)
         return False
 
@@ -102,7 +103,7 @@ class AccessControl:
 
         seconds: how long all else waited for it.
         """
-        if self._rate is not None and self._tokens is not None and request.method in _SAFE_METHODS:
+        if self._rate is not None and self._tokens is not None and request.method in SAFE_METHODS:
             principal = principal_of(request)
             if principal is not ANONYMOUS:
                 self._rate.add_work(principal.name, seconds)
@@ -144,7 +145,7 @@ class AccessControl:
             return True
         # The scheme is not compared, because a proxy may have terminated TLS.
         is_ours = host and origin.partition("://")[2] == host
-        if not is_ours and (request.method not in _SAFE_METHODS or is_websocket(request)):
+        if not is_ours and (request.method not in SAFE_METHODS or is_websocket(request)):
             raise Forbidden(f"Origin: {origin[:100]!r} may not do this; --allow-origin lets it.")
         return False
 

@@ -21,9 +21,9 @@ from zope.interface import implementer
 
 from dtc_twisted.errors import NotLoggedOn, OutcomeUnknown, SessionLost
 from dtc_twisted.interfaces import IGatewayReactor
+from dtc_twisted.web.access import SAFE_METHODS
 from dtc_twisted.web.stream.forwarded_orders import CONNECT_TIMEOUT, UNKNOWN_TEXT
 
-_SAFE_METHODS = (b"GET", b"HEAD")
 _FORWARDED_HEADERS = ("accept", "accept-encoding", "authorization", "content-type", "if-none-match", "range")
 _OWN_HEADERS = {b"date", b"server", b"vary"}
 """Headers of the answer that the edge writes itself, besides those of CORS."""
@@ -121,7 +121,7 @@ class OriginForwarder(Service):
 
         Fails with NotLoggedOn, SessionLost or OutcomeUnknown.
         """
-        is_safe = request.method in _SAFE_METHODS
+        is_safe = request.method in SAFE_METHODS
         headers = Headers({"X-Forwarded-For": [getattr(request.getClientAddress(), "host", "unknown")]})
         for name in _FORWARDED_HEADERS:
             for value in request.requestHeaders.getRawHeaders(name, []):

@@ -42,13 +42,13 @@ class JournalReads:
 
     def read(self, read: Read) -> Deferred[EntriesPage]:
         """Read a page after those that were asked for before. Can be cancelled."""
-        page: Deferred[EntriesPage] = Deferred(self._forget)
+        page: Deferred[EntriesPage] = Deferred(self._remove)
         self._waiting[page] = read
         if not self._is_busy:
             self._read_next()
         return page
 
-    def _forget(self, page: Deferred[EntriesPage]) -> None:
+    def _remove(self, page: Deferred[EntriesPage]) -> None:
         self._waiting.pop(page, None)
 
     def _read_next(self) -> None:
