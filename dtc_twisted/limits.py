@@ -22,8 +22,8 @@ MAX_CONNECTIONS_OF_ADDRESS = 500
 MAX_REQUESTS = 500
 """GET requests of one token in a second."""
 
-REPLAY_SECONDS = 60.0
+REPLAY_BUFFER_SECONDS = 60.0
 """Seconds of messages that are kept for subscribers that connect again."""
 
-REPLAY_BYTES = 64 << 20
+REPLAY_BUFFER_BYTES = 64 << 20
 """Memory for the messages that are kept, in bytes."""

@@ -17,7 +17,7 @@ from dtc_twisted.dtc.own_messages import use_messages
 from dtc_twisted.dtc.symbols import MAX_SYMBOL_LENGTH, is_symbol
 from dtc_twisted.errors import UnfitMessages
 from dtc_twisted.interfaces import IGatewayReactor
-from dtc_twisted.limits import LIMITS, REPLAY_BYTES, REPLAY_SECONDS
+from dtc_twisted.limits import LIMITS, REPLAY_BUFFER_BYTES, REPLAY_BUFFER_SECONDS
 from dtc_twisted.replay_options import REPLAY_FLAGS, REPLAY_OPTIONS, parse_replay_options
 from dtc_twisted.services import (
     end_process,
@@ -62,9 +62,14 @@ class Options(ServingOptions):
         number_option("record-segment-size", None, 256, "Largest size of one file of a recording, MiB.", 1, 1 << 20),
         number_option("record-segment-age", None, 60.0, "Minutes after which another file begins.", 0.1, 10_000),
         number_option(
-            "replay-buffer", None, REPLAY_SECONDS, "Seconds of messages to keep for subscribers; 0: none.", 0, 3600
+            "replay-buffer",
+            None,
+            REPLAY_BUFFER_SECONDS,
+            "Seconds of messages to keep for subscribers; 0: none.",
+            0,
+            3600,
         ),
-        number_option("replay-buffer-bytes", None, REPLAY_BYTES, "Memory for them, in bytes.", 1 << 16, 1 << 36),
+        number_option("replay-buffer-bytes", None, REPLAY_BUFFER_BYTES, "Memory for them, in bytes.", 1 << 16, 1 << 36),
         ["journal", None, None, "File of the journal of orders; by default in the state directory of the user."],
         *REPLAY_OPTIONS,
         *NATS_OPTIONS,

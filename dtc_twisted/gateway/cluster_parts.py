@@ -31,7 +31,7 @@ from dtc_twisted.gateway.web_parts import GatewayParts, make_web
 from dtc_twisted.history import HistoryClient
 from dtc_twisted.interfaces import IGatewayReactor
 from dtc_twisted.late_timers import with_late_timers
-from dtc_twisted.limits import REPLAY_BYTES, REPLAY_SECONDS
+from dtc_twisted.limits import REPLAY_BUFFER_BYTES, REPLAY_BUFFER_SECONDS
 from dtc_twisted.market_data import MARKET_DATA, MARKET_DEPTH, ReplayBuffer
 from dtc_twisted.orders import AccountState, Reconciler
 from dtc_twisted.web.rest import PREFIX, OriginForwarder
@@ -47,8 +47,8 @@ EDGE_SETTINGS: Mapping[str, Any] = {
     "stall-timeout": 0.0,
     "stall-reconnect": False,
     "allow-raw": False,
-    "replay-buffer": REPLAY_SECONDS,
-    "replay-buffer-bytes": REPLAY_BYTES,
+    "replay-buffer": REPLAY_BUFFER_SECONDS,
+    "replay-buffer-bytes": REPLAY_BUFFER_BYTES,
 }
 """Settings of the gateway that an edge has no options for."""
 
@@ -59,8 +59,8 @@ class ForeignChannel(KeptChannel):
     position: returns epoch and seq.
     """
 
-    def __init__(self, name: str, replay: ReplayBuffer, position: Callable[[], dict[str, int]]) -> None:
-        super().__init__(name, replay, 0, lambda: position()["seq"])
+    def __init__(self, name: str, replay_buffer: ReplayBuffer, position: Callable[[], dict[str, int]]) -> None:
+        super().__init__(name, replay_buffer, 0, lambda: position()["seq"])
         self._get_position = position
 
     @property

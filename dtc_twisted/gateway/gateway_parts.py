@@ -42,7 +42,7 @@ class MarketDataParts:
     batch: ReadBatch
     watchdog: StallWatchdog
     sources: LiveSources
-    replay: ReplayBuffer
+    replay_buffer: ReplayBuffer
 
     @property
     def all_hubs(self) -> list[Hub]:
@@ -93,15 +93,19 @@ class OrderParts:
 
 
 def make_market_data(
-    settings: Settings, upstream: Upstream, files: FileSource | None, replay: ReplayBuffer, reactor: IGatewayReactor
+    settings: Settings,
+    upstream: Upstream,
+    files: FileSource | None,
+    replay_buffer: ReplayBuffer,
+    reactor: IGatewayReactor,
 ) -> MarketDataParts:
     """Build the hubs, which are flushed after each read of the server's socket."""
     batch = ReadBatch(reactor)
     upstream.on_read_done = batch.flush
     timeout = settings["timeout"]
     hubs = {
-        "marketdata": Hub(reactor, timeout, batch, replay=replay, turns=upstream.turns),
-        "marketdepth": Hub(reactor, timeout, batch, MARKET_DEPTH, replay=replay, turns=upstream.turns),
+        "marketdata": Hub(reactor, timeout, batch, replay_buffer=replay_buffer, turns=upstream.turns),
+        "marketdepth": Hub(reactor, timeout, batch, MARKET_DEPTH, replay_buffer=replay_buffer, turns=upstream.turns),
     }
     upstream.malformed_listeners.append(hubs["marketdepth"].receive_malformed)
     reconnect = upstream.reconnect if settings["stall-reconnect"] else None
@@ -112,18 +116,18 @@ def make_market_data(
         has_server=bool(settings["host"] or settings["demo"] or settings["replay"]),
         remote=files is not None and files.data.remote,
     )
-    return MarketDataParts(hubs, batch, watchdog, sources, replay)
+    return MarketDataParts(hubs, batch, watchdog, sources, replay_buffer)
 
 
 def make_files(
-    settings: Settings, downloads: FileDownloads, replay: ReplayBuffer, reactor: IGatewayReactor
+    settings: Settings, downloads: FileDownloads, replay_buffer: ReplayBuffer, reactor: IGatewayReactor
 ) -> FileSource | None:
     """Build the reader of Sierra Chart's data files. It needs --data-folder."""
     if not settings["data-folder"]:
         return None
     data = DataFiles(downloads, settings["data-folder"], remote=bool(settings["data-folder-remote"]))
     batch = ReadBatch(reactor)
-    hub = Hub(reactor, settings["timeout"], batch, source="file", replay=replay)
+    hub = Hub(reactor, settings["timeout"], batch, source="file", replay_buffer=replay_buffer)
 
     def receive(message: Message) -> None:
         hub.handlers[type(message)](message)

@@ -64,7 +64,7 @@ class GatewayStatus:
             "stalls": self._market_data.watchdog.stall_count,
             "subscribers": sum(len(factory.subscribers) for factory in self.stream_factories),
             "trading": self.trading(),
-            "replay_buffer": self._market_data.replay.status(),
+            "replay_buffer": self._market_data.replay_buffer.status(),
             "recording": None if self.recorder is None else self.recorder.status(),
             "cluster": self.cluster_state(),
             "replay": None if self.replay is None else self.replay.status(),

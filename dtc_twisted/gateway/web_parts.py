@@ -80,7 +80,7 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
     upstream, market_data, orders, status = parts.upstream, parts.market_data, parts.orders, parts.status
     if parts.accounts is None:
         parts.accounts = AccountChannels(
-            orders.state, orders.reconciler, market_data.replay, new_epoch(reactor), orders.journal
+            orders.state, orders.reconciler, market_data.replay_buffer, new_epoch(reactor), orders.journal
         )
         parts.epoch_listeners += [each.begin for each in parts.accounts.kept.values()]
         parts.epoch_listeners += [each.begin for each in market_data.hubs.values()]

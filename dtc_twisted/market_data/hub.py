@@ -36,7 +36,7 @@ class Hub:
     batch: collects updates until the end of a read.
     subscription_type: the kind of data.
     source: of the messages, see Update.
-    replay: keeps the messages of consumers that connect again; None: nothing is kept.
+    replay_buffer: keeps the messages of consumers that connect again; None: nothing is kept.
     turns: has the turns in which many consumers are informed; None: the hub has its own.
     """
 
@@ -47,10 +47,10 @@ class Hub:
         batch: ReadBatch,
         subscription_type: SubscriptionType = MARKET_DATA,
         source: str = "",
-        replay: ReplayBuffer | None = None,
+        replay_buffer: ReplayBuffer | None = None,
         turns: WorkTurns | None = None,
     ) -> None:
-        self.replay = replay or ReplayBuffer(clock)
+        self.replay_buffer = replay_buffer or ReplayBuffer(clock)
         self._subscription_type = subscription_type
         self._source = source
         self._clock = clock
@@ -201,7 +201,7 @@ class Hub:
         if feed is None:
             feed = self._feeds[symbol] = SymbolFeed(
                 *(symbol, self._subscription_type.make_state(), self._receiver.on_failure, self._new_epoch),
-                *(self.replay, self._remove_unused, self._source),
+                *(self.replay_buffer, self._remove_unused, self._source),
             )
             if self.is_numbered_elsewhere:
                 feed.renumber(0, {})  # until the numbers are known

@@ -60,7 +60,7 @@ class SymbolFeed:
     state: SymbolState
     on_failure: Callable[["SymbolFeed"], None]  # called when updates could not be processed
     new_epoch: Callable[[], int]  # returns the epoch of a new numbering
-    replay: ReplayBuffer  # keeps messages for consumers that connect again
+    replay_buffer: ReplayBuffer  # keeps messages for consumers that connect again
     on_unused: Callable[["SymbolFeed"], None]  # called when nothing is kept any more
     source: str = ""  # of the messages, see Update
     symbol_id: int = 0
@@ -99,11 +99,11 @@ class SymbolFeed:
         group.remove(consumer)
         if group:
             return
-        if group.recent is None or not self.replay.is_on:
+        if group.recent is None or not self.replay_buffer.is_on:
             self._remove_group(group)
             return
         left = group.left = object()
-        self.replay.keep(lambda: self._end_group(group, left))
+        self.replay_buffer.keep(lambda: self._end_group(group, left))
 
     def _end_group(self, group: FanoutGroup, left: object) -> None:
         """Remove a group to which no consumer has come back."""
@@ -118,9 +118,9 @@ class SymbolFeed:
         if encoder is not None:
             if levels not in self._numberings:
                 self._numberings[levels] = Numbering(self.new_epoch())
-            last = encoder.last_number(self._numberings[levels].counts) if self.replay.is_on else None
+            last = encoder.last_number(self._numberings[levels].counts) if self.replay_buffer.is_on else None
             if last is not None:
-                group.recent = RecentMessages(self.replay, last + 1)
+                group.recent = RecentMessages(self.replay_buffer, last + 1)
         return group
 
     def _remove_group(self, group: FanoutGroup) -> None:

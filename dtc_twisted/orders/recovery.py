@@ -35,7 +35,7 @@ def restore_from_journal(journal: Journal, state: AccountState) -> None:
         for name in command.client_order_ids:
             _expect_unanswered_order(journal, state, name)
     recent = journal.recent_fills(FAR_BACK)
-    for order in replay(recent, _sent(journal, (record.client_order_id for record in recent))):
+    for order in orders_of_updates(recent, _sent(journal, (record.client_order_id for record in recent))):
         if not _is_known(state, order):
             state.remember(order)
 
@@ -49,11 +49,11 @@ def load_orders(journal: Journal, order_id: str) -> list[Order]:
     """Return the orders that have or had an id, oldest first. Raises JournalFailed."""
     records = journal.updates(order_id)
     sent = _sent(journal, [order_id, *(record.client_order_id for record in records)])
-    orders = replay(records, sent)
+    orders = orders_of_updates(records, sent)
     return [order for order in orders if order_id in (order.client_order_id, *order.server_order_ids)]
 
 
-def replay(records: Iterable[UpdateRecord], sent: dict[str, Order]) -> list[Order]:
+def orders_of_updates(records: Iterable[UpdateRecord], sent: dict[str, Order]) -> list[Order]:
     """Return the orders of the journal's updates, in the order of their first update.
 
     sent: orders of the gateway by ClientOrderID, as they were sent.

@@ -165,13 +165,13 @@ class GatewayCollector(Collector):
             yield gauge("dtc_journal_writable", "1 while the journal takes entries.", not manager.journal.failure_text)
 
     def _replay_buffer(self) -> Iterator[Metric]:
-        replay = self._sources.hubs["marketdata"].replay
-        yield gauge("dtc_replay_buffer_bytes", "Memory of the messages that are kept.", replay.byte_count)
-        yield counter("dtc_resumed_subscriptions", "Subscriptions that missed nothing.", replay.resumed_count)
+        buffer = self._sources.hubs["marketdata"].replay_buffer
+        yield gauge("dtc_replay_buffer_bytes", "Memory of the messages that are kept.", buffer.byte_count)
+        yield counter("dtc_resumed_subscriptions", "Subscriptions that missed nothing.", buffer.resumed_count)
         yield counter(
             "dtc_not_resumed_subscriptions",
             "Subscriptions with from_seq whose messages are not kept any more.",
-            replay.not_resumed_count,
+            buffer.not_resumed_count,
         )
 
     def _recording(self) -> Iterator[Metric]:

@@ -65,7 +65,7 @@ class AccountChannels:
 
     account_state: the source of snapshots and updates.
     reconciler: knows whether the state is in sync with the server.
-    replay: keeps the messages of subscribers that connect again.
+    replay_buffer: keeps the messages of subscribers that connect again.
     epoch: what `seq` counts from: another one after each start of the gateway.
     journal: keeps the messages of the channel orders, whose numbers go on after a restart; None: none does.
     kept: the channels by name.
@@ -75,13 +75,13 @@ class AccountChannels:
         self,
         account_state: AccountState,
         reconciler: Reconciler,
-        replay: ReplayBuffer,
+        replay_buffer: ReplayBuffer,
         epoch: int,
         journal: Journal | None = None,
     ) -> None:
         self._seqs = dict(account_state.seqs)  # of the last messages that were sent
         self.kept = {
-            channel: KeptChannel(channel, replay, epoch, partial(self._seqs.__getitem__, channel))
+            channel: KeptChannel(channel, replay_buffer, epoch, partial(self._seqs.__getitem__, channel))
             for channel in ACCOUNT_CHANNELS
         }
         self._account_state = account_state

@@ -18,10 +18,10 @@ class KeptChannel:
     epoch: what the numbers count from.
     """
 
-    def __init__(self, name: str, replay: ReplayBuffer, epoch: int, last_seq: Callable[[], int]) -> None:
+    def __init__(self, name: str, replay_buffer: ReplayBuffer, epoch: int, last_seq: Callable[[], int]) -> None:
         self.name = name
         self.recent: RecentMessages | None = None
-        self.replay = replay
+        self.replay_buffer = replay_buffer
         self._epoch = epoch
         self._ends: dict[int, int] = {}  # of earlier epochs: the number after the last message
         self._last_seq = last_seq
@@ -43,8 +43,8 @@ class KeptChannel:
         """Keep messages, because somebody has subscribed."""
         self._subscriptions += 1
         self._left = None
-        if self.recent is None and self.replay.is_on:
-            self.recent = RecentMessages(self.replay, self._last_seq() + 1)
+        if self.recent is None and self.replay_buffer.is_on:
+            self.recent = RecentMessages(self.replay_buffer, self._last_seq() + 1)
 
     def ended(self) -> None:
         """Keep messages for some time after the last subscription."""
@@ -70,8 +70,8 @@ class KeptChannel:
         messages: number and payload of each.
         """
         self._epoch, self._ends = epoch, ends
-        if messages and self.replay.is_on:
-            self.recent = RecentMessages(self.replay, messages[0][0])
+        if messages and self.replay_buffer.is_on:
+            self.recent = RecentMessages(self.replay_buffer, messages[0][0])
             for seq, payload in messages:
                 self.add(seq, payload, seq)
             self._keep()
@@ -91,7 +91,7 @@ class KeptChannel:
     def _keep(self) -> None:
         if self.recent is not None:
             left = self._left = object()
-            self.replay.keep(lambda: self._close(left))
+            self.replay_buffer.keep(lambda: self._close(left))
 
     def _close(self, left: object) -> None:
         if self._left is left and self.recent is not None:
@@ -155,6 +155,6 @@ class ChannelCatchUp:
 
 def not_resumed(kept: KeptChannel, epoch: int, from_seq: int) -> dict[str, Any]:
     """Return the fields of a reply to a subscription that cannot continue."""
-    kept.replay.not_resumed_count += 1
+    kept.replay_buffer.not_resumed_count += 1
     missed = kept.position["seq"] + 1 - from_seq
     return {"resumed": False, "missed": missed if kept.knows(epoch, from_seq) else None}

@@ -223,7 +223,7 @@ class MultiChannelProtocol(StreamProtocol):
             self.reply(request | kept.position | ({} if from_seq is None else not_resumed(kept, epoch, from_seq)))
             self.start_channel(channel)
             return
-        kept.replay.resumed_count += 1
+        kept.replay_buffer.resumed_count += 1
         self.factory.accounts.unsubscribe(self, channel)
         self.reply(request | kept.position | {"resumed": True})
         catch_up = self._catching_up[channel] = ChannelCatchUp(self, kept, recent, from_seq)
@@ -232,9 +232,9 @@ class MultiChannelProtocol(StreamProtocol):
     def _reply_to_resume(self, request: dict[str, Any], kept: KeptChannel, fields: dict[str, Any]) -> None:
         """Reply to a subscription that the origin has answered."""
         if fields.get("resumed"):
-            kept.replay.resumed_count += 1
+            kept.replay_buffer.resumed_count += 1
         elif "resumed" in fields:
-            kept.replay.not_resumed_count += 1
+            kept.replay_buffer.not_resumed_count += 1
         if self.state == self.STATE_OPEN:
             self.reply(request | fields)
 
@@ -325,7 +325,7 @@ class MultiChannelFactory(StreamFactory):
         self._seqs = dict.fromkeys(SYMBOLLESS_CHANNELS, 0)
         epoch = new_epoch(reactor)
         self.kept = accounts.kept | {
-            name: KeptChannel(name, hubs["marketdata"].replay, epoch, partial(self._seqs.__getitem__, name))
+            name: KeptChannel(name, hubs["marketdata"].replay_buffer, epoch, partial(self._seqs.__getitem__, name))
             for name in ("status", "unknown")
         }
         """The channels without a symbol by name."""

@@ -124,7 +124,7 @@ class ChannelSubscription:
             return False
         if hub is not self._hub:
             self._hub, self._other_hub = hub, None
-        self._hub.replay.resumed_count += 1
+        self._hub.replay_buffer.resumed_count += 1
         self._is_answered = True
         self._socket.reply(self._echo | self._position() | {"resumed": True})
         self._socket.catch_ups.start(CatchUp(recent, from_seq, self))
@@ -176,7 +176,7 @@ class ChannelSubscription:
         if from_seq is None:
             self._socket.reply(self._echo | position)
             return
-        self._hub.replay.not_resumed_count += 1
+        self._hub.replay_buffer.not_resumed_count += 1
         is_known = position["epoch"] == self._echo["epoch"] and from_seq <= position["seq"] + 1
         missed = position["seq"] + 1 - from_seq if is_known else None
         self._socket.reply(self._echo | position | {"resumed": False, "missed": missed})
