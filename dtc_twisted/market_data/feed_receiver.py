@@ -90,7 +90,7 @@ class FeedReceiver:
         feed = self._by_id.get(message.SymbolID)
         if feed is None:
             if not message.SymbolID and self._subscription_type is MARKET_DEPTH:  # UNSET is false
-                self._mend_all("the server sent an update without a symbol")
+                self._repair_all("the server sent an update without a symbol")
             return  # else its subscription has ended
         if feed.is_confirmed and not feed.stale_reason:
             self._batch.enqueue(feed, message)
@@ -163,13 +163,13 @@ class FeedReceiver:
         if heartbeat.NumDroppedMessages:
             self._process_all()
             for feed in list(self._feeds.values()):  # the missing changes are unknown
-                self._mend(feed, "the server dropped updates")
+                self._repair_feed(feed, "the server dropped updates")
 
     # -- data that was lost
 
     def on_failure(self, feed: SymbolFeed) -> None:
         """Request a symbol again, because an update could not be processed."""
-        self._mend(feed, "an update could not be processed")
+        self._repair_feed(feed, "an update could not be processed")
 
     def receive_malformed(self, number: int | None, text: bytes) -> None:
         """Request the symbols again to which a malformed message may belong.
@@ -181,16 +181,16 @@ class FeedReceiver:
         reason = "the server sent an update that cannot be read"
         symbol_id = whole_number(text, "SymbolID")
         if symbol_id is None:
-            self._mend_all(reason)
+            self._repair_all(reason)
         elif symbol_id in self._by_id:
-            self._mend(self._by_id[symbol_id], reason)
+            self._repair_feed(self._by_id[symbol_id], reason)
 
-    def _mend_all(self, reason: str) -> None:
+    def _repair_all(self, reason: str) -> None:
         """Request all symbols with a SymbolID again."""
         for feed in [*self._by_id.values()]:
-            self._mend(feed, reason)
+            self._repair_feed(feed, reason)
 
-    def _mend(self, feed: SymbolFeed, reason: str) -> None:
+    def _repair_feed(self, feed: SymbolFeed, reason: str) -> None:
         """Request a symbol again, because updates were lost."""
         self.process_waiting(feed.symbol_id)
         feed.mark_stale(self._batch, reason)
