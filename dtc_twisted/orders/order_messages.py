@@ -58,7 +58,7 @@ def orders_from_messages(messages: Iterable[Message]) -> list[Order]:
 
 
 def requested_fields(change: Fields) -> Fields:
-    """Return the fields that a CANCEL_REPLACE_ORDER changes, under their names in ORDER_UPDATE."""
+    """Return what a CANCEL_REPLACE_ORDER changes, under the names of ORDER_UPDATE."""
     fields = {name: change[name] for name in ("TimeInForce", "GoodTillDateTime") if change.get(name)}
     fields |= {name: change[name] for name in ("Price1", "Price2") if change.get(f"{name}IsSet") and name in change}
     return fields | ({"OrderQuantity": change["Quantity"]} if change.get("Quantity") else {})

@@ -269,7 +269,7 @@ class OrderState(OrderRegistry):
         return own
 
     def begin_session(self) -> None:
-        """Count another session, because the server may have restarted its ServerOrderIDs."""
+        """Count another session: the server may have begun its ServerOrderIDs again."""
         self.index.session_number += 1
 
     # -- changes

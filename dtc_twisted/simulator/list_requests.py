@@ -6,6 +6,7 @@ from typing import Any
 
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
+from dtc_twisted.dtc.responses import RESPONSES
 from dtc_twisted.errors import SimulatorReject
 from dtc_twisted.simulator.market.catalogue import EXCHANGES, CatalogueEntry, all_instruments, find_instrument
 from dtc_twisted.simulator.market.instruments import Instrument
@@ -13,24 +14,11 @@ from dtc_twisted.simulator.market.sierra_json import int_or_zero, str_or_empty
 from dtc_twisted.simulator.settings import ServerSettings
 
 REJECT_TYPES: dict[type[Message], type[Message]] = {
+    **{request: spec.reject for request, spec in RESPONSES.items() if spec.reject is not None},
     dtc.MarketDataRequest: dtc.MarketDataReject,
     dtc.MarketDepthRequest: dtc.MarketDepthReject,
     dtc.MarketOrdersRequest: dtc.MarketOrdersReject,
-    dtc.OpenOrdersRequest: dtc.OpenOrdersReject,
-    dtc.HistoricalOrderFillsRequest: dtc.HistoricalOrderFillsReject,
-    dtc.CurrentPositionsRequest: dtc.CurrentPositionsReject,
-    dtc.SymbolsForExchangeRequest: dtc.SecurityDefinitionReject,
-    dtc.UnderlyingSymbolsForExchangeRequest: dtc.SecurityDefinitionReject,
-    dtc.SymbolsForUnderlyingRequest: dtc.SecurityDefinitionReject,
-    dtc.SecurityDefinitionForSymbolRequest: dtc.SecurityDefinitionReject,
-    dtc.SymbolSearchRequest: dtc.SecurityDefinitionReject,
-    dtc.AccountBalanceRequest: dtc.AccountBalanceReject,
-    dtc.HistoricalAccountBalancesRequest: dtc.HistoricalAccountBalancesReject,
     dtc.AccountBalanceAdjustment: dtc.AccountBalanceAdjustmentReject,
-    dtc.JournalEntriesRequest: dtc.JournalEntriesReject,
-    dtc.HistoricalPriceDataRequest: dtc.HistoricalPriceDataReject,
-    dtc.HistoricalMarketDepthDataRequest: dtc.HistoricalMarketDepthDataReject,
-    dtc.HistoricalTradesRequest: dtc.HistoricalTradesReject,
 }
 """Reject message of each request. Other requests cannot be rejected."""
 
