@@ -152,14 +152,14 @@ class OrderMatching:
             fills = new_fills(known.get((account, number), ()), stated)
             if not fills:
                 continue
-            recalled = self._state.recall(number) if is_doubtful else []
+            loaded = self._state.index_from_journal(number) if is_doubtful else []
             holders = [each for each in listed[number] if self._row_of(each).get("TradeAccount", "") in ("", account)]
             rest = self._match_group(number, fills, holders, doubtful)
             if rest:
                 self.unknown.append(UnknownOrder(number, fills=rest))
-            elif recalled and not holders and not any(self.fills.get(order) for order in recalled):
+            elif loaded and not holders and not any(self.fills.get(order) for order in loaded):
                 known.setdefault((account, number), []).extend(fills)
-                self._state.forget(recalled)
+                self._state.remove_from_index(loaded)
 
     def _row_of(self, found: Order | UnknownOrder) -> Fields:
         return self.rows[found] if isinstance(found, Order) else found.row or {}

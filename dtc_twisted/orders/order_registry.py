@@ -21,7 +21,7 @@ _FIRST_SEQUENCE = 2**50
 
 
 class OrderRegistry:
-    """Orders, without what happens to them.
+    """Hold orders, and find them. OrderState applies what the server states of them.
 
     load_order: gives an order that is not in memory any more, from the journal, by either id; raises JournalFailed.
     """
@@ -101,31 +101,31 @@ class OrderRegistry:
         """Return all orders for callers."""
         return [order.to_fields for order in self if order.sent_at or order.updates]
 
-    def remember(self, order: Order) -> None:
+    def index_closed(self, order: Order) -> None:
         """Index a closed order of the journal, because its fills may be restated.
 
         The order is not shown.
         """
         self.index.add(order)
 
-    def recall(self, server_order_id: str) -> list[Order]:
+    def index_from_journal(self, server_order_id: str) -> list[Order]:
         """Index the orders of the journal that had a ServerOrderID, and return them.
 
-        Nothing is read if orders that had it are known. `forget` removes the orders again.
+        Nothing is read if orders that had it are known. `remove_from_index` removes the orders again.
         """
         if any(self.index.by_server(server_order_id)):
             return []
         try:
-            recalled = self._load_order(server_order_id)
+            loaded = self._load_order(server_order_id)
         except JournalFailed as error:
             _log.error("Orders of the ServerOrderID {id} are not known: {text}", id=server_order_id, text=str(error))
             return []
-        for order in recalled:
-            self.remember(order)
-        return recalled
+        for order in loaded:
+            self.index_closed(order)
+        return loaded
 
-    def forget(self, orders: Iterable[Order]) -> None:
-        """Keep orders of the journal only there."""
+    def remove_from_index(self, orders: Iterable[Order]) -> None:
+        """Remove orders that `index_from_journal` has returned."""
         for order in orders:
             self.index.remove(order)
 
@@ -156,7 +156,7 @@ class OrderRegistry:
         return order
 
     def _show(self, order: Order) -> None:
-        """Have an order in the view, under all of its identifiers."""
+        """Keep an order in memory, and index it under all of its identifiers."""
         self._orders[order] = None
         self._index(order)
 

@@ -29,7 +29,7 @@ _FILL_FIELDS = ("LastFillPrice", "LastFillQuantity", "LastFillDateTime", "LastFi
 
 
 class OrderState(OrderRegistry):
-    """The orders, and what becomes known of them.
+    """Apply commands and statements of the server to the orders, and publish them.
 
     load_order: see OrderRegistry.
     is_own_id: whether a ClientOrderID is in the journal.
@@ -135,7 +135,10 @@ class OrderState(OrderRegistry):
         try:
             loaded = self._load_order(client_order_id)
         except JournalFailed as error:
-            _log.error("An update is taken for that of a new order: {text}", text=str(error))
+            _log.error(
+                "The journal cannot be read, so an update is shown as one of an order of others: {text}",
+                text=str(error),
+            )
             return False
         known = {(each.client_order_id, each.server_order_id) for each in self.index.by_client(client_order_id)}
         for order in loaded:

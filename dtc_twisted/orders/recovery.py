@@ -37,7 +37,7 @@ def restore_from_journal(journal: Journal, state: AccountState) -> None:
     recent = journal.recent_fills(FAR_BACK)
     for order in orders_of_updates(recent, _sent(journal, (record.client_order_id for record in recent))):
         if not _is_known(state, order):
-            state.remember(order)
+            state.index_closed(order)
 
 
 def order_loader(journal: Journal) -> Callable[[str], list[Order]]:

@@ -171,7 +171,7 @@ class Recorder(Service):
         try:
             state = self.state()
         except Exception:
-            _log.failure("Failed to state what is known: the segment goes on")
+            _log.failure("Failed to read the state of the session. The recording goes on in the same segment")
         else:
             self._add(RecordKind.STATE, state)
 

@@ -19,7 +19,7 @@ from dtc_twisted.simulator.clients import ClientRegistry
 from dtc_twisted.simulator.connection import MainConnection, SimulatorConnection
 from dtc_twisted.simulator.file_writer import DataFileWriter
 from dtc_twisted.simulator.history_handler import HistoryConnection, Request
-from dtc_twisted.simulator.list_requests import SymbolRequests, make_rejects
+from dtc_twisted.simulator.list_requests import SymbolRequests
 from dtc_twisted.simulator.logon import SERVER_NAME, failed_logon, greeting, successful_logon
 from dtc_twisted.simulator.market import sierra_json
 from dtc_twisted.simulator.market.instruments import simulated_time
@@ -29,6 +29,7 @@ from dtc_twisted.simulator.market.simulated_market import Market
 from dtc_twisted.simulator.market.ticker import Event, Ticker
 from dtc_twisted.simulator.market_data_handler import MarketDataHandler, SubscribeRequest
 from dtc_twisted.simulator.order_handler import OrderCommand, OrderHandler
+from dtc_twisted.simulator.rejects import make_rejects
 from dtc_twisted.simulator.settings import ServerSettings
 
 LIST_CHUNK = 500

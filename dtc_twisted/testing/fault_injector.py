@@ -7,8 +7,8 @@ from typing import Any
 from dtc_twisted.dtc import messages as dtc
 from dtc_twisted.dtc.messages import Message
 from dtc_twisted.simulator.connection import MainConnection, SimulatorConnection
-from dtc_twisted.simulator.list_requests import ORDER_REJECTS
 from dtc_twisted.simulator.logon import failed_logon
+from dtc_twisted.simulator.rejects import ORDER_REJECTS
 from dtc_twisted.simulator.server import Simulator
 
 
