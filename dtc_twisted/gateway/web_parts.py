@@ -96,20 +96,7 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
         "/stream": stream,
     }
     status.stream_factories = [*factories.values()]
-    backend = RestBackend(
-        clock=reactor,
-        request=upstream.request,
-        fetch=parts.history.fetch,
-        snapshot=market_data.fetch_snapshot,
-        get_converter=parts.definitions.converter,
-        retry_after=upstream.retry_after,
-        status=status.fields,
-        send=upstream.send if settings["allow-raw"] else None,
-        downloads=parts.downloads,
-        files=None if parts.files is None else parts.files.data,
-        forward=parts.forward,
-        turns=upstream.turns,
-    )
+    backend = _make_backend(settings, parts, reactor)
     wrong_tokens = WrongTokens(reactor, backend.refusals)
     rate = RequestRate(reactor, settings["max-requests-per-second"], backend.refusals)
     access = AccessControl(settings["tokens"], settings["origins"], _names(settings), wrong_tokens, rate)
@@ -135,6 +122,25 @@ def make_web(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) 
     checks = [each.check for each in (settings["tokens"], settings["certificate"]) if each]
     RegularChecks(reactor, [*checks, wrong_tokens.report]).setServiceParent(web)
     return web
+
+
+def _make_backend(settings: Settings, parts: GatewayParts, reactor: IGatewayReactor) -> RestBackend:
+    """List the functions of the parts that REST calls."""
+    upstream = parts.upstream
+    return RestBackend(
+        clock=reactor,
+        request=upstream.request,
+        fetch=parts.history.fetch,
+        snapshot=parts.market_data.fetch_snapshot,
+        get_converter=parts.definitions.converter,
+        retry_after=upstream.retry_after,
+        status=parts.status.fields,
+        send=upstream.send if settings["allow-raw"] else None,
+        downloads=parts.downloads,
+        files=None if parts.files is None else parts.files.data,
+        forward=parts.forward,
+        turns=upstream.turns,
+    )
 
 
 def _end_with_tokens(tokens: TokenFile, factories: Sequence[StreamFactory], reactor: IGatewayReactor) -> None:
