@@ -84,6 +84,11 @@ def edited(edit: Callable[[list[Json]], Iterable[Reply]]) -> Action:
     return lambda request, obey: edit(obey())
 
 
+def listed(edit: Callable[[list[Json]], list[Json]]) -> Action:
+    """Change the truthful answer with `edit`, and number the messages again."""
+    return lambda request, obey: _numbered(request, edit(obey()))
+
+
 def with_fields(**fields: Any) -> Action:
     """Change fields of each message of the answer."""
     return lambda request, obey: [message | fields for message in obey()]

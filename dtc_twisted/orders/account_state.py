@@ -109,14 +109,19 @@ class AccountState(OrderState):
     # -- called with what the server sends
 
     def receive(self, message: Message) -> None:
-        """Apply an unsolicited message of the server."""
+        """Apply a message of the server that no request waits for.
+
+        A late answer does not say when it was true: what was stated since the logon is newer.
+        """
+        since = self.session_version if is_answer(message) else None
         match message:
             case OrderUpdate():
                 self.apply_order_update(message)
             case PositionUpdate():
-                self.update_position(message)
+                if message.NoPositions != 1:
+                    self.update_position(message, since)
             case AccountBalanceUpdate():
-                self.update_balance(message)
+                self.update_balance(message, since)
 
     def update_position(self, message: PositionUpdate, since: int | None = None) -> PositionKey:
         """Apply a position. Return its key.
@@ -148,11 +153,11 @@ class AccountState(OrderState):
         if since is None or self._balance_versions.get(account, 0) <= since:
             if since is not None:
                 if fields == _without_mark(self.balances.get(account, {})):
+                    self._set_balance_version(account)
                     return account
                 fields["Reconciled"] = True
             self.balances[account] = fields
-            self.version += 1
-            self._balance_versions[account] = self.version
+            self._set_balance_version(account)
             self._publish("balances", fields)
         return account
 
@@ -173,6 +178,15 @@ class AccountState(OrderState):
                 del self.balances[account]
         for listener in self.position_read_listeners:
             listener(since)
+
+    def _set_balance_version(self, account: str) -> None:
+        self.version += 1
+        self._balance_versions[account] = self.version
+
+
+def is_answer(message: Message) -> bool:
+    """Return whether the server sent a message as an answer to a request."""
+    return bool(getattr(message, "RequestID", 0)) and getattr(message, "Unsolicited", 0) != 1
 
 
 def _without_request_fields(message: Message) -> dict[str, Any]:

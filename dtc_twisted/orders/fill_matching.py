@@ -80,7 +80,7 @@ def _same(known: Iterable[Fill], fill: Fill) -> Fill | None:
 def _is_alike(first: Fill, second: Fill) -> bool:
     if first.execution_id and second.execution_id:
         return False
-    return (first.price, first.quantity) == (second.price, second.quantity)
+    return first.is_like(second)
 
 
 def assign(

@@ -20,7 +20,7 @@ _FILL_REASONS = (OrderUpdateReasonEnum.ORDER_FILLED, OrderUpdateReasonEnum.ORDER
 class Fill(NamedTuple):
     """Hold one execution.
 
-    filled_at: seconds since 1970, UTC; 0: not stated. price: the server's.
+    filled_at: seconds since 1970, UTC; 0: not stated. price: the server's; 0: not stated.
     server_order_id: empty: not stated. total: the order's FilledQuantity after the fill; 0: not stated.
     """
 
@@ -33,6 +33,11 @@ class Fill(NamedTuple):
     filled_at: float
     execution_id: str
     total: float = 0.0
+
+    def is_like(self, other: "Fill") -> bool:
+        """Return whether price and quantity can be those of another fill."""
+        is_same_price = self.price == other.price or not self.price or not other.price
+        return is_same_price and self.quantity == other.quantity
 
 
 def fill_from_update(update: dict[str, Any]) -> Fill | None:

@@ -39,12 +39,12 @@ def update_of_fill(order: Order, fill: Fill) -> Fields:
         "Symbol": fill.symbol or order.symbol,
         "BuySell": fill.buy_sell or order.buy_sell,
         "FilledQuantity": filled,
-        "LastFillPrice": fill.price,
         "LastFillQuantity": fill.quantity,
-        "LastFillDateTime": int(fill.filled_at * 1000),
         "LastFillExecutionID": fill.execution_id,
         "Reconciled": True,
     }
+    update |= {"LastFillPrice": fill.price} if fill.price else {}
+    update |= {"LastFillDateTime": int(fill.filled_at * 1000)} if fill.filled_at else {}
     if order.quantity and quantity > order.quantity:
         update["OrderQuantity"] = quantity
     is_whole = order.quantity > 0 and most <= filled

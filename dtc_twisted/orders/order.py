@@ -1,10 +1,17 @@
 """Hold one order: facts of the server and of the gateway."""
 
 import math
+from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from dtc_twisted.dtc.messages import BuySellEnum, CancelReplaceOrder, OrderStatusEnum, OrderTypeEnum
+from dtc_twisted.dtc.messages import (
+    BuySellEnum,
+    CancelReplaceOrder,
+    OrderStatusEnum,
+    OrderTypeEnum,
+    OrderUpdateReasonEnum,
+)
 from dtc_twisted.orders.fills import QUANTITY_TOLERANCE, Fill
 from dtc_twisted.orders.outcomes import (
     CHANGE,
@@ -16,6 +23,8 @@ from dtc_twisted.orders.outcomes import (
 
 _ENUMERATIONS = ("OrderStatus", "OrderType", "BuySell", "TimeInForce")
 """Fields in which 0 means unset."""
+_NEVER_ZERO = ("TimeInForce", "GoodTillDateTime", "OrderQuantity")
+_PRICES = ("Price1", "Price2")
 _COMPARED_FIELDS = (
     *("ServerOrderID", "OrderStatus", "OrderType", "BuySell", "Price1", "Price2", "TimeInForce"),
     *("OrderQuantity", "FilledQuantity", "RemainingQuantity"),
@@ -202,17 +211,37 @@ class Order:
     # -- updates
 
     def complete(self, update: Fields) -> Fields:
-        """Return an update with the order's ids, without an impossible filled quantity."""
+        """Return an update with the order's ids, without impossible or blank fields."""
         update = {name: self.fields[name] for name in _IDENTIFIERS if name in self.fields} | update
+        for name in self._blank_fields(update):
+            del update[name]
         most = update.get("OrderQuantity", 0.0)
         if not self.closes_position:  # whose quantity is assumed
             most = max(most, self.quantity, self.filled + self.remaining)
         if most and update.get("FilledQuantity", 0.0) > most + QUANTITY_TOLERANCE:
             for name in ("FilledQuantity", "RemainingQuantity"):
                 update.pop(name, None)
+        if most and update.get("LastFillQuantity", 0.0) > most + QUANTITY_TOLERANCE:
+            del update["LastFillQuantity"]
         if self.server_order_id and update.get("ServerOrderID") != self.server_order_id:
             update.setdefault("PreviousServerOrderID", self.server_order_id)  # the journal must know it, too
         return update
+
+    def _blank_fields(self, update: Fields) -> list[str]:
+        """Return the fields that an update states as 0, and that are known.
+
+        They are not stated, except a price that a change has set to 0.
+        """
+        found = [name for name in _NEVER_ZERO if update.get(name) == 0 and self.fields.get(name)]
+        changes = [each.requested for each in self.pending_commands if each.rule is CHANGE]
+        is_change = update.get("OrderUpdateReason") == OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_COMPLETE
+        for name in _PRICES:
+            is_set = any(each.get(name) == 0 for each in changes) if changes else is_change
+            if update.get(name) == 0 and self.fields.get(name) and not is_set:
+                found.append(name)
+        if "OrderQuantity" in found and "RemainingQuantity" in update:
+            found.append("RemainingQuantity")
+        return found
 
     def has_fill(self, fill: Fill) -> bool:
         """Return whether a fill that an ORDER_UPDATE states is known already."""
@@ -220,7 +249,7 @@ class Order:
             if fill.execution_id and each.execution_id:
                 if fill.execution_id == each.execution_id:
                     return True
-            elif (fill.price, fill.quantity) == (each.price, each.quantity) and _is_same_second(fill, each):
+            elif fill.is_like(each) and _is_same_second(fill, each):
                 # Equal fills are distinguished by the total filled quantity, which a fill of history does not state.
                 if fill.total and each.total:
                     if fill.total == each.total:
@@ -233,7 +262,10 @@ class Order:
         """Return whether an open order of a read differs from what is known."""
         if is_contradictory(row):
             return False
-        return any(name in row and row[name] != self.fields.get(name) for name in _COMPARED_FIELDS)
+        return any(
+            name in row and row[name] != self.fields.get(name) and (row[name] or name not in _ENUMERATIONS)
+            for name in _COMPARED_FIELDS
+        )
 
     def undoes_fill(self, update: Fields) -> bool:
         """Return whether an update contradicts that the order is filled completely."""
@@ -243,30 +275,34 @@ class Order:
 
     def average_with(self, fill: Fill, filled: float) -> float | None:
         """Return the average price with one more fill; None: not all fills are known."""
-        fills = [*self.fills, fill]
-        if abs(self.explained + fill.quantity - filled) > QUANTITY_TOLERANCE:
-            return None
-        return math.fsum(each.price * each.quantity for each in fills) / filled
+        return _average([*self.fills, fill], filled)
 
     def apply(self, update: Fields, fill: Fill | None) -> float:
-        """Apply an update. Return the increase of the filled quantity."""
+        """Apply an update. Return the increase of the filled quantity.
+
+        A read can state less than before: then it is negative.
+        """
         before = self.filled
+        most = math.inf if self.closes_position or not self.quantity else max(self.quantity, before + self.remaining)
         if fill is not None:
             self.fills.append(fill)
         if update.get("FilledQuantity", before) >= before or update.get("Reconciled"):
             self._merge(update)
         # else the message was overtaken by later ones: only its fill counts
-        filled = max(self.filled, self._implied_fill(update), self.explained if fill is not None else 0.0)
+        is_summed = fill is not None and not update.get("FilledQuantity")  # else the cumulative quantity is true
+        filled = max(self.filled, self._implied_fill(update), min(self.explained, most) if is_summed else 0.0)
         if filled != self.filled:
             self.fields["FilledQuantity"] = filled
         self._complete_average()
+        if "RemainingQuantity" in self.fields and "RemainingQuantity" not in update:
+            self.fields["RemainingQuantity"] = max(0.0, self.quantity - self.filled) if self.is_open else 0.0
         self._keep(update)
         self.is_inferred = bool(update.get("Inferred"))
         if not self.is_inferred and self._states_end(update):
             self.closing_update = update
         if self.server_order_id:
             self.server_order_ids.add(self.server_order_id)
-        return max(0.0, self.filled - before)
+        return self.filled - before
 
     def _keep(self, update: Fields) -> None:
         """Keep an update.
@@ -313,10 +349,22 @@ class Order:
         filled = self.filled
         if filled and self._average_of == filled and "AverageFillPrice" in self.fields:
             return
-        if filled and abs(self.explained - filled) <= QUANTITY_TOLERANCE:
-            self.fields["AverageFillPrice"] = math.fsum(each.price * each.quantity for each in self.fills) / filled
+        average = _average(self.fills, filled)
+        if average is not None:
+            self.fields["AverageFillPrice"] = average
         elif filled:
             self.fields.pop("AverageFillPrice", None)
+
+
+def _average(fills: Sequence[Fill], filled: float) -> float | None:
+    """Return the average price of a filled quantity.
+
+    None: a fill or its price is not known.
+    """
+    is_known = filled and all(each.price for each in fills)
+    if not is_known or abs(math.fsum(each.quantity for each in fills) - filled) > QUANTITY_TOLERANCE:
+        return None
+    return math.fsum(each.price * each.quantity for each in fills) / filled
 
 
 def _is_same_second(first: Fill, second: Fill) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from dtc_twisted.dtc.messages import OrderStatusEnum
 from dtc_twisted.orders.account_state import AccountState
@@ -30,6 +30,7 @@ class OrderMatching:
     nameless: rows without any identifier.
     nameless_fills: fills without a ServerOrderID.
     changed: orders that have changed since the server was asked. Their rows are out of date.
+    contradictory: TradeAccount and ServerOrderID of orders with a fill that is stated twice, each time otherwise.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class OrderMatching:
         self.unknown: list[UnknownOrder] = []
         self.nameless: list[Fields] = []
         self.nameless_fills: list[UnknownOrder] = []
+        self.contradictory: set[tuple[str, str]] = set()
         self.changed = {order for order in state if order.version > snapshot.orders_since}
         self._state = state
         self._snapshot = snapshot
@@ -50,7 +52,7 @@ class OrderMatching:
 
     def run(self) -> None:
         """Match all, and give orders in doubt the unknown orders that can only be theirs."""
-        self._match_rows([order_fields(each) for each in self._snapshot.open_orders.rows])
+        self._match_rows(_each_once(map(order_fields, self._snapshot.open_orders.rows)))
         self._match_fills()
         self._find_shown()
         self._adopt()
@@ -126,14 +128,17 @@ class OrderMatching:
 
     def _match_fills(self) -> None:
         """Find the order of each fill, and group those of no known order."""
-        groups: defaultdict[tuple[str, str], list[Fill]] = defaultdict(list)
+        groups: defaultdict[tuple[str, str], dict[object, Fill]] = defaultdict(dict)
         is_doubtful = any(order.sent_at for order in self._state.unsettled())
         for batch in self._snapshot.fills.values():
             for fill in () if batch is None else map(fill_from_response, batch.rows):
                 if fill is None or fill in self._old_fills:
                     continue
                 if fill.server_order_id:
-                    groups[fill.trade_account, fill.server_order_id].append(fill)
+                    key = (fill.trade_account, fill.server_order_id)
+                    group = groups[key]
+                    if group.setdefault(fill.execution_id or len(group), fill) != fill:
+                        self.contradictory.add(key)
                 elif is_doubtful:
                     self.nameless_fills.append(UnknownOrder("", fills=[fill]))
                 else:
@@ -149,7 +154,7 @@ class OrderMatching:
             if key not in groups and self._snapshot.states_far_back(key[0]):
                 del known[key]
         for (account, number), stated in groups.items():
-            fills = new_fills(known.get((account, number), ()), stated)
+            fills = new_fills(known.get((account, number), ()), stated.values())
             if not fills:
                 continue
             loaded = self._state.index_from_journal(number) if is_doubtful else []
@@ -269,6 +274,21 @@ class OrderMatching:
         filled = order.filled + math.fsum(fill.quantity for fill in fills)
         wholes = (order.quantity, expected(order).get("OrderQuantity", 0.0))
         return order.closes_position or any(abs(filled - whole) < QUANTITY_TOLERANCE for whole in wholes)
+
+
+def _each_once(rows: Iterable[Fields]) -> list[Fields]:
+    """Return each open order once.
+
+    Of several rows with the same identifiers, the last counts. A row in which less is filled is older.
+    """
+    found: dict[object, Fields] = {}
+    for row in rows:
+        number = row.get("ServerOrderID")
+        names = [row.get(name) for name in ("ClientOrderID", "TradeAccount", "Symbol")] if number else [len(found)]
+        before = found.get((number, *names), row)
+        if row.get("FilledQuantity", 0.0) >= before.get("FilledQuantity", 0.0):
+            found[(number, *names)] = row
+    return [*found.values()]
 
 
 def _latest(fills: list[Fill], quantity: float) -> list[Fill]:

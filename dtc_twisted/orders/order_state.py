@@ -56,6 +56,8 @@ class OrderState(OrderRegistry):
         """Number of the last update of each channel."""
         self.version = 0
         """Number of changes so far."""
+        self.session_version = 0
+        """The same at the last logon."""
         self.traded: defaultdict[tuple[str, str], float] = defaultdict(float)
         """The net quantity of all fills that became known, by account and symbol."""
         self.fill_versions: dict[tuple[str, str], int] = {}
@@ -274,6 +276,7 @@ class OrderState(OrderRegistry):
     def begin_session(self) -> None:
         """Count another session: the server may have begun its ServerOrderIDs again."""
         self.index.session_number += 1
+        self.session_version = self.version
 
     # -- changes
 

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from dtc_twisted.clocks import wall_time
-from dtc_twisted.dtc.messages import Message
+from dtc_twisted.dtc.messages import HistoricalOrderFillResponse, Message
 from dtc_twisted.dtc.session import Handlers, Session
 from dtc_twisted.errors import DTCError, JournalFailed, NotLoggedOn, SessionLost
 from dtc_twisted.journal import Journal
@@ -24,7 +24,7 @@ from dtc_twisted.orders.fills import Fill
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import Fields
 from dtc_twisted.orders.reconciliation import Reconciliation
-from dtc_twisted.orders.server_snapshot import FAR_BACK, ServerSnapshot, read_server
+from dtc_twisted.orders.server_snapshot import FAR_BACK, ServerSnapshot, is_surplus, read_server
 
 _log = logger(__name__)
 
@@ -60,7 +60,7 @@ class Reconciler:
         """Why the state is not in sync."""
         self.accounts: list[str] = []
         self._is_disabled: dict[str, bool] = {}  # by TradeAccount, as the list of accounts states it
-        self.handlers: Handlers = dict.fromkeys(state.types, self._receive)
+        self.handlers: Handlers = dict.fromkeys((*state.types, HistoricalOrderFillResponse), self._receive)
         self.sync_listeners: list[Callable[[], None]] = []
         self.loss_listeners: list[Callable[[str], None]] = []
         self._clock = clock
@@ -72,6 +72,7 @@ class Reconciler:
         self._session: Session | None = None
         self._syncing: Deferred[None] | None = None
         self._resync_wanted = False
+        self._surplus: set[type[Message]] = set()  # types of messages beyond the number of a list, since the read began
         self._timer: IDelayedCall | None = None
         self._doubted_at = deque([-math.inf] * MAX_DOUBTS, MAX_DOUBTS)  # the last reads for such a reason
         self._doubtful_reads = 0
@@ -171,6 +172,8 @@ class Reconciler:
 
     def _receive(self, message: Message) -> None:
         if self._is_enabled:
+            if is_surplus(message):
+                self._surplus.add(type(message))
             self._state.receive(message)
 
     # -- reading
@@ -223,6 +226,7 @@ class Reconciler:
 
     async def _sync(self, session: Session) -> None:
         now, began = wall_time(self._clock), self._clock.seconds()
+        self._surplus.clear()
         snapshot = await read_server(
             *(session, self._timeout, now, lambda: self._state.version),
             *(lambda accounts: self._fills_since(accounts, now), self.accounts),
@@ -230,6 +234,7 @@ class Reconciler:
         self._apply(session, snapshot, began)
 
     def _apply(self, session: Session, snapshot: ServerSnapshot, began: float) -> None:
+        snapshot.mark_incomplete(self._surplus)
         self.accounts = snapshot.accounts
         self._is_disabled.update(snapshot.is_disabled)
         offset = session.server_clock_offset

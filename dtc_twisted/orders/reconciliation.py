@@ -8,7 +8,10 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from dtc_twisted.dtc.messages import BuySellEnum, OrderStatusEnum
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from dtc_twisted.dtc.messages import BuySellEnum, OrderStatusEnum, PositionUpdate
 from dtc_twisted.orders.account_state import AccountState
 from dtc_twisted.orders.earlier_fills import EarlierFills
 from dtc_twisted.orders.fill_matching import UnknownOrder, may_be, may_be_damaged_row
@@ -72,7 +75,8 @@ class Reconciliation:
                 state.reconcile_order(order, row)
         for order, fills in [*matching.fills.items()]:
             self._apply_fills(order, fills)
-        keys = [state.update_position(each, snapshot.positions_since) for each in snapshot.positions.rows]
+        positions = _without_contradictions(snapshot.positions.rows)
+        keys = [state.update_position(each, snapshot.positions_since) for each in positions]
         names = [state.update_balance(each, snapshot.balances_since) for each in snapshot.balances.rows]
         if snapshot.positions.is_complete:
             stated = names if snapshot.balances.is_complete else None
@@ -237,6 +241,8 @@ class Reconciliation:
             return f"the server does not list the account {account}"
         if not snapshot.states_fills(account):
             return f"the server does not state the fills of {account or 'all accounts'}"
+        if any((account, number) in self._matching.contradictory for number in order.server_order_ids):
+            return "the server states a fill of it twice, with different values"
         rows = [each.row for each in self._matching.unknown if each.row is not None]
         rows += [row for other, row in self._matching.rows.items() if other is not order]
         if any(_has_id_of(order, row) and may_be_damaged_row(order, row, snapshot.accounts) for row in rows):
@@ -278,6 +284,19 @@ class Reconciliation:
         for command in [*order.pending_commands]:
             self._state.settle(order, command)
         self._state.set_doubt(order, "")
+
+
+def _without_contradictions(positions: Iterable[PositionUpdate]) -> list[PositionUpdate]:
+    """Return the positions of a read, each once.
+
+    If two rows of one position differ in their quantity, the quantity is not known.
+    """
+    found: dict[object, PositionUpdate] = {}
+    for row in positions:
+        key = (row.TradeAccount, row.Symbol, row.PositionIdentifier)
+        is_other = key in found and found[key].Quantity != row.Quantity
+        found[key] = replace(row, Quantity=UNSET) if is_other else row
+    return [*found.values()]
 
 
 def _has_id_of(order: Order, row: Fields) -> bool:

@@ -1,6 +1,6 @@
 """Read the server's state, and determine whether the answers are complete."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,10 +9,14 @@ from msgspec.structs import replace
 
 from dtc_twisted.dtc.messages import (
     AccountBalanceRequest,
+    AccountBalanceUpdate,
     CurrentPositionsRequest,
+    HistoricalOrderFillResponse,
     HistoricalOrderFillsRequest,
     Message,
     OpenOrdersRequest,
+    OrderUpdate,
+    PositionUpdate,
     TradeAccountsRequest,
 )
 from dtc_twisted.dtc.responses import RESPONSES, ResponseSpec, rows_of_account
@@ -68,6 +72,18 @@ class ServerSnapshot:
     positions_since: int
     balances_since: int
     is_disabled: dict[str, bool] = field(default_factory=dict)
+
+    def mark_incomplete(self, surplus: Collection[type[Message]]) -> None:
+        """Count answers as incomplete that had more messages than the server stated.
+
+        surplus: the types of these messages.
+        """
+        self.open_orders.is_complete &= OrderUpdate not in surplus
+        self.positions.is_complete &= PositionUpdate not in surplus
+        self.balances.is_complete &= AccountBalanceUpdate not in surplus
+        for batch in self.fills.values():
+            if batch is not None:
+                batch.is_complete &= HistoricalOrderFillResponse not in surplus
 
     def states_fills(self, trade_account: str) -> bool:
         """Return whether all fills of an account are known, as far back as was asked.
@@ -152,6 +168,12 @@ async def read_server(
     )
 
 
+def is_surplus(message: Any) -> bool:
+    """Return whether a message is beyond the number of messages that its list states."""
+    total = getattr(message, "TotalNumberMessages", 0) or getattr(message, "TotalNumMessages", 0) or 0
+    return 0 < total < (message.MessageNumber or 0)
+
+
 def _disabled(rows: Iterable[Any]) -> dict[str, bool]:
     """Return the accounts whose TradingIsDisabled is stated, and its value."""
     return {row.TradeAccount: row.TradingIsDisabled == 1 for row in rows if row.TradingIsDisabled is not UNSET}
@@ -202,6 +224,7 @@ async def _read_balances(ask: Ask, accounts: Sequence[str]) -> Batch:
             rows |= {row.TradeAccount: row for row in batch.rows}
             balances.is_complete = balances.is_complete and batch.is_complete
         balances.rows = [*rows.values()]
+    balances.is_complete = balances.is_complete and _have(balances.rows, "TradeAccount")
     if refusals:
         balances.is_complete = False
         _log.warn("The server does not state the balances: {text}", text=shorten(", ".join(refusals)))

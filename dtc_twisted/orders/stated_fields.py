@@ -19,6 +19,8 @@ _STATED_BY_REASON = {
     Reason.ORDER_CANCELED: Status.ORDER_STATUS_CANCELED,
 }
 """Reasons that leave one OrderStatus only."""
+_FILL_PRICES = ("AverageFillPrice", "LastFillPrice")
+"""Fields in which 0 means that there is no price."""
 
 
 def order_fields(message: OrderUpdate) -> Fields:
@@ -28,6 +30,9 @@ def order_fields(message: OrderUpdate) -> Fields:
         fields.pop(name, None)
     for name in _QUANTITIES:
         if name in fields and not 0 <= fields[name] < math.inf:
+            del fields[name]
+    for name in _FILL_PRICES:
+        if fields.get(name) == 0:
             del fields[name]
     if fields.get("BuySell", 0) not in (0, 1, 2):
         del fields["BuySell"]
