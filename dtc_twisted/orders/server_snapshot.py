@@ -1,6 +1,6 @@
 """Read the server's state, and determine whether the answers are complete."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,24 +139,8 @@ async def read_server(
         accounts = [*dict.fromkeys([*accounts, *known_accounts])]
     orders_since = version()
     open_orders = await _ask_all(ask, OpenOrdersRequest(), accounts)
-    fills: dict[str, Batch | None] = {}
-    is_silent, unstated = False, list[str]()
     wanted = fills_since(accounts)
-    for account, since in wanted.items():
-        fills[account] = None
-        if is_silent:
-            continue
-        try:
-            batch = await ask(HistoricalOrderFillsRequest(TradeAccount=account, StartDateTime=int(since)))
-            batch.rows = rows_of_account(batch.rows, account)
-            fills[account] = Batch(batch.rows, batch.is_complete and _have(batch.rows, "Quantity"))
-        except RequestRejected as error:
-            unstated.append(f"{account} ({shorten(str(error), 100)})")
-        except RequestTimedOut:
-            is_silent = True
-            _log.warn("The server does not answer about the fills of {account}", account=account)
-    if unstated:
-        _log.warn("The server does not state the fills of {accounts}", accounts=shorten(", ".join(unstated)))
+    fills = await _read_fills(ask, wanted)
     positions_since = version()
     positions = await _ask_all(ask, CurrentPositionsRequest(), accounts)
     positions.is_complete = positions.is_complete and _have(positions.rows, "TradeAccount", "Symbol")
@@ -195,6 +179,29 @@ async def _ask_all(ask: Ask, request: Any, accounts: Sequence[str]) -> Batch:
         rows += rows_of_account(batch.rows, account)
         is_complete = is_complete and batch.is_complete
     return Batch(rows, is_complete)
+
+
+async def _read_fills(ask: Ask, wanted: Mapping[str, float]) -> dict[str, Batch | None]:
+    """Request the fills of accounts, each from a time on. None: the server does not state them.
+
+    After an account without an answer, no other is asked for.
+    """
+    fills: dict[str, Batch | None] = dict.fromkeys(wanted)
+    unstated: list[str] = []
+    for account, since in wanted.items():
+        try:
+            batch = await ask(HistoricalOrderFillsRequest(TradeAccount=account, StartDateTime=int(since)))
+        except RequestRejected as error:
+            unstated.append(f"{account} ({shorten(str(error), 100)})")
+        except RequestTimedOut:
+            _log.warn("The server does not answer about the fills of {account}", account=account)
+            break
+        else:
+            rows = rows_of_account(batch.rows, account)
+            fills[account] = Batch(rows, batch.is_complete and _have(rows, "Quantity"))
+    if unstated:
+        _log.warn("The server does not state the fills of {accounts}", accounts=shorten(", ".join(unstated)))
+    return fills
 
 
 async def _read_balances(ask: Ask, accounts: Sequence[str]) -> Batch:
