@@ -71,7 +71,7 @@ class OrderManager(Service):
         clock: IReactorTime,
         require_session: Callable[[], Session],
         definitions: SecurityDefinitions,
-        account_state: AccountState,
+        state: AccountState,
         reconciler: Reconciler,
         journal: Journal,
         limits: RiskLimits,
@@ -84,28 +84,26 @@ class OrderManager(Service):
         """Called with the action and the outcome of each command: "ok", or the public name of its error."""
         self.require_origin: Callable[[], None] = lambda: None
         """Raises NotLoggedOn while this gateway is a standby."""
-        self._account_state = account_state
+        self._state = state
         self._reconciler = reconciler
-        self._repeated = RepeatedCommands(account_state, journal, self._report_outcome)
+        self._repeated = RepeatedCommands(state, journal, self._report_outcome)
         now = partial(wall_time, clock)
-        self._sender = CommandSender(clock, require_session, account_state, reconciler, journal, timeout)
-        self._fills = UnsettledFills(clock, account_state, reconciler.resync)
-        self._canceler = OrderCanceler(clock, account_state, reconciler, self._sender, timeout)
+        self._sender = CommandSender(clock, require_session, state, reconciler, journal, timeout)
+        self._fills = UnsettledFills(clock, state, reconciler.resync)
+        self._canceler = OrderCanceler(clock, state, reconciler, self._sender, timeout)
         self._preparation = OrderPreparation()
         self._cancels = CancelCommands(
-            *(clock, require_session, account_state, reconciler),
+            *(clock, require_session, state, reconciler),
             *(self._canceler, self._preparation, limits.scope, timeout),
         )
-        self._closer = PositionCloser(clock, account_state, self._fills, self._sender, journal, reconciler)
-        self._losses = DailyLoss(
-            *(now, account_state, definitions.definition, max_daily_loss), self._on_loss, self._record_day
-        )
+        self._closer = PositionCloser(clock, state, self._fills, self._sender, journal, reconciler)
+        self._losses = DailyLoss(*(now, state, definitions.definition, max_daily_loss), self._on_loss, self._record_day)
         self._halts = HaltControl(
-            *(now, account_state, self._fills, reconciler, journal, self._sender),
+            *(now, state, self._fills, reconciler, journal, self._sender),
             *(self._canceler, self._closer, limits.scope, self._losses.exceeded_reason, self._preparation),
         )
         self._checks = OrderChecks(
-            *(clock, account_state, self._fills, reconciler, self._sender, definitions),
+            *(clock, state, self._fills, reconciler, self._sender, definitions),
             *(self._halts.halts, self._losses, limits, fetch_prices),
         )
         self.switches = DeadManSwitches(clock, self.cancel_own)
@@ -121,9 +119,9 @@ class OrderManager(Service):
         if day is not None:
             self._losses.restore(day.request)
         self._reconciler.restore()
-        restore_from_journal(self.journal, self._account_state)
-        restore_acknowledgements(self.journal, self._account_state)
-        for order in self._account_state.unsettled():
+        restore_from_journal(self.journal, self._state)
+        restore_acknowledgements(self.journal, self._state)
+        for order in self._state.unsettled():
             if order.is_in_flight and is_to_be_canceled(self.journal, order):
                 self._canceler.cancel_when_acknowledged(order)
         self._reconciler.ensure_synced().addErrback(lambda failure: failure.trap(DTCError))
@@ -214,7 +212,7 @@ class OrderManager(Service):
         return self._run(
             "acknowledge",
             acknowledge_order(
-                *(self._account_state, self._sender, order_id, body, trader.name),
+                *(self._state, self._sender, order_id, body, trader.name),
                 lambda account, symbol: self._checks.check_scope(trader, account, symbol),
             ),
         )
@@ -233,7 +231,7 @@ class OrderManager(Service):
             "ready": self._reconciler.is_synced,
             "reason": self._reconciler.reason,
             "journal": self.journal.failure_text or "ok",
-            "unknown": [order.display_id for order in self._account_state.unknown()],
+            "unknown": [order.display_id for order in self._state.unknown()],
             "switches": self.switches.status(),
         }
 

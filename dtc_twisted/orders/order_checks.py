@@ -63,7 +63,7 @@ class OrderChecks:
         fetch_prices: FetchPrices,
     ) -> None:
         self._clock = clock
-        self._account_state = state
+        self._state = state
         self._fills = fills
         self._reconciler = reconciler
         self._sender = sender
@@ -126,7 +126,7 @@ class OrderChecks:
 
     def would_be(self, order: Order, quantity: float) -> Fields:
         """Return an order as it would be sent, with the position after its fill."""
-        position = self._account_state.position(order.trade_account, order.symbol)
+        position = self._state.position(order.trade_account, order.symbol)
         sign = 1 if order.buy_sell == BuySellEnum.BUY else -1
         positions = {"PositionQuantity": position, "PositionIfFilled": position + sign * quantity}
         return order.fields | {"Type": OrderUpdate.Type} | positions
@@ -177,7 +177,7 @@ class OrderChecks:
         unknown_reason = self._losses.unknown_reason(account)
         if unknown_reason:
             raise NotPermitted(unknown_reason)
-        for doubtful in self._account_state.unknown(account):
+        for doubtful in self._state.unknown(account):
             if not doubtful.acknowledged_by:
                 raise Conflict(
                     f"The outcome of order {doubtful.display_id} is unknown ({doubtful.unknown_reason}); "
@@ -196,7 +196,7 @@ class OrderChecks:
         now = self._clock.seconds()
         limits = [self._limits, trader.limits]
         for each in limits:
-            each.check(orders, self._account_state, self._fills, definition, prices, replaced)
+            each.check(orders, self._state, self._fills, definition, prices, replaced)
             each.check_rate(len(orders), now)
 
     async def _prices(self, orders: list[Order], trader: Trader) -> MarketPrices | None:
@@ -216,7 +216,7 @@ class OrderChecks:
     def _open_order(self, order_id: str, trader: Trader) -> Order:
         """Return an open order. Raises NoSuchOrder, NotPermitted or Conflict."""
         self._sender.require_ready()
-        order = self._account_state.order(order_id)
+        order = self._state.order(order_id)
         if order is None:
             raise NoSuchOrder(f"No order {order_id} is known.")
         self.check_scope(trader, order.trade_account, order.symbol)

@@ -71,7 +71,7 @@ class RepeatedCommands:
     """
 
     def __init__(self, state: AccountState, journal: Journal, report_outcome: Callable[[Any, str], Any]) -> None:
-        self._account_state = state
+        self._state = state
         self._journal = journal
         self._report_outcome = report_outcome
         self._commands_in_progress: dict[str, tuple[tuple[str, JsonObject], OneShotObserver]] = {}  # by ClientOrderID
@@ -97,7 +97,7 @@ class RepeatedCommands:
                     return fail(_id_conflict(name))
                 return shared.when_fired().addCallback(_as_repeated)
             if not self._journal.has_order(name):
-                if any(self._account_state.index.by_client(name)):  # another client's order
+                if any(self._state.index.by_client(name)):  # another client's order
                     return fail(_id_conflict(name))
                 continue
             return Deferred.fromCoroutine(self._repeat(name, action, body))
@@ -123,7 +123,7 @@ class RepeatedCommands:
 
     def _recorded_answer(self, command: Command) -> Deferred[list[Fields]]:
         """Answer a command again, with the latest outcome that the server stated."""
-        orders = [order for order in map(self._account_state.sent_order, command.client_order_ids) if order is not None]
+        orders = [order for order in map(self._state.sent_order, command.client_order_ids) if order is not None]
         outcomes = [new_order_outcome(order) for order in orders]
         if None in outcomes or not outcomes:
             return fail(OutcomeUnknown("The outcome is not known yet.", [order.to_fields for order in orders]))

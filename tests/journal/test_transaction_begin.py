@@ -15,8 +15,8 @@ class ReadTests(ScriptedCase):
         def on_order(*_: object) -> None:
             manager.journal.when_written(lambda: events.append("written"))
 
-        manager._account_state.order_listeners.append(on_order)
-        manager._account_state.order_listeners.append(lambda *_: events.append("update"))
+        manager._state.order_listeners.append(on_order)
+        manager._state.order_listeners.append(lambda *_: events.append("update"))
         updates = [*self.server.exchange.submit(LIMIT_OF_THE_SERVER), *self.server.exchange.submit(LIMIT_OF_THE_SERVER)]
         self.server.send(*updates)
         self.flush()
