@@ -182,9 +182,9 @@ async def _ask_all(ask: Ask, request: Any, accounts: Sequence[str]) -> Batch:
 
 
 async def _read_fills(ask: Ask, wanted: Mapping[str, float]) -> dict[str, Batch | None]:
-    """Request the fills of accounts, each from a time on. None: the server does not state them.
+    """Request the fills of accounts, each from a time on.
 
-    After an account without an answer, no other is asked for.
+    None: the server does not state them. After an account without an answer, no other is asked for.
     """
     fills: dict[str, Batch | None] = dict.fromkeys(wanted)
     unstated: list[str] = []
