@@ -13,6 +13,7 @@ from dtc_twisted.errors import Busy, SessionLost
 from dtc_twisted.refusals import Refusals
 from dtc_twisted.web.rest.long_lists import (
     ANSWER_SECONDS,
+    FEW_CALLERS,
     MAX_ANSWERS,
     MAX_ASKED,
     MAX_PAUSE,
@@ -121,6 +122,36 @@ class LongListTests(SynchronousTestCase):
         self.ask(search("b"))
         self.end(seconds=MIN_PAUSE / 2, rows=1)
         self.assertEqual(self.asked(), ["a", "b"])
+
+    def test_two_short_ones_at_once(self) -> None:
+        """After a list without a pause, two are asked for, until one is long again."""
+        self.ask(search("a"))
+        self.end(seconds=MIN_PAUSE / 2, rows=1)
+        for text in "bcd":
+            self.ask(search(text))
+        self.assertEqual(self.asked(), ["a", "b", "c"])
+        self.end(seconds=0.04, rows=1)
+        self.clock.advance(0.04)
+        self.ask(search("e"))
+        self.assertEqual(self.asked(), ["a", "b", "c"])
+        self.sent[1][2].callback([])
+        self.assertEqual(self.asked(), ["a", "b", "c", "d"])
+
+    def test_one_at_a_time_beside_many_answers(self) -> None:
+        """While many callers are to be answered, no second list is asked for."""
+        self.ask(search("a"))
+        self.end(seconds=MIN_PAUSE / 2, rows=1)
+        sent = []
+        for _ in range(FEW_CALLERS + 1):
+            self.lists.ask(search("b"), Answer()).addCallback(lambda _rows: sent.append(len(self.sent)))
+        self.asked()
+        self.ask(search("c"))
+        self.ask(search("d"))
+        self.assertEqual(self.asked(), ["a", "b", "c"])
+        self.sent[1][1](ROW)
+        self.sent[1][2].callback([])
+        self.assertEqual(sent, [3] * (FEW_CALLERS + 1))
+        self.assertEqual(self.asked(), ["a", "b", "c", "d"])
 
     def test_without_end(self) -> None:
         """If the server is asked for one list after the other, one part in a hundred of the time is for lists."""

@@ -2,9 +2,9 @@
 
 Lists and live data arrive on one connection, in the order in which the server sends them. So a list is asked for after
 the one before has ended, and after a pause in which only live data arrive. The pause is as long as its rows took to
-arrive, and up to a second if lists are asked for without end; one of less than MIN_PAUSE is left out. A list of which
-no row has arrived for SILENT_SECONDS keeps no other waiting. Callers whose requests are read in the same iteration of
-the reactor share a list.
+arrive, and up to a second if lists are asked for without end; one of less than MIN_PAUSE is left out. While lists are
+that short, two are asked for at once. A list of which no row has arrived for SILENT_SECONDS keeps no other waiting.
+Callers whose requests are read in the same iteration of the reactor share a list.
 """
 
 from collections import deque
@@ -27,6 +27,8 @@ MAX_WAITING = 16
 """Lists that wait until the server is asked for them."""
 MAX_ASKED = 8
 """Lists that the server was asked for and has not completed."""
+FEW_CALLERS = 8
+"""Callers that may wait to be answered when a second list is asked for. With more, sharing a list is quicker."""
 SILENT_SECONDS = 0.5
 """Seconds without a row of a list after which the next one is asked for."""
 MAX_ANSWERS = 64
@@ -104,6 +106,7 @@ class LongLists:
         self._asked: list[_ServerList] = []
         self._answers: dict[Answer, None] = {}
         self._resume_at = 0.0  # end of the pause
+        self._are_short = False  # the last list needs no pause
         self._share = TimeShare(SHARE, BURST)
         self._unanswered: deque[tuple[Deferred[list[Message]], object]] = deque()  # callers and rows of ended lists
         self._timer: IDelayedCall | None = None
@@ -179,7 +182,10 @@ class LongLists:
             self._timer = None
         if not self._waiting or len(self._asked) >= MAX_ASKED:
             return
-        resume_at = max((self._resume_at, *(each.expected_until for each in self._asked)))
+        expected = sorted(each.expected_until for each in self._asked)
+        if self._are_short and len(self._unanswered) <= FEW_CALLERS:
+            expected = expected[:-1]
+        resume_at = max((self._resume_at, *expected))
         left = resume_at - self._clock.seconds()
         if left >= MIN_PAUSE:
             self._start_after(left)
@@ -237,7 +243,9 @@ class LongLists:
     def _pause_for(self, now: float, began: float) -> None:
         """Set the end of the pause after a list whose rows arrived from `began` to now."""
         seconds = now - began
-        self._resume_at = now + min(max(seconds, self._share.pause_after(seconds, now)), MAX_PAUSE)
+        pause = min(max(seconds, self._share.pause_after(seconds, now)), MAX_PAUSE)
+        self._resume_at = now + pause
+        self._are_short = pause < MIN_PAUSE
 
     def _answer_callers(self) -> None:
         """Pass the rows to callers, for ANSWER_SECONDS in each iteration of the reactor."""
@@ -252,6 +260,7 @@ class LongLists:
                 caller.callback(rows)  # type: ignore[arg-type]
         if self._unanswered:
             self._clock.callLater(0, self._answer_callers)
+        self._start_next()
 
     def _drop_oldest_paused(self) -> bool:
         """Disconnect the caller that reads too slowly for the longest time.
