@@ -28,12 +28,14 @@ class _Day:
 
     number: days since 1970.
     equity: equity at the beginning of the day.
+    currency: the currency of the equity; empty: not stated.
     realized: realized profit by fills.
     """
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.equity: float | None = None
+        self.currency = ""
         self.realized = 0.0
 
 
@@ -91,10 +93,10 @@ class DailyLoss:
         state.listeners.append(self._on_change)
 
     def restore(self, day: Mapping[str, Any]) -> None:
-        """Restore the day of an earlier process: its number, and each account's equity."""
+        """Restore the day of an earlier process: number, equity and currency by account."""
         for account, equity in day["equity"].items():
             known = self._days[account] = _Day(day["day"])
-            known.equity = equity
+            known.equity, known.currency = equity, day.get("currency", {}).get(account, "")
 
     def loss(self, trade_account: str) -> float:
         """Return today's loss, in the account's currency; negative: a profit."""
@@ -104,7 +106,7 @@ class DailyLoss:
         if isinstance(balance.get("DailyProfitLoss"), int | float):
             losses.append(-balance["DailyProfitLoss"])
         equity = _equity(balance)
-        if equity is not None and day.equity is not None:
+        if equity is not None and day.equity is not None and self._is_same_currency(trade_account):
             losses.append(day.equity - equity)
         return max(losses)
 
@@ -120,8 +122,13 @@ class DailyLoss:
     def unknown_reason(self, trade_account: str) -> str:
         """Return why the loss of an account with a limit is unknown; empty otherwise."""
         balance = self._state.balances.get(trade_account, {})
-        if self._limit is None or isinstance(balance.get("DailyProfitLoss", balance.get("CashBalance")), int | float):
+        if self._limit is None:
             return ""
+        if isinstance(balance.get("DailyProfitLoss", balance.get("CashBalance")), int | float):
+            if "DailyProfitLoss" in balance or self._is_same_currency(trade_account):
+                return ""
+            currencies = f"{self._day(trade_account).currency} to {balance['AccountCurrency']}"
+            return f"--max-daily-loss: the currency of {trade_account} has changed today, from {currencies}."
         return f"--max-daily-loss: the server states no CashBalance and no DailyProfitLoss of {trade_account}."
 
     def disabled_reason(self, trade_account: str) -> str:
@@ -180,11 +187,19 @@ class DailyLoss:
     def _begin_day(self, account: str) -> None:
         day = self._day(account)
         if day.equity is None and self._is_needed(account):
-            day.equity = _equity(self._state.balances.get(account, {}))
-            equity = {name: each.equity for name, each in self._days.items() if each.number == day.number}
-            self._on_day(
-                {"day": day.number, "equity": {name: each for name, each in equity.items() if each is not None}}
-            )
+            balance = self._state.balances.get(account, {})
+            day.equity, day.currency = _equity(balance), str(balance.get("AccountCurrency", ""))
+            known = {
+                name: each for name, each in self._days.items() if each.number == day.number and each.equity is not None
+            }
+            equity = {name: each.equity for name, each in known.items()}
+            currency = {name: each.currency for name, each in known.items()}
+            self._on_day({"day": day.number, "equity": equity, "currency": currency})
+
+    def _is_same_currency(self, account: str) -> bool:
+        """Return whether a balance can be compared with that of the beginning of the day."""
+        stated, known = self._state.balances.get(account, {}).get("AccountCurrency", ""), self._day(account).currency
+        return not stated or not known or stated == known
 
     def _is_needed(self, account: str) -> bool:
         """Return whether there is any limit."""

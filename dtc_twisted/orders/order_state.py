@@ -117,7 +117,8 @@ class OrderState(OrderRegistry):
             order = self.index.match(update).order
         if order is None:
             is_refusal = is_refusal_without_status(update)
-            if is_doubtful or is_refusal:
+            is_nameless = not identifies(update) and not message.RequestID and message.NoOrders != 1
+            if is_doubtful or is_refusal or is_nameless:
                 self._ask_for_read()
             if is_refusal or not identifies(update) or (is_doubtful and not update.get("ServerOrderID")):
                 _log.debug("An ORDER_UPDATE does not say which order it is about")

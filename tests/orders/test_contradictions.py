@@ -214,6 +214,23 @@ class ImpossibleFillTests(ScriptedCase):
         self.assertEqual(self.unknown(), [])
 
 
+class NamelessTests(ScriptedCase):
+    def test_a_fill_without_any_id(self) -> None:
+        """Orders are read, and the fill is found."""
+        self.submit()
+        message, position = self.server.exchange.fill("a", 1, 282000)
+        self.push(message | {"ServerOrderID": None, "ClientOrderID": None}, position)
+        self.assertEqual(self.order()["FilledQuantity"], 1)
+
+    def test_an_answer_that_comes_twice(self) -> None:
+        """It is not followed by a read, whose answer comes twice again."""
+        self.server.always(OPEN_ORDERS, repeated(2))
+        self.fetch("/orders")
+        self.push({"Type": 301, "NoOrders": 1})
+        self.advance(30)
+        self.assertEqual(len(self.server.requests(OPEN_ORDERS)), 1)
+
+
 class NoPriceTests(ScriptedCase):
     """A fill has no price."""
 

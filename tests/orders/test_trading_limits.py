@@ -241,6 +241,28 @@ class DailyLossTests(ScriptedCase):
         self.check_error(self.submit("b"), 409, "Conflict", "1100.00")
 
 
+class CurrencyTests(ScriptedCase):
+    options = (*ScriptedCase.options, "--max-daily-loss", "1000")
+
+    def balance(self, cash: float, currency: str) -> None:
+        self.server.balance = {"CashBalance": cash, "AccountCurrency": currency}
+        self.push({"Type": 600, "TradeAccount": "Sim1", "Unsolicited": 1} | self.server.balance)
+
+    def test_another_currency(self) -> None:
+        """Today's loss is not known: nothing is hidden, and nothing is halted."""
+        self.fetch("/balances")
+        for cash in (14e6, 90000.0):
+            self.balance(cash, "JPY")
+            self.check_error(self.submit("a"), 403, "NotPermitted", "has changed today, from USD to JPY")
+            self.assertEqual(self.status()["trading"]["halts"], [])
+        self.restart()
+        self.check_error(self.submit("a"), 403, "NotPermitted", "from USD to JPY")
+        self.balance(99500.0, "USD")
+        self.assertEqual(self.submit("a").status, 201)
+        self.balance(99000.0, "")
+        self.check_error(self.submit("b"), 409, "Conflict", "1000.00")
+
+
 class DisabledTests(ScriptedCase):
     def test_flags(self) -> None:
         self.fetch("/balances")
