@@ -405,6 +405,23 @@ class RestartTests(SymbollessCase):
             [self.replies(self.disturbed)[each]["resumed"] for each in ("positions", "balances")], [False] * 2
         )
 
+    def test_first_messages_after_a_restart(self) -> None:
+        """All messages were published after the restart, and before the subscriber came back."""
+        self.simulator.refuse_logon(2, "not yet")
+        self.options = (*self.options[:-1], self.options[-1] + "2")
+        self.restart()
+        early = ResumingClient(self, ({"channel": "orders"},))
+        early.read()
+        early.lose()
+        self.simulator.accept_logon()
+        self.restart()
+        early.connect()
+        early.read()
+        self.assertEqual(early.resumed, [True])
+        seqs = [json.loads(each)["seq"] for each in self.rows(early)]
+        self.assertGreater(len(seqs), 0)
+        self.assertEqual(seqs, [*range(1, seqs[-1] + 1)])
+
     @slow
     def test_before_the_first_logon(self) -> None:
         """A client that is back before the server was read gets `stale`, and then `live`."""

@@ -70,8 +70,8 @@ class KeptChannel:
         messages: number and payload of each.
         """
         self._epoch, self._ends = epoch, ends
-        if messages and self.replay_buffer.is_on:
-            self.recent = RecentMessages(self.replay_buffer, messages[0][0])
+        if ends and self.replay_buffer.is_on:  # subscribers of an earlier epoch may come back
+            self.recent = RecentMessages(self.replay_buffer, messages[0][0] if messages else self._last_seq() + 1)
             for seq, payload in messages:
                 self.add(seq, payload, seq)
             self._keep()
