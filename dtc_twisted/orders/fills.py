@@ -40,10 +40,15 @@ class Fill(NamedTuple):
         return is_same_price and self.quantity == other.quantity
 
 
+def states_fill(update: dict[str, Any]) -> bool:
+    """Return whether the reason of an ORDER_UPDATE is a fill."""
+    return update.get("OrderUpdateReason") in _FILL_REASONS
+
+
 def fill_from_update(update: dict[str, Any]) -> Fill | None:
     """Return the fill that an ORDER_UPDATE states; None if it states none."""
     quantity = update.get("LastFillQuantity")
-    if update.get("OrderUpdateReason") not in _FILL_REASONS or not quantity or quantity < 0:
+    if not states_fill(update) or not quantity or quantity < 0:
         return None
     return Fill(
         update.get("TradeAccount", ""),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dtc_twisted.dtc.messages import OrderStatusEnum, OrderUpdate, OrderUpdateReasonEnum
 from dtc_twisted.errors import JournalFailed
 from dtc_twisted.logs import logger
-from dtc_twisted.orders.fills import SIGNS, Fill, fill_from_update
+from dtc_twisted.orders.fills import SIGNS, Fill, fill_from_update, states_fill
 from dtc_twisted.orders.made_updates import update_of_conclusion, update_of_fill
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.order_index import has_quantity, identifies, is_compatible
@@ -25,6 +25,7 @@ from dtc_twisted.orders.stated_fields import order_fields
 
 _log = logger(__name__)
 
+_FILLED_FIELDS = ("FilledQuantity", "RemainingQuantity")
 _FILL_FIELDS = ("LastFillPrice", "LastFillQuantity", "LastFillDateTime", "LastFillExecutionID")
 
 
@@ -151,6 +152,10 @@ class OrderState(OrderRegistry):
 
     def _apply(self, order: Order, update: Fields) -> None:
         update = self._with_requested(order, order.complete(update))
+        is_less = update.get("FilledQuantity", order.filled) < order.filled
+        if is_less and any(each.rule.settles(update) for each in order.pending_commands):
+            self._ask_for_read()  # the quantity is out of date; the outcome is not
+            update = {name: value for name, value in update.items() if name not in _FILLED_FIELDS}
         fill = fill_from_update(update)
         if fill is not None and order.has_fill(fill):
             if not self._says_more(order, update):
@@ -170,7 +175,8 @@ class OrderState(OrderRegistry):
             order.status in TERMINAL and not order.is_inferred and update.get("OrderStatus", 7) not in TERMINAL
         )
         says_nothing = is_contradictory(update) or not is_known_status(update) or order.undoes_fill(update)
-        is_doubtful = is_reopened or is_refusal_without_status(update)
+        is_unmeasured = fill is None and _is_fill_without_quantity(update)
+        is_doubtful = is_reopened or is_unmeasured or is_refusal_without_status(update)
         if is_doubtful or (says_nothing and not order.pending_commands):  # else a read follows, if no outcome comes
             self._ask_for_read()
         self.commit(order, update, fill)
@@ -322,6 +328,11 @@ class OrderState(OrderRegistry):
         self.seqs[channel] += 1
         for listener in self.listeners:
             listener(channel, fields)
+
+
+def _is_fill_without_quantity(update: Fields) -> bool:
+    """Return whether an update states a fill of a part, and not how much is filled."""
+    return states_fill(update) and "FilledQuantity" not in update and update.get("OrderStatus") not in TERMINAL
 
 
 def new_order_outcome(order: Order) -> Fields | None:

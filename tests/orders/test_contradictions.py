@@ -2,15 +2,27 @@
 
 from typing import Any
 
-from tests.exchange import CANCELED, FILLED, OPEN, PARTLY_FILLED, R_FILLED, R_GENERAL, R_PARTLY_FILLED, R_REPLACED
+from tests.exchange import (
+    CANCELED,
+    FILLED,
+    OPEN,
+    PARTLY_FILLED,
+    R_CANCEL_REJECTED,
+    R_FILLED,
+    R_GENERAL,
+    R_PARTLY_FILLED,
+    R_REPLACED,
+)
 from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import (
     BALANCES,
+    CANCEL,
     FILLS,
     OPEN_ORDERS,
     POSITIONS,
     REPLACE,
     SUBMIT,
+    answer_with,
     delayed,
     edited,
     ignored,
@@ -214,6 +226,34 @@ class ImpossibleFillTests(ScriptedCase):
         self.assertEqual(self.unknown(), [])
 
 
+class LessFilledTests(ScriptedCase):
+    """The answer to a command states less as filled than was stated before."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.submit(Quantity=5)
+        self.push(*self.server.exchange.fill("a", 2, 282000))
+
+    def test_cancel(self) -> None:
+        self.server.next(CANCEL, with_fields(FilledQuantity=0))
+        self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
+        order = self.order()
+        self.assertEqual((order["OrderStatus"], order["FilledQuantity"]), (CANCELED, 2))
+        self.assertEqual(order["RemainingQuantity"], 0)
+
+    def test_refused_cancel(self) -> None:
+        refusal = self.server.exchange.update(self.server.exchange.order("a"), R_CANCEL_REJECTED)
+        self.server.next(CANCEL, answer_with(refusal | {"FilledQuantity": 1, "RemainingQuantity": 4}))
+        self.check_error(self.post("/orders/a", "DELETE"), 422, "OrderRejected")
+        self.assertEqual((self.order()["FilledQuantity"], self.order()["RemainingQuantity"]), (2, 3))
+
+    def test_change(self) -> None:
+        self.server.next(REPLACE, with_fields(FilledQuantity=0, RemainingQuantity=5))
+        self.assertEqual(self.post("/orders/a", "PATCH", Price1=281000).status, 200)
+        order = self.order()
+        self.assertEqual((order["Price1"], order["FilledQuantity"], order["RemainingQuantity"]), (281000, 2, 3))
+
+
 class NamelessTests(ScriptedCase):
     def test_a_fill_without_any_id(self) -> None:
         """Orders are read, and the fill is found."""
@@ -229,6 +269,15 @@ class NamelessTests(ScriptedCase):
         self.push({"Type": 301, "NoOrders": 1})
         self.advance(30)
         self.assertEqual(len(self.server.requests(OPEN_ORDERS)), 1)
+
+
+class NoQuantityTests(ScriptedCase):
+    def test_a_fill_without_any_quantity(self) -> None:
+        """Orders are read, and the fill is found."""
+        self.submit()
+        message, position = self.server.exchange.fill("a", 1, 282000)
+        self.push(message | dict.fromkeys(("FilledQuantity", "RemainingQuantity", "LastFillQuantity")), position)
+        self.assertEqual(self.order()["FilledQuantity"], 1)
 
 
 class NoPriceTests(ScriptedCase):
