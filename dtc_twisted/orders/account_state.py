@@ -130,6 +130,8 @@ class AccountState(OrderState):
         the message by itself.
         """
         fields, table = _without_request_fields(message), self.positions
+        if fields.get("Quantity") and fields.get("AveragePrice") == 0:
+            del fields["AveragePrice"]  # 0 is no price
         key, is_unexpected = table.key_for(fields, since)
         if since is not None and table.is_newer(key, since):
             return key

@@ -151,7 +151,8 @@ class OrderState(OrderRegistry):
         return True
 
     def _apply(self, order: Order, update: Fields) -> None:
-        update = self._with_requested(order, order.complete(update))
+        has_number = bool(update.get("ServerOrderID"))
+        update = self._with_requested(order, order.complete(update), has_number)
         is_less = update.get("FilledQuantity", order.filled) < order.filled
         if is_less and any(each.rule.settles(update) for each in order.pending_commands):
             self._ask_for_read()  # the quantity is out of date; the outcome is not
@@ -200,15 +201,18 @@ class OrderState(OrderRegistry):
         is_acceptance = update.get("OrderUpdateReason") == OrderUpdateReasonEnum.NEW_ORDER_ACCEPTED
         return is_acceptance and order.is_open and any(CHANGE.settles(each) for each in order.updates)
 
-    def _with_requested(self, order: Order, update: Fields) -> Fields:
-        """Return the confirmation of a change, completed with the requested values."""
+    def _with_requested(self, order: Order, update: Fields, has_number: bool) -> Fields:
+        """Return the confirmation of a change, completed with the requested values.
+
+        has_number: whether the server stated the ServerOrderID, which may be another one now.
+        """
         if update.get("OrderUpdateReason") != OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_COMPLETE:
             return update
         requested: Fields = {}
         for command in order.pending_commands:
             if command.rule is CHANGE:
                 requested = command.requested
-        if "Price1" not in update or not update.get("ServerOrderID"):
+        if "Price1" not in update or not has_number:
             self._ask_for_read()
         return update | {name: value for name, value in requested.items() if not update.get(name)}
 

@@ -254,6 +254,19 @@ class LessFilledTests(ScriptedCase):
         self.assertEqual((order["Price1"], order["FilledQuantity"], order["RemainingQuantity"]), (281000, 2, 3))
 
 
+class NewNumberTests(ScriptedCase):
+    def test_a_confirmed_change_without_its_new_number(self) -> None:
+        """Orders are read, and the order has one ServerOrderID."""
+        self.server.exchange.replace_changes_id = True
+        self.submit()
+        self.server.next(REPLACE, with_fields(ServerOrderID=None, PreviousServerOrderID=None))
+        self.assertEqual(self.post("/orders/a", "PATCH", Price1=281000).status, 200)
+        self.assertEqual(self.order()["ServerOrderID"], "5002")
+        self.push(*self.server.exchange.fill("a", 1, 281000))
+        self.assertEqual([each["FilledQuantity"] for each in self.orders()], [1])
+        self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
+
+
 class NamelessTests(ScriptedCase):
     def test_a_fill_without_any_id(self) -> None:
         """Orders are read, and the fill is found."""
@@ -278,6 +291,15 @@ class NoQuantityTests(ScriptedCase):
         message, position = self.server.exchange.fill("a", 1, 282000)
         self.push(message | dict.fromkeys(("FilledQuantity", "RemainingQuantity", "LastFillQuantity")), position)
         self.assertEqual(self.order()["FilledQuantity"], 1)
+
+
+class NoAveragePriceTests(ScriptedCase):
+    def test_of_a_position(self) -> None:
+        self.market(Quantity=3)
+        for price in (282800, 0):
+            self.push(self.server.exchange.position("Sim1", ES) | {"AveragePrice": price})
+            shown = self.fetch("/positions").json[0]
+            self.assertEqual((shown["Quantity"], shown.get("AveragePrice")), (3, price or None))
 
 
 class NoPriceTests(ScriptedCase):
