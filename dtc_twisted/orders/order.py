@@ -286,7 +286,8 @@ class Order:
         most = math.inf if self.closes_position or not self.quantity else max(self.quantity, before + self.remaining)
         if fill is not None:
             self.fills.append(fill)
-        if update.get("FilledQuantity", before) >= before or update.get("Reconciled"):
+        is_later = update.get("FilledQuantity", before) >= before and not self._is_included(update)
+        if is_later or update.get("Reconciled"):
             self._merge(update)
         # else the message was overtaken by later ones: only its fill counts
         is_summed = fill is not None and not update.get("FilledQuantity")  # else the cumulative quantity is true
@@ -317,6 +318,12 @@ class Order:
         self.updates.append(update)
         if len(self.updates) > MAX_UPDATES:
             del self.updates[_FIRST_UPDATES]
+
+    def _is_included(self, update: Fields) -> bool:
+        """Return whether the statement that closed the order includes a partial fill."""
+        is_closed = not self.is_open and not self.is_inferred and not self.is_gone
+        is_part = update.get("OrderStatus") == OrderStatusEnum.ORDER_STATUS_PARTIALLY_FILLED
+        return is_closed and is_part and update.get("FilledQuantity", math.inf) <= self.filled
 
     def _states_end(self, update: Fields) -> bool:
         """Return whether an update states that the order is closed."""

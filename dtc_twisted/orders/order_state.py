@@ -181,6 +181,8 @@ class OrderState(OrderRegistry):
         if is_doubtful or (says_nothing and not order.pending_commands):  # else a read follows, if no outcome comes
             self._ask_for_read()
         self.commit(order, update, fill)
+        if not has_number and update.get("OrderUpdateReason") == OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_COMPLETE:
+            order.session_number -= 1  # the ServerOrderID may be another one now
         if order.is_open and not order.server_order_id and NEW.settles(update):
             self._ask_for_read()  # it cannot be canceled without its number
 

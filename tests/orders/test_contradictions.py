@@ -15,6 +15,7 @@ from tests.exchange import (
 )
 from tests.scripted_case import ES, ScriptedCase
 from tests.scripted_server import (
+    ACCOUNTS,
     BALANCES,
     CANCEL,
     FILLS,
@@ -265,6 +266,29 @@ class NewNumberTests(ScriptedCase):
         self.push(*self.server.exchange.fill("a", 1, 281000))
         self.assertEqual([each["FilledQuantity"] for each in self.orders()], [1])
         self.assertEqual(self.post("/orders/a", "DELETE").status, 200)
+
+    def test_a_fill_before_orders_are_read(self) -> None:
+        """The fill is of this order."""
+        self.server.exchange.replace_changes_id = True
+        self.submit()
+        self.server.next(REPLACE, with_fields(ServerOrderID=None, PreviousServerOrderID=None))
+        self.server.next(ACCOUNTS, delayed(3))
+        self.assertEqual(self.post("/orders/a", "PATCH", Price1=281000).status, 200)
+        self.push(*self.server.exchange.fill("a", 1, 281000))
+        shown = [(each["ServerOrderID"], each["FilledQuantity"]) for each in self.orders()]
+        self.assertEqual(shown, [("5002", 1)])
+
+
+class OvertakenFillTests(ScriptedCase):
+    def test_the_cancel_comes_first(self) -> None:
+        """It includes the fills, which do not open the order again."""
+        self.submit(Quantity=4)
+        messages = [self.server.exchange.fill("a", 1, price)[0] for price in (282000, 281900)]
+        self.server.always(OPEN_ORDERS, ignored)
+        self.push(*self.server.exchange.close("a"), *messages)
+        order = self.order()
+        self.assertEqual((order["OrderStatus"], order["FilledQuantity"]), (CANCELED, 2))
+        self.assertEqual((order["RemainingQuantity"], order["AverageFillPrice"]), (0, 281950))
 
 
 class NamelessTests(ScriptedCase):
