@@ -181,10 +181,20 @@ class OrderState(OrderRegistry):
         if is_doubtful or (says_nothing and not order.pending_commands):  # else a read follows, if no outcome comes
             self._ask_for_read()
         self.commit(order, update, fill)
+        if fill is not None:
+            self._publish_later_state(order, update)
         if not has_number and update.get("OrderUpdateReason") == OrderUpdateReasonEnum.ORDER_CANCEL_REPLACE_COMPLETE:
             order.session_number -= 1  # the ServerOrderID may be another one now
         if order.is_open and not order.server_order_id and NEW.settles(update):
             self._ask_for_read()  # it cannot be canceled without its number
+
+    def _publish_later_state(self, order: Order, update: Fields) -> None:
+        """Publish an order again after a fill whose update is out of date."""
+        if all(update.get(name, 0) in (0, order.fields.get(name)) for name in ("OrderStatus", "FilledQuantity")):
+            return
+        fields = {name: value for name, value in order.to_fields.items() if name not in _FILL_FIELDS}
+        reason = int(OrderUpdateReasonEnum.GENERAL_ORDER_UPDATE)
+        self._publish_order(None, fields | {"OrderUpdateReason": reason, "Reconciled": True}, None)
 
     def _says_more(self, order: Order, update: Fields) -> bool:
         """Return whether an update whose fill is known states anything else that is new."""

@@ -150,12 +150,18 @@ class OrderTests(AccountStateCase):
         self.assertEqual(self.order().filled, 1)
 
     def test_out_of_order(self) -> None:
-        """A fill that comes late is a fill; a status that comes late is none."""
+        """A fill that comes late is a fill; a status that comes late is none.
+
+        The state is published again after the fill.
+        """
         for each in (ACCEPTED_, filled(2, 3, 2), ACCEPTED_, filled(1, 1, 1)):
             self.account_state.receive(each)
         self.assertEqual((self.order().status, self.order().filled), (FILLED, 3))
         self.assertEqual(len(self.order().fills), 2)
-        self.assertEqual(len(self.take()), 3)
+        published = self.take()
+        self.assertEqual(len(published), 4)
+        self.assertEqual((published[-1]["OrderStatus"], published[-1]["FilledQuantity"]), (FILLED, 3))
+        self.assertNotIn("LastFillQuantity", published[-1])
 
     def test_new_id_for_life(self) -> None:
         """A replaced order may get another ServerOrderID."""
