@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+from asyncio import wait_for
 from typing import Any
 
 from twisted.internet.threads import deferToThread
@@ -64,7 +65,7 @@ class ServingTests(TestCase):
             additional_headers=HEADERS,
         ) as client:
             await client.send(json.dumps({"action": "subscribe", "symbol": ES}))
-            self.assertTrue(json.loads(await client.recv())["success"])
+            self.assertTrue(json.loads(await wait_for(client.recv(), PATIENCE))["success"])
             self.assertEqual(self.serial(port, context), first)
             second = authority.write(cert, key, "localhost")
             if hasattr(signal, "SIGHUP"):
@@ -72,7 +73,7 @@ class ServingTests(TestCase):
             process.wait_for("The certificate was read again")
             self.assertEqual(self.serial(port, context), second)
             for _ in range(10):
-                self.assertIn("Type", json.loads(await client.recv()))
+                self.assertIn("Type", json.loads(await wait_for(client.recv(), PATIENCE)))
         with self.assertRaises(ssl.SSLError):
             self.serial(port, ssl.create_default_context())
         self.assertNotIn("Traceback", process.text)
