@@ -19,7 +19,7 @@ _Result = TypeVar("_Result")
 
 
 class ThreadedConnection(ClientConnection):
-    """A connection of the websockets library, whose threads may share a TLS socket."""
+    """Connect with a TLS socket that the threads of the websockets library may share."""
 
     def __init__(self, connected: socket.socket, *args: Any, **kwargs: Any) -> None:
         if isinstance(connected, ssl.SSLSocket):
@@ -28,7 +28,7 @@ class ThreadedConnection(ClientConnection):
 
 
 class TlsSocket:
-    """The socket of a TLS connection, for one thread that reads and one that writes.
+    """Read and write a TLS connection, in one thread each.
 
     connection: after its TLS handshake.
     """

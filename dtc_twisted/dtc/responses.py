@@ -75,6 +75,12 @@ EMPTY_FLAGS = ("NoOrders", "NoOrderFills", "NoPositions", "NoAccountBalances")
 """Fields of responses that are 1 if there is no data."""
 
 
+def is_surplus(response: Any) -> bool:
+    """Return whether a response is beyond the number of responses that it states."""
+    total = max(getattr(response, name, 0) or 0 for name in _TOTALS)
+    return 0 < total < (response.MessageNumber or 0)
+
+
 def _flag_set(*names: str) -> Callable[[Any], bool]:
     return lambda response: any(getattr(response, name) == 1 for name in names)
 

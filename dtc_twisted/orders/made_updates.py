@@ -29,7 +29,7 @@ def update_of_fill(order: Order, fill: Fill) -> Fields:
     More than the order's quantity is filled only if an unanswered change was made.
     """
     filled = max(order.filled, order.explained + fill.quantity)
-    most = max(order.quantity, order.filled + order.remaining)
+    most = order.max_filled
     quantity = order.quantity if filled < order.quantity + QUANTITY_TOLERANCE else max(most, filled)
     update: Fields = {"Type": OrderUpdate.Type}
     update |= {name: order.fields[name] for name in _KEPT_BY_FILLS if name in order.fields}

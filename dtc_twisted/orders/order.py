@@ -25,6 +25,8 @@ _ENUMERATIONS = ("OrderStatus", "OrderType", "BuySell", "TimeInForce")
 """Fields in which 0 means unset."""
 _NEVER_ZERO = ("TimeInForce", "GoodTillDateTime", "OrderQuantity")
 _PRICES = ("Price1", "Price2")
+FILLED_FIELDS = ("FilledQuantity", "RemainingQuantity")
+"""Fields that change with each fill."""
 _COMPARED_FIELDS = (
     *("ServerOrderID", "OrderStatus", "OrderType", "BuySell", "Price1", "Price2", "TimeInForce"),
     *("OrderQuantity", "FilledQuantity", "RemainingQuantity"),
@@ -168,6 +170,11 @@ class Order:
         return max(0.0, quantity - self.filled)
 
     @property
+    def max_filled(self) -> float:
+        """Return the quantity that can be filled in all, also after a pending change."""
+        return max(self.quantity, self.filled + self.remaining)
+
+    @property
     def limit_price(self) -> float | None:
         """Return the worst price at which the order may be filled; None: any."""
         name = _LIMIT_PRICES.get(self.order_type)
@@ -203,7 +210,7 @@ class Order:
 
     def changed_by(self, change: CancelReplaceOrder) -> "Order":
         """Return the order as it would be if a change of the order were made."""
-        fields = {name: getattr(change, name) for name in ("Price1", "Price2") if getattr(change, name) is not UNSET}
+        fields = {name: getattr(change, name) for name in _PRICES if getattr(change, name) is not UNSET}
         changed = Order(self.fields | fields | ({"OrderQuantity": change.Quantity} if change.Quantity else {}))
         changed.oco_id, changed.is_child, changed.parent_id = self.oco_id, self.is_child, self.parent_id
         return changed
@@ -217,9 +224,9 @@ class Order:
             del update[name]
         most = update.get("OrderQuantity", 0.0)
         if not self.closes_position:  # whose quantity is assumed
-            most = max(most, self.quantity, self.filled + self.remaining)
+            most = max(most, self.max_filled)
         if most and update.get("FilledQuantity", 0.0) > most + QUANTITY_TOLERANCE:
-            for name in ("FilledQuantity", "RemainingQuantity"):
+            for name in FILLED_FIELDS:
                 update.pop(name, None)
         if most and update.get("LastFillQuantity", 0.0) > most + QUANTITY_TOLERANCE:
             del update["LastFillQuantity"]
@@ -283,7 +290,7 @@ class Order:
         A read can state less than before: then it is negative.
         """
         before = self.filled
-        most = math.inf if self.closes_position or not self.quantity else max(self.quantity, before + self.remaining)
+        most = math.inf if self.closes_position or not self.quantity else self.max_filled
         if fill is not None:
             self.fills.append(fill)
         is_later = update.get("FilledQuantity", before) >= before and not self._is_included(update)

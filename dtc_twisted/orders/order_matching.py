@@ -15,6 +15,7 @@ from dtc_twisted.orders.outcomes import CHANGE, TERMINAL, Fields
 from dtc_twisted.orders.server_snapshot import ServerSnapshot
 from dtc_twisted.orders.stated_fields import order_fields
 
+_IDENTIFIERS = ("ServerOrderID", "ClientOrderID", "TradeAccount", "Symbol")
 ONE_MOMENT = 2.0
 """Seconds in which a server does not restart and execute orders under the same number again."""
 
@@ -283,11 +284,10 @@ def _each_once(rows: Iterable[Fields]) -> list[Fields]:
     """
     found: dict[object, Fields] = {}
     for row in rows:
-        number = row.get("ServerOrderID")
-        names = [row.get(name) for name in ("ClientOrderID", "TradeAccount", "Symbol")] if number else [len(found)]
-        before = found.get((number, *names), row)
+        key = tuple(map(row.get, _IDENTIFIERS)) if row.get("ServerOrderID") else len(found)
+        before = found.setdefault(key, row)
         if row.get("FilledQuantity", 0.0) >= before.get("FilledQuantity", 0.0):
-            found[(number, *names)] = row
+            found[key] = row
     return [*found.values()]
 
 

@@ -8,7 +8,7 @@ from dtc_twisted.errors import JournalFailed
 from dtc_twisted.logs import logger
 from dtc_twisted.orders.fills import SIGNS, Fill, fill_from_update, states_fill
 from dtc_twisted.orders.made_updates import update_of_conclusion, update_of_fill
-from dtc_twisted.orders.order import Order
+from dtc_twisted.orders.order import FILLED_FIELDS, Order
 from dtc_twisted.orders.order_index import has_quantity, identifies, is_compatible
 from dtc_twisted.orders.order_registry import OrderRegistry
 from dtc_twisted.orders.outcomes import (
@@ -25,7 +25,6 @@ from dtc_twisted.orders.stated_fields import order_fields
 
 _log = logger(__name__)
 
-_FILLED_FIELDS = ("FilledQuantity", "RemainingQuantity")
 _FILL_FIELDS = ("LastFillPrice", "LastFillQuantity", "LastFillDateTime", "LastFillExecutionID")
 
 
@@ -156,7 +155,7 @@ class OrderState(OrderRegistry):
         is_less = update.get("FilledQuantity", order.filled) < order.filled
         if is_less and any(each.rule.settles(update) for each in order.pending_commands):
             self._ask_for_read()  # the quantity is out of date; the outcome is not
-            update = {name: value for name, value in update.items() if name not in _FILLED_FIELDS}
+            update = {name: value for name, value in update.items() if name not in FILLED_FIELDS}
         fill = fill_from_update(update)
         if fill is not None and order.has_fill(fill):
             if not self._says_more(order, update):

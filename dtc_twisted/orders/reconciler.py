@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from dtc_twisted.clocks import wall_time
 from dtc_twisted.dtc.messages import HistoricalOrderFillResponse, Message
+from dtc_twisted.dtc.responses import is_surplus
 from dtc_twisted.dtc.session import Handlers, Session
 from dtc_twisted.errors import DTCError, JournalFailed, NotLoggedOn, SessionLost
 from dtc_twisted.journal import Journal
@@ -24,7 +25,7 @@ from dtc_twisted.orders.fills import Fill
 from dtc_twisted.orders.order import Order
 from dtc_twisted.orders.outcomes import Fields
 from dtc_twisted.orders.reconciliation import Reconciliation
-from dtc_twisted.orders.server_snapshot import FAR_BACK, ServerSnapshot, is_surplus, read_server
+from dtc_twisted.orders.server_snapshot import FAR_BACK, ServerSnapshot, read_server
 
 _log = logger(__name__)
 

@@ -127,7 +127,7 @@ class Reconciliation:
     # -- what follows
 
     def _apply_fills(self, order: Order, fills: Iterable[Fill]) -> None:
-        most = max(order.quantity, order.filled + order.remaining)
+        most = order.max_filled
         for fill in sorted(fills, key=lambda each: each.filled_at):
             if (
                 order.quantity

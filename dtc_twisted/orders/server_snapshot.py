@@ -152,12 +152,6 @@ async def read_server(
     )
 
 
-def is_surplus(message: Any) -> bool:
-    """Return whether a message is beyond the number of messages that its list states."""
-    total = getattr(message, "TotalNumberMessages", 0) or getattr(message, "TotalNumMessages", 0) or 0
-    return 0 < total < (message.MessageNumber or 0)
-
-
 def _disabled(rows: Iterable[Any]) -> dict[str, bool]:
     """Return the accounts whose TradingIsDisabled is stated, and its value."""
     return {row.TradeAccount: row.TradingIsDisabled == 1 for row in rows if row.TradingIsDisabled is not UNSET}
